@@ -1,0 +1,213 @@
+"""The IR as text: what `attnc show --stage ir` prints and golden files hold.
+
+Enters: an attention or any term. Leaves: text that `parse_ir` and `parse_term` turn into the same value again. It
+reads like the language it came from, and says what that leaves unsaid: `real(i)` and `splat(x)` change the sort.
+Parentheses come from one table of precedences.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+
+from attnc.errors import CompilerBug
+from attnc.ir.nodes import (
+    And,
+    Attention,
+    BoolIf,
+    BoolLoad,
+    BoolParam,
+    Compare,
+    Count,
+    Dot,
+    Floor,
+    FromInt,
+    GridAxis,
+    Index,
+    IntAbs,
+    IntConst,
+    IntIf,
+    IntLoad,
+    IntOp,
+    IntParam,
+    IsPow2,
+    Member,
+    Node,
+    Not,
+    Or,
+    Param,
+    RealCall,
+    RealConst,
+    RealIf,
+    RealLoad,
+    RealOp,
+    RealParam,
+    Rope,
+    Row,
+    Scale,
+    Score,
+    Size,
+    Splat,
+    SumD,
+    TileEnd,
+    Truth,
+    VecCall,
+    VecIf,
+    VecInput,
+    VecLoad,
+    VecOp,
+)
+from attnc.ir.reader import parse_ir, parse_term
+
+__all__ = ["parse_ir", "parse_term", "print_ir"]
+
+# How tightly a form holds its parts: a part that holds less tightly than asked for gets parentheses.
+_IF, _OR, _AND, _NOT, _COMPARE, _SUM, _PRODUCT, _POWER, _ATOM = range(9)
+_INFIX = {"+": _SUM, "-": _SUM, "*": _PRODUCT, "/": _PRODUCT, "//": _PRODUCT, "%": _PRODUCT}
+
+CLAUSES = ("query", "key", "value", "mask", "score", "normalize", "output")
+
+
+def print_ir(node: Node) -> str:
+    """The text of an attention, several lines with a newline at the end, or of one term, one line without."""
+    return _attention(node) if isinstance(node, Attention) else _term(node, _IF)
+
+
+def _attention(attention: Attention) -> str:
+    lines = [f"attention {attention.name}"]
+    if attention.doc:
+        lines.append(f"    doc {json.dumps(attention.doc)}")
+    lines += [f"    param {_param(param)}" for param in attention.params]
+    lines += [f"    grid {_grid_axis(axis)}" for axis in attention.grid]
+    lines += [f"    let {name} = {print_ir(term)}" for name, term in attention.lets]
+    lines += [f"    {word} {print_ir(getattr(attention, word))}" for word in CLAUSES]
+    return "\n".join(lines) + "\n"
+
+
+def _param(param: Param) -> str:
+    words = ["const"] * param.const + ["sorted"] * param.sorted + [param.sort]
+    sizes = f"[{_list(param.sizes)}]" if param.sizes else ""
+    return f"{param.name}: {' '.join(words)}{sizes}{_default(param)}"
+
+
+def _default(param: Param) -> str:
+    match param.default:
+        case None:
+            return ""
+        case bool(value):
+            return f" = {_truth(value)}"
+        case int(value):
+            return f" = {value}"
+        case float(value):
+            return f" = {_real_text(value)}"
+
+
+def _grid_axis(axis: GridAxis) -> str:
+    return f"{axis.side} {axis.name}: {print_ir(axis.extent)}"
+
+
+def _truth(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _real_text(value: float) -> str:
+    if math.isnan(value):
+        return "nan()"
+    if math.isinf(value):
+        return "inf()" if value > 0 else "-inf()"
+    return repr(float(value))
+
+
+def _list(items: tuple[Node, ...]) -> str:
+    return ", ".join(_term(item, _IF) for item in items)
+
+
+def _term(node: Node, tightness: int) -> str:
+    text, own = _form(node)
+    return text if own >= tightness else f"({text})"
+
+
+def _form(node: Node) -> tuple[str, int]:
+    """The text of a node and how tightly it holds together."""
+    match node:
+        case IntOp(op, a, b) | RealOp(op, a, b) | VecOp(op, a, b):
+            return _operation(op, a, b)
+        case Compare(op, a, b):
+            return f"{_term(a, _SUM)} {op} {_term(b, _SUM)}", _COMPARE
+        case Member(item, array, index):
+            return f"{_term(item, _SUM)} in {array}[{_list(index)}{', ' if index else ''}:]", _COMPARE
+        case And(items) if len(items) > 1:
+            return " and ".join(_term(item, _NOT) for item in items), _AND
+        case Or(items) if len(items) > 1:
+            return " or ".join(_term(item, _AND) for item in items), _OR
+        case Not(a):
+            return f"not {_term(a, _NOT)}", _NOT
+        case IntIf(cond, a, b) | BoolIf(cond, a, b) | RealIf(cond, a, b) | VecIf(cond, a, b):
+            return f"{_term(a, _OR)} if {_term(cond, _OR)} else {_term(b, _OR)}", _IF
+        case IntConst(value):
+            return str(value), _ATOM if value >= 0 else _PRODUCT
+        case RealConst(value):
+            return _real_text(value), _PRODUCT if math.copysign(1.0, value) < 0 else _ATOM
+        case _:
+            return _atom(node), _ATOM
+
+
+def _operation(op: str, a: Node, b: Node) -> tuple[str, int]:
+    if op == "**":
+        return f"{_term(a, _ATOM)} ** {_term(b, _ATOM)}", _POWER
+    if op in _INFIX:
+        own = _INFIX[op]
+        return f"{_term(a, own)} {op} {_term(b, own + 1)}", own
+    return f"{op}({_list((a, b))})", _ATOM
+
+
+def _atom(node: Node) -> str:
+    match node:
+        case Truth(value):
+            return _truth(value)
+        case Index(name) | Size(name) | VecInput(name) | IntParam(name) | RealParam(name) | BoolParam(name):
+            return name
+        case Scale():
+            return "scale"
+        case Score():
+            return "s"
+        case Count():
+            return "count()"
+        case TileEnd(axis, end):
+            return f"{end}({axis})"
+        case IntLoad(array, index) | RealLoad(array, index) | BoolLoad(array, index):
+            return f"{array}[{_list(index)}]"
+        case VecLoad(array, index):
+            return f"{array}[{_list(index)}{', ' if index else ''}:]"
+        case And(items):
+            return f"all({_list(items)})"
+        case Or(items):
+            return f"any({_list(items)})"
+        case _:
+            return _call(node)
+
+
+def _call(node: Node) -> str:
+    match node:
+        case RealCall(fn, a) | VecCall(fn, a):
+            return f"{fn}({_term(a, _IF)})"
+        case Row(kind, a):
+            return f"{kind}({_term(a, _IF)})"
+        case IntAbs(a):
+            return f"abs({_term(a, _IF)})"
+        case Floor(a):
+            return f"floor({_term(a, _IF)})"
+        case IsPow2(a):
+            return f"ispow2({_term(a, _IF)})"
+        case FromInt(a):
+            return f"real({_term(a, _IF)})"
+        case Splat(a):
+            return f"splat({_term(a, _IF)})"
+        case SumD(a):
+            return f"sum_d({_term(a, _IF)})"
+        case Dot(a, b):
+            return f"dot({_list((a, b))})"
+        case Rope(a, position, theta):
+            return f"rope({_list((a, position, theta))})"
+        case _:
+            raise CompilerBug(f"no text for {node!r}")

@@ -1,0 +1,182 @@
+"""Going through terms.
+
+Enters: a term. Leaves: its children, all terms in it, the indices it depends on, or the term with parts replaced. All
+of it is generic over the fields of a node, so a new node needs nothing here but its meaning in `axes_of` and
+`rebuild`. A term that stands in several places is visited once: `let`s and macros share what they name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields, replace
+from typing import Literal
+
+from attnc.errors import CompilerBug
+from attnc.ir import build
+from attnc.ir.nodes import (
+    And,
+    BoolIf,
+    Compare,
+    Count,
+    Floor,
+    FromInt,
+    Index,
+    IntAbs,
+    IntIf,
+    IntOp,
+    IsPow2,
+    Node,
+    Not,
+    Or,
+    RealCall,
+    RealIf,
+    RealOp,
+    Row,
+    Score,
+    VecCall,
+    VecIf,
+    VecInput,
+    VecOp,
+)
+
+Axis = Literal["b", "h", "i", "j"]
+
+_NO_AXES: frozenset[Axis] = frozenset()
+_OF_QUERY: frozenset[Axis] = frozenset({"b", "h", "i"})
+_OF_KEY: frozenset[Axis] = frozenset({"b", "h", "j"})
+_OF_PAIR = _OF_QUERY | _OF_KEY
+
+
+def children(node: Node) -> tuple[Node, ...]:
+    """The nodes right below this one, in the order of its fields."""
+    return tuple(found for field in fields(node) for found in _nodes_in(getattr(node, field.name)))
+
+
+def _nodes_in(value: object) -> Iterator[Node]:
+    if isinstance(value, Node):
+        yield value
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _nodes_in(item)
+
+
+def walk(node: Node) -> Iterator[Node]:
+    """The node and every node below it, from the outside in and from left to right, each object once."""
+    seen: set[int] = set()
+    todo = [node]
+    while todo:
+        here = todo.pop()
+        if id(here) not in seen:
+            seen.add(id(here))
+            yield here
+            todo += reversed(children(here))
+
+
+def axes_of(node: Node) -> frozenset[Axis]:
+    """The indices a term depends on. The vectors of a token depend on its position, a row reduction on its row."""
+    return _fold_axes(node, {})
+
+
+def _fold_axes(node: Node, known: dict[int, frozenset[Axis]]) -> frozenset[Axis]:
+    if id(node) not in known:
+        below = _NO_AXES.union(*(_fold_axes(child, known) for child in children(node)))
+        match node:
+            case Index(axis):
+                below = frozenset({axis})
+            case VecInput("q" | "o" | "v_i"):
+                below = _OF_QUERY
+            case VecInput("k" | "v"):
+                below = _OF_KEY
+            case Score():
+                below = _OF_PAIR
+            case Row() | Count():
+                below = _OF_QUERY
+        known[id(node)] = below
+    return known[id(node)]
+
+
+def replace_terms(node: Node, change: Callable[[Node], Node | None]) -> Node:
+    """The node with parts replaced, in canonical form.
+
+    `change` is asked for every term, outermost first. Where it answers a term, that stands in its place as it is;
+    where it answers None, the children are replaced. What does not change stays the same object.
+    """
+    known: dict[int, Node] = {}
+
+    def visit(here: Node) -> Node:
+        if id(here) not in known:
+            answer = change(here)
+            known[id(here)] = map_children(here, visit) if answer is None else answer
+        return known[id(here)]
+
+    return visit(node)
+
+
+def map_children(node: Node, change: Callable[[Node], Node]) -> Node:
+    """The node with `change` done to each child; the same object where nothing changed."""
+    before = children(node)
+    after = tuple(change(child) for child in before)
+    return node if all(a is b for a, b in zip(after, before, strict=True)) else rebuild(node, after)
+
+
+def rebuild(node: Node, parts: Sequence[Node]) -> Node:
+    """A node like this one with other children (in the order of `children`), in canonical form."""
+    given = iter(parts)
+
+    def put(value: object) -> object:
+        if isinstance(value, Node):
+            return next(given)
+        if isinstance(value, tuple):
+            return tuple(put(item) for item in value)
+        return value
+
+    changed = {
+        field.name: put(value)
+        for field in fields(node)
+        if field.name != "span" and any(_nodes_in(value := getattr(node, field.name)))
+    }
+    if any(True for _ in given):
+        raise CompilerBug(f"too many parts for {node}")
+    return canonical(replace(node, **changed))  # type: ignore[arg-type]
+
+
+def canonical(node: Node) -> Node:
+    """The same node as its builder would have built it from its children as they are."""
+    span = node.span
+    match node:
+        case IntOp(op, a, b):
+            return build.integer(op, a, b, span=span)
+        case IntAbs(a):
+            return build.int_abs(a, span=span)
+        case Floor(a):
+            return build.floor(a, span=span)
+        case IntIf(cond, a, b):
+            return build.choose(cond, a, b, span=span)
+        case BoolIf(cond, a, b):
+            return build.choose(cond, a, b, span=span)
+        case RealIf(cond, a, b):
+            return build.choose(cond, a, b, span=span)
+        case VecIf(cond, a, b):
+            return build.choose(cond, a, b, span=span)
+        case Compare(op, a, b):
+            return build.compare(op, a, b, span=span)
+        case And(items):
+            return build.conj(*items, span=span)
+        case Or(items):
+            return build.disj(*items, span=span)
+        case Not(a):
+            return build.negate(a, span=span)
+        case IsPow2(a):
+            return build.is_pow2(a, span=span)
+        case FromInt(a):
+            return build.from_int(a, span=span)
+        case RealOp(op, a, b):
+            return build.real(op, a, b, span=span)
+        case RealCall(fn, a):
+            return build.call(fn, a, span=span)
+        case VecOp(op, a, b):
+            return build.vector(op, a, b, span=span)
+        case VecCall(fn, a):
+            return build.vec_call(fn, a, span=span)
+        case _:
+            return node

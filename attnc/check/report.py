@@ -1,0 +1,118 @@
+"""Collecting mistakes.
+
+Enters: one mistake at a time, wherever it is met. Leaves: the diagnostics of a file in the order of its text, at most
+one error for a span. A mistake inside the body of a macro of another file is shown where this file uses the macro.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Literal
+
+from attnc.check.values import quote
+from attnc.errors import Diagnostic, Label
+from attnc.source import Source, Span
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A macro being expanded, and the call that asked for it."""
+
+    macro: str
+    call: Span
+
+
+@dataclass
+class Report:
+    """What was found in `source` so far."""
+
+    source: Source
+    frames: list[Frame] = field(default_factory=list)
+    _found: list[Diagnostic] = field(default_factory=list)
+    _seen: set[tuple[str, int, int, str]] = field(default_factory=set)
+
+    def error(
+        self,
+        code: str,
+        message: str,
+        span: Span,
+        label: str = "",
+        *,
+        related: Iterable[Label] = (),
+        notes: Iterable[str] = (),
+        helps: Iterable[str] = (),
+    ) -> None:
+        """Note a mistake that `span` holds."""
+        self._add("error", code, message, span, label, tuple(related), tuple(notes), tuple(helps))
+
+    def warning(
+        self, code: str, message: str, span: Span, label: str = "", *, helps: Iterable[str] = ()
+    ) -> None:
+        """Note something that compiles and is probably not meant."""
+        self._add("warning", code, message, span, label, (), (), tuple(helps))
+
+    def adopt(self, diagnostics: Iterable[Diagnostic]) -> None:
+        """Take over the diagnostics of another file."""
+        for diagnostic in diagnostics:
+            if diagnostic not in self._found:
+                self._found.append(diagnostic)
+
+    @contextmanager
+    def inside(self, macro: str, call: Span) -> Iterator[None]:
+        """While the body of `macro` is expanded for `call`."""
+        self.frames.append(Frame(macro, call))
+        try:
+            yield
+        finally:
+            self.frames.pop()
+
+    @property
+    def has_errors(self) -> bool:
+        return any(d.severity == "error" for d in self._found)
+
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """Everything found: this file first, then other files by name; each in the order of its text."""
+        return tuple(sorted(self._found, key=self._order))
+
+    def warnings(self) -> tuple[Diagnostic, ...]:
+        return tuple(d for d in self.diagnostics() if d.severity == "warning")
+
+    def _order(self, diagnostic: Diagnostic) -> tuple[bool, str, int]:
+        if diagnostic.label is None:
+            return False, "", 0
+        span = diagnostic.label.span
+        return span.source.name != self.source.name, span.source.name, span.start
+
+    def _add(
+        self,
+        severity: Literal["error", "warning"],
+        code: str,
+        message: str,
+        span: Span,
+        label: str,
+        related: tuple[Label, ...],
+        notes: tuple[str, ...],
+        helps: tuple[str, ...],
+    ) -> None:
+        if self.frames:
+            at = self._nearest(span)
+            frame = next((f for f in self.frames if f.call == at and f.call != span), None)
+            if frame is not None:
+                body = quote(span, 60)
+                notes = (f"in the body of `{self.frames[-1].macro}`, {span.place}: {body}",)
+                related, label = (), f"in this use of `{frame.macro}`"
+            elif self.frames[0].call != span and not related:
+                related = (*related, Label(self.frames[0].call, f"`{self.frames[0].macro}` is used here"))
+            span = at
+        place = (span.source.name, span.start, span.end, severity)
+        if place not in self._seen:
+            self._seen.add(place)
+            self._found.append(Diagnostic(code, message, Label(span, label), related, notes, helps, severity))
+
+    def _nearest(self, span: Span) -> Span:
+        """The innermost span of the chain of expansions that lies in the file being checked."""
+        chain = [frame.call for frame in self.frames] + [span]
+        mine = [at for at in chain if at.source.name == self.source.name]
+        return mine[-1] if mine else span

@@ -1,0 +1,23 @@
+"""A check loads none of the heavy libraries."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+
+PROGRAM = """
+import sys
+from attnc.check import check_file
+from attnc.syntax.parser import parse_file, read_source
+
+(found,) = check_file(parse_file(read_source("examples/t5_bias.attn")))
+heavy = {"torch", "triton", "sympy", "numpy"} & set(sys.modules)
+assert not heavy, heavy
+"""
+
+
+def test_a_check_loads_no_torch() -> None:
+    subprocess.run([sys.executable, "-c", PROGRAM], cwd=ROOT, check=True)

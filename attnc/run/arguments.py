@@ -1,0 +1,181 @@
+"""Is this a call that has a meaning?
+
+Enters: an attention, the tensors of a call and its parameters. Leaves: a value for every parameter, defaults filled in,
+or an `AttncError` with the first mistake found. The order: the tensors, names, scalars, arrays, grids, widths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from math import prod
+
+import torch
+from torch import Tensor
+
+from attnc.errors import AttncError, Diagnostic
+from attnc.ir.nodes import Attention, Int, Param, VecInput
+from attnc.ir.text import print_ir
+from attnc.ir.walk import walk
+from attnc.run import messages
+from attnc.run.scalars import check_number, check_scalar
+from attnc.run.sizes import size_value, sizes_of
+from attnc.run.widths import check_widths
+
+Value = int | float | bool | Tensor
+
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+ARRAY_DTYPES = {"float": FLOATS, "int": (torch.int32, torch.int64), "bool": (torch.bool,)}
+DIMENSIONS = {"q": ("B", "H", "N", "D"), "k": ("B", "HKV", "M", "D"), "v": ("B", "HKV", "M", "DV")}
+
+
+def check_arguments(
+    attention: Attention,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    arguments: Mapping[str, object],
+    scale: float | None = None,
+    *,
+    check_sorted: bool = True,
+) -> dict[str, Value]:
+    """The value of every parameter, in the order of their declaration."""
+    _check_tensors({"q": q, "k": k, "v": v})
+    _check_names(attention, arguments)
+    if scale is not None:
+        check_number("scale", "float", scale)
+    given = {p.name: arguments.get(p.name, p.default) for p in attention.params}
+    scalars = {p.name: check_scalar(p, given[p.name]) for p in attention.params if not p.sizes}
+    sizes = sizes_of(q, k, v)
+    numbers = sizes | {name: value for name, value in scalars.items() if isinstance(value, int)}
+    arrays = {p.name: _check_array(p, given[p.name], numbers, q) for p in attention.params if p.sizes}
+    if check_sorted:
+        for param in attention.params:
+            if param.sorted:
+                _check_sorted(param.name, arrays[param.name])
+    _check_grid(attention, numbers)
+    is_self_attention = any(
+        isinstance(term, VecInput) and term.name == "v_i" for term in walk(attention.output)
+    )
+    if is_self_attention and sizes["N"] != sizes["M"]:
+        raise _error("not-self-attention", messages.not_self_attention(sizes["N"], sizes["M"]))
+    check_widths(attention, numbers)
+    return {p.name: arrays[p.name] if p.sizes else scalars[p.name] for p in attention.params}
+
+
+def _error(code: str, message: str, helps: tuple[str, ...] = (), notes: tuple[str, ...] = ()) -> AttncError:
+    return AttncError(Diagnostic(code, message, helps=helps, notes=notes))
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _names(dtypes: Iterable[torch.dtype]) -> list[str]:
+    return [_name(dtype) for dtype in dtypes]
+
+
+# ---- q, k, v ---------------------------------------------------------------------------------------
+
+
+def _check_tensors(tensors: Mapping[str, Tensor]) -> None:
+    q = tensors["q"]
+    sizes: dict[str, int] = {}
+    for name, tensor in tensors.items():
+        dimensions = DIMENSIONS[name]
+        _check_tensor(name, tensor, dimensions)
+        if tensor.dtype not in FLOATS:
+            raise _error("wrong-dtype", messages.wrong_dtype(name, _names(FLOATS), _name(tensor.dtype)))
+        if tensor.dtype != q.dtype:
+            raise _error("wrong-dtype", messages.other_dtype(name, _name(q.dtype), _name(tensor.dtype)))
+        if tensor.device != q.device:
+            raise _error("wrong-device", messages.other_device(name, str(q.device), str(tensor.device)))
+        # A size is what the first tensor that has it says it is.
+        needs = [sizes.get(dimension, dimension) for dimension in dimensions]
+        for dimension, size in zip(dimensions, tensor.shape, strict=True):
+            if sizes.setdefault(dimension, size) != size:
+                raise _error("wrong-shape", messages.wrong_shape(name, dimensions, needs, tensor.shape))
+            if size == 0 and dimension in ("H", "HKV", "D", "DV"):
+                raise _error("wrong-shape", messages.empty_dimension(name, dimension, tensor.shape))
+    if sizes["H"] % sizes["HKV"]:
+        raise _error("wrong-heads", messages.wrong_heads(sizes["H"], sizes["HKV"]))
+
+
+def _check_tensor(name: str, value: object, dimensions: Sequence[str]) -> Tensor:
+    if not isinstance(value, Tensor):
+        raise _error("wrong-type", messages.not_a_tensor(name, type(value).__name__))
+    if value.ndim != len(dimensions):
+        raise _error("wrong-rank", messages.wrong_rank(name, dimensions, value.shape))
+    return value
+
+
+# ---- parameters ------------------------------------------------------------------------------------
+
+
+def _check_names(attention: Attention, arguments: Mapping[str, object]) -> None:
+    names = [param.name for param in attention.params]
+    for name in arguments:
+        if name not in names:
+            near = get_close_matches(name, names, n=1)
+            known = ", ".join(f"`{own}`" for own in names) or "none"
+            raise _error(
+                "unknown-argument",
+                messages.unknown_argument(attention.name, name),
+                helps=tuple(f"did you mean `{own}`?" for own in near),
+                notes=(f"its parameters: {known}",),
+            )
+    for param in attention.params:
+        if param.name not in arguments and param.default is None:
+            raise _error(
+                "missing-argument", messages.missing_argument(attention.name, param.name, declared(param))
+            )
+
+
+def declared(param: Param) -> str:
+    """The type of a parameter as its declaration says it: `an int`, `a float[H, 257]`."""
+    article = "an" if param.sort == "int" else "a"
+    return f"{article} {param.sort}" + (f"[{', '.join(map(print_ir, param.sizes))}]" if param.sizes else "")
+
+
+def _check_array(param: Param, value: object, numbers: Mapping[str, int], q: Tensor) -> Tensor:
+    dimensions = [print_ir(size) for size in param.sizes]
+    array = _check_tensor(param.name, value, dimensions)
+    allowed = ARRAY_DTYPES[param.sort]
+    if array.dtype not in allowed:
+        raise _error("wrong-dtype", messages.wrong_dtype(param.name, _names(allowed), _name(array.dtype)))
+    if array.device != q.device:
+        raise _error("wrong-device", messages.other_device(param.name, str(q.device), str(array.device)))
+    needs = [_size(f"`{param.name}`", size, numbers) for size in param.sizes]
+    if list(array.shape) != needs:
+        raise _error("wrong-shape", messages.wrong_shape(param.name, dimensions, needs, array.shape))
+    return array
+
+
+def _size(owner: str, term: Int, numbers: Mapping[str, int]) -> int:
+    try:
+        size = size_value(term, numbers)
+    except ZeroDivisionError:
+        raise _error("wrong-size", messages.size_divides_by_zero(owner, print_ir(term))) from None
+    if size < 0:
+        raise _error("wrong-size", messages.negative_size(owner, print_ir(term), size))
+    return size
+
+
+def _check_sorted(name: str, array: Tensor) -> None:
+    falls = (array[..., 1:] < array[..., :-1]).nonzero()
+    if len(falls):
+        *outer, last = falls[0].tolist()
+        before, after = array[(*outer, last)].item(), array[(*outer, last + 1)].item()
+        raise _error("not-sorted", messages.not_sorted(name, (*outer, last + 1), before, after))
+
+
+# ---- grids -----------------------------------------------------------------------------------------
+
+
+def _check_grid(attention: Attention, numbers: Mapping[str, int]) -> None:
+    for side, tokens in {"query": numbers["N"], "key": numbers["M"]}.items():
+        extents = [axis.extent for axis in attention.grid if axis.side == side]
+        got = [_size(f"the {side} grid", extent, numbers) for extent in extents]
+        if extents and prod(got) != tokens:
+            names = [print_ir(extent) for extent in extents]
+            raise _error("wrong-grid", messages.wrong_grid(side, names, got, tokens))

@@ -1,0 +1,184 @@
+"""What `attnc.load` and `attnc.compile` give: an attention that can be called, and asked about itself.
+
+Enters: a compilation. Leaves: an `AttentionFunction`. Nothing is compiled before it is needed: `reference` needs the
+checked attention alone, `tiles` its facts, and only a call needs the emitted module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from inspect import Parameter, Signature
+from typing import TYPE_CHECKING, Any, Protocol
+
+from attnc.errors import AttncError, Diagnostic
+from attnc.options import Options
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from attnc.analyze.facts import Facts
+    from attnc.ir.nodes import Attention
+    from attnc.run.tiles import Tiles
+    from attnc.source import Source
+
+    Result = Tensor | tuple[Tensor, Tensor]
+
+
+# Sizes that the ends of a range may name, beside N and M.
+_SIZES = ("B", "H", "HKV", "D", "DV")
+
+
+class Compiled(Protocol):
+    """The part of a compilation that a function needs."""
+
+    @property
+    def source(self) -> Source: ...
+    @property
+    def options(self) -> Options: ...
+    @property
+    def attention(self) -> Attention: ...
+    @property
+    def facts(self) -> Facts: ...
+    def show(self, stage: str) -> str: ...
+    def explain(self) -> str: ...
+
+
+class AttentionFunction:
+    """One attention. `f(q, k, v, window=512)` computes it; its other members tell what attnc made of the spec."""
+
+    def __init__(self, compilation: Compiled) -> None:
+        attention = compilation.attention
+        self._compilation = compilation
+        self.__name__ = self.__qualname__ = attention.name
+        self.__doc__ = attention.doc or f"The attention `{attention.name}` of {compilation.source.name}."
+        self.__signature__ = _signature(attention)
+
+    def __call__(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        *,
+        scale: float | None = None,
+        return_lse: bool = False,
+        **parameters: Any,
+    ) -> Result:
+        """`q [B, H, N, D]`, `k [B, HKV, M, D]`, `v [B, HKV, M, DV]` and the parameters of the spec; differentiable."""
+        backend = self._compilation.options.backend
+        if backend == "reference":
+            return self.reference(q, k, v, scale=scale, return_lse=return_lse, **parameters)
+        self._load()
+        try:
+            return self._emitted(q, k, v, scale=scale, return_lse=return_lse, backend=backend, **parameters)
+        except (TypeError, ValueError):
+            self._explain_refusal(q, k, v, scale, parameters)
+            raise
+
+    def reference(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        *,
+        scale: float | None = None,
+        return_lse: bool = False,
+        **parameters: Any,
+    ) -> Result:
+        """The same by the interpreter: plain torch, quadratic, and the meaning of the spec."""
+        from attnc.run.interpreter import interpret
+
+        return interpret(self._compilation.attention, q, k, v, parameters, scale, return_lse)
+
+    def tiles(
+        self, *, N: int, M: int, block_q: int, block_k: int, h: int = 0, b: int = 0, **values: Any
+    ) -> Tiles:
+        """How many tiles a call with these sizes and parameters visits, for one head of one batch entry."""
+        from attnc.run.tiles import count_tiles
+
+        needed = {"N": N, "M": M, "block_q": block_q, "block_k": block_k, "h": h, "b": b}
+        known = _call_values(self._compilation.attention, needed, values)
+        return count_tiles(self._compilation.facts.keys, known, known["block_q"], known["block_k"])
+
+    def explain(self) -> str:
+        """What was found in the spec, what was not, and why."""
+        return self._compilation.explain()
+
+    @property
+    def facts(self) -> Facts:
+        """What `explain` says, for programs."""
+        return self._compilation.facts
+
+    @property
+    def source(self) -> str:
+        """The text of the emitted module."""
+        return self._compilation.show("module")
+
+    def _explain_refusal(
+        self, q: Tensor, k: Tensor, v: Tensor, scale: float | None, parameters: dict[str, Any]
+    ) -> None:
+        """Say why the emitted module refused a call, with notes and helps; a good call pays nothing for it."""
+        from attnc.run.arguments import check_arguments
+        from attnc.run.limits import check_limits
+        from attnc.run.sizes import sizes_of
+
+        compiled, options = self._compilation, self._compilation.options
+        try:
+            values = check_arguments(
+                compiled.attention, q, k, v, parameters, scale, check_sorted=options.check_sorted
+            )
+            numbers = {name: value for name, value in values.items() if isinstance(value, int)}
+            check_limits(compiled.facts, options.backend, q, sizes_of(q, k, v) | numbers)
+        except AttncError as mistake:
+            raise mistake from None
+
+    def _load(self) -> bool:
+        from attnc.run.loader import load_module
+
+        if "_emitted" not in self.__dict__:
+            self._emitted: Callable[..., Result] = getattr(
+                load_module(self.__name__, self.source), self.__name__
+            )
+        return True
+
+    # What `torch.compiler.assume_constant_result` sets, without importing torch for it: torch.compile runs this when it
+    # traces a call and does not look inside. What it returns must be a constant, so it is not the function itself.
+    _load._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+    def __reduce__(self) -> tuple[type[AttentionFunction], tuple[Compiled]]:
+        return AttentionFunction, (self._compilation,)
+
+    def __repr__(self) -> str:
+        return f"<attention {self.__name__}{self.__signature__} of {self._compilation.source.name}>"
+
+
+def _call_values(attention: Attention, needed: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """What the ends of ranges may speak of: sizes, indices, and every parameter that is given or has a default."""
+    from attnc.run import messages
+    from attnc.run.scalars import check_number, check_scalar
+
+    for name, value in needed.items():
+        least = 1 if name.startswith("block") else 0
+        if check_number(name, "int", value) < least:
+            what = messages.wrong_type(name, f"{least} or more", str(value))
+            raise AttncError(Diagnostic("wrong-size", what))
+    params = {p.name: p for p in attention.params}
+    values = {name: p.default for name, p in params.items() if p.default is not None}
+    for name, value in given.items():
+        if name not in params and name not in _SIZES:
+            raise AttncError(Diagnostic("unknown-argument", messages.unknown_argument(attention.name, name)))
+        is_scalar = name in params and not params[name].sizes
+        values[name] = check_scalar(params[name], value) if is_scalar else value
+    return values | needed
+
+
+def _signature(attention: Attention) -> Signature:
+    tensors = [Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in ("q", "k", "v")]
+    own = [
+        Parameter(p.name, Parameter.KEYWORD_ONLY, default=Parameter.empty if p.default is None else p.default)
+        for p in attention.params
+    ]
+    call = [
+        Parameter("scale", Parameter.KEYWORD_ONLY, default=None),
+        Parameter("return_lse", Parameter.KEYWORD_ONLY, default=False),
+    ]
+    return Signature([*tensors, *own, *call])

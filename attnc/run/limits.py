@@ -1,0 +1,45 @@
+"""What the emitted module asks of a call beyond its meaning.
+
+Enters: a call that has a meaning. Leaves: nothing, or an `AttncError` with the words of the module that refused it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from attnc.analyze.facts import Facts
+from attnc.errors import AttncError, Diagnostic, Label
+from attnc.ir.text import print_ir
+from attnc.run import messages
+from attnc.run.sizes import size_value
+
+WIDEST = 256
+
+
+def check_limits(facts: Facts, backend: str, q: Tensor, numbers: Mapping[str, int]) -> None:
+    """`numbers` holds the sizes and int parameters of the call."""
+    for required in (*facts.keys.requires, *facts.queries.requires):
+        value = size_value(required.term, numbers)
+        if value < 1:
+            reason = required.reason
+            label = Label(reason.span) if reason.span else None
+            what = messages.wrong_type(print_ir(required.term), "1 or more", str(value))
+            raise AttncError(Diagnostic("wrong-value", what, label, notes=(reason.text,)))
+    if backend == "cpu" and q.device.type != "cpu":
+        raise _error("wrong-device", 'backend="cpu"', "tensors on the CPU", str(q.device))
+    if backend == "triton" and not q.is_cuda and os.environ.get("TRITON_INTERPRET") != "1":
+        raise _error("wrong-device", 'backend="triton"', "tensors on a GPU", str(q.device))
+    if q.is_cuda and q.dtype == torch.float64:
+        raise _error("wrong-dtype", "q", "dtype float16, bfloat16 or float32 on a GPU", "float64")
+    if backend == "triton" or q.is_cuda:
+        for name in ("D", "DV"):
+            if numbers[name] > WIDEST:
+                raise _error("wrong-shape", name, f"{WIDEST} or less in a kernel", str(numbers[name]))
+
+
+def _error(code: str, name: str, needs: str, got: str) -> AttncError:
+    return AttncError(Diagnostic(code, messages.wrong_type(name, needs, got)))

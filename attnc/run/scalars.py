@@ -1,0 +1,57 @@
+"""Is this a number for a scalar parameter?
+
+Enters: a parameter and what the caller gave for it. Leaves: an `int`, a `float` or a `bool` of Python.
+"""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import Literal
+
+import numpy as np
+from torch import Tensor
+
+from attnc.errors import AttncError, Diagnostic
+from attnc.ir.nodes import Param
+from attnc.run import messages
+
+
+def check_scalar(param: Param, value: object) -> int | float | bool:
+    """The value of a scalar parameter."""
+    return check_number(param.name, param.sort, value)
+
+
+def check_number(name: str, sort: Literal["int", "float", "bool"], value: object) -> int | float | bool:
+    """A Python number of this sort. A bool is no number, and a float no int, whatever its value."""
+    value = _unwrapped(name, value)
+    if isinstance(value, bool):
+        if sort == "bool":
+            return value
+    elif sort == "int" and isinstance(value, Integral):
+        if not -(2**63) <= int(value) < 2**63:
+            raise _wrong_type(name, "an int of 64 bits", value)
+        return int(value)
+    elif sort == "float" and isinstance(value, Real):
+        return float(value)
+    raise _wrong_type(name, "an int" if sort == "int" else f"a {sort}", value)
+
+
+def _unwrapped(name: str, value: object) -> object:
+    """What a tensor or an array of no dimensions holds."""
+    if isinstance(value, Tensor) and value.requires_grad:
+        helps = f"declare it `{name}: float[1]` and read `{name}[0]`, or pass `{name}.item()`"
+        raise AttncError(Diagnostic("wrong-type", messages.no_gradient(name), helps=(helps,)))
+    if isinstance(value, Tensor | np.ndarray | np.generic) and value.ndim == 0:
+        return value.item()
+    return value
+
+
+def _wrong_type(name: str, needs: str, value: object) -> AttncError:
+    kind = type(value).__name__
+    if isinstance(value, Tensor | np.ndarray):
+        got = f"{kind} of shape {list(value.shape)}"
+    elif isinstance(value, bool | int | float | str | None):
+        got = f"{value!r}" + (f" ({kind})" if value is not None else "")
+    else:
+        got = kind
+    return AttncError(Diagnostic("wrong-type", messages.wrong_type(name, needs, got)))

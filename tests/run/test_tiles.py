@@ -1,0 +1,151 @@
+"""Counts of tiles against a look at every pair."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import attnc
+from attnc.analyze.facts import Interval, Ranges, Reason, Requirement
+from attnc.errors import AttncError
+from attnc.ir.nodes import Index, IntConst, IntLoad, IntOp, IntParam, Size, TileEnd
+from attnc.run.tiles import Tiles, count_tiles
+
+EXAMPLES = Path(__file__).parent.parent.parent / "examples"
+Sees = Callable[[int, int], bool]
+
+
+def look(sees: Sees, n: int, m: int, block_q: int, block_k: int) -> Tiles:
+    visited = full = total = 0
+    for q0 in range(0, n, block_q):
+        for k0 in range(0, m, block_k):
+            queries, keys = range(q0, min(q0 + block_q, n)), range(k0, min(k0 + block_k, m))
+            seen = [sees(i, j) for i in queries for j in keys]
+            visited, full, total = visited + any(seen), full + all(seen), total + 1
+    return Tiles(visited, full, total)
+
+
+CASES: dict[str, Callable[[int, int], tuple[dict[str, int], Sees]]] = {
+    "causal": lambda a, b: ({}, lambda i, j: j <= i),
+    "sliding_window": lambda a, b: ({"window": a}, lambda i, j: j <= i and i - j < a),
+    "prefix_lm": lambda a, b: ({"prefix": a}, lambda i, j: j < a or j <= i),
+    "streaming_llm": lambda a, b: (
+        {"window": a, "sinks": b},
+        lambda i, j: j <= i and (j < b or i - j < a),
+    ),
+}
+FUNCTIONS = {name: attnc.load(EXAMPLES / f"{name}.attn") for name in CASES}
+
+
+@pytest.mark.parametrize("name", CASES)
+@given(
+    n=st.integers(0, 40),
+    m=st.integers(0, 40),
+    block_q=st.integers(1, 9),
+    block_k=st.integers(1, 9),
+    a=st.integers(1, 45),
+    b=st.integers(1, 9),
+)
+@settings(max_examples=60, deadline=None)
+def test_counts_are_those_of_a_look_at_every_pair(
+    name: str, n: int, m: int, block_q: int, block_k: int, a: int, b: int
+) -> None:
+    arguments, sees = CASES[name](a, b)
+    counted = FUNCTIONS[name].tiles(N=n, M=m, block_q=block_q, block_k=block_k, **arguments)
+    seen = look(sees, n, m, block_q, block_k)
+    assert (counted.visited, counted.total) == (seen.visited, seen.total)
+    if name == "streaming_llm":  # a tile may be seen by the sinks in one part and the window in the other
+        assert counted.full <= seen.full
+    else:
+        assert counted.full == seen.full
+
+
+def test_a_long_sequence_is_counted_at_once() -> None:
+    tiles = FUNCTIONS["sliding_window"].tiles(N=2**20, M=2**20, block_q=128, block_k=128, window=1024)
+    assert tiles.total == 2**26
+    assert tiles.visited == 9 * 2**13 - 36  # eight full tiles and the diagonal, but for the first eight rows
+    assert tiles.full == 7 * 2**13 - 28
+
+
+def test_defaults_are_filled_in() -> None:
+    window = FUNCTIONS["sliding_window"]
+    assert window.tiles(N=8192, M=8192, block_q=128, block_k=128) == window.tiles(
+        N=8192, M=8192, block_q=128, block_k=128, window=4096
+    )
+
+
+# ---- ends that no example has ----------------------------------------------------------------------
+
+first, last = TileEnd("i", "first"), TileEnd("i", "last")
+
+
+def ranges(
+    *visited: Interval, full: Interval | None = None, requires: tuple[Requirement, ...] = ()
+) -> Ranges:
+    return Ranges("j", visited, tuple(full for _ in visited), True, True, (Reason("given"),), requires)
+
+
+def test_overlapping_intervals_count_a_tile_once() -> None:
+    keys = ranges(Interval(IntConst(0), IntConst(20)), Interval(IntConst(10), IntConst(30)))
+    assert count_tiles(keys, {"N": 4, "M": 100}, 4, 10) == Tiles(3, 0, 10)
+
+
+def test_ends_outside_the_keys_are_clipped() -> None:
+    keys = ranges(Interval(IntConst(-50), IntConst(500)), full=Interval(IntConst(-50), IntConst(500)))
+    assert count_tiles(keys, {"N": 1, "M": 95}, 4, 10) == Tiles(10, 10, 10)
+
+
+def test_an_empty_interval_visits_nothing() -> None:
+    keys = ranges(Interval(IntConst(40), IntConst(20)), full=Interval(IntConst(97), IntConst(500)))
+    assert count_tiles(keys, {"N": 1, "M": 95}, 4, 10) == Tiles(0, 0, 10)
+
+
+def test_arrays_are_read_at_the_head_and_the_batch_entry() -> None:
+    keys = ranges(Interval(IntConst(0), IntLoad("kv_len", (Index("b"), IntOp("%", Index("h"), Size("HKV"))))))
+    values = {"N": 4, "M": 100, "HKV": 2, "kv_len": [[10, 20], [30, 40]]}
+    counts = [count_tiles(keys, {**values, "b": b, "h": h}, 4, 10).visited for b in (0, 1) for h in (0, 1, 2)]
+    assert counts == [1, 2, 1, 3, 4, 3]
+
+
+def test_a_parameter_may_be_called_like_a_tile_end() -> None:
+    keys = ranges(Interval(first, IntOp("+", last, IntParam("first"))))
+    assert count_tiles(keys, {"N": 8, "M": 100, "first": 1, "last": 77}, 4, 1) == Tiles(8, 0, 200)
+
+
+@pytest.mark.parametrize(
+    ("values", "code"),
+    [({"kv_len": [3], "b": 1}, "index-out-of-range"), ({"kv_len": [3], "b": -1}, "index-out-of-range"),
+     ({"b": 0}, "missing-argument")],
+)  # fmt: skip
+def test_values_that_do_not_serve(values: dict[str, object], code: str) -> None:
+    keys = ranges(Interval(IntConst(0), IntLoad("kv_len", (Index("b"),))))
+    with pytest.raises(AttncError) as caught:
+        count_tiles(keys, {"N": 4, "M": 4, **values}, 4, 4)
+    assert [d.code for d in caught.value.diagnostics] == [code]
+
+
+def test_a_requirement_that_does_not_hold() -> None:
+    keys = ranges(Interval(first, last), requires=(Requirement(IntParam("c"), Reason("`i // c`")),))
+    with pytest.raises(AttncError, match="`c` needs 1 or more, got 0"):
+        count_tiles(keys, {"N": 4, "M": 4, "c": 0}, 4, 4)
+    assert count_tiles(keys, {"N": 4, "M": 4, "c": 1}, 4, 4).total == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ({"block_q": 0}, "wrong-size"),
+        ({"N": -1}, "wrong-size"),
+        ({"N": 1.5}, "wrong-type"),
+        ({"window": "wide"}, "wrong-type"),
+        ({"widow": 3}, "unknown-argument"),
+    ],
+)
+def test_mistakes_of_the_caller(arguments: dict[str, object], code: str) -> None:
+    with pytest.raises(AttncError) as caught:
+        FUNCTIONS["sliding_window"].tiles(**{"N": 8, "M": 8, "block_q": 4, "block_k": 4, **arguments})
+    assert [d.code for d in caught.value.diagnostics] == [code]

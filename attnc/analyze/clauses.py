@@ -1,0 +1,166 @@
+"""What each clause of a mask does for the ranges, in words.
+
+Enters: a mask and the plane it is solved in. Leaves: `Clause`s: "`i - j < window` gives keys from i - window + 1", or
+what about the clause has no closed form: "`doc[b, i] == doc[b, j]` reads an array at key positions".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from attnc.analyze.facts import Reason
+from attnc.ir.nodes import (
+    And,
+    Bool,
+    BoolIf,
+    BoolLoad,
+    Compare,
+    Floor,
+    IntLoad,
+    IntOp,
+    IntParam,
+    IsPow2,
+    Member,
+    Node,
+    Not,
+    Or,
+    Real,
+    RealLoad,
+    TileEnd,
+    Truth,
+    VecLoad,
+)
+from attnc.ir.text import print_ir
+from attnc.ir.walk import axes_of, replace_terms, walk
+from attnc.sets.convert import to_bool, to_int, to_polynomial, to_predicate
+from attnc.sets.pieces import Piece, Plane, Stretch
+from attnc.sets.polynomial import Polynomial, extreme
+from attnc.sets.predicate import Predicate, every, negation
+from attnc.sets.project import Tile, project_some
+from attnc.sets.solve import Solver
+
+PLURAL = {"i": "queries", "j": "keys"}
+SINGULAR = {"i": "query", "j": "key"}
+
+
+@dataclass(frozen=True)
+class Clause:
+    """A comparison or a lookup of the mask. `is_closed`: it gives intervals whose ends are known for every tile."""
+
+    reason: Reason
+    is_closed: bool
+
+
+def explain_clauses(mask: Bool, plane: Plane, tile: Tile) -> tuple[Clause, ...]:
+    """One `Clause` for each clause, in written order."""
+    found: dict[Clause, None] = {}
+    for term, is_negated in _clauses(mask, False):
+        predicate = negation(to_predicate(term)) if is_negated else to_predicate(term)
+        found.setdefault(_explain(term, is_negated, predicate, plane, tile))
+    return tuple(found)
+
+
+def _clauses(mask: Bool, is_negated: bool) -> Iterator[tuple[Bool, bool]]:
+    match mask:
+        case And(items) | Or(items):
+            for item in items:
+                yield from _clauses(item, is_negated)
+        case Not(a):
+            yield from _clauses(a, not is_negated)
+        case BoolIf(cond, a, b):
+            yield from _clauses(cond, False)
+            yield from _clauses(a, is_negated)
+            yield from _clauses(b, is_negated)
+        case Truth():
+            return
+        case _:
+            yield mask, is_negated
+
+
+def _explain(term: Bool, is_negated: bool, predicate: Predicate, plane: Plane, tile: Tile) -> Clause:
+    text = clause_text(term)
+    name = f"`not ({text})`" if is_negated else f"`{text}`"
+    pieces = Solver(plane, "over").solve(predicate)
+    is_closed = all(piece.exact and project_some(piece, tile, plane).known for piece in pieces)
+    does = _effect(pieces, plane) if is_closed else f"{_obstacle(term, plane)}: no closed form yet"
+    return Clause(Reason(f"{name} {does}", term.span), is_closed)
+
+
+def clause_text(term: Bool) -> str:
+    """As it was written, on one line; as the IR prints it where nobody wrote it."""
+    return " ".join(term.span.text.split()) if term.span else print_ir(term)
+
+
+# ---- what it gives ---------------------------------------------------------------------------------
+
+
+def _effect(pieces: tuple[Piece, ...], plane: Plane) -> str:
+    if not pieces:
+        return "is never true"
+    if pieces == (Piece(),):
+        return "is always true"
+    if all(piece.target == piece.other == Stretch() for piece in pieces):
+        return "is the same for every pair"
+    target = any(piece.target != Stretch() for piece in pieces)
+    in_order = sorted(pieces, key=lambda piece: bool(piece.target.lows))
+    texts = [_of_piece(piece, target, plane) for piece in in_order]
+    return f"{'gives' if target else 'holds'} {', or '.join(texts)}"
+
+
+def _of_piece(piece: Piece, target: bool, plane: Plane) -> str:
+    keys, queries = PLURAL[plane.target.key], PLURAL[plane.other.key]
+    words = [stretch_text(piece.target, keys)] if target else []
+    if piece.other != Stretch():
+        words.append(f"for {stretch_text(piece.other, queries)}")
+    if piece.guards:
+        words.append(f"where {print_ir(to_bool(every(piece.guards)))}")
+    return " ".join(words)
+
+
+def stretch_text(stretch: Stretch, positions: str) -> str:
+    lo = term_text(extreme("max", stretch.lows)) if stretch.lows else ""
+    hi = term_text(extreme("min", (high + 1 for high in stretch.highs))) if stretch.highs else ""
+    if lo and hi:
+        return f"{positions} [{lo}, {hi})"
+    return f"{positions} from {lo}" if lo else f"{positions} below {hi}" if hi else f"all {positions}"
+
+
+def term_text(a: Polynomial) -> str:
+    """A term for people: a tile of queries goes from `i0` to `i1`, one of keys from `j0` to `j1`."""
+    return print_ir(replace_terms(to_int(a), _short_tile_end))
+
+
+def _short_tile_end(node: Node) -> Node | None:
+    return IntParam(f"{node.axis}{0 if node.end == 'first' else 1}") if isinstance(node, TileEnd) else None
+
+
+# ---- what stands in the way ------------------------------------------------------------------------
+
+
+def _obstacle(term: Bool, plane: Plane) -> str:
+    """The part of a clause that has no closed form, as far as it has a name."""
+    for node in walk(term):
+        match node:
+            case IntOp("//" | "%", a, n) if axes_of(a) & {"i", "j"}:
+                if not plane.prover.prove_nonnegative(to_polynomial(n) - 1):
+                    return f"divides by `{print_ir(n)}`, which may be below 1"
+    for axis in (plane.target.key, plane.other.key):
+        moving = [node for node in walk(term) if axis in axes_of(node)]
+        if any(isinstance(node, (IntLoad, BoolLoad, RealLoad, VecLoad)) for node in moving):
+            return f"reads an array at {SINGULAR[axis]} positions"
+        if any(
+            isinstance(node, Member) and any(axis in axes_of(item) for item in node.index) for node in moving
+        ):
+            return f"reads an array at {SINGULAR[axis]} positions"
+        if any(isinstance(node, Member) for node in moving):
+            return f"looks for {PLURAL[axis]} in an array"
+        if any(isinstance(node, IsPow2) for node in moving):
+            return "asks for a power of two"
+        if any(isinstance(node, Floor) for node in moving):
+            return "rounds a real number"
+        if any(isinstance(node, Compare) and isinstance(node.a, Real) for node in moving):
+            return "compares real numbers"
+        if any(isinstance(node, IntOp) and node.op == "%" for node in moving):
+            return f"picks {PLURAL[axis]} by a remainder"
+    return f"is not solved for `{plane.target.key}`"

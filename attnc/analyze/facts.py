@@ -1,0 +1,84 @@
+"""What the compiler found out, as frozen values that carry their reasons.
+
+Enters: nothing. Leaves: `Facts`. An analysis returns a fact and never edits a term; `explain`, the header of an emitted
+module and the docs print the reasons as they stand here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from attnc.ir.nodes import Int
+from attnc.source import Span
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One step of an argument, in words, and the text it speaks of."""
+
+    text: str
+    span: Span | None = None
+
+    def __str__(self) -> str:
+        return f"{self.text} ({self.span.place})" if self.span else self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """Positions `[lo, hi)`. The ends are terms in sizes, parameters, `b`, `h` and the `TileEnd`s of the other axis.
+
+    They may lie outside `[0, size)` and `hi` may be below `lo` (then the interval is empty): whoever loops clamps.
+    """
+
+    lo: Int
+    hi: Int
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """`term >= 1`, in parameters and sizes alone: what was found holds only there, and the call checks it once."""
+
+    term: Int
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Ranges:
+    """Where to look: for one tile of queries the keys (`target` "j"), for one tile of keys the queries ("i").
+
+    `visited` is a superset of every visible position; it is in order of `max(lo, 0)`, so a sweep that starts each
+    interval where the ones before it ended loses nothing. It is empty where the mask is never true. `full[n]` is the
+    part of `visited[n]` which is visible to the whole tile, or None where none was proved. `exact` says that `visited`,
+    before rounding to tiles, has no position that nothing in the tile sees, as long as every interval has a position
+    for every row of the tile (a window below 1 has none). Where `closed` is false nothing was found: `visited` is
+    everything, and `because` says which clause stood in the way. All of it holds where every one of `requires` does.
+    """
+
+    target: Literal["i", "j"]
+    visited: tuple[Interval, ...]
+    full: tuple[Interval | None, ...]
+    exact: bool
+    closed: bool
+    because: tuple[Reason, ...]
+    requires: tuple[Requirement, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Can a query see no key at all? `can_be_empty` is False only where the contrary was proved.
+
+    The proof holds where the `requires` of the ranges do.
+    """
+
+    can_be_empty: bool
+    because: tuple[Reason, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that was found out about one attention. An analysis that is added adds a field."""
+
+    keys: Ranges
+    queries: Ranges
+    rows: Rows

@@ -1,0 +1,182 @@
+"""Which keys a tile of queries has to look at, and which queries a tile of keys.
+
+Enters: an attention. Leaves: `Ranges`, with ends in closed form: what some pair of the tile can see (`visited`), what
+every pair of it sees (`full`), and the reasons. Both targets go through the same steps, their roles swapped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from attnc.analyze.clauses import PLURAL, Clause, explain_clauses, term_text
+from attnc.analyze.facts import Interval, Ranges, Reason, Requirement
+from attnc.analyze.requirements import find_requirements
+from attnc.ir.nodes import Attention, Index, Size, TileEnd
+from attnc.sets.convert import to_int, to_polynomial, to_predicate
+from attnc.sets.pieces import Piece, Plane
+from attnc.sets.polynomial import ZERO, Extreme, Leaf, Polynomial, Quotient, Read, choice, extreme, leaf
+from attnc.sets.predicate import every, nonnegative
+from attnc.sets.project import Shadow, Tile, project_every, project_some
+from attnc.sets.prover import Prover
+from attnc.sets.solve import Limits, Solver
+
+Target = Literal["i", "j"]
+
+# More intervals than this cost a kernel more than the tiles they save.
+MOST_INTERVALS = 6
+
+
+@dataclass(frozen=True)
+class Strip:
+    """One interval over a tile: what is visited, `[lo, hi)`, and what of it is full."""
+
+    lo: Polynomial
+    hi: Polynomial
+    full: tuple[Polynomial, Polynomial] | None
+    exact: bool
+
+
+def find_ranges(attention: Attention, target: Target) -> Ranges:
+    requires = find_requirements(attention.mask)
+    plane, tile = make_plane(target, requires), make_tile("j" if target == "i" else "i")
+    mask, limits = to_predicate(attention.mask), Limits()
+    over = Solver(plane, "over", limits).solve(mask)
+    under = over if all(piece.exact for piece in over) else Solver(plane, "under", limits).solve(mask)
+    strips, notes = _sorted([_make_strip(piece, under, tile, plane) for piece in over], plane)
+    if limits.reached:
+        notes.append(
+            Reason("the mask falls apart into too many pieces, so the ranges are wider than they need be")
+        )
+    if plane.prover.budget.spent:
+        notes.append(Reason("the analysis ran out of steps, so the ranges may be wider than they need be"))
+    exact = all(strip.exact for strip in strips)
+    closed = exact or not any(_is_everything(strip, plane) for strip in strips)
+    if not closed:
+        strips = [_around(strips)]
+    clauses = explain_clauses(attention.mask, plane, tile)
+    return Ranges(
+        target,
+        visited=tuple(Interval(to_int(strip.lo), to_int(strip.hi)) for strip in strips),
+        full=tuple(Interval(*map(to_int, strip.full)) if strip.full else None for strip in strips),
+        exact=exact,
+        closed=closed,
+        because=(
+            *(_reason(clause, closed, not any(strip.full for strip in strips)) for clause in clauses),
+            *(requirement.reason for requirement in requires),
+            *notes,
+            Reason(_summary(strips, plane)),
+        ),
+        requires=requires,
+    )
+
+
+def make_plane(target: Target, requires: Sequence[Requirement]) -> Plane:
+    """The plane of a target and the other position, in which every requirement holds."""
+    prover = Prover().given(every(nonnegative(to_polynomial(each.term) - 1) for each in requires))
+    last = {"i": leaf(Size("N")) - 1, "j": leaf(Size("M")) - 1}
+    other: Target = "j" if target == "i" else "i"
+    return Plane(Leaf(Index(target)), last[target], Leaf(Index(other)), last[other], prover)
+
+
+def make_tile(axis: Target) -> Tile:
+    return Tile(leaf(TileEnd(axis, "first")), leaf(TileEnd(axis, "last")))
+
+
+# ---- strips ----------------------------------------------------------------------------------------
+
+
+def _make_strip(piece: Piece, under: Sequence[Piece], tile: Tile, plane: Plane) -> Strip:
+    shadow = project_some(piece, tile, plane)
+    inner = piece if piece in under else next((part for part in under if plane.covers(piece, part)), None)
+    core = inner and project_every(inner, tile, plane)
+    full = _ends(core, plane) if core else None
+    if full and plane.prover.prove_at_most(full[1], full[0]):
+        full = None
+    return Strip(*_ends(shadow, plane), full, shadow.exact)
+
+
+def _ends(shadow: Shadow, plane: Plane) -> tuple[Polynomial, Polynomial]:
+    """An interval that a guard switches off ends at 0; it starts as ever, unless that may divide by 0."""
+    guard = every(shadow.guards)
+    safe = all(plane.prover.prove_nonnegative(n - 1) for n in _divisors(shadow.lo))
+    return shadow.lo if safe else choice(guard, shadow.lo, ZERO), choice(guard, shadow.hi, ZERO)
+
+
+def _divisors(a: Polynomial) -> Iterator[Polynomial]:
+    """What a term divides by, but for what stands behind a condition."""
+    for atom in a.atoms:
+        match atom:
+            case Quotient(x, n):
+                yield n
+                yield from _divisors(x)
+            case Extreme(_, items) | Read(_, items):
+                for item in items:
+                    yield from _divisors(item)
+
+
+def _sorted(strips: list[Strip], plane: Plane) -> tuple[list[Strip], list[Reason]]:
+    """By their starts, for certain; one strip around all of them where that is not certain, or they are too many."""
+    if len(strips) > MOST_INTERVALS:
+        why = f"{len(strips)} intervals are more than a kernel should sweep"
+        return [_around(strips)], [Reason(f"{why}, so one around all of them is visited")]
+    rest, order = list(strips), list[Strip]()
+    while rest:
+        first = next(
+            (strip for strip in rest if all(_starts_first(strip, other, plane) for other in rest)), None
+        )
+        if first is None:
+            why = "it is not certain which interval starts first"
+            return [_around(strips)], [Reason(f"{why}, so one around all of them is visited")]
+        rest.remove(first)
+        order.append(first)
+    return order, []
+
+
+def _starts_first(one: Strip, two: Strip, plane: Plane) -> bool:
+    return plane.prover.prove_at_most(one.lo, two.lo) or plane.prover.prove_at_most(one.lo, ZERO)
+
+
+def _around(strips: Sequence[Strip]) -> Strip:
+    lo, hi = extreme("min", (strip.lo for strip in strips)), extreme("max", (strip.hi for strip in strips))
+    return Strip(lo, hi, next((strip.full for strip in strips if strip.full), None), False)
+
+
+def _is_everything(strip: Strip, plane: Plane) -> bool:
+    return plane.prover.prove_at_most(strip.lo, ZERO) and plane.prover.prove_at_most(
+        plane.target_last + 1, strip.hi
+    )
+
+
+# ---- in words --------------------------------------------------------------------------------------
+
+
+def _reason(clause: Clause, closed: bool, is_masked: bool) -> Reason:
+    if clause.is_closed:
+        return clause.reason
+    then = "every visited tile is masked by it" if closed else "every tile is visited"
+    masked = " and masked" if is_masked and not closed else ""
+    return replace(clause.reason, text=f"{clause.reason.text}, so {then}{masked}")
+
+
+def _summary(strips: Sequence[Strip], plane: Plane) -> str:
+    """`queries [i0, i1] read only keys [i0 - window + 1, i1 + 1); all of them see keys [i1 - window + 1, i0 + 1)`."""
+    visited = _list([(strip.lo, strip.hi) for strip in strips], plane)
+    full = _list([strip.full for strip in strips if strip.full], plane)
+    only = "" if visited.startswith("all ") else "only "
+    if plane.target.key == "j":
+        if not visited:
+            return "no query sees a key"
+        return f"queries [i0, i1] read {only}{visited}" + (f"; all of them see {full}" if full else "")
+    if not visited:
+        return "no key is seen by a query"
+    return f"keys [j0, j1] are read {only}by {visited}" + (f"; {full} see all of them" if full else "")
+
+
+def _list(intervals: Sequence[tuple[Polynomial, Polynomial]], plane: Plane) -> str:
+    keys = PLURAL[plane.target.key]
+    if (ZERO, plane.target_last + 1) in intervals:
+        return f"all {keys}"
+    texts = [f"[{term_text(lo)}, {term_text(hi)})" for lo, hi in intervals]
+    return f"{keys} {' and '.join(texts)}" if texts else ""

@@ -1,0 +1,220 @@
+"""Unions of intervals whose ends are terms.
+
+Enters: pieces of the plane of two positions, as `solve` finds them. Leaves: fewer and plainer ones that hold the same
+pairs: bounds that others imply are dropped, empty and covered pieces too, and pieces that touch become one.
+
+One position is the `target` (where are the intervals?), the other one is `other` (on what do they depend?). A piece is
+
+    every guard  and  lows <= other <= highs  and  lows(other) <= target <= highs(other)
+
+with ends that are included; guards depend on no position. `exact` says that no pair is in it without need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+from attnc.sets.polynomial import ZERO, Leaf, Polynomial, choice, extreme
+from attnc.sets.predicate import NonNegative, Predicate, every, negation
+from attnc.sets.prover import Prover
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """The positions from every one of `lows` to every one of `highs`; all positions where there are none."""
+
+    lows: tuple[Polynomial, ...] = ()
+    highs: tuple[Polynomial, ...] = ()
+
+    def meet(self, more: Stretch) -> Stretch:
+        return Stretch(_distinct(self.lows + more.lows), _distinct(self.highs + more.highs))
+
+
+@dataclass(frozen=True)
+class Piece:
+    guards: tuple[Predicate, ...] = ()
+    other: Stretch = Stretch()
+    target: Stretch = Stretch()
+    exact: bool = True
+
+    def meet(self, more: Piece) -> Piece:
+        guards = tuple(dict.fromkeys(self.guards + more.guards))
+        exact = self.exact and more.exact
+        return Piece(guards, self.other.meet(more.other), self.target.meet(more.target), exact)
+
+
+@dataclass(frozen=True)
+class Plane:
+    """A target and another position, each with its last place, and what is provable there."""
+
+    target: Leaf
+    target_last: Polynomial
+    other: Leaf
+    other_last: Polynomial
+    prover: Prover
+
+    def given(self, facts: Iterable[Predicate]) -> Plane:
+        fact = every(facts)
+        return self if fact.truth else replace(self, prover=self.prover.given(fact))
+
+    def prune(self, pieces: Iterable[Piece]) -> tuple[Piece, ...]:
+        """The same pairs in fewer pieces."""
+        kept: list[Piece] = []
+        for raw in pieces:
+            piece = self._tidy(raw)
+            if piece is None or any(self.covers(other, piece) for other in kept):
+                continue
+            kept = [other for other in kept if not self.covers(piece, other)] + [piece]
+        while found := self._find_union(kept):
+            one, two, union = found
+            kept = [union if piece is one else piece for piece in kept if piece is not two]
+        return tuple(kept)
+
+    def _find_union(self, pieces: Sequence[Piece]) -> tuple[Piece, Piece, Piece] | None:
+        for one, two in combinations(pieces, 2):
+            union = self._union(one, two)
+            tidy = union and self._tidy(union)
+            if tidy:
+                return one, two, tidy
+        return None
+
+    # ---- one piece ---------------------------------------------------------------------------------
+
+    def _tidy(self, piece: Piece) -> Piece | None:
+        """None where it is proved that the piece is empty."""
+        guards = self._tidy_guards(piece.guards)
+        if guards is None:
+            return None
+        inside = self.given(guards)
+        other = inside._tidy_stretch(piece.other, self.other_last)
+        target = inside._tidy_stretch(piece.target, self.target_last)
+        return Piece(guards, other, target, piece.exact) if other and target else None
+
+    def _tidy_guards(self, guards: tuple[Predicate, ...]) -> tuple[Predicate, ...] | None:
+        kept: list[Predicate] = []
+        for guard in guards:
+            known = self.prover.decide(guard)
+            if known is False or any(self._contradict(guard, other) for other in kept):
+                return None
+            if known is None and not any(self._implies(other, guard) for other in kept):
+                kept = [other for other in kept if not self._implies(guard, other)] + [guard]
+        return tuple(kept)
+
+    def _contradict(self, one: Predicate, two: Predicate) -> bool:
+        if isinstance(one, NonNegative) and isinstance(two, NonNegative):
+            return self.prover.prove_nonnegative(-one.a - two.a - 1)
+        return one == negation(two)
+
+    def _implies(self, one: Predicate, two: Predicate) -> bool:
+        if isinstance(one, NonNegative) and isinstance(two, NonNegative):
+            return self.prover.prove_at_most(one.a, two.a)
+        return one == two
+
+    def _tidy_stretch(self, stretch: Stretch, last: Polynomial) -> Stretch | None:
+        at_most = self.prover.prove_at_most
+        lows = [low for low in stretch.lows if not at_most(low, ZERO)]
+        highs = [high for high in stretch.highs if not at_most(last, high)]
+        if any(self.prover.prove_less(high, low) for low in [ZERO, *lows] for high in [last, *highs]):
+            return None
+        return Stretch(
+            _strongest(lows, lambda one, two: at_most(two, one)),
+            _strongest(highs, at_most),
+        )
+
+    # ---- two pieces --------------------------------------------------------------------------------
+
+    def covers(self, one: Piece, two: Piece) -> bool:
+        """Is it proved that all of `two` lies in `one`?"""
+        inside = self.given(two.guards)
+        return (
+            all(inside.prover.prove(guard) for guard in one.guards)
+            and inside._covers_stretch(one.other, two.other)
+            and inside._covers_stretch(one.target, two.target)
+        )
+
+    def _covers_stretch(self, one: Stretch, two: Stretch) -> bool:
+        at_most = self.prover.prove_at_most
+        return all(any(at_most(low, other) for other in (*two.lows, ZERO)) for low in one.lows) and all(
+            any(at_most(other, high) for other in two.highs) for high in one.highs
+        )
+
+    def _union(self, one: Piece, two: Piece) -> Piece | None:
+        """Both as one piece, where that holds no other pair."""
+        exact = one.exact and two.exact
+        if set(one.guards) == set(two.guards):
+            inside = self.given(one.guards)
+            if _same(one.other, two.other):
+                target = inside._union_of_stretches(one.target, two.target, self.target_last)
+                return Piece(one.guards, one.other, target, exact) if target else None
+            if _same(one.target, two.target):
+                other = inside._union_of_stretches(one.other, two.other, self.other_last)
+                return Piece(one.guards, other, one.target, exact) if other else None
+        if _same(one.other, two.other):
+            return self._choice_of(one, two) or self._choice_of(two, one)
+        return None
+
+    def _union_of_stretches(self, one: Stretch, two: Stretch, last: Polynomial) -> Stretch | None:
+        if _same_items(one.highs, two.highs) and (low := _weaker(one.lows, two.lows, "min")):
+            return Stretch(low, one.highs)
+        if _same_items(one.lows, two.lows) and (high := _weaker(one.highs, two.highs, "max")):
+            return Stretch(one.lows, high)
+        for left, right in ((one, two), (two, one)):
+            start, end = self._ends(left, last)
+            next_start, next_end = self._ends(right, last)
+            if self.prover.prove_at_most(start, next_start) and self.prover.prove_at_most(
+                next_start, end + 1
+            ):
+                return Stretch(left.lows, (extreme("max", (end, next_end)),))
+        return None
+
+    def _ends(self, stretch: Stretch, last: Polynomial) -> tuple[Polynomial, Polynomial]:
+        return extreme("max", stretch.lows or (ZERO,)), extreme("min", stretch.highs or (last,))
+
+    def _choice_of(self, one: Piece, two: Piece) -> Piece | None:
+        """One piece whose ends depend on the guard of `one`: where it holds, `one` is all there is."""
+        guard = every(guard for guard in one.guards if guard not in two.guards)
+        rest = [other for other in two.guards if other not in one.guards]
+        implied = [other for other in rest if other != negation(guard)]
+        if guard.truth or not all(self._implies(guard, other) for other in implied):
+            return None
+        if negation(guard) not in rest and (rest or not self.covers(one, replace(two, guards=one.guards))):
+            return None
+        shared = (*(other for other in one.guards if other in two.guards), *implied)
+        start, end = self._ends(one.target, self.target_last)
+        next_start, next_end = self._ends(two.target, self.target_last)
+        target = Stretch((choice(guard, start, next_start),), (choice(guard, end, next_end),))
+        return Piece(shared, one.other, target, one.exact and two.exact)
+
+
+def _weaker(one: tuple[Polynomial, ...], two: tuple[Polynomial, ...], kind: str) -> tuple[Polynomial, ...]:
+    """Two lists of bounds that differ in one of each as one list; empty where they do not."""
+    mine = [item for item in one if item not in two]
+    theirs = [item for item in two if item not in one]
+    if len(mine) != 1 or len(theirs) != 1:
+        return ()
+    either = extreme("min" if kind == "min" else "max", (*mine, *theirs))
+    return tuple(either if item == mine[0] else item for item in one)
+
+
+def _strongest(
+    items: Iterable[Polynomial], beats: Callable[[Polynomial, Polynomial], bool]
+) -> tuple[Polynomial, ...]:
+    kept: list[Polynomial] = []
+    for item in items:
+        if not any(beats(other, item) for other in kept):
+            kept = [other for other in kept if not beats(item, other)] + [item]
+    return tuple(kept)
+
+
+def _distinct(items: tuple[Polynomial, ...]) -> tuple[Polynomial, ...]:
+    return tuple(dict.fromkeys(items))
+
+
+def _same_items(one: tuple[Polynomial, ...], two: tuple[Polynomial, ...]) -> bool:
+    return set(one) == set(two)
+
+
+def _same(one: Stretch, two: Stretch) -> bool:
+    return _same_items(one.lows, two.lows) and _same_items(one.highs, two.highs)

@@ -1,0 +1,305 @@
+"""Integer terms in canonical form.
+
+Enters: numbers, leaves (an index, a size, a parameter, the end of a tile) and the operations on them. Leaves:
+`Polynomial`s with integer coefficients over atoms. An atom is a leaf, or an operation that no polynomial can say:
+floor division, min and max, a choice, a read of an array. There is no `%` and no `abs`: `x % n` is `x - n * (x // n)`
+wherever it means anything, so digits cancel by themselves, and `abs(x)` is `max(x, -x)`.
+
+Two terms are equal where their keys are. A key is the whole structure as text: it depends neither on the order in
+which terms were made nor on a table that outlives a compilation. All that is here holds for every value of the
+leaves; what holds only for a positive divisor or a position inside its sequence is the prover's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from math import gcd
+from typing import TYPE_CHECKING, Literal
+
+from attnc.errors import CompilerBug
+from attnc.ir.nodes import Index, Int, IntConst, IntParam, Size, TileEnd
+from attnc.ir.walk import axes_of
+from attnc.sets.structural import Structural
+
+if TYPE_CHECKING:
+    from attnc.sets.predicate import Predicate
+
+Kind = Literal["min", "max"]
+
+
+# ---- polynomials -----------------------------------------------------------------------------------
+
+
+class Polynomial(Structural):
+    """A sum of products of atoms. `terms` maps each product, its atoms in order, to a coefficient that is not 0."""
+
+    def __init__(self, terms: Mapping[tuple[Atom, ...], int]) -> None:
+        self.terms = {product: count for product, count in terms.items() if count}
+
+    @cached_property
+    def key(self) -> str:
+        parts = sorted(
+            ("*".join(atom.key for atom in product), count) for product, count in self.terms.items()
+        )
+        return "+".join(f"{count}*{product}" if product else str(count) for product, count in parts) or "0"
+
+    @cached_property
+    def leaves(self) -> frozenset[str]:
+        return frozenset[str]().union(*(atom.leaves for atom in self.atoms))
+
+    @cached_property
+    def atoms(self) -> tuple[Atom, ...]:
+        return tuple(sorted({atom for product in self.terms for atom in product}))
+
+    @cached_property
+    def constant(self) -> int | None:
+        """Its value, where it is a number."""
+        return None if any(self.terms) else self.terms.get((), 0)
+
+    @cached_property
+    def offset(self) -> int:
+        """The number among its terms."""
+        return self.terms.get((), 0)
+
+    @cached_property
+    def atom(self) -> Atom | None:
+        """The atom that it is, where it is one."""
+        if len(self.terms) != 1:
+            return None
+        ((product, count),) = self.terms.items()
+        return product[0] if count == 1 and len(product) == 1 else None
+
+    def __add__(self, other: Polynomial | int) -> Polynomial:
+        return self._plus(polynomial(other), 1)
+
+    def __sub__(self, other: Polynomial | int) -> Polynomial:
+        return self._plus(polynomial(other), -1)
+
+    def _plus(self, other: Polynomial, times: int) -> Polynomial:
+        terms = dict(self.terms)
+        for product, count in other.terms.items():
+            terms[product] = terms.get(product, 0) + count * times
+        return Polynomial(terms)
+
+    def __neg__(self) -> Polynomial:
+        return self * -1
+
+    def __mul__(self, other: Polynomial | int) -> Polynomial:
+        number = other if isinstance(other, int) else other.constant
+        if number is not None:
+            return self if number == 1 else Polynomial({p: count * number for p, count in self.terms.items()})
+        terms: dict[tuple[Atom, ...], int] = {}
+        for a, x in self.terms.items():
+            for b, y in polynomial(other).terms.items():
+                product = tuple(sorted(a + b)) if a and b else a or b
+                terms[product] = terms.get(product, 0) + x * y
+        return Polynomial(terms)
+
+    def split(self, atom: Atom) -> tuple[Polynomial, Polynomial]:
+        """`(c, r)` with `self == c * atom + r` and no `atom` in `r`; it stands in `c` where the term is not linear."""
+        factor: dict[tuple[Atom, ...], int] = {}
+        rest: dict[tuple[Atom, ...], int] = {}
+        for product, count in self.terms.items():
+            if atom in product:
+                at = product.index(atom)
+                factor[product[:at] + product[at + 1 :]] = count
+            else:
+                rest[product] = count
+        return Polynomial(factor), Polynomial(rest)
+
+    def map_atoms(self, change: Callable[[Atom], Polynomial]) -> Polynomial:
+        whole = ZERO
+        for product, count in self.terms.items():
+            term = polynomial(count)
+            for atom in product:
+                term = term * change(atom)
+            whole = whole + term
+        return whole
+
+
+def polynomial(value: Polynomial | Atom | int) -> Polynomial:
+    match value:
+        case Polynomial():
+            return value
+        case Atom():
+            return Polynomial({(value,): 1})
+        case _:
+            return Polynomial({(): value})
+
+
+# ---- atoms -----------------------------------------------------------------------------------------
+
+
+class Atom(Structural):
+    """What a polynomial is a polynomial in."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Leaf(Atom):
+    """An index, a size, a parameter, the end of a tile; or a term the sets know nothing about, as `floor(x)`."""
+
+    term: Int
+
+    @cached_property
+    def key(self) -> str:
+        match self.term:
+            case Index(axis):
+                return axis
+            case Size(name):
+                return name
+            case TileEnd(axis, end):
+                return f"{axis}.{end}"
+            case IntParam(name):
+                return f"${name}"
+            case _:
+                return f"<{self.term!r}>"
+
+    @cached_property
+    def leaves(self) -> frozenset[str]:
+        return frozenset({self.key, *axes_of(self.term)})
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Quotient(Atom):
+    """`a // n`, rounded down."""
+
+    a: Polynomial
+    n: Polynomial
+
+    @cached_property
+    def key(self) -> str:
+        return f"({self.a.key})//({self.n.key})"
+
+    @cached_property
+    def leaves(self) -> frozenset[str]:
+        return self.a.leaves | self.n.leaves
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Extreme(Atom):
+    """The least or the greatest of several terms."""
+
+    kind: Kind
+    items: tuple[Polynomial, ...]
+
+    @cached_property
+    def key(self) -> str:
+        return f"{self.kind}({','.join(item.key for item in self.items)})"
+
+    @cached_property
+    def leaves(self) -> frozenset[str]:
+        return frozenset[str]().union(*(item.leaves for item in self.items))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Choice(Atom):
+    """`a` where `condition` holds, else `b`."""
+
+    condition: Predicate
+    a: Polynomial
+    b: Polynomial
+
+    @cached_property
+    def key(self) -> str:
+        return f"({self.a.key}?{self.condition.key}:{self.b.key})"
+
+    @cached_property
+    def leaves(self) -> frozenset[str]:
+        return self.condition.leaves | self.a.leaves | self.b.leaves
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Read(Atom):
+    """`array[index]`, of an int array."""
+
+    array: str
+    index: tuple[Polynomial, ...]
+
+    @cached_property
+    def key(self) -> str:
+        return f"{self.array}[{','.join(item.key for item in self.index)}]"
+
+    @cached_property
+    def leaves(self) -> frozenset[str]:
+        return frozenset[str]().union(*(item.leaves for item in self.index))
+
+
+# ---- operations that fold --------------------------------------------------------------------------
+
+
+def leaf(term: Int) -> Polynomial:
+    return polynomial(term.value) if isinstance(term, IntConst) else polynomial(Leaf(term))
+
+
+def quotient(a: Polynomial, n: Polynomial) -> Polynomial:
+    """`a // n`. A whole multiple of `n` inside `a` stands outside; a division by the number 0 is left as it is."""
+    if n.constant == 0:
+        return polynomial(Quotient(a, n))
+    if n.constant is not None and n.constant < 0:
+        return quotient(-a, -n)
+    whole = multiples(a, n)
+    a = a - whole * n
+    if a.constant == 0:
+        return whole
+    if n.constant is not None:
+        if a.constant is not None:
+            return whole + a.constant // n.constant
+        if isinstance(a.atom, Quotient) and (a.atom.n.constant or 0) > 0:
+            return whole + quotient(a.atom.a, a.atom.n * n)
+        common = gcd(n.constant, *(count for product, count in a.terms.items() if product))
+        a = Polynomial({product: count // common for product, count in a.terms.items()})
+        n = polynomial(n.constant // common)
+    return whole + (a if n.constant == 1 else polynomial(Quotient(a, n)))
+
+
+def multiples(a: Polynomial, n: Polynomial) -> Polynomial:
+    """The `k` for which `k * n` can be taken out of `a` term by term; of a number `n`, also out of the offset."""
+    if n.constant is not None:
+        taken = {p: count // n.constant for p, count in a.terms.items() if not p or count % n.constant == 0}
+        return Polynomial(taken)
+    if len(n.terms) > 1:
+        return next((polynomial(sign) for sign in (1, -1) if a == n * sign), ZERO)
+    ((divisor, by),) = n.terms.items()
+    taken = {}
+    for product, count in a.terms.items():
+        rest = _without(product, divisor)
+        if count % by == 0 and rest is not None:
+            taken[rest] = count // by
+    return Polynomial(taken)
+
+
+def _without(product: tuple[Atom, ...], divisor: tuple[Atom, ...]) -> tuple[Atom, ...] | None:
+    rest = list(product)
+    for atom in divisor:
+        if atom not in rest:
+            return None
+        rest.remove(atom)
+    return tuple(rest)
+
+
+def extreme(kind: Kind, items: Iterable[Polynomial]) -> Polynomial:
+    """The least or the greatest. Of two items that differ by a number, one is enough."""
+    kept: list[Polynomial] = []
+    for item in items:
+        for new in item.atom.items if isinstance(item.atom, Extreme) and item.atom.kind == kind else (item,):
+            gaps = [(new - old).constant for old in kept]
+            if any(gap is not None and (gap >= 0 if kind == "min" else gap <= 0) for gap in gaps):
+                continue
+            kept = [old for old, gap in zip(kept, gaps, strict=True) if gap is None]
+            kept.append(new)
+    if not kept:
+        raise CompilerBug(f"the {kind} of nothing")
+    return kept[0] if len(kept) == 1 else polynomial(Extreme(kind, tuple(sorted(kept))))
+
+
+def choice(condition: Predicate, a: Polynomial, b: Polynomial) -> Polynomial:
+    """`a` where the condition holds, else `b`."""
+    if condition.truth is not None:
+        return a if condition.truth else b
+    return a if a == b else polynomial(Choice(condition, a, b))
+
+
+ZERO = polynomial(0)
+ONE = polynomial(1)

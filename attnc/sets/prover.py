@@ -1,0 +1,228 @@
+"""What is provable about integer terms.
+
+Enters: assumptions (bounds of leaves, facts) and a term. Leaves: True where the term is proved not to be negative for
+every value of its leaves that the assumptions allow. False only says that no proof was found: the prover is sound and
+incomplete, and every caller must be right after a False.
+
+One step takes the outermost atom whose coefficient has a known sign and puts a bound in its place; what is left has
+one atom less, or simpler ones. A number is the end of every proof.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import gcd
+
+from attnc.errors import CompilerBug
+from attnc.ir.nodes import Index, Int, Size, TileEnd
+from attnc.sets.polynomial import (
+    ONE,
+    ZERO,
+    Atom,
+    Choice,
+    Extreme,
+    Polynomial,
+    Quotient,
+    leaf,
+    multiples,
+    polynomial,
+)
+from attnc.sets.predicate import All, NonNegative, Opaque, Predicate, Some, negation
+
+BUDGET = 2_000
+DEPTH = 24
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Terms known to be at most (`low`) and at least (`high`) the bounded one."""
+
+    low: tuple[Polynomial, ...] = ()
+    high: tuple[Polynomial, ...] = ()
+
+
+UNBOUNDED = Bounds()
+
+
+def bounds_of_leaves() -> dict[Atom, Bounds]:
+    """What the language says of its leaves: `0 <= i <= N - 1`, tiles lie inside, sizes are at least 1.
+
+    Of a parameter it says nothing: a window may be 0 or negative, and a default is no promise. The order is that of
+    elimination, positions before the sizes that bound them.
+    """
+    table: dict[Int, Bounds] = {}
+    for axis, size in (("i", "N"), ("j", "M"), ("h", "H"), ("b", "B")):
+        table[Index(axis)] = Bounds((ZERO,), (leaf(Size(size)) - 1,))  # type: ignore[arg-type]
+    for axis, size in (("i", "N"), ("j", "M")):
+        first, last = TileEnd(axis, "first"), TileEnd(axis, "last")  # type: ignore[arg-type]
+        table[first] = Bounds((ZERO,), (leaf(last),))
+        table[last] = Bounds((leaf(first),), (leaf(Size(size)) - 1,))  # type: ignore[arg-type]
+    for size in ("N", "M", "H", "HKV", "B", "D", "DV"):
+        table[Size(size)] = Bounds((ONE,))  # type: ignore[arg-type]
+    return {atom: bounds for term, bounds in table.items() if (atom := leaf(term).atom)}
+
+
+class Budget:
+    """How many terms an analysis may still look at, and how deep. Past it nothing is proved, and `spent` says so."""
+
+    def __init__(self, steps: int = BUDGET) -> None:
+        self.steps = steps
+        self.depth = 0
+
+    @property
+    def spent(self) -> bool:
+        return self.steps <= 0
+
+    def spend(self) -> bool:
+        self.steps -= not self.spent
+        return not self.spent
+
+
+class Prover:
+    def __init__(
+        self,
+        bounds: Mapping[Atom, Bounds] | None = None,
+        facts: tuple[Predicate, ...] = (),
+        budget: Budget | None = None,
+    ) -> None:
+        self.budget = budget or Budget()
+        self.facts = facts
+        self._bounds = dict(bounds_of_leaves() if bounds is None else bounds)
+        self._order = {atom: at for at, atom in enumerate(self._bounds)}
+        self._known: dict[Polynomial, bool] = {}
+        self._given: dict[Predicate, Prover] = {}
+
+    # ---- what callers ask --------------------------------------------------------------------------
+
+    def prove_nonnegative(self, a: Polynomial) -> bool:
+        if a.constant is not None:
+            return a.constant >= 0
+        if a not in self._known:
+            if self.budget.depth >= DEPTH or not self.budget.spend():
+                return False
+            self._known[a] = False  # a proof that rests on itself is none
+            self.budget.depth += 1
+            self._known[a] = self._follows_from_a_fact(a) or self._follows_from_bounds(a)
+            self.budget.depth -= 1
+        return self._known[a]
+
+    def prove_at_most(self, a: Polynomial, b: Polynomial) -> bool:
+        return self.prove_nonnegative(b - a)
+
+    def prove_less(self, a: Polynomial, b: Polynomial) -> bool:
+        return self.prove_nonnegative(b - a - 1)
+
+    def sign(self, a: Polynomial) -> int:
+        """1 where it is proved that `a >= 0`, -1 where `a <= 0`, 0 where neither is."""
+        return 1 if self.prove_nonnegative(a) else -1 if self.prove_nonnegative(-a) else 0
+
+    def prove(self, predicate: Predicate) -> bool:
+        match predicate:
+            case NonNegative(a):
+                return self.prove_nonnegative(a)
+            case All(items):
+                return all(self.prove(item) for item in items)
+            case Some(items):
+                return predicate in self.facts or any(self.prove(item) for item in items)
+            case Opaque():
+                return predicate in self.facts
+            case _:
+                raise CompilerBug(f"no proof of {predicate!r}")
+
+    def decide(self, predicate: Predicate) -> bool | None:
+        """True or False where one of them is proved."""
+        return True if self.prove(predicate) else False if self.prove(negation(predicate)) else None
+
+    def given(self, fact: Predicate) -> Prover:
+        """A prover that also assumes `fact`. It draws on the same budget."""
+        if fact not in self._given:
+            bounds = dict(self._bounds)
+            for part in fact.items if isinstance(fact, All) else (fact,):
+                if isinstance(part, NonNegative):
+                    for atom, new in _bounds_from(part.a):
+                        old = bounds.get(atom, UNBOUNDED)
+                        bounds[atom] = Bounds(new.low + old.low, new.high + old.high)
+            facts = (*self.facts, *(fact.items if isinstance(fact, All) else (fact,)))
+            self._given[fact] = Prover(bounds, facts, self.budget)
+        return self._given[fact]
+
+    # ---- how it is found ---------------------------------------------------------------------------
+
+    def _follows_from_a_fact(self, a: Polynomial) -> bool:
+        gaps = ((a - fact.a).constant for fact in self.facts if isinstance(fact, NonNegative))
+        return any(gap is not None and gap >= 0 for gap in gaps)
+
+    def _follows_from_bounds(self, a: Polynomial) -> bool:
+        for atom in sorted(a.atoms, key=lambda atom: self._rank(atom, a)):
+            factor, rest = a.split(atom)
+            sign = self.sign(factor)
+            if not sign:
+                continue
+            match atom:
+                case Choice(condition, x, y):
+                    cases = ((condition, x), (negation(condition), y))
+                    return all(
+                        self.given(case).prove_nonnegative(factor * value + rest)
+                        for case, value in cases
+                        if not self.prove(negation(case))
+                    )
+                case Extreme(kind, items):
+                    if (kind == "min") == (sign > 0):
+                        return all(self.prove_nonnegative(factor * item + rest) for item in items)
+                    # A max is not below any of its items, nor below their mean: `max(x, -x) >= 0`.
+                    mean = factor * sum(items, ZERO) + rest * len(items)
+                    return any(self.prove_nonnegative(factor * item + rest) for item in items) or (
+                        self.prove_nonnegative(mean)
+                    )
+                case Quotient(_, n):
+                    if self.prove_nonnegative(n - 1):
+                        return any(map(self.prove_nonnegative, self._below(atom, factor, rest, sign)))
+                case _:
+                    bounds = self._bounds.get(atom, UNBOUNDED)
+                    ends = bounds.low if sign > 0 else bounds.high
+                    return any(self.prove_nonnegative(factor * end + rest) for end in ends)
+        return False
+
+    def _rank(self, atom: Atom, a: Polynomial) -> tuple[int, int, Atom]:
+        """The order of elimination: first what splits a proof into all of several, which loses nothing."""
+        match atom:
+            case Choice():
+                return 0, 0, atom
+            case Extreme(kind, _):
+                number = a.split(atom)[0].constant
+                return (0 if number and (kind == "min") == (number > 0) else 1), 0, atom
+            case Quotient():
+                return 2, 0, atom
+            case _:
+                return 3, self._order.get(atom, len(self._order)), atom
+
+    def _below(self, atom: Quotient, factor: Polynomial, rest: Polynomial, sign: int) -> Iterator[Polynomial]:
+        """Terms that are not above `factor * atom + rest`, where `n >= 1`."""
+        a, n = atom.a, atom.n
+        # n * (a // n) is one of a - n + 1 ... a.
+        scale = n.constant // gcd(n.constant, factor.constant) if n.constant and factor.constant else 1
+        times = multiples(factor * scale, n)
+        if times * n == factor * scale:
+            yield times * (a - n + 1 if sign > 0 else a) + rest * scale
+        # a // n moves with a: compare it to the other quotients by n that stand here.
+        for other in rest.atoms:
+            if isinstance(other, Quotient) and other.n == n:
+                ahead = (a - other.a) * sign
+                for steps in (1, 0, -1):
+                    if self.prove_nonnegative(ahead - n * steps):
+                        yield factor * (polynomial(other) + steps * sign) + rest
+                        break
+        # 0 <= a // n <= a where 0 <= a.
+        if self.prove_nonnegative(a):
+            yield rest if sign > 0 else factor * a + rest
+
+
+def _bounds_from(fact: Polynomial) -> Iterator[tuple[Atom, Bounds]]:
+    """`w - v >= 0` says `w >= v` and `v <= w`."""
+    for atom in fact.atoms:
+        factor, rest = fact.split(atom)
+        if factor.constant == 1:
+            yield atom, Bounds(low=(-rest,))
+        elif factor.constant == -1:
+            yield atom, Bounds(high=(rest,))

@@ -1,0 +1,205 @@
+"""Solving a mask for one position.
+
+Enters: a predicate and the plane of its two positions. Leaves: pieces whose union is the mask, or holds it (`over`), or
+is held by it (`under`), where a part of the mask has no closed form.
+
+A comparison is solved by undoing what is done to the position: `min`, `max` and `if` become `and` and `or`, a factor
+and a floor division go to the other side (`x // n <= t` is `x <= n * t + n - 1`). Where a sign decides and is not
+known, as that of a run-time stride, both cases stand side by side, each with its guard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from attnc.errors import CompilerBug
+from attnc.sets.pieces import Piece, Plane, Stretch
+from attnc.sets.polynomial import Atom, Choice, Extreme, Kind, Leaf, Polynomial, Quotient, quotient
+from attnc.sets.predicate import (
+    All,
+    NonNegative,
+    Opaque,
+    Predicate,
+    Some,
+    every,
+    negation,
+    nonnegative,
+    some,
+)
+
+Side = Literal["over", "under"]
+Pieces = tuple[Piece, ...]
+
+MOST_PIECES = 24
+DEPTH = 24
+
+
+@dataclass
+class Limits:
+    """Whether a mask fell apart into more pieces than it is worth following."""
+
+    reached: bool = False
+
+
+@dataclass(frozen=True)
+class Solver:
+    plane: Plane
+    side: Side
+    limits: Limits = field(default_factory=Limits)
+    depth: int = 0
+
+    def solve(self, predicate: Predicate) -> Pieces:
+        match predicate:
+            case NonNegative(a):
+                return self._solve_inequality(a)
+            case All(items):
+                found: Pieces = (Piece(),)
+                for item in sorted(items, key=lambda item: isinstance(item, Some)):
+                    found = self._meet(found, self.solve(item))
+                return found
+            case Some(items):
+                return self._join(piece for item in items for piece in self.solve(item))
+            case Opaque():
+                return self._unknown if self._moves(predicate.leaves) else (Piece((predicate,)),)
+            case _:
+                raise CompilerBug(f"no way to solve {predicate!r}")
+
+    @property
+    def _unknown(self) -> Pieces:
+        """What is known where nothing is: everything is a superset, nothing is a subset."""
+        return (Piece(exact=False),) if self.side == "over" else ()
+
+    def _moves(self, leaves: frozenset[str]) -> bool:
+        return self.plane.target.key in leaves or self.plane.other.key in leaves
+
+    def _meet(self, one: Pieces, two: Pieces) -> Pieces:
+        met = self.plane.prune(a.meet(b) for a in one for b in two)
+        if len(met) <= MOST_PIECES:
+            return met
+        self.limits.reached = True
+        return tuple(replace(a, exact=False) for a in one) if self.side == "over" else met[:MOST_PIECES]
+
+    def _join(self, pieces: Iterable[Piece]) -> Pieces:
+        joined = self.plane.prune(pieces)
+        if len(joined) <= MOST_PIECES:
+            return joined
+        self.limits.reached = True
+        return self._unknown if self.side == "over" else joined[:MOST_PIECES]
+
+    # ---- one comparison ----------------------------------------------------------------------------
+
+    def _solve_inequality(self, a: Polynomial) -> Pieces:
+        """`a >= 0` for the target; for the other position where the target has no part in it; else as a guard."""
+        prover = self.plane.prover
+        if prover.prove_nonnegative(a):
+            return (Piece(),)
+        if prover.prove_nonnegative(-a - 1):
+            return ()
+        if not self._moves(a.leaves):
+            return (Piece((nonnegative(a),)),)
+        if self.depth >= DEPTH or not prover.budget.spend():
+            return self._unknown
+        variable = self.plane.target if self.plane.target.key in a.leaves else self.plane.other
+        moving = [atom for atom in a.atoms if variable.key in atom.leaves]
+        for atom in moving:
+            parts = self._parts(atom, *a.split(atom))
+            if parts is not None:
+                return self._deeper.solve(parts)
+        if len(moving) > 1:
+            return self._unknown
+        return self._isolate(variable, moving[0], *a.split(moving[0]))
+
+    @property
+    def _deeper(self) -> Solver:
+        return replace(self, depth=self.depth + 1)
+
+    def _parts(self, atom: Atom, factor: Polynomial, rest: Polynomial) -> Predicate | None:
+        """`factor * atom + rest >= 0` without the atom, where it is a `min`, a `max` or an `if`."""
+        match atom:
+            case Choice(condition, x, y):
+                then, otherwise = nonnegative(factor * x + rest), nonnegative(factor * y + rest)
+                return some((every((condition, then)), every((negation(condition), otherwise))))
+            case Extreme(kind, items):
+                sign = self.plane.prover.sign(factor)
+                gather = every if (kind == "min") == (sign > 0) else some
+                return gather(nonnegative(factor * item + rest) for item in items) if sign else None
+            case _:
+                return None
+
+    def _isolate(self, variable: Leaf, atom: Atom, factor: Polynomial, rest: Polynomial) -> Pieces:
+        """`factor * atom + rest >= 0`, where the variable stands only in the atom."""
+        if variable.key in factor.leaves:
+            return self._unknown
+        if self.plane.prover.prove_nonnegative(factor - 1):
+            # Rounded up, in the form that keeps the numerator from being negative.
+            negated = self.plane.prover.prove_nonnegative(rest)
+            end = -quotient(rest, factor) if negated else quotient(factor - 1 - rest, factor)
+            return self._at_least(variable, atom, end)
+        if self.plane.prover.prove_nonnegative(-factor - 1):
+            return self._at_most(variable, atom, quotient(rest, -factor))
+        if self._moves(factor.leaves):
+            return self._unknown
+        up, down = nonnegative(factor - 1), nonnegative(-factor - 1)
+        level = every((nonnegative(factor), nonnegative(-factor)))
+        return self._by_cases(
+            (up, lambda solver: solver._isolate(variable, atom, factor, rest)),
+            (down, lambda solver: solver._isolate(variable, atom, factor, rest)),
+            (level, lambda solver: solver._solve_inequality(rest)),
+        )
+
+    def _at_least(self, variable: Leaf, atom: Atom, end: Polynomial) -> Pieces:
+        """`atom >= end`."""
+        match atom:
+            case Leaf() if atom == variable:
+                return (self._piece(variable, Stretch(lows=_items(end, "max"))),)
+            case Quotient(a, n):
+                return self._undo_division(variable, n, lambda solver: solver._solve_inequality(a - n * end))
+            case _:
+                return self._unknown
+
+    def _at_most(self, variable: Leaf, atom: Atom, end: Polynomial) -> Pieces:
+        """`atom <= end`."""
+        match atom:
+            case Leaf() if atom == variable:
+                return (self._piece(variable, Stretch(highs=_items(end, "min"))),)
+            case Quotient(a, n):
+                last = n * end + n - 1
+                return self._undo_division(variable, n, lambda solver: solver._solve_inequality(last - a))
+            case _:
+                return self._unknown
+
+    def _piece(self, variable: Leaf, stretch: Stretch) -> Piece:
+        return Piece(target=stretch) if variable == self.plane.target else Piece(other=stretch)
+
+    def _undo_division(self, variable: Leaf, n: Polynomial, undone: Callable[[Solver], Pieces]) -> Pieces:
+        """Divided by a number that is not positive, a position has no closed form."""
+        if variable.key in n.leaves:
+            return self._unknown
+        if self.plane.prover.prove_nonnegative(n - 1):
+            return undone(self._deeper)
+        if self._moves(n.leaves):
+            return self._unknown
+        return self._by_cases(
+            (nonnegative(n - 1), undone),
+            (nonnegative(-n), lambda solver: solver._unknown),
+        )
+
+    def _by_cases(self, *cases: tuple[Predicate, Callable[[Solver], Pieces]]) -> Pieces:
+        """One of the cases holds; each is solved where it does. A case speaks of no position."""
+        found: list[Piece] = []
+        for case, solve in cases:
+            inside = replace(self, plane=self.plane.given((case,)), depth=self.depth + 1)
+            guards = Piece(case.items if isinstance(case, All) else (case,))
+            found += [guards.meet(piece) for piece in solve(inside)]
+        return self._join(found)
+
+
+def _items(end: Polynomial, kind: Kind) -> tuple[Polynomial, ...]:
+    """To be at least a `max` is to be at least each of its items."""
+    for atom in end.atoms:
+        factor, rest = end.split(atom)
+        if isinstance(atom, Extreme) and atom.kind == kind and factor.constant == 1:
+            return tuple(item + rest for item in atom.items)
+    return (end,)

@@ -1,0 +1,345 @@
+"""The terms of ranges and the words of their reasons, letter by letter."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pytest
+from mask_zoo import attention_of
+
+from attnc.analyze.facts import Interval, Ranges
+from attnc.analyze.ranges import MOST_INTERVALS, find_ranges
+from attnc.analyze.requirements import find_requirements
+from attnc.ir import build
+from attnc.ir import nodes as ir
+from attnc.ir.text import print_ir
+from attnc.ir.walk import replace_terms
+from attnc.source import Source, Span
+
+
+def text_of(intervals: tuple[Interval | None, ...]) -> str:
+    return " ".join(f"[{print_ir(each.lo)}, {print_ir(each.hi)})" if each else "-" for each in intervals)
+
+
+FORMS = {
+    "true": (
+        "[0, M)", "[0, M)",
+        "[0, N)", "[0, N)",
+    ),
+    "j <= i": (
+        "[0, last(i) + 1)", "[0, first(i) + 1)",
+        "[first(j), N)", "[last(j), N)",
+    ),
+    "j <= i and i - j < window": (
+        "[first(i) - window + 1, last(i) + 1)", "[last(i) - window + 1, first(i) + 1)",
+        "[first(j), last(j) + window)", "[last(j), first(j) + window)",
+    ),
+    "j <= i and i - j < windows[h]": (
+        "[first(i) - windows[h] + 1, last(i) + 1)", "[last(i) - windows[h] + 1, first(i) + 1)",
+        "[first(j), last(j) + windows[h])", "[last(j), first(j) + windows[h])",
+    ),
+    "abs(i - j) <= window": (
+        "[first(i) - window, last(i) + window + 1)", "[last(i) - window, first(i) + window + 1)",
+        "[first(j) - window, last(j) + window + 1)", "[last(j) - window, first(j) + window + 1)",
+    ),
+    "j <= i and (j < 4 or i - j < window)": (
+        "[0, min(last(i) + 1, 4)) [first(i) - window + 1, last(i) + 1)",
+        "[0, min(first(i) + 1, 4)) [last(i) - window + 1, first(i) + 1)",
+        "[first(j), N if first(j) < 4 else 0) [first(j), last(j) + window)",
+        "[last(j), N if last(j) < 4 else 0) [last(j), first(j) + window)",
+    ),
+    "j < prefix or j <= i": (
+        "[0, max(last(i) + 1, prefix))", "[0, max(first(i) + 1, prefix))",
+        "[0, N if first(j) < prefix else 0) [first(j), N)", "[0, N if last(j) < prefix else 0) [last(j), N)",
+    ),
+    "i // chunk == j // chunk": (
+        "[chunk * (first(i) // chunk), chunk * (last(i) // chunk) + chunk)",
+        "[chunk * (last(i) // chunk), chunk * (first(i) // chunk) + chunk)",
+        "[chunk * (first(j) // chunk), chunk * (last(j) // chunk) + chunk)",
+        "[chunk * (last(j) // chunk), chunk * (first(j) // chunk) + chunk)",
+    ),
+    "j // chunk <= i // chunk": (
+        "[0, chunk * (last(i) // chunk) + chunk)", "[0, chunk * (first(i) // chunk) + chunk)",
+        "[chunk * (first(j) // chunk), N)", "[chunk * (last(j) // chunk), N)",
+    ),
+    "j <= i and i // chunk - 1 <= j // chunk": (
+        "[chunk * (first(i) // chunk) - chunk, last(i) + 1)", "[chunk * (last(i) // chunk) - chunk, first(i) + 1)",
+        "[first(j), chunk * (last(j) // chunk) + 2 * chunk)", "[last(j), chunk * (first(j) // chunk) + 2 * chunk)",
+    ),
+    "j <= i + offsets[b]": (
+        "[0, last(i) + offsets[b] + 1)", "[0, first(i) + offsets[b] + 1)",
+        "[first(j) - offsets[b], N)", "[last(j) - offsets[b], N)",
+    ),
+    "j <= i and (h < 4 or i - j < window)": (
+        "[0 if h < 4 else first(i) - window + 1, last(i) + 1)",
+        "[0 if h < 4 else last(i) - window + 1, first(i) + 1)",
+        "[first(j), N if h < 4 else last(j) + window)", "[last(j), N if h < 4 else first(j) + window)",
+    ),
+    "j <= i and doc[i] == doc[j]": (
+        "[0, last(i) + 1)", "-",
+        "[first(j), N)", "-",
+    ),
+    "j <= i or doc[i] == doc[j]": (
+        "[0, M)", "[0, first(i) + 1)",
+        "[0, N)", "[last(j), N)",
+    ),
+    "i < 5 or j < 3": (
+        "[0, M if first(i) < 5 else 0) [0, 3)", "[0, M if last(i) < 5 else 0) [0, 3)",
+        "[0, 5) [0, N if first(j) < 3 else 0)", "[0, 5) [0, N if last(j) < 3 else 0)",
+    ),
+    "h < 4 and j <= i": (
+        "[0, last(i) + 1 if h < 4 else 0)", "[0, first(i) + 1 if h < 4 else 0)",
+        "[first(j), N if h < 4 else 0)", "[last(j), N if h < 4 else 0)",
+    ),
+    "j <= i and j < i": (
+        "[0, last(i))", "[0, first(i))",
+        "[first(j) + 1, N)", "[last(j) + 1, N)",
+    ),
+    "i < j and j < i": ("", "", "", ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mask", FORMS)
+def test_terms(mask: str) -> None:
+    keys, queries = find_ranges(attention_of(mask), "j"), find_ranges(attention_of(mask), "i")
+    found = (text_of(keys.visited), text_of(keys.full), text_of(queries.visited), text_of(queries.full))
+    assert found == FORMS[mask]
+
+
+TILE = "so every tile is visited and masked"
+REASONS = {
+    ("j <= i and i - j < window", "j"): [
+        "`j <= i` gives keys below i + 1",
+        "`i - j < window` gives keys from i - window + 1",
+        "queries [i0, i1] read only keys [i0 - window + 1, i1 + 1);"
+        " all of them see keys [i1 - window + 1, i0 + 1)",
+    ],
+    ("j <= i and i - j < window", "i"): [
+        "`j <= i` gives queries from j",
+        "`i - j < window` gives queries below j + window",
+        "keys [j0, j1] are read only by queries [j0, j1 + window); queries [j1, j0 + window) see all of them",
+    ],
+    ("i // chunk == j // chunk", "j"): [
+        "`i // chunk == j // chunk` gives keys [chunk * (i // chunk), chunk * (i // chunk) + chunk)",
+        "`i // chunk` divides by `chunk`: the call checks that `chunk` is at least 1",
+        "queries [i0, i1] read only keys [chunk * (i0 // chunk), chunk * (i1 // chunk) + chunk);"
+        " all of them see keys [chunk * (i1 // chunk), chunk * (i0 // chunk) + chunk)",
+    ],
+    ("i < 5 or j < 3 and h < 2", "j"): [
+        "`i < 5` holds for queries below 5",
+        "`j < 3` gives keys below 3",
+        "`h < 2` is the same for every pair",
+        "queries [i0, i1] read only keys [0, M if i0 < 5 else 0) and [0, 3 if h < 2 else 0);"
+        " all of them see keys [0, M if i1 < 5 else 0) and [0, 3 if h < 2 else 0)",
+    ],
+    ("i != j and not (j < 3 and j < window)", "j"): [
+        "`i != j` gives keys below i, or keys from i + 1",
+        "`not (j < 3)` gives keys from 3",
+        "`not (j < window)` gives keys from window",
+        "queries [i0, i1] read only keys [min(window, 3), i1) and [max(i0 + 1, min(window, 3)), M);"
+        " all of them see keys [min(window, 3), i0) and [max(i1 + 1, min(window, 3)), M)",
+    ],
+    ("j <= i and doc[i] == doc[j]", "j"): [
+        "`j <= i` gives keys below i + 1",
+        "`doc[i] == doc[j]` reads an array at key positions: no closed form yet,"
+        " so every visited tile is masked by it",
+        "queries [i0, i1] read only keys [0, i1 + 1)",
+    ],
+    ("doc[i] == doc[j]", "i"): [
+        f"`doc[i] == doc[j]` reads an array at query positions: no closed form yet, {TILE}",
+        "keys [j0, j1] are read by all queries",
+    ],
+    ("j <= i or doc[i] == doc[j]", "j"): [
+        "`j <= i` gives keys below i + 1",
+        "`doc[i] == doc[j]` reads an array at key positions: no closed form yet, so every tile is visited",
+        "queries [i0, i1] read all keys; all of them see keys [0, i0 + 1)",
+    ],
+    ("start[i] <= j", "j"): [
+        f"`start[i] <= j` reads an array at query positions: no closed form yet, {TILE}",
+        "queries [i0, i1] read all keys",
+    ],
+    ("(i - j) % 3 == 0", "j"): [
+        f"`(i - j) % 3 == 0` picks keys by a remainder: no closed form yet, {TILE}",
+        "queries [i0, i1] read all keys",
+    ],
+    ("ispow2(i - j)", "j"): [
+        f"`ispow2(i - j)` asks for a power of two: no closed form yet, {TILE}",
+        "queries [i0, i1] read all keys",
+    ],
+    ("j in doc[h, :]", "j"): [
+        f"`j in doc[h, :]` looks for keys in an array: no closed form yet, {TILE}",
+        "queries [i0, i1] read all keys",
+    ],
+    ("real(i - j) < temperature", "j"): [
+        f"`real(i - j) < temperature` compares real numbers: no closed form yet, {TILE}",
+        "queries [i0, i1] read all keys",
+    ],
+    ("j * j <= i", "j"): [
+        f"`j * j <= i` is not solved for `j`: no closed form yet, {TILE}",
+        "queries [i0, i1] read all keys",
+    ],
+    ("i // windows[h] == j // windows[h]", "j"): [
+        "`i // windows[h] == j // windows[h]` divides by `windows[h]`, which may be below 1: no closed form yet,"
+        " so every visited tile is masked by it",
+        "queries [i0, i1] read only keys [windows[h] * (i0 // windows[h]) if 0 < windows[h] else 0,"
+        " windows[h] * (i1 // windows[h]) + windows[h] if 0 < windows[h] else M);"
+        " all of them see keys [windows[h] * (i1 // windows[h]) if 0 < windows[h] else 0,"
+        " windows[h] * (i0 // windows[h]) + windows[h] if 0 < windows[h] else 0)",
+    ],
+    ("i < j and j < i", "j"): [
+        "`i < j` gives keys from i + 1",
+        "`j < i` gives keys below i",
+        "no query sees a key",
+    ],
+    ("true", "i"): ["keys [j0, j1] are read by all queries; all queries see all of them"],
+}
+
+
+@pytest.mark.parametrize(("mask", "target"), REASONS)
+def test_reasons(mask: str, target: Literal["i", "j"]) -> None:
+    assert [reason.text for reason in find_ranges(attention_of(mask), target).because] == REASONS[
+        mask, target
+    ]
+
+
+@pytest.mark.parametrize(
+    ("mask", "exact", "closed"),
+    [
+        ("true", True, True),
+        ("j <= i and i - j < window", True, True),
+        ("j <= i and (h < 4 or i - j < window)", True, True),
+        ("i // chunk == j // chunk", True, True),
+        ("j <= i and doc[i] == doc[j]", False, True),
+        ("j <= i or doc[i] == doc[j]", False, False),
+        ("3 * i <= j and j <= 3 * i + 1", False, True),  # the keys of neighboring queries leave gaps
+        ("2 * i <= j and j <= 2 * i + 1", True, True),
+    ],
+)
+def test_exact_and_closed(mask: str, exact: bool, closed: bool) -> None:
+    ranges = find_ranges(attention_of(mask), "j")
+    assert (ranges.exact, ranges.closed) == (exact, closed)
+
+
+def test_a_reason_points_at_what_was_written() -> None:
+    source = Source("window.attn", "attention a(w: int):\n    mask j <= i and  \\\n        i - j < w\n")
+    at = source.text.index("j <= i")
+    span = Span(source, at, at + 6)
+    whole = Span(source, source.text.index("i - j"), len(source.text))
+    mask = build.conj(
+        ir.Compare("<=", ir.Index("j"), ir.Index("i"), span=span),
+        ir.Compare("<", ir.IntOp("-", ir.Index("i"), ir.Index("j")), ir.IntParam("w"), span=whole),
+    )
+    first, second, _ = find_ranges(attention_of(mask), "j").because
+    assert str(first) == "`j <= i` gives keys below i + 1 (window.attn:2)"
+    assert str(second) == "`i - j < w` gives keys from i - w + 1 (window.attn:3)"
+
+
+# ---- limits ----------------------------------------------------------------------------------------
+
+
+def keys_of(mask: ir.Bool) -> Ranges:
+    return find_ranges(attention_of(mask), "j")
+
+
+def windows_at(count: int) -> ir.Bool:
+    """Keys 100 * n - 5 ... 100 * n relative to the query, for so many n."""
+    gap = ir.IntOp("-", ir.Index("i"), ir.Index("j"))
+    starts = [ir.IntConst(100 * n) for n in reversed(range(count))]
+    return build.disj(
+        *(
+            build.conj(build.compare("<=", start, gap), build.compare("<=", gap, build.integer("+", start, ir.IntConst(5))))
+            for start in starts
+        )
+    )  # fmt: skip
+
+
+def test_as_many_intervals_as_a_kernel_sweeps_stay_apart_and_in_order() -> None:
+    ranges = keys_of(windows_at(MOST_INTERVALS))
+    starts = [print_ir(each.lo) for each in ranges.visited]
+    assert starts == [f"first(i) - {100 * n + 5}" for n in reversed(range(MOST_INTERVALS))]
+
+
+def test_more_intervals_than_a_kernel_sweeps_become_one() -> None:
+    ranges = keys_of(windows_at(MOST_INTERVALS + 1))
+    assert text_of(ranges.visited) == "[first(i) - 605, last(i) + 1)"
+    assert not ranges.exact
+    said = "7 intervals are more than a kernel should sweep, so one around all of them is visited"
+    assert said in [reason.text for reason in ranges.because]
+
+
+def test_intervals_in_no_certain_order_become_one() -> None:
+    ranges = find_ranges(
+        attention_of("j <= i and prefix <= j and j < prefix + 3 or i - window <= j and j < i - 9"), "j"
+    )
+    assert (
+        text_of(ranges.visited)
+        == "[min(first(i) - window, prefix), max(last(i) - 9, min(last(i) + 1, prefix + 3)))"
+    )
+    said = "it is not certain which interval starts first, so one around all of them is visited"
+    assert said in [reason.text for reason in ranges.because]
+
+
+def test_too_many_pieces_are_said_to_be() -> None:
+    keys = [build.compare("==", ir.Index("j"), ir.IntConst(10 * n)) for n in range(40)]
+    ranges = keys_of(build.disj(*keys))
+    assert text_of(ranges.visited) == "[0, M)"
+    assert not ranges.closed
+    said = "the mask falls apart into too many pieces, so the ranges are wider than they need be"
+    assert said in [reason.text for reason in ranges.because]
+
+
+def test_a_mask_that_takes_too_long_is_left_to_be_tested() -> None:
+    """Fifty windows around keys read from an array: no bound is comparable to another one."""
+    mask: ir.Bool = ir.Truth(True)
+    for n in range(14):
+        at = ir.IntLoad("start", (ir.IntConst(n), ir.Index("h")))
+        near = build.compare("<", build.int_abs(build.integer("-", ir.Index("j"), at)), ir.IntParam(f"w{n}"))
+        far = build.compare("<", ir.IntParam(f"w{n}"), build.integer("*", at, ir.Index("i")))
+        mask = build.conj(mask, build.disj(near, far))
+    ranges = keys_of(mask)
+    said = "the analysis ran out of steps, so the ranges may be wider than they need be"
+    assert said in [reason.text for reason in ranges.because]
+
+
+# ---- requirements ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mask", "required"),
+    [
+        ("i // chunk == j // chunk", ["chunk"]),
+        ("j <= i and i // chunk == j // chunk", ["chunk"]),
+        ("i % chunk == 0", ["chunk"]),
+        ("j // (chunk // 2 + 1) < i // stride", ["chunk // 2 + 1", "stride"]),
+        ("i // chunk == j // chunk or j % chunk == 0", ["chunk"]),
+        ("j // 3 == i // 3", []),
+        ("j // N == i // N", []),
+        ("j < N // chunk", []),  # no position is divided
+        ("i // windows[h] == j // windows[h]", []),  # no scalar of the call
+        ("0 < chunk and i // chunk == j // chunk", []),  # not divided where the chunk is 0
+        ("chunk == 0 or i // chunk == j // chunk", []),
+        ("i - j < window and i // chunk == j // chunk", []),  # the first pair may not come so far
+        ("j < i or i // chunk == j // chunk", ["chunk"]),
+        ("i < 1 or i // chunk == j // chunk", []),
+        ("i // chunk == j // chunk if i == j else true", ["chunk"]),
+        ("i // chunk == j // chunk if on else true", []),
+        ("(i // chunk if on else i) < j", []),
+        ("(i // chunk if i < 3 else i) < j", ["chunk"]),
+    ],
+)
+def test_requirements(mask: str, required: list[str]) -> None:
+    attention = attention_of(mask)
+    found = find_requirements(attention.mask)
+    assert [print_ir(each.term) for each in found] == required
+    assert find_ranges(attention, "j").requires == find_ranges(attention, "i").requires == found
+
+
+def test_no_requirement_is_needed_where_the_divisor_is_known() -> None:
+    attention = attention_of("i // chunk == j // chunk")
+    known = replace_terms(
+        attention.mask, lambda node: ir.IntConst(8) if node == ir.IntParam("chunk") else None
+    )
+    assert isinstance(known, ir.Bool)
+    ranges = keys_of(known)
+    assert ranges.requires == ()
+    assert text_of(ranges.visited) == "[8 * (first(i) // 8), 8 * (last(i) // 8) + 8)"

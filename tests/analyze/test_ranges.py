@@ -1,0 +1,71 @@
+"""Ranges: sound for every mask and every call, tight for the masks people use, and their texts."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from integer_oracle import heads, pairs_seen
+from mask_zoo import ALL, NEARLY_TIGHT, TIGHT, attention_of, mask_of, nasty, usual
+from random_masks import calls, masks
+from range_checks import Counts, check_ranges, requirements_hold, transposed
+
+from attnc.analyze.ranges import find_ranges
+from attnc.ir import nodes as ir
+
+CALLS = 12
+
+
+def check_zoo(name: str, draw, calls: int, counts: dict[str, Counts]) -> None:
+    mask, random = mask_of(ALL[name]), Random(name)
+    found = {target: find_ranges(attention_of(mask), target) for target in ("j", "i")}
+    for _ in range(calls):
+        call = draw(random)
+        rows, columns = random.choice([3, 7, 16]), random.choice([3, 7, 16])
+        for values in heads(mask, call.values):
+            seen = pairs_seen(mask, values)
+            for target, ranges in found.items():
+                if requirements_hold(ranges, values):
+                    truth = seen if target == "j" else transposed(seen)
+                    check_ranges(ranges, truth, values, rows, columns, counts[target])
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_ranges_are_sound_for_arguments_nobody_expects(name: str) -> None:
+    check_zoo(name, nasty, CALLS, {"j": Counts(), "i": Counts()})
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_ranges_of_the_zoo(name: str) -> None:
+    counts = {"j": Counts(), "i": Counts()}
+    check_zoo(name, usual, CALLS, counts)
+    for found in counts.values():
+        if name in TIGHT or name in NEARLY_TIGHT:
+            assert found.visited == found.seen
+        if name in TIGHT:
+            assert found.full == found.truly_full
+
+
+def check_random_mask(mask: ir.Bool, values: dict[str, Any], rows: int) -> None:
+    seen = pairs_seen(mask, values)
+    for target in ("j", "i"):
+        ranges = find_ranges(attention_of(mask), target)
+        if requirements_hold(ranges, values):
+            truth = seen if target == "j" else transposed(seen)
+            check_ranges(ranges, truth, values, rows, rows, Counts())
+
+
+@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(masks, calls(), st.integers(1, 5))
+def test_ranges_of_random_masks_are_sound(mask: ir.Bool, values: dict[str, Any], rows: int) -> None:
+    check_random_mask(mask, values, rows)
+
+
+@pytest.mark.slow
+@settings(max_examples=4000, deadline=None, suppress_health_check=list(HealthCheck))
+@given(masks, calls(), st.integers(1, 5))
+def test_ranges_of_many_random_masks_are_sound(mask: ir.Bool, values: dict[str, Any], rows: int) -> None:
+    check_random_mask(mask, values, rows)

@@ -1,0 +1,73 @@
+"""Ranges against a look at every pair.
+
+`check_ranges` asserts that ranges are sound for one head of one call; it returns how many tiles they visit and find
+full beside how many there are, for a test that wants them tight.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from integer_oracle import Values, evaluate
+
+from attnc.analyze.facts import Interval, Ranges
+
+# What an end of a range may find where it reads outside of an array.
+GARBAGE = -12345
+
+
+@dataclass
+class Counts:
+    visited: int = 0
+    seen: int = 0
+    full: int = 0
+    truly_full: int = 0
+
+
+def check_ranges(
+    ranges: Ranges, seen: list[list[bool]], values: Values, rows: int, columns: int, counts: Counts
+) -> None:
+    """`seen` has a row for each position of the tile's axis; a tile is `rows` of them by `columns` of the target."""
+    size = len(seen[0])
+    for first in range(0, len(seen), rows):
+        tile = seen[first : first + rows]
+        axis = "i" if ranges.target == "j" else "j"
+        here = {**values, f"{axis}.first": first, f"{axis}.last": first + len(tile) - 1}
+        some = [any(row[at] for row in tile) for at in range(size)]
+        every = [all(row[at] for row in tile) for at in range(size)]
+        visited, full = [False] * size, [False] * size
+        start = 0
+        for outer, inner in zip(ranges.visited, ranges.full, strict=True):
+            lo, hi = ends(outer, here, size)
+            assert start <= max(lo, 0), f"intervals out of order at {here}"
+            start = max(lo, 0)
+            visited[max(lo, 0) : max(hi, 0)] = [True] * len(visited[max(lo, 0) : max(hi, 0)])
+            if inner is not None:
+                low, high = ends(inner, here, size)
+                if max(low, 0) < high:
+                    assert max(lo, 0) <= max(low, 0) and high <= hi, f"full outside of visited at {here}"
+                    full[max(low, 0) : high] = [True] * (high - max(low, 0))
+        missed = [at for at in range(size) if some[at] and not visited[at]]
+        assert not missed, f"missed {missed} at {here}"
+        wrong = [at for at in range(size) if full[at] and not every[at]]
+        assert not wrong, f"wrongly full {wrong} at {here}"
+        if ranges.exact and len(ranges.visited) == 1 and all(any(row) for row in tile):
+            assert visited == some, f"said to be exact, at {here}"
+        for left in range(0, size, columns):
+            counts.visited += any(visited[left : left + columns])
+            counts.seen += any(some[left : left + columns])
+            counts.full += all(full[left : left + columns])
+            counts.truly_full += all(every[left : left + columns])
+
+
+def ends(interval: Interval, values: Values, size: int) -> tuple[int, int]:
+    lo, hi = (evaluate(end, values, outside=GARBAGE) for end in (interval.lo, interval.hi))
+    return lo, min(hi, size)
+
+
+def transposed(seen: list[list[bool]]) -> list[list[bool]]:
+    return [list(column) for column in zip(*seen, strict=True)]
+
+
+def requirements_hold(ranges: Ranges, values: Values) -> bool:
+    return all(evaluate(requirement.term, values) >= 1 for requirement in ranges.requires)

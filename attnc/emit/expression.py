@@ -1,0 +1,118 @@
+"""Expressions of the kernel language as text, by one table of precedence.
+
+Enters: an `Expr`. Leaves: its Python text, with parentheses only where precedence needs them. The right operand of a
+left-associative operator is printed one level tighter, so `a - (b - c)` and `5 * (i % 2)` keep their parentheses.
+"""
+
+from __future__ import annotations
+
+import math
+
+from attnc.errors import CompilerBug
+from attnc.kernel.nodes import Attr, Call, Expr, Item, List, Lit, Op, Ternary, Tuple, Unary, Var
+
+TERNARY, OR, AND, NOT, COMPARE, BIT_OR, BIT_AND, SUM, PRODUCT, SIGN, POWER, POSTFIX = range(12)
+
+PRECEDENCE = {
+    "or": OR, "and": AND,
+    "<": COMPARE, "<=": COMPARE, ">": COMPARE, ">=": COMPARE, "==": COMPARE, "!=": COMPARE, "is": COMPARE,
+    "|": BIT_OR, "&": BIT_AND,
+    "+": SUM, "-": SUM,
+    "*": PRODUCT, "/": PRODUCT, "//": PRODUCT, "%": PRODUCT,
+    "**": POWER,
+}  # fmt: skip
+UNARY = {"-": SIGN, "~": SIGN, "not": NOT}
+
+
+def emit_expression(value: Expr) -> str:
+    """The text of an expression on one line, as a statement holds it: a tuple needs no parentheses."""
+    return _text(value, TERNARY - 1)
+
+
+def operands(value: Expr) -> list[tuple[str, Expr]]:
+    """A chain `a & b & c` or `a + b - c` as its operands, each with the operator before it ("" for the first)."""
+    if not isinstance(value, Op) or PRECEDENCE[value.op] not in (OR, AND, BIT_OR, BIT_AND, SUM):
+        return [("", value)]
+    level, chain = PRECEDENCE[value.op], []
+    rest: Expr = value
+    while isinstance(rest, Op) and PRECEDENCE[rest.op] == level:
+        chain.append((rest.op, rest.b))
+        rest = rest.a
+    return [("", rest), *reversed(chain)]
+
+
+def emit_operand(value: Expr, op: str) -> str:
+    """An operand of `op` as it stands on the right of it."""
+    return _text(value, PRECEDENCE[op] + 1)
+
+
+def _text(value: Expr, level: int) -> str:
+    text, own = _print(value)
+    return f"({text})" if own < level else text
+
+
+def _print(value: Expr) -> tuple[str, int]:
+    match value:
+        case Var(name):
+            return name, POSTFIX
+        case Lit(number):
+            return emit_literal(number), SIGN if _is_negative(number) else POSTFIX
+        case Op(op, a, b):
+            own = PRECEDENCE[op]
+            tighter = own == COMPARE or op == "**"
+            left = _text(a, own + 1 if tighter else own)
+            right = _text(b, SIGN if op == "**" else own + 1)
+            return f"{left} {op} {right}" if op != "**" else f"{left}**{right}", own
+        case Unary(op, a):
+            return f"{op}{' ' if op == 'not' else ''}{_text(a, UNARY[op])}", UNARY[op]
+        case Attr(a, name):
+            return f"{_base(a)}.{name}", POSTFIX
+        case Item(a, index):
+            return f"{_base(a)}[{', '.join(map(_index, index))}]", POSTFIX
+        case Call(fn, args, kwargs):
+            return f"{_base(fn)}({', '.join(arguments(args, kwargs))})", POSTFIX
+        case Tuple(items):
+            return ", ".join(_text(i, TERNARY) for i in items) + ("," if len(items) == 1 else ""), TERNARY - 1
+        case List(items):
+            return f"[{', '.join(_text(i, TERNARY) for i in items)}]", POSTFIX
+        case Ternary(then, cond, other):
+            return f"{_text(then, OR)} if {_text(cond, OR)} else {_text(other, TERNARY)}", TERNARY
+        case unknown:
+            raise CompilerBug(f"no text for the kernel expression {type(unknown).__name__}")
+
+
+def _base(value: Expr) -> str:
+    """What `.name`, `[...]` or `(...)` stands behind: a number needs parentheses there, as in `(2).T`."""
+    return f"({emit_literal(value.value)})" if isinstance(value, Lit) else _text(value, POSTFIX)
+
+
+def arguments(args: tuple[Expr, ...], kwargs: tuple[tuple[str, Expr], ...]) -> list[str]:
+    """The texts of a call's arguments."""
+    return [_text(a, TERNARY) for a in args] + [f"{k}={_text(v, TERNARY)}" for k, v in kwargs]
+
+
+def _index(item: Expr | slice) -> str:
+    if not isinstance(item, slice):
+        return _text(item, TERNARY)
+    if item.start is None and item.stop is None:
+        return ":"
+    ends = (_slice_end(item.start), _slice_end(item.stop))
+    spaced = any(end and not end.replace("_", "a").isalnum() for end in ends)
+    return (f"{ends[0]} : {ends[1]}" if spaced else f"{ends[0]}:{ends[1]}").strip()
+
+
+def _slice_end(end: Expr | None) -> str:
+    return "" if end is None else _text(end, TERNARY)
+
+
+def emit_literal(number: int | float | bool | str | None) -> str:
+    """A literal; infinities and nan, which Python has no literal for, as calls of float."""
+    if isinstance(number, float) and not math.isfinite(number):
+        return f'float("{number}")'
+    if isinstance(number, str):
+        return '"' + number.encode("unicode_escape").decode().replace('"', '\\"') + '"'
+    return repr(number)
+
+
+def _is_negative(number: object) -> bool:
+    return isinstance(number, (int, float)) and not isinstance(number, bool) and math.copysign(1, number) < 0

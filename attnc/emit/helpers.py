@@ -1,0 +1,157 @@
+"""Small functions that emitted modules carry, each only where something calls it.
+
+Enters: the names that a module's functions use. Leaves: the text of the helpers among them, in the order of
+this file. These are the only lines of an emitted module that are the same in every module.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+TRITON = '''
+@triton.jit
+def _load_rows(
+    ptr, first, end, stride, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr,
+    RAGGED: tl.constexpr,
+):
+    """Rows [first, first + ROWS) of a matrix [end, WIDTH]; what lies outside reads as zero."""
+    row = tl.arange(0, ROWS)[:, None]
+    col = tl.arange(0, COLS)[None, :]
+    tile = ptr + tl.cast(first, tl.int64) * stride + row * stride + col
+    if RAGGED:
+        return tl.load(tile, mask=(first + row < end) & (col < WIDTH), other=0.0)
+    elif WIDTH < COLS:
+        return tl.load(tile, mask=col < WIDTH, other=0.0)
+    else:
+        return tl.load(tile)
+
+
+@triton.jit
+def _store_rows(ptr, first, end, tile, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr):
+    """Write rows [first, first + ROWS) of a contiguous matrix [end, WIDTH], as far as it has them."""
+    row = first + tl.arange(0, ROWS)[:, None]
+    col = tl.arange(0, COLS)[None, :]
+    inside = (row < end) & (col < WIDTH)
+    tl.store(ptr + row.to(tl.int64) * WIDTH + col, tile.to(ptr.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def _floor_divide(a, b):
+    """a // b as Python means it; Triton's own truncates."""
+    quotient = a // b
+    return tl.where((a % b != 0) & ((a < 0) != (b < 0)), quotient - 1, quotient)
+
+
+@triton.jit
+def _floor_modulo(a, b):
+    """a % b as Python means it; Triton's own has the sign of a."""
+    rest = a % b
+    return tl.where((rest != 0) & ((rest < 0) != (b < 0)), rest + b, rest)
+
+
+@triton.jit
+def _is_member(item, row_ptr, slots, stride, inside):
+    """Is the item in a row of slots? A negative slot is empty."""
+    found = (item != item) & inside
+    for slot in range(0, slots):
+        value = tl.load(row_ptr + slot * stride, mask=inside, other=-1)
+        found = found | ((value == item) & (value >= 0))
+    return found
+
+
+@triton.jit
+def _tanh(x):
+    """tanh by exp2, which saturates at both ends and never overflows."""
+    small = tl.exp2(tl.abs(x) * (-2.0 * LOG2_E))
+    magnitude = (1.0 - small) / (1.0 + small)
+    return tl.where(x < 0, -magnitude, magnitude)
+
+
+@triton.jit
+def _softplus(x):
+    """log(1 + exp(x)) without overflow."""
+    return tl.maximum(x, 0.0) + tl.log(1.0 + tl.exp2(tl.abs(x) * -LOG2_E))
+
+
+@triton.jit
+def _power(x, y):
+    """x ** y: a negative base needs a whole exponent, and 0 ** 0 is 1."""
+    x, y = x * 1.0, y * 1.0
+    magnitude = tl.exp2(y * tl.log2(tl.abs(x)))
+    half = y * 0.5
+    is_odd = tl.floor(half) != half
+    signed = tl.where((x < 0) & is_odd, -magnitude, magnitude)
+    legal = tl.where((x < 0) & (tl.floor(y) != y), float("nan"), signed)
+    return tl.where(y == 0, 1.0, legal)
+'''
+
+TORCH = '''
+def _positions(*intervals):
+    """The positions of intervals in order: as an index (a slice, if it is one), and as a row."""
+    if len(intervals) == 1:
+        return slice(*intervals[0]), torch.arange(*intervals[0])[None, :]
+    positions = torch.cat([torch.arange(*interval) for interval in intervals])
+    return positions, positions[None, :]
+
+
+def _matmul(a, b):
+    """a [B, H, T, X] @ b [B, HKV, X, Y], where H // HKV heads in a row share a head of b."""
+    heads, groups = a.shape[1], b.shape[1]
+    packed = a.reshape(a.shape[0], groups, heads // groups * a.shape[2], a.shape[3])
+    return (packed @ b).reshape(*a.shape[:3], b.shape[3])
+
+
+def _matmul_of_group(a, b, groups):
+    """The transpose of a [B, H, T, X] @ b [B, H, T, Y], summed over the heads that share a head."""
+    rows = a.shape[1] // groups * a.shape[2]
+    a, b = (x.reshape(x.shape[0], groups, rows, x.shape[3]) for x in (a, b))
+    return a.mT @ b
+
+
+def _add_at(total, index, value):
+    """total[index] += value, where an index may occur many times; in the same order every time."""
+    flat = torch.zeros((), dtype=torch.long, device=total.device)
+    for item, size in zip(index, total.shape, strict=True):
+        flat = flat * size + item
+    flat = flat.expand(value.shape).reshape(-1)
+    if total.is_cuda:  # sorts first, and so adds in a fixed order
+        total.view(-1).index_put_((flat,), value.reshape(-1), accumulate=True)
+    else:
+        total.view(-1).index_add_(0, flat, value.reshape(-1))
+
+
+def _with_unit_stride(tensor):
+    """The kernels step along a row by one element."""
+    return tensor if tensor.stride(-1) == 1 else tensor.contiguous()
+
+
+def _for_query_heads(tensor, heads):
+    """[B, HKV, ...] as [B, H, ...]: every query head has the one it reads."""
+    return tensor.repeat_interleave(heads // tensor.shape[1], 1)
+
+
+def _rope(x, position, theta):
+    """Rotary embedding (Su et al. 2021) of the pairs (x[t], x[t + D / 2])."""
+    half = x.shape[-1] // 2
+    step = torch.arange(half, device=x.device, dtype=torch.float64)
+    angle = position.double() * torch.as_tensor(theta).double() ** (-2.0 * step / x.shape[-1])
+    cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
+    a, b = x[..., :half], x[..., half:]
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], -1)
+'''
+
+
+def _split(text: str) -> dict[str, str]:
+    parts = re.split(r"\n\n\n", text.strip("\n"))
+    return {re.search(r"def (\w+)\(", part)[1]: part for part in parts}  # type: ignore[index]
+
+
+TRITON_HELPERS = _split(TRITON)
+TORCH_HELPERS = _split(TORCH)
+
+
+def select_helpers(helpers: dict[str, str], used: Iterable[str]) -> list[str]:
+    """The texts of the helpers that are used."""
+    wanted = set(used)
+    return [text for name, text in helpers.items() if name in wanted]

@@ -1,0 +1,253 @@
+"""How the kernels are launched: grids, tiles, and buffers.
+
+Enters: the kernels of a plan. Leaves: `_forward_triton` and `_backward_triton`, and the table of tile sizes. Arguments
+stand in the order of each kernel's signature.
+"""
+
+from __future__ import annotations
+
+from attnc.emit.expression import emit_expression
+from attnc.emit.writer import Writer
+from attnc.kernel.nodes import Function, Var
+from attnc.lower.collect import adder, call_adder, need, needs_of
+from attnc.lower.cpu import scalars_of, tensors_of
+from attnc.lower.kernels import Kernels
+from attnc.lower.names import pointer, stride, variable
+from attnc.lower.plan import ArrayGradient, Plan
+
+TILES = '''
+# Tile sizes, warps and pipeline stages of each kernel, by the widest head that they serve.
+TILES = {
+    "forward": {64: (128, 64, 4, 2), 128: (128, 64, 8, 2), 256: (64, 32, 4, 2)},
+    "backward_keys": {64: (64, 64, 4, 2), 128: (32, 128, 8, 2), 256: (32, 64, 8, 1)},
+    "backward_queries": {64: (128, 64, 8, 2), 128: (128, 64, 8, 2), 256: (64, 32, 8, 1)},
+}
+
+
+def _tiles(kernel, *widths):
+    """Launch options of a kernel for these head widths."""
+    blocks = {f"BLOCK_{name}": max(16, triton.next_power_of_2(size)) for name, size in widths}
+    for name, size in widths:
+        if size > max(TILES[kernel]):
+            raise ValueError(f"`{name}` needs {max(TILES[kernel])} or less in a kernel, got {size}")
+    widest = next(size for size in TILES[kernel] if size >= max(blocks.values()))
+    block_q, block_k, warps, stages = TILES[kernel][widest]
+    options = {"BLOCK_Q": block_q, "BLOCK_K": block_k, "num_warps": warps, "num_stages": stages}
+    return {**dict(widths), **blocks, **options}
+'''.strip()
+STRIP = '''
+def _strip_rows(pairs_of_a_row, block_q):
+    """Queries in a strip whose pairs fill at most 64 MiB, in whole tiles."""
+    return max(1, 2**24 // max(1, pairs_of_a_row) // block_q) * block_q
+'''.strip()
+
+
+def write_launchers(writer: Writer, kernels: Kernels) -> None:
+    """The table of tiles, forward and backward."""
+    for text in [TILES] + [STRIP] * bool(kernels.plan.home("pair")):
+        writer.lines(text)
+        writer.line()
+        writer.line()
+    _write_forward(writer, kernels)
+    writer.line()
+    writer.line()
+    _write_backward(writer, kernels)
+
+
+def widths_of(plan: Plan) -> list[str]:
+    """The names of all widths: D, those of other dot products, DV."""
+    return list(dict.fromkeys([*(pair.width for pair in plan.dots), "DV"]))
+
+
+def _sizes(writer: Writer, kernels: Kernels, names: set[str]) -> None:
+    plan = kernels.plan
+    writer.line("B, H, N, D = q.shape")
+    writer.line("HKV, M, DV = v.shape[1:]")
+    for pair in plan.dots:
+        if pair.width != "D":
+            writer.line(f"{pair.width} = {pair.query}.shape[-1]")
+    if "group" in names:
+        writer.line("group = H // HKV")
+
+
+def _unit_strides(writer: Writer, plan: Plan, also: list[str]) -> None:
+    names = list(dict.fromkeys([*(n for p in plan.dots for n in (p.query, p.key)), "v", *also]))
+    writer.items(f"{', '.join(names)} = map(_with_unit_stride, (", names, "))")
+
+
+def _write_forward(writer: Writer, kernels: Kernels) -> None:
+    plan = kernels.plan
+    kernel = kernels.kernel("_forward")
+    assert kernel is not None
+    writer.items("def _forward_triton(", [*tensors_of(plan), *scalars_of(plan)], "):")
+    with writer.indent():
+        writer.line('"""Forward by the kernels: out [B, H, N, DV] and lse [B, H, N]."""')
+        _sizes(writer, kernels, {p.name for p in kernel.params})
+        _unit_strides(writer, plan, [])
+        writer.line("out = q.new_empty(B, H, N, DV)")
+        writer.line("lse = q.new_empty(B, H, N, dtype=torch.float32)")
+        if not plan.rows.can_be_empty:
+            with writer.block("if M == 0:  # every row of the kernel sees a key"):
+                writer.line('return out.zero_(), lse.fill_(float("-inf"))')
+        _write_tiles(writer, plan, "forward")
+        with writer.block("with torch.cuda.device_of(q):"):
+            _write_launch(writer, kernel, plan, "N", "BLOCK_Q", "H")
+        writer.line("return out, lse")
+
+
+def _write_backward(writer: Writer, kernels: Kernels) -> None:
+    plan = kernels.plan
+    names = ["dout", "dlse", *tensors_of(plan), "out", "lse", *scalars_of(plan), *needs_of(plan)]
+    used = {p.name for fn in kernels.triton for p in fn.params}
+    writer.items("def _backward_triton(", names, "):")
+    with writer.indent():
+        writer.line('"""Backward by the kernels: the gradient of every float tensor, in order."""')
+        _sizes(writer, kernels, used)
+        _unit_strides(writer, plan, ["dout"])
+        writer.line("delta = torch.empty_like(lse)")
+        vectors = vectors_of(plan)
+        for name in vectors:
+            heads, length = ("H", "N") if _is_query(plan, name) else ("HKV", "M")
+            width = next(
+                (p.width for p in plan.dots if name in (p.query, p.key)), "DV" if name == "v" else "D"
+            )
+            make = "new_empty" if _is_written(kernels, name) else "new_zeros"
+            writer.line(f"d{name} = {name}.{make}(B, {heads}, {length}, {width})")
+        for gradient in plan.home("row"):
+            writer.line(f"{gradient.name} = lse.new_empty(B, H, N)")
+        for gradient in plan.home("column"):
+            writer.line(f"{gradient.name} = lse.new_empty(B, H, M)")
+        for array in arrays_with_gradient(plan):
+            writer.line(f"total_{array} = torch.zeros(")
+            writer.line(f"    {variable(array)}.shape, dtype=torch.float32, device=q.device)")
+        with writer.block("with torch.cuda.device_of(q):"):
+            for name, length, block, heads in (
+                ("_delta", "N", "BLOCK_Q", "H"),
+                ("_backward_keys", "M", "BLOCK_K", "HKV"),
+                ("_backward_queries", "N", "BLOCK_Q", "H"),
+            ):
+                kernel = kernels.kernel(name)
+                if kernel is not None:
+                    table = "backward_keys" if name == "_backward_keys" else "backward_queries"
+                    _write_tiles(writer, plan, table, only="DV" if name == "_delta" else "")
+                    _write_launch(writer, kernel, plan, length, block, heads)
+            _write_pairs(writer, kernels)
+        _write_sums(writer, kernels)
+        results = [f"d{name}" for name in vectors]
+        results += [f"total_{a}.to({variable(a)}.dtype)" for a in arrays_with_gradient(plan)]
+        writer.items("return (", results, ")") if len(results) > 5 else writer.items("return ", results, "")
+
+
+def _write_tiles(writer: Writer, plan: Plan, kernel: str, only: str = "") -> None:
+    widths = [only] if only else widths_of(plan)
+    pairs = [f'("{name}", {name})' for name in widths]
+    writer.items(f'tiles = _tiles("{kernel}", ', pairs, ")")
+
+
+def _write_launch(writer: Writer, kernel: Function, plan: Plan, length: str, block: str, heads: str) -> None:
+    """One launch: a program for each tile, head and batch."""
+    head = f'{kernel.name}[triton.cdiv({length}, tiles["{block}"]), {heads}, B]('
+    names = {p.name for p in kernel.params}
+    options = ["**tiles"] if {"BLOCK_Q", "BLOCK_K"} <= names else _named_tiles(kernel)
+    writer.items(head, [*_arguments(kernel, plan), *options], ")")
+
+
+def _named_tiles(kernel: Function) -> list[str]:
+    """The constants of a kernel that takes only some of the tiles."""
+    return [f'{p.name}=tiles["{p.name}"]' for p in kernel.params if p.annotation]
+
+
+def _arguments(kernel: Function, plan: Plan) -> list[str]:
+    """What a kernel is given, in the order of its signature; constants come with the tiles."""
+    names = [p.name for p in kernel.params if not p.annotation]
+    arrays = {pointer(p.name): variable(p.name) for p in plan.attention.params if p.sizes}
+    first_strides = {stride(p.name, 0): variable(p.name) for p in plan.attention.params if p.sizes}
+    later_strides = {stride(p.name, dim) for p in plan.attention.params for dim in range(1, len(p.sizes))}
+    given: list[str] = []
+    for name in names:
+        if name in arrays:
+            given.append(arrays[name])
+        elif name in first_strides:
+            given.append(f"*{first_strides[name]}.stride()")
+        elif name in later_strides or name.endswith(("_stride_h", "_stride_t")):
+            continue
+        elif name.endswith("_stride_b"):
+            given.append(f"*{name.removesuffix('_stride_b')}.stride()[:3]")
+        else:
+            given.append(name.removesuffix("_ptr"))
+    constants = [variable(p.name) for p in plan.attention.params if p.const and not p.sizes]
+    return given + [f"{name}={name}" for name in constants if name in {p.name for p in kernel.params}]
+
+
+def _write_pairs(writer: Writer, kernels: Kernels) -> None:
+    plan, gradients = kernels.plan, kernels.plan.home("pair")
+    if not gradients:
+        return
+    kernel = kernels.kernel("_backward_pairs")
+    assert kernel is not None
+    needed = " or ".join(dict.fromkeys(map(need, gradients)))
+    with writer.block(f"if {needed}:"):
+        writer.line('strip = _strip_rows(B * H * M, tiles["BLOCK_Q"])')
+        with writer.block("for first_row in range(0, N, strip):"):
+            writer.line("q0, q1 = first_row, min(first_row + strip, N)")
+            for gradient in gradients:
+                writer.line(f"{gradient.name} = lse.new_zeros(B, H, strip, M)")
+            _write_launch(writer, kernel, plan, "q1 - q0", "BLOCK_Q", "H")
+            _write_positions(
+                writer, [kernels.adders[plan.gradients.index(g)] for g in gradients], "q0, q1", "0, M"
+            )
+            for gradient in gradients:
+                _write_add(writer, kernels, gradient, f"{gradient.name}[:, :, : q1 - q0]")
+
+
+def _write_sums(writer: Writer, kernels: Kernels) -> None:
+    """Sums of what the kernels left for each query or key."""
+    for home, rows in (("row", ("0, N", "0, 1")), ("column", ("0, 1", "0, M"))):
+        gradients = kernels.plan.home(home)  # type: ignore[arg-type]
+        if gradients:
+            _write_positions(
+                writer, [kernels.adders[kernels.plan.gradients.index(g)] for g in gradients], *rows
+            )
+        for gradient in gradients:
+            index = "unsqueeze(-1)" if home == "row" else "unsqueeze(-2)"
+            _write_add(writer, kernels, gradient, f"{gradient.name}.{index}")
+
+
+def _write_positions(writer: Writer, adders: list[Function], queries: str, keys: str) -> None:
+    used = {p.name for fn in adders for p in fn.params}
+    if {"q0", "q1"} & used and queries != "q0, q1":
+        writer.line(f"q0, q1 = {queries}")
+    lines = {
+        "seen": "seen = slice(None)",
+        "b": "b = torch.arange(B, device=q.device)[:, None, None, None]",
+        "h": "h = torch.arange(H, device=q.device)[:, None, None]",
+        "i": f"i = torch.arange({queries}, device=q.device)[:, None]",
+        "j": f"j = torch.arange({keys}, device=q.device)[None, :]",
+    }
+    for name, line in lines.items():
+        if name in used:
+            writer.line(line)
+
+
+def _write_add(writer: Writer, kernels: Kernels, gradient: ArrayGradient, value: str) -> None:
+    fn = kernels.adders[kernels.plan.gradients.index(gradient)]
+    call = call_adder(fn, Var("VALUE"), Var(f"total_{gradient.load.array}"))
+    writer.line(emit_expression(call).replace("VALUE", value))
+    assert fn.name == adder(gradient)
+
+
+def vectors_of(plan: Plan) -> list[str]:
+    """The tensors of vectors, which all have gradients: q, k, others of the score, v."""
+    return list(dict.fromkeys(["q", "k", *(n for p in plan.dots for n in (p.query, p.key)), "v"]))
+
+
+def arrays_with_gradient(plan: Plan) -> list[str]:
+    return list(dict.fromkeys(g.load.array for g in plan.gradients))
+
+
+def _is_query(plan: Plan, name: str) -> bool:
+    return name == "q" or any(name == pair.query for pair in plan.dots)
+
+
+def _is_written(kernels: Kernels, name: str) -> bool:
+    return any(f"d{name}_ptr" == p.name for fn in kernels.triton for p in fn.params)

@@ -1,0 +1,114 @@
+"""The emitted module: a file that stands alone, and that a person keeps.
+
+Enters: the kernels of a plan and the text of the spec. Leaves: the module's text. The order is that of a reader: the
+spec and the facts, constants, kernels from the loop's body outward, the CPU path, how kernels are launched, the
+operator that torch sees, and the function that people call. No decision is made here.
+"""
+
+from __future__ import annotations
+
+import re
+
+from attnc.emit.header import write_header
+from attnc.emit.helpers import TORCH_HELPERS, TRITON_HELPERS, select_helpers
+from attnc.emit.launch import write_launchers
+from attnc.emit.operator import write_operator
+from attnc.emit.public import write_public
+from attnc.emit.writer import Writer
+from attnc.kernel.nodes import Function, names_in
+from attnc.lower.kernels import Kernels
+from attnc.options import Options
+
+CONSTANTS = """
+LOG2_E = tl.constexpr(1.4426950408889634)
+MINUS_INF = tl.constexpr(float("-inf"))
+TILE = 128  # queries in a tile of the CPU path
+""".strip()
+
+
+def emit_functions(kernels: Kernels) -> str:
+    """The kernels and the CPU path alone, without the frame of a module."""
+    writer = Writer()
+    for fn in _functions(kernels):
+        _write_function(writer, fn)
+    return writer.text
+
+
+def _functions(kernels: Kernels) -> list[Function]:
+    around = [fn for fn in (kernels.per_token, kernels.output) if fn]
+    return [*kernels.triton, *kernels.cpu, *kernels.adders, *around]
+
+
+def emit_module(kernels: Kernels, found: list[str], options: Options) -> str:
+    """The text of the module. `found` is what `explain` says of the spec, line by line, for the header."""
+    body = Writer()
+    functions = _functions(kernels)
+    used = {name for fn in functions for stmt in fn.body for name in names_in(stmt)}
+
+    _write_texts(body, select_helpers(TRITON_HELPERS, used))
+    for fn in kernels.triton:
+        _write_function(body, _with_decorator(fn, kernels))
+    launch = Writer()
+    write_launchers(launch, kernels)
+    helpers = used | set(re.findall(r"\w+", launch.text))
+    _write_texts(body, select_helpers(TORCH_HELPERS, helpers))
+    for fn in [*kernels.cpu, *kernels.adders]:
+        _write_function(body, fn)
+    body.lines(launch.text.rstrip("\n"))
+    _gap(body)
+    write_operator(body, kernels)
+    for each in (kernels.per_token, kernels.output):
+        if each is not None:
+            _write_function(body, each)
+    write_public(body, kernels, options)
+
+    whole = Writer()
+    write_header(whole, kernels.plan, found, options)
+    whole.line()
+    for line in _imports(body.text):
+        whole.line(line)
+    whole.line()
+    whole.lines(CONSTANTS)
+    _gap(whole)
+    whole.lines(body.text.rstrip("\n"))
+    return whole.text
+
+
+def _imports(text: str) -> list[str]:
+    standard = [f"import {name}" for name in ("math", "numbers", "os") if f"{name}." in text]
+    return [
+        *standard,
+        "",
+        "import torch",
+        "import triton",
+        "import triton.language as tl",
+        "from torch import Tensor",
+    ]
+
+
+def _with_decorator(fn: Function, kernels: Kernels) -> Function:
+    """Lengths and parameters change from call to call: they are no part of what a kernel is compiled for."""
+    if fn.decorator != "kernel":
+        return fn
+    scalars = {p.name for p in kernels.plan.attention.params if not p.sizes}
+    free = [p.name for p in fn.params if not p.annotation]
+    names = [n for n in free if n in ("N", "M", "B", "strip", "first_row") or n.rstrip("_") in scalars]
+    listed = ", ".join(f'"{name}"' for name in names)
+    decorator = f"triton.jit(do_not_specialize=[{listed}])"
+    return Function(fn.name, fn.params, fn.doc, fn.body, decorator)
+
+
+def _write_function(writer: Writer, fn: Function) -> None:
+    writer.function(fn)
+    _gap(writer)
+
+
+def _write_texts(writer: Writer, texts: list[str]) -> None:
+    for text in texts:
+        writer.lines(text)
+        _gap(writer)
+
+
+def _gap(writer: Writer) -> None:
+    writer.line()
+    writer.line()

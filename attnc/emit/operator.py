@@ -1,0 +1,101 @@
+"""The operator that torch sees: forward, its shapes without data, and its gradient.
+
+Enters: the kernels of a plan. Leaves: two `torch.library.custom_op`s with fake implementations and autograd, the form
+that works in eager mode, under `torch.compile`, in `opcheck` and in `torch.export`. Its namespace is the module's own
+name, so that copies of a module do not meet.
+"""
+
+from __future__ import annotations
+
+from attnc.emit.launch import arrays_with_gradient, vectors_of
+from attnc.emit.writer import Writer
+from attnc.ir.nodes import Param
+from attnc.lower.collect import needs_of
+from attnc.lower.cpu import scalars_of, tensors_of
+from attnc.lower.kernels import Kernels
+from attnc.lower.names import variable
+from attnc.lower.plan import Plan
+
+
+def write_operator(writer: Writer, kernels: Kernels) -> None:
+    """Forward and backward as operators of torch."""
+    plan = kernels.plan
+    tensors, scalars = tensors_of(plan), scalars_of(plan)
+    needs = needs_of(plan)
+    results = [*vectors_of(plan), *map(variable, arrays_with_gradient(plan))]
+    typed = [f"{n}: Tensor" for n in tensors] + _typed_scalars(plan) + ["backend: str"]
+    writer.line('_NAMESPACE = "".join(c if c.isalnum() else "_" for c in __name__)')
+    _gap(writer)
+    writer.line('@torch.library.custom_op(f"{_NAMESPACE}::attention", mutates_args=())')
+    writer.items("def _attention(", typed, ") -> tuple[Tensor, Tensor]:")
+    with writer.indent():
+        writer.line('"""Output and log-sum-exp."""')
+        writer.line('forward = _forward_triton if backend == "triton" else _forward_cpu')
+        writer.items("return forward(", [*tensors, *scalars], ")")
+    _gap(writer)
+    writer.line("@_attention.register_fake")
+    writer.items("def _(", [*tensors, *scalars, "backend"], "):")
+    with writer.indent():
+        writer.line("lse_dtype = torch.promote_types(q.dtype, torch.float32)")
+        writer.line("out = q.new_empty(*q.shape[:3], v.shape[3])")
+        writer.line("return out, q.new_empty(q.shape[:3], dtype=lse_dtype)")
+    _gap(writer)
+
+    backward = ["dout: Tensor", "dlse: Tensor", *(f"{n}: Tensor" for n in [*tensors, "out", "lse"])]
+    backward += [*_typed_scalars(plan), *(f"{n}: bool" for n in needs), "backend: str"]
+    plain = ["dout", "dlse", *tensors, "out", "lse", *scalars, *needs]
+    writer.line('@torch.library.custom_op(f"{_NAMESPACE}::attention_backward", mutates_args=())')
+    kinds = ", ".join(["Tensor"] * len(results))
+    writer.items("def _attention_backward(", backward, f") -> tuple[{kinds}]:")
+    with writer.indent():
+        writer.line('"""The gradient of every float tensor, in order."""')
+        writer.line('backward = _backward_triton if backend == "triton" else _backward_cpu')
+        writer.items("return backward(", plain, ")")
+    _gap(writer)
+    writer.line("@_attention_backward.register_fake")
+    writer.items("def _(", [*plain, "backend"], "):")
+    with writer.indent():
+        shapes = [f"{name}.new_empty({name}.shape)" for name in results]
+        writer.items("return (", shapes, ")") if len(shapes) > 3 else writer.items("return ", shapes, "")
+    _gap(writer)
+    _write_autograd(writer, plan, tensors, scalars, needs, results)
+    _gap(writer)
+
+
+def _write_autograd(
+    writer: Writer, plan: Plan, tensors: list[str], scalars: list[str], needs: list[str], results: list[str]
+) -> None:
+    writer.line("def _save(ctx, inputs, output):")
+    with writer.indent():
+        writer.line('"""Keep what the backward pass reads: all inputs, the output and the log-sum-exp."""')
+        writer.line(f"ctx.save_for_backward(*inputs[:{len(tensors)}], *output)")
+        writer.line(f"ctx.arguments = inputs[{len(tensors)}:]")
+    _gap(writer)
+    writer.line("def _differentiate(ctx, dout, dlse):")
+    with writer.indent():
+        writer.line('"""The gradient of every input of `_attention`."""')
+        flags = "".join(
+            f", ctx.needs_input_grad[{tensors.index(variable(n.removeprefix('need_')))}]" for n in needs
+        )
+        writer.line("*arguments, backend = ctx.arguments")
+        call = [f"dout, dlse, *ctx.saved_tensors, *arguments{flags}, backend"]
+        names = [f"d_{n}" if n not in ("q", "k", "v") else f"d{n}" for n in results]
+        writer.items(f"{', '.join(names)} = _attention_backward(", call, ")")
+        given = [names[results.index(n)] if n in results else "None" for n in tensors]
+        given += ["None"] * (len(scalars) + 1)
+        writer.items("return ", given, "") if len(given) < 16 else writer.items("return (", given, ")")
+    _gap(writer)
+    writer.line("_attention.register_autograd(_differentiate, setup_context=_save)")
+
+
+def _typed_scalars(plan: Plan) -> list[str]:
+    return ["scale: float", *(f"{variable(p.name)}: {p.sort}" for p in _scalars(plan))]
+
+
+def _scalars(plan: Plan) -> list[Param]:
+    return [p for p in plan.attention.params if not p.sizes]
+
+
+def _gap(writer: Writer) -> None:
+    writer.line()
+    writer.line()

@@ -1,0 +1,167 @@
+"""Writing statements of the kernel language with little ceremony.
+
+Enters: expressions. Leaves: a `Block`, which collects statements in order, and `Namespace`, whose calls are
+expressions: `tl = Namespace("tl")` makes `tl.arange(0, BLOCK_K)` the expression of that text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from attnc.kernel.nodes import (
+    Assign,
+    Attr,
+    Blank,
+    Call,
+    Comment,
+    Do,
+    Expr,
+    ExprLike,
+    For,
+    If,
+    Param,
+    Return,
+    Stmt,
+    Tuple,
+    Var,
+    expr,
+    names_in,
+)
+
+
+class _Maker(Protocol):
+    def __call__(self, *args: ExprLike, **kwargs: ExprLike) -> Expr: ...
+
+
+class Namespace:
+    """A module whose functions build calls of themselves."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, name: str) -> _Maker:
+        return self.function(name)
+
+    def function(self, name: str) -> _Maker:
+        """A function of this module, by its name."""
+        return function(self.value(name))
+
+    def value(self, name: str) -> Expr:
+        """An attribute that is not called: `tl.float32`."""
+        return Attr(Var(self._name), name)
+
+
+def function(fn: Expr | str) -> _Maker:
+    """A function whose call builds the call's expression."""
+    callee = Var(fn) if isinstance(fn, str) else fn
+
+    def make(*args: ExprLike, **kwargs: ExprLike) -> Expr:
+        return Call(callee, tuple(map(expr, args)), tuple((k, expr(v)) for k, v in kwargs.items()))
+
+    return make
+
+
+class Block:
+    """Statements in the order in which they are written."""
+
+    def __init__(self) -> None:
+        self.stmts: list[Stmt] = []
+
+    def let(self, name: str, value: ExprLike, note: str = "") -> Var:
+        """`name = value`; leaves the variable."""
+        var = Var(name)
+        self.stmts.append(Assign(var, expr(value), "=", note))
+        return var
+
+    def lets(self, names: tuple[str, ...], value: Expr, note: str = "") -> None:
+        """`a, b, c = value`."""
+        target: Expr = Tuple(tuple(map(Var, names))) if len(names) > 1 else Var(names[0])
+        self.stmts.append(Assign(target, value, "=", note))
+
+    def assign(self, target: Expr, value: ExprLike, op: str = "=", note: str = "") -> None:
+        self.stmts.append(Assign(target, expr(value), op, note))
+
+    def do(self, value: Expr, note: str = "") -> None:
+        self.stmts.append(Do(value, note))
+
+    def comment(self, text: str) -> None:
+        self.stmts.append(Comment(text))
+
+    def blank(self) -> None:
+        """A blank line, unless nothing or a blank line stands above."""
+        if self.stmts and not isinstance(self.stmts[-1], Blank):
+            self.stmts.append(Blank())
+
+    def section(self, text: str) -> None:
+        """A blank line and a comment: the next step of the kernel."""
+        self.blank()
+        self.comment(text)
+
+    def returns(self, *values: ExprLike) -> None:
+        items = tuple(map(expr, values))
+        self.stmts.append(Return(items[0] if len(items) == 1 else Tuple(items)))
+
+    @contextmanager
+    def loop(self, var: str, over: Expr) -> Iterator[Block]:
+        body = Block()
+        yield body
+        self.stmts.append(For(Var(var), over, tuple(body.stmts)))
+
+    @contextmanager
+    def when(self, cond: Expr, note: str = "") -> Iterator[Block]:
+        body = Block()
+        yield body
+        self.stmts.append(If(cond, tuple(body.stmts), note=note))
+
+    def extend(self, other: Block) -> None:
+        self.stmts.extend(other.stmts)
+
+    def names(self) -> list[str]:
+        """Every name that occurs, in order of first occurrence."""
+        return list(dict.fromkeys(name for stmt in self.stmts for name in names_in(stmt)))
+
+    def free(self, candidates: tuple[Param, ...]) -> tuple[Param, ...]:
+        """The candidates that occur here, in their own order: what a function around this block must be given."""
+        occurring = set(self.names())
+        return tuple(p for p in candidates if p.name in occurring)
+
+
+def without_dead(stmts: tuple[Stmt, ...], kept: frozenset[str] = frozenset()) -> tuple[Stmt, ...]:
+    """The statements less every plain `name = value` whose name nothing reads, and which is not `kept`."""
+    while True:
+        read = set(kept)
+        for stmt in stmts:
+            read.update(_reads(stmt))
+        alive = tuple(_prune(stmts, read))
+        if alive == stmts:
+            return stmts
+        stmts = alive
+
+
+def _reads(stmt: Stmt) -> Iterator[str]:
+    match stmt:
+        case Assign(Var(), value, "=", _):
+            yield from names_in(value)
+        case For(_, over, body):
+            yield from names_in(over)
+            for part in body:
+                yield from _reads(part)
+        case If(cond, then, other, _):
+            yield from names_in(cond)
+            for part in (*then, *other):
+                yield from _reads(part)
+        case _:
+            yield from names_in(stmt)
+
+
+def _prune(stmts: tuple[Stmt, ...], read: set[str]) -> Iterator[Stmt]:
+    for stmt in stmts:
+        match stmt:
+            case Assign(Var(name), _, "=", _) if name not in read:
+                continue
+            case For(var, over, body):
+                yield For(var, over, tuple(_prune(body, read)))
+            case _:
+                yield stmt

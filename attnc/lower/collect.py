@@ -1,0 +1,86 @@
+"""How the gradient of a captured array is added up from numbers per pair, per query or per key.
+
+Enters: one reading of an array. Leaves: the function `_add_to_NAME(total, value, ...)`, which sums `value` [B, H,
+queries, keys] (an axis that was summed already has length one) into the array's gradient. Where every index is one
+axis, as in `bias[h, i, j]`, that is a sum over the other axes; where it is computed, as in `table[h, bucket]`, equal
+indices are added in a fixed order. Both paths, CPU and Triton, end here.
+"""
+
+from __future__ import annotations
+
+from attnc.ir.nodes import Index
+from attnc.ir.walk import axes_of
+from attnc.kernel.build import Block, function
+from attnc.kernel.nodes import Expr, Function, Lit, Param, Tuple, Var
+from attnc.lower.names import variable
+from attnc.lower.plan import ArrayGradient, Plan
+from attnc.lower.torch_terms import AXES, TorchTerms
+
+TOTAL, VALUE = Var("total"), Var("value")
+
+
+def adder(gradient: ArrayGradient) -> str:
+    """The name of the function that adds to this gradient."""
+    return f"_add_to_{gradient.name}"
+
+
+def need(gradient: ArrayGradient) -> str:
+    """The flag of a gradient that costs a kernel of its own: is it asked for?"""
+    return f"need_{gradient.load.array}"
+
+
+def needs_of(plan: Plan) -> list[str]:
+    """All such flags, in order."""
+    return list(dict.fromkeys(map(need, plan.home("pair"))))
+
+
+def lower_adder(plan: Plan, gradient: ArrayGradient) -> Function:
+    """`total += value`, each number at its place in the array."""
+    terms = TorchTerms(plan.attention, {})
+    load, block = gradient.load, Block()
+    sizes = plan.attention.param(load.array).sizes
+    axes = [item.axis for item in load.index if isinstance(item, Index)]
+    natural = all(map(terms.is_whole_axis, load.index, sizes)) and len(set(axes)) == len(sizes)
+    value = _sum_over(VALUE, set(AXES) - set(axes_of_index(gradient)), keep=not natural)
+    if natural:
+        total: Expr = TOTAL
+        if sorted(axes, key=AXES.index) != axes:
+            total = total.call("permute", *sorted(range(len(axes)), key=lambda n: AXES.index(axes[n])))
+        items = tuple(terms.here[axis] for axis in sorted(axes, key=AXES.index))
+        block.assign(total[items], value, "+=")
+    else:
+        index = Tuple(tuple(map(terms.clamped, load.index, sizes)))
+        block.do(function("_add_at")(TOTAL, index, value))
+    known = ["q0", "q1", "seen", "b", "h", "i", "j", *_scalars(plan), *_arrays(plan)]
+    used = set(block.names())
+    params = tuple(Param(n) for n in ["total", "value", *(n for n in known if n in used)])
+    doc = (
+        f"Add to the gradient of `{load.array}` what pairs of queries [q0, q1) and keys `seen` say about it."
+    )
+    return Function(adder(gradient), params, doc, tuple(block.stmts))
+
+
+def call_adder(function_: Function, value: Expr, total: Expr, also: dict[str, Expr] | None = None) -> Expr:
+    """A call of an adder with the names as they stand where it is called, or as `also` says."""
+    rest = [(also or {}).get(p.name, Var(p.name)) for p in function_.params[2:]]
+    return function(function_.name)(total, value, *rest)
+
+
+def axes_of_index(gradient: ArrayGradient) -> frozenset[str]:
+    return frozenset().union(*(axes_of(item) for item in gradient.load.index))
+
+
+def _sum_over(value: Expr, axes: set[str], keep: bool) -> Expr:
+    if not axes:
+        return value
+    dims = Tuple(tuple(Lit(AXES.index(axis)) for axis in sorted(axes, key=AXES.index)))
+    return value.call("sum", dims, keepdim=True) if keep else value.call("sum", dims)
+
+
+def _scalars(plan: Plan) -> list[str]:
+    sizes = ["B", "H", "HKV", "N", "M", "D", "DV"]
+    return [*sizes, *(variable(p.name) for p in plan.attention.params if not p.sizes)]
+
+
+def _arrays(plan: Plan) -> list[str]:
+    return [variable(p.name) for p in plan.attention.params if p.sizes]

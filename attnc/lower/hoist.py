@@ -1,0 +1,203 @@
+"""Work on single tokens, moved out of the loops over pairs.
+
+Enters: an attention. Leaves: the attention as its kernels see it, and `TokenMap`s: vectors and numbers of one query or
+one key that torch computes before the kernel runs, once per token instead of once per tile, and whose gradients are
+torch's own. What is left inside is a score over dot products of named tensors, captured arrays and positions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from attnc.analyze.facts import Reason
+from attnc.errors import AttncError, Diagnostic, Label
+from attnc.ir import build
+from attnc.ir.nodes import (
+    Attention,
+    Bool,
+    Dot,
+    Floor,
+    Index,
+    Int,
+    IntConst,
+    IntLoad,
+    IntOp,
+    Node,
+    Param,
+    Real,
+    RealLoad,
+    Size,
+    SumD,
+    Vec,
+    VecInput,
+)
+from attnc.ir.walk import axes_of, replace_terms, walk
+
+Q, K, V = VecInput("q"), VecInput("k"), VecInput("v")
+DISTANCE = IntOp("-", Index("j"), Index("i"))
+TABLE_SIZE = IntOp("-", IntOp("+", Size("N"), Size("M")), IntConst(1))
+TABLE_INDEX = IntOp("-", IntOp("+", DISTANCE, Size("N")), IntConst(1))
+
+
+@dataclass(frozen=True, slots=True)
+class TokenMap:
+    """`name = term`, for every query or every key. `side` says which; `width` names the size of its last axis.
+
+    A vector leaves a tensor [B, heads, tokens, width]; a number leaves [B, H, tokens] and has the width "". The side
+    `distance` leaves an int32 for each distance j - i, from 1 - N to M - 1.
+    """
+
+    name: str
+    side: str
+    term: Node
+    width: str
+
+
+@dataclass(frozen=True, slots=True)
+class DotPair:
+    """A dot product of a tensor of queries and a tensor of keys, of the named width."""
+
+    dot: Dot
+    query: str
+    key: str
+    width: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hoisted:
+    attention: Attention
+    maps: tuple[TokenMap, ...]
+    dots: tuple[DotPair, ...]
+    per_query_head: bool
+    because: tuple[Reason, ...]
+
+
+def hoist_token_maps(attention: Attention) -> Hoisted:
+    """Split an attention into per-token work and the work of pairs."""
+    work = _Hoist(attention)
+    work.clause("q", "i", attention.query, Q, "D")
+    work.clause("k", "j", attention.key, K, "D")
+    work.clause("v", "j", attention.value, V, "DV")
+    score = replace_terms(replace_terms(attention.score, work.tabulate), work.take)
+    mask = replace_terms(attention.mask, work.tabulate)
+    assert isinstance(score, Real) and isinstance(mask, Bool)
+    dots = tuple(work.pair(part) for part in dict.fromkeys(p for p in walk(score) if isinstance(p, Dot)))
+    inner = replace(
+        attention, query=Q, key=K, value=V, mask=mask, score=score, params=(*attention.params, *work.params)
+    )
+    return Hoisted(inner, tuple(work.maps), dots, work.per_query_head, tuple(work.because))
+
+
+class _Hoist:
+    def __init__(self, attention: Attention) -> None:
+        self.attention = attention
+        self.maps: list[TokenMap] = []
+        self.params: list[Param] = []
+        self.because: list[Reason] = []
+        self.tables: dict[Node, str] = {}
+        self.tensors: dict[Vec, tuple[str, str]] = {}
+        self.per_query_head = False
+
+    def clause(self, name: str, side: str, term: Vec, identity: Vec, width: str) -> None:
+        """`query`, `key` or `value`: a map of the input itself, which keeps its name."""
+        if term == identity:
+            return
+        if side == "j" and "h" in axes_of_arrays(term):
+            self._expand_heads(term)
+        self.maps.append(TokenMap(name, side, term, width))
+        self.because.append(
+            Reason(f"the map of {name} is computed once per token, before the kernel", term.span)
+        )
+
+    def take(self, term: Node) -> Node | None:
+        """A per-token number in the score becomes an array that the kernel reads; None where there is none."""
+        match term:
+            case SumD(a):
+                return self._number(term, a)
+            case Dot(a, b) if not ("i" in axes_of(a) and "j" in axes_of(b)):
+                if "j" in axes_of(a) and "i" in axes_of(b) and not ("i" in axes_of(a) or "j" in axes_of(b)):
+                    return Dot(b, a, span=term.span)
+                return self._number(term, a, b)
+            case Dot(a, b) if "j" in axes_of(a) or "i" in axes_of(b):
+                return self._refuse(term)
+        return None
+
+    def tabulate(self, term: Node) -> Node | None:
+        """An int that is found through reals, as a logarithmic bucket is: once per distance, not once per pair."""
+        if not isinstance(term, Int) or not any(isinstance(part, Floor) for part in walk(term)):
+            return None
+        relative = replace_terms(term, _by_distance)
+        if axes_of(replace_terms(relative, lambda part: IntConst(0) if part == DISTANCE else None)):
+            return None
+        if relative not in self.tables:
+            name = f"by_distance_{len(self.tables) + 1}"
+            self.tables[relative] = name
+            self.maps.append(TokenMap(name, "distance", relative, ""))
+            self.params.append(Param(name, "int", sizes=(TABLE_SIZE,)))
+            why = "this depends on j - i alone and is found through reals: it is computed once for each distance"
+            self.because.append(Reason(why, term.span))
+        return IntLoad(self.tables[relative], (TABLE_INDEX,), span=term.span)
+
+    def pair(self, dot: Dot) -> DotPair:
+        if dot == Dot(Q, K):
+            return DotPair(dot, "q", "k", "D")
+        query, width = self._tensor(dot.a, "i", "query")
+        key, _ = self._tensor(dot.b, "j", "key")
+        return DotPair(dot, query, key, width)
+
+    def _number(self, term: Real, *vectors: Vec) -> Node:
+        axes = frozenset().union(*map(axes_of, vectors))
+        if {"i", "j"} <= axes:
+            return self._refuse(term)
+        side = "j" if "j" in axes else "i"
+        name = f"{'key' if side == 'j' else 'query'}_number_{len(self.params) + 1}"
+        sizes = (Size("B"), Size("H"), Size("M" if side == "j" else "N"))
+        self.maps.append(TokenMap(name, side, term, ""))
+        self.params.append(Param(name, "float", sizes=sizes))
+        self.because.append(Reason("a number of one token is computed once, before the kernel", term.span))
+        return RealLoad(name, (Index("b"), Index("h"), Index(side)), span=term.span)  # type: ignore[arg-type]
+
+    def _tensor(self, term: Vec, side: str, prefix: str) -> tuple[str, str]:
+        if term == (Q if side == "i" else K):
+            return ("q" if side == "i" else "k"), "D"
+        if term not in self.tensors:
+            name = f"{prefix}_{len(self.tensors) // 2 + 2}"
+            width = f"D_{len(self.tensors) // 2 + 2}"
+            if side == "j" and "h" in axes_of_arrays(term):
+                self._expand_heads(term)
+            self.maps.append(TokenMap(name, side, term, width))
+            self.because.append(
+                Reason("a vector of one token is computed once, before the kernel", term.span)
+            )
+            self.tensors[term] = (name, width)
+        return self.tensors[term]
+
+    def _expand_heads(self, term: Vec) -> None:
+        self.per_query_head = True
+        self.because.append(
+            Reason(
+                "this depends on the query head, so keys and values are laid out per query head", term.span
+            )
+        )
+
+    def _refuse(self, term: Real) -> Node:
+        raise AttncError(
+            Diagnostic(
+                "no-kernel",
+                f"`{self.attention.name}` has no kernel yet: a vector depends on a query and a key at once",
+                Label(term.span) if term.span else None,
+                helps=('`backend="reference"` runs it on the interpreter',),
+            )
+        )
+
+
+def _by_distance(term: Node) -> Node | None:
+    """`i - j` as `-(j - i)`."""
+    if term == IntOp("-", Index("i"), Index("j")):
+        return build.negative(DISTANCE)
+    return None
+
+
+def axes_of_arrays(term: Node) -> frozenset[str]:
+    """The indices that a term names itself, leaving out those its inputs stand for."""
+    return frozenset(part.axis for part in walk(term) if isinstance(part, Index))

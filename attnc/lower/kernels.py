@@ -1,0 +1,50 @@
+"""All functions of a plan, lowered.
+
+Enters: a plan. Leaves: `Kernels`: the Triton kernels with their helpers, the CPU path, and the functions that add up
+the gradients of captured arrays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from attnc.kernel.nodes import Function
+from attnc.lower.collect import lower_adder
+from attnc.lower.cpu import lower_cpu
+from attnc.lower.per_token import lower_output, lower_per_token
+from attnc.lower.plan import Plan
+from attnc.lower.tiled.backward_keys import lower_backward_keys
+from attnc.lower.tiled.backward_pairs import lower_backward_pairs
+from attnc.lower.tiled.backward_queries import lower_backward_queries
+from attnc.lower.tiled.delta import lower_delta
+from attnc.lower.tiled.forward import lower_forward
+
+
+@dataclass(frozen=True, slots=True)
+class Kernels:
+    """`triton` in the order in which a module defines them; a kernel that the plan does not need is not there."""
+
+    plan: Plan
+    triton: tuple[Function, ...]
+    cpu: tuple[Function, ...]
+    adders: tuple[Function, ...]
+    per_token: Function | None
+    output: Function | None
+
+    def kernel(self, name: str) -> Function | None:
+        return next((fn for fn in self.triton if fn.name == name), None)
+
+
+def lower_plan(plan: Plan) -> Kernels:
+    """Every function of the emitted module but its frame."""
+    triton = [*lower_forward(plan), lower_delta(plan), *lower_backward_keys(plan)]
+    triton += lower_backward_queries(plan) or ()
+    triton += lower_backward_pairs(plan) or ()
+    return Kernels(
+        plan=plan,
+        triton=tuple(triton),
+        cpu=lower_cpu(plan),
+        adders=tuple(lower_adder(plan, gradient) for gradient in plan.gradients),
+        per_token=lower_per_token(plan),
+        output=lower_output(plan),
+    )

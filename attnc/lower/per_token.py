@@ -1,0 +1,197 @@
+"""The maps of single tokens as torch operations around the kernel.
+
+Enters: a plan. Leaves: `_per_token`, which computes what `query`, `key`, `value` and vectors in the score ask of one
+token, and `_output`, which maps the result. Neither is there where the spec asks for nothing. Torch differentiates.
+"""
+
+from __future__ import annotations
+
+from attnc.errors import CompilerBug
+from attnc.ir.nodes import (
+    Dot,
+    Index,
+    Int,
+    Node,
+    Real,
+    Rope,
+    Splat,
+    SumD,
+    VecCall,
+    VecIf,
+    VecInput,
+    VecLoad,
+    VecOp,
+)
+from attnc.ir.walk import axes_of
+from attnc.kernel.build import Block, Namespace, function, without_dead
+from attnc.kernel.nodes import Expr, Function, Op, Param, Var, names_in
+from attnc.lower.hoist import DISTANCE, TokenMap
+from attnc.lower.names import variable
+from attnc.lower.plan import Plan
+from attnc.lower.torch_terms import AXES, TorchTerms, is_number, torch
+
+FUNCTIONAL = Namespace("torch.nn.functional")
+
+
+def lower_per_token(plan: Plan) -> Function | None:
+    """`_per_token(q, k, v, ...)`: the tensors that the kernel takes; None where they are q, k and v themselves."""
+    if not plan.maps and not plan.per_query_head:
+        return None
+    block, vectors = Block(), Vectors(plan)
+    vectors.enter(block)
+    if plan.per_query_head:
+        for name in ("k", "v"):
+            block.let(name, Var(name).call("repeat_interleave", Var("H") // Var(name).attr("shape")[1], 1))
+    for token_map in plan.maps:
+        block.let(token_map.name, vectors.whole(token_map))
+    block.returns(*map(Var, mapped_tensors(plan)))
+    names = ["q", "k", "v", "scale", *(variable(p.name) for p in plan.spec.params)]
+    return _function("_per_token", block, names, "What the spec asks of single tokens, once for each.")
+
+
+def lower_output(plan: Plan) -> Function | None:
+    """`_output(o, v, ...)`; None where the output is `o`."""
+    if plan.spec.output == VecInput("o"):
+        return None
+    block, vectors = Block(), Vectors(plan)
+    vectors.enter(block)
+    result = vectors(plan.spec.output)
+    if plan.rows.can_be_empty:
+        result = block.let("result", result)
+        nothing = Var("lse").equals(function("float")("-inf")).call("unsqueeze", -1)
+        result = result.call("masked_fill", nothing, 0.0)
+    block.returns(result)
+    names = ["o", "lse", "q", "k", "v", "scale", *(variable(p.name) for p in plan.spec.params)]
+    return _function("_output", block, names, "The result of the kernel, mapped as the spec says.")
+
+
+def mapped_tensors(plan: Plan) -> list[str]:
+    """What `_per_token` returns: q, k and v, then every other tensor it makes."""
+    return list(dict.fromkeys(["q", "k", "v", *(token_map.name for token_map in plan.maps)]))
+
+
+def _function(name: str, block: Block, names: list[str], doc: str) -> Function:
+    stmts = without_dead(tuple(block.stmts))
+    used = {n for stmt in stmts for n in names_in(stmt)}
+    return Function(name, tuple(Param(n) for n in names if n in used), doc, stmts)
+
+
+class Vectors:
+    """Vectors of all tokens of one side, as tensors [B, heads, tokens, width]; numbers have the width 1."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.terms = _TokenTerms(plan.spec, {})
+        self.terms.vectors = self
+
+    def enter(self, block: Block) -> None:
+        block.lets(("B", "H", "N", "D"), Var("q").attr("shape"))
+        block.lets(("HKV", "M", "DV"), Var("v").attr("shape")[1:])
+        block.let("dtype", Var("q").attr("dtype"))
+        device = Var("q").attr("device")
+        block.let("b", torch.arange(Var("B"), device=device)[:, None, None, None])
+        block.let("h", torch.arange(Var("H"), device=device)[:, None, None])
+        block.let("i", torch.arange(Var("N"), device=device)[:, None])
+        block.let("j", torch.arange(Var("M"), device=device)[None, :])
+        # One distance more than there is, so that a call without tokens has an empty range and not a negative one.
+        block.let("distance", torch.arange(1 - Var("N"), Var("M") + 1, device=device))
+
+    def whole(self, token_map: TokenMap) -> Expr:
+        """A map as the tensor that the kernel takes."""
+        if token_map.side == "distance":
+            terms = TorchTerms(self.plan.spec, {DISTANCE: Var("distance")})
+            return terms(token_map.term).to(torch.value("int32"))
+        if not token_map.width:
+            return self._number(token_map)
+        value = self(token_map.term)
+        if token_map.side == "i":
+            return value.call("expand", Var("B"), Var("H"), Var("N"), -1)
+        return value.call("expand", Var("B"), Var("k").attr("shape")[1], Var("M"), -1)
+
+    def _number(self, token_map: TokenMap) -> Expr:
+        """A number of every query or key, for every query head."""
+        size = Var("N") if token_map.side == "i" else Var("M")
+        value = self.number(token_map.term)
+        if token_map.side == "j":
+            return function("_for_query_heads")(value, Var("H")).call("expand", Var("B"), Var("H"), size)
+        return value.call("expand", Var("B"), Var("H"), size)
+
+    def number(self, term: Node) -> Expr:
+        """[B, heads, tokens]."""
+        match term:
+            case SumD(a):
+                return self(a).call("sum", -1)
+            case Dot(a, b):
+                return (self(a) * self(b)).call("sum", -1)
+        raise CompilerBug(f"{type(term).__name__} is no number of a token")
+
+    def __call__(self, term: Node) -> Expr:
+        match term:
+            case VecInput("v_i"):
+                return function("_for_query_heads")(Var("v"), Var("H"))
+            case VecInput(name):
+                return Var(name)
+            case VecLoad(array, index):
+                return self._load(array, index)
+            case Splat(a):
+                value = self.terms(a)
+                return value.attr("mT") if "j" in axes_of(a) and not is_number(a) else value
+            case VecOp("min" | "max" as op, a, b):
+                return (torch.minimum if op == "min" else torch.maximum)(self(a), self(b))
+            case VecOp(op, a, b):
+                return Op(op, self(a), self(b))
+            case VecCall("l2", a):
+                return FUNCTIONAL.normalize(self(a), dim=-1)
+            case VecCall("silu" | "softplus" as fn, a):
+                value = self(a)
+                if fn == "silu":
+                    return value * torch.sigmoid(value)
+                return torch.logaddexp(value, torch.zeros_like(value))
+            case VecCall(fn, a):
+                return torch.function(fn)(self(a))
+            case Rope(a, position, theta):
+                place = self(Splat(position))
+                if is_number(position):
+                    place = torch.as_tensor(place)
+                return function("_rope")(self(a), place, self(Splat(theta)))
+            case VecIf(cond, a, b):
+                test = self.terms(cond)
+                if is_number(cond):
+                    test = torch.tensor(test)
+                elif "j" in axes_of(cond):
+                    test = test.attr("mT")
+                return torch.where(test, self(a), self(b))
+        raise CompilerBug(f"{type(term).__name__} is no vector")
+
+    def _load(self, array: str, index: tuple[Int, ...]) -> Expr:
+        param = self.plan.spec.param(array)
+        sizes = param.sizes[:-1]
+        value: Expr = Var(variable(array))
+        axes = [item.axis for item in index if isinstance(item, Index)]
+        side = "j" if any("j" in axes_of(item) for item in index) else "i"
+        if all(map(self.terms.is_whole_axis, index, sizes)) and len(set(axes)) == len(sizes):
+            if sorted(axes, key=AXES.index) != axes:
+                order = sorted(range(len(axes)), key=lambda n: AXES.index(axes[n]))
+                value = value.call("permute", *order, len(axes))
+            items = [slice(None) if axis in axes else None for axis in ("b", "h", side)]
+            value = value[(*items, slice(None))]
+        else:
+            value = value[
+                tuple(self.terms.clamped(item, size) for item, size in zip(index, sizes, strict=True))
+            ]
+            if any(axes_of(item) for item in index):
+                value = value.call("squeeze", -3 if side == "j" else -2)
+        return value.to(Var("dtype"))
+
+
+class _TokenTerms(TorchTerms):
+    """Numbers of single tokens, where all queries and all keys are there at once."""
+
+    vectors: Vectors
+    here = dict.fromkeys(AXES, slice(None))
+
+    def _real(self, term: Real) -> Expr:
+        if isinstance(term, SumD | Dot):
+            column = self.vectors.number(term).call("unsqueeze", -1)
+            return column.attr("mT") if "j" in axes_of(term) else column
+        return super()._real(term)

@@ -1,0 +1,134 @@
+"""What will be written, and why.
+
+Enters: an attention and its facts. Leaves: a `Plan`, which every lowering reads and none changes. It chooses the
+schedule, brings invariant factors together, and derives what the backward pass needs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from attnc.algebra.derivative import ZERO, differentiate
+from attnc.analyze.facts import Facts, Ranges, Reason, Rows
+from attnc.analyze.normalization import find_normalization
+from attnc.errors import AttncError, Diagnostic, Label
+from attnc.ir import build
+from attnc.ir.nodes import Attention, Dot, Real, RealLoad
+from attnc.ir.walk import axes_of, walk
+from attnc.lower.hoist import DotPair, TokenMap, hoist_token_maps
+from attnc.lower.regroup import LOG2_E, regroup
+
+Home = Literal["row", "column", "pair"]
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayGradient:
+    """The gradient of one reading of a float array: `ds * derivative`, summed at its `home`.
+
+    `row`: over the keys of each query, in the registers of the dQ kernel. `column`: over the queries of each key, in
+    the dK/dV kernel. `pair`: the index mixes both positions, so pairs are written out, a strip of queries at a time.
+    """
+
+    load: RealLoad
+    derivative: Real
+    home: Home
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A schedule and everything that its lowering has to know.
+
+    `spec` is the attention as written, `attention` the same with the work on single tokens (`maps`) taken out.
+    """
+
+    schedule: Literal["tiled"]
+    spec: Attention
+    attention: Attention
+    maps: tuple[TokenMap, ...]
+    per_query_head: bool
+    dots: tuple[DotPair, ...]
+    dot_gradients: tuple[Real, ...]
+    gradients: tuple[ArrayGradient, ...]
+    score_in_base_2: Real
+    keys: Ranges
+    queries: Ranges
+    rows: Rows
+    because: tuple[Reason, ...]
+
+    def home(self, home: Home) -> tuple[ArrayGradient, ...]:
+        return tuple(g for g in self.gradients if g.home == home)
+
+
+def make_plan(attention: Attention, facts: Facts) -> Plan:
+    """The plan for a kernel; raises `no-kernel` where there is none yet."""
+    normalization = find_normalization(attention)
+    if normalization.kind != "softmax":
+        label = Label(attention.normalize.span) if attention.normalize.span else None
+        raise AttncError(
+            Diagnostic(
+                "no-kernel",
+                f"`{attention.name}` has no kernel yet: its normalization is not softmax",
+                label,
+                helps=('`backend="reference"` runs it on the interpreter',),
+            )
+        )
+    hoisted = hoist_token_maps(attention)
+    inner, score = hoisted.attention, regroup(hoisted.attention.score)
+    because = [
+        Reason("the row has a running maximum and sum, so one pass over tiles of keys is enough"),
+        *hoisted.because,
+        *_reasons_of(facts.keys, "keys", "queries"),
+        *_reasons_of(facts.queries, "queries", "keys"),
+    ]
+    gradients = tuple(_array_gradients(inner, score))
+    because += [Reason(_why_pairs(g), g.load.span) for g in gradients if g.home == "pair"]
+    return Plan(
+        schedule="tiled",
+        spec=attention,
+        attention=inner,
+        maps=hoisted.maps,
+        per_query_head=hoisted.per_query_head,
+        dots=hoisted.dots,
+        dot_gradients=tuple(regroup(differentiate(score, pair.dot)) for pair in hoisted.dots),
+        gradients=gradients,
+        score_in_base_2=regroup(build.real("*", score, LOG2_E)),
+        keys=facts.keys,
+        queries=facts.queries,
+        rows=facts.rows,
+        because=tuple(because),
+    )
+
+
+def _reasons_of(ranges: Ranges, what: str, whose: str) -> list[Reason]:
+    if ranges.closed:
+        return [Reason(f"the tiles of {what} that a tile of {whose} visits are bounds in closed form")]
+    return [Reason(f"no closed form for the {what} of a tile: every tile is visited and masked")]
+
+
+def _array_gradients(attention: Attention, score: Real) -> list[ArrayGradient]:
+    loads = dict.fromkeys(part for part in walk(score) if isinstance(part, RealLoad))
+    found: list[ArrayGradient] = []
+    for load in loads:
+        derivative = regroup(differentiate(score, load))
+        if derivative == ZERO:
+            continue
+        axes = axes_of(load)
+        home: Home = "pair" if {"i", "j"} <= axes else "column" if "j" in axes else "row"
+        count = sum(g.load.array == load.array for g in found)
+        name = f"d_{load.array}" + (f"_{count + 1}" if count else "")
+        found.append(ArrayGradient(load, derivative, home, name))
+    return found
+
+
+def _why_pairs(gradient: ArrayGradient) -> str:
+    return (
+        f"the gradient of `{gradient.load.array}` is summed from strips of query-key pairs, because its index mixes "
+        "both positions"
+    )
+
+
+def dots_in(term: Real) -> list[Dot]:
+    """The dot products of a term, each once."""
+    return list(dict.fromkeys(part for part in walk(term) if isinstance(part, Dot)))

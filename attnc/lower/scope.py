@@ -1,0 +1,152 @@
+"""Which terms of a loop get a name, what name, and on which side of the loop they are computed.
+
+Enters: the terms that a loop body needs. Leaves: `name = value` lines, each in the outermost block that knows its
+positions. A name is given to every element that is read, to every `let` of the spec, to a function that is needed more
+than once (a derivative shares it with its score), and to what is the same for a whole program. Names come from the
+spec or from the mathematics, never from a counter alone.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+from attnc.ir.nodes import (
+    Attention,
+    BoolLoad,
+    FromInt,
+    Index,
+    IntConst,
+    IntLoad,
+    IntOp,
+    IntParam,
+    Node,
+    Real,
+    RealCall,
+    RealConst,
+    RealLoad,
+    RealOp,
+    RealParam,
+    Scale,
+    Size,
+)
+from attnc.ir.walk import Axis, axes_of, children, walk
+from attnc.kernel.build import Block
+from attnc.lower.names import FRAME, SIZES, variable
+from attnc.lower.regroup import LOG2_E, is_invariant
+from attnc.lower.terms import Terms
+
+Place = Callable[[frozenset[Axis]], Block]
+LEAVES = (IntConst, RealConst, IntParam, RealParam, Index, Size, Scale)
+OPERATOR_NAMES = {
+    "*": "times",
+    "/": "over",
+    "+": "plus",
+    "-": "minus",
+    "**": "to_the",
+    "min": "min",
+    "max": "max",
+}
+
+
+class Scope:
+    """The names of one kernel, over its terms."""
+
+    def __init__(self, attention: Attention, terms: Terms) -> None:
+        self.terms = terms
+        self._indices: dict[Node, str] = {}
+        self.lets = {term: name for name, term in attention.lets if not isinstance(term, LEAVES)}
+        self.taken = {*FRAME, *SIZES, "scale", *terms.variables}
+
+    def bind(self, roots: Iterable[Node], place: Place) -> None:
+        """Name what deserves it in the roots; a root itself is named by whoever asked for it."""
+        roots = list(roots)
+        uses: Counter[Node] = Counter()
+        order: dict[Node, None] = {}
+        for root in roots:
+            self._count(root, uses, order)
+        self._indices = {
+            item: part.array
+            for part in order
+            if isinstance(part, RealLoad | IntLoad | BoolLoad)
+            for item in part.index
+        }
+        for term in order:
+            if term not in self.terms.named and (name := self._name(term, uses, roots)):
+                target = place(axes_of(term))
+                note = note_of(term) if term in self.lets else ""
+                self.terms.named[term] = target.let(self._fresh(name), self.terms(term), note)
+
+    def _count(self, term: Node, uses: Counter[Node], order: dict[Node, None]) -> None:
+        """Occurrences of every term, shared parts once per user; and all of them, innermost first."""
+        uses[term] += 1
+        if uses[term] == 1:
+            if term not in self.terms.named:
+                for part in children(term):
+                    self._count(part, uses, order)
+            order[term] = None
+
+    def _name(self, term: Node, uses: Counter[Node], roots: list[Node]) -> str | None:
+        if term in self.lets:
+            return self.lets[term]
+        match term:
+            case RealLoad(array, index) | IntLoad(array, index) | BoolLoad(array, index):
+                positions = "".join(a for a in "ij" if any(a in axes_of(item) for item in index))
+                return f"{variable(array)}_{positions}" if positions else variable(array)
+            case IntOp() if "i" in (axes := axes_of(term)) and "j" in axes and term in self._indices:
+                return f"{self._indices[term]}_index"
+            case RealCall(fn) if uses[term] > 1 and not is_invariant(term):
+                return f"{fn}_term"
+            case RealOp() | RealCall() if self._is_worth_hoisting(term, uses):
+                return _spell(term)
+        return None
+
+    def _is_worth_hoisting(self, term: Real, uses: Counter[Node]) -> bool:
+        """Invariant, of more than constants, and not only a part of a larger invariant term."""
+        if not is_invariant(term):
+            return False
+        if all(isinstance(part, RealConst | IntConst | RealOp) for part in walk(term)):
+            return False
+        larger = (other for other in uses if isinstance(other, Real) and is_invariant(other))
+        return uses[term] > sum(children(other).count(term) for other in larger)
+
+    def _fresh(self, name: str) -> str:
+        fresh, count = name, 1
+        while fresh in self.taken:
+            count += 1
+            fresh = f"{name}_{count}"
+        self.taken.add(fresh)
+        return fresh
+
+
+def _spell(term: Node) -> str:
+    """A name that says the formula: `scale_over_cap`."""
+    match term:
+        case Scale():
+            return "scale"
+        case RealConst() if term == LOG2_E:
+            return "log2e"
+        case RealConst(value):
+            return f"{value:g}".replace(".", "p").replace("-", "minus_").replace("+", "")
+        case IntConst(value):
+            return f"{value}".replace("-", "minus_")
+        case RealParam(name) | IntParam(name) | Size(name):
+            return name
+        case Index(axis):
+            return axis
+        case RealLoad(array, _) | IntLoad(array, _):
+            return array
+        case FromInt(a):
+            return _spell(a)
+        case RealCall(fn, a):
+            return f"{fn}_{_spell(a)}"
+        case RealOp(op, a, b):
+            return f"{_spell(a)}_{OPERATOR_NAMES[op]}_{_spell(b)}"
+    return "factor"
+
+
+def note_of(term: Node) -> str:
+    """Where a term stands in the spec, as emitted code cites it."""
+    if term.span is None:
+        return ""
+    return f"{term.span.source.name.rsplit('/', 1)[-1]}:{term.span.line}"

@@ -1,0 +1,113 @@
+"""The dK/dV kernel: one program sums the gradient of a tile of keys over the queries that see them.
+
+Enters: a plan. Leaves: the helper that adds one tile of queries, and the kernel. The program goes through the query
+heads of its group in order, so grouped heads need no atomics and no second pass. The gradient of a captured array that
+is indexed by keys leaves one number per key and query head.
+"""
+
+from __future__ import annotations
+
+from attnc.ir.nodes import Size
+from attnc.kernel.build import Block, function
+from attnc.kernel.nodes import Expr, Function, List, Var
+from attnc.lower.plan import Plan
+from attnc.lower.tiled.backward_queries import factors, waits
+from attnc.lower.tiled.forward import head_rows
+from attnc.lower.tiled.frame import (
+    BLOCK_K,
+    BLOCK_Q,
+    FLOAT32,
+    B,
+    H,
+    Kernel,
+    block_width,
+    call_helper,
+    store_rows,
+)
+from attnc.lower.tiled.loops import lower_tiles
+from attnc.lower.tiled.tile import Tile, dot
+from attnc.lower.tiled.weights import load_row_statistics, weigh
+from attnc.lower.triton_terms import tl
+
+K0, M, H_KV = Var("k0"), Var("M"), Var("h_kv")
+
+
+def lower_backward_keys(plan: Plan) -> tuple[Function, Function]:
+    """The helper and the kernel."""
+    kernel = Kernel(plan)
+    group = kernel.group
+    keys = [*dict.fromkeys((pair.key, pair.width) for pair in plan.dots), ("v", "DV")]
+    queries = [*dict.fromkeys(pair.query for pair in plan.dots), "dout"]
+    kernel.start("k0", "j", BLOCK_K, M)
+    for name, _ in keys:
+        kernel.point(name, H_KV)
+    kernel.loads.let("j", (K0 + tl.arange(0, BLOCK_K))[:, None])
+    for name, width in keys:
+        kernel.loads.let(name, kernel.rows(name, K0, "M", width, BLOCK_K, True))
+
+    group.let("h", H_KV * Var("group") + Var("g"))
+    group.let("row", head_rows(H))
+    for name in queries:
+        kernel.point_in_group(name)
+    tile, columns = Tile(kernel, "i"), plan.home("column")
+    _one_tile(tile, plan)
+    carried = tuple(
+        dict.fromkeys(["dv", *(f"d{pair.key}" for pair in plan.dots), *(g.name for g in columns)])
+    )
+    doc = "Add what queries [q0, q0 + BLOCK_Q) of one head say about the gradient of one key tile."
+    helper = kernel.helper("_add_queries", "q0", carried, doc)
+
+    for name, width in keys:
+        kernel.keep.let(f"d{name}", tl.zeros(List((BLOCK_K, Var(block_width(width)))), FLOAT32))
+    for gradient in columns:
+        group.let(gradient.name, tl.zeros(List((BLOCK_K,)), FLOAT32))
+    group.blank()
+    group.comment("Tiles of queries: [live_lo, live_hi) see one of these keys, [full_lo, full_hi) see all.")
+    tiles = lower_tiles(group, kernel.terms, plan.queries, Size("N"), BLOCK_Q)
+
+    def body(block: Block, first: Expr, is_edge: bool) -> None:
+        block.lets(carried, call_helper(helper, first, is_edge))
+
+    tiles.loop(group, body)
+    if columns:
+        at = group.let("columns", K0 + tl.arange(0, BLOCK_K))
+        start = (B * Var("H") + H) * M
+        for gradient in columns:
+            group.do(tl.store(Var(f"{gradient.name}_ptr") + start + at, Var(gradient.name), mask=at < M))
+    with kernel.loops.loop("g", function("range")(0, Var("group"))) as per_head:
+        per_head.extend(group)
+    _finish(kernel, plan)
+    doc = "One program: the gradient of BLOCK_K keys and values of one key head."
+    return helper, kernel.kernel("_backward_keys", doc)
+
+
+def _one_tile(tile: Tile, plan: Plan) -> None:
+    kernel, block, columns = tile.kernel, tile.kernel.tile, plan.home("column")
+    tile.positions()
+    tile.dots()
+    load_row_statistics(block, Var("row"), plan.rows)
+    tile.score([*plan.dot_gradients, *(g.derivative for g in columns)])
+    dout = tile.load("dout", "DV")
+    weigh(block, dot(Var("v"), dout.attr("T")))
+    block.let("dv", dot(Var("p").to(dout.attr("dtype")), dout, Var("dv")))
+    for pair, derivative in zip(plan.dots, plan.dot_gradients, strict=True):
+        value: Expr = Var("ds")
+        if not waits(plan, pair.key, derivative):
+            value = tile.shown(kernel.terms.times(value, derivative), derivative)
+        query, total = Var(pair.query), Var(f"d{pair.key}")
+        block.let(f"d{pair.key}", dot(value.to(query.attr("dtype")), query, total))
+    for gradient in columns:
+        value = tile.shown(kernel.terms.times(Var("ds"), gradient.derivative), gradient.derivative)
+        block.assign(Var(gradient.name), tl.sum(value, 1), "+=")
+
+
+def _finish(kernel: Kernel, plan: Plan) -> None:
+    store = kernel.store
+    row = store.let("row", (B * Var("HKV") + H_KV) * M)
+    for name, width, factor in [*factors(plan, "key"), ("v", "DV", None)]:
+        value: Expr = Var(f"d{name}")
+        if factor is not None:
+            kernel.scope.bind([factor], lambda axes: store)
+            value = value * kernel.terms(factor)
+        base = Var(f"d{name}_ptr") + row * Var(width)
+        store.do(store_rows(base, K0, M, value, Var(width), BLOCK_K, Var(block_width(width))))

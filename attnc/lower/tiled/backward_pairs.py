@@ -1,0 +1,51 @@
+"""The kernel of gradients that no register can sum: one number for each visible pair of a strip of queries.
+
+Enters: a plan. Leaves: the helper that writes one tile, and the kernel; None where no array needs it. A captured array
+whose index mixes query and key positions gets its gradient from these numbers, which torch adds up in a fixed order.
+A strip is as many queries as fit a bounded buffer, so nothing here grows with queries times keys.
+"""
+
+from __future__ import annotations
+
+from attnc.kernel.nodes import Function, Var
+from attnc.lower.plan import Plan
+from attnc.lower.tiled.forward import Q0, N, enter_query_tile, head_rows, loop_over_keys
+from attnc.lower.tiled.frame import BLOCK_Q, B, H, Kernel
+from attnc.lower.tiled.tile import Tile, dot
+from attnc.lower.tiled.weights import load_row_statistics, weigh
+from attnc.lower.triton_terms import INT64, tl
+
+FIRST, M = Var("first_row"), Var("M")
+
+
+def lower_backward_pairs(plan: Plan) -> tuple[Function, Function] | None:
+    """The helper and the kernel, or None."""
+    gradients = plan.home("pair")
+    if not gradients:
+        return None
+    kernel = Kernel(plan)
+    enter_query_tile(kernel, FIRST)
+    kernel.point("dout", H)
+    row = kernel.loads.let("row", head_rows(H))
+    load_row_statistics(kernel.loads, row, plan.rows)
+    kernel.loads.let("dout", kernel.rows("dout", Q0, "N", "DV", BLOCK_Q, True))
+    strip_row = (B * Var("H") + H) * Var("strip") + Var("i") - FIRST
+    kernel.loads.let("pair_row", strip_row.to(INT64) * M)
+
+    tile = Tile(kernel, "j")
+    tile.positions()
+    tile.dots()
+    tile.score([g.derivative for g in gradients])
+    v = tile.load("v", "DV")
+    weigh(kernel.tile, dot(Var("dout"), v.attr("T")))
+    inside = (Var("i") < N) & (Var("j") < M)
+    for gradient in gradients:
+        value = tile.shown(kernel.terms.times(Var("ds"), gradient.derivative), gradient.derivative)
+        place = Var(f"{gradient.name}_ptr") + Var("pair_row") + Var("j")
+        kernel.tile.do(tl.store(place, value, mask=inside))
+    doc = "Write what each pair with keys [k0, k0 + BLOCK_K) says about the captured arrays."
+    helper = kernel.helper("_store_pairs", "k0", (), doc)
+    loop_over_keys(kernel, helper, ())
+    return helper, kernel.kernel(
+        "_backward_pairs", "One program: the pairs of BLOCK_Q queries of one head, in a strip."
+    )

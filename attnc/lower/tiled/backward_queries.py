@@ -1,0 +1,100 @@
+"""The dQ kernel: one program sums the gradient of a tile of queries over the keys that they see.
+
+Enters: a plan. Leaves: the helper that adds one tile of keys, and the kernel. The gradient of a captured array whose
+index holds no key position is summed along the row here, in registers, and leaves one number per query.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from attnc.algebra.derivative import ONE
+from attnc.ir.nodes import Real
+from attnc.ir.walk import axes_of
+from attnc.kernel.nodes import Expr, Function, List, Var
+from attnc.lower.plan import Plan
+from attnc.lower.regroup import is_invariant
+from attnc.lower.tiled.forward import Q0, N, enter_query_tile, head_rows, loop_over_keys
+from attnc.lower.tiled.frame import BLOCK_Q, FLOAT32, H, Kernel, block_width, store_rows
+from attnc.lower.tiled.tile import Tile, dot
+from attnc.lower.tiled.weights import load_row_statistics, weigh
+from attnc.lower.triton_terms import tl
+
+
+def lower_backward_queries(plan: Plan) -> tuple[Function, Function] | None:
+    """The helper and the kernel; None where no gradient is to be had from queries."""
+    kernel = Kernel(plan)
+    enter_query_tile(kernel)
+    kernel.point("dout", H)
+    row = kernel.loads.let("row", head_rows(H))
+    load_row_statistics(kernel.loads, row, plan.rows)
+    kernel.loads.let("dout", kernel.rows("dout", Q0, "N", "DV", BLOCK_Q, True))
+
+    tile = Tile(kernel, "j")
+    rows = plan.home("row")
+    tile.positions()
+    tile.dots()
+    tile.score([*plan.dot_gradients, *(g.derivative for g in rows)])
+    v = tile.load("v", "DV")
+    weigh(kernel.tile, dot(Var("dout"), v.attr("T")))
+    for pair, derivative in zip(plan.dots, plan.dot_gradients, strict=True):
+        value: Expr = Var("ds")
+        if not waits(plan, pair.query, derivative):
+            value = tile.shown(kernel.terms.times(value, derivative), derivative)
+        key = Var(pair.key)
+        kernel.tile.let(f"d{pair.query}", dot(value.to(key.attr("dtype")), key, Var(f"d{pair.query}")))
+    for gradient in rows:
+        value = tile.shown(kernel.terms.times(Var("ds"), gradient.derivative), gradient.derivative)
+        kernel.tile.assign(Var(gradient.name), tl.sum(value, 1), "+=")
+    carried = tuple(dict.fromkeys([*(f"d{pair.query}" for pair in plan.dots), *(g.name for g in rows)]))
+    if not carried:
+        return None
+    doc = "Add what keys [k0, k0 + BLOCK_K) say about the gradient of one query tile."
+    helper = kernel.helper("_add_keys_backward", "k0", carried, doc)
+
+    for name, width in dict.fromkeys((pair.query, pair.width) for pair in plan.dots):
+        kernel.keep.let(f"d{name}", tl.zeros(List((BLOCK_Q, Var(block_width(width)))), FLOAT32))
+    for gradient in rows:
+        kernel.keep.let(gradient.name, tl.zeros(List((BLOCK_Q,)), FLOAT32))
+    loop_over_keys(kernel, helper, carried)
+    _finish(kernel, plan)
+    return helper, kernel.kernel(
+        "_backward_queries", "One program: the gradient of BLOCK_Q queries of one head."
+    )
+
+
+def waits(plan: Plan, tensor: str, derivative: Real) -> bool:
+    """May the derivative of a score by a dot product wait until the sum over tiles is done? It must be one factor.
+
+    It is none where it changes with a position, or, in a sum over the heads of a group, with the head; nor where the
+    tensor stands in two dot products, whose derivatives may differ.
+    """
+    uses = sum(tensor in (pair.query, pair.key) for pair in plan.dots)
+    over_heads = any(tensor == pair.key for pair in plan.dots)
+    return uses == 1 and is_invariant(derivative) and not (over_heads and "h" in axes_of(derivative))
+
+
+def factors(plan: Plan, side: Literal["query", "key"]) -> list[tuple[str, str, Real | None]]:
+    """The tensors of one side with their widths, and the factor that waits for the end of the sum."""
+    found: dict[tuple[str, str], Real | None] = {}
+    for pair, derivative in zip(plan.dots, plan.dot_gradients, strict=True):
+        tensor = pair.query if side == "query" else pair.key
+        waiting = waits(plan, tensor, derivative) and derivative != ONE
+        found[tensor, pair.width] = derivative if waiting else None
+    return [(name, width, factor) for (name, width), factor in found.items()]
+
+
+def _finish(kernel: Kernel, plan: Plan) -> None:
+    store, row = kernel.store, Var("row")
+    for name, width, factor in factors(plan, "query"):
+        value: Expr = Var(f"d{name}")
+        if factor is not None:
+            kernel.scope.bind([factor], lambda axes: store)
+            value = value * kernel.terms(factor)
+        base = Var(f"d{name}_ptr") + row * Var(width)
+        store.do(store_rows(base, Q0, N, value, Var(width), BLOCK_Q, Var(block_width(width))))
+    rows = plan.home("row")
+    if rows:
+        at = store.let("rows", Q0 + tl.arange(0, BLOCK_Q))
+        for gradient in rows:
+            store.do(tl.store(Var(f"{gradient.name}_ptr") + row + at, Var(gradient.name), mask=at < N))

@@ -1,0 +1,115 @@
+"""The forward kernel: one program folds the keys that a tile of queries sees into a running softmax.
+
+Enters: a plan. Leaves: the helper that adds one tile of keys, and the kernel. Scores live in base 2, so that `exp2` is
+the only special function of the softmax: exp(s) = exp2(s * log2(e)).
+"""
+
+from __future__ import annotations
+
+from attnc.ir.nodes import Size
+from attnc.kernel.build import Block
+from attnc.kernel.nodes import Expr, Function, List, Var
+from attnc.lower.plan import Plan
+from attnc.lower.tiled.frame import (
+    BLOCK_K,
+    BLOCK_Q,
+    FLOAT32,
+    LOG2E,
+    MINUS_INF,
+    B,
+    H,
+    Kernel,
+    block_width,
+    call_helper,
+    store_rows,
+)
+from attnc.lower.tiled.loops import lower_tiles
+from attnc.lower.tiled.tile import Tile, dot
+from attnc.lower.triton_terms import tl
+
+CARRIED = ("acc", "row_max", "row_sum")
+Q0, N, DV = Var("q0"), Var("N"), Var("DV")
+
+
+def lower_forward(plan: Plan) -> tuple[Function, Function]:
+    """The helper and the kernel."""
+    kernel = Kernel(plan)
+    enter_query_tile(kernel)
+    tile = Tile(kernel, "j")
+    tile.positions()
+    tile.dots()
+    tile.score()
+    _fold(tile)
+    doc = "Fold keys [k0, k0 + BLOCK_K) into the running softmax of one query tile."
+    add_keys = kernel.helper("_add_keys", "k0", CARRIED, doc)
+
+    kernel.keep.let("acc", tl.zeros(List((BLOCK_Q, Var(block_width("DV")))), FLOAT32))
+    kernel.keep.let("row_max", tl.full(List((BLOCK_Q,)), MINUS_INF, FLOAT32))
+    kernel.keep.let("row_sum", tl.zeros(List((BLOCK_Q,)), FLOAT32))
+    loop_over_keys(kernel, add_keys, CARRIED)
+    _finish(kernel)
+    return add_keys, kernel.kernel("_forward", "One program: BLOCK_Q queries of one head.")
+
+
+def enter_query_tile(kernel: Kernel, first_row: Expr | None = None) -> None:
+    """A program of queries: where it is (from `first_row` on), and the queries that it keeps."""
+    kernel.start("q0", "i", BLOCK_Q, N, first_row)
+    kernel.where.let("h_kv", H // Var("group"))
+    for name in dict.fromkeys(pair.query for pair in kernel.plan.dots):
+        kernel.point(name, H)
+    for name in [*dict.fromkeys(pair.key for pair in kernel.plan.dots), "v"]:
+        kernel.point(name, Var("h_kv"))
+    kernel.loads.let("i", (Q0 + tl.arange(0, BLOCK_Q))[:, None])
+    for name, width in dict.fromkeys((pair.query, pair.width) for pair in kernel.plan.dots):
+        kernel.loads.let(name, kernel.rows(name, Q0, "N", width, BLOCK_Q, True))
+
+
+def loop_over_keys(kernel: Kernel, helper: Function, carried: tuple[str, ...]) -> None:
+    """The bounds of the keys that the program's queries see, and the two loops over them."""
+    kernel.which.comment(
+        "Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none."
+    )
+    tiles = lower_tiles(kernel.which, kernel.terms, kernel.plan.keys, Size("M"), BLOCK_K)
+
+    def body(block: Block, first: Expr, is_edge: bool) -> None:
+        call = call_helper(helper, first, is_edge)
+        if carried:
+            block.lets(carried, call)
+        else:
+            block.do(call)
+
+    tiles.loop(kernel.loops, body)
+
+
+def head_rows(head: Expr) -> Expr:
+    """Where the rows of a head begin in a contiguous [B, H, N] tensor."""
+    return (B * Var("H") + head) * N
+
+
+def _fold(tile: Tile) -> None:
+    """The online softmax (Milakov & Gimelshein 2018; Dao et al. 2022)."""
+    row_max, row_sum, acc, block = Var("row_max"), Var("row_sum"), Var("acc"), tile.kernel.tile
+    block.blank()
+    new_max = block.let("new_max", tl.maximum(row_max, tl.max(Var("score"), 1)))
+    no_key = tl.where(new_max.equals(MINUS_INF), 0.0, new_max)
+    shift = block.let("shift", no_key, "no key yet: avoid inf - inf")
+    p = block.let("p", tl.exp2(Var("score") - shift[:, None]))
+    rescale = block.let("rescale", tl.exp2(row_max - shift))
+    block.assign(row_sum, row_sum * rescale + tl.sum(p, 1))
+    v = tile.load("v", "DV")
+    block.assign(acc, dot(p.to(v.attr("dtype")), v, acc * rescale[:, None]))
+    block.assign(row_max, new_max)
+
+
+def _finish(kernel: Kernel) -> None:
+    store = kernel.store
+    row_sum: Expr = Var("row_sum")
+    total = row_sum
+    if kernel.plan.rows.can_be_empty:
+        total = store.let("total", tl.where(row_sum.equals(0.0), 1.0, row_sum), "a row that sees no key: 0")
+    out = store.let("out", Var("acc") / total[:, None])
+    row = store.let("row", head_rows(H))
+    store.do(store_rows(Var("out_ptr") + row * DV, Q0, N, out, DV, BLOCK_Q, Var(block_width("DV"))))
+    rows = store.let("rows", Q0 + tl.arange(0, BLOCK_Q))
+    lse = (Var("row_max") + tl.log2(row_sum)) / LOG2E
+    store.do(tl.store(Var("lse_ptr") + row + rows, lse, mask=rows < N))

@@ -1,0 +1,155 @@
+"""What the kernels of the tiled schedule have in common.
+
+Enters: a plan. Leaves: the parameters that a kernel may take, the lines that say where a program is, and the shape of
+every kernel: a helper that does one tile, called from two loops, and the kernel around them. Helper and kernel take
+exactly the names that they use.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from attnc.kernel.build import Block, function, without_dead
+from attnc.kernel.nodes import Assign, Expr, ExprLike, For, Function, If, Lit, Param, Stmt, Var, names_in
+from attnc.lower.names import pointer, stride, variable
+from attnc.lower.plan import Plan
+from attnc.lower.regroup import LOG2_E
+from attnc.lower.scope import Scope
+from attnc.lower.triton_terms import INT64, TritonTerms, tl
+
+CONSTEXPR = "tl.constexpr"
+B, H, I, J = Var("b"), Var("h"), Var("i"), Var("j")
+BLOCK_Q, BLOCK_K, EDGE = Var("BLOCK_Q"), Var("BLOCK_K"), Var("EDGE")
+MINUS_INF, LOG2E = Var("MINUS_INF"), Var("LOG2_E")
+FLOAT32 = tl.value("float32")
+load_rows, store_rows = function("_load_rows"), function("_store_rows")
+
+
+def block_width(width: str) -> str:
+    """The power of two that a width is padded to in a tile: BLOCK_D for D."""
+    return f"BLOCK_{width}"
+
+
+def kernel_params(plan: Plan) -> tuple[Param, ...]:
+    """Everything that a kernel of this plan may take, in the order of every signature."""
+    attention = plan.attention
+    tensors = [name for pair in plan.dots for name in (pair.query, pair.key)]
+    names = list(dict.fromkeys([*tensors, "v", "dout"]))
+    arrays = [p for p in attention.params if p.sizes]
+    scalars = [p for p in attention.params if not p.sizes]
+    plain = [f"{name}_ptr" for name in names]
+    plain += [f"{name}_ptr" for name in ("out", "lse", "dlse", "delta")]
+    plain += [f"d{name}_ptr" for name in names]
+    plain += [pointer(p.name) for p in arrays]
+    plain += [f"{g.name}_ptr" for g in plan.gradients]
+    plain += [f"{name}_stride_{axis}" for name in names for axis in ("b", "h", "t")]
+    plain += [stride(p.name, dim) for p in arrays for dim in range(len(p.sizes))]
+    plain += ["scale"] + [variable(p.name) for p in scalars if not p.const]
+    plain += ["first_row", "strip", "B", "H", "HKV", "group", "N", "M"]
+    widths = list(dict.fromkeys([*(pair.width for pair in plan.dots), "D", "DV"]))
+    constant = [variable(p.name) for p in scalars if p.const]
+    constant += widths + ["BLOCK_Q", "BLOCK_K"] + [block_width(w) for w in widths]
+    return tuple(Param(n) for n in plain) + tuple(Param(n, CONSTEXPR) for n in constant)
+
+
+@dataclass
+class Kernel:
+    """A kernel under construction. Its blocks are written in any order and read in the order of these fields.
+
+    `group` is what a program of keys repeats for each query head of its group; its loops stand in it. `tile` is the
+    body of the helper. `base` has the pointers that a program moves to another head in each round.
+    """
+
+    plan: Plan
+    where: Block = field(default_factory=Block)
+    loads: Block = field(default_factory=Block)
+    keep: Block = field(default_factory=Block)
+    which: Block = field(default_factory=Block)
+    loops: Block = field(default_factory=Block)
+    store: Block = field(default_factory=Block)
+    group: Block = field(default_factory=Block)
+    tile: Block = field(default_factory=Block)
+    base: dict[str, Expr] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.terms = TritonTerms(self.plan.attention, {LOG2_E: LOG2E})
+        self.scope = Scope(self.plan.attention, self.terms)
+
+    @property
+    def body(self) -> list[Stmt]:
+        """All blocks, a blank line between them."""
+        whole = Block()
+        for part in (self.where, self.loads, self.keep, self.which, self.loops, self.store):
+            if part.stmts:
+                whole.blank()
+                whole.extend(part)
+        return whole.stmts
+
+    def start(self, first: str, axis: str, block: Expr, size: Expr, origin: Expr | None = None) -> None:
+        """Where the program is: its tile (counted from `origin`), head and batch, and the ends of its tile."""
+        where, tile = self.where, tl.program_id(0) * block
+        where.let(first, tile if origin is None else origin + tile)
+        where.let("h_kv" if axis == "j" else "h", tl.program_id(1).to(INT64))
+        where.let("b", tl.program_id(2).to(INT64))
+        where.let(f"{axis}_first", Var(first))
+        where.let(f"{axis}_last", tl.minimum(Var(first) + block, size) - 1)
+
+    def point(self, name: str, head: Expr) -> None:
+        """Move a pointer to its batch and head, for the whole program."""
+        self.where.assign(Var(f"{name}_ptr"), _head_offset(name, head), "+=")
+
+    def point_in_group(self, name: str) -> None:
+        """A pointer to a query head of the group, for one round of it."""
+        self.base[name] = self.group.let(f"{name}_head", Var(f"{name}_ptr") + _head_offset(name, H))
+
+    def rows(self, name: str, first: Expr, end: str, width: str, block: Expr, ragged: ExprLike) -> Expr:
+        """A tile of the rows of a tensor."""
+        step = Var(f"{name}_stride_t")
+        base = self.base.get(name, Var(f"{name}_ptr"))
+        return load_rows(base, first, Var(end), step, Var(width), block, Var(block_width(width)), ragged)
+
+    def helper(self, name: str, first: str, carried: tuple[str, ...], doc: str) -> Function:
+        """The function that does one tile: takes what it uses, leaves what is carried from tile to tile."""
+        if carried:
+            self.tile.blank()
+            self.tile.returns(*map(Var, carried))
+        stmts = tuple(self.tile.stmts)
+        assigned = {n for stmt in stmts for n in _targets(stmt)}
+        used = set(self.tile.names())
+        around = [n for stmt in (*self.body, *self.group.stmts) for n in _targets(stmt)]
+        outer = [n for n in dict.fromkeys(around) if n in used and n not in {*assigned, *carried, first}]
+        given = [p for p in kernel_params(self.plan) if p.name in used and p.name not in outer]
+        plain = [Param(n) for n in outer] + [p for p in given if not p.annotation]
+        constants = [p for p in given if p.annotation] + [Param("EDGE", CONSTEXPR)] * ("EDGE" in used)
+        params = (Param(first), *map(Param, carried), *plain, *constants)
+        return Function(name, params, doc, stmts, "triton.jit")
+
+    def kernel(self, name: str, doc: str) -> Function:
+        """The kernel itself, over what the blocks hold."""
+        body = without_dead(tuple(self.body))
+        used = {n for stmt in body for n in names_in(stmt)}
+        params = tuple(p for p in kernel_params(self.plan) if p.name in used)
+        return Function(name, params, doc, body, "kernel")
+
+
+def _head_offset(name: str, head: Expr) -> Expr:
+    return B * Var(f"{name}_stride_b") + head * Var(f"{name}_stride_h")
+
+
+def call_helper(helper: Function, first: Expr, is_edge: bool) -> Expr:
+    """A call of a tile's helper with the names as they stand in the kernel."""
+    names = [p.name for p in helper.params if p.name != "EDGE"]
+    flags = {"EDGE": Lit(is_edge)} if len(names) < len(helper.params) else {}
+    return function(helper.name)(first, *map(Var, names[1:]), **flags)
+
+
+def _targets(stmt: Stmt) -> list[str]:
+    """What a statement gives a name to."""
+    match stmt:
+        case Assign(target, _, "=", _):
+            return list(names_in(target))
+        case For(_, _, body):
+            return [n for part in body for n in _targets(part)]
+        case If(_, then, other, _):
+            return [n for part in (*then, *other) for n in _targets(part)]
+    return []

@@ -1,0 +1,107 @@
+"""One tile of queries against one tile of keys: dot products, score and mask.
+
+Enters: a kernel and the axis that its loop moves along, `j` in a program of queries and `i` in a program of keys.
+Leaves: the lines of the tile, up to `score` in base 2. The tile is [queries, keys] where keys move and [keys, queries]
+where queries move; `i` and `j` are a column and a row accordingly, so a term of the spec is written alike in both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from attnc.ir.nodes import Node, Real, RealCall, RealOp, Truth
+from attnc.ir.walk import Axis, walk
+from attnc.kernel.build import Block
+from attnc.kernel.nodes import Expr, If, Var
+from attnc.lower.regroup import is_invariant
+from attnc.lower.scope import note_of
+from attnc.lower.tiled.frame import BLOCK_K, BLOCK_Q, EDGE, MINUS_INF, Kernel
+from attnc.lower.triton_terms import tl
+
+
+class Tile:
+    """Writes the body of a loop along `moving`."""
+
+    def __init__(self, kernel: Kernel, moving: Literal["i", "j"]) -> None:
+        self.kernel = kernel
+        self.moving = moving
+        plan = kernel.plan
+        ranges = plan.keys if moving == "j" else plan.queries
+        self.has_full_tiles = any(whole is not None for whole in ranges.full)
+        self.ragged: Expr | bool = EDGE if self.has_full_tiles else True
+
+    def place(self, axes: frozenset[Axis]) -> Block:
+        """The outermost block that knows these positions; where queries move, `h` is known only in the group."""
+        if self.moving in axes:
+            return self.kernel.tile
+        return self.kernel.group if self.moving == "i" and "h" in axes else self.kernel.loads
+
+    def positions(self) -> None:
+        """`i` and `j`; the one that stands still was written by the program."""
+        first, block = ("k0", BLOCK_K) if self.moving == "j" else ("q0", BLOCK_Q)
+        self.kernel.tile.let(self.moving, (Var(first) + tl.arange(0, block))[None, :])
+
+    def load(self, name: str, width: str) -> Expr:
+        """The moving rows of a tensor."""
+        first, end, block = ("k0", "M", BLOCK_K) if self.moving == "j" else ("q0", "N", BLOCK_Q)
+        rows = self.kernel.rows(name, Var(first), end, width, block, self.ragged)
+        return self.kernel.tile.let(name, rows)
+
+    def dots(self) -> None:
+        """Every dot product of the score, as a tile."""
+        loaded: set[str] = set()
+        for pair in self.kernel.plan.dots:
+            still, moving = (pair.query, pair.key) if self.moving == "j" else (pair.key, pair.query)
+            if moving not in loaded:
+                self.load(moving, pair.width)
+                loaded.add(moving)
+            product = dot(Var(still), Var(moving).attr("T"))
+            name = "qk" if (pair.query, pair.key) == ("q", "k") else f"{pair.query}_{pair.key}"
+            self.kernel.terms.named[pair.dot] = self.kernel.tile.let(name, product)
+
+    def score(self, also: Sequence[Real] = ()) -> None:
+        """`score`, in base 2, with -inf where the mask hides a key. `also` are terms that will be asked for later."""
+        plan, tile = self.kernel.plan, self.kernel.tile
+        self.kernel.scope.bind([plan.score_in_base_2, *also], self.place)
+        score = self.kernel.terms(plan.score_in_base_2)
+        tile.let("score", score, note_of(plan.attention.score))
+        edge = Block()
+        self.kernel.scope.bind(
+            [plan.attention.mask], lambda axes: edge if self.moving in axes else self.place(axes)
+        )
+        visible = edge.let("visible", self.visible(), note_of(plan.attention.mask))
+        edge.let("score", tl.where(visible, Var("score"), MINUS_INF))
+        if self.has_full_tiles:
+            tile.stmts.append(If(EDGE, tuple(edge.stmts)))
+        else:
+            tile.extend(edge)
+
+    def visible(self) -> Expr:
+        """The mask, and the end of what moves."""
+        inside = Var("j") < Var("M") if self.moving == "j" else Var("i") < Var("N")
+        mask = self.kernel.plan.attention.mask
+        return inside if mask == Truth(True) else self.kernel.terms(mask) & inside
+
+    def shown(self, value: Expr, term: Node) -> Expr:
+        """`value`, with 0 where the mask hides a key and `term` may not be finite there."""
+        if is_finite(term):
+            return value
+        if self.has_full_tiles:
+            return tl.where(Var("score").equals(MINUS_INF), 0.0, value)
+        return tl.where(Var("visible"), value, 0.0)
+
+
+def dot(a: Expr, b: Expr, acc: Expr | None = None) -> Expr:
+    """A matrix product. Nothing is approximate: float32 stays float32."""
+    args = (a, b) if acc is None else (a, b, acc)
+    return tl.dot(*args, input_precision="ieee")
+
+
+def is_finite(term: Node) -> bool:
+    """Is a term finite wherever its leaves are? Division, logarithms and powers may not be."""
+    for part in walk(term):
+        match part:
+            case RealOp("/" | "**") | RealCall("log" | "sqrt" | "exp") if not is_invariant(part):
+                return False
+    return True

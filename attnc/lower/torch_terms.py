@@ -1,0 +1,158 @@
+"""Terms as torch writes them, for the CPU path.
+
+Enters: terms. Leaves: expressions over torch tensors, in which `b`, `h`, `i` and `j` are position tensors that
+broadcast to [B, H, queries, keys], and over plain Python numbers where a term is one number for the whole call. An
+index that may leave its array is clamped: at a visible pair that is the caller's error, at a masked one it is masked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+
+from attnc.ir.nodes import (
+    Bool,
+    BoolLoad,
+    Dot,
+    Index,
+    Int,
+    IntLoad,
+    Member,
+    Node,
+    Real,
+    RealConst,
+    RealLoad,
+)
+from attnc.ir.walk import walk
+from attnc.kernel.build import Namespace, function
+from attnc.kernel.nodes import Expr, Lit, Op, Ternary, Unary, Var
+from attnc.lower.names import variable
+from attnc.lower.terms import Terms, is_scalar
+
+torch = Namespace("torch")
+math = Namespace("math")
+DTYPE = Var("dtype")
+AXES = "bhij"
+
+
+class TorchTerms(Terms):
+    """Terms in the CPU path."""
+
+    here: dict[str, Expr | slice] = {  # noqa: RUF012
+        "b": slice(None), "h": slice(None), "i": slice(Var("q0"), Var("q1")), "j": Var("seen"),
+    }  # fmt: skip
+
+    dtype = DTYPE
+    float64 = torch.value("float64")
+
+    @property
+    def variables(self) -> set[str]:
+        return {variable(p.name) for p in self.attention.params}
+
+    def floor_divide(self, a: Int, b: Int) -> Expr:
+        return self(a) // self(b)
+
+    def floor_modulo(self, a: Int, b: Int) -> Expr:
+        return self(a) % self(b)
+
+    def extremum(self, op: str, a: Node, b: Node) -> Expr:
+        if is_number(a) and is_number(b):
+            return function(op)(self(a), self(b))
+        if is_number(a):
+            a, b = b, a
+        if is_number(b):
+            return self(a).call("clamp", **{"max" if op == "min" else "min": self(b)})
+        return (torch.minimum if op == "min" else torch.maximum)(self(a), self(b))
+
+    def absolute(self, a: Node) -> Expr:
+        return function("abs")(self(a)) if is_number(a) else self(a).call("abs")
+
+    def where(self, cond: Bool, a: Node, b: Node) -> Expr:
+        if is_number(cond):
+            return Ternary(self(a), self(cond), self(b))
+        return torch.where(self(cond), self._branch(a), self._branch(b))
+
+    def _branch(self, term: Node) -> Expr:
+        """A number in a branch would fix the result's dtype at float32; as a tensor of `dtype` it does not."""
+        if isinstance(term, Real) and is_number(term):
+            return torch.tensor(self(term), dtype=self.dtype)
+        return self(term)
+
+    def both(self, op: str, items: tuple[Bool, ...]) -> Expr:
+        if all(map(is_number, items)):
+            return reduce(lambda a, b: Op(op, a, b), map(self, items))
+        return reduce(Expr.__and__ if op == "and" else Expr.__or__, map(self, items))
+
+    def negation(self, a: Bool) -> Expr:
+        return Unary("not", self(a)) if is_number(a) else Unary("~", self(a))
+
+    def floor(self, a: Real) -> Expr:
+        value = self.exact()(a)
+        return math.floor(value) if is_number(a) else value.call("floor").call("long")
+
+    def to_real(self, a: Int) -> Expr:
+        return self(a) if is_number(a) else self(a).to(self.dtype)
+
+    def power(self, a: Real, b: Real) -> Expr:
+        if b == RealConst(2.0):
+            return self(a) * self(a)
+        return Op("**", self(a), self(b))
+
+    def function(self, fn: str, a: Real) -> Expr:
+        value = self(a)
+        if is_number(a):
+            value = torch.tensor(value, dtype=torch.value("float64"))
+        match fn:
+            case "silu":
+                result = value * torch.sigmoid(value)
+            case "softplus":
+                result = torch.logaddexp(value, torch.zeros_like(value))
+            case _:
+                result = torch.function(fn)(value)
+        return result.call("item") if is_number(a) else result
+
+    def load(self, array: str, index: tuple[Int, ...]) -> Expr:
+        param = self.attention.param(array)
+        value: Expr = Var(variable(array))
+        axes = [item.axis for item in index if isinstance(item, Index)]
+        natural = all(map(self.is_whole_axis, index, param.sizes)) and len(set(axes)) == len(index)
+        if natural:
+            if sorted(axes, key=AXES.index) != axes:
+                order = sorted(range(len(axes)), key=lambda n: AXES.index(axes[n]))
+                value = value.call("permute", *order)
+            value = value[self._slices(axes)]
+        else:
+            value = value[
+                tuple(self.clamped(item, size) for item, size in zip(index, param.sizes, strict=True))
+            ]
+        return value.to(self.dtype) if param.sort == "float" else value
+
+    def _slices(self, axes: Sequence[str]) -> tuple[Expr | slice, ...]:
+        """The part of an array that a tile of queries and keys sees, as a view that broadcasts."""
+        items: list[Expr | slice] = [self.here[axis] if axis in axes else Lit(None) for axis in AXES]
+        while isinstance(items[0], Lit):
+            items.pop(0)
+        return tuple(items)
+
+    def clamped(self, item: Int, size: Int) -> Expr:
+        value = self(item)
+        if self.is_inside(item, size):
+            return value
+        if is_number(item):
+            return function("min")(function("max")(value, 0), self(size) - 1)
+        return value.call("clamp", 0, self(size) - 1)
+
+    def member(self, item: Int, array: str, index: tuple[Int, ...]) -> Expr:
+        param = self.attention.param(array)
+        row = Var(variable(array))[
+            tuple(self.clamped(part, size) for part, size in zip(index, param.sizes, strict=False))
+        ]
+        wanted = self(item) if is_number(item) else self(item).call("unsqueeze", -1)
+        return ((row.equals(wanted)) & (row >= 0)).call("any", -1)
+
+
+def is_number(term: Node) -> bool:
+    """Is the term a plain Python number in the CPU path?"""
+    return is_scalar(term) and not any(
+        isinstance(part, RealLoad | IntLoad | BoolLoad | Member | Dot) for part in walk(term)
+    )

@@ -1,0 +1,118 @@
+"""Terms as Triton writes them.
+
+Enters: terms. Leaves: expressions over `tl`, in which `i` and `j` are 2-D: a column and a row of a tile, or the other
+way about. Triton's `//` and `%` truncate at run time, so they stand bare only where the dividend is provably not
+negative; elsewhere a helper with Python's meaning does it. No expression here reads outside of an array.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+
+from attnc.ir.nodes import Bool, Index, Int, IntConst, Node, Real, RealConst
+from attnc.ir.walk import axes_of
+from attnc.kernel.build import Namespace, function
+from attnc.kernel.nodes import Expr, Lit, Unary, Var
+from attnc.lower.names import pointer, stride, variable
+from attnc.lower.terms import Terms
+
+tl = Namespace("tl")
+INT64 = tl.value("int64")
+INT32 = tl.value("int32")
+
+
+class TritonTerms(Terms):
+    """Terms in a Triton kernel, where an array is a pointer and leaves its name to the element that is read."""
+
+    dtype = tl.value("float32")
+    float64 = tl.value("float64")
+
+    @property
+    def variables(self) -> set[str]:
+        return {variable(p.name) for p in self.attention.params if not p.sizes}
+
+    def floor_divide(self, a: Int, b: Int) -> Expr:
+        if self._divides_plainly(a, b):
+            return self(a) // self(b)
+        return function("_floor_divide")(self(a), self(b))
+
+    def floor_modulo(self, a: Int, b: Int) -> Expr:
+        if self._divides_plainly(a, b):
+            return self(a) % self(b)
+        return function("_floor_modulo")(self(a), self(b))
+
+    def _divides_plainly(self, a: Int, b: Int) -> bool:
+        """Truncation and floor agree where the dividend is not negative and the divisor is positive."""
+        return self.proofs.is_nonnegative(a) and isinstance(b, IntConst) and b.value > 0
+
+    def extremum(self, op: str, a: Node, b: Node) -> Expr:
+        return (tl.minimum if op == "min" else tl.maximum)(self(a), self(b))
+
+    def absolute(self, a: Node) -> Expr:
+        return tl.abs(self(a))
+
+    def where(self, cond: Bool, a: Node, b: Node) -> Expr:
+        return tl.where(self(cond), self(a), self(b))
+
+    def both(self, op: str, items: tuple[Bool, ...]) -> Expr:
+        return reduce(Expr.__and__ if op == "and" else Expr.__or__, map(self, items))
+
+    def negation(self, a: Bool) -> Expr:
+        return tl.where(self(a), False, True) if not axes_of(a) else Unary("~", self(a))
+
+    def floor(self, a: Real) -> Expr:
+        return tl.cast(tl.floor(self.exact()(a)), INT32)
+
+    def to_real(self, a: Int) -> Expr:
+        return self(a).to(self.dtype) if axes_of(a) else tl.cast(self(a), self.dtype)
+
+    def power(self, a: Real, b: Real) -> Expr:
+        if b == RealConst(2.0):
+            return self(a) * self(a)
+        return function("_power")(self(a), self(b))
+
+    def function(self, fn: str, a: Real) -> Expr:
+        value = self(a)
+        match fn:
+            case "relu":
+                return tl.maximum(value, 0.0)
+            case "silu":
+                return value * tl.sigmoid(value)
+            case "tanh" | "softplus":
+                return function(f"_{fn}")(value)
+        return tl.function(fn)(value)
+
+    def load(self, array: str, index: tuple[Int, ...]) -> Expr:
+        param = self.attention.param(array)
+        offset: Expr = Var(pointer(array))
+        guards: list[Expr] = []
+        axes = frozenset().union(*map(axes_of, index))
+        if "i" in axes:
+            guards.append(Var("i") < Var("N"))
+        if "j" in axes:
+            guards.append(Var("j") < Var("M"))
+        for dim, (item, size) in enumerate(zip(index, param.sizes, strict=True)):
+            if not self.is_inside(item, size):
+                guards += [self(item) >= 0, self(item) < self(size)]
+            offset = offset + self._wide(item) * Var(stride(array, dim))
+        value = tl.load(offset, mask=reduce(Expr.__and__, guards), other=0) if guards else tl.load(offset)
+        return value.to(self.dtype) if param.sort == "float" else value
+
+    def _wide(self, item: Int) -> Expr:
+        """An index in 64 bits where it spans an axis; `b` and `h` are 64-bit already."""
+        narrow = isinstance(item, Index) and item.axis in "ij"
+        return self(item).to(INT64) if narrow else self(item)
+
+    def member(self, item: Int, array: str, index: tuple[Int, ...]) -> Expr:
+        param = self.attention.param(array)
+        row: Expr = Var(pointer(array))
+        inside: Expr = Lit(True)
+        for dim, (part, size) in enumerate(zip(index, param.sizes, strict=False)):
+            row = row + self._wide(part) * Var(stride(array, dim))
+            if "i" in axes_of(part):
+                inside = inside & (Var("i") < Var("N"))
+            if not self.is_inside(part, size):
+                inside = inside & (self(part) >= 0) & (self(part) < self(size))
+        last = len(index)
+        slots = self(param.sizes[last])
+        return function("_is_member")(self(item), row, slots, Var(stride(array, last)), inside)

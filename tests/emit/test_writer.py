@@ -1,0 +1,102 @@
+"""Where long lines are broken."""
+
+from __future__ import annotations
+
+import ast
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from attnc.emit.writer import WIDTH, Writer
+from attnc.kernel.build import Block, Namespace, function, without_dead
+from attnc.kernel.nodes import Expr, Function, Param, Var
+
+tl = Namespace("tl")
+
+
+def text_of(block: Block) -> str:
+    writer = Writer()
+    writer.body(block.stmts)
+    return writer.text
+
+
+def test_statements() -> None:
+    block = Block()
+    x = block.let("x", Var("a") + 1, "spec.attn:3")
+    block.assign(Var("y"), x, "+=")
+    with block.loop("t", function("range")(0, Var("n"))) as body:
+        body.lets(("p", "q"), function("f")(Var("t")))
+        with body.when(Var("p") < 0) as then:
+            then.do(tl.store(Var("ptr"), Var("q")))
+    block.section("Done")
+    block.returns(x, Var("y"))
+    assert text_of(block) == (
+        "x = a + 1                                                               # spec.attn:3\n"
+        "y += x\n"
+        "for t in range(0, n):\n"
+        "    p, q = f(t)\n"
+        "    if p < 0:\n"
+        "        tl.store(ptr, q)\n"
+        "\n"
+        "# Done\n"
+        "return x, y\n"
+    )
+
+
+def test_a_long_call_is_filled() -> None:
+    block = Block()
+    block.let("value", function("helper")(*(Var(f"argument_{n}") for n in range(12))))
+    assert text_of(block) == (
+        "value = helper(\n"
+        "    argument_0, argument_1, argument_2, argument_3, argument_4, argument_5, argument_6, argument_7,\n"
+        "    argument_8, argument_9, argument_10, argument_11,\n"
+        ")\n"
+    )
+
+
+def test_a_long_chain_is_broken_before_its_operators() -> None:
+    block, names = Block(), [Var(f"condition_number_{n}") for n in range(6)]
+    chain: Expr = names[0]
+    for name in names[1:]:
+        chain = chain & (name | names[0])
+    block.let("visible", chain, "spec.attn:9")
+    lines = text_of(block).splitlines()
+    assert lines[0] == "# spec.attn:9"
+    assert lines[1:3] == ["visible = (", "    condition_number_0"]
+    assert lines[3] == "    & (condition_number_1 | condition_number_0)"
+
+
+def test_a_method_stays_behind_a_long_call() -> None:
+    block = Block()
+    load = tl.load(Var("a_rather_long_pointer_name") + Var("an_even_longer_name_of_an_offset"), mask=Var("inside_of_it"))
+    block.let("value", load.to(tl.value("float32")))
+    assert text_of(block).splitlines()[-1] == ").to(tl.float32)"
+
+
+def test_dead_names_are_dropped_until_none_is_left() -> None:
+    block = Block()
+    one = block.let("one", 1)
+    two = block.let("two", one + 1)
+    block.let("three", two + 1)
+    four = block.let("four", one + 3)
+    block.returns(four)
+    kept = without_dead(tuple(block.stmts))
+    assert [stmt.target.name for stmt in kept[:-1]] == ["one", "four"]  # type: ignore[union-attr]
+
+
+@settings(max_examples=200)
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=40), st.integers(0, 3))
+def test_no_line_is_too_long_and_nothing_is_lost(widths: list[int], depth: int) -> None:
+    names = [f"{'n' * width}{n}" for n, width in enumerate(widths)]
+    writer = Writer()
+    for _ in range(depth):
+        writer._depth += 1
+    params = tuple(map(Param, names))
+    block = Block()
+    block.returns(function("f")(*map(Var, names)))
+    writer.function(Function("f", params, "Doc.", tuple(block.stmts)))
+    assert all(len(line) <= WIDTH for line in writer.text.splitlines())
+    flat = "\n".join(line[4 * depth :] for line in writer.text.splitlines())
+    fn = ast.parse(flat).body[0]
+    assert isinstance(fn, ast.FunctionDef)
+    assert [arg.arg for arg in fn.args.args] == names

@@ -1,0 +1,214 @@
+"""The emitted bounds of tiles, run as plain Python and compared with every pair of the mask.
+
+The lines that `lower_tiles` writes are executed with Python ints in the place of Triton's scalars, where `//` truncates
+as it does on a GPU. The tiles that the two loops then go through must hold every visible pair, once; a full tile must
+hold no hidden one; and for masks with a tight closed form no visited tile is without need.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Any
+
+import pytest
+from integer_oracle import heads, pairs_seen
+from mask_zoo import ALL, NEARLY_TIGHT, TIGHT, attention_of, mask_of, nasty, usual
+from range_checks import GARBAGE, requirements_hold, transposed
+
+from attnc.analyze.facts import Ranges
+from attnc.analyze.ranges import find_ranges
+from attnc.emit.writer import Writer
+from attnc.ir.nodes import Attention, Param, Size
+from attnc.kernel.build import Block, function
+from attnc.kernel.nodes import Expr, Lit, Var
+from attnc.lower.tiled.loops import lower_tiles
+from attnc.lower.triton_terms import TritonTerms
+
+CALLS = 6
+H, B = Size("H"), Size("B")
+ARRAYS = (
+    Param("windows", "int", sizes=(H,)),
+    Param("offsets", "int", sizes=(B,)),
+    Param("lengths", "int", sizes=(B,)),
+    Param("global_head", "bool", sizes=(H,)),
+)
+
+
+class Number(int):
+    """An int whose `//` and `%` truncate, as Triton's do at run time, and that knows Triton's methods."""
+
+    def __floordiv__(self, other: int) -> Number:
+        if other == 0:
+            return Number(GARBAGE)
+        quotient = abs(int(self)) // abs(int(other))
+        return Number(-quotient if (self < 0) != (other < 0) else quotient)
+
+    def __mod__(self, other: int) -> Number:
+        return Number(int(self) - int(self // other) * int(other))
+
+    def __and__(self, other: int) -> Number:  # type: ignore[override]
+        return Number(bool(self) and bool(other))
+
+    def __or__(self, other: int) -> Number:  # type: ignore[override]
+        return Number(bool(self) or bool(other))
+
+    def __add__(self, other: int) -> Number:
+        return Number(int(self) + int(other))
+
+    def __sub__(self, other: int) -> Number:
+        return Number(int(self) - int(other))
+
+    def __rsub__(self, other: int) -> Number:
+        return Number(int(other) - int(self))
+
+    def __mul__(self, other: int) -> Number:
+        return Number(int(self) * int(other))
+
+    __radd__, __rmul__ = __add__, __mul__
+
+    def __neg__(self) -> Number:
+        return Number(-int(self))
+
+    def to(self, dtype: object) -> Number:
+        return self
+
+
+@dataclass(frozen=True)
+class Pointer:
+    array: list[int]
+    at: int = 0
+
+    def __add__(self, offset: int) -> Pointer:
+        return Pointer(self.array, self.at + offset)
+
+
+class Triton:
+    """The few functions that bounds call."""
+
+    int64 = float32 = None
+
+    @staticmethod
+    def maximum(a: int, b: int) -> Number:
+        return Number(max(a, b))
+
+    @staticmethod
+    def minimum(a: int, b: int) -> Number:
+        return Number(min(a, b))
+
+    @staticmethod
+    def cdiv(a: int, b: int) -> Number:
+        return (Number(a) + b - 1) // b
+
+    @staticmethod
+    def where(cond: object, a: int, b: int) -> Number:
+        return Number(a if cond else b)
+
+    @staticmethod
+    def abs(a: int) -> Number:
+        return Number(abs(int(a)))
+
+    @staticmethod
+    def multiple_of(a: int, b: int) -> int:
+        return a
+
+    @staticmethod
+    def load(pointer: Pointer, mask: object = True, other: int = 0) -> Number:
+        return Number(pointer.array[pointer.at] if mask else other)
+
+
+def floor_divide(a: int, b: int) -> Number:
+    return Number(int(a) // int(b)) if b else Number(GARBAGE)
+
+
+def floor_modulo(a: int, b: int) -> Number:
+    return Number(int(a) % int(b)) if b else Number(GARBAGE)
+
+
+def emitted_loops(attention: Attention, ranges: Ranges) -> tuple[str, bool]:
+    """The text of bounds and loops, whose bodies note first position and kind; does it have full tiles?"""
+    block = Block()
+    size, step = (Size("M"), "BLOCK_K") if ranges.target == "j" else (Size("N"), "BLOCK_Q")
+
+    def body(inside: Block, first: Expr, is_edge: bool) -> None:
+        inside.do(function("note")(first, Lit(is_edge)))
+
+    lower_tiles(block, TritonTerms(attention, {}), ranges, size, Var(step)).loop(block, body)
+    writer = Writer()
+    writer.body(block.stmts)
+    return writer.text, any(whole is not None for whole in ranges.full)
+
+
+def run(text: str, names: dict[str, Any]) -> list[tuple[int, bool]]:
+    noted: list[tuple[int, bool]] = []
+    scope = {name: Number(value) if isinstance(value, int) else value for name, value in names.items()}
+    scope |= {f"{p.name}_ptr": Pointer(names[p.name]) for p in ARRAYS}
+    scope |= {f"{p.name}_stride_0": Number(1) for p in ARRAYS}
+    scope |= {"tl": Triton, "_floor_divide": floor_divide, "_floor_modulo": floor_modulo}
+    scope["note"] = lambda first, is_edge: noted.append((int(first), is_edge))
+    exec(text, scope)
+    return noted
+
+
+def check_zoo(name: str, draw: Any) -> dict[str, int]:
+    mask, random = mask_of(ALL[name]), Random(name)
+    attention = replace(attention_of(mask), params=ARRAYS)
+    totals = {"visited": 0, "seen": 0, "full": 0, "truly full": 0}
+    for target in ("j", "i"):
+        ranges = find_ranges(attention, target)  # type: ignore[arg-type]
+        text, _ = emitted_loops(attention, ranges)
+        assert not re.search(r"\b(if|while|break)\b", text)
+        for _ in range(CALLS):
+            call = draw(random)
+            step, rows = random.choice([3, 7, 16]), random.choice([3, 7, 16])
+            for values in heads(mask, call.values):
+                if requirements_hold(ranges, values):
+                    seen = pairs_seen(mask, values)
+                    pairs = seen if target == "j" else transposed(seen)
+                    check_call(text, target, pairs, values, rows, step, totals)
+    return totals
+
+
+def check_call(
+    text: str, target: str, pairs: list[list[bool]], values: Any, rows: int, step: int, totals: dict[str, int]
+) -> None:
+    size, axis = len(pairs[0]), "i" if target == "j" else "j"
+    for first in range(0, len(pairs), rows):
+        tile = pairs[first : first + rows]
+        names = {**values, f"{axis}_first": first, f"{axis}_last": first + len(tile) - 1}
+        names |= {"BLOCK_K": step, "BLOCK_Q": step, "b": values.get("b", 0), "h": values.get("h", 0)}
+        visits = run(text, names)
+        places = [at for at, _ in visits]
+        assert len(set(places)) == len(places), "a tile is visited twice"
+        assert all(at % step == 0 and 0 <= at < max(size, 1) for at in places), "a tile outside of the sequence"
+        visited = {at: is_edge for at, is_edge in visits}
+        for at in range(0, size, step):
+            part = [row[at : at + step] for row in tile]
+            some, every = any(map(any, part)), all(map(all, part)) and at + step <= size
+            assert at in visited or not some, f"missed tile {at}"
+            assert visited.get(at, True) or every, f"tile {at} is not full"
+            totals["visited"] += at in visited
+            totals["seen"] += some
+            totals["full"] += visited.get(at) is False
+            totals["truly full"] += every
+
+
+# Two intervals that may overlap: a tile that the first one visits stays an edge tile, though the second makes it full.
+OVERLAPPING = {"batch_prefix_lm", "prefix_lm", "first_queries_or_first_keys", "last_queries_see_all"}
+# Ends that read an array of positions, or that are found through reals, which plain ints do not stand for.
+SKIPPED = {"floored_distance"} | {name for name, text in ALL.items() if re.search(r"\b(doc|valid|start)\[", text)}
+
+
+@pytest.mark.parametrize("name", sorted(ALL.keys() - SKIPPED))
+def test_loops_of_the_zoo(name: str) -> None:
+    totals = check_zoo(name, usual)
+    if name in TIGHT or name in NEARLY_TIGHT:
+        assert totals["visited"] == totals["seen"]
+    if name in TIGHT and name not in OVERLAPPING:
+        assert totals["full"] == totals["truly full"]
+
+
+@pytest.mark.parametrize("name", sorted(ALL.keys() - SKIPPED))
+def test_loops_for_arguments_nobody_expects(name: str) -> None:
+    check_zoo(name, nasty)

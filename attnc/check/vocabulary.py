@@ -25,7 +25,7 @@ GRAMMAR = ("attention", "def", "from", "import", "and", "or", "not", "in", "if",
 LATER = ("source", "stage", "select", "state", "where", "over", "quant")
 
 # Arguments that every compiled attention takes beside its own parameters.
-CALL_WORDS = ("self", "return_lse", "block_q", "block_k")
+CALL_WORDS = ("self", "return_lse", "backend")
 
 ELEMENTWISE = (
     "exp", "log", "sqrt", "tanh", "sigmoid", "relu", "silu", "softplus", "abs", "sin", "cos",

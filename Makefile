@@ -1,0 +1,62 @@
+# `make demo` shows what attnc does; `make test` checks it. Both set up .venv on first use and need only
+# Python >= 3.11 (with venv), git and make.
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+RUNTIME := $(VENV)/.attnc-runtime
+DEV := $(VENV)/.attnc-dev
+WORKERS ?= 2
+
+.PHONY: demo test test-slow test-gpu lint golden clean
+.DEFAULT_GOAL := test
+
+demo: $(RUNTIME)
+	$(BIN)/attnc check examples/*.attn
+	$(BIN)/attnc explain examples/sliding_window.attn
+	@mkdir -p build
+	$(BIN)/attnc build examples/sliding_window.attn -o build/sliding_window.py
+
+test: lint
+	$(BIN)/python -m pytest -n $(WORKERS)
+
+lint: $(DEV)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# What takes longer: whole installations, many examples of a property, kernels built for GPUs that are not there.
+test-slow: $(DEV)
+	$(BIN)/python -m pytest -n $(WORKERS) -m "slow or compiles"
+
+test-gpu: $(DEV)
+	$(BIN)/python -m pytest -m gpu
+
+# Rewrite the golden files from what the compiler says now; read the difference before you commit it.
+golden: $(DEV)
+	$(BIN)/python -m pytest -n $(WORKERS) -m "" tests/test_golden.py --update-golden
+
+clean:
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# ---- the environment ------------------------------------------------------------------------------
+
+$(BIN)/python:
+	@for python in python3.11 python3.12 python3.13 python3; do \
+	    if $$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	        echo "$$python -m venv $(VENV)"; exec $$python -m venv $(VENV); \
+	    fi; \
+	done; \
+	echo "attnc needs Python 3.11 or newer, with its venv module" >&2; exit 1
+
+# torch comes first and alone, pinned, so that no range can bring in another build of it. A build for GPUs brings the
+# triton that it was made with; only where none came is one chosen here.
+$(RUNTIME): pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --constraint constraints.txt torch
+	$(BIN)/python -c 'import importlib.metadata as m; m.version("triton")' 2>/dev/null || $(PIP) triton==3.9.0
+	$(PIP) --constraint constraints.txt --editable .
+	@touch $@
+
+$(DEV): $(RUNTIME)
+	$(PIP) --constraint constraints.txt --editable '.[dev]'
+	@touch $@

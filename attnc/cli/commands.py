@@ -1,0 +1,178 @@
+"""The commands, in the order in which a person meets them.
+
+Enters: arguments as typed. Leaves: text on stdout, files where asked for. Each is a few calls into the compiler.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from attnc.cli.console import print_diagnostics
+from attnc.compiler import STAGES, Compilation
+from attnc.errors import AttncError, Diagnostic
+from attnc.options import OPTIONS, make_options
+from attnc.source import Source
+
+STARTER = Path(__file__).with_name("starter.attn")
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _spec_options(command: Command) -> Command:
+    """A flag for every option that shapes what is compiled, drawn from the table of options."""
+    for option in reversed(OPTIONS):
+        if not option.in_text:
+            continue
+        flag = f"--{option.name.replace('_', '-')}"
+        if option.kind is bool:
+            flag += f"/--no-{option.name.replace('_', '-')}"
+        command = click.option(
+            flag,
+            option.name,
+            type=option.kind,
+            default=option.default,
+            show_default=option.default is not None,
+            help=option.help,
+        )(command)
+    return command
+
+
+def _open(path: str, options: dict[str, Any]) -> Compilation:
+    from attnc.syntax.parser import read_source
+
+    return Compilation(read_source(path), make_options(**options))
+
+
+@click.command()
+@click.argument("name")
+def new(name: str) -> None:
+    """Write NAME.attn, a commented spec to start from."""
+    from attnc.run.loader import write_file
+
+    path = Path(name if name.endswith(".attn") else f"{name}.attn")
+    if not path.stem.isidentifier():
+        what = f"`{path.stem}` cannot be the name of an attention"
+        raise AttncError(Diagnostic("bad-name", what, helps=("use letters, digits and `_`, a letter first",)))
+    if path.exists():
+        what = f"`{path}` exists and is left as it is"
+        raise AttncError(Diagnostic("file-exists", what, helps=("choose another name, or remove the file",)))
+    text = STARTER.read_text(encoding="utf-8").replace("attention starter", f"attention {path.stem}")
+    Compilation(Source(str(path), text)).function()  # a name that the language needs itself is refused here
+    write_file(path, text)
+    click.echo(f"{path}\n\nnext:  attnc check {path}\n       attnc explain {path}")
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+def check(files: tuple[str, ...]) -> None:
+    """Read and check specs; say what is wrong with them."""
+    found: list[Diagnostic] = []
+    for file in files:
+        try:
+            checked = _open(file, {}).checked
+        except AttncError as mistake:
+            found += mistake.diagnostics
+            continue
+        found += checked.diagnostics
+        if checked.is_fine:
+            names = ", ".join(attention.name for attention in checked.attentions)
+            click.echo(f"{file}: ok, {names or 'a library of macros'}")
+    print_diagnostics(found)
+    click.get_current_context().exit(any(d.severity == "error" for d in found))
+
+
+@click.command()
+@click.argument("file", metavar="FILE|CODE")
+@_spec_options
+@click.option("--json", "as_json", is_flag=True, help="the same for programs")
+def explain(file: str, as_json: bool, **options: Any) -> None:
+    """Say what attnc finds in a spec, or what a diagnostic code means."""
+    from attnc.data import error_codes, error_page
+
+    codes = error_codes()
+    if file in codes and not Path(file).exists():
+        click.echo(error_page(file), nl=False)
+    elif not Path(file).exists() and "." not in file and "/" not in file:
+        close = tuple(f"did you mean `{code}`?" for code in get_close_matches(file, codes, n=1))
+        raise AttncError(
+            Diagnostic("no-such-file", f"`{file}` is neither a file nor a diagnostic code", helps=close)
+        )
+    elif as_json:
+        click.echo(_open(file, options).explain_json())
+    else:
+        click.echo(_open(file, options).explain())
+
+
+@click.command()
+@click.argument("file")
+@click.option("--stage", type=click.Choice(list(STAGES)), required=True, help="which intermediate")
+@_spec_options
+def show(file: str, stage: str, **options: Any) -> None:
+    """Print what stands between the text and the module."""
+    click.echo(_open(file, options).show(stage).rstrip("\n"))
+
+
+@click.command()
+@click.argument("file")
+@click.option("-o", "--output", required=True, metavar="OUT.py", help="where to write it; - for stdout")
+@_spec_options
+def build(file: str, output: str, **options: Any) -> None:
+    """Write the standalone module of a spec: torch and triton only, yours to keep."""
+    from attnc.run.loader import write_file
+
+    text = _open(file, options).show("module")
+    if output == "-":
+        click.echo(text.encode(), nl=False)
+    else:
+        write_file(Path(output), text)
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option(
+    "--check", "only_check", is_flag=True, help="change nothing; exit 1 where something would change"
+)
+def fmt(files: tuple[str, ...], only_check: bool) -> None:
+    """Print specs in the one true layout, in place; - reads stdin and writes stdout."""
+    from attnc.run.loader import write_file
+    from attnc.syntax.parser import parse_file, read_source
+    from attnc.syntax.printer import print_file
+
+    found: list[Diagnostic] = []
+    would_change = False
+    for file in files:
+        try:
+            source = Source("<stdin>", _stdin()) if file == "-" else read_source(file)
+            text = print_file(parse_file(source))
+        except AttncError as mistake:
+            found += mistake.diagnostics
+            continue
+        changed = text != source.text
+        if only_check:
+            would_change |= changed
+            if changed:
+                click.echo(f"{source.name}: would change")
+        elif file == "-":
+            click.echo(text.encode(), nl=False)
+        elif changed:
+            write_file(Path(file), text)
+            click.echo(f"{file}: formatted")
+    print_diagnostics(found)
+    click.get_current_context().exit(bool(found) or would_change)
+
+
+def _stdin() -> str:
+    data = sys.stdin.buffer.read()
+    try:
+        return data.decode()
+    except UnicodeDecodeError as bad:
+        what = f"stdin is not UTF-8 text: byte {bad.start} is {data[bad.start]:#04x}"
+        raise AttncError(Diagnostic("unreadable-file", what)) from None
+
+
+COMMANDS = (new, check, explain, show, build, fmt)

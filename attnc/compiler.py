@@ -1,0 +1,206 @@
+"""From text to a function, stage by stage. This is the only file that knows the order.
+
+    stage      input      output                               by
+    tree       Source     tree.File                            syntax.parser
+    checked    File       ir.Attentions, or its mistakes       check
+    attention  Checked    the one that `options.name` chose
+    facts      Attention  Facts: ranges, rows, and their why   analyze
+    plan       Facts      Plan: schedule, derivatives, reason  lower.plan
+    kernels    Plan       Kernels, in the kernel language      lower.kernels
+    module     Kernels    the text that a person keeps         emit
+
+A stage is a property of `Compilation`, computed when it is first asked for and kept. `STAGES` names those that print.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attnc.errors import AttncError, Diagnostic, raise_all
+from attnc.options import DEFAULTS, Options, make_options
+from attnc.source import Source
+
+if TYPE_CHECKING:
+    from attnc.analyze.facts import Facts
+    from attnc.check import Checked
+    from attnc.ir.nodes import Attention
+    from attnc.lower.kernels import Kernels
+    from attnc.lower.plan import Plan
+    from attnc.run.function import AttentionFunction
+    from attnc.syntax.tree import File
+
+
+def load(path: str | Path, **options: object) -> AttentionFunction:
+    """The attention of a `.attn` file as a function; `name=...` says which, where the file holds several."""
+    from attnc.syntax.parser import read_source
+
+    return Compilation(read_source(path), make_options(**options)).function()
+
+
+def compile(text: str, **options: object) -> AttentionFunction:
+    """The attention of a text as a function."""
+    return Compilation(Source("<string>", text), make_options(**options)).function()
+
+
+@dataclass(frozen=True)
+class Compilation:
+    """One source and one choice of options, and whatever was asked about them so far."""
+
+    source: Source
+    options: Options = DEFAULTS
+
+    @cached_property
+    def tree(self) -> File:
+        from attnc.syntax.parser import parse_file
+
+        return parse_file(self.source)
+
+    @cached_property
+    def checked(self) -> Checked:
+        from attnc.check import find_mistakes
+
+        return find_mistakes(self.tree)
+
+    @property
+    def attentions(self) -> tuple[Attention, ...]:
+        raise_all(self.checked.diagnostics)
+        return self.checked.attentions
+
+    @cached_property
+    def attention(self) -> Attention:
+        return _chosen(self.attentions, self.options.name, self.source)
+
+    @cached_property
+    def facts(self) -> Facts:
+        from attnc.analyze.facts import Facts
+        from attnc.analyze.ranges import find_ranges
+        from attnc.analyze.rows import find_rows
+
+        return Facts(
+            keys=find_ranges(self.attention, "j"),
+            queries=find_ranges(self.attention, "i"),
+            rows=find_rows(self.attention),
+        )
+
+    @cached_property
+    def plan(self) -> Plan:
+        from attnc.lower.plan import make_plan
+
+        return make_plan(self.attention, self.facts)
+
+    @cached_property
+    def kernels(self) -> Kernels:
+        from attnc.lower.kernels import lower_plan
+
+        return lower_plan(self.plan)
+
+    @cached_property
+    def module(self) -> str:
+        from attnc.emit.module import emit_module
+        from attnc.explain import find_lines
+
+        found = find_lines(self.attention, self.facts, self.plan)
+        return emit_module(self.kernels, found, self.options)
+
+    def show(self, stage: str) -> str:
+        """The text of a stage, by its name in `STAGES`."""
+        if stage not in STAGES:
+            names = ", ".join(f"`{name}`" for name in STAGES)
+            raise AttncError(
+                Diagnostic("unknown-stage", f"there is no stage `{stage}`", notes=(f"there are {names}",))
+            )
+        return STAGES[stage](self)
+
+    def explain(self) -> str:
+        """What was found, what was not, and why."""
+        from attnc.explain import explain
+
+        return explain(self.attention, self.facts, self._plan_or_why_not())
+
+    def explain_json(self) -> str:
+        """The same for programs."""
+        from attnc.explain import explain_json
+
+        return explain_json(self.attention, self.facts, self._plan_or_why_not())
+
+    def _plan_or_why_not(self) -> Plan | Diagnostic:
+        try:
+            return self.plan
+        except AttncError as error:
+            return error.diagnostics[0]
+
+    def function(self) -> AttentionFunction:
+        from attnc.run.function import AttentionFunction
+
+        return AttentionFunction(self)
+
+    def functions(self) -> dict[str, AttentionFunction]:
+        """Every attention of the file, by name."""
+        return {attention.name: self._of(attention.name).function() for attention in self.attentions}
+
+    def _of(self, name: str) -> Compilation:
+        """Another attention of this file, with the stages they share as far as they are known."""
+        other = replace(self, options=replace(self.options, name=name))
+        other.__dict__.update(tree=self.tree, checked=self.checked)
+        return other
+
+    def __reduce__(self) -> tuple[type[Compilation], tuple[Source, Options]]:
+        return Compilation, (self.source, self.options)
+
+
+def _chosen(attentions: tuple[Attention, ...], name: str | None, source: Source) -> Attention:
+    if not attentions:
+        what = f"`{source.name}` holds no attention: it is a library of macros"
+        raise AttncError(
+            Diagnostic("no-attention", what, helps=("import its macros from a file that has one",))
+        )
+    named = {attention.name: attention for attention in attentions}
+    if name is None and len(named) == 1:
+        return attentions[0]
+    if name in named:
+        return named[name]
+    names = ", ".join(f"`{each}`" for each in named)
+    if name is None:
+        code, what = "which-attention", f"`{source.name}` holds several attentions: {names}"
+    else:
+        code, what = "unknown-attention", f"`{source.name}` holds no attention `{name}`; it holds {names}"
+    raise AttncError(Diagnostic(code, what, helps=(f"say which, as in `name={attentions[0].name}`",)))
+
+
+def _tree(c: Compilation) -> str:
+    from attnc.syntax.text import print_tree
+
+    return print_tree(c.tree)
+
+
+def _ir(c: Compilation) -> str:
+    from attnc.ir.text import print_ir
+
+    return print_ir(c.attention)
+
+
+def _plan(c: Compilation) -> str:
+    from attnc.explain import print_plan
+
+    return print_plan(c.plan)
+
+
+def _kernels(c: Compilation) -> str:
+    from attnc.emit.module import emit_functions
+
+    return emit_functions(c.kernels)
+
+
+# What `attnc show --stage` and `Compilation.show` can print.
+STAGES: dict[str, Callable[[Compilation], str]] = {
+    "tree": _tree,
+    "ir": _ir,
+    "facts": Compilation.explain,
+    "plan": _plan,
+    "kernel": _kernels,
+    "module": lambda c: c.module,
+}

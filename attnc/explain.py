@@ -1,0 +1,155 @@
+"""What was found out about an attention, for a reader.
+
+Enters: an attention and its facts. Leaves: text for people, or JSON for programs. In the text `[i0, i1]` is a tile of
+queries and `[j0, j1]` a tile of keys, as in the reasons of the facts; in JSON their ends are `first(i)` and so on.
+"""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+from attnc.analyze.facts import Facts, Interval, Ranges, Reason
+from attnc.errors import AttncError, Diagnostic
+from attnc.ir.nodes import Attention
+from attnc.ir.text import print_ir
+from attnc.lower.plan import Plan
+from attnc.run.tiles import count_tiles
+
+# The call whose cost is shown: long enough to tell a window from the whole.
+TOKENS, TILE = 8192, 128
+WIDTH, INDENT, GLUE = 110, 9, "\u00a0"
+
+
+def explain(attention: Attention, facts: Facts, plan: Plan | Diagnostic) -> str:
+    """A paragraph for each fact: what it says, and below that its reasons. No plan: why there is none."""
+    lines = [
+        f"{attention.name}{f'  ({attention.span.place})' if attention.span else ''}",
+        "",
+        *find_lines(attention, facts, plan),
+        *_paragraph("cost", _cost(attention, facts), []),
+    ]
+    return "\n".join(lines)
+
+
+def find_lines(attention: Attention, facts: Facts, plan: Plan | Diagnostic) -> list[str]:
+    """What was found, without the name of the file and the cost: an emitted module says it in its header."""
+    rows = "a query may see no key: its output is 0" if facts.rows.can_be_empty else "every query sees a key"
+    return [
+        *_ranges("keys", facts.keys, attention),
+        *_ranges("queries", facts.queries, attention),
+        *_paragraph("rows", rows, [_reason(reason, attention) for reason in facts.rows.because]),
+        *_plan(plan, attention),
+    ]
+
+
+def _plan(plan: Plan | Diagnostic, attention: Attention) -> list[str]:
+    if isinstance(plan, Diagnostic):
+        return _paragraph("plan", f"no kernel: {plan.message}", plan.helps)
+    sentence = (
+        f"{plan.schedule}: forward, dK/dV and dQ kernels over tiles of queries and keys, and a CPU path"
+    )
+    return _paragraph("plan", sentence, [_reason(reason, attention) for reason in plan.because])
+
+
+def print_plan(plan: Plan) -> str:
+    """A plan, field by field."""
+    lines = [
+        f"schedule   {plan.schedule}",
+        f"score      {print_ir(plan.score_in_base_2)}  (times log2(e))",
+        f"mask       {print_ir(plan.attention.mask)}",
+    ]
+    lines += [f"map        {each.name} = {print_ir(each.term)}  (each {each.side})" for each in plan.maps]
+    for pair, derivative in zip(plan.dots, plan.dot_gradients, strict=True):
+        lines.append(
+            f"dot        {pair.query} . {pair.key}, width {pair.width}, d score = {print_ir(derivative)}"
+        )
+    for gradient in plan.gradients:
+        read = f"{print_ir(gradient.load)}, d score = {print_ir(gradient.derivative)}"
+        lines.append(f"gradient   {gradient.name}, summed by {gradient.home}: {read}")
+    lines += [f"because    {reason}" for reason in plan.because]
+    return "\n".join(lines)
+
+
+def _paragraph(title: str, sentence: str, reasons: Sequence[str]) -> list[str]:
+    margin = " " * INDENT
+    lines = _wrap(sentence, f"{title:<{INDENT}}", margin)
+    for reason in reasons:
+        lines += _wrap(reason, f"{margin}- ", f"{margin}  ")
+    return lines
+
+
+def _wrap(text: str, first: str, rest: str) -> list[str]:
+    """The lines of a text, none of which breaks inside an interval."""
+    depth, glued = 0, ""
+    for char in text:
+        if char == "[" or (depth and char == "("):
+            depth += 1
+        elif depth and char in "])":
+            depth -= 1
+        glued += GLUE if depth and char == " " else char
+    lines = textwrap.wrap(glued, WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False)
+    return [line.replace(GLUE, " ") for line in lines]
+
+
+def explain_json(attention: Attention, facts: Facts, plan: Plan | Diagnostic) -> str:
+    """The same as a JSON object; an end of a range is the text of a term."""
+    found = {
+        "attention": attention.name,
+        "place": attention.span.place if attention.span else None,
+        "keys": _ranges_json(facts.keys),
+        "queries": _ranges_json(facts.queries),
+        "rows": {
+            "can_be_empty": facts.rows.can_be_empty,
+            "because": [str(reason) for reason in facts.rows.because],
+        },
+        "plan": _plan_json(plan),
+    }
+    return json.dumps(found, indent=2, ensure_ascii=False)
+
+
+def _ranges(title: str, ranges: Ranges, attention: Attention) -> list[str]:
+    *steps, sum_of_all = ranges.because
+    return _paragraph(title, sum_of_all.text, [_reason(step, attention) for step in steps])
+
+
+def _reason(reason: Reason, attention: Attention) -> str:
+    """The reason and its place, which is a mere line where the heading has named the file."""
+    if reason.span and attention.span and reason.span.source == attention.span.source:
+        return f"{reason.text} (line {reason.span.line})"
+    return str(reason)
+
+
+def _cost(attention: Attention, facts: Facts) -> str:
+    call = f"N = M = {TOKENS}, tiles of {TILE} x {TILE}"
+    values = {p.name: p.default for p in attention.params if p.default is not None}
+    if values:
+        call += "".join(f", {name} = {value}" for name, value in values.items())
+    try:
+        tiles = count_tiles(facts.keys, {"N": TOKENS, "M": TOKENS, "h": 0, "b": 0, **values}, TILE, TILE)
+    except AttncError as missing:
+        return missing.diagnostics[0].message
+    visited, full = (f"{100 * part / tiles.total:.3g} %" for part in (tiles.visited, tiles.full))
+    return f"{visited} of all tiles are visited, {full} without a mask ({call})"
+
+
+def _ranges_json(ranges: Ranges) -> dict[str, Any]:
+    return {
+        "closed": ranges.closed,
+        "exact": ranges.exact,
+        "visited": [_interval_json(each) for each in ranges.visited],
+        "full": [None if each is None else _interval_json(each) for each in ranges.full],
+        "because": [str(reason) for reason in ranges.because],
+    }
+
+
+def _plan_json(plan: Plan | Diagnostic) -> dict[str, Any]:
+    if isinstance(plan, Diagnostic):
+        return {"schedule": None, "because": [plan.message]}
+    return {"schedule": plan.schedule, "because": [str(reason) for reason in plan.because]}
+
+
+def _interval_json(interval: Interval) -> list[str]:
+    return [print_ir(interval.lo), print_ir(interval.hi)]

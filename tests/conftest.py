@@ -1,0 +1,49 @@
+"""What every test may use: golden files, and a cache of its own.
+
+`golden("causal/ir.txt", text)` compares a text with a committed file below `tests/golden/`; `pytest --update-golden`
+writes the file instead. Whoever updates reads the difference like any other change.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+GOLDEN = Path(__file__).parent / "golden"
+Golden = Callable[[str, str], None]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write the golden files anew")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Golden:
+    update = request.config.getoption("--update-golden")
+
+    def compare(name: str, text: str) -> None:
+        path = GOLDEN / name
+        if update:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+            return
+        if not path.exists():
+            pytest.fail(f"there is no tests/golden/{name}: run `make golden`, and read what it writes")
+        expected = path.read_text(encoding="utf-8")
+        if text != expected:
+            lines = (expected.splitlines(), text.splitlines())
+            changes = "\n".join(difflib.unified_diff(*lines, f"tests/golden/{name}", "now", lineterm=""))
+            pytest.fail(f"{changes}\n\nif this is meant, run `make golden`")
+
+    return compare
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests neither read nor fill the cache of whoever runs them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ATTNC_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield

@@ -1,0 +1,85 @@
+"""The texts for people: commands print what they are said to print, links lead somewhere, tables leave nothing out.
+
+In a `console` block a line `$ attnc ...` is run and must print the lines below it; `...` stands for any lines. A block
+that opens with `# NAME.attn` is the file of that name for the commands of its page; the examples are in `examples/`.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from attnc.cli import commands, main
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+def blocks(text: str) -> Iterator[tuple[str, str]]:
+    """Language and content of every fenced block."""
+    for found in re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        yield found[1], found[2]
+
+
+def sessions(text: str) -> Iterator[tuple[list[str], list[str]]]:
+    """The arguments of every `$ attnc ...` and the lines that are said to follow."""
+    for language, block in blocks(text):
+        if language == "console":
+            for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+                line, *said = part.rstrip("\n").split("\n")
+                program, *arguments = shlex.split(line, comments=True)
+                if program == "attnc":
+                    yield arguments, [text for text in said if text]
+
+
+def follows(said: list[str], printed: list[str]) -> bool:
+    """Whether the printed lines are those that are said, where `...` is any number of lines."""
+    if not said:
+        return not printed
+    if said[0] == "...":
+        return any(follows(said[1:], printed[n:]) for n in range(len(printed) + 1))
+    return bool(printed) and said[0] == printed[0] and follows(said[1:], printed[1:])
+
+
+@page
+def test_commands_print_what_they_are_said_to_print(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(ROOT / "examples", "examples")
+    text = page.read_text(encoding="utf-8")
+    for _, block in blocks(text):
+        if name := re.match(r"# (\w+\.attn)\n", block):
+            Path(name[1]).write_text(block, encoding="utf-8")
+    for arguments, said in sessions(text):
+        main(arguments)
+        out, err = capsys.readouterr()
+        printed = [line for line in (out + err).splitlines() if line]
+        assert follows(said, printed), f"attnc {shlex.join(arguments)} prints\n{out}{err}"
+
+
+@page
+def test_links_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_the_readme_names_every_example_and_every_command() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    examples = {path.stem for path in (ROOT / "examples").glob("*.attn")}
+    assert set(re.findall(r"\(examples/(\w+)\.attn\)", text)) == examples
+    listed = re.findall(r"^\| `attnc (\w+)", text, re.MULTILINE)
+    assert listed == [command.name for command in commands.COMMANDS]
+
+
+def test_dots_stand_for_any_lines() -> None:
+    assert follows(["a", "...", "d"], ["a", "b", "c", "d"])
+    assert follows(["..."], [])
+    assert not follows(["a", "...", "d"], ["a", "b", "c"])
+    assert not follows(["a"], ["a", "b"])

@@ -83,3 +83,12 @@ def test_dots_stand_for_any_lines() -> None:
     assert follows(["..."], [])
     assert not follows(["a", "...", "d"], ["a", "b", "c"])
     assert not follows(["a"], ["a", "b"])
+
+
+def test_readme_shows_what_is_written() -> None:
+    """The kernel's heart in README is the golden kernel's, but for the place of the mask in the shorter spec."""
+    shown = re.search(r"```python\n(    j = .*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert shown is not None
+    written = (ROOT / "tests/golden/sliding_window/module.py").read_text()
+    place = r"sliding_window\.attn:\d+"
+    assert re.sub(place, "", shown[1]) in re.sub(place, "", written)

@@ -164,7 +164,7 @@ class _Checks:
         for param in self.params:
             if not param.sizes:
                 name = variable(param.name)
-                self.writer.line(f'{name} = _number("{param.name}", {param.sort}, {name})')
+                self.writer.items(f"{name} = _number(", [f'"{param.name}"', param.sort, name], ")")
         named = {size.name for term in self._terms() for size in walk(term) if isinstance(size, Size)}
         if named:
             used = [name for name in SIZES if name in named]

@@ -29,21 +29,27 @@ def emit_expression(value: Expr) -> str:
     return _text(value, TERNARY - 1)
 
 
-def operands(value: Expr) -> list[tuple[str, Expr]]:
-    """A chain `a & b & c` or `a + b - c` as its operands, each with the operator before it ("" for the first)."""
-    if not isinstance(value, Op) or PRECEDENCE[value.op] not in (OR, AND, BIT_OR, BIT_AND, SUM):
-        return [("", value)]
+def operands(value: Op) -> list[tuple[str, Expr]]:
+    """An operation, or a chain `a & b & c` or `a + b - c`, as operands with the operator before each ("" at first)."""
     level, chain = PRECEDENCE[value.op], []
     rest: Expr = value
-    while isinstance(rest, Op) and PRECEDENCE[rest.op] == level:
+    while isinstance(rest, Op) and PRECEDENCE[rest.op] == level and level not in (COMPARE, POWER):
         chain.append((rest.op, rest.b))
         rest = rest.a
+    if not chain:
+        return [("", value.a), (value.op, value.b)]
     return [("", rest), *reversed(chain)]
 
 
-def emit_operand(value: Expr, op: str) -> str:
-    """An operand of `op` as it stands on the right of it."""
-    return _text(value, PRECEDENCE[op] + 1)
+def emit_operand(value: Expr, op: str, is_first: bool = False) -> str:
+    """An operand as it stands on the right of `op`, or on the left of it where it is the first of a chain."""
+    level = PRECEDENCE[op]
+    return _text(value, level if is_first and level not in (COMPARE, POWER) else level + 1)
+
+
+def emit_argument(value: Expr) -> str:
+    """An argument of a call."""
+    return _text(value, TERNARY)
 
 
 def _text(value: Expr, level: int) -> str:
@@ -68,7 +74,7 @@ def _print(value: Expr) -> tuple[str, int]:
         case Attr(a, name):
             return f"{_base(a)}.{name}", POSTFIX
         case Item(a, index):
-            return f"{_base(a)}[{', '.join(map(_index, index))}]", POSTFIX
+            return f"{_base(a)}[{', '.join(indices(index))}]", POSTFIX
         case Call(fn, args, kwargs):
             return f"{_base(fn)}({', '.join(arguments(args, kwargs))})", POSTFIX
         case Tuple(items):
@@ -89,6 +95,11 @@ def _base(value: Expr) -> str:
 def arguments(args: tuple[Expr, ...], kwargs: tuple[tuple[str, Expr], ...]) -> list[str]:
     """The texts of a call's arguments."""
     return [_text(a, TERNARY) for a in args] + [f"{k}={_text(v, TERNARY)}" for k, v in kwargs]
+
+
+def indices(index: tuple[Expr | slice, ...]) -> list[str]:
+    """The texts between the brackets of an item."""
+    return [_index(item) for item in index]
 
 
 def _index(item: Expr | slice) -> str:

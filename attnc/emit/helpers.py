@@ -29,7 +29,7 @@ def _load_rows(
 
 @triton.jit
 def _store_rows(ptr, first, end, tile, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr):
-    """Write rows [first, first + ROWS) of a contiguous matrix [end, WIDTH], as far as it has them."""
+    """Write rows [first, first + ROWS) of a contiguous matrix [end, WIDTH], where it has them."""
     row = first + tl.arange(0, ROWS)[:, None]
     col = tl.arange(0, COLS)[None, :]
     inside = (row < end) & (col < WIDTH)
@@ -80,10 +80,9 @@ def _power(x, y):
     x, y = x * 1.0, y * 1.0
     magnitude = tl.exp2(y * tl.log2(tl.abs(x)))
     half = y * 0.5
-    is_odd = tl.floor(half) != half
-    signed = tl.where((x < 0) & is_odd, -magnitude, magnitude)
-    legal = tl.where((x < 0) & (tl.floor(y) != y), float("nan"), signed)
-    return tl.where(y == 0, 1.0, legal)
+    signed = tl.where(tl.floor(half) != half, -magnitude, magnitude)
+    legal = tl.where(tl.floor(y) == y, signed, float("nan"))
+    return tl.where(y == 0, 1.0, tl.where(x < 0, legal, magnitude))
 '''
 
 TORCH = '''

@@ -6,10 +6,9 @@ stand in the order of each kernel's signature.
 
 from __future__ import annotations
 
-from attnc.emit.expression import emit_expression
 from attnc.emit.writer import Writer
-from attnc.kernel.nodes import Function, Var
-from attnc.lower.collect import adder, call_adder, need, needs_of
+from attnc.kernel.nodes import Do, Expr, Function, Var
+from attnc.lower.collect import call_adder, need, needs_of
 from attnc.lower.cpu import scalars_of, tensors_of
 from attnc.lower.kernels import Kernels
 from attnc.lower.names import pointer, stride, variable
@@ -118,8 +117,8 @@ def _write_backward(writer: Writer, kernels: Kernels) -> None:
         for gradient in plan.home("column"):
             writer.line(f"{gradient.name} = lse.new_empty(B, H, M)")
         for array in arrays_with_gradient(plan):
-            writer.line(f"total_{array} = torch.zeros(")
-            writer.line(f"    {variable(array)}.shape, dtype=torch.float32, device=q.device)")
+            where = [f"{variable(array)}.shape", "dtype=torch.float32", "device=q.device"]
+            writer.items(f"total_{array} = torch.zeros(", where, ")")
         with writer.block("with torch.cuda.device_of(q):"):
             for name, length, block, heads in (
                 ("_delta", "N", "BLOCK_Q", "H"),
@@ -135,7 +134,7 @@ def _write_backward(writer: Writer, kernels: Kernels) -> None:
         _write_sums(writer, kernels)
         results = [f"d{name}" for name in vectors]
         results += [f"total_{a}.to({variable(a)}.dtype)" for a in arrays_with_gradient(plan)]
-        writer.items("return (", results, ")") if len(results) > 5 else writer.items("return ", results, "")
+        writer.items("return ", results, "")
 
 
 def _write_tiles(writer: Writer, plan: Plan, kernel: str, only: str = "") -> None:
@@ -197,7 +196,7 @@ def _write_pairs(writer: Writer, kernels: Kernels) -> None:
                 writer, [kernels.adders[plan.gradients.index(g)] for g in gradients], "q0, q1", "0, M"
             )
             for gradient in gradients:
-                _write_add(writer, kernels, gradient, f"{gradient.name}[:, :, : q1 - q0]")
+                _write_add(writer, kernels, gradient, Var(gradient.name)[:, :, : Var("q1") - Var("q0")])
 
 
 def _write_sums(writer: Writer, kernels: Kernels) -> None:
@@ -209,8 +208,8 @@ def _write_sums(writer: Writer, kernels: Kernels) -> None:
                 writer, [kernels.adders[kernels.plan.gradients.index(g)] for g in gradients], *rows
             )
         for gradient in gradients:
-            index = "unsqueeze(-1)" if home == "row" else "unsqueeze(-2)"
-            _write_add(writer, kernels, gradient, f"{gradient.name}.{index}")
+            value = Var(gradient.name).call("unsqueeze", -1 if home == "row" else -2)
+            _write_add(writer, kernels, gradient, value)
 
 
 def _write_positions(writer: Writer, adders: list[Function], queries: str, keys: str) -> None:
@@ -229,11 +228,9 @@ def _write_positions(writer: Writer, adders: list[Function], queries: str, keys:
             writer.line(line)
 
 
-def _write_add(writer: Writer, kernels: Kernels, gradient: ArrayGradient, value: str) -> None:
+def _write_add(writer: Writer, kernels: Kernels, gradient: ArrayGradient, value: Expr) -> None:
     fn = kernels.adders[kernels.plan.gradients.index(gradient)]
-    call = call_adder(fn, Var("VALUE"), Var(f"total_{gradient.load.array}"))
-    writer.line(emit_expression(call).replace("VALUE", value))
-    assert fn.name == adder(gradient)
+    writer.statement(Do(call_adder(fn, value, Var(f"total_{gradient.load.array}"))))
 
 
 def vectors_of(plan: Plan) -> list[str]:

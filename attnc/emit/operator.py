@@ -56,7 +56,7 @@ def write_operator(writer: Writer, kernels: Kernels) -> None:
     writer.items("def _(", [*plain, "backend"], "):")
     with writer.indent():
         shapes = [f"{name}.new_empty({name}.shape)" for name in results]
-        writer.items("return (", shapes, ")") if len(shapes) > 3 else writer.items("return ", shapes, "")
+        writer.items("return ", shapes, "")
     _gap(writer)
     _write_autograd(writer, plan, tensors, scalars, needs, results)
     _gap(writer)
@@ -83,7 +83,7 @@ def _write_autograd(
         writer.items(f"{', '.join(names)} = _attention_backward(", call, ")")
         given = [names[results.index(n)] if n in results else "None" for n in tensors]
         given += ["None"] * (len(scalars) + 1)
-        writer.items("return ", given, "") if len(given) < 16 else writer.items("return (", given, ")")
+        writer.items("return ", given, "")
     _gap(writer)
     writer.line("_attention.register_autograd(_differentiate, setup_context=_save)")
 

@@ -9,7 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from attnc.emit.expression import arguments, emit_expression, emit_operand, operands
+from attnc.emit.expression import (
+    arguments,
+    emit_argument,
+    emit_expression,
+    emit_operand,
+    indices,
+    operands,
+)
 from attnc.errors import CompilerBug
 from attnc.kernel.nodes import (
     Assign,
@@ -22,6 +29,8 @@ from attnc.kernel.nodes import (
     For,
     Function,
     If,
+    Item,
+    Op,
     Return,
     Stmt,
     Tuple,
@@ -92,7 +101,9 @@ class Writer:
 
     def function(self, fn: Function) -> None:
         if fn.decorator:
-            self.line(f"@{fn.decorator}")
+            head, bracket, rest = fn.decorator.partition("[")
+            names, end, tail = rest.partition("]")
+            self.items(f"@{head}{bracket}", names.split(", "), end + tail) if names else self.line(f"@{head}")
         params = [f"{p.name}: {p.annotation}" if p.annotation else p.name for p in fn.params]
         self.items(f"def {fn.name}(", params, "):")
         with self.indent():
@@ -101,11 +112,11 @@ class Writer:
             self.body(fn.body)
 
     def doc(self, text: str) -> None:
-        """A docstring: one line where it fits."""
+        """A docstring: one line where it fits, else filled lines."""
         if "\n" not in text and self.fits(f'"""{text}"""'):
             self.line(f'"""{text}"""')
             return
-        self.lines(f'"""{text}')
+        self.fill(f'"""{text}'.split(" "))
         self.line('"""')
 
     def body(self, stmts: Sequence[Stmt]) -> None:
@@ -138,6 +149,7 @@ class Writer:
                 raise CompilerBug(f"no text for the kernel statement {type(unknown).__name__}")
 
     def _value(self, head: str, value: Expr, note: str) -> None:
+        """A statement: with its note behind it where both fit, else with the note above."""
         plain = head + emit_expression(value)
         flat = _noted(plain, note, self._depth)
         if self.fits(flat):
@@ -147,35 +159,57 @@ class Writer:
             self.line(f"# {note}")
         if self.fits(plain):
             self.line(plain)
-            return
-        chain = operands(value)
-        if isinstance(value, Call) and len(chain) == 1:
-            self._call(head, value)
-        elif len(chain) > 1:
-            self.line(f"{head}(")
-            with self.indent():
-                self.line(emit_operand(chain[0][1], chain[1][0]))
-                for op, operand in chain[1:]:
-                    self.line(f"{op} {emit_operand(operand, op)}")
-            self.line(")")
-        elif isinstance(value, Tuple):
-            self.items(f"{head}(", [emit_expression(item) for item in value.items], ")")
         else:
-            self.line(f"{head}(")
-            with self.indent():
-                self.line(emit_expression(value))
-            self.line(")")
+            self.expression(head, value, "")
 
-    def _call(self, head: str, call: Call) -> None:
-        """A call over several lines; a short method of a call, as `.to(dtype)`, stays behind what it is called on."""
-        tail = ")"
-        if isinstance(call.fn, Attr) and isinstance(call.fn.a, Call):
-            tail = f").{call.fn.name}({', '.join(arguments(call.args, call.kwargs))})"
-            call = call.fn.a
-        self.line(f"{head}{emit_expression(call.fn)}(")
-        with self.indent():
-            self.fill([f"{argument}," for argument in arguments(call.args, call.kwargs)])
-        self.line(tail)
+    def expression(self, head: str, value: Expr, tail: str) -> None:
+        """`head value tail`, on one line where it fits, else broken at the outermost call or operator."""
+        flat = head + emit_argument(value) + tail
+        match value:
+            case _ if self.fits(flat):
+                self.line(flat)
+            case Call(Attr(Call() | Op() | Item() as base, name), args, kwargs):
+                self.expression(head, base, f".{name}({', '.join(arguments(args, kwargs))}){tail}")
+            case Call(fn, args, kwargs) if args or kwargs:
+                self.line(f"{head}{emit_expression(fn)}(")
+                with self.indent():
+                    self._arguments([("", each) for each in args] + [(f"{n}=", each) for n, each in kwargs])
+                self.line(f"){tail}")
+            case Item(a, index):
+                self.line(f"{head}{emit_expression(a)}[")
+                with self.indent():
+                    self.fill([f"{each}," for each in indices(index)])
+                self.line(f"]{tail}")
+            case Tuple(items):
+                self.line(f"{head}(")
+                with self.indent():
+                    self._arguments([("", item) for item in items])
+                self.line(f"){tail}")
+            case Op():
+                self.line(f"{head}(")
+                with self.indent():
+                    for op, operand in operands(value):
+                        self._operand(op, operand, value.op)
+                self.line(f"){tail}")
+            case _:
+                self.line(flat)
+
+    def _arguments(self, given: list[tuple[str, Expr]]) -> None:
+        """Arguments, filled into lines where each of them fits on one, else one below the other."""
+        texts = [f"{name}{emit_argument(value)}," for name, value in given]
+        if all(map(self.fits, texts)):
+            self.fill(texts)
+        else:
+            for name, value in given:
+                self.expression(name, value, ",")
+
+    def _operand(self, op: str, operand: Expr, chain: str) -> None:
+        head = f"{op} " if op else ""
+        text = head + emit_operand(operand, op or chain, is_first=not op)
+        if self.fits(text) or not isinstance(operand, Op | Call):
+            self.line(text)
+        else:
+            self.expression(head, operand, "")
 
     def fits(self, text: str) -> bool:
         """Is there room for this on one line?"""

@@ -130,7 +130,7 @@ class _Hoist:
         if axes_of(replace_terms(relative, lambda part: IntConst(0) if part == DISTANCE else None)):
             return None
         if relative not in self.tables:
-            name = f"by_distance_{len(self.tables) + 1}"
+            name = self._fresh("by_distance", len(self.tables) + 1)
             self.tables[relative] = name
             self.maps.append(TokenMap(name, "distance", relative, ""))
             self.params.append(Param(name, "int", sizes=(TABLE_SIZE,)))
@@ -150,7 +150,7 @@ class _Hoist:
         if {"i", "j"} <= axes:
             return self._refuse(term)
         side = "j" if "j" in axes else "i"
-        name = f"{'key' if side == 'j' else 'query'}_number_{len(self.params) + 1}"
+        name = self._fresh("key_number" if side == "j" else "query_number", len(self.params) + 1)
         sizes = (Size("B"), Size("H"), Size("M" if side == "j" else "N"))
         self.maps.append(TokenMap(name, side, term, ""))
         self.params.append(Param(name, "float", sizes=sizes))
@@ -161,7 +161,7 @@ class _Hoist:
         if term == (Q if side == "i" else K):
             return ("q" if side == "i" else "k"), "D"
         if term not in self.tensors:
-            name = f"{prefix}_{len(self.tensors) // 2 + 2}"
+            name = self._fresh(prefix, len(self.tensors) // 2 + 2)
             width = f"D_{len(self.tensors) // 2 + 2}"
             if side == "j" and "h" in axes_of_arrays(term):
                 self._expand_heads(term)
@@ -171,6 +171,13 @@ class _Hoist:
             )
             self.tensors[term] = (name, width)
         return self.tensors[term]
+
+    def _fresh(self, name: str, number: int) -> str:
+        """A numbered name that no parameter of the spec has."""
+        fresh = f"{name}_{number}"
+        while any(fresh == param.name for param in self.attention.params):
+            fresh += "_"
+        return fresh
 
     def _expand_heads(self, term: Vec) -> None:
         self.per_query_head = True

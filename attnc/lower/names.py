@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import builtins
 import keyword
+import re
 
 # fmt: off
 FRAME = frozenset([
-    "acc", "b", "backend", "col", "delta", "distance", "dk", "dlse", "dout", "dp", "dq", "ds", "dtype",
+    "acc", "b", "backend", "col", "columns", "delta", "distance", "dk", "dlse", "dout", "dp", "dq", "ds", "dtype",
     "dv", "edge_end", "edge_left", "edge_tiles", "first", "first_row", "full_hi", "full_left",
     "full_lo", "full_tiles", "g", "group", "h", "h_kv", "hi", "i", "i_first", "i_last", "index", "j",
-    "j_first", "j_last", "k", "k0", "key_hi", "key_lo", "live_hi", "live_lo", "lo", "lse", "math", "new_max",
+    "j_first", "j_last", "k", "k0", "key_hi", "key_lo", "live_hi", "live_lo", "lo", "lse", "math", "new_max", "o",
     "os", "out",
     "p", "pair_row", "q", "q0", "q1", "qk", "query_hi", "query_lo", "rescale", "result", "return_lse", "row",
     "row_lse",
@@ -25,9 +26,17 @@ FRAME = frozenset([
 SIZES = ("B", "H", "HKV", "N", "M", "D", "DV")
 
 
+# Names that the frame makes of others: pointers, strides, bounds, gradients.
+MADE = re.compile(
+    r"\w+_(ptr|head)|\w+_stride_([bht]|\d+)|BLOCK_\w+|D_\d+"
+    r"|(key|query|live|full|lo|hi)(_lo|_hi)?(_\d+)?|(edge|full)_(end_\d+|left|tiles)|(d|need|total)_\w+|d[qkv]\w*"
+    r"|[A-Z][A-Z0-9_]+|_\w*"
+)
+
+
 def variable(name: str) -> str:
     """The variable of a parameter in a kernel."""
-    taken = name in FRAME or keyword.issoftkeyword(name) or hasattr(builtins, name)
+    taken = name in FRAME or keyword.issoftkeyword(name) or hasattr(builtins, name) or MADE.fullmatch(name)
     return f"{name}_" if taken else name
 
 

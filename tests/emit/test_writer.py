@@ -68,7 +68,8 @@ def test_a_long_chain_is_broken_before_its_operators() -> None:
 
 def test_a_method_stays_behind_a_long_call() -> None:
     block = Block()
-    load = tl.load(Var("a_rather_long_pointer_name") + Var("an_even_longer_name_of_an_offset"), mask=Var("inside_of_it"))
+    place = Var("a_rather_long_pointer_name") + Var("an_even_longer_name_of_an_offset")
+    load = tl.load(place, mask=Var("inside_of_it"))
     block.let("value", load.to(tl.value("float32")))
     assert text_of(block).splitlines()[-1] == ").to(tl.float32)"
 

@@ -181,7 +181,9 @@ def check_call(
         visits = run(text, names)
         places = [at for at, _ in visits]
         assert len(set(places)) == len(places), "a tile is visited twice"
-        assert all(at % step == 0 and 0 <= at < max(size, 1) for at in places), "a tile outside of the sequence"
+        assert all(at % step == 0 and 0 <= at < max(size, 1) for at in places), (
+            "a tile outside of the sequence"
+        )
         visited = {at: is_edge for at, is_edge in visits}
         for at in range(0, size, step):
             part = [row[at : at + step] for row in tile]
@@ -197,7 +199,9 @@ def check_call(
 # Two intervals that may overlap: a tile that the first one visits stays an edge tile, though the second makes it full.
 OVERLAPPING = {"batch_prefix_lm", "prefix_lm", "first_queries_or_first_keys", "last_queries_see_all"}
 # Ends that read an array of positions, or that are found through reals, which plain ints do not stand for.
-SKIPPED = {"floored_distance"} | {name for name, text in ALL.items() if re.search(r"\b(doc|valid|start)\[", text)}
+SKIPPED = {"floored_distance"} | {
+    name for name, text in ALL.items() if re.search(r"\b(doc|valid|start)\[", text)
+}
 
 
 @pytest.mark.parametrize("name", sorted(ALL.keys() - SKIPPED))

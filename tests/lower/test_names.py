@@ -1,0 +1,71 @@
+"""No name of a spec can meet a name of the frame."""
+
+from __future__ import annotations
+
+import builtins
+import keyword
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from attnc.compiler import Compilation
+from attnc.errors import AttncError
+from attnc.kernel.nodes import Function, names_in
+from attnc.lower.names import FRAME, MADE, SIZES, variable
+from attnc.source import Source
+from attnc.syntax.parser import read_source
+
+EXAMPLES = sorted(Path(__file__).parent.parent.parent.joinpath("examples").glob("*.attn"))
+EVERYTHING = """
+attention everything(doc: int[B, N], bias: float[H, 9], temp: float[B, H, N], col: float[B, M],
+                     gate: float[B, H, N, DV], w: int = 4, cap: float = 2.0):
+    query     l2(q)
+    key       rope(k, j, 10000.0)
+    mask      doc[b, i] == doc[b, i] and (j < 3 or i - j < w) and j <= i
+    score     cap * tanh(dot(q, k) / cap) / temp[b, h, i] + bias[h, clamp(j - i, -4, 4) + 4] + col[b, j] + sum_d(q * q)
+    output    o * sigmoid(gate[b, h, i, :])
+"""
+
+
+def functions(compilation: Compilation) -> list[Function]:
+    kernels = compilation.kernels
+    around = [fn for fn in (kernels.per_token, kernels.output) if fn]
+    return [*kernels.triton, *kernels.cpu, *kernels.adders, *around]
+
+
+def names_of(fn: Function) -> set[str]:
+    return {p.name for p in fn.params} | {name for stmt in fn.body for name in names_in(stmt)}
+
+
+@pytest.mark.parametrize(
+    "compilation",
+    [Compilation(read_source(path)) for path in EXAMPLES] + [Compilation(Source("everything", EVERYTHING))],
+    ids=[*(path.stem for path in EXAMPLES), "everything"],
+)
+def test_the_frame_is_listed(compilation: Compilation) -> None:
+    """Every name of an emitted function is listed, made by a listed rule, or made of a name of the spec."""
+    try:
+        compilation.kernels  # noqa: B018
+    except AttncError:
+        pytest.skip("no kernel")
+    own = {variable(p.name) for p in compilation.plan.attention.params} | {"scale", "log2e"}
+    known = FRAME | set(SIZES) | own
+    for fn in functions(compilation):
+        for name in names_of(fn):
+            from_spec = any(part and part in name for part in own) or name.endswith(("_term", "_index"))
+            listed = name in known or MADE.fullmatch(name) or name.startswith("torch.")
+            assert listed or from_spec or hasattr(builtins, name), f"{name} in {fn.name}"
+
+
+@given(st.sampled_from(sorted(FRAME | {"q_ptr", "k_stride_t", "live_lo_2", "BLOCK_Q", "d_bias", "min"})))
+def test_a_name_of_the_frame_is_set_aside(name: str) -> None:
+    assert variable(name) != name and variable(name).isidentifier() and not keyword.iskeyword(variable(name))
+
+
+@pytest.mark.parametrize(
+    "name", ["window", "cap", "doc", "slope", "sinks", "key_padding", "length", "W", "prefix"]
+)
+def test_a_name_of_the_spec_is_kept(name: str) -> None:
+    assert variable(name) == name

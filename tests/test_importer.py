@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import inspect
+import pickle
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -188,3 +190,10 @@ def test_threads_install_and_import_one(package: Package) -> None:
         thread.join()
     assert len(found) == 8
     assert len({tuple(map(id, pair)) for pair in found}) == 1
+
+
+def test_a_copy_of_a_module_is_the_module(package: Package) -> None:
+    package(causal_attn=CAUSAL)
+    causal = importlib.import_module("my_package.causal")
+    assert copy.deepcopy(causal) is causal
+    assert pickle.loads(pickle.dumps(causal)) is causal

@@ -7,6 +7,8 @@ stand in the order of each kernel's signature.
 from __future__ import annotations
 
 from attnc.emit.writer import Writer
+from attnc.ir.nodes import BoolLoad, IntLoad, RealLoad
+from attnc.ir.walk import axes_of, walk
 from attnc.kernel.nodes import Do, Expr, Function, Var
 from attnc.lower.collect import call_adder, need, needs_of
 from attnc.lower.cpu import scalars_of, tensors_of
@@ -15,24 +17,46 @@ from attnc.lower.names import pointer, stride, variable
 from attnc.lower.plan import ArrayGradient, Plan
 
 TILES = '''
-# Tile sizes, warps and pipeline stages of each kernel, by the widest head that they serve.
+# Queries and keys of a tile, warps, pipeline stages: of each kernel, by the widest head they serve.
 TILES = {
-    "forward": {64: (128, 64, 4, 2), 128: (128, 64, 8, 2), 256: (64, 32, 4, 2)},
-    "backward_keys": {64: (64, 64, 4, 2), 128: (32, 128, 8, 2), 256: (32, 64, 8, 1)},
-    "backward_queries": {64: (128, 64, 8, 2), 128: (128, 64, 8, 2), 256: (64, 32, 8, 1)},
+    "wgmma": {  # data center Hopper and Blackwell: 227 KiB of shared memory
+        "forward": {64: (128, 64, 8, 3), 128: (128, 64, 8, 3), 256: (128, 32, 8, 2)},
+        "backward_keys": {64: (64, 128, 8, 3), 128: KEYS_128, 256: (16, 64, 8, 2)},
+        "backward_queries": {64: (128, 64, 8, 2), 128: (128, 64, 8, 2), 256: (128, 16, 8, 2)},
+    },
+    "mma": {  # other GPUs: some have no more than 64 KiB
+        "forward": {64: (64, 64, 4, 2), 128: (64, 64, 4, 2), 256: (64, 32, 4, 1)},
+        "backward_keys": {64: (32, 64, 4, 2), 128: (32, 64, 4, 2), 256: (32, 32, 4, 1)},
+        "backward_queries": {64: (64, 32, 4, 2), 128: (64, 32, 4, 2), 256: (32, 32, 4, 1)},
+    },
+    "float32": {  # exact products of float32, without matrix units
+        "forward": {128: (32, 32, 8, 1), 256: (16, 32, 8, 1)},
+        "backward_keys": {128: (32, 32, 8, 1), 256: (16, 16, 4, 1)},
+        "backward_queries": {128: (32, 32, 8, 1), 256: (16, 16, 4, 1)},
+    },
 }
 
 
-def _tiles(kernel, *widths):
+def _table(q):
+    """The rows of TILES for tensors like q."""
+    if q.element_size() > 2:
+        return TILES["float32"]
+    is_cuda = q.is_cuda and torch.version.hip is None
+    has_wgmma = is_cuda and torch.cuda.get_device_capability(q.device)[0] in (9, 10)
+    return TILES["wgmma" if has_wgmma else "mma"]
+
+
+def _tiles(kernel, q, *widths):
     """Launch options of a kernel for these head widths."""
-    blocks = {f"BLOCK_{name}": max(16, triton.next_power_of_2(size)) for name, size in widths}
+    rows = _table(q)[kernel]
     for name, size in widths:
-        if size > max(TILES[kernel]):
-            raise ValueError(f"`{name}` needs {max(TILES[kernel])} or less in a kernel, got {size}")
-    widest = next(size for size in TILES[kernel] if size >= max(blocks.values()))
-    block_q, block_k, warps, stages = TILES[kernel][widest]
+        if size > max(rows):
+            raise ValueError(f"`{name}` needs {max(rows)} or less in a kernel, got {size}")
+    blocks = {f"BLOCK_{name}": max(16, triton.next_power_of_2(size)) for name, size in widths}
+    widest = min(size for size in rows if size >= max(blocks.values()))
+    block_q, block_k, warps, stages = rows[widest]
     options = {"BLOCK_Q": block_q, "BLOCK_K": block_k, "num_warps": warps, "num_stages": stages}
-    return {**dict(widths), **blocks, **options}
+    return {**dict(widths), **blocks, **options, "enable_fp_fusion": True}
 '''.strip()
 STRIP = '''
 def _strip_rows(pairs_of_a_row, block_q):
@@ -43,7 +67,7 @@ def _strip_rows(pairs_of_a_row, block_q):
 
 def write_launchers(writer: Writer, kernels: Kernels) -> None:
     """The table of tiles, forward and backward."""
-    for text in [TILES] + [STRIP] * bool(kernels.plan.home("pair")):
+    for text in [_write_table(kernels.plan)] + [STRIP] * bool(kernels.plan.home("pair")):
         writer.lines(text)
         writer.line()
         writer.line()
@@ -51,6 +75,15 @@ def write_launchers(writer: Writer, kernels: Kernels) -> None:
     writer.line()
     writer.line()
     _write_backward(writer, kernels)
+
+
+def _write_table(plan: Plan) -> str:
+    """TILES and what reads it. A number read for each pair takes registers, and so leaves smaller tiles."""
+    attention = plan.attention
+    loads = (RealLoad, IntLoad, BoolLoad)
+    parts = [*walk(attention.score), *walk(attention.mask)]
+    reads_pairs = any(isinstance(part, loads) and {"i", "j"} <= axes_of(part) for part in parts)
+    return TILES.replace("KEYS_128", "(16, 128, 8, 3)" if reads_pairs else "(32, 128, 8, 3)")
 
 
 def widths_of(plan: Plan) -> list[str]:
@@ -71,7 +104,10 @@ def _sizes(writer: Writer, kernels: Kernels, names: set[str]) -> None:
 
 def _unit_strides(writer: Writer, plan: Plan, also: list[str]) -> None:
     names = list(dict.fromkeys([*(n for p in plan.dots for n in (p.query, p.key)), "v", *also]))
-    writer.items(f"{', '.join(names)} = map(_with_unit_stride, (", names, "))")
+    if len(names) == 1:
+        writer.line(f"{names[0]} = _with_unit_stride({names[0]})")
+    else:
+        writer.items(f"{', '.join(names)} = map(_with_unit_stride, (", names, "))")
 
 
 def _write_forward(writer: Writer, kernels: Kernels) -> None:
@@ -140,7 +176,7 @@ def _write_backward(writer: Writer, kernels: Kernels) -> None:
 def _write_tiles(writer: Writer, plan: Plan, kernel: str, only: str = "") -> None:
     widths = [only] if only else widths_of(plan)
     pairs = [f'("{name}", {name})' for name in widths]
-    writer.items(f'tiles = _tiles("{kernel}", ', pairs, ")")
+    writer.items(f'tiles = _tiles("{kernel}", q, ', pairs, ")")
 
 
 def _write_launch(writer: Writer, kernel: Function, plan: Plan, length: str, block: str, heads: str) -> None:
@@ -153,25 +189,35 @@ def _write_launch(writer: Writer, kernel: Function, plan: Plan, length: str, blo
 
 def _named_tiles(kernel: Function) -> list[str]:
     """The constants of a kernel that takes only some of the tiles."""
-    return [f'{p.name}=tiles["{p.name}"]' for p in kernel.params if p.annotation]
+    constants = [f'{p.name}=tiles["{p.name}"]' for p in kernel.params if p.annotation]
+    return [*constants, "enable_fp_fusion=True"]
 
 
 def _arguments(kernel: Function, plan: Plan) -> list[str]:
     """What a kernel is given, in the order of its signature; constants come with the tiles."""
     names = [p.name for p in kernel.params if not p.annotation]
     arrays = {pointer(p.name): variable(p.name) for p in plan.attention.params if p.sizes}
-    first_strides = {stride(p.name, 0): variable(p.name) for p in plan.attention.params if p.sizes}
-    later_strides = {stride(p.name, dim) for p in plan.attention.params for dim in range(1, len(p.sizes))}
+    strides = {
+        stride(p.name, dim): (variable(p.name), dim, len(p.sizes))
+        for p in plan.attention.params
+        for dim in range(len(p.sizes))
+    }
+    for tensor in dict.fromkeys([*(n for pair in plan.dots for n in (pair.query, pair.key)), "v", "dout"]):
+        strides |= {f"{tensor}_stride_{axis}": (tensor, dim, 4) for dim, axis in enumerate("bht")}
+    taken: dict[str, list[int]] = {}
+    for tensor, dim, _ in (strides[name] for name in names if name in strides):
+        taken.setdefault(tensor, []).append(dim)
     given: list[str] = []
     for name in names:
         if name in arrays:
             given.append(arrays[name])
-        elif name in first_strides:
-            given.append(f"*{first_strides[name]}.stride()")
-        elif name in later_strides or name.endswith(("_stride_h", "_stride_t")):
-            continue
-        elif name.endswith("_stride_b"):
-            given.append(f"*{name.removesuffix('_stride_b')}.stride()[:3]")
+        elif name in strides:
+            tensor, dim, count = strides[name]
+            dims = taken[tensor]
+            if dims != list(range(len(dims))):
+                given.append(f"{tensor}.stride({dim})")
+            elif dim == 0:
+                given.append(f"*{tensor}.stride()" + (f"[:{len(dims)}]" if len(dims) < count else ""))
         else:
             given.append(name.removesuffix("_ptr"))
     constants = [variable(p.name) for p in plan.attention.params if p.const and not p.sizes]

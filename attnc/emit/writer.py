@@ -165,9 +165,14 @@ class Writer:
     def expression(self, head: str, value: Expr, tail: str) -> None:
         """`head value tail`, on one line where it fits, else broken at the outermost call or operator."""
         flat = head + emit_argument(value) + tail
+        if self.fits(flat):
+            self.line(flat)
+        else:
+            self._break(head, value, tail)
+
+    def _break(self, head: str, value: Expr, tail: str) -> None:
+        """`head value tail` on several lines, which keep the value together whatever stands in `head`."""
         match value:
-            case _ if self.fits(flat):
-                self.line(flat)
             case Call(Attr(Call() | Op() | Item() as base, name), args, kwargs):
                 self.expression(head, base, f".{name}({', '.join(arguments(args, kwargs))}){tail}")
             case Call(fn, args, kwargs) if args or kwargs:
@@ -192,7 +197,7 @@ class Writer:
                         self._operand(op, operand, value.op)
                 self.line(f"){tail}")
             case _:
-                self.line(flat)
+                self.line(head + emit_argument(value) + tail)
 
     def _arguments(self, given: list[tuple[str, Expr]]) -> None:
         """Arguments, filled into lines where each of them fits on one, else one below the other."""
@@ -209,7 +214,7 @@ class Writer:
         if self.fits(text) or not isinstance(operand, Op | Call):
             self.line(text)
         else:
-            self.expression(head, operand, "")
+            self._break(head, operand, "")
 
     def fits(self, text: str) -> bool:
         """Is there room for this on one line?"""

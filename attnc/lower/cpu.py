@@ -7,7 +7,8 @@ keys (or the keys of several slices), never all pairs. Half precision is compute
 from __future__ import annotations
 
 from attnc.analyze.facts import Interval
-from attnc.ir.nodes import Int, IntConst, Node, Size, Truth
+from attnc.ir.nodes import Dot, Int, IntConst, Node, Real, RealIf, Size, Truth
+from attnc.ir.walk import walk
 from attnc.kernel.build import Block, function, without_dead
 from attnc.kernel.nodes import Expr, Function, Lit, Param, Tuple, Unary, Var
 from attnc.lower.collect import call_adder, lower_adder, need, needs_of
@@ -110,6 +111,14 @@ def _lower_backward(plan: Plan) -> Function:
     )
 
 
+def is_pair_sized(score: Real) -> bool:
+    """Is the score [B, H, queries, keys] whatever the call? Without a dot product, or with a choice, it may be less."""
+    parts = list(walk(score))
+    return any(isinstance(part, Dot) for part in parts) and not any(
+        isinstance(part, RealIf) for part in parts
+    )
+
+
 def _total(array: str) -> str:
     return f"d_{array}"
 
@@ -159,7 +168,9 @@ class _Path:
         mask = plan.attention.mask
         self.scope.bind([score, *also, mask], lambda axes: tile if axes & {"i", "j"} else self.top)
         value = terms(score)
-        if not plan.dots:
+        if is_number(score):
+            value = torch.tensor(value, dtype=DTYPE)
+        if not is_pair_sized(score):
             value = value.call("expand", Var("B"), Var("H"), Q1 - Q0, Var("j").attr("shape")[1])
         tile.let("score", value, note_of(plan.attention.score))
         if mask != Truth(True):

@@ -81,7 +81,9 @@ def hoist_token_maps(attention: Attention) -> Hoisted:
     score = replace_terms(replace_terms(attention.score, work.tabulate), work.take)
     mask = replace_terms(attention.mask, work.tabulate)
     assert isinstance(score, Real) and isinstance(mask, Bool)
-    dots = tuple(work.pair(part) for part in dict.fromkeys(p for p in walk(score) if isinstance(p, Dot)))
+    dots = _with_common_widths(
+        [work.pair(part) for part in dict.fromkeys(p for p in walk(score) if isinstance(p, Dot))]
+    )
     inner = replace(
         attention, query=Q, key=K, value=V, mask=mask, score=score, params=(*attention.params, *work.params)
     )
@@ -150,6 +152,8 @@ class _Hoist:
         if {"i", "j"} <= axes:
             return self._refuse(term)
         side = "j" if "j" in axes else "i"
+        if side == "j" and any("h" in axes_of_arrays(vector) for vector in vectors):
+            self._expand_heads(term)
         name = self._fresh("key_number" if side == "j" else "query_number", len(self.params) + 1)
         sizes = (Size("B"), Size("H"), Size("M" if side == "j" else "N"))
         self.maps.append(TokenMap(name, side, term, ""))
@@ -161,8 +165,8 @@ class _Hoist:
         if term == (Q if side == "i" else K):
             return ("q" if side == "i" else "k"), "D"
         if term not in self.tensors:
-            name = self._fresh(prefix, len(self.tensors) // 2 + 2)
-            width = f"D_{len(self.tensors) // 2 + 2}"
+            number = sum(known.startswith(prefix) for known, _ in self.tensors.values()) + 2
+            name, width = self._fresh(prefix, number), f"D_{len(self.tensors) + 2}"
             if side == "j" and "h" in axes_of_arrays(term):
                 self._expand_heads(term)
             self.maps.append(TokenMap(name, side, term, width))
@@ -179,7 +183,7 @@ class _Hoist:
             fresh += "_"
         return fresh
 
-    def _expand_heads(self, term: Vec) -> None:
+    def _expand_heads(self, term: Vec | Real) -> None:
         self.per_query_head = True
         self.because.append(
             Reason(
@@ -196,6 +200,16 @@ class _Hoist:
                 helps=('`backend="reference"` runs it on the interpreter',),
             )
         )
+
+
+def _with_common_widths(dots: list[DotPair]) -> tuple[DotPair, ...]:
+    """The same pairs, where a tensor that stands in several has one width, and so has all it meets."""
+    width: dict[str, str] = {}
+    for _ in dots:
+        for pair in dots:
+            common = min(width.get(pair.query, pair.width), width.get(pair.key, pair.width))
+            width[pair.query] = width[pair.key] = common
+    return tuple(replace(pair, width=width[pair.query]) for pair in dots)
 
 
 def _by_distance(term: Node) -> Node | None:

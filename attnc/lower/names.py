@@ -12,15 +12,17 @@ import re
 
 # fmt: off
 FRAME = frozenset([
-    "acc", "b", "backend", "col", "columns", "delta", "distance", "dk", "dlse", "dout", "dp", "dq", "ds", "dtype",
-    "dv", "edge_end", "edge_left", "edge_tiles", "first", "first_row", "full_hi", "full_left",
-    "full_lo", "full_tiles", "g", "group", "h", "h_kv", "hi", "i", "i_first", "i_last", "index", "j",
-    "j_first", "j_last", "k", "k0", "key_hi", "key_lo", "live_hi", "live_lo", "lo", "lse", "math", "new_max", "o",
-    "os", "out",
-    "p", "pair_row", "q", "q0", "q1", "qk", "query_hi", "query_lo", "rescale", "result", "return_lse", "row",
-    "row_lse",
-    "row_max", "row_sum", "rows", "scale", "score", "seen", "shift", "strip", "t", "tile", "tiles",
-    "tl", "torch", "total", "triton", "v", "value", "visible",
+    "acc", "b", "backend", "backward", "col", "columns", "delta", "distance", "dk", "dlse", "dout",
+    "dp", "dq", "ds", "dtype", "dv", "edge_end", "edge_left", "edge_tiles", "first", "first_row",
+    "forward", "full_hi", "full_left", "full_lo", "full_tiles", "g", "group", "h", "h_kv", "hi", "i",
+    "i_first", "i_last", "index", "j", "j_first", "j_last", "k", "k0", "key_hi", "key_lo", "live_hi",
+    "live_lo", "lo", "lse", "math", "new_max", "o", "os", "out", "p", "pair_row", "q", "q0", "q1",
+    "qk", "query_hi", "query_lo", "rescale", "result", "return_lse", "row", "row_lse", "row_max",
+    "row_sum", "rows", "scale", "score", "seen", "shift", "strip", "t", "tile", "tiles", "tl", "torch",
+    "total", "triton", "v", "value", "visible",
+    # What Triton takes beside the arguments of a kernel.
+    "debug", "enable_fp_fusion", "instrumentation_mode", "maxnreg", "num_ctas", "num_stages",
+    "num_warps", "warmup",
 ])
 # fmt: on
 SIZES = ("B", "H", "HKV", "N", "M", "D", "DV")
@@ -36,13 +38,13 @@ MADE = re.compile(
 
 def variable(name: str) -> str:
     """The variable of a parameter in a kernel."""
-    taken = name in FRAME or keyword.issoftkeyword(name) or hasattr(builtins, name) or MADE.fullmatch(name)
-    return f"{name}_" if taken else name
+    is_pythons = keyword.issoftkeyword(name) or hasattr(builtins, name)
+    return f"{name}_" if is_pythons or name in FRAME or MADE.fullmatch(name) else name
 
 
 def pointer(array: str) -> str:
-    return f"{array}_ptr"
+    return f"{variable(array)}_ptr"
 
 
 def stride(array: str, dim: int) -> str:
-    return f"{array}_stride_{dim}"
+    return f"{variable(array)}_stride_{dim}"

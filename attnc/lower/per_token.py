@@ -6,6 +6,8 @@ token, and `_output`, which maps the result. Neither is there where the spec ask
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from attnc.errors import CompilerBug
 from attnc.ir.nodes import (
     Dot,
@@ -24,7 +26,7 @@ from attnc.ir.nodes import (
 )
 from attnc.ir.walk import axes_of
 from attnc.kernel.build import Block, Namespace, function, without_dead
-from attnc.kernel.nodes import Expr, Function, Op, Param, Var, names_in
+from attnc.kernel.nodes import Expr, Function, Lit, Op, Param, Var, names_in
 from attnc.lower.hoist import DISTANCE, TokenMap
 from attnc.lower.names import variable
 from attnc.lower.plan import Plan
@@ -189,6 +191,11 @@ class _TokenTerms(TorchTerms):
 
     vectors: Vectors
     here = dict.fromkeys(AXES, slice(None))
+
+    def _slices(self, axes: Sequence[str]) -> tuple[Expr | slice, ...]:
+        """As elsewhere, but with both positions there: a vector stands behind them."""
+        items = super()._slices(axes)
+        return items if len(items) > 1 else (Lit(None), *items)
 
     def _real(self, term: Real) -> Expr:
         if isinstance(term, SumD | Dot):

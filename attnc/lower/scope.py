@@ -98,7 +98,8 @@ class Scope:
             case RealCall(fn) if uses[term] > 1 and not is_invariant(term):
                 return f"{fn}_term"
             case RealOp() | RealCall() if self._is_worth_hoisting(term, uses):
-                return _spell(term)
+                name = _spell(term)
+                return name if name.isidentifier() else f"of_{name}"
         return None
 
     def _is_worth_hoisting(self, term: Real, uses: Counter[Node]) -> bool:
@@ -141,6 +142,8 @@ def _spell(term: Node) -> str:
         case RealCall(fn, a):
             return f"{fn}_{_spell(a)}"
         case RealOp(op, a, b):
+            if op in ("+", "*") and isinstance(a, RealConst):
+                a, b = b, a
             return f"{_spell(a)}_{OPERATOR_NAMES[op]}_{_spell(b)}"
     return "factor"
 

@@ -68,15 +68,19 @@ class TorchTerms(Terms):
         return function("abs")(self(a)) if is_number(a) else self(a).call("abs")
 
     def where(self, cond: Bool, a: Node, b: Node) -> Expr:
-        if is_number(cond):
+        if is_number(a) and is_number(b) and is_number(cond):
             return Ternary(self(a), self(cond), self(b))
+        if is_number(cond):
+            return Ternary(self._branch(a), self(cond), self._branch(b))
         return torch.where(self(cond), self._branch(a), self._branch(b))
 
     def _branch(self, term: Node) -> Expr:
-        """A number in a branch would fix the result's dtype at float32; as a tensor of `dtype` it does not."""
-        if isinstance(term, Real) and is_number(term):
-            return torch.tensor(self(term), dtype=self.dtype)
-        return self(term)
+        """A number would not do for a tensor, and fix the result's dtype at float32; as a tensor it does neither."""
+        if not is_number(term):
+            return self(term)
+        return (
+            torch.tensor(self(term), dtype=self.dtype) if isinstance(term, Real) else torch.tensor(self(term))
+        )
 
     def both(self, op: str, items: tuple[Bool, ...]) -> Expr:
         if all(map(is_number, items)):
@@ -144,9 +148,9 @@ class TorchTerms(Terms):
 
     def member(self, item: Int, array: str, index: tuple[Int, ...]) -> Expr:
         param = self.attention.param(array)
-        row = Var(variable(array))[
-            tuple(self.clamped(part, size) for part, size in zip(index, param.sizes, strict=False))
-        ]
+        row: Expr = Var(variable(array))
+        if index:
+            row = row[tuple(self.clamped(part, size) for part, size in zip(index, param.sizes, strict=False))]
         wanted = self(item) if is_number(item) else self(item).call("unsqueeze", -1)
         return ((row.equals(wanted)) & (row >= 0)).call("any", -1)
 

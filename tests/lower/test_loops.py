@@ -23,6 +23,7 @@ from attnc.emit.writer import Writer
 from attnc.ir.nodes import Attention, Param, Size
 from attnc.kernel.build import Block, function
 from attnc.kernel.nodes import Expr, Lit, Var
+from attnc.lower.names import pointer, stride
 from attnc.lower.tiled.loops import lower_tiles
 from attnc.lower.triton_terms import TritonTerms
 
@@ -143,8 +144,8 @@ def emitted_loops(attention: Attention, ranges: Ranges) -> tuple[str, bool]:
 def run(text: str, names: dict[str, Any]) -> list[tuple[int, bool]]:
     noted: list[tuple[int, bool]] = []
     scope = {name: Number(value) if isinstance(value, int) else value for name, value in names.items()}
-    scope |= {f"{p.name}_ptr": Pointer(names[p.name]) for p in ARRAYS}
-    scope |= {f"{p.name}_stride_0": Number(1) for p in ARRAYS}
+    scope |= {pointer(p.name): Pointer(names[p.name]) for p in ARRAYS}
+    scope |= {stride(p.name, 0): Number(1) for p in ARRAYS}
     scope |= {"tl": Triton, "_floor_divide": floor_divide, "_floor_modulo": floor_modulo}
     scope["note"] = lambda first, is_edge: noted.append((int(first), is_edge))
     exec(text, scope)

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from typing import Literal
 
 from attnc.ir.nodes import Node, Real, RealCall, RealOp, Truth
-from attnc.ir.walk import Axis, walk
+from attnc.ir.walk import Axis, axes_of, walk
 from attnc.kernel.build import Block
-from attnc.kernel.nodes import Expr, If, Var
+from attnc.kernel.nodes import Expr, If, List, Var
 from attnc.lower.regroup import is_invariant
 from attnc.lower.scope import note_of
-from attnc.lower.tiled.frame import BLOCK_K, BLOCK_Q, EDGE, MINUS_INF, Kernel
+from attnc.lower.tiled.frame import BLOCK_K, BLOCK_Q, EDGE, FLOAT32, MINUS_INF, Kernel
 from attnc.lower.triton_terms import tl
 
 
@@ -65,6 +65,9 @@ class Tile:
         plan, tile = self.kernel.plan, self.kernel.tile
         self.kernel.scope.bind([plan.score_in_base_2, *also], self.place)
         score = self.kernel.terms(plan.score_in_base_2)
+        if not {"i", "j"} <= axes_of(plan.score_in_base_2):
+            rows, columns = (BLOCK_Q, BLOCK_K) if self.moving == "j" else (BLOCK_K, BLOCK_Q)
+            score = tl.zeros(List((rows, columns)), FLOAT32) + score
         tile.let("score", score, note_of(plan.attention.score))
         edge = Block()
         self.kernel.scope.bind(

@@ -72,11 +72,11 @@ def _print(value: Expr) -> tuple[str, int]:
         case Unary(op, a):
             return f"{op}{' ' if op == 'not' else ''}{_text(a, UNARY[op])}", UNARY[op]
         case Attr(a, name):
-            return f"{_base(a)}.{name}", POSTFIX
+            return f"{emit_base(a)}.{name}", POSTFIX
         case Item(a, index):
-            return f"{_base(a)}[{', '.join(indices(index))}]", POSTFIX
+            return f"{emit_base(a)}[{', '.join(indices(index))}]", POSTFIX
         case Call(fn, args, kwargs):
-            return f"{_base(fn)}({', '.join(arguments(args, kwargs))})", POSTFIX
+            return f"{emit_base(fn)}({', '.join(arguments(args, kwargs))})", POSTFIX
         case Tuple(items):
             return ", ".join(_text(i, TERNARY) for i in items) + ("," if len(items) == 1 else ""), TERNARY - 1
         case List(items):
@@ -87,7 +87,7 @@ def _print(value: Expr) -> tuple[str, int]:
             raise CompilerBug(f"no text for the kernel expression {type(unknown).__name__}")
 
 
-def _base(value: Expr) -> str:
+def emit_base(value: Expr) -> str:
     """What `.name`, `[...]` or `(...)` stands behind: a number needs parentheses there, as in `(2).T`."""
     return f"({emit_literal(value.value)})" if isinstance(value, Lit) else _text(value, POSTFIX)
 

@@ -18,7 +18,7 @@ def _load_rows(
     """Rows [first, first + ROWS) of a matrix [end, WIDTH]; what lies outside reads as zero."""
     row = tl.arange(0, ROWS)[:, None]
     col = tl.arange(0, COLS)[None, :]
-    tile = ptr + tl.cast(first, tl.int64) * stride + row * stride + col
+    tile = (ptr + tl.cast(first, tl.int64) * stride) + (row * stride + col)
     if RAGGED:
         return tl.load(tile, mask=(first + row < end) & (col < WIDTH), other=0.0)
     elif WIDTH < COLS:
@@ -30,10 +30,11 @@ def _load_rows(
 @triton.jit
 def _store_rows(ptr, first, end, tile, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr):
     """Write rows [first, first + ROWS) of a contiguous matrix [end, WIDTH], where it has them."""
-    row = first + tl.arange(0, ROWS)[:, None]
+    row = tl.arange(0, ROWS)[:, None]
     col = tl.arange(0, COLS)[None, :]
-    inside = (row < end) & (col < WIDTH)
-    tl.store(ptr + row.to(tl.int64) * WIDTH + col, tile.to(ptr.dtype.element_ty), mask=inside)
+    inside = (first + row < end) & (col < WIDTH)
+    place = (ptr + tl.cast(first, tl.int64) * WIDTH) + (row * WIDTH + col)
+    tl.store(place, tile.to(ptr.dtype.element_ty), mask=inside)
 
 
 @triton.jit

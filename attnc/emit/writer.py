@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from attnc.emit.expression import (
     arguments,
     emit_argument,
+    emit_base,
     emit_expression,
     emit_operand,
     indices,
@@ -174,16 +175,17 @@ class Writer:
         """`head value tail` on several lines, which keep the value together whatever stands in `head`."""
         match value:
             case Call(Attr(Call() | Op() | Item() as base, name), args, kwargs):
-                self.expression(head, base, f".{name}({', '.join(arguments(args, kwargs))}){tail}")
+                self._break(head, base, f".{name}({', '.join(arguments(args, kwargs))}){tail}")
             case Call(fn, args, kwargs) if args or kwargs:
                 self.line(f"{head}{emit_expression(fn)}(")
                 with self.indent():
                     self._arguments([("", each) for each in args] + [(f"{n}=", each) for n, each in kwargs])
                 self.line(f"){tail}")
             case Item(a, index):
-                self.line(f"{head}{emit_expression(a)}[")
+                self.line(f"{head}{emit_base(a)}[")
                 with self.indent():
-                    self.fill([f"{each}," for each in indices(index)])
+                    several = len(index) > 1  # a comma behind a single index would make it a tuple
+                    self.fill([f"{each}," if several else each for each in indices(index)])
                 self.line(f"]{tail}")
             case Tuple(items):
                 self.line(f"{head}(")

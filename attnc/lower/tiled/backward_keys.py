@@ -8,8 +8,8 @@ is indexed by keys leaves one number per key and query head.
 from __future__ import annotations
 
 from attnc.ir.nodes import Size
-from attnc.kernel.build import Block, function
-from attnc.kernel.nodes import Expr, Function, List, Var
+from attnc.kernel.build import Block
+from attnc.kernel.nodes import Expr, Function, List, Lit, Var
 from attnc.lower.plan import Plan
 from attnc.lower.tiled.backward_queries import factors, waits
 from attnc.lower.tiled.forward import head_rows
@@ -74,7 +74,7 @@ def lower_backward_keys(plan: Plan) -> tuple[Function, Function]:
         start = (B * Var("H") + H) * M
         for gradient in columns:
             group.do(tl.store(Var(f"{gradient.name}_ptr") + start + at, Var(gradient.name), mask=at < M))
-    with kernel.loops.loop("g", function("range")(0, Var("group"))) as per_head:
+    with kernel.loops.loop("g", tl.range(0, Var("group"), disable_licm=Lit(True))) as per_head:
         per_head.extend(group)
     _finish(kernel, plan)
     doc = "One program: the gradient of BLOCK_K keys and values of one key head."
@@ -85,10 +85,11 @@ def _one_tile(tile: Tile, plan: Plan) -> None:
     kernel, block, columns = tile.kernel, tile.kernel.tile, plan.home("column")
     tile.positions()
     tile.dots()
+    dout = tile.load("dout", "DV")
+    block.let("dp", dot(Var("v"), dout.attr("T")))
     load_row_statistics(block, Var("row"), plan.rows)
     tile.score([*plan.dot_gradients, *(g.derivative for g in columns)])
-    dout = tile.load("dout", "DV")
-    weigh(block, dot(Var("v"), dout.attr("T")))
+    weigh(block)
     block.let("dv", dot(Var("p").to(dout.attr("dtype")), dout, Var("dv")))
     for pair, derivative in zip(plan.dots, plan.dot_gradients, strict=True):
         value: Expr = Var("ds")

@@ -35,9 +35,10 @@ def lower_backward_pairs(plan: Plan) -> tuple[Function, Function] | None:
     tile = Tile(kernel, "j")
     tile.positions()
     tile.dots()
-    tile.score([g.derivative for g in gradients])
     v = tile.load("v", "DV")
-    weigh(kernel.tile, dot(Var("dout"), v.attr("T")))
+    kernel.tile.let("dp", dot(Var("dout"), v.attr("T")))
+    tile.score([g.derivative for g in gradients])
+    weigh(kernel.tile)
     inside = (Var("i") < N) & (Var("j") < M)
     for gradient in gradients:
         value = tile.shown(kernel.terms.times(Var("ds"), gradient.derivative), gradient.derivative)

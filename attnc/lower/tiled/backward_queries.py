@@ -34,9 +34,10 @@ def lower_backward_queries(plan: Plan) -> tuple[Function, Function] | None:
     rows = plan.home("row")
     tile.positions()
     tile.dots()
-    tile.score([*plan.dot_gradients, *(g.derivative for g in rows)])
     v = tile.load("v", "DV")
-    weigh(kernel.tile, dot(Var("dout"), v.attr("T")))
+    kernel.tile.let("dp", dot(Var("dout"), v.attr("T")))
+    tile.score([*plan.dot_gradients, *(g.derivative for g in rows)])
+    weigh(kernel.tile)
     for pair, derivative in zip(plan.dots, plan.dot_gradients, strict=True):
         value: Expr = Var("ds")
         if not waits(plan, pair.query, derivative):

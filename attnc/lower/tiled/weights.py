@@ -26,9 +26,8 @@ def load_row_statistics(block: Block, row: Expr, rows: Rows) -> None:
     block.let("delta", tl.load(Var("delta_ptr") + row + I, mask=I < N, other=0.0))
 
 
-def weigh(block: Block, dp: Expr) -> None:
-    """`p`, `dp` and `ds` of one tile."""
+def weigh(block: Block) -> None:
+    """`p` and `ds` of one tile. `dp` comes first: its dot product runs while the score is computed."""
     block.blank()
     block.let("p", tl.exp2(Var("score") - Var("lse")))
-    block.let("dp", dp)
     block.let("ds", Var("p") * (Var("dp") - Var("delta")))

@@ -1,0 +1,143 @@
+"""What Triton's front end makes of the kernels of every example: no GPU, no machine code, milliseconds."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Iterator
+from itertools import product
+from types import ModuleType
+
+import pytest
+import torch
+from cross import GFX942, SM_80, SM_90, assert_builds, find_launches, specialize
+from emitted import NAMES, emit
+from triton.compiler import CompilationError
+
+from attnc.run.loader import load_module
+
+every_example = pytest.mark.parametrize("name", NAMES)
+
+
+@every_example
+def test_every_kernel_builds(name: str) -> None:
+    assert_builds(emit(name), d=64)
+    assert_builds(emit(name), d=80, dv=48)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_every_dtype_builds(dtype: torch.dtype) -> None:
+    assert_builds(emit("sliding_window"), dtype=dtype)
+
+
+def test_a_call_launches_every_kernel_once() -> None:
+    launches = [launch.name for launch in find_launches(emit("causal"))]
+    assert launches == ["forward", "delta", "backward_keys", "backward_queries"]
+    with pytest.raises(ValueError, match="needs 256 or less"):
+        find_launches(emit("causal"), d=512)
+
+
+def test_a_kernel_that_the_front_end_refuses_is_noticed() -> None:
+    text = inspect.getsource(emit("causal"))
+    carried = "acc = tl.zeros([BLOCK_Q, BLOCK_DV]"
+    assert carried in text
+    with pytest.raises(CompilationError):
+        assert_builds(
+            load_module("broken", text.replace(carried, "acc = tl.zeros([BLOCK_DV, BLOCK_Q]")), d=32
+        )
+
+
+# ---- one compilation serves every call -------------------------------------------------------------
+
+
+def _keys(name: str, calls: Iterator[dict[str, object]]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for call in calls:
+        for launch in find_launches(emit(name), d=64, **call):
+            found.setdefault(launch.name, set()).add(specialize(launch, SM_90)[0])
+    return found
+
+
+def test_one_compilation_serves_all_lengths_windows_and_caps() -> None:
+    """Triton's own key of every launch, for 1000 calls with contiguous tensors of 64-wide heads."""
+    lengths = (1, 2, 16, 17, 64, 100, 128, 255, 256, 321)
+    windows = (0, 1, 2, 16, 17, 64, 100, 128, 4096, 2**31 - 1)
+    caps = (0.5, 1.0, 2.0, 16.0, 17.5, 30.0, 50.0, 64.0, 1e3, 1e30)
+    calls = ({"n": n, "window": w, "cap": c} for n, w, c in product(lengths, windows, caps))
+    assert {kernel: len(keys) for kernel, keys in _keys("gemma2_local", calls).items()} == {
+        "forward": 1,
+        "delta": 1,
+        "backward_keys": 1,
+        "backward_queries": 1,
+    }
+
+
+@every_example
+def test_one_compilation_serves_all_lengths(name: str) -> None:
+    """An array's strides may follow a length: at most one compilation for lengths divisible by 16, one for others."""
+    keys = _keys(name, ({"n": n} for n in (17, 33, 100, 250)))
+    assert {len(found) for found in keys.values()} == {1}
+    keys = _keys(name, ({"n": n} for n in (32, 64, 128, 256)))
+    assert {len(found) for found in keys.values()} == {1}
+
+
+# ---- loops that can be pipelined -------------------------------------------------------------------
+
+
+def _functions(module: ModuleType) -> dict[str, ast.FunctionDef]:
+    """All functions of a module that Triton compiles."""
+    tree = ast.parse(inspect.getsource(module))
+    return {
+        node.name: node
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef)
+        and any("triton.jit" in ast.unparse(d) for d in node.decorator_list)
+    }
+
+
+def _constants(function: ast.FunctionDef) -> set[str]:
+    return {a.arg for a in function.args.args if a.annotation and "constexpr" in ast.unparse(a.annotation)}
+
+
+@every_example
+def test_no_tile_loop_branches(name: str) -> None:
+    """`while`, `break` and `if` in a loop lose all pipelining; an `if` over constants is gone before that."""
+    functions = _functions(emit(name))
+    loops = [n for f in functions.values() for n in ast.walk(f) if isinstance(n, ast.For)]
+    assert loops
+    todo = {call for loop in loops for call in _called(loop)} & functions.keys()
+    inside: set[str] = set()
+    while todo:
+        inside |= todo
+        todo = ({c for f in todo for c in _called(functions[f])} & functions.keys()) - inside
+    for loop in loops:
+        assert not [n for n in ast.walk(loop) if isinstance(n, ast.If | ast.IfExp | ast.While | ast.Break)]
+    for function in (functions[f] for f in sorted(inside)):
+        assert not [n for n in ast.walk(function) if isinstance(n, ast.While | ast.Break)], function.name
+        for branch in (n for n in ast.walk(function) if isinstance(n, ast.If | ast.IfExp)):
+            names = {n.id for n in ast.walk(branch.test) if isinstance(n, ast.Name)}
+            assert names <= _constants(function), f"{function.name}: {ast.unparse(branch.test)}"
+
+
+def _called(node: ast.AST) -> set[str]:
+    calls = (n for n in ast.walk(node) if isinstance(n, ast.Call))
+    return {call.func.id for call in calls if isinstance(call.func, ast.Name)}
+
+
+# ---- the table of tiles ----------------------------------------------------------------------------
+
+
+def test_the_table_follows_the_card_and_the_dtype() -> None:
+    def tile(target: object, dtype: torch.dtype) -> tuple[int, int]:
+        forward = find_launches(emit("causal"), dtype=dtype, target=target)[0]
+        return forward.options["BLOCK_Q"], forward.options["BLOCK_K"]
+
+    tiles = emit("causal").TILES
+    for target, dtype, table in (
+        (SM_90, torch.bfloat16, "wgmma"),
+        (SM_80, torch.bfloat16, "mma"),
+        (GFX942, torch.float16, "mma"),
+        (SM_90, torch.float32, "float32"),
+    ):
+        rows = tiles[table]["forward"]
+        assert tile(target, dtype) == rows[min(rows)][:2]

@@ -1,0 +1,56 @@
+"""However a statement is broken into lines, it stays the same statement."""
+
+from __future__ import annotations
+
+import ast
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from attnc.emit.expression import emit_expression
+from attnc.emit.writer import WIDTH, Writer
+from attnc.kernel.build import Block
+from attnc.kernel.nodes import Attr, Call, Expr, Item, Lit, Op, Ternary, Unary, Var
+
+NAMES = st.integers(1, 24).map(lambda width: Var("n" * width))
+LEAVES = st.one_of(NAMES, st.sampled_from([Lit(1.0), Lit(-2), Lit(True), Attr(Var("tl"), "float32")]))
+ARITHMETIC = st.sampled_from(["+", "-", "*", "/", "//", "%", "**", "&", "|", "<", "<=", "==", "!="])
+LOGIC = st.sampled_from(["and", "or"])
+
+
+def larger(inner: st.SearchStrategy[Expr]) -> st.SearchStrategy[Expr]:
+    several = st.lists(inner, min_size=1, max_size=4).map(tuple)
+    functions = st.one_of(NAMES, st.builds(Attr, inner, st.sampled_from(["to", "call"])))
+    named = st.lists(st.tuples(st.just("mask"), inner), max_size=1).map(tuple)
+    return st.one_of(
+        st.builds(Op, ARITHMETIC, inner, inner),
+        st.builds(Op, ARITHMETIC, inner, inner),
+        st.builds(Op, LOGIC, inner, inner),
+        st.builds(Unary, st.sampled_from(["-", "~", "not"]), inner),
+        st.builds(Attr, inner, st.just("shape")),
+        st.builds(Item, inner, several),
+        st.builds(Call, functions, several, named),
+        st.builds(Ternary, inner, inner, inner),
+    )
+
+
+EXPRESSIONS = st.recursive(LEAVES, larger, max_leaves=24)
+
+
+@settings(max_examples=600, deadline=None)
+@given(EXPRESSIONS, st.integers(0, 12), st.sampled_from(["", "spec.attn:12"]))
+def test_broken_lines_mean_what_one_line_means(value: Expr, depth: int, note: str) -> None:
+    block = Block()
+    block.let("name", value, note)
+    writer = Writer()
+    for _ in range(depth):
+        writer._depth += 1
+    writer.body(block.stmts)
+    text = "if True:\n" * bool(depth) + writer.text
+    statement = ast.parse(text).body[0]
+    if depth:
+        statement = statement.body[0]  # type: ignore[attr-defined]
+    whole = ast.parse(f"name = {emit_expression(value)}").body[0]
+    assert ast.dump(statement) == ast.dump(whole)
+    if len(emit_expression(value)) + 4 * depth + len("name = ") <= WIDTH:
+        assert len([line for line in writer.text.splitlines() if "#" not in line or "name" in line]) == 1

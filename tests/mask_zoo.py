@@ -64,6 +64,7 @@ TIGHT = {
     "strided_keys": "j * stride <= i",
     "few_keys_of_some_heads": "h < 2 and j < 3 and j <= i",
     "some_heads_see_more": "h < 1 and j < 3 or j == i",
+    "two_kinds_of_heads": "h < 1 and j <= i or 1 <= h and on and j == i",
     "empty": "i < j and j < i",
 }
 
@@ -92,6 +93,7 @@ LOOSE = {
     "wave": "abs(j - i % chunk) <= window",
     "strided_queries": "j <= i * stride",
     "strided_by_head": "j * h <= i",
+    "stretched_by_head": "i <= j * h",
     "latest": "j <= max(i - window, start[i])",
     "earliest": "min(i - window, start[i]) <= j",
     "valid_sinks_and_window": "valid[j] and j < 3 or i - window <= j and j < i - 2",

@@ -36,7 +36,7 @@ def terms(depth: int, conditions: SearchStrategy[ir.Bool]) -> SearchStrategy[ir.
     return st.one_of(
         leaves,
         st.builds(build.integer, st.sampled_from(["+", "-", "min", "max", "+", "-"]), a, a),
-        st.builds(build.integer, st.just("*"), a, st.one_of(numbers, st.sampled_from([W, C, I]))),
+        st.builds(build.integer, st.just("*"), a, st.one_of(numbers, st.sampled_from([W, C, I, H]))),
         st.builds(build.integer, st.sampled_from(["//", "%"]), a, divisors),
         st.builds(build.int_abs, a),
         st.builds(build.choose, conditions, a, a),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from attnc.analyze.facts import Reason
 from attnc.ir.nodes import (
@@ -40,6 +41,8 @@ from attnc.sets.predicate import Predicate, every, negation
 from attnc.sets.project import Tile, project_some
 from attnc.sets.solve import Solver
 
+MOST_CLAUSES = 100
+
 PLURAL = {"i": "queries", "j": "keys"}
 SINGULAR = {"i": "query", "j": "key"}
 
@@ -53,9 +56,9 @@ class Clause:
 
 
 def explain_clauses(mask: Bool, plane: Plane, tile: Tile) -> tuple[Clause, ...]:
-    """One `Clause` for each clause, in written order."""
+    """One `Clause` for each clause, in written order, as far as anybody would read."""
     found: dict[Clause, None] = {}
-    for term, is_negated in _clauses(mask, False):
+    for term, is_negated in islice(_clauses(mask, False), MOST_CLAUSES):
         predicate = negation(to_predicate(term)) if is_negated else to_predicate(term)
         found.setdefault(_explain(term, is_negated, predicate, plane, tile))
     return tuple(found)

@@ -28,7 +28,8 @@ class Reason:
 class Interval:
     """Positions `[lo, hi)`. The ends are terms in sizes, parameters, `b`, `h` and the `TileEnd`s of the other axis.
 
-    They may lie outside `[0, size)` and `hi` may be below `lo` (then the interval is empty): whoever loops clamps.
+    They may lie outside `[0, size)` and `hi` may be below `lo` (then the interval is empty): whoever loops clamps. An
+    end may read an array out of its range where nothing is visible; what is found there does not matter.
     """
 
     lo: Int

@@ -26,6 +26,8 @@ Target = Literal["i", "j"]
 
 # More intervals than this cost a kernel more than the tiles they save.
 MOST_INTERVALS = 6
+# And one around more than this has ends that nobody would read.
+MOST_AROUND = 12
 
 
 @dataclass(frozen=True)
@@ -43,18 +45,20 @@ def find_ranges(attention: Attention, target: Target) -> Ranges:
     plane, tile = make_plane(target, requires), make_tile("j" if target == "i" else "i")
     mask, limits = to_predicate(attention.mask), Limits()
     over = Solver(plane, "over", limits).solve(mask)
-    under = over if all(piece.exact for piece in over) else Solver(plane, "under", limits).solve(mask)
+    under = over if all(piece.exact for piece in over) else Solver(plane, "under").solve(mask)
     strips, notes = _sorted([_make_strip(piece, under, tile, plane) for piece in over], plane)
     if limits.reached:
         notes.append(
             Reason("the mask falls apart into too many pieces, so the ranges are wider than they need be")
         )
-    if plane.prover.budget.spent:
+    if plane.prover.budget.is_spent:
         notes.append(Reason("the analysis ran out of steps, so the ranges may be wider than they need be"))
     exact = all(strip.exact for strip in strips)
     closed = exact or not any(_is_everything(strip, plane) for strip in strips)
     if not closed:
         strips = [_around(strips)]
+    if plane.prover.budget.is_spent:
+        plane = make_plane(target, requires)
     clauses = explain_clauses(attention.mask, plane, tile)
     return Ranges(
         target,
@@ -120,6 +124,10 @@ def _sorted(strips: list[Strip], plane: Plane) -> tuple[list[Strip], list[Reason
     """By their starts, for certain; one strip around all of them where that is not certain, or they are too many."""
     if len(strips) > MOST_INTERVALS:
         why = f"{len(strips)} intervals are more than a kernel should sweep"
+        if len(strips) > MOST_AROUND:
+            return [Strip(ZERO, plane.target_last + 1, None, False)], [
+                Reason(f"{why}, so every tile is visited")
+            ]
         return [_around(strips)], [Reason(f"{why}, so one around all of them is visited")]
     rest, order = list(strips), list[Strip]()
     while rest:
@@ -152,11 +160,11 @@ def _is_everything(strip: Strip, plane: Plane) -> bool:
 # ---- in words --------------------------------------------------------------------------------------
 
 
-def _reason(clause: Clause, closed: bool, is_masked: bool) -> Reason:
+def _reason(clause: Clause, closed: bool, all_masked: bool) -> Reason:
     if clause.is_closed:
         return clause.reason
     then = "every visited tile is masked by it" if closed else "every tile is visited"
-    masked = " and masked" if is_masked and not closed else ""
+    masked = " and masked" if all_masked and not closed else ""
     return replace(clause.reason, text=f"{clause.reason.text}, so {then}{masked}")
 
 

@@ -40,6 +40,8 @@ Decide = Callable[[Bool], bool | None]
 
 
 def find_requirements(mask: Bool) -> tuple[Requirement, ...]:
+    if not any(isinstance(node, IntOp) and _divides_a_position(node) for node in walk(mask)):
+        return ()
     prover = Prover()
     found: dict[Polynomial, Requirement] = {}
     for division in _divisions(mask, lambda condition: _decide_at_first_pair(condition, prover)):

@@ -27,6 +27,9 @@ from attnc.sets.substitute import substitute_in
 # How many conditions one after the other a proof may take apart.
 DEPTH = 4
 
+# How many pieces of a mask a reason speaks of.
+MOST_CASES = 4
+
 
 def find_rows(attention: Attention) -> Rows:
     plane = make_plane("j", find_requirements(attention.mask))
@@ -83,8 +86,9 @@ def _why_not(mask: Bool, pieces: Sequence[Piece], plane: Plane) -> Iterator[Reas
                 yield clause.reason
         yield Reason("so a row may be empty")
     else:
-        cases = [_failures(piece, plane) for piece in pieces]
-        yield Reason(f"query i may see no key where {', and where '.join(cases)}")
+        cases = [_failures(piece, plane) for piece in pieces[:MOST_CASES]]
+        more = ", and so on" if len(pieces) > MOST_CASES else ""
+        yield Reason(f"query i may see no key where {', and where '.join(cases)}{more}")
 
 
 def _failures(piece: Piece, plane: Plane) -> str:

@@ -95,6 +95,14 @@ def _positions(*intervals):
     return positions, positions[None, :]
 
 
+def _row_max(score):
+    """The largest score of each row; 0 where a row sees no key, which is harmless to subtract."""
+    if score.shape[-1] == 0:
+        return score.new_zeros(*score.shape[:-1], 1)
+    row_max = score.amax(-1, keepdim=True)
+    return row_max.masked_fill_(row_max == float("-inf"), 0.0)
+
+
 def _matmul(a, b):
     """a [B, H, T, X] @ b [B, HKV, X, Y], where H // HKV heads in a row share a head of b."""
     heads, groups = a.shape[1], b.shape[1]

@@ -133,7 +133,7 @@ class Writer:
             case Return(value):
                 self._value("return ", value, "")
             case Comment(text):
-                self.line(f"# {text}")
+                self.line(f"# {printable(text)}")
             case Blank():
                 self.line()
             case For(var, over, body):
@@ -157,7 +157,7 @@ class Writer:
             self.line(flat)
             return
         if note:
-            self.line(f"# {note}")
+            self.line(f"# {printable(note)}")
         if self.fits(plain):
             self.line(plain)
         else:
@@ -226,4 +226,9 @@ class Writer:
 def _noted(text: str, note: str, depth: int) -> str:
     if not note:
         return text
-    return f"{text:<{NOTE_COLUMN - 4 * depth}}  # {note}"
+    return f"{text:<{NOTE_COLUMN - 4 * depth}}  # {printable(note)}"
+
+
+def printable(text: str) -> str:
+    """Text that cannot leave its comment: what does not print is written as an escape."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text.rstrip())

@@ -36,7 +36,7 @@ def needs_of(plan: Plan) -> list[str]:
 
 def lower_adder(plan: Plan, gradient: ArrayGradient) -> Function:
     """`total += value`, each number at its place in the array."""
-    terms = TorchTerms(plan.attention, {})
+    terms = TorchTerms(plan.attention, {}, plan.requires)
     load, block = gradient.load, Block()
     sizes = plan.attention.param(load.array).sizes
     axes = [item.axis for item in load.index if isinstance(item, Index)]

@@ -12,6 +12,7 @@ from attnc.ir.walk import walk
 from attnc.kernel.build import Block, function, without_dead
 from attnc.kernel.nodes import Expr, Function, Lit, Param, Tuple, Unary, Var
 from attnc.lower.collect import call_adder, lower_adder, need, needs_of
+from attnc.lower.hoist import DotPair
 from attnc.lower.names import variable
 from attnc.lower.plan import Plan
 from attnc.lower.regroup import regroup
@@ -48,15 +49,13 @@ def _lower_forward(plan: Plan) -> Function:
     block.let("lse", torch.empty(Var("B"), Var("H"), N, dtype=DTYPE))
     tile = Block()
     path.tile(tile, [])
-    row: Expr = tile.let("row_lse", torch.logsumexp(Var("score"), -1, keepdim=True))
-    safe: Expr = row
-    if plan.rows.can_be_empty:
-        empty = row.call("masked_fill", row.equals(MINUS_INF), 0.0)
-        safe = tile.let("shift", empty, "a row that sees no key: avoid inf - inf")
-    tile.let("p", torch.exp(Var("score") - safe))
+    row_max = tile.let("row_max", function("_row_max")(Var("score")))
+    p = tile.let("p", (Var("score") - row_max).call("exp_"))
+    row_sum = tile.let("row_sum", p.call("sum", -1, keepdim=True))
+    total = tile.let("total", row_sum.call("masked_fill", row_sum.equals(0.0), 1.0), "no key: 0")
     at = (slice(None), slice(None), slice(Q0, Q1))
-    tile.assign(Var("out")[at], matmul(Var("p"), _seen("v")))
-    tile.assign(Var("lse")[at], row.call("squeeze", -1))
+    tile.assign(Var("out")[at], matmul(p, _seen("v")) / total)
+    tile.assign(Var("lse")[at], (row_max + row_sum.call("log")).call("squeeze", -1))
     path.loop(tile)
     block.returns(Var("out"), Var("lse"))
     doc = "Forward on the CPU: out [B, H, N, DV] and lse [B, H, N]."
@@ -83,13 +82,15 @@ def _lower_backward(plan: Plan) -> Function:
     tile = Block()
     at = (slice(None), slice(None), slice(Q0, Q1))
     path.tile(tile, [*plan.dot_gradients, *(g.derivative for g in plan.gradients)])
-    p = tile.let("p", torch.exp(Var("score") - Var("lse")[at].call("unsqueeze", -1)))
+    p = tile.let("p", (Var("score") - Var("lse")[at].call("unsqueeze", -1)).call("exp_"))
     dp = matmul(dout[at], _seen("v").attr("mT"))
-    ds = tile.let("ds", p * (dp - Var("delta")[at]))
+    ds = tile.let("ds", dp.call("sub_", Var("delta")[at]).call("mul_", p))
     tile.assign(Var("dv")[:, :, SEEN], _transposed(p, dout[at], "v"), "+=")
     for pair, derivative in zip(plan.dots, plan.dot_gradients, strict=True):
         name = f"d{pair.query}_{pair.key}"
-        value: Expr = tile.let(name, path.shown(path.terms.times(ds, derivative), derivative))
+        value: Expr = ds
+        if derivative not in path.later(pair):
+            value = tile.let(name, path.shown(path.terms.times(ds, derivative), derivative))
         query, key = Var(f"d{pair.query}"), Var(f"d{pair.key}")
         tile.assign(query[at], matmul(value, _seen(pair.key)), "+=")
         tile.assign(key[:, :, SEEN], _transposed(value, Var(pair.query)[at].to(DTYPE), pair.key), "+=")
@@ -102,6 +103,10 @@ def _lower_backward(plan: Plan) -> Function:
         else:
             tile.do(call)
     path.loop(tile)
+    for pair in plan.dots:
+        for factor in path.later(pair):
+            for name in (pair.query, pair.key):
+                block.do(Var(f"d{name}").call("mul_", path.terms(factor)))
     results = [Var(f"d{name}").to(Var(name).attr("dtype")) for name in vectors]
     results += [Var(_total(array)).to(Var(variable(array)).attr("dtype")) for array in totals]
     block.returns(*results)
@@ -138,7 +143,7 @@ class _Path:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.top = Block()
-        self.terms = TorchTerms(plan.attention, {})
+        self.terms = TorchTerms(plan.attention, {}, plan.requires)
         self.scope = Scope(plan.attention, self.terms)
 
     def enter(self) -> None:
@@ -198,6 +203,13 @@ class _Path:
         """An end of an interval as a Python number: over all heads and batches, where it depends on them."""
         value = self.terms(term)
         return value if is_number(term) else function("int")(value.call(kind))
+
+    def later(self, pair: DotPair) -> list[Real]:
+        """The derivative by a dot product, where it is one number that can wait for the end of both sums; else none."""
+        derivative = self.plan.dot_gradients[self.plan.dots.index(pair)]
+        tensors = [name for each in self.plan.dots for name in (each.query, each.key)]
+        alone = tensors.count(pair.query) == tensors.count(pair.key) == 1
+        return [derivative] if alone and is_number(derivative) else []
 
     def shown(self, value: Expr, term: Node) -> Expr:
         """`value`, with 0 where the mask hides a key and `term` may not be finite there."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from attnc.algebra.derivative import ZERO, differentiate
-from attnc.analyze.facts import Facts, Ranges, Reason, Rows
+from attnc.analyze.facts import Facts, Ranges, Reason, Requirement, Rows
 from attnc.analyze.normalization import find_normalization
 from attnc.errors import AttncError, Diagnostic, Label
 from attnc.ir import build
@@ -56,6 +56,11 @@ class Plan:
     queries: Ranges
     rows: Rows
     because: tuple[Reason, ...]
+
+    @property
+    def requires(self) -> tuple[Requirement, ...]:
+        """What a call must meet, and checks."""
+        return tuple(dict.fromkeys(self.keys.requires + self.queries.requires))
 
     def home(self, home: Home) -> tuple[ArrayGradient, ...]:
         return tuple(g for g in self.gradients if g.home == home)

@@ -1,23 +1,32 @@
 """What a lowering may assume of integers.
 
-Enters: nothing. Leaves: the two questions that a lowering asks about terms, answered by the prover of `sets/`.
+Enters: what the call checks before a kernel runs. Leaves: the two questions that a lowering asks about terms, answered
+by the prover of `sets/`.
 """
 
 from __future__ import annotations
 
 from functools import cached_property
 
+from attnc.analyze.facts import Requirement
 from attnc.ir.nodes import Int
 from attnc.sets.convert import to_polynomial
+from attnc.sets.predicate import nonnegative
 from attnc.sets.prover import Prover
 
 
 class Proofs:
-    """Answers True only where it is proved, at every position of every call."""
+    """Answers True only where it is proved, at every position of every call that meets the requirements."""
+
+    def __init__(self, requires: tuple[Requirement, ...]) -> None:
+        self.requires = requires
 
     @cached_property
     def _prover(self) -> Prover:
-        return Prover()
+        prover = Prover()
+        for requirement in self.requires:
+            prover = prover.given(nonnegative(to_polynomial(requirement.term) - 1))
+        return prover
 
     def is_nonnegative(self, term: Int) -> bool:
         return self._prover.prove_nonnegative(to_polynomial(term))

@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Self
 
+from attnc.analyze.facts import Requirement
 from attnc.errors import CompilerBug
 from attnc.ir.nodes import (
     And,
@@ -63,10 +64,12 @@ class Terms(ABC):
     dtype: Expr
     float64: Expr
 
-    def __init__(self, attention: Attention, named: Mapping[Node, Expr]) -> None:
+    def __init__(
+        self, attention: Attention, named: Mapping[Node, Expr], requires: tuple[Requirement, ...] = ()
+    ) -> None:
         self.attention = attention
         self.named: dict[Node, Expr] = dict(named)
-        self.proofs = Proofs()
+        self.proofs = Proofs(requires)
 
     def __call__(self, term: Node) -> Expr:
         if term in self.named:
@@ -221,7 +224,10 @@ class Terms(ABC):
 
     def exact(self) -> Self:
         """The same terms with reals in float64: an int that is found through reals must not depend on rounding."""
-        terms = type(self)(self.attention, {t: e for t, e in self.named.items() if isinstance(t, Int | Bool)})
+        named: dict[Node, Expr] = {
+            term: name for term, name in self.named.items() if isinstance(term, Int | Bool)
+        }
+        terms = type(self)(self.attention, named, self.proofs.requires)
         terms.dtype = self.float64
         return terms
 

@@ -43,7 +43,7 @@ class TritonTerms(Terms):
 
     def _divides_plainly(self, a: Int, b: Int) -> bool:
         """Truncation and floor agree where the dividend is not negative and the divisor is positive."""
-        return self.proofs.is_nonnegative(a) and isinstance(b, IntConst) and b.value > 0
+        return self.proofs.is_nonnegative(a) and self.proofs.is_below(IntConst(0), b)
 
     def extremum(self, op: str, a: Node, b: Node) -> Expr:
         return (tl.minimum if op == "min" else tl.maximum)(self(a), self(b))

@@ -14,16 +14,25 @@ from attnc.ir.nodes import (
     And,
     Bool,
     BoolIf,
+    BoolLoad,
+    BoolParam,
     Compare,
+    Floor,
+    Index,
     Int,
     IntAbs,
     IntConst,
     IntIf,
     IntLoad,
     IntOp,
+    IntParam,
+    IsPow2,
+    Member,
     Not,
     Or,
+    Real,
     Size,
+    TileEnd,
     Truth,
 )
 from attnc.sets.polynomial import (
@@ -55,19 +64,32 @@ from attnc.sets.predicate import (
     some,
 )
 
+# A form longer than this, as text, says nothing that anybody would want to know. Nested remainders double it.
+LONGEST = 4_000
+MOST_PRODUCTS = 100
+
 POSITIONS = frozenset({"i", "j", "i.first", "i.last", "j.first", "j.last"})
 
 # ---- from the IR -----------------------------------------------------------------------------------
 
 
 def to_polynomial(term: Int) -> Polynomial:
+    """The term in canonical form; as a leaf, which nothing is known of, where that form is too large to work with."""
+    found = _polynomial(term)
+    return found if len(found.key) <= LONGEST else leaf(term)
+
+
+def _polynomial(term: Int) -> Polynomial:
     match term:
+        case IntConst() | Index() | Size() | TileEnd() | IntParam() | Floor():
+            return leaf(term)
         case IntOp("+", a, b):
             return to_polynomial(a) + to_polynomial(b)
         case IntOp("-", a, b):
             return to_polynomial(a) - to_polynomial(b)
         case IntOp("*", a, b):
-            return to_polynomial(a) * to_polynomial(b)
+            x, y = to_polynomial(a), to_polynomial(b)
+            return x * y if len(x.terms) * len(y.terms) <= MOST_PRODUCTS else leaf(term)
         case IntOp("//", a, b):
             return quotient(to_polynomial(a), to_polynomial(b))
         case IntOp("%", a, b):
@@ -83,11 +105,19 @@ def to_polynomial(term: Int) -> Polynomial:
         case IntLoad(array, index):
             return polynomial(Read(array, tuple(map(to_polynomial, index))))
         case _:
-            return leaf(term)
+            raise CompilerBug(f"no polynomial for {term!r}")
 
 
 def to_predicate(term: Bool) -> Predicate:
+    """The term in normal form; as it stands, where that form is too large to work with."""
+    found = _predicate(term)
+    return found if len(found.key) <= LONGEST or isinstance(term, (And, Or)) else Opaque(term)
+
+
+def _predicate(term: Bool) -> Predicate:
     match term:
+        case BoolParam() | BoolLoad() | Member() | IsPow2() | Compare(_, Real(), Real()):
+            return Opaque(term)
         case Truth(value):
             return ALWAYS if value else NEVER
         case Compare(op, Int() as a, Int() as b):
@@ -110,7 +140,7 @@ def to_predicate(term: Bool) -> Predicate:
         case BoolIf(cond, a, b):
             test = to_predicate(cond)
             return some((every((test, to_predicate(a))), every((negation(test), to_predicate(b)))))
-    return Opaque(term)
+    raise CompilerBug(f"no predicate for {term!r}")
 
 
 # ---- to the IR -------------------------------------------------------------------------------------

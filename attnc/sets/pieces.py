@@ -12,11 +12,10 @@ with ends that are included; guards depend on no position. `exact` says that no 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from itertools import combinations
 
-from attnc.sets.polynomial import ZERO, Leaf, Polynomial, choice, extreme
+from attnc.sets.polynomial import ZERO, Kind, Leaf, Polynomial, choice, extreme
 from attnc.sets.predicate import NonNegative, Predicate, every, negation
 from attnc.sets.prover import Prover
 
@@ -39,10 +38,19 @@ class Piece:
     target: Stretch = Stretch()
     exact: bool = True
 
+    @property
+    def conditions(self) -> int:
+        """How many there are."""
+        ends = self.other.lows + self.other.highs + self.target.lows + self.target.highs
+        return len(self.guards) + len(ends)
+
     def meet(self, more: Piece) -> Piece:
         guards = tuple(dict.fromkeys(self.guards + more.guards))
         exact = self.exact and more.exact
         return Piece(guards, self.other.meet(more.other), self.target.meet(more.target), exact)
+
+
+Pieces = tuple[Piece, ...]
 
 
 @dataclass(frozen=True)
@@ -59,26 +67,25 @@ class Plane:
         fact = every(facts)
         return self if fact.truth else replace(self, prover=self.prover.given(fact))
 
-    def prune(self, pieces: Iterable[Piece]) -> tuple[Piece, ...]:
-        """The same pairs in fewer pieces."""
-        kept: list[Piece] = []
-        for raw in pieces:
-            piece = self._tidy(raw)
-            if piece is None or any(self.covers(other, piece) for other in kept):
-                continue
-            kept = [other for other in kept if not self.covers(piece, other)] + [piece]
-        while found := self._find_union(kept):
-            one, two, union = found
-            kept = [union if piece is one else piece for piece in kept if piece is not two]
-        return tuple(kept)
+    def join(self, pieces: Pieces, more: Iterable[Piece]) -> Pieces:
+        """All of their pairs, in few pieces; `pieces` are joined already."""
+        if self.prover.budget.is_spent:
+            return (*pieces, *more)
+        for piece in more:
+            tidy = self._tidy(piece)
+            pieces = self._insert(pieces, tidy) if tidy else pieces
+        return pieces
 
-    def _find_union(self, pieces: Sequence[Piece]) -> tuple[Piece, Piece, Piece] | None:
-        for one, two in combinations(pieces, 2):
-            union = self._union(one, two)
-            tidy = union and self._tidy(union)
+    def _insert(self, pieces: Pieces, new: Piece) -> Pieces:
+        if any(self.covers(piece, new) for piece in pieces):
+            return pieces
+        kept = tuple(piece for piece in pieces if not self.covers(new, piece))
+        for piece in kept:
+            union = self._union(piece, new)
+            tidy = self._tidy(union) if union else None
             if tidy:
-                return one, two, tidy
-        return None
+                return self._insert(tuple(other for other in kept if other is not piece), tidy)
+        return (*kept, new)
 
     # ---- one piece ---------------------------------------------------------------------------------
 
@@ -163,9 +170,8 @@ class Plane:
         for left, right in ((one, two), (two, one)):
             start, end = self._ends(left, last)
             next_start, next_end = self._ends(right, last)
-            if self.prover.prove_at_most(start, next_start) and self.prover.prove_at_most(
-                next_start, end + 1
-            ):
+            at_most = self.prover.prove_at_most
+            if at_most(start, next_start) and at_most(next_start, end + 1):
                 return Stretch(left.lows, (extreme("max", (end, next_end)),))
         return None
 
@@ -188,13 +194,13 @@ class Plane:
         return Piece(shared, one.other, target, one.exact and two.exact)
 
 
-def _weaker(one: tuple[Polynomial, ...], two: tuple[Polynomial, ...], kind: str) -> tuple[Polynomial, ...]:
+def _weaker(one: tuple[Polynomial, ...], two: tuple[Polynomial, ...], kind: Kind) -> tuple[Polynomial, ...]:
     """Two lists of bounds that differ in one of each as one list; empty where they do not."""
     mine = [item for item in one if item not in two]
     theirs = [item for item in two if item not in one]
     if len(mine) != 1 or len(theirs) != 1:
         return ()
-    either = extreme("min" if kind == "min" else "max", (*mine, *theirs))
+    either = extreme(kind, (*mine, *theirs))
     return tuple(either if item == mine[0] else item for item in one)
 
 

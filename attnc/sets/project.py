@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import reduce
+from itertools import product
 from operator import add
 
 from attnc.sets.pieces import Piece, Plane
@@ -59,7 +60,8 @@ def project_some(piece: Piece, tile: Tile, plane: Plane) -> Shadow:
     It is said to be exact where that holds as long as every row of the tile has a position in the piece.
     """
     firsts, lasts = (tile.first, *piece.other.lows), (tile.last, *piece.other.highs)
-    guards = piece.guards + _unproved(plane, ((first, last) for first in firsts for last in lasts))
+    pairs = list(product(firsts, lasts))[1:]  # a tile is not empty
+    guards = piece.guards + _unproved(plane, pairs)
     bound = Bound(plane.given(piece.guards), Tile(extreme("max", firsts), extreme("min", lasts)))
     lows = [end for low in piece.target.lows if (end := bound.end(low, "min")) is not None]
     highs = [end + 1 for high in piece.target.highs if (end := bound.end(high, "max")) is not None]
@@ -72,9 +74,8 @@ def project_some(piece: Piece, tile: Tile, plane: Plane) -> Shadow:
 
 def project_every(piece: Piece, tile: Tile, plane: Plane) -> Shadow | None:
     """A subset of what the piece holds for every position of the tile; None where none was found."""
-    inside = [(low, tile.first) for low in piece.other.lows] + [
-        (tile.last, high) for high in piece.other.highs
-    ]
+    starts = [(low, tile.first) for low in piece.other.lows]
+    stops = [(tile.last, high) for high in piece.other.highs]
     bound = Bound(plane.given(piece.guards), tile)
     lows = [bound.end(low, "max") for low in piece.target.lows] or [ZERO]
     highs = [bound.end(high, "min") for high in piece.target.highs] or [plane.target_last]
@@ -82,7 +83,7 @@ def project_every(piece: Piece, tile: Tile, plane: Plane) -> Shadow | None:
         return None
     lo = extreme("max", (low for low in lows if low is not None))
     hi = extreme("min", (high + 1 for high in highs if high is not None))
-    return Shadow(piece.guards + _unproved(plane, inside), lo, hi)
+    return Shadow(piece.guards + _unproved(plane, starts + stops), lo, hi)
 
 
 def _unproved(plane: Plane, pairs: Iterable[tuple[Polynomial, Polynomial]]) -> tuple[Predicate, ...]:
@@ -101,7 +102,7 @@ class Bound:
         """A term that is at most (`min`) or at least (`max`) `a` for every position of the tile."""
         if self.plane.other.key not in a.leaves:
             return a
-        if not self.plane.prover.budget.spend():
+        if not self.plane.prover.budget.spend(len(a.key)):
             return None
         direction = self.direction(a)
         if direction:

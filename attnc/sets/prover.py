@@ -22,15 +22,17 @@ from attnc.sets.polynomial import (
     Atom,
     Choice,
     Extreme,
+    Leaf,
     Polynomial,
     Quotient,
+    Read,
     leaf,
     multiples,
     polynomial,
 )
 from attnc.sets.predicate import All, NonNegative, Opaque, Predicate, Some, negation
 
-BUDGET = 2_000
+BUDGET = 80_000
 DEPTH = 24
 
 
@@ -64,19 +66,23 @@ def bounds_of_leaves() -> dict[Atom, Bounds]:
 
 
 class Budget:
-    """How many terms an analysis may still look at, and how deep. Past it nothing is proved, and `spent` says so."""
+    """How much of terms, in characters of keys, an analysis may still look at, and how deep it is.
 
-    def __init__(self, steps: int = BUDGET) -> None:
-        self.steps = steps
+    Past it nothing is proved. To look again costs as much as one character.
+    """
+
+    def __init__(self, left: int = BUDGET) -> None:
+        self.left = left
         self.depth = 0
 
     @property
-    def spent(self) -> bool:
-        return self.steps <= 0
+    def is_spent(self) -> bool:
+        return self.left <= 0
 
-    def spend(self) -> bool:
-        self.steps -= not self.spent
-        return not self.spent
+    def spend(self, cost: int) -> bool:
+        """False where that is too much."""
+        self.left -= cost
+        return not self.is_spent
 
 
 class Prover:
@@ -98,9 +104,10 @@ class Prover:
     def prove_nonnegative(self, a: Polynomial) -> bool:
         if a.constant is not None:
             return a.constant >= 0
-        if a not in self._known:
-            if self.budget.depth >= DEPTH or not self.budget.spend():
-                return False
+        is_known = a in self._known
+        if not self.budget.spend(1 if is_known else len(a.key)) or self.budget.depth >= DEPTH:
+            return False
+        if not is_known:
             self._known[a] = False  # a proof that rests on itself is none
             self.budget.depth += 1
             self._known[a] = self._follows_from_a_fact(a) or self._follows_from_bounds(a)
@@ -137,14 +144,13 @@ class Prover:
     def given(self, fact: Predicate) -> Prover:
         """A prover that also assumes `fact`. It draws on the same budget."""
         if fact not in self._given:
+            parts = fact.items if isinstance(fact, All) else (fact,)
             bounds = dict(self._bounds)
-            for part in fact.items if isinstance(fact, All) else (fact,):
-                if isinstance(part, NonNegative):
-                    for atom, new in _bounds_from(part.a):
-                        old = bounds.get(atom, UNBOUNDED)
-                        bounds[atom] = Bounds(new.low + old.low, new.high + old.high)
-            facts = (*self.facts, *(fact.items if isinstance(fact, All) else (fact,)))
-            self._given[fact] = Prover(bounds, facts, self.budget)
+            for part in parts:
+                for atom, new in _bounds_from(part.a) if isinstance(part, NonNegative) else ():
+                    old = bounds.get(atom, UNBOUNDED)
+                    bounds[atom] = Bounds(new.low + old.low, new.high + old.high)
+            self._given[fact] = Prover(bounds, (*self.facts, *parts), self.budget)
         return self._given[fact]
 
     # ---- how it is found ---------------------------------------------------------------------------
@@ -178,10 +184,12 @@ class Prover:
                 case Quotient(_, n):
                     if self.prove_nonnegative(n - 1):
                         return any(map(self.prove_nonnegative, self._below(atom, factor, rest, sign)))
-                case _:
+                case Leaf() | Read():
                     bounds = self._bounds.get(atom, UNBOUNDED)
                     ends = bounds.low if sign > 0 else bounds.high
                     return any(self.prove_nonnegative(factor * end + rest) for end in ends)
+                case _:
+                    raise CompilerBug(f"no bounds of the atom {type(atom).__name__}")
         return False
 
     def _rank(self, atom: Atom, a: Polynomial) -> tuple[int, int, Atom]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from attnc.errors import CompilerBug
-from attnc.sets.pieces import Piece, Plane, Stretch
+from attnc.sets.pieces import Piece, Pieces, Plane, Stretch
 from attnc.sets.polynomial import Atom, Choice, Extreme, Kind, Leaf, Polynomial, Quotient, quotient
 from attnc.sets.predicate import (
     All,
@@ -30,9 +30,10 @@ from attnc.sets.predicate import (
 )
 
 Side = Literal["over", "under"]
-Pieces = tuple[Piece, ...]
+EVERYTHING = Piece(exact=False)
 
-MOST_PIECES = 24
+MOST_PIECES = 16
+MOST_CONDITIONS = 24
 DEPTH = 24
 
 
@@ -55,12 +56,9 @@ class Solver:
             case NonNegative(a):
                 return self._solve_inequality(a)
             case All(items):
-                found: Pieces = (Piece(),)
-                for item in sorted(items, key=lambda item: isinstance(item, Some)):
-                    found = self._meet(found, self.solve(item))
-                return found
+                return self._solve_all(items)
             case Some(items):
-                return self._join(piece for item in items for piece in self.solve(item))
+                return self._solve_some(items)
             case Opaque():
                 return self._unknown if self._moves(predicate.leaves) else (Piece((predicate,)),)
             case _:
@@ -69,24 +67,50 @@ class Solver:
     @property
     def _unknown(self) -> Pieces:
         """What is known where nothing is: everything is a superset, nothing is a subset."""
-        return (Piece(exact=False),) if self.side == "over" else ()
+        return (EVERYTHING,) if self.side == "over" else ()
+
+    def _solve_all(self, items: tuple[Predicate, ...]) -> Pieces:
+        found: Pieces = (Piece(),)
+        for item in sorted(items, key=lambda item: isinstance(item, Some)):
+            if self._gives_up:
+                return self._looser(found)
+            found = self._meet(found, self.solve(item))
+        return found
+
+    def _solve_some(self, items: tuple[Predicate, ...]) -> Pieces:
+        found: Pieces = ()
+        for item in items:
+            found = self._join(found, self.solve(item))
+            if self._gives_up or EVERYTHING in found:
+                return self._unknown or found
+        return found
+
+    @property
+    def _gives_up(self) -> bool:
+        return self.limits.reached or self.plane.prover.budget.is_spent
+
+    def _looser(self, pieces: Pieces) -> Pieces:
+        """What is left of pieces when a condition on them is not followed."""
+        return tuple(replace(piece, exact=False) for piece in pieces) if self.side == "over" else ()
 
     def _moves(self, leaves: frozenset[str]) -> bool:
         return self.plane.target.key in leaves or self.plane.other.key in leaves
 
     def _meet(self, one: Pieces, two: Pieces) -> Pieces:
-        met = self.plane.prune(a.meet(b) for a in one for b in two)
-        if len(met) <= MOST_PIECES:
-            return met
+        met = [a.meet(b) for a in one for b in two]
+        if all(piece.conditions <= MOST_CONDITIONS for piece in met):
+            joined = self.plane.join((), met)
+            if len(joined) <= MOST_PIECES:
+                return joined
         self.limits.reached = True
-        return tuple(replace(a, exact=False) for a in one) if self.side == "over" else met[:MOST_PIECES]
+        return self._looser(one)
 
-    def _join(self, pieces: Iterable[Piece]) -> Pieces:
-        joined = self.plane.prune(pieces)
+    def _join(self, one: Pieces, two: Iterable[Piece]) -> Pieces:
+        joined = self.plane.join(one, two)
         if len(joined) <= MOST_PIECES:
             return joined
         self.limits.reached = True
-        return self._unknown if self.side == "over" else joined[:MOST_PIECES]
+        return self._unknown or joined[:MOST_PIECES]
 
     # ---- one comparison ----------------------------------------------------------------------------
 
@@ -99,7 +123,7 @@ class Solver:
             return ()
         if not self._moves(a.leaves):
             return (Piece((nonnegative(a),)),)
-        if self.depth >= DEPTH or not prover.budget.spend():
+        if self.depth >= DEPTH or not prover.budget.spend(len(a.key)):
             return self._unknown
         variable = self.plane.target if self.plane.target.key in a.leaves else self.plane.other
         moving = [atom for atom in a.atoms if variable.key in atom.leaves]
@@ -193,7 +217,7 @@ class Solver:
             inside = replace(self, plane=self.plane.given((case,)), depth=self.depth + 1)
             guards = Piece(case.items if isinstance(case, All) else (case,))
             found += [guards.meet(piece) for piece in solve(inside)]
-        return self._join(found)
+        return self._join((), found)
 
 
 def _items(end: Polynomial, kind: Kind) -> tuple[Polynomial, ...]:

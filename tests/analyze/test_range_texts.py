@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import reduce
+from pathlib import Path
+from time import perf_counter
 from typing import Literal
 
 import pytest
 from mask_zoo import attention_of
 
 from attnc.analyze.facts import Interval, Ranges
-from attnc.analyze.ranges import MOST_INTERVALS, find_ranges
+from attnc.analyze.ranges import MOST_AROUND, MOST_INTERVALS, find_ranges
 from attnc.analyze.requirements import find_requirements
+from attnc.analyze.rows import find_rows
 from attnc.ir import build
 from attnc.ir import nodes as ir
 from attnc.ir.text import print_ir
 from attnc.ir.walk import replace_terms
 from attnc.source import Source, Span
+
+ROOT = Path(__file__).parent.parent.parent
 
 
 def text_of(intervals: tuple[Interval | None, ...]) -> str:
@@ -247,7 +256,7 @@ def windows_at(count: int) -> ir.Bool:
     starts = [ir.IntConst(100 * n) for n in reversed(range(count))]
     return build.disj(
         *(
-            build.conj(build.compare("<=", start, gap), build.compare("<=", gap, build.integer("+", start, ir.IntConst(5))))
+            build.conj(build.compare("<=", start, gap), build.compare("<=", gap, ir.IntConst(start.value + 5)))
             for start in starts
         )
     )  # fmt: skip
@@ -288,17 +297,58 @@ def test_too_many_pieces_are_said_to_be() -> None:
     assert said in [reason.text for reason in ranges.because]
 
 
-def test_a_mask_that_takes_too_long_is_left_to_be_tested() -> None:
-    """Fifty windows around keys read from an array: no bound is comparable to another one."""
-    mask: ir.Bool = ir.Truth(True)
-    for n in range(14):
-        at = ir.IntLoad("start", (ir.IntConst(n), ir.Index("h")))
-        near = build.compare("<", build.int_abs(build.integer("-", ir.Index("j"), at)), ir.IntParam(f"w{n}"))
-        far = build.compare("<", ir.IntParam(f"w{n}"), build.integer("*", at, ir.Index("i")))
-        mask = build.conj(mask, build.disj(near, far))
-    ranges = keys_of(mask)
-    said = "the analysis ran out of steps, so the ranges may be wider than they need be"
+def test_intervals_too_many_to_go_around_are_everything() -> None:
+    ranges = keys_of(windows_at(MOST_AROUND + 1))
+    assert text_of(ranges.visited) == "[0, M)"
+    said = "13 intervals are more than a kernel should sweep, so every tile is visited"
     assert said in [reason.text for reason in ranges.because]
+
+
+def repeated(term: ir.Int, step: Callable[[ir.Int, int], ir.Int], times: int) -> ir.Int:
+    return reduce(step, range(times), term)
+
+
+I, J, W = ir.Index("i"), ir.Index("j"), ir.IntParam("w")
+NUMBERS = [ir.IntConst(n) for n in range(3_000)]
+AT_HEAD = [ir.IntLoad("start", (n, ir.Index("h"))) for n in NUMBERS]
+HEAVY: dict[str, ir.Bool] = {
+    "nested remainders": ir.Compare("<=", J, repeated(I, lambda a, n: ir.IntOp("%", a, NUMBERS[n + 3]), 60)),
+    "nested distances": ir.Compare("<=", repeated(J, lambda a, n: ir.IntAbs(ir.IntOp("-", a, NUMBERS[n])), 60), W),
+    "powers": ir.Compare("<=", repeated(ir.IntOp("+", I, ir.IntOp("+", J, W)), lambda a, n: ir.IntOp("*", a, a), 9), W),
+    "nested extremes": ir.Compare(
+        "<=", repeated(J, lambda a, n: ir.IntOp("min" if n % 2 else "max", ir.IntOp("+", a, W), AT_HEAD[n]), 50), W
+    ),
+    "nested alternatives": reduce(
+        lambda a, n: (ir.Or if n % 2 else ir.And)((ir.Compare("<", J, AT_HEAD[n]), a)), range(110), ir.Truth(True)
+    ),
+    "nested choices": ir.Compare("<=", J, repeated(I, lambda a, n: ir.IntIf(ir.Compare("<", a, AT_HEAD[n]), a, J), 9)),
+    "a sum of distances": ir.Compare(
+        "<=", repeated(W, lambda a, n: ir.IntOp("+", a, ir.IntAbs(ir.IntOp("-", J, AT_HEAD[n]))), 30), I
+    ),
+    "many keys": ir.Or(tuple(ir.Compare("==", J, at) for at in AT_HEAD)),
+    "all but many keys": ir.And(tuple(ir.Compare("!=", J, at) for at in AT_HEAD)),
+    "many ends": ir.And(tuple(ir.Compare("<=", J, ir.IntLoad("start", (n, I))) for n in NUMBERS)),
+    "many conditions": ir.And((ir.Compare("<=", J, I), *(ir.Compare("<", W, at) for at in AT_HEAD))),
+    "many alternatives": ir.And(
+        tuple(ir.Or((ir.Compare("<=", J, ir.IntOp("+", I, at)), ir.Compare("<", at, J))) for at in AT_HEAD[:300])
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HEAVY)
+def test_no_mask_takes_long(name: str) -> None:
+    """Each of them takes for ever to a solver without limits."""
+    start = perf_counter()
+    attention = attention_of(HEAVY[name])
+    for target in ("j", "i"):
+        assert find_ranges(attention, target).because  # type: ignore[arg-type]
+    assert find_rows(attention).because
+    assert perf_counter() - start < 30
+
+
+def test_an_analysis_that_runs_out_of_steps_says_so() -> None:
+    said = "the analysis ran out of steps, so the ranges may be wider than they need be"
+    assert said in [reason.text for reason in keys_of(HEAVY["a sum of distances"]).because]
 
 
 # ---- requirements ----------------------------------------------------------------------------------
@@ -343,3 +393,14 @@ def test_no_requirement_is_needed_where_the_divisor_is_known() -> None:
     ranges = keys_of(known)
     assert ranges.requires == ()
     assert text_of(ranges.visited) == "[8 * (first(i) // 8), 8 * (last(i) // 8) + 8)"
+
+
+def test_ranges_load_nothing_heavy() -> None:
+    program = (
+        "import sys; import attnc.analyze.ranges, attnc.analyze.rows;"
+        "print([name for name in ('torch', 'triton', 'sympy', 'numpy') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout.strip() == "[]"

@@ -17,7 +17,8 @@ from attnc.ir import nodes as ir
 
 NEVER_EMPTY = {
     "full", "causal", "sink_and_window", "prefix_lm", "batch_prefix_lm", "block_causal",
-    "first_queries_or_first_keys", "compressed_queries", "valid_or_causal", "strided_keys", "last_queries_see_all",
+    "first_queries_or_first_keys", "compressed_queries", "valid_or_causal", "strided_keys", "strided_by_head",
+    "last_queries_see_all",
     "remainder_staircase",
 }  # fmt: skip
 

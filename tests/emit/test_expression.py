@@ -85,6 +85,8 @@ def tree(value: Expr) -> str:
             return name
         case Lit(number):
             return repr(number) if not (isinstance(number, int | float) and number < 0) else f"(-{-number!r})"
+        case Op("and" | "or" as op, Op(inner, _, _) as x, y) if inner == op:  # one chain, for Python too
+            return f"({tree(x)[1:-1]} {op} {tree(y)})"
         case Op(op, x, y):
             return f"({tree(x)} {op} {tree(y)})"
         case Unary(op, x):

@@ -72,7 +72,7 @@ class Kernel:
     base: dict[str, Expr] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.terms = TritonTerms(self.plan.attention, {LOG2_E: LOG2E})
+        self.terms = TritonTerms(self.plan.attention, {LOG2_E: LOG2E}, self.plan.requires)
         self.scope = Scope(self.plan.attention, self.terms)
 
     @property

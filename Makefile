@@ -16,6 +16,7 @@ demo: $(RUNTIME)
 	$(BIN)/attnc explain examples/sliding_window.attn
 	@mkdir -p build
 	$(BIN)/attnc build examples/sliding_window.attn -o build/sliding_window.py
+	$(BIN)/attnc verify examples/sliding_window.attn --quick
 
 test: lint
 	$(BIN)/python -m pytest -n $(WORKERS)

@@ -17,7 +17,9 @@ EXAMPLES = sorted(Path(__file__).parent.parent.joinpath("examples").glob("*.attn
 
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_stage(path: Path, stage: str, golden: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stage(
+    path: Path, stage: str, golden: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(path.parent.parent)
     compilation = Compilation(read_source(path.relative_to(path.parent.parent)))
     try:

@@ -119,6 +119,8 @@ def check_new_name(name: str, span: Span, kind: str, report: Report) -> bool:
         report.error(
             "reserved-name", f"`{name}` is an argument that every compiled attention has already", span
         )
+    elif kind == "attention" and name in vocabulary.MODULE_WORDS:
+        report.error("reserved-name", f"`{name}` is a name that every emitted module has already", span)
     else:
         return True
     return False

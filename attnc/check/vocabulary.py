@@ -27,6 +27,13 @@ LATER = ("source", "stage", "select", "state", "where", "over", "quant")
 # Arguments that every compiled attention takes beside its own parameters.
 CALL_WORDS = ("self", "return_lse", "backend")
 
+# What a module speaks of at its top, beside names that start with `_`: no attention can be called that.
+MODULE_WORDS = (
+    "torch", "triton", "tl", "math", "numbers", "os", "Tensor", "FLOATS", "LOG2_E", "MINUS_INF", "TILE", "TILES",
+    "TypeError", "ValueError", "abs", "all", "any", "bool", "dict", "float", "getattr", "hasattr", "int", "isinstance",
+    "len", "list", "map", "max", "min", "next", "range", "slice", "sorted", "str", "tuple", "type", "zip",
+)  # fmt: skip
+
 ELEMENTWISE = (
     "exp", "log", "sqrt", "tanh", "sigmoid", "relu", "silu", "softplus", "abs", "sin", "cos",
 )  # fmt: skip

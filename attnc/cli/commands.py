@@ -133,6 +133,35 @@ def build(file: str, output: str, **options: Any) -> None:
 
 
 @click.command()
+@click.argument("file")
+@click.option(
+    "--backend",
+    type=click.Choice(["cpu", "triton", "both"]),
+    default="both",
+    show_default=True,
+    help="which emitted code; triton runs in its interpreter",
+)
+@click.option("--quick", is_flag=True, help="a few cases instead of the whole grid")
+@_spec_options
+def verify(file: str, backend: str, quick: bool, **options: Any) -> None:
+    """Compare emitted code with the interpreter: values and every gradient, over an edge-case grid."""
+    from attnc import verify as room
+
+    compilation = _open(file, options)
+    _ = compilation.attention  # mistakes of the spec come before any process is started
+    backends = [each for each in room.BACKENDS if backend in (each, "both")]
+    with click.progressbar(length=1, label="verifying", file=sys.stderr) as bar:
+
+        def progress(done: int, of: int) -> None:
+            bar.length = of
+            bar.update(done - bar.pos)
+
+        report = room.verify(compilation, backends, quick=quick, progress=progress)
+    click.echo(str(report))
+    click.get_current_context().exit(not report.holds)
+
+
+@click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option(
     "--check", "only_check", is_flag=True, help="change nothing; exit 1 where something would change"
@@ -175,4 +204,4 @@ def _stdin() -> str:
         raise AttncError(Diagnostic("unreadable-file", what)) from None
 
 
-COMMANDS = (new, check, explain, show, build, fmt)
+COMMANDS = (new, check, explain, show, build, verify, fmt)

@@ -87,6 +87,17 @@ def _power(x, y):
 '''
 
 TORCH = '''
+def _without_autocast(function):
+    """Autocast would give some tensors another dtype than those that they meet."""
+
+    def plain(*args):
+        device = next(arg.device for arg in args if isinstance(arg, Tensor))
+        with torch.autocast(device.type, enabled=False):
+            return function(*args)
+
+    return plain
+
+
 def _positions(*intervals):
     """The positions of intervals in order: as an index (a slice, if it is one), and as a row."""
     if len(intervals) == 1:

@@ -50,7 +50,7 @@ def emit_module(kernels: Kernels, found: list[str], options: Options) -> str:
         _write_function(body, _with_decorator(fn, kernels))
     launch = Writer()
     write_launchers(launch, kernels)
-    helpers = used | set(re.findall(r"\w+", launch.text))
+    helpers = used | set(re.findall(r"\w+", launch.text)) | {fn.decorator for fn in functions}
     _write_texts(body, select_helpers(TORCH_HELPERS, helpers))
     for fn in [*kernels.cpu, *kernels.adders]:
         _write_function(body, fn)

@@ -225,4 +225,4 @@ class _Path:
 
     def function(self, name: str, params: list[str], doc: str) -> Function:
         stmts = without_dead(tuple(self.top.stmts))
-        return Function(name, tuple(map(Param, params)), doc, stmts)
+        return Function(name, tuple(map(Param, params)), doc, stmts, "_without_autocast")

@@ -129,7 +129,9 @@ class _Hoist:
         if not isinstance(term, Int) or not any(isinstance(part, Floor) for part in walk(term)):
             return None
         relative = replace_terms(term, _by_distance)
-        if axes_of(replace_terms(relative, lambda part: IntConst(0) if part == DISTANCE else None)):
+        if not axes_of(term) or axes_of(
+            replace_terms(relative, lambda part: IntConst(0) if part == DISTANCE else None)
+        ):
             return None
         if relative not in self.tables:
             name = self._fresh("by_distance", len(self.tables) + 1)

@@ -32,7 +32,7 @@ SIZES = ("B", "H", "HKV", "N", "M", "D", "DV")
 MADE = re.compile(
     r"\w+_(ptr|head)|\w+_stride_([bht]|\d+)|BLOCK_\w+|D_\d+"
     r"|(key|query|live|full|lo|hi)(_lo|_hi)?(_\d+)?|(edge|full)_(end_\d+|left|tiles)|(d|need|total)_\w+|d[qkv]\w*"
-    r"|[A-Z][A-Z0-9_]+|_\w*"
+    r"|[A-Z][A-Z0-9_]+|_\w*|\w+_"
 )
 
 

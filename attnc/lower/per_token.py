@@ -75,7 +75,7 @@ def mapped_tensors(plan: Plan) -> list[str]:
 def _function(name: str, block: Block, names: list[str], doc: str) -> Function:
     stmts = without_dead(tuple(block.stmts))
     used = {n for stmt in stmts for n in names_in(stmt)}
-    return Function(name, tuple(Param(n) for n in names if n in used), doc, stmts)
+    return Function(name, tuple(Param(n) for n in names if n in used), doc, stmts, "_without_autocast")
 
 
 class Vectors:

@@ -55,6 +55,7 @@ class Scope:
     def __init__(self, attention: Attention, terms: Terms) -> None:
         self.terms = terms
         self._indices: dict[Node, str] = {}
+        self._inside: Counter[Node] = Counter()  # how often a term is a part of an invariant one
         self.lets = {term: name for name, term in attention.lets if not isinstance(term, LEAVES)}
         self.taken = {*FRAME, *SIZES, "scale", *terms.variables}
 
@@ -71,6 +72,8 @@ class Scope:
             if isinstance(part, RealLoad | IntLoad | BoolLoad)
             for item in part.index
         }
+        larger = (other for other in order if isinstance(other, Real) and is_invariant(other))
+        self._inside = Counter(part for other in larger for part in children(other))
         for term in order:
             if term not in self.terms.named and (name := self._name(term, uses, roots)):
                 target = place(axes_of(term))
@@ -108,8 +111,7 @@ class Scope:
             return False
         if all(isinstance(part, RealConst | IntConst | RealOp) for part in walk(term)):
             return False
-        larger = (other for other in uses if isinstance(other, Real) and is_invariant(other))
-        return uses[term] > sum(children(other).count(term) for other in larger)
+        return uses[term] > self._inside[term]
 
     def _fresh(self, name: str) -> str:
         fresh, count = name, 1

@@ -29,7 +29,11 @@ from attnc.ir.text import print_ir
 X = Dot(VecInput("q"), VecInput("k"))
 Y = RealLoad("bias", (Index("h"),))
 C = RealParam("cap")
-NAMES = {X: sympy.Symbol("x", real=True), Y: sympy.Symbol("y", real=True), C: sympy.Symbol("c", positive=True)}
+NAMES = {
+    X: sympy.Symbol("x", real=True),
+    Y: sympy.Symbol("y", real=True),
+    C: sympy.Symbol("c", positive=True),
+}
 SMOOTH = ["exp", "log", "sqrt", "tanh", "sigmoid", "silu", "softplus", "sin", "cos"]
 KINKED = ["relu", "abs"]
 
@@ -95,7 +99,11 @@ POINTS = [
 ]
 
 
-@given(scores(SMOOTH + KINKED, ["+", "-", "*", "/", "min", "max"]), st.sampled_from(POINTS), st.sampled_from([X, Y]))
+@given(
+    scores(SMOOTH + KINKED, ["+", "-", "*", "/", "min", "max"]),
+    st.sampled_from(POINTS),
+    st.sampled_from([X, Y]),
+)
 def test_finite_differences_agree(term: Real, at: dict[Real, float], leaf: Dot | RealLoad) -> None:
     step = 1e-5
     try:

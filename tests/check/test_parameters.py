@@ -106,22 +106,18 @@ def test_wrong_names_of_other_things(name: str) -> None:
         assert codes(text) in (["reserved-name"], ["redefined-builtin"])
 
 
-def test_names_that_only_python_knows_are_fine() -> None:
+@pytest.mark.parametrize("name", ["print", "open", "match", "id", "kernel", "acc", "row_max", "forward"])
+def test_names_that_only_python_knows_are_fine(name: str) -> None:
     """What the emitted code must not collide with, it renames; the writer of a spec need not know."""
-    for name in (
-        "print",
-        "torch",
-        "tl",
-        "triton",
-        "match",
-        "type",
-        "id",
-        "kernel",
-        "acc",
-        "row_max",
-        "forward",
-    ):
-        assert attention(f"attention {name}({name}2: int):\n    mask i - j < {name}2\n").name == name
+    assert attention(f"attention {name}({name}2: int):\n    mask i - j < {name}2\n").name == name
+
+
+@pytest.mark.parametrize("name", ["torch", "triton", "tl", "type", "range", "max_width", "TILES"])
+def test_a_name_of_the_module_is_no_attention(name: str) -> None:
+    """A parameter of that name is renamed inside; an attention is what the module is asked for."""
+    assert attention(f"attention f({name}: int):\n    mask i - j < {name}\n").params[0].name == name
+    if name != "max_width":
+        assert codes(f"attention {name}():\n    mask j <= i\n") == ["reserved-name"]
 
 
 # ---- constants -------------------------------------------------------------------------------------

@@ -1,0 +1,131 @@
+"""One case: emitted code against the interpreter.
+
+Enters: a compilation and a case. Leaves: a `Measurement`. Nothing here knows which process it runs in; kernels in
+Triton's interpreter need one where TRITON_INTERPRET was 1 before triton was imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from attnc.errors import AttncError
+from attnc.run.interpreter import interpret
+from attnc.run.loader import load_module
+from attnc.verify.cases import Case
+from attnc.verify.inputs import Inputs, candidates
+from attnc.verify.report import Measurement, Quantity
+from attnc.verify.rounding import Results, find_limits, finite_part
+
+if TYPE_CHECKING:
+    from attnc.compiler import Compilation
+
+Attend = Callable[..., Any]
+
+
+def measure(compilation: Compilation, case: Case) -> Measurement:
+    """How far emitted code is from the interpreter in this case, and how far it may be."""
+    attention = compilation.attention
+    found = find_call(compilation, case)
+    if found is None:
+        return Measurement(case, problem="no values were found that the spec allows here", is_skipped=True)
+    inputs, expected = found
+    limits = find_limits(attention, inputs, expected)
+    try:
+        got = run(emitted(compilation, inputs.case), inputs)
+    except Exception as problem:
+        return Measurement(inputs.case, problem=f"{type(problem).__name__}: {problem}")
+    quantities = tuple(_compare(name, got[name], expected[name], limits[name], inputs) for name in expected)
+    empty = expected["lse"].isneginf()
+    return Measurement(inputs.case, quantities, empty_rows=int(empty.sum()))
+
+
+def find_call(compilation: Compilation, case: Case) -> tuple[Inputs, Results] | None:
+    """The first inputs that the interpreter takes, and what it computes from them in float64."""
+    empty = None
+    for inputs in candidates(compilation, case):
+        try:
+            expected = reference(compilation, inputs)
+        except AttncError:
+            continue
+        if not all(is_regular(name, x) for name, x in expected.items()):
+            continue
+        if case.variant == 0 or not expected["lse"].isneginf().all():
+            return inputs, expected
+        empty = empty or (
+            inputs,
+            expected,
+        )  # that no row sees a key is worth a case or two, if there are others
+    return empty
+
+
+def reference(compilation: Compilation, inputs: Inputs) -> Results:
+    """What the call means."""
+
+    def meaning(q: Tensor, k: Tensor, v: Tensor, scale: float | None, **arguments: Any) -> Any:
+        return interpret(compilation.attention, q, k, v, arguments, scale, True)
+
+    return run(meaning, inputs, torch.float64)
+
+
+def emitted(compilation: Compilation, case: Case) -> Attend:
+    """The emitted function with the backend and the tiles of a case."""
+    name = compilation.attention.name
+    module = load_module(name, compilation.module)
+    if case.backend == "triton":
+        block_q, block_k = case.tile
+        for kernels in module.TILES.values():
+            for kernel, widths in kernels.items():
+                tile = (block_k, block_q) if kernel == "backward_keys" else (block_q, block_k)
+                kernels[kernel] = dict.fromkeys(widths, (*tile, 4, 1))
+
+    def attend(q: Tensor, k: Tensor, v: Tensor, scale: float | None, **arguments: Any) -> Any:
+        function = getattr(module, name)
+        return function(q, k, v, **arguments, scale=scale, return_lse=True, backend=case.backend)
+
+    return attend
+
+
+def run(attend: Attend, inputs: Inputs, dtype: torch.dtype | None = None) -> Results:
+    """Output, log-sum-exp and all gradients of a call, computed in `dtype` or as the inputs are, as doubles."""
+    tensors, arguments = inputs.leaves(dtype)
+    out, lse = attend(*tensors.values(), inputs.case.scale, **arguments)
+    floats = {**tensors, **{name: x for name, x in arguments.items() if name in inputs.floats}}
+    backward = [inputs.dout.to(out.dtype), inputs.dlse.to(lse.dtype)]
+    if dtype is None:
+        _check_kinds(inputs, out, lse)
+        backward[0] = inputs.dout
+    results = [(x, g) for x, g in zip((out, lse), backward, strict=True) if x.requires_grad]
+    gradients: tuple[Tensor | None, ...] = torch.autograd.grad(
+        [x for x, _ in results], list(floats.values()), [g for _, g in results], allow_unused=True
+    )
+    found = {"out": out.detach().double(), "lse": lse.detach().double()}
+    for (name, x), g in zip(floats.items(), gradients, strict=True):
+        if g is not None and (g.dtype, g.shape) != (x.dtype, x.shape):
+            raise TypeError(f"the gradient of {name} is a {g.dtype} of shape {list(g.shape)}")
+        found[name] = torch.zeros(x.shape, dtype=torch.float64) if g is None else g.double()
+    return found
+
+
+def _check_kinds(inputs: Inputs, out: Tensor, lse: Tensor) -> None:
+    for name, x, like in (("output", out, inputs.dout), ("lse", lse, inputs.dlse)):
+        if (x.dtype, x.shape) != (like.dtype, like.shape):
+            raise TypeError(f"the {name} is a {x.dtype} of shape {list(x.shape)}")
+
+
+def _compare(name: str, got: Tensor, expected: Tensor, limit: float, inputs: Inputs) -> Quantity:
+    called = f"d{name}" if name in ("q", "k", "v") else f"d_{name}" if name in inputs.floats else name
+    if not got.numel():
+        return Quantity(called, 0.0, limit)
+    if not torch.equal(got.isneginf(), expected.isneginf()) or not is_regular(name, got):
+        return Quantity(called, inf, limit)
+    return Quantity(called, float((finite_part(got) - finite_part(expected)).abs().max()), limit)
+
+
+def is_regular(name: str, x: Tensor) -> bool:
+    """Is every element a number? Only the log-sum-exp of an empty row may be -inf."""
+    return bool((x.isfinite() | (x.isneginf() & (name == "lse"))).all())

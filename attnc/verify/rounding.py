@@ -1,0 +1,281 @@
+"""How far rounding may carry each result of a call.
+
+Enters: an attention and a call. Leaves: a limit for the output, the log-sum-exp and every gradient.
+
+The reference is exact for our purposes: float64, from the same rounded inputs. So the whole difference is what emitted
+code rounds on its way, and that can be replayed: the spec is evaluated in float64 as the kernels do it, forward and
+backward, and every operation is followed by a random error of the size that its precision allows (Monte Carlo
+arithmetic, Parker 1997; that such errors act as random ones is the model of Higham and Mary 2019). With u the unit
+roundoff of the dtype (2^-53, 2^-24, 2^-11, 2^-8 for float64, float32, float16, bfloat16) and w that of the working
+precision, which is float32 for half precision and else the dtype itself:
+
+    where                                        relative error of
+    q . k and dout . v                           w, of the product of the norms
+    an operation of the score                    w, of its result
+    a function of the score (exp, tanh, ...)     2 w; x ** y by way of logarithms: 2 w (1 + |y log x|)
+    lse, as it is stored and read back           2 w, of |lse| + 1
+    p = exp(s - lse) in the backward pass        w (2 + |s| + |lse|): both are scaled by log2(e)
+    p and ds before the second product           u (w on the CPU path, which keeps them in float32)
+    a sum over keys or queries, n of them        sqrt(n) w, of each term
+    out, where it is saved: delta reads it       u
+    a map of single tokens (`query l2(q)`)       u for each operation and each of its gradients, 2 u for a function
+    every gradient, as it is returned            u
+
+A dot product of n terms of any sign has partial sums that grow as their square root, so n roundings of them add up to
+about w times the product of the norms; a sum over keys or queries is the same with the terms' own errors in front.
+
+The deviation of a result is the root mean square over `RUNS` replays, the largest over its elements; a limit is
+`FACTOR` deviations, and never less than two roundings of its largest element. With independent errors `FACTOR` = 8 is
+passed by accident once in 10^15 elements; what is left of it pays for `RUNS` being few and for errors that are not
+independent. Nothing here ever sees what emitted code computes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from math import sqrt
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from attnc.ir.nodes import (
+    Attention,
+    Bool,
+    Dot,
+    Int,
+    Real,
+    RealCall,
+    RealConst,
+    RealLoad,
+    RealOp,
+    RealParam,
+    Rope,
+    Scale,
+    Splat,
+    SumD,
+    Vec,
+    VecCall,
+    VecInput,
+    VecLoad,
+)
+from attnc.ir.walk import axes_of
+from attnc.run.points import Points, all_pairs
+from attnc.run.scaled import Number
+from attnc.run.sizes import sizes_of
+from attnc.run.terms import Terms
+from attnc.verify.inputs import Inputs
+
+RUNS, FACTOR = 3, 8.0
+UNIT = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
+Results = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Unit roundoffs: of the dtype, of the working precision, and of p and ds in their second product."""
+
+    stored: float
+    working: float
+    product: float
+    generator: torch.Generator = field(compare=False)
+
+    def error(self, size: Tensor, unit: float) -> Tensor:
+        """Independent errors, uniform in [-1, 1] times `unit * size`."""
+        uniform = torch.rand(size.shape, generator=self.generator, dtype=torch.float64) * 2 - 1
+        return size.detach() * uniform * unit
+
+    def rounded(self, x: Tensor, unit: float, backward: float = 0.0, size: Tensor | None = None) -> Tensor:
+        """`x` with an error, and its gradient with another."""
+        if not x.numel():
+            return x
+        y = x + self.error(x.detach().abs() if size is None else size, unit)
+        if backward and y.requires_grad:
+            y.register_hook(lambda g: g + self.error(g.abs(), backward))  # type: ignore[no-untyped-call]
+        return y
+
+
+def find_limits(attention: Attention, inputs: Inputs, expected: Results) -> dict[str, float]:
+    """The largest difference from `expected` that rounding explains, for each result."""
+    case = inputs.case
+    stored = UNIT[case.dtype]
+    working = min(stored, UNIT["float32"])
+    product = stored if case.backend == "triton" else working
+    deviations = {name: torch.zeros_like(x) for name, x in expected.items()}
+    for run in range(RUNS):
+        generator = torch.Generator().manual_seed(run)
+        replay = compute_rounded(attention, inputs, Precision(stored, working, product, generator))
+        for name, x in expected.items():
+            deviations[name] += finite_part(replay[name] - x) ** 2 / RUNS
+    limits = {}
+    for name, x in expected.items():
+        u = (
+            working
+            if name == "lse"
+            else UNIT[str(inputs.floats[name].dtype)[6:]]
+            if name in inputs.floats
+            else stored
+        )
+        largest = float(finite_part(x).abs().max()) if x.numel() else 0.0
+        deviation = sqrt(float(deviations[name].max())) if x.numel() else 0.0
+        limits[name] = FACTOR * deviation + 2 * u * largest
+    return limits
+
+
+def finite_part(x: Tensor) -> Tensor:
+    """`x`, with 0 where it is infinite or no number: the log-sum-exp of a row without keys."""
+    return torch.where(x.isfinite(), x, torch.zeros_like(x))
+
+
+def compute_rounded(attention: Attention, inputs: Inputs, precision: Precision) -> Results:
+    """All results of a call in float64, as kernels compute them, with the errors of `precision`."""
+    tensors, arguments = inputs.leaves(torch.float64)
+    q, k, v = tensors.values()
+    sizes = sizes_of(q, k, v)
+    values: dict[str, Any] = {n: x.long() if _is_int(x) else x for n, x in arguments.items()}
+    scale = inputs.case.scale
+    values |= sizes | {"scale": sizes["D"] ** -0.5 if scale is None else scale}
+    group = sizes["H"] // sizes["HKV"]
+    whole = {"q": q, "k": k.repeat_interleave(group, 1), "v": v.repeat_interleave(group, 1)}
+    places = {"q": "i", "k": "j", "v": "j"}
+
+    def reader(name: str) -> Callable[[Points], Tensor]:
+        def read(at: Points) -> Tensor:
+            return whole[name][at.index["b"], at.index["h"], at.index[places[name]]]  # type: ignore[index]
+
+        return read
+
+    def mapped(name: str, clause: Vec) -> Callable[[Points], Tensor]:
+        return lambda at: _Rounded(values, {name: reader(name)}, None, precision).vector(clause, at)
+
+    value = mapped("v", attention.value)
+    everything = all_pairs({"b": sizes["B"], "h": sizes["H"], "i": sizes["N"], "j": sizes["M"]}, q.device)
+    pairs = everything.select(Terms(values).condition(attention.mask, everything)).as_origin()
+    vectors = {"q": mapped("q", attention.query), "k": mapped("k", attention.key)}
+    score = _Rounded(values, vectors, None, precision).real(attention.score, pairs)
+    table = score.new_full((sizes["B"], sizes["H"], sizes["N"], sizes["M"]), -torch.inf)
+    table = table.index_put(tuple(pairs.index.values()), score)
+    keys = pairs.keys.points
+    out, lse = _Softmax.apply(table, pairs.keys.table(value(keys)), precision)  # type: ignore[no-untyped-call]
+    seeing = pairs.rows.points.as_origin()
+    at_row = tuple(seeing.index.values())
+    ends = {"o": lambda p: out[at_row][p.origin], "v_i": lambda p: value(p.with_key(p.index["i"]))}
+    result = _Rounded(values, ends, None, precision).vector(attention.output, seeing)
+    output = out.new_zeros(out.shape).index_put(at_row, result)
+
+    floats = {**tensors, **{n: x for n, x in arguments.items() if n in inputs.floats}}
+    gradients = torch.autograd.grad(
+        (output, lse), list(floats.values()), (inputs.dout.double(), inputs.dlse.double()), allow_unused=True
+    )
+    found = {"out": output.detach(), "lse": lse.detach()}
+    for (name, x), g in zip(floats.items(), gradients, strict=True):
+        g = torch.zeros_like(x) if g is None else g
+        unit = UNIT[str(inputs.floats[name].dtype)[6:]]
+        found[name] = g + precision.error(g.abs(), unit if precision.stored else 0.0)
+    return found
+
+
+def _is_int(x: object) -> bool:
+    return isinstance(x, Tensor) and not x.is_floating_point() and x.dtype != torch.bool
+
+
+@dataclass(frozen=True)
+class _Rounded(Terms):
+    """The terms of the interpreter, each followed by its error. `coarse` is set within the map of a single token."""
+
+    precision: Precision | None = None
+    coarse: bool = False
+
+    # What jumps must jump in the same places: integers and conditions are exact here, as kernels owe them.
+    def integer(self, term: Int, at: Points) -> Tensor:
+        return Terms(self.values, self.vectors).integer(term, at)
+
+    def condition(self, term: Bool, at: Points) -> Tensor:
+        return Terms(self.values, self.vectors).condition(term, at)
+
+    def number(self, term: Real, at: Points) -> Number:
+        x, r = super().number(term, at), self.precision
+        assert r is not None
+        if not isinstance(x, Tensor) or isinstance(term, RealConst | RealParam | Scale):
+            return x
+        unit = r.stored if self.coarse or isinstance(term, SumD) else r.working
+        match term:
+            case RealLoad(array, _):
+                # Its gradient is a sum of this many numbers in working precision.
+                terms = len(at) / max(1, self.values[array].numel())  # type: ignore[union-attr]
+                return r.rounded(x, 0.0, sqrt(max(terms, 1.0)) * r.working)
+            case Dot(a, b):
+                return self._rounded_dot(x, a, b, at)
+            case RealCall():
+                return r.rounded(x, 2 * unit)
+            case RealOp("**", a, b):
+                exponent = (super().real(b, at) * super().real(a, at).abs().log()).abs()
+                return r.rounded(x, 2 * unit, size=x.detach().abs() * (1 + finite_part(exponent)))
+            case RealOp("+" | "-" | "*" | "/"):
+                return r.rounded(x, unit)
+        return x
+
+    def _rounded_dot(self, x: Tensor, a: Vec, b: Vec, at: Points) -> Tensor:
+        r = self.precision
+        assert r is not None
+        axes = axes_of(a) | axes_of(b)
+        with torch.no_grad():
+            exact = Terms(self.values, self.vectors)
+            if {"i", "j"} <= axes:
+                norms = exact.vector(a, at).norm(dim=-1) * exact.vector(b, at).norm(dim=-1)
+            else:
+                norms = (exact.vector(a, at) * exact.vector(b, at)).abs().sum(-1)
+        if {"i", "j"} <= axes:
+            terms = max(at.sizes["i"], at.sizes["j"])
+            backward = r.product + sqrt(terms) * r.working
+            return r.rounded(x, r.working, backward, norms)
+        return r.rounded(x, 2 * r.stored, r.stored, norms)
+
+    def vector(self, term: Vec, at: Points) -> Tensor:
+        r = self.precision
+        assert r is not None
+        here = self if self.coarse else replace(self, coarse=True)
+        x = Terms.vector(here, term, at)
+        match term:
+            case VecInput() | VecLoad():
+                return r.rounded(x, 0.0, r.stored)
+            case Splat():
+                return r.rounded(x, r.stored, r.stored)
+            case Rope():
+                first, second = x.detach().chunk(2, -1)
+                length = (first**2 + second**2).sqrt()
+                return r.rounded(x, 2 * r.stored, 2 * r.stored, torch.cat([length, length], -1))
+            case VecCall():
+                return r.rounded(x, 2 * r.stored, 2 * r.stored)
+        return r.rounded(x, r.stored, r.stored)
+
+
+class _Softmax(torch.autograd.Function):
+    """Scores and values to output and log-sum-exp: what the kernels do, with their errors."""
+
+    @staticmethod
+    def forward(ctx: Any, s: Tensor, v: Tensor, r: Precision) -> tuple[Tensor, Tensor]:
+        lse = torch.logsumexp(s, -1)
+        finite = finite_part(lse)
+        p = (s - finite[..., None]).exp()
+        n = sqrt(max(s.shape[-1], 1)) * r.working
+        out = (p + r.error(p, r.product + n)) @ v
+        saved = out + r.error(out.abs(), r.stored)
+        lse = torch.where(lse.isfinite(), lse + r.error(finite.abs() + 1, 2 * r.working), lse)
+        ctx.save_for_backward(s, v, finite, p, saved)
+        ctx.precision = r
+        return saved, lse
+
+    @staticmethod
+    def backward(ctx: Any, dout: Tensor, dlse: Tensor) -> tuple[Tensor, Tensor, None]:
+        (s, v, lse, p, out), r = ctx.saved_tensors, ctx.precision
+        p = p + r.error(p * (2 + finite_part(s).abs() + lse.abs()[..., None]), r.working)
+        n = sqrt(max(s.shape[-2], 1)) * r.working
+        norms = dout.norm(dim=-1)[..., None] * v.norm(dim=-1)[..., None, :]
+        dp = dout @ v.mT + r.error(norms, r.working)
+        delta = (dout * out).sum(-1) + r.error((dout * out).abs().sum(-1), r.working) - dlse
+        ds = p * (dp - delta[..., None])
+        ds = ds + r.error(ds.abs(), 2 * r.working)
+        dv = (p + r.error(p, r.product + n)).mT @ dout
+        return ds, dv, None

@@ -1,0 +1,46 @@
+"""Specs to compilations, and measurements to assertions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from attnc.compiler import Compilation
+from attnc.source import Source
+from attnc.verify.cases import Case
+from attnc.verify.inputs import is_square
+from attnc.verify.report import Measurement
+from attnc.verify.worker import Worker
+
+# A little more than one tile each way, several heads to a key head, widths that are no powers of two.
+CPU = Case("cpu", "float64", N=67, M=53, D=16, DV=24, H=4, HKV=2, B=2, layout="sliced", variant=1)
+TRITON = Case(
+    "triton", "float32", N=37, M=29, D=16, DV=24, H=2, HKV=1, B=2, scale=0.3, variant=2, tile=(16, 16)
+)
+WORST_IN_FLOAT64 = 1e-10
+
+
+def compile_text(text: str, name: str = "zoo") -> Compilation:
+    return Compilation(Source(f"{name}.attn", text))
+
+
+def case_for(compilation: Compilation, case: Case, is_self_attention: bool = False, **changes: Any) -> Case:
+    """The case, with as many keys as queries where the spec needs that."""
+    square = is_self_attention or is_square(compilation.attention)
+    return replace(case, **({"M": case.N} if square else {}), **changes)
+
+
+def assert_holds(measurement: Measurement) -> None:
+    assert not measurement.is_skipped, measurement.label
+    assert not measurement.problem, measurement.problem
+    said = f"{measurement.label}: " + ", ".join(f"{q.name} {q}" for q in measurement.quantities)
+    assert measurement.holds, said
+    if measurement.case.dtype == "float64":
+        assert all(q.error <= WORST_IN_FLOAT64 for q in measurement.quantities), said
+
+
+def check(worker: Worker, text: str, *cases: Case) -> None:
+    """Measure a spec in each of the cases."""
+    compilation = compile_text(text)
+    for case in cases:
+        assert_holds(worker.measure(compilation, case_for(compilation, case)))

@@ -1,0 +1,50 @@
+"""The examples: a few cases by default, the whole grid of `attnc verify` where there is time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from kernel_checks import assert_holds
+
+from attnc.compiler import Compilation
+from attnc.errors import AttncError
+from attnc.syntax.parser import read_source
+from attnc.verify import verify
+from attnc.verify.cases import Backend, plan_cases
+from attnc.verify.inputs import is_square
+from attnc.verify.worker import Worker
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.attn"))
+
+
+def compilations(path: Path) -> list[Compilation]:
+    """Every attention of a file that has a kernel."""
+    whole = Compilation(read_source(path))
+    found = [whole._of(attention.name) for attention in whole.attentions]
+    return [compilation for compilation in found if has_kernel(compilation)]
+
+
+def has_kernel(compilation: Compilation) -> bool:
+    try:
+        _ = compilation.plan
+    except AttncError as refused:
+        assert [d.code for d in refused.diagnostics] == ["no-kernel"]
+        return False
+    return True
+
+
+@pytest.mark.parametrize("backend", ["cpu", "triton"])
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_examples(worker: Worker, path: Path, backend: Backend) -> None:
+    for compilation in compilations(path):
+        for case in plan_cases(backend, is_square(compilation.attention), quick=True):
+            assert_holds(worker.measure(compilation, case))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_examples_in_full(path: Path) -> None:
+    for compilation in compilations(path):
+        report = verify(compilation)
+        assert report.holds, str(report)

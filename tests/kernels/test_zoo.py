@@ -1,0 +1,63 @@
+"""What emitted code computes for a zoo of specs, on both backends, values and every gradient; and that it builds."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from compiles.cross import assert_builds
+from kernel_checks import CPU, TRITON, assert_holds, case_for, compile_text
+from zoo import BIASES, MASKS, SCORES, TOKENS
+
+from attnc.run.loader import load_module
+from attnc.verify.cases import Case
+from attnc.verify.measure import find_call
+from attnc.verify.worker import Worker
+
+ZOO = {**BIASES, **MASKS, **SCORES, **TOKENS}
+LARGER = [
+    Case("cpu", "float32", N=200, M=150, D=40, DV=24, H=3, HKV=1, B=2, layout="transposed", variant=3),
+    Case(
+        "cpu", "bfloat16", N=150, M=140, D=32, DV=16, H=2, HKV=2, B=1, layout="strided", scale=-0.2, variant=4
+    ),
+    Case(
+        "triton", "float32", N=129, M=142, D=72, DV=40, H=2, HKV=1, layout="strided", variant=4, tile=(32, 32)
+    ),
+    Case(
+        "triton", "float16", N=127, M=65, D=40, DV=72, H=2, HKV=2, layout="expanded", variant=5, tile=(16, 32)
+    ),
+]
+
+
+@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("case", [CPU, TRITON], ids=lambda case: case.backend)
+def test_zoo(worker: Worker, case: Case, name: str) -> None:
+    spec = ZOO[name]
+    compilation = compile_text(spec.text)
+    fixed = {"numbers": spec.numbers, "entries": spec.entries}
+    assert_holds(worker.measure(compilation, case_for(compilation, case, spec.square, **fixed)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ZOO)
+def test_zoo_at_length(worker: Worker, name: str) -> None:
+    spec = ZOO[name]
+    compilation = compile_text(spec.text)
+    for case in LARGER:
+        fixed = {"numbers": spec.numbers, "entries": spec.entries}
+        measurement = worker.measure(compilation, case_for(compilation, case, spec.square, **fixed))
+        if not measurement.is_skipped:  # an array of the spec may be too short for such lengths
+            assert_holds(measurement)
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_zoo_builds(name: str) -> None:
+    """Triton's interpreter takes much that its compiler refuses."""
+    spec = ZOO[name]
+    compilation = compile_text(spec.text)
+    small = Case("cpu", "bfloat16", 29, 17, 16, 24, 4, 2, numbers=spec.numbers, entries=spec.entries)
+    found = find_call(compilation, case_for(compilation, small, spec.square))
+    assert found is not None
+    inputs, _ = found
+    assert_builds(
+        load_module("zoo", compilation.module), dtype=torch.bfloat16, **inputs.tensors, **inputs.arguments
+    )

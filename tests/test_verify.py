@@ -1,0 +1,209 @@
+"""`attnc verify`: it finds what is wrong, passes what is right, and its limits are those of rounding."""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+import torch
+
+import attnc
+from attnc.compiler import Compilation
+from attnc.source import Source
+from attnc.verify import Report, verify
+from attnc.verify import rounding as rounding_room
+from attnc.verify.cases import Case, cover, plan_cases
+from attnc.verify.inputs import is_square
+from attnc.verify.measure import find_call, measure
+from attnc.verify.report import Measurement, Quantity, from_json, to_json
+from attnc.verify.rounding import RUNS, Precision, compute_rounded, finite_part
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+WINDOW = """
+attention window(w: int = 9, bias: float[H, N, M]):
+    query l2(q)
+    mask  j <= i and i - j < w
+    score 4 * dot(q, k) * scale + bias[h, i, j]
+"""
+RETENTION = (
+    "attention retention(gamma: float[H]):\n    mask j <= i\n    score dot(q, k)\n    normalize none\n"
+)
+CASE = Case("cpu", "float64", 40, 33, 16, 24, 4, 2, 2, "transposed", 0.3, 2)
+
+
+def of(text: str) -> Compilation:
+    return Compilation(Source("spec.attn", text))
+
+
+class Broken(Compilation):
+    """A compilation whose module was spoiled: `pattern` in its text is replaced."""
+
+    pattern, put = "", ""
+
+    @property
+    def module(self) -> str:  # type: ignore[override]
+        text = Compilation(self.source, self.options).module
+        changed, count = re.subn(self.pattern, self.put, text)
+        assert count, self.pattern
+        return changed
+
+
+# One small mistake each, as a wrong compiler would make it, in the CPU path.
+MISTAKES = {
+    "one key too many": (r"visible = \(j <= i\)", "visible = (j <= i + 1)"),
+    "one key too few": (r"i - j < w\)", "i - j < w - 1)"),
+    "a scale that is a little off": (r"score = (.*)$", r"score = \1 * (1 + 1e-7)"),
+    "a forgotten delta": (r"- delta\[:, :, q0:q1\]\)", ")"),
+    "a gradient of lse that is lost": (r"- dlse", "- 0 * dlse"),
+    "half a gradient": (r"return dq\.to", "return (dq / 2).to"),
+    "a value of the next key": (
+        r"out\[:, :, q0:q1\] = _matmul\(p, v",
+        "out[:, :, q0:q1] = _matmul(p, v.roll(1, 2)",
+    ),
+    "a gradient with the wrong sign": (r"dk\[:, :, seen\] \+=", "dk[:, :, seen] -="),
+    "a tile that is skipped": (r"lo = max\(i_first - w \+ 1, 0\)", "lo = max(i_first - w + 2, 0)"),
+    "an exception": (r'"""Forward on the CPU', 'raise ValueError("no")\n    """'),
+}
+
+
+@pytest.mark.parametrize("what", MISTAKES)
+def test_mistakes_are_found(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pattern, put = MISTAKES[what]
+    monkeypatch.setattr(Broken, "pattern", f"(?m){pattern}")
+    monkeypatch.setattr(Broken, "put", put)
+    broken = Broken(Source("spec.attn", WINDOW))
+    assert measure(of(WINDOW), CASE).holds
+    assert not measure(broken, CASE).holds
+
+
+def test_rounding_without_error_is_the_interpreter() -> None:
+    """What is replayed with errors is, without them, what the interpreter computes."""
+    exact = Precision(0.0, 0.0, 0.0, torch.Generator())
+    for path in sorted(EXAMPLES.glob("*.attn")):
+        compilation = Compilation(Source(path.name, path.read_text(encoding="utf-8")))
+        if len(compilation.attentions) > 1 or "softmax" not in compilation.explain():
+            continue
+        found = find_call(compilation, Case("cpu", "float64", 40, 40, 16, 24, 4, 2, 2, "sliced", 0.3, 1))
+        assert found is not None
+        inputs, expected = found
+        replay = compute_rounded(compilation.attention, inputs, exact)
+        for name, x in expected.items():
+            torch.testing.assert_close(finite_part(replay[name]), finite_part(x), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16"])
+def test_limits_are_near_what_rounding_does(dtype: str) -> None:
+    """A limit that nothing comes near would hide mistakes."""
+    measurement = measure(of(WINDOW), Case("cpu", dtype, 129, 129, 64, 64, 4, 2, 1, variant=0))
+    assert measurement.holds
+    largest = {q.name: q.error / q.limit for q in measurement.quantities}
+    assert all(share > 1 / 60 for share in largest.values()), largest
+
+
+def test_limits_do_not_change_from_run_to_run() -> None:
+    first, second = (measure(of(WINDOW), CASE) for _ in range(2))
+    assert first == second
+
+
+def test_a_replay_uses_every_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    real = rounding_room.compute_rounded
+
+    def count(*arguments: object) -> object:
+        seen.append(1)
+        return real(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(rounding_room, "compute_rounded", count)
+    assert measure(of(WINDOW), CASE).holds
+    assert len(seen) == RUNS
+
+
+# ---- the grid --------------------------------------------------------------------------------------
+
+
+def test_every_two_values_meet() -> None:
+    factors = {"a": (1, 2, 3), "b": "xyz", "c": (False, True), "d": range(4)}
+    rows = list(cover(factors, 2, lambda row: True))
+    for (m, xs), (n, ys) in combinations(factors.items(), 2):
+        assert {(row[m], row[n]) for row in rows} == {(x, y) for x in xs for y in ys}
+    assert len(rows) <= 16
+
+
+def test_what_does_not_fit_together_does_not_meet() -> None:
+    factors = {"a": (1, 2, 3), "b": (1, 2, 3)}
+    rows = list(cover(factors, 2, lambda row: row.get("a", 1) * row.get("b", 1) < 6))
+    assert {(row["a"], row["b"]) for row in rows} == {(1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (3, 1)}
+
+
+@pytest.mark.parametrize("backend", ["cpu", "triton"])
+@pytest.mark.parametrize("square", [False, True])
+def test_the_grid_has_every_value(backend: str, square: bool) -> None:
+    cases = plan_cases(backend, square)  # type: ignore[arg-type]
+    assert cases == plan_cases(backend, square)  # type: ignore[arg-type]
+    assert {c.N for c in cases} == {1, 7, 64, 127, 129, 200}
+    assert {c.D for c in cases} == {16, 40, 64, 72, 96, 128}
+    assert {c.H // c.HKV for c in cases} >= {1, 3, 8}
+    assert {c.B for c in cases} == {1, 2}
+    assert len({c.layout for c in cases}) == 5
+    assert any(c.N != c.M for c in cases) != square
+    assert any(c.D != c.DV for c in cases)
+    assert len(plan_cases(backend, square, quick=True)) <= 8 < len(cases)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "square"),
+    [
+        ("attention a(doc: int[B, N]):\n    mask doc[b, i] == doc[b, j]\n", True),
+        ("attention a(bias: float[H, N, M]):\n    score bias[h, i, j]\n", False),
+        ("attention a(u: float[H]):\n    output o + u[h] * v_i\n", True),
+        ("attention a():\n    grid y: rows, x: cols\n    mask i.y == j.y\n", True),
+        ("attention a(t: int[N, 3]):\n    mask j in t[i, :]\n", False),
+        ("attention a(t: int[N, 3]):\n    mask i in t[j, :]\n", True),
+    ],
+)
+def test_specs_that_need_as_many_keys_as_queries(text: str, square: bool) -> None:
+    assert is_square(of(text).attention) == square
+
+
+# ---- reports ---------------------------------------------------------------------------------------
+
+
+def test_a_report() -> None:
+    calls: list[tuple[int, int]] = []
+    report = verify(of(WINDOW), ("cpu",), quick=True, progress=lambda done, all_: calls.append((done, all_)))
+    assert report.holds and not report.failures
+    assert calls == [(n + 1, len(report.measurements)) for n in range(len(report.measurements))]
+    assert "all hold" in report.summary
+    assert "d_bias" in {q.name for m in report.measurements for q in m.quantities}
+
+
+def test_triton_is_measured_from_a_process_that_does_not_interpret() -> None:
+    report = verify(attnc.compile(WINDOW), ("triton",), quick=True)
+    assert report.holds, str(report)
+    assert {m.case.dtype for m in report.measurements} == {"float32", "float16"}
+    assert any("bfloat16" in note for note in report.notes)
+
+
+def test_a_spec_without_a_kernel() -> None:
+    report = verify(of(RETENTION), quick=True)
+    assert not report.holds and not report.measurements
+    assert "has no kernel yet" in report.summary
+    assert report.notes == ("the interpreter computed 6 of 6 calls, all finite",)
+
+
+def test_measurements_survive_json() -> None:
+    measurement = measure(of(WINDOW), CASE)
+    assert from_json(json.loads(json.dumps(to_json(measurement)))) == measurement
+
+
+def test_a_failure_is_one() -> None:
+    bad = Measurement(CASE, (Quantity("out", 1.0, 1e-3), Quantity("lse", 0.0, 1e-3)))
+    report = Report("a", (bad, Measurement(CASE, (Quantity("out", 0.0, 1.0),))))
+    assert not report.holds and report.failures == (bad,)
+    assert "1 FAIL" in report.summary and "1e0/1e-3!" in str(report)
+    assert not Report("a", (Measurement(CASE, problem="it broke"),)).holds
+    assert not Report("a", (Measurement(CASE, problem="nothing fits", is_skipped=True),)).holds
+    assert not Report("a", ()).holds

@@ -111,7 +111,7 @@ def _table(measurements: Sequence[Measurement]) -> list[str]:
 
 
 def _short(x: float) -> str:
-    return f"{x:.0e}".replace("e-0", "e-").replace("e+0", "e+") if x else "0"
+    return f"{x:.0e}".replace("e-0", "e-").replace("e+0", "e") if x else "0"
 
 
 def to_json(measurement: Measurement) -> dict[str, Any]:

@@ -12,7 +12,9 @@ precision, which is float32 for half precision and else the dtype itself:
     where                                        relative error of
     q . k and dout . v                           w, of the product of the norms
     an operation of the score                    w, of its result
-    a function of the score (exp, tanh, ...)     2 w; x ** y by way of logarithms: 2 w (1 + |y log x|)
+    a function of the score (exp, tanh, ...)     2 w; x ** y by way of logarithms: 2 w (1 + (|y| + 1) |log x|)
+    their derivatives                            the same; those of tanh, sigmoid and silu come from rounded results,
+                                                 as in 1 - tanh(x) ** 2, and are off by another w (1 + 2 tanh(x) ** 2)
     lse, as it is stored and read back           2 w, of |lse| + 1
     p = exp(s - lse) in the backward pass        w (2 + |s| + |lse|): both are scaled by log2(e)
     p and ds before the second product           u (w on the CPU path, which keeps them in float32)
@@ -27,7 +29,8 @@ about w times the product of the norms; a sum over keys or queries is the same w
 The deviation of a result is the root mean square over `RUNS` replays, the largest over its elements; a limit is
 `FACTOR` deviations, and never less than two roundings of its largest element. With independent errors `FACTOR` = 8 is
 passed by accident once in 10^15 elements; what is left of it pays for `RUNS` being few and for errors that are not
-independent. Nothing here ever sees what emitted code computes.
+independent. Without errors a replay has to be what the interpreter computes, and is compared with it. Nothing here ever
+sees what emitted code computes.
 """
 
 from __future__ import annotations
@@ -40,6 +43,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from attnc.errors import CompilerBug
 from attnc.ir.nodes import (
     Attention,
     Bool,
@@ -62,7 +66,7 @@ from attnc.ir.nodes import (
 )
 from attnc.ir.walk import axes_of
 from attnc.run.points import Points, all_pairs
-from attnc.run.scaled import Number
+from attnc.run.scaled import Number, call_scaled, plain
 from attnc.run.sizes import sizes_of
 from attnc.run.terms import Terms
 from attnc.verify.inputs import Inputs
@@ -86,13 +90,15 @@ class Precision:
         uniform = torch.rand(size.shape, generator=self.generator, dtype=torch.float64) * 2 - 1
         return size.detach() * uniform * unit
 
-    def rounded(self, x: Tensor, unit: float, backward: float = 0.0, size: Tensor | None = None) -> Tensor:
+    def rounded(
+        self, x: Tensor, unit: float, backward: float | Tensor = 0.0, size: Tensor | None = None
+    ) -> Tensor:
         """`x` with an error, and its gradient with another."""
         if not x.numel():
             return x
         y = x + self.error(x.detach().abs() if size is None else size, unit)
-        if backward and y.requires_grad:
-            y.register_hook(lambda g: g + self.error(g.abs(), backward))  # type: ignore[no-untyped-call]
+        if y.requires_grad:
+            y.register_hook(lambda g: g + self.error(g.abs() * backward, 1.0))  # type: ignore[no-untyped-call]
         return y
 
 
@@ -102,6 +108,12 @@ def find_limits(attention: Attention, inputs: Inputs, expected: Results) -> dict
     stored = UNIT[case.dtype]
     working = min(stored, UNIT["float32"])
     product = stored if case.backend == "triton" else working
+    exact = compute_rounded(attention, inputs, Precision(0.0, 0.0, 0.0, torch.Generator()))
+    for name, x in expected.items():
+        if not torch.allclose(finite_part(exact[name]), finite_part(x), rtol=1e-8, atol=1e-8):
+            raise CompilerBug(
+                f"the replay of `{attention.name}` computes another {name} than the interpreter"
+            )
     deviations = {name: torch.zeros_like(x) for name, x in expected.items()}
     for run in range(RUNS):
         generator = torch.Generator().manual_seed(run)
@@ -195,11 +207,14 @@ class _Rounded(Terms):
         return Terms(self.values, self.vectors).condition(term, at)
 
     def number(self, term: Real, at: Points) -> Number:
-        x, r = super().number(term, at), self.precision
+        r = self.precision
         assert r is not None
+        unit = r.stored if self.coarse or isinstance(term, SumD) else r.working
+        if isinstance(term, RealCall):
+            return self._called(term, unit, at)
+        x = super().number(term, at)
         if not isinstance(x, Tensor) or isinstance(term, RealConst | RealParam | Scale):
             return x
-        unit = r.stored if self.coarse or isinstance(term, SumD) else r.working
         match term:
             case RealLoad(array, _):
                 # Its gradient is a sum of this many numbers in working precision.
@@ -207,14 +222,31 @@ class _Rounded(Terms):
                 return r.rounded(x, 0.0, sqrt(max(terms, 1.0)) * r.working)
             case Dot(a, b):
                 return self._rounded_dot(x, a, b, at)
-            case RealCall():
-                return r.rounded(x, 2 * unit)
             case RealOp("**", a, b):
-                exponent = (super().real(b, at) * super().real(a, at).abs().log()).abs()
-                return r.rounded(x, 2 * unit, size=x.detach().abs() * (1 + finite_part(exponent)))
+                exact = Terms(self.values, self.vectors)
+                with torch.no_grad():
+                    logarithm = exact.real(a, at).abs().log() * (exact.real(b, at).abs() + 1)
+                size = 1 + finite_part(logarithm).abs()
+                return r.rounded(x, 2 * unit, 2 * unit * size, size=x.detach().abs() * size)
             case RealOp("+" | "-" | "*" | "/"):
-                return r.rounded(x, unit)
+                return r.rounded(x, unit, unit)
         return x
+
+    def _called(self, term: RealCall, unit: float, at: Points) -> Tensor:
+        """A function of a number. Its derivative is computed from its rounded result: `1 - tanh(x) ** 2`."""
+        r = self.precision
+        assert r is not None
+        argument = self.number(term.a, at)
+        y = plain(call_scaled(term.fn, argument))
+        x = plain(argument)
+        match term.fn:
+            case "tanh":
+                slope = 1 + 2 * y.detach() ** 2
+            case "sigmoid" | "silu":
+                slope = 1 + y.detach().abs()
+            case _:
+                slope = torch.zeros_like(y)
+        return r.rounded(y + r.error(slope, unit) * (x - x.detach()), 2 * unit, 2 * unit)
 
     def _rounded_dot(self, x: Tensor, a: Vec, b: Vec, at: Points) -> Tensor:
         r = self.precision

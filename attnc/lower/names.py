@@ -19,7 +19,7 @@ FRAME = frozenset([
     "live_lo", "lo", "lse", "math", "new_max", "o", "os", "out", "p", "pair_row", "q", "q0", "q1",
     "qk", "query_hi", "query_lo", "rescale", "result", "return_lse", "row", "row_lse", "row_max",
     "row_sum", "rows", "scale", "score", "seen", "shift", "strip", "t", "tile", "tiles", "tl", "torch",
-    "total", "triton", "v", "value", "visible",
+    "total", "triton", "v", "value", "visible", "wide",
     # What Triton takes beside the arguments of a kernel.
     "debug", "enable_fp_fusion", "instrumentation_mode", "maxnreg", "num_ctas", "num_stages",
     "num_warps", "warmup",

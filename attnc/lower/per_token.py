@@ -90,6 +90,7 @@ class Vectors:
         block.lets(("B", "H", "N", "D"), Var("q").attr("shape"))
         block.lets(("HKV", "M", "DV"), Var("v").attr("shape")[1:])
         block.let("dtype", Var("q").attr("dtype"))
+        block.let("wide", torch.promote_types(Var("dtype"), torch.value("float32")))
         device = Var("q").attr("device")
         block.let("b", torch.arange(Var("B"), device=device)[:, None, None, None])
         block.let("h", torch.arange(Var("H"), device=device)[:, None, None])
@@ -119,12 +120,12 @@ class Vectors:
         return value.call("expand", Var("B"), Var("H"), size)
 
     def number(self, term: Node) -> Expr:
-        """[B, heads, tokens]."""
+        """[B, heads, tokens], in float32 where the inputs are in half precision: the kernel scores in it too."""
         match term:
             case SumD(a):
-                return self(a).call("sum", -1)
+                return self(a).to(Var("wide")).call("sum", -1)
             case Dot(a, b):
-                return (self(a) * self(b)).call("sum", -1)
+                return (self(a).to(Var("wide")) * self(b).to(Var("wide"))).call("sum", -1)
         raise CompilerBug(f"{type(term).__name__} is no number of a token")
 
     def __call__(self, term: Node) -> Expr:
@@ -152,10 +153,10 @@ class Vectors:
             case VecCall(fn, a):
                 return torch.function(fn)(self(a))
             case Rope(a, position, theta):
-                place = self(Splat(position))
+                place = self._exact(position)
                 if is_number(position):
                     place = torch.as_tensor(place)
-                return function("_rope")(self(a), place, self(Splat(theta)))
+                return function("_rope")(self(a), place, self._exact(theta))
             case VecIf(cond, a, b):
                 test = self.terms(cond)
                 if is_number(cond):
@@ -164,6 +165,13 @@ class Vectors:
                     test = test.attr("mT")
                 return torch.where(test, self(a), self(b))
         raise CompilerBug(f"{type(term).__name__} is no vector")
+
+    def _exact(self, term: Real) -> Expr:
+        """A column of numbers in float64: half precision has no room for a position, nor float32 for its angle."""
+        terms = self.terms.exact()
+        terms.vectors = self
+        value = terms(term)
+        return value.attr("mT") if "j" in axes_of(term) and not is_number(term) else value
 
     def _load(self, array: str, index: tuple[Int, ...]) -> Expr:
         param = self.plan.spec.param(array)

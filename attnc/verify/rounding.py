@@ -148,6 +148,7 @@ def compute_rounded(attention: Attention, inputs: Inputs, precision: Precision) 
     values: dict[str, Any] = {n: x.long() if _is_int(x) else x for n, x in arguments.items()}
     scale = inputs.case.scale
     values |= sizes | {"scale": sizes["D"] ** -0.5 if scale is None else scale}
+    wider = frozenset(n for n, x in inputs.floats.items() if UNIT[str(x.dtype)[6:]] < UNIT[inputs.case.dtype])
     group = sizes["H"] // sizes["HKV"]
     whole = {"q": q, "k": k.repeat_interleave(group, 1), "v": v.repeat_interleave(group, 1)}
     places = {"q": "i", "k": "j", "v": "j"}
@@ -159,13 +160,13 @@ def compute_rounded(attention: Attention, inputs: Inputs, precision: Precision) 
         return read
 
     def mapped(name: str, clause: Vec) -> Callable[[Points], Tensor]:
-        return lambda at: _Rounded(values, {name: reader(name)}, None, precision).vector(clause, at)
+        return lambda at: _Rounded(values, {name: reader(name)}, None, precision, wider).vector(clause, at)
 
     value = mapped("v", attention.value)
     everything = all_pairs({"b": sizes["B"], "h": sizes["H"], "i": sizes["N"], "j": sizes["M"]}, q.device)
     pairs = everything.select(Terms(values).condition(attention.mask, everything)).as_origin()
     vectors = {"q": mapped("q", attention.query), "k": mapped("k", attention.key)}
-    score = _Rounded(values, vectors, None, precision).real(attention.score, pairs)
+    score = _Rounded(values, vectors, None, precision, wider).real(attention.score, pairs)
     table = score.new_full((sizes["B"], sizes["H"], sizes["N"], sizes["M"]), -torch.inf)
     table = table.index_put(tuple(pairs.index.values()), score)
     keys = pairs.keys.points
@@ -173,7 +174,7 @@ def compute_rounded(attention: Attention, inputs: Inputs, precision: Precision) 
     seeing = pairs.rows.points.as_origin()
     at_row = tuple(seeing.index.values())
     ends = {"o": lambda p: out[at_row][p.origin], "v_i": lambda p: value(p.with_key(p.index["i"]))}
-    result = _Rounded(values, ends, None, precision).vector(attention.output, seeing)
+    result = _Rounded(values, ends, None, precision, wider).vector(attention.output, seeing)
     output = out.new_zeros(out.shape).index_put(at_row, result)
 
     floats = {**tensors, **{n: x for n, x in arguments.items() if n in inputs.floats}}
@@ -194,9 +195,13 @@ def _is_int(x: object) -> bool:
 
 @dataclass(frozen=True)
 class _Rounded(Terms):
-    """The terms of the interpreter, each followed by its error. `coarse` is set within the map of a single token."""
+    """The terms of the interpreter, each followed by its error.
+
+    `wider` names the arrays that are more precise than q; `coarse` is set within the map of a single token.
+    """
 
     precision: Precision | None = None
+    wider: frozenset[str] = frozenset()
     coarse: bool = False
 
     # What jumps must jump in the same places: integers and conditions are exact here, as kernels owe them.
@@ -270,8 +275,10 @@ class _Rounded(Terms):
         here = self if self.coarse else replace(self, coarse=True)
         x = Terms.vector(here, term, at)
         match term:
-            case VecInput() | VecLoad():
+            case VecInput():
                 return r.rounded(x, 0.0, r.stored)
+            case VecLoad(array, _):
+                return r.rounded(x, r.stored if array in self.wider else 0.0, r.stored)
             case Splat():
                 return r.rounded(x, r.stored, r.stored)
             case Rope():

@@ -42,6 +42,13 @@ def evaluate(term: ir.Node, values: Values, outside: int | None = None) -> Any:
                 return values[name]
             case ir.TileEnd(axis, end):
                 return values[f"{axis}.{end}"]
+            case ir.OverTile(kind, axis, a):
+                places = range(values[f"{axis}.first"], values[f"{axis}.last"] + 1)
+                return OPERATORS[kind](evaluate(a, {**values, axis: place}, outside) for place in places)
+            case ir.Rank(array, index, value):
+                row = read(values[array], [of(place) for place in index])
+                wanted = of(value)
+                return 0 if row == outside else sum(entry < wanted for entry in row)
             case ir.IntOp(op, a, b) | ir.RealOp(op, a, b) | ir.Compare(op, a, b):
                 return OPERATORS[op](of(a), of(b))
             case ir.IntAbs(a):

@@ -122,12 +122,12 @@ def mask_of(text: str) -> ir.Bool:
     return term
 
 
-def attention_of(mask: ir.Bool | str) -> ir.Attention:
-    """An attention with this mask and nothing else of note."""
+def attention_of(mask: ir.Bool | str, params: tuple[ir.Param, ...] = ()) -> ir.Attention:
+    """An attention with this mask and nothing else of note; arrays that no parameter declares are in no order."""
     term = mask_of(mask) if isinstance(mask, str) else mask
     score = ir.Dot(ir.VecInput("q"), ir.VecInput("k"))
     vectors = [ir.VecInput(name) for name in ("q", "k", "v")]
-    return ir.Attention("zoo", (), *vectors, term, score, ir.Score(), ir.VecInput("o"))
+    return ir.Attention("zoo", params, *vectors, term, score, ir.Score(), ir.VecInput("o"))
 
 
 def usual(random: Random) -> Call:

@@ -19,12 +19,19 @@ N, M = ir.Size("N"), ir.Size("M")
 W, P, C = (ir.IntParam(name) for name in "wpc")
 AT_HEAD = ir.IntLoad("at_head", (H,))
 
+S = ir.IntParam("s")
+IN_ORDER = (
+    ir.Param("order", "int", sorted=True, sizes=(S,)),
+    ir.Param("orders", "int", sorted=True, sizes=(ir.Size("H"), S)),
+)
+
 numbers = st.integers(-6, 9).map(ir.IntConst)
 leaves = st.one_of(
     st.sampled_from([I, J, I, J, build.integer("-", I, J), build.integer("-", J, I)]),
     st.sampled_from([W, P, C, N, M, H, B, AT_HEAD]),
     numbers,
     st.sampled_from([ir.IntLoad("doc", (I,)), ir.IntLoad("doc", (J,))]),
+    st.sampled_from([ir.IntLoad("order", (I,)), ir.IntLoad("order", (J,)), ir.IntLoad("orders", (H, J))]),
 )
 divisors = st.one_of(st.sampled_from([2, 3, 7, -3]).map(ir.IntConst), st.just(C), st.just(M))
 
@@ -93,5 +100,8 @@ def calls(draw: st.DrawFn) -> dict[str, Any]:
         "on": draw(st.booleans()),
         "at_head": draw(st.lists(number, min_size=2, max_size=2)),
         "doc": draw(st.lists(st.integers(-2, 6), min_size=entries, max_size=entries)),
+        "s": entries,
+        "order": sorted(draw(st.lists(st.integers(-2, 6), min_size=entries, max_size=entries))),
+        "orders": [sorted(draw(st.lists(number, min_size=entries, max_size=entries))) for _ in range(2)],
         "flags": draw(st.lists(st.booleans(), min_size=entries, max_size=entries)),
     }

@@ -259,7 +259,7 @@ def test_a_line_that_makes_no_sense(capsys: Shell, arguments: list[str]) -> None
 def test_a_bug_says_so_and_keeps_the_story(
     capsys: Shell, here: Path, monkeypatch: pytest.MonkeyPatch, bug: Exception
 ) -> None:
-    def fail(self: Compilation) -> None:
+    def fail(self: Compilation, *_: object) -> None:
         raise bug
 
     monkeypatch.setattr(Compilation, "explain", fail)
@@ -274,7 +274,7 @@ def test_a_bug_says_so_and_keeps_the_story(
 
 
 def test_ctrl_c_ends_quietly(capsys: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(self: Compilation) -> None:
+    def interrupt(self: Compilation, *_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Compilation, "explain", interrupt)
@@ -283,12 +283,17 @@ def test_ctrl_c_ends_quietly(capsys: Shell, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_ctrl_c_in_a_process(here: Path) -> None:
-    command = [sys.executable, "-m", "attnc", "fmt", "-"]
+    program = "import sys; from attnc.cli.main import main; print('here', flush=True); sys.exit(main())"
     process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)}
-    )
+        [sys.executable, "-c", program, "fmt", "-"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        # A shell starts what runs in its background deaf to Ctrl-C, and a child inherits that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    assert process.stdout and process.stdout.readline() == b"here\n"
     with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(1.5)  # it waits for its input
+        process.wait(0.5)  # it waits for its input
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=20)
     assert (process.returncode, err.decode().strip()) == (130, "stopped")

@@ -13,10 +13,11 @@ from typing import Literal
 from attnc.analyze.clauses import PLURAL, Clause, explain_clauses, term_text
 from attnc.analyze.facts import Interval, Ranges, Reason, Requirement
 from attnc.analyze.requirements import find_requirements
-from attnc.ir.nodes import Attention, Index, Size, TileEnd
-from attnc.sets.convert import to_int, to_polynomial, to_predicate
+from attnc.ir.nodes import Attention, Index, OverTile, Param, Rank, Size, TileEnd
+from attnc.ir.walk import walk
+from attnc.sets.convert import sizes_in_order, to_int, to_polynomial, to_predicate
 from attnc.sets.pieces import Piece, Plane
-from attnc.sets.polynomial import ZERO, Extreme, Leaf, Polynomial, Quotient, Read, choice, extreme, leaf
+from attnc.sets.polynomial import ZERO, Choice, Leaf, Polynomial, Quotient, choice, extreme, leaf
 from attnc.sets.predicate import every, nonnegative
 from attnc.sets.project import Shadow, Tile, project_every, project_some
 from attnc.sets.prover import Prover
@@ -42,7 +43,7 @@ class Strip:
 
 def find_ranges(attention: Attention, target: Target) -> Ranges:
     requires = find_requirements(attention.mask)
-    plane, tile = make_plane(target, requires), make_tile("j" if target == "i" else "i")
+    plane, tile = make_plane(target, requires, attention.params), make_tile("j" if target == "i" else "i")
     mask, limits = to_predicate(attention.mask), Limits()
     over = Solver(plane, "over", limits).solve(mask)
     under = over if all(piece.exact for piece in over) else Solver(plane, "under").solve(mask)
@@ -58,7 +59,7 @@ def find_ranges(attention: Attention, target: Target) -> Ranges:
     if not closed:
         strips = [_around(strips)]
     if plane.prover.budget.is_spent:
-        plane = make_plane(target, requires)
+        plane = make_plane(target, requires, attention.params)
     clauses = explain_clauses(attention.mask, plane, tile)
     return Ranges(
         target,
@@ -70,15 +71,17 @@ def find_ranges(attention: Attention, target: Target) -> Ranges:
             *(_reason(clause, closed, not any(strip.full for strip in strips)) for clause in clauses),
             *(requirement.reason for requirement in requires),
             *notes,
+            *_words_of(strips),
             Reason(_summary(strips, plane)),
         ),
         requires=requires,
     )
 
 
-def make_plane(target: Target, requires: Sequence[Requirement]) -> Plane:
+def make_plane(target: Target, requires: Sequence[Requirement], params: Sequence[Param] = ()) -> Plane:
     """The plane of a target and the other position, in which every requirement holds."""
-    prover = Prover().given(every(nonnegative(to_polynomial(each.term) - 1) for each in requires))
+    in_order = Prover(in_order=sizes_in_order(params))
+    prover = in_order.given(every(nonnegative(to_polynomial(each.term) - 1) for each in requires))
     last = {"i": leaf(Size("N")) - 1, "j": leaf(Size("M")) - 1}
     other: Target = "j" if target == "i" else "i"
     return Plane(Leaf(Index(target)), last[target], Leaf(Index(other)), last[other], prover)
@@ -112,12 +115,14 @@ def _divisors(a: Polynomial) -> Iterator[Polynomial]:
     """What a term divides by, but for what stands behind a condition."""
     for atom in a.atoms:
         match atom:
-            case Quotient(x, n):
+            case Choice():
+                continue
+            case Quotient(_, n):
                 yield n
-                yield from _divisors(x)
-            case Extreme(_, items) | Read(_, items):
-                for item in items:
-                    yield from _divisors(item)
+            case Leaf(OverTile(_, _, term)):
+                yield from _divisors(to_polynomial(term))
+        for part in atom.parts:
+            yield from _divisors(part)
 
 
 def _sorted(strips: list[Strip], plane: Plane) -> tuple[list[Strip], list[Reason]]:
@@ -166,6 +171,18 @@ def _reason(clause: Clause, closed: bool, all_masked: bool) -> Reason:
     then = "every visited tile is masked by it" if closed else "every tile is visited"
     masked = " and masked" if all_masked and not closed else ""
     return replace(clause.reason, text=f"{clause.reason.text}, so {then}{masked}")
+
+
+def _words_of(strips: Sequence[Strip]) -> Iterator[Reason]:
+    """What the functions mean that stand in ends and in no spec."""
+    ends = [end for strip in strips for end in (strip.lo, strip.hi, *(strip.full or ()))]
+    parts = {type(part) for end in ends for part in walk(to_int(end))}
+    if Rank in parts:
+        yield Reason(
+            "rank(a[:], x) is how many entries of the sorted array are below x: where x stands in it"
+        )
+    if OverTile in parts:
+        yield Reason("least and greatest are taken over the tile, at the start of each program")
 
 
 def _summary(strips: Sequence[Strip], plane: Plane) -> str:

@@ -32,7 +32,7 @@ MOST_CASES = 4
 
 
 def find_rows(attention: Attention) -> Rows:
-    plane = make_plane("j", find_requirements(attention.mask))
+    plane = make_plane("j", find_requirements(attention.mask), attention.params)
     pieces = Solver(plane, "under").solve(to_predicate(attention.mask))
     for piece in pieces:
         if all(plane.prover.prove(condition) for condition in _conditions(piece, plane)):

@@ -38,6 +38,18 @@ def _store_rows(ptr, first, end, tile, WIDTH: tl.constexpr, ROWS: tl.constexpr, 
 
 
 @triton.jit
+def _least(values, inside):
+    """The least of the values that are inside of the sequence."""
+    return tl.min(tl.where(inside, values, 2147483647))
+
+
+@triton.jit
+def _greatest(values, inside):
+    """The greatest of the values that are inside of the sequence."""
+    return tl.max(tl.where(inside, values, -2147483648))
+
+
+@triton.jit
 def _floor_divide(a, b):
     """a // b as Python means it; Triton's own truncates."""
     quotient = a // b
@@ -143,6 +155,13 @@ def _add_at(total, index, value):
 def _with_unit_stride(tensor):
     """The kernels step along a row by one element."""
     return tensor if tensor.stride(-1) == 1 else tensor.contiguous()
+
+
+def _rank(rows, values):
+    """How many entries of each row, which is in order, are below each of the values: int32 [..., count]."""
+    lead = torch.broadcast_shapes(rows.shape[:-1], values.shape[:-1])
+    rows, values = (x.long().expand(*lead, x.shape[-1]).contiguous() for x in (rows, values))
+    return torch.searchsorted(rows, values, out_int32=True)
 
 
 def _for_query_heads(tensor, heads):

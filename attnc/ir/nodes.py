@@ -72,6 +72,24 @@ class TileEnd(Int):
 
 
 @node
+class OverTile(Int):
+    """The least or the greatest value of a term over the positions of a tile. Only in facts, never in a spec."""
+
+    kind: Literal["min", "max"]
+    axis: Literal["i", "j"]
+    a: Int
+
+
+@node
+class Rank(Int):
+    """How many entries of a row of a sorted array are below a value: where the value stands. Only in facts."""
+
+    array: str
+    index: tuple[Int, ...]
+    value: Int
+
+
+@node
 class IntParam(Int):
     name: str
 

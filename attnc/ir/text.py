@@ -35,7 +35,9 @@ from attnc.ir.nodes import (
     Node,
     Not,
     Or,
+    OverTile,
     Param,
+    Rank,
     RealCall,
     RealConst,
     RealIf,
@@ -175,6 +177,10 @@ def _atom(node: Node) -> str:
             return "count()"
         case TileEnd(axis, end):
             return f"{end}({axis})"
+        case OverTile(kind, axis, a):
+            return f"{'least' if kind == 'min' else 'greatest'}({axis}, {_term(a, _IF)})"
+        case Rank(array, index, value):
+            return f"rank({array}[{_list(index)}{', ' if index else ''}:], {_term(value, _IF)})"
         case IntLoad(array, index) | RealLoad(array, index) | BoolLoad(array, index):
             return f"{array}[{_list(index)}]"
         case VecLoad(array, index):

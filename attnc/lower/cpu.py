@@ -143,7 +143,7 @@ class _Path:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.top = Block()
-        self.terms = TorchTerms(plan.attention, {}, plan.requires)
+        self.terms = TorchTerms(plan.attention, {}, plan.requires, plan.places)
         self.scope = Scope(plan.attention, self.terms)
 
     def enter(self) -> None:
@@ -158,13 +158,13 @@ class _Path:
         """Positions, dot products, `score` and mask of one tile of queries."""
         plan, terms = self.plan, self.terms
         tile.let("q1", function("min")(Q0 + Var("TILE"), N))
+        tile.let("i", torch.arange(Q0, Q1)[:, None])
         tile.let("i_first", Q0)
         tile.let("i_last", Q1 - 1)
         intervals: list[Expr] = [] if plan.keys.visited else [Tuple((Lit(0), Lit(0)))]
         for n, seen in enumerate(plan.keys.visited):
             intervals.append(Tuple(self._ends(tile, seen, n)))
         tile.lets(("seen", "j"), function("_positions")(*intervals))
-        tile.let("i", torch.arange(Q0, Q1)[:, None])
         for pair in plan.dots:
             name = "qk" if (pair.query, pair.key) == ("q", "k") else f"{pair.query}_{pair.key}"
             query = Var(pair.query)[:, :, slice(Q0, Q1)].to(DTYPE)

@@ -44,7 +44,8 @@ class TokenMap:
     """`name = term`, for every query or every key. `side` says which; `width` names the size of its last axis.
 
     A vector leaves a tensor [B, heads, tokens, width]; a number leaves [B, H, tokens] and has the width "". The side
-    `distance` leaves an int32 for each distance j - i, from 1 - N to M - 1.
+    `distance` leaves an int32 for each distance j - i, from 1 - N to M - 1; the side `rank` an int32 for each token,
+    the place of a value in a sorted array.
     """
 
     name: str

@@ -14,6 +14,7 @@ from attnc.ir.nodes import (
     Index,
     Int,
     Node,
+    Rank,
     Real,
     Rope,
     Splat,
@@ -30,6 +31,7 @@ from attnc.kernel.nodes import Expr, Function, Lit, Op, Param, Var, names_in
 from attnc.lower.hoist import DISTANCE, TokenMap
 from attnc.lower.names import variable
 from attnc.lower.plan import Plan
+from attnc.lower.ranks import find_places
 from attnc.lower.torch_terms import AXES, TorchTerms, is_number, torch
 
 FUNCTIONAL = Namespace("torch.nn.functional")
@@ -104,6 +106,8 @@ class Vectors:
         if token_map.side == "distance":
             terms = TorchTerms(self.plan.spec, {DISTANCE: Var("distance")})
             return terms(token_map.term).to(torch.value("int32"))
+        if isinstance(token_map.term, Rank):
+            return find_places(self.plan.spec, token_map.term)
         if not token_map.width:
             return self._number(token_map)
         value = self(token_map.term)

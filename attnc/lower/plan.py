@@ -6,7 +6,8 @@ schedule, brings invariant factors together, and derives what the backward pass 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from attnc.algebra.derivative import ZERO, differentiate
@@ -14,9 +15,10 @@ from attnc.analyze.facts import Facts, Ranges, Reason, Requirement, Rows
 from attnc.analyze.normalization import find_normalization
 from attnc.errors import AttncError, Diagnostic, Label
 from attnc.ir import build
-from attnc.ir.nodes import Attention, Dot, Real, RealLoad
+from attnc.ir.nodes import Attention, Dot, IntLoad, Node, Real, RealLoad
 from attnc.ir.walk import axes_of, walk
 from attnc.lower.hoist import DotPair, TokenMap, hoist_token_maps
+from attnc.lower.ranks import hoist_ranks
 from attnc.lower.regroup import LOG2_E, regroup
 
 Home = Literal["row", "column", "pair"]
@@ -40,7 +42,8 @@ class ArrayGradient:
 class Plan:
     """A schedule and everything that its lowering has to know.
 
-    `spec` is the attention as written, `attention` the same with the work on single tokens (`maps`) taken out.
+    `spec` is the attention as written, `attention` the same with the work on single tokens (`maps`) taken out. `places`
+    says where the places in sorted arrays are read, which the ranges speak of.
     """
 
     schedule: Literal["tiled"]
@@ -52,6 +55,7 @@ class Plan:
     dot_gradients: tuple[Real, ...]
     gradients: tuple[ArrayGradient, ...]
     score_in_base_2: Real
+    places: Mapping[Node, IntLoad]
     keys: Ranges
     queries: Ranges
     rows: Rows
@@ -80,10 +84,13 @@ def make_plan(attention: Attention, facts: Facts) -> Plan:
             )
         )
     hoisted = hoist_token_maps(attention)
-    inner, score = hoisted.attention, regroup(hoisted.attention.score)
+    ranked = hoist_ranks((facts.keys, facts.queries), hoisted.attention.params)
+    inner = replace(hoisted.attention, params=(*hoisted.attention.params, *ranked.params))
+    score = regroup(inner.score)
     because = [
         Reason("the row has a running maximum and sum, so one pass over tiles of keys is enough"),
         *hoisted.because,
+        *ranked.because,
         *_reasons_of(facts.keys, "keys", "queries"),
         *_reasons_of(facts.queries, "queries", "keys"),
     ]
@@ -93,12 +100,13 @@ def make_plan(attention: Attention, facts: Facts) -> Plan:
         schedule="tiled",
         spec=attention,
         attention=inner,
-        maps=hoisted.maps,
+        maps=(*hoisted.maps, *ranked.maps),
         per_query_head=hoisted.per_query_head,
         dots=hoisted.dots,
         dot_gradients=tuple(regroup(differentiate(score, pair.dot)) for pair in hoisted.dots),
         gradients=gradients,
         score_in_base_2=regroup(build.real("*", score, LOG2_E)),
+        places=ranked.reads,
         keys=facts.keys,
         queries=facts.queries,
         rows=facts.rows,

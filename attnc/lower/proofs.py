@@ -9,8 +9,8 @@ from __future__ import annotations
 from functools import cached_property
 
 from attnc.analyze.facts import Requirement
-from attnc.ir.nodes import Int
-from attnc.sets.convert import to_polynomial
+from attnc.ir.nodes import Int, Param
+from attnc.sets.convert import sizes_in_order, to_polynomial
 from attnc.sets.predicate import nonnegative
 from attnc.sets.prover import Prover
 
@@ -18,12 +18,13 @@ from attnc.sets.prover import Prover
 class Proofs:
     """Answers True only where it is proved, at every position of every call that meets the requirements."""
 
-    def __init__(self, requires: tuple[Requirement, ...]) -> None:
+    def __init__(self, requires: tuple[Requirement, ...], params: tuple[Param, ...] = ()) -> None:
         self.requires = requires
+        self.params = params
 
     @cached_property
     def _prover(self) -> Prover:
-        prover = Prover()
+        prover = Prover(in_order=sizes_in_order(self.params))
         for requirement in self.requires:
             prover = prover.given(nonnegative(to_polynomial(requirement.term) - 1))
         return prover

@@ -29,6 +29,7 @@ from attnc.ir.nodes import (
     RealParam,
     Scale,
     Size,
+    TileEnd,
 )
 from attnc.ir.walk import Axis, axes_of, children, walk
 from attnc.kernel.build import Block
@@ -82,6 +83,7 @@ class Scope:
 
     def _count(self, term: Node, uses: Counter[Node], order: dict[Node, None]) -> None:
         """Occurrences of every term, shared parts once per user; and all of them, innermost first."""
+        term = self.terms.places.get(term, term)
         uses[term] += 1
         if uses[term] == 1:
             if term not in self.terms.named:
@@ -93,6 +95,8 @@ class Scope:
         if term in self.lets:
             return self.lets[term]
         match term:
+            case IntLoad(array, index) if ends := _tile_ends(index):
+                return "_".join((variable(array), *ends))
             case RealLoad(array, index) | IntLoad(array, index) | BoolLoad(array, index):
                 positions = "".join(a for a in "ij" if any(a in axes_of(item) for item in index))
                 return f"{variable(array)}_{positions}" if positions else variable(array)
@@ -120,6 +124,11 @@ class Scope:
             fresh = f"{name}_{count}"
         self.taken.add(fresh)
         return fresh
+
+
+def _tile_ends(index: tuple[Node, ...]) -> list[str]:
+    """The ends of tiles that an index speaks of: `first`, `last`."""
+    return [part.end for item in index for part in walk(item) if isinstance(part, TileEnd)]
 
 
 def _spell(term: Node) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Self
 
 from attnc.analyze.facts import Requirement
@@ -38,6 +39,8 @@ from attnc.ir.nodes import (
     Node,
     Not,
     Or,
+    OverTile,
+    Rank,
     Real,
     RealCall,
     RealConst,
@@ -65,11 +68,16 @@ class Terms(ABC):
     float64: Expr
 
     def __init__(
-        self, attention: Attention, named: Mapping[Node, Expr], requires: tuple[Requirement, ...] = ()
+        self,
+        attention: Attention,
+        named: Mapping[Node, Expr],
+        requires: tuple[Requirement, ...] = (),
+        places: Mapping[Node, IntLoad] = MappingProxyType({}),
     ) -> None:
         self.attention = attention
         self.named: dict[Node, Expr] = dict(named)
-        self.proofs = Proofs(requires)
+        self.proofs = Proofs(requires, attention.params)
+        self.places = places
 
     def __call__(self, term: Node) -> Expr:
         if term in self.named:
@@ -104,6 +112,10 @@ class Terms(ABC):
                 return Var(name)
             case TileEnd(axis, end):
                 return Var(f"{axis}_{end}")
+            case Rank():
+                return self(self.places[term])
+            case OverTile(kind, axis, a):
+                return self.over_tile(kind, axis, a)
             case IntParam(name):
                 return Var(variable(name))
             case IntOp("-", IntConst(0), a):
@@ -184,6 +196,9 @@ class Terms(ABC):
     # ---- what they write differently ---------------------------------------------------------------
 
     @abstractmethod
+    def over_tile(self, kind: str, axis: str, a: Int) -> Expr: ...
+
+    @abstractmethod
     def floor_divide(self, a: Int, b: Int) -> Expr: ...
 
     @abstractmethod
@@ -227,7 +242,7 @@ class Terms(ABC):
         named: dict[Node, Expr] = {
             term: name for term, name in self.named.items() if isinstance(term, Int | Bool)
         }
-        terms = type(self)(self.attention, named, self.proofs.requires)
+        terms = type(self)(self.attention, named, self.proofs.requires, self.places)
         terms.dtype = self.float64
         return terms
 

@@ -49,6 +49,9 @@ class TorchTerms(Terms):
     def variables(self) -> set[str]:
         return {variable(p.name) for p in self.attention.params}
 
+    def over_tile(self, kind: str, axis: str, a: Int) -> Expr:
+        return self(a).call("amin" if kind == "min" else "amax", -2 if axis == "i" else -1, keepdim=True)
+
     def floor_divide(self, a: Int, b: Int) -> Expr:
         return self(a) // self(b)
 

@@ -31,6 +31,10 @@ class TritonTerms(Terms):
     def variables(self) -> set[str]:
         return {variable(p.name) for p in self.attention.params if not p.sizes}
 
+    def over_tile(self, kind: str, axis: str, a: Int) -> Expr:
+        inside = Var(axis) < Var("N" if axis == "i" else "M")
+        return function("_least" if kind == "min" else "_greatest")(self(a), inside)
+
     def floor_divide(self, a: Int, b: Int) -> Expr:
         if self._divides_plainly(a, b):
             return self(a) // self(b)

@@ -6,6 +6,7 @@ it: `i - window + 1`, `c * (i // c) + c`, `min(i + 1, 4)`, `h < 4`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import reduce
 
 from attnc.errors import CompilerBug
@@ -30,6 +31,9 @@ from attnc.ir.nodes import (
     Member,
     Not,
     Or,
+    OverTile,
+    Param,
+    Rank,
     Real,
     Size,
     TileEnd,
@@ -41,6 +45,7 @@ from attnc.sets.polynomial import (
     Extreme,
     Kind,
     Leaf,
+    Place,
     Polynomial,
     Quotient,
     Read,
@@ -81,7 +86,7 @@ def to_polynomial(term: Int) -> Polynomial:
 
 def _polynomial(term: Int) -> Polynomial:
     match term:
-        case IntConst() | Index() | Size() | TileEnd() | IntParam() | Floor():
+        case IntConst() | Index() | Size() | TileEnd() | OverTile() | IntParam() | Floor():
             return leaf(term)
         case IntOp("+", a, b):
             return to_polynomial(a) + to_polynomial(b)
@@ -104,6 +109,8 @@ def _polynomial(term: Int) -> Polynomial:
             return choice(to_predicate(cond), to_polynomial(a), to_polynomial(b))
         case IntLoad(array, index):
             return polynomial(Read(array, tuple(map(to_polynomial, index))))
+        case Rank(array, index, value):
+            return polynomial(Place(array, tuple(map(to_polynomial, index)), to_polynomial(value)))
         case _:
             raise CompilerBug(f"no polynomial for {term!r}")
 
@@ -141,6 +148,11 @@ def _predicate(term: Bool) -> Predicate:
             test = to_predicate(cond)
             return some((every((test, to_predicate(a))), every((negation(test), to_predicate(b)))))
     raise CompilerBug(f"no predicate for {term!r}")
+
+
+def sizes_in_order(params: Iterable[Param]) -> dict[str, tuple[Polynomial, ...]]:
+    """The sizes of the arrays that do not fall along their last axis."""
+    return {param.name: tuple(map(to_polynomial, param.sizes)) for param in params if param.sorted}
 
 
 # ---- to the IR -------------------------------------------------------------------------------------
@@ -209,6 +221,8 @@ def _atom(atom: Atom) -> Int:
             return build.choose(to_bool(condition), to_int(a), to_int(b))
         case Read(array, index):
             return IntLoad(array, tuple(map(to_int, index)))
+        case Place(array, index, value):
+            return Rank(array, tuple(map(to_int, index)), to_int(value))
         case _:
             raise CompilerBug(f"no term for the atom {type(atom).__name__}")
 

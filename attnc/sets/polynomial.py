@@ -2,8 +2,8 @@
 
 Enters: numbers, leaves (an index, a size, a parameter, the end of a tile) and the operations on them. Leaves:
 `Polynomial`s with integer coefficients over atoms. An atom is a leaf, or an operation that no polynomial can say:
-floor division, min and max, a choice, a read of an array. There is no `%` and no `abs`: `x % n` is `x - n * (x // n)`
-wherever it means anything, so digits cancel by themselves, and `abs(x)` is `max(x, -x)`.
+floor division, min and max, a choice, a read of an array, a place in a sorted one. There is no `%` and no `abs`:
+`x % n` is `x - n * (x // n)` wherever it means anything, so digits cancel by themselves, and `abs(x)` is `max(x, -x)`.
 
 Two terms are equal where their keys are. A key is the whole structure as text: it depends neither on the order in
 which terms were made nor on a table that outlives a compilation. All that is here holds for every value of the
@@ -135,6 +135,20 @@ def polynomial(value: Polynomial | Atom | int) -> Polynomial:
 class Atom(Structural):
     """What a polynomial is a polynomial in."""
 
+    @property
+    def parts(self) -> tuple[Polynomial, ...]:
+        """The terms that it is made of."""
+        return ()
+
+    @cached_property
+    def leaves(self) -> frozenset[str]:
+        return frozenset[str]().union(*(part.leaves for part in self.parts))
+
+    @property
+    def reads(self) -> bool:
+        """Does it read an array, or look into one?"""
+        return any(atom.reads for part in self.parts for atom in part.atoms)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Leaf(Atom):
@@ -172,9 +186,9 @@ class Quotient(Atom):
     def key(self) -> str:
         return f"({self.a.key})//({self.n.key})"
 
-    @cached_property
-    def leaves(self) -> frozenset[str]:
-        return self.a.leaves | self.n.leaves
+    @property
+    def parts(self) -> tuple[Polynomial, ...]:
+        return self.a, self.n
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -188,9 +202,9 @@ class Extreme(Atom):
     def key(self) -> str:
         return f"{self.kind}({','.join(item.key for item in self.items)})"
 
-    @cached_property
-    def leaves(self) -> frozenset[str]:
-        return frozenset[str]().union(*(item.leaves for item in self.items))
+    @property
+    def parts(self) -> tuple[Polynomial, ...]:
+        return self.items
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -204,6 +218,10 @@ class Choice(Atom):
     @cached_property
     def key(self) -> str:
         return f"({self.a.key}?{self.condition.key}:{self.b.key})"
+
+    @property
+    def parts(self) -> tuple[Polynomial, ...]:
+        return self.a, self.b
 
     @cached_property
     def leaves(self) -> frozenset[str]:
@@ -221,9 +239,34 @@ class Read(Atom):
     def key(self) -> str:
         return f"{self.array}[{','.join(item.key for item in self.index)}]"
 
+    @property
+    def parts(self) -> tuple[Polynomial, ...]:
+        return self.index
+
+    @property
+    def reads(self) -> bool:
+        return True
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Place(Atom):
+    """How many entries of `array[index, :]`, which is in order, are below `value`."""
+
+    array: str
+    index: tuple[Polynomial, ...]
+    value: Polynomial
+
     @cached_property
-    def leaves(self) -> frozenset[str]:
-        return frozenset[str]().union(*(item.leaves for item in self.index))
+    def key(self) -> str:
+        return f"rank({self.array}[{','.join(item.key for item in self.index)}],{self.value.key})"
+
+    @property
+    def parts(self) -> tuple[Polynomial, ...]:
+        return (*self.index, self.value)
+
+    @property
+    def reads(self) -> bool:
+        return True
 
 
 # ---- operations that fold --------------------------------------------------------------------------

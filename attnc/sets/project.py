@@ -4,7 +4,7 @@ Enters: a piece, and a tile of the other position, `first` to `last`. Leaves: wh
 of the tile (`project_some`), and where it lies for all of them (`project_every`), with ends that speak of the tile.
 
 An end that moves one way with the other position takes its value at one end of the tile. The others are bounded part
-by part, and where that fails (an array is read at the other position) nothing is known of that end.
+by part, or, where an array is read at the other position, found by a reduction over the tile.
 """
 
 from __future__ import annotations
@@ -14,7 +14,11 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import product
 from operator import add
+from typing import Literal
 
+from attnc.ir.nodes import Int, IntLoad, Node, OverTile
+from attnc.ir.walk import axes_of, replace_terms
+from attnc.sets.convert import to_int, to_polynomial
 from attnc.sets.pieces import Piece, Plane
 from attnc.sets.polynomial import (
     ZERO,
@@ -25,6 +29,7 @@ from attnc.sets.polynomial import (
     Quotient,
     choice,
     extreme,
+    leaf,
     multiples,
     polynomial,
 )
@@ -104,6 +109,8 @@ class Bound:
             return a
         if not self.plane.prover.budget.spend(len(a.key)):
             return None
+        if any(atom.reads for atom in a.atoms):
+            a = self._read_inside(a)
         direction = self.direction(a)
         if direction:
             return self._at(a, self.tile.last if (kind == "max") == (direction > 0) else self.tile.first)
@@ -116,12 +123,49 @@ class Bound:
                         return self._end_of_extreme(atom, *a.split(atom), kind)
                     case Choice():
                         return self._end_of_choice(atom, *a.split(atom), kind)
-        found = [end for end in self._by_parts(a, kind) if end is not None]
-        return extreme("min" if kind == "max" else "max", found) if found else None
+        if not any(atom.reads for atom in a.atoms):
+            found = [end for end in self._by_parts(a, kind) if end is not None]
+            if found:
+                return extreme("min" if kind == "max" else "max", found)
+        return self._over_tile(a, kind)
+
+    def _read_inside(self, a: Polynomial) -> Polynomial:
+        """With sorted arrays read at their first or last entry where an index may leave them, so they stay in order.
+
+        Where that changes what is read, nothing is visible, or the call is wrong.
+        """
+        prover = self.plane.prover
+
+        def change(node: Node) -> Node | None:
+            match node:
+                case IntLoad(array, (*row, last)) if array in prover.in_order and self._moves(last):
+                    index, size = to_polynomial(last), prover.in_order[array][-1]
+                    if not prover.prove_less(index, size):
+                        index = extreme("min", (index, size - 1))
+                    if not prover.prove_nonnegative(index):
+                        index = extreme("max", (index, ZERO))
+                    return IntLoad(array, (*row, to_int(index)), span=node.span)
+            return None
+
+        inside = replace_terms(to_int(a), change)
+        assert isinstance(inside, Int)
+        return to_polynomial(inside)
+
+    def _moves(self, term: Node) -> bool:
+        return self.plane.other.key in axes_of(term)
+
+    def _over_tile(self, a: Polynomial, kind: Kind) -> Polynomial | None:
+        """The end that a reduction over the tile finds."""
+        axis: Literal["i", "j"] = "i" if self.plane.other.key == "i" else "j"
+        moving = Polynomial({p: n for p, n in a.terms.items() if any(axis in atom.leaves for atom in p)})
+        if f"{axis}.first" in self.tile.first.leaves:
+            return leaf(OverTile(kind, axis, to_int(moving))) + a - moving
+        return None
 
     def direction(self, a: Polynomial) -> int:
         """1 where `a` never falls as the position grows, -1 where it never rises, 0 where neither is proved."""
-        return self.plane.prover.sign(self._step(a) - a)
+        follows = nonnegative(self.plane.other_last - polynomial(self.plane.other) - 1)
+        return self.plane.given((follows,)).prover.sign(self._step(a) - a)
 
     def _step(self, a: Polynomial) -> Polynomial:
         return self._at(a, polynomial(self.plane.other) + 1)

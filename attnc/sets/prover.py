@@ -23,6 +23,7 @@ from attnc.sets.polynomial import (
     Choice,
     Extreme,
     Leaf,
+    Place,
     Polynomial,
     Quotient,
     Read,
@@ -86,14 +87,18 @@ class Budget:
 
 
 class Prover:
+    """`in_order` has the sizes of the arrays that do not fall along their last axis."""
+
     def __init__(
         self,
         bounds: Mapping[Atom, Bounds] | None = None,
         facts: tuple[Predicate, ...] = (),
         budget: Budget | None = None,
+        in_order: Mapping[str, tuple[Polynomial, ...]] | None = None,
     ) -> None:
         self.budget = budget or Budget()
         self.facts = facts
+        self.in_order = in_order or {}
         self._bounds = dict(bounds_of_leaves() if bounds is None else bounds)
         self._order = {atom: at for at, atom in enumerate(self._bounds)}
         self._known: dict[Polynomial, bool] = {}
@@ -150,7 +155,7 @@ class Prover:
                 for atom, new in _bounds_from(part.a) if isinstance(part, NonNegative) else ():
                     old = bounds.get(atom, UNBOUNDED)
                     bounds[atom] = Bounds(new.low + old.low, new.high + old.high)
-            self._given[fact] = Prover(bounds, (*self.facts, *parts), self.budget)
+            self._given[fact] = Prover(bounds, (*self.facts, *parts), self.budget, self.in_order)
         return self._given[fact]
 
     # ---- how it is found ---------------------------------------------------------------------------
@@ -184,9 +189,9 @@ class Prover:
                 case Quotient(_, n):
                     if self.prove_nonnegative(n - 1):
                         return any(map(self.prove_nonnegative, self._below(atom, factor, rest, sign)))
-                case Leaf() | Read():
+                case Leaf() | Read() | Place():
                     bounds = self._bounds.get(atom, UNBOUNDED)
-                    ends = bounds.low if sign > 0 else bounds.high
+                    ends = (*(bounds.low if sign > 0 else bounds.high), *self._beside(atom, rest, sign))
                     return any(self.prove_nonnegative(factor * end + rest) for end in ends)
                 case _:
                     raise CompilerBug(f"no bounds of the atom {type(atom).__name__}")
@@ -224,6 +229,50 @@ class Prover:
         # 0 <= a // n <= a where 0 <= a.
         if self.prove_nonnegative(a):
             yield rest if sign > 0 else factor * a + rest
+
+    # ---- arrays in order ---------------------------------------------------------------------------
+
+    def _beside(self, atom: Atom, rest: Polynomial, sign: int) -> Iterator[Polynomial]:
+        """Terms that are at most (`sign` 1) or at least (-1) a read of a sorted array, or a place in it."""
+        match atom:
+            case Read(array, index) if array in self.in_order:
+                for other in rest.atoms:
+                    match other:
+                        case Read(name, place) if name == array and place[:-1] == index[:-1]:
+                            ahead = (index[-1] - place[-1]) * sign
+                            inside = self._is_inside(array, index) and self._is_inside(array, place)
+                            if inside and self.prove_nonnegative(ahead):
+                                yield polynomial(other)
+            case Place(array, index, value):
+                for other in rest.atoms:
+                    match other:
+                        case Place(name, place, wanted) if name == array and place == index:
+                            if self.prove_nonnegative((value - wanted) * sign):
+                                yield polynomial(other)
+                yield from self._around(array, index, value, sign)
+
+    def _around(
+        self, array: str, index: tuple[Polynomial, ...], value: Polynomial, sign: int
+    ) -> Iterator[Polynomial]:
+        """Bounds of a place: it is none before the first, and `array[x]` stands at `x` or before it."""
+        for read in value.atoms:
+            match read:
+                case Read(name, (*row, last)) if name == array and tuple(row) == index:
+                    above = (value - polynomial(read)).constant
+                    if above is not None and self._is_inside(array, (*index, last)):
+                        if sign < 0 and above <= 0:
+                            yield last
+                        if sign > 0 and above >= 1:
+                            yield last + 1
+        yield ZERO if sign > 0 else self.in_order[array][-1]
+
+    def _is_inside(self, array: str, index: tuple[Polynomial, ...]) -> bool:
+        """Is it proved that an index lies inside of an array? What is found elsewhere is in no order."""
+        sizes = self.in_order[array]
+        return all(
+            self.prove_nonnegative(place) and self.prove_less(place, size)
+            for place, size in zip(index, sizes, strict=True)
+        )
 
 
 def _bounds_from(fact: Polynomial) -> Iterator[tuple[Atom, Bounds]]:

@@ -4,19 +4,32 @@ Enters: a predicate and the plane of its two positions. Leaves: pieces whose uni
 is held by it (`under`), where a part of the mask has no closed form.
 
 A comparison is solved by undoing what is done to the position: `min`, `max` and `if` become `and` and `or`, a factor
-and a floor division go to the other side (`x // n <= t` is `x <= n * t + n - 1`). Where a sign decides and is not
+and a floor division go to the other side (`x // n <= t` is `x <= n * t + n - 1`), and so does a read of a sorted array
+(`a[x] >= t` is `x >= rank(a, t)`). Where a sign decides and is not
 known, as that of a run-time stride, both cases stand side by side, each with its guard.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from attnc.errors import CompilerBug
 from attnc.sets.pieces import Piece, Pieces, Plane, Stretch
-from attnc.sets.polynomial import Atom, Choice, Extreme, Kind, Leaf, Polynomial, Quotient, quotient
+from attnc.sets.polynomial import (
+    Atom,
+    Choice,
+    Extreme,
+    Kind,
+    Leaf,
+    Place,
+    Polynomial,
+    Quotient,
+    Read,
+    polynomial,
+    quotient,
+)
 from attnc.sets.predicate import (
     All,
     NonNegative,
@@ -180,6 +193,8 @@ class Solver:
                 return (self._piece(variable, Stretch(lows=_items(end, "max"))),)
             case Quotient(a, n):
                 return self._undo_division(variable, n, lambda solver: solver._solve_inequality(a - n * end))
+            case Read(array, (*row, last)) if self._is_in_order(array, row):
+                return self._deeper._solve_inequality(last - polynomial(Place(array, tuple(row), end)))
             case _:
                 return self._unknown
 
@@ -191,8 +206,15 @@ class Solver:
             case Quotient(a, n):
                 last = n * end + n - 1
                 return self._undo_division(variable, n, lambda solver: solver._solve_inequality(last - a))
+            case Read(array, (*row, last)) if self._is_in_order(array, row):
+                above = polynomial(Place(array, tuple(row), end + 1))
+                return self._deeper._solve_inequality(above - 1 - last)
             case _:
                 return self._unknown
+
+    def _is_in_order(self, array: str, row: Sequence[Polynomial]) -> bool:
+        """Does the array never fall as the variable grows, in a row that is the same for all positions?"""
+        return array in self.plane.prover.in_order and not any(self._moves(each.leaves) for each in row)
 
     def _piece(self, variable: Leaf, stretch: Stretch) -> Piece:
         return Piece(target=stretch) if variable == self.plane.target else Piece(other=stretch)

@@ -17,6 +17,7 @@ from attnc.sets.polynomial import (
     Choice,
     Extreme,
     Leaf,
+    Place,
     Polynomial,
     Quotient,
     Read,
@@ -66,6 +67,9 @@ def _in_atom(atom: Atom, position: Leaf, value: Polynomial) -> Polynomial:
             return choice(substitute_in(condition, position, value), then, otherwise)
         case Read(array, index):
             return polynomial(Read(array, tuple(substitute(item, position, value) for item in index)))
+        case Place(array, index, wanted):
+            places = tuple(substitute(item, position, value) for item in index)
+            return polynomial(Place(array, places, substitute(wanted, position, value)))
         case _:
             raise CompilerBug(f"no substitution in the atom {type(atom).__name__}")
 

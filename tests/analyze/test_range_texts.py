@@ -164,8 +164,13 @@ REASONS = {
         "queries [i0, i1] read all keys; all of them see keys [0, i0 + 1)",
     ],
     ("start[i] <= j", "j"): [
+        "`start[i] <= j` gives keys from start[i]",
+        "least and greatest are taken over the tile, at the start of each program",
+        "queries [i0, i1] read only keys [least(i, start[i]), M); all of them see keys [greatest(i, start[i]), M)",
+    ],
+    ("start[i] <= j", "i"): [
         f"`start[i] <= j` reads an array at query positions: no closed form yet, {TILE}",
-        "queries [i0, i1] read all keys",
+        "keys [j0, j1] are read by all queries",
     ],
     ("(i - j) % 3 == 0", "j"): [
         f"`(i - j) % 3 == 0` picks keys by a remainder: no closed form yet, {TILE}",

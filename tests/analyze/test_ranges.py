@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from integer_oracle import heads, pairs_seen
 from mask_zoo import ALL, NEARLY_TIGHT, TIGHT, attention_of, mask_of, nasty, usual
-from random_masks import calls, masks
+from random_masks import IN_ORDER, calls, masks
 from range_checks import Counts, check_ranges, requirements_hold, transposed
 
 from attnc.analyze.ranges import find_ranges
@@ -52,7 +52,7 @@ def test_ranges_of_the_zoo(name: str) -> None:
 def check_random_mask(mask: ir.Bool, values: dict[str, Any], rows: int) -> None:
     seen = pairs_seen(mask, values)
     for target in ("j", "i"):
-        ranges = find_ranges(attention_of(mask), target)
+        ranges = find_ranges(attention_of(mask, IN_ORDER), target)
         if requirements_hold(ranges, values):
             truth = seen if target == "j" else transposed(seen)
             check_ranges(ranges, truth, values, rows, rows, Counts())

@@ -129,6 +129,30 @@ MASKS = {
     "computed_bound": mask("j < table[i % 4]", "table: int[4]", table=(0, 60)),
     "chain": mask("i - 20 < j <= i"),
     "sorted_documents": spec("doc: sorted int[B, N]", "mask doc[b, i] == doc[b, j] and j <= i", doc=(0, 5)),
+    "sorted_documents_both_ways": mask(
+        "doc[b, i] == doc[b, j] and abs(i - j) < 20", "doc: sorted int[B, N]", square=True, doc=(0, 5)
+    ),
+    "sorted_documents_by_head": mask(
+        "doc[h % 2, i] == doc[h % 2, j]", "doc: sorted int[2, N]", square=True, doc=(0, 5)
+    ),
+    "sorted_keys_of_cut_queries": mask(
+        "line[i] == doc[b, j]", "line: int[N], doc: sorted int[B, M]", line=(0, 6), doc=(0, 6)
+    ),
+    "sorted_for_a_number": mask(
+        "at <= doc[b, j] and doc[b, j] < at + 2", "doc: sorted int[B, M], at: int", doc=(0, 6), at=2
+    ),
+    "sorted_for_a_head": mask("doc[j] >= h", "doc: sorted int[M]", doc=(0, 3)),
+    "offsets": mask(
+        "offsets[doc[i]] <= j and j < offsets[doc[i] + 1]",
+        "doc: sorted int[N], offsets: sorted int[9]",
+        doc=(0, 8),
+        offsets=(0, 45),
+    ),
+    "row_bounds": mask(
+        "start[b, i] <= j and j < end[h, i]", "start: int[B, N], end: int[H, N]", start=(0, 20), end=(10, 50)
+    ),
+    "row_bound_in_a_sum": mask("j < end[i] + i // 3 - 4", "end: int[N]", end=(0, 30)),
+    "row_bound_by_choice": mask("j < (end[i] if i % 2 == 0 else i)", "end: int[N]", end=(0, 30)),
     "sorted_starts": mask("doc[i] <= j and j <= i", "doc: sorted int[N]", doc=(0, 60)),
     "int_abs_min_max": mask("min(abs(i - j), max(i, j) // 2) <= 6"),
     "conditional_int": mask("j < (i + 1 if i % 2 == 0 else i // 2 + 1)"),

@@ -63,6 +63,7 @@ def lower_backward_keys(plan: Plan) -> tuple[Function, Function]:
         group.let(gradient.name, tl.zeros(List((BLOCK_K,)), FLOAT32))
     group.blank()
     group.comment("Tiles of queries: [live_lo, live_hi) see one of these keys, [full_lo, full_hi) see all.")
+    kernel.name_reads(plan.queries, group)
     tiles = lower_tiles(group, kernel.terms, plan.queries, Size("N"), BLOCK_Q)
 
     def body(block: Block, first: Expr, is_edge: bool) -> None:

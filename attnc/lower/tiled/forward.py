@@ -69,6 +69,7 @@ def loop_over_keys(kernel: Kernel, helper: Function, carried: tuple[str, ...]) -
     kernel.which.comment(
         "Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none."
     )
+    kernel.name_reads(kernel.plan.keys, kernel.which)
     tiles = lower_tiles(kernel.which, kernel.terms, kernel.plan.keys, Size("M"), BLOCK_K)
 
     def body(block: Block, first: Expr, is_edge: bool) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from attnc.analyze.facts import Ranges
 from attnc.kernel.build import Block, function, without_dead
 from attnc.kernel.nodes import Assign, Expr, ExprLike, For, Function, If, Lit, Param, Stmt, Var, names_in
 from attnc.lower.names import pointer, stride, variable
@@ -72,7 +73,7 @@ class Kernel:
     base: dict[str, Expr] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.terms = TritonTerms(self.plan.attention, {LOG2_E: LOG2E}, self.plan.requires)
+        self.terms = TritonTerms(self.plan.attention, {LOG2_E: LOG2E}, self.plan.requires, self.plan.places)
         self.scope = Scope(self.plan.attention, self.terms)
 
     @property
@@ -93,6 +94,11 @@ class Kernel:
         where.let("b", tl.program_id(2).to(INT64))
         where.let(f"{axis}_first", Var(first))
         where.let(f"{axis}_last", tl.minimum(Var(first) + block, size) - 1)
+
+    def name_reads(self, ranges: Ranges, block: Block) -> None:
+        """Name what the bounds of a program read from arrays."""
+        ends = [end for part in (*ranges.visited, *ranges.full) if part for end in (part.lo, part.hi)]
+        self.scope.bind(ends, lambda axes: self.loads if axes & {"i", "j"} else block)
 
     def point(self, name: str, head: Expr) -> None:
         """Move a pointer to its batch and head, for the whole program."""

@@ -1,0 +1,74 @@
+"""The masks that people use: what is found of their tiles is never too little, and for most of them not too much."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+import pytest
+from corpus import CORPUS, FLASHMASK, FORTY, GYM, LOOSE, SPECS, Mask
+from integer_oracle import evaluate
+from judge import MANY_CALLS, judge
+from truth import EDGE, FULL, NONE, classes_of, pairs_of
+
+from attnc.compiler import Compilation
+from attnc.syntax.parser import parse_file, read_source
+from attnc.syntax.printer import print_file
+
+ROOT = Path(__file__).parent.parent.parent
+
+each_mask = pytest.mark.parametrize("mask", CORPUS, ids=lambda mask: mask.name)
+
+
+@each_mask
+def test_no_tile_is_missed_and_few_are_visited_without_need(mask: Mask) -> None:
+    scores = judge(mask, calls=5, seed=1)
+    for role, score in scores.items():
+        assert role in LOOSE.get(mask.name, ()) or score.is_tight, f"{role}: {score}"
+
+
+@pytest.mark.slow
+@each_mask
+def test_marks_of_loose_masks_are_right(mask: Mask) -> None:
+    """Over the calls of docs/masks.md. A mask that has become tight loses its mark, and the page is made anew."""
+    scores = judge(mask, MANY_CALLS)
+    loose = tuple(role for role, score in scores.items() if not score.is_tight)
+    assert loose == LOOSE.get(mask.name, ()), scores
+
+
+@each_mask
+def test_truth_is_what_the_mask_says_pair_by_pair(mask: Mask) -> None:
+    random = np.random.default_rng(crc32(mask.name.encode()))
+    term = mask.compilation().attention.mask
+    drawn = {**mask.draw(random), "b": 0, "h": 1}
+    seen = pairs_of(term, drawn)
+    for i, j in zip(random.integers(0, drawn["N"], 100), random.integers(0, drawn["M"], 100), strict=True):
+        assert seen[i, j] == evaluate(term, {**drawn, "i": int(i), "j": int(j)}), (i, j)
+
+
+def test_classes_of_tiles() -> None:
+    seen = np.array([[1, 1, 0, 0, 1], [1, 1, 0, 1, 1], [0, 0, 0, 0, 1]], bool)
+    assert classes_of(seen, 2, 2).tolist() == [[FULL, EDGE, FULL], [NONE, NONE, FULL]]
+
+
+def test_corpus_covers_what_it_should() -> None:
+    names = [mask.name for mask in CORPUS]
+    assert len(set(names)) == len(names) >= 60
+    counts = {origin: sum(origin in mask.origins for mask in CORPUS) for origin in (GYM, FLASHMASK, FORTY)}
+    assert counts[GYM] == 21 and counts[FLASHMASK] >= 12 and counts[FORTY] == 40
+    assert set(LOOSE) <= set(names)
+
+
+@pytest.mark.parametrize("path", sorted(SPECS.glob("*.attn")), ids=lambda path: path.stem)
+def test_specs_are_well_kept_and_all_used(path: Path) -> None:
+    source = read_source(path)
+    assert print_file(parse_file(source)) == source.text, "not formatted"
+    held = {attention.name for attention in Compilation(source).attentions}
+    assert held <= {mask.spec or mask.name for mask in CORPUS}
+
+
+def test_page_has_a_row_for_each_mask() -> None:
+    lines = (ROOT / "docs" / "masks.md").read_text(encoding="utf-8").splitlines()
+    rows = [line.split("`")[1] for line in lines if line.startswith("| `")]
+    assert rows == [mask.name for mask in CORPUS]

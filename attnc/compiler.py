@@ -14,11 +14,11 @@ A stage is a property of `Compilation`, computed when it is first asked for and 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attnc.errors import AttncError, Diagnostic, raise_all
 from attnc.options import DEFAULTS, Options, make_options
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from attnc.ir.nodes import Attention
     from attnc.lower.kernels import Kernels
     from attnc.lower.plan import Plan
+    from attnc.plot import Plot
+    from attnc.run.cost import Setting
     from attnc.run.function import AttentionFunction
     from attnc.syntax.tree import File
 
@@ -115,17 +117,25 @@ class Compilation:
             )
         return STAGES[stage](self)
 
-    def explain(self) -> str:
-        """What was found, what was not, and why."""
-        from attnc.explain import explain
+    def explain(self, setting: Setting | None = None) -> str:
+        """What was found, what was not, and why; and what it costs at a setting."""
+        from attnc.explain import USUAL, explain
 
-        return explain(self.attention, self.facts, self._plan_or_why_not())
+        return explain(self.attention, self.facts, self._plan_or_why_not(), setting or USUAL)
 
-    def explain_json(self) -> str:
+    def explain_json(self, setting: Setting | None = None) -> str:
         """The same for programs."""
-        from attnc.explain import explain_json
+        from attnc.explain import USUAL, explain_json
 
-        return explain_json(self.attention, self.facts, self._plan_or_why_not())
+        return explain_json(self.attention, self.facts, self._plan_or_why_not(), setting or USUAL)
+
+    def plot(
+        self, values: Mapping[str, Any], tile: tuple[int, int], heads: Sequence[int], batches: Sequence[int]
+    ) -> Plot:
+        """The mask of a small call, to be drawn, and its tiles as they are visited."""
+        from attnc.plot import find_plot
+
+        return find_plot(self.attention, self.facts.keys, values, tile, heads, batches)
 
     def _plan_or_why_not(self) -> Plan | Diagnostic:
         try:

@@ -16,20 +16,20 @@ from attnc.errors import AttncError, Diagnostic
 from attnc.ir.nodes import Attention
 from attnc.ir.text import print_ir
 from attnc.lower.plan import Plan
-from attnc.run.tiles import count_tiles
+from attnc.run.cost import Setting, complete_setting, find_cost
+from attnc.run.settings import say_call
 
-# The call whose cost is shown: long enough to tell a window from the whole.
-TOKENS, TILE = 8192, 128
+USUAL = Setting({})
 WIDTH, INDENT, GLUE = 110, 9, "\u00a0"
 
 
-def explain(attention: Attention, facts: Facts, plan: Plan | Diagnostic) -> str:
+def explain(attention: Attention, facts: Facts, plan: Plan | Diagnostic, setting: Setting = USUAL) -> str:
     """A paragraph for each fact: what it says, and below that its reasons. No plan: why there is none."""
     lines = [
         f"{attention.name}{f'  ({attention.span.place})' if attention.span else ''}",
         "",
         *find_lines(attention, facts, plan),
-        *_paragraph("cost", _cost(attention, facts), []),
+        *_cost(attention, facts, setting),
     ]
     return "\n".join(lines)
 
@@ -94,7 +94,9 @@ def _wrap(text: str, first: str, rest: str) -> list[str]:
     return [line.replace(GLUE, " ") for line in lines]
 
 
-def explain_json(attention: Attention, facts: Facts, plan: Plan | Diagnostic) -> str:
+def explain_json(
+    attention: Attention, facts: Facts, plan: Plan | Diagnostic, setting: Setting = USUAL
+) -> str:
     """The same as a JSON object; an end of a range is the text of a term."""
     found = {
         "attention": attention.name,
@@ -106,6 +108,7 @@ def explain_json(attention: Attention, facts: Facts, plan: Plan | Diagnostic) ->
             "because": [str(reason) for reason in facts.rows.because],
         },
         "plan": _plan_json(plan),
+        "cost": _cost_json(attention, facts, setting),
     }
     return json.dumps(found, indent=2, ensure_ascii=False)
 
@@ -122,17 +125,38 @@ def _reason(reason: Reason, attention: Attention) -> str:
     return str(reason)
 
 
-def _cost(attention: Attention, facts: Facts) -> str:
-    call = f"N = M = {TOKENS}, tiles of {TILE} x {TILE}"
-    values = {p.name: p.default for p in attention.params if p.default is not None}
-    if values:
-        call += "".join(f", {name} = {value}" for name, value in values.items())
+def _cost(attention: Attention, facts: Facts, setting: Setting) -> list[str]:
+    values = complete_setting(attention, facts.keys, setting)
     try:
-        tiles = count_tiles(facts.keys, {"N": TOKENS, "M": TOKENS, "h": 0, "b": 0, **values}, TILE, TILE)
+        cost = find_cost(facts.keys, values, setting.tile)
     except AttncError as missing:
-        return missing.diagnostics[0].message
-    visited, full = (f"{100 * part / tiles.total:.3g} %" for part in (tiles.visited, tiles.full))
-    return f"{visited} of all tiles are visited, {full} without a mask ({call})"
+        return _paragraph("cost", missing.diagnostics[0].message, [])
+    tiles = cost.tiles
+    sentence = f"{_percent(cost.work)} of the work of dense attention ({say_call(cost.values, cost.tile)})"
+    least, most = map(_percent, cost.density)
+    seen = f"{least} of all pairs are visible"
+    if least != most:
+        seen = f"between {least} and {most} of all pairs are visible"
+    counts = (
+        f"{tiles.visited} of {tiles.total} tiles are visited; {tiles.full} of them are full and need no mask"
+    )
+    return _paragraph("cost", sentence, [counts, seen])
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
+
+
+def _cost_json(attention: Attention, facts: Facts, setting: Setting) -> dict[str, Any]:
+    values = complete_setting(attention, facts.keys, setting)
+    found: dict[str, Any] = {"at": values, "tile": setting.tile}
+    try:
+        cost = find_cost(facts.keys, values, setting.tile)
+    except AttncError as missing:
+        return found | {"missing": missing.diagnostics[0].message}
+    tiles = cost.tiles
+    counts = {"visited": tiles.visited, "full": tiles.full, "total": tiles.total}
+    return found | counts | {"work": cost.work, "density": cost.density}
 
 
 def _ranges_json(ranges: Ranges) -> dict[str, Any]:

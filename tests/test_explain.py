@@ -8,7 +8,9 @@ import pytest
 
 import attnc
 from attnc.compiler import Compilation
+from attnc.errors import AttncError
 from attnc.options import make_options
+from attnc.run.cost import Setting
 from attnc.source import Source
 
 
@@ -29,23 +31,85 @@ def test_no_line_breaks_inside_an_interval() -> None:
 
 
 @pytest.mark.parametrize(
-    ("mask", "share"),
-    [("true", "100 % of all tiles are visited, 100 % without a mask"),
-     ("j <= i", "50.8 % of all tiles are visited, 49.2 % without a mask"),
-     ("i == j", "1.56 % of all tiles are visited, 0 % without a mask")],
+    ("mask", "work", "tiles", "density"),
+    [("true", "100 %", "4096 of 4096 tiles are visited; 4096 of them are full and need no mask", "100 %"),
+     ("j <= i", "50.8 %", "2080 of 4096 tiles are visited; 2016 of them are full and need no mask", "50 %"),
+     ("i == j", "1.56 %", "64 of 4096 tiles are visited; 0 of them are full and need no mask", "0.0122 %")],
 )  # fmt: skip
-def test_cost_is_a_share_of_all_tiles(mask: str, share: str) -> None:
-    assert cost(mask) == f"{share} (N = M = 8192, tiles of 128 x 128)"
+def test_cost_is_a_share_of_all_tiles(mask: str, work: str, tiles: str, density: str) -> None:
+    assert cost(mask) == (
+        f"{work} of the work of dense attention (N = M = 8192, tiles of 128 x 128)"
+        f" - {tiles} - {density} of all pairs are visible"
+    )
 
 
 def test_cost_names_the_defaults_it_was_taken_at() -> None:
-    assert cost("j <= i and i - j < w", "w: int = 128").endswith(
-        "(N = M = 8192, tiles of 128 x 128, w = 128)"
-    )
+    assert "(N = M = 8192, tiles of 128 x 128, w = 128)" in cost("j <= i and i - j < w", "w: int = 128")
 
 
 def test_cost_says_what_it_would_need() -> None:
     assert cost("j < prefix", "prefix: int") == "`prefix` decides which tiles are visited, and has no value"
+
+
+def test_density_is_bounded_where_it_is_not_known() -> None:
+    assert cost("(i * 7 + j) % 3 == 0 and j <= i").endswith("- between 0 % and 50 % of all pairs are visible")
+
+
+def compiled(text: str) -> Compilation:
+    return Compilation(Source("<string>", text), make_options())
+
+
+WINDOW = "attention a(w: int, on: bool = true):\n    mask j <= i and (i - j < w or not on)\n"
+
+
+def test_cost_at_a_setting() -> None:
+    setting = Setting({"N": 64, "M": 128, "w": 8}, tile=(16, 32))
+    text = " ".join(compiled(WINDOW).explain(setting).split("\ncost ")[1].split())
+    assert text == (
+        "31.2 % of the work of dense attention (N = 64, M = 128, tiles of 16 x 32, on = true, w = 8)"
+        " - 5 of 16 tiles are visited; 0 of them are full and need no mask"
+        f" - {100 * (64 * 8 - 28) / 8192:.3g} % of all pairs are visible"
+    )
+
+
+def test_cost_in_json_is_that_of_the_text() -> None:
+    setting = Setting({"N": 64, "w": 8}, tile=(16, 16))
+    found = json.loads(compiled(WINDOW).explain_json(setting))["cost"]
+    density = (64 * 8 - 28) / 64**2
+    assert found == {
+        "at": {"N": 64, "M": 64, "on": True, "w": 8},
+        "tile": [16, 16],
+        "visited": 7,
+        "full": 0,
+        "total": 16,
+        "work": 7 / 16,
+        "density": [density, density],
+    }
+    missing = json.loads(compiled(WINDOW).explain_json())["cost"]
+    assert missing == {
+        "at": {"N": 8192, "M": 8192, "on": True},
+        "tile": [128, 128],
+        "missing": "`w` decides which tiles are visited, and has no value",
+    }
+
+
+def test_cost_is_that_of_one_head() -> None:
+    text = "attention a():\n    mask h < 1 or i == j\n"
+    shares = [compiled(text).explain(Setting({"N": 1024}, head=head)).split("\ncost ")[1] for head in (0, 1)]
+    assert shares[0].split(" of ")[0].strip() == "100 %" and "h = 0" in shares[0]
+    assert shares[1].split(" of ")[0].strip() == "12.5 %" and "h = 1" in shares[1]
+    assert "h = " not in cost("j <= i")
+
+
+def test_the_cost_of_a_grid_has_its_tokens() -> None:
+    text = "attention a():\n    grid y: rows, x: cols\n    mask i.y == j.y\n"
+    assert "(N = M = 96, tiles of 128 x 128, rows = 8, cols = 12)" in compiled(text).explain(
+        Setting({"rows": 8, "cols": 12})
+    )
+    with pytest.raises(
+        AttncError, match=r"the query grid \[rows, cols\] = \[8, 12\] needs the product N = 97"
+    ):
+        compiled(text).explain(Setting({"rows": 8, "cols": 12, "N": 97}))
 
 
 def test_json_has_every_reason() -> None:

@@ -30,10 +30,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "emit": {"lower", "kernel", "analyze", "ir"},
     "run": {"analyze", "ir"},
     "explain": {"run", "lower", "analyze", "ir"},
-    "compiler": {"explain", "run", "emit", "lower", "analyze", "check", "syntax", "ir"},
+    "plot": {"run", "analyze", "ir"},
+    "compiler": {"explain", "plot", "run", "emit", "lower", "analyze", "check", "syntax", "ir"},
     "verify": {"compiler", "run", "ir"},
     "importer": {"compiler", "run", "syntax"},
-    "cli": {"verify", "compiler", "run", "syntax"},
+    "cli": {"verify", "compiler", "run", "syntax", "ir"},
     "attnc": {"importer", "compiler"},  # attnc/__init__.py
     "__main__": {"cli"},
 }

@@ -5,6 +5,7 @@ Enters: arguments as typed. Leaves: text on stdout, files where asked for. Each 
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable
 from difflib import get_close_matches
@@ -13,7 +14,8 @@ from typing import Any, TypeVar
 
 import click
 
-from attnc.cli.console import print_diagnostics
+from attnc.cli.console import can_print_blocks, print_diagnostics
+from attnc.cli.given import Pairs, by_name, read_arrays, read_pairs, read_tile
 from attnc.compiler import STAGES, Compilation
 from attnc.errors import AttncError, Diagnostic
 from attnc.options import OPTIONS, make_options
@@ -86,12 +88,35 @@ def check(files: tuple[str, ...]) -> None:
     click.get_current_context().exit(any(d.severity == "error" for d in found))
 
 
+def _setting_options(tile: str, several: bool) -> Callable[[Command], Command]:
+    """Where a cost or a picture is wanted: sizes and numbers, a tile, and which heads of which batch entries."""
+    sizes = "a size or a number, as often as you like: --at N=8192 --at window=256"
+    first, place = [0] if several else 0, click.IntRange(min=0)
+
+    def add(command: Command) -> Command:
+        for option in (
+            click.option("--batch", type=place, default=first, multiple=several, help="which batch entry"),
+            click.option("--head", type=place, default=first, multiple=several, help="which head"),
+            click.option(
+                "--tile", default=tile, show_default=True, callback=read_tile, help="queries x keys"
+            ),
+            click.option("--at", multiple=True, metavar="NAME=VALUE", callback=read_pairs, help=sizes),
+        ):
+            command = option(command)
+        return command
+
+    return add
+
+
 @click.command()
 @click.argument("file", metavar="FILE|CODE")
 @_spec_options
+@_setting_options(tile="128x128", several=False)
 @click.option("--json", "as_json", is_flag=True, help="the same for programs")
-def explain(file: str, as_json: bool, **options: Any) -> None:
-    """Say what attnc finds in a spec, or what a diagnostic code means."""
+def explain(
+    file: str, at: Pairs, tile: tuple[int, int], head: int, batch: int, as_json: bool, **options: Any
+) -> None:
+    """Say what attnc finds in a spec and what it costs, or what a diagnostic code means."""
     from attnc.data import error_codes, error_page
 
     codes = error_codes()
@@ -102,10 +127,56 @@ def explain(file: str, as_json: bool, **options: Any) -> None:
         raise AttncError(
             Diagnostic("no-such-file", f"`{file}` is neither a file nor a diagnostic code", helps=close)
         )
-    elif as_json:
-        click.echo(_open(file, options).explain_json())
     else:
-        click.echo(_open(file, options).explain())
+        from attnc.run.cost import Setting
+        from attnc.run.settings import read_numbers
+
+        compilation, given = _open(file, options), by_name(at)
+        setting = Setting(read_numbers(compilation.attention, given), tile, head, batch)
+        click.echo(compilation.explain_json(setting) if as_json else compilation.explain(setting))
+
+
+@click.command()
+@click.argument("file")
+@click.option("-o", "--output", metavar="OUT", help="a .png, .svg or .pdf file; without it, text on stdout")
+@click.option("--name", help="the attention to take, where the file holds several")
+@_setting_options(tile="16x16", several=True)
+@click.option(
+    "--array",
+    multiple=True,
+    callback=read_pairs,
+    metavar="NAME=FILE.npy",
+    help="an array that the mask reads, or the entries of one with one axis: --array length=40,200",
+)
+def plot(
+    file: str,
+    output: str | None,
+    at: Pairs,
+    array: Pairs,
+    tile: tuple[int, int],
+    head: tuple[int, ...],
+    batch: tuple[int, ...],
+    name: str | None,
+) -> None:
+    """Draw the mask of a small call, and which of its tiles are skipped, full, or masked pair by pair.
+
+    The call has 256 queries and keys unless --at or an array says otherwise. --head and --batch may be repeated: each
+    gets a panel. An array that is not given is refused, except a sorted int array with an entry for each token: it is
+    taken for documents, and some are made up; the picture says so.
+    """
+    from attnc.run.settings import read_numbers
+
+    compilation, given = _open(file, {"name": name}), by_name([*at, *array])
+    attention = compilation.attention
+    values = {
+        **read_numbers(attention, {name: given[name] for name, _ in at}),
+        **read_arrays(attention, {name: given[name] for name, _ in array}),
+    }
+    picture = compilation.plot(values, tile, head, batch)
+    if output is not None:
+        picture.figure(output)
+    else:
+        click.echo(picture.text(shutil.get_terminal_size().columns, plain=not can_print_blocks()))
 
 
 @click.command()
@@ -204,4 +275,4 @@ def _stdin() -> str:
         raise AttncError(Diagnostic("unreadable-file", what)) from None
 
 
-COMMANDS = (new, check, explain, show, build, verify, fmt)
+COMMANDS = (new, check, explain, plot, show, build, verify, fmt)

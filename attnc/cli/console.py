@@ -22,3 +22,12 @@ def print_diagnostics(diagnostics: Sequence[Diagnostic]) -> None:
 
     color = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
     click.echo(render_all(diagnostics, color=color), err=True, color=color)
+
+
+def can_print_blocks() -> bool:
+    """Whether stdout knows the characters that a plot is drawn with."""
+    try:
+        "█▓▒░·".encode(sys.stdout.encoding or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True

@@ -19,6 +19,7 @@ from attnc.ir.text import print_ir
 from attnc.ir.walk import walk
 from attnc.run import messages
 from attnc.run.scalars import check_number, check_scalar
+from attnc.run.settings import declared
 from attnc.run.sizes import size_value, sizes_of
 from attnc.run.widths import check_widths
 
@@ -129,12 +130,6 @@ def _check_names(attention: Attention, arguments: Mapping[str, object]) -> None:
             raise _error(
                 "missing-argument", messages.missing_argument(attention.name, param.name, declared(param))
             )
-
-
-def declared(param: Param) -> str:
-    """The type of a parameter as its declaration says it: `an int`, `a float[H, 257]`."""
-    article = "an" if param.sort == "int" else "a"
-    return f"{article} {param.sort}" + (f"[{', '.join(map(print_ir, param.sizes))}]" if param.sizes else "")
 
 
 def _check_array(param: Param, value: object, numbers: Mapping[str, int], q: Tensor) -> Tensor:

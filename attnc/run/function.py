@@ -6,14 +6,16 @@ checked attention alone, `tiles` its facts, and only a call needs the emitted mo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from inspect import Parameter, Signature
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Protocol
 
 from attnc.errors import AttncError, Diagnostic
 from attnc.options import Options
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from torch import Tensor
 
     from attnc.analyze.facts import Facts
@@ -26,6 +28,12 @@ if TYPE_CHECKING:
 
 # Sizes that the ends of a range may name, beside N and M.
 _SIZES = ("B", "H", "HKV", "D", "DV")
+
+
+class Drawing(Protocol):
+    """The part of a plot that a function needs."""
+
+    def figure(self, path: str | PathLike[str] | None) -> Figure: ...
 
 
 class Compiled(Protocol):
@@ -41,6 +49,9 @@ class Compiled(Protocol):
     def facts(self) -> Facts: ...
     def show(self, stage: str) -> str: ...
     def explain(self) -> str: ...
+    def plot(
+        self, values: Mapping[str, Any], tile: tuple[int, int], heads: Sequence[int], batches: Sequence[int]
+    ) -> Drawing: ...
 
 
 class AttentionFunction:
@@ -99,6 +110,27 @@ class AttentionFunction:
         known = _call_values(self._compilation.attention, needed, values)
         return count_tiles(self._compilation.facts.keys, known, known["block_q"], known["block_k"])
 
+    def plot(
+        self,
+        *,
+        block_q: int = 16,
+        block_k: int = 16,
+        h: int | Sequence[int] = 0,
+        b: int | Sequence[int] = 0,
+        path: str | PathLike[str] | None = None,
+        **values: Any,
+    ) -> Figure:
+        """The mask of a small call and its tiles, a panel for each of the heads `h` of the batch entries `b`.
+
+        `values` are sizes (`N=256` unless something else says it) and the parameters that decide the mask. With `path`
+        the picture is written too, as .png, .svg or .pdf.
+        """
+        from attnc.run.scalars import check_count, check_places
+
+        tile = check_count("block_q", block_q, 1), check_count("block_k", block_k, 1)
+        plot = self._compilation.plot(values, tile, check_places("h", h), check_places("b", b))
+        return plot.figure(path)
+
     def explain(self) -> str:
         """What was found in the spec, what was not, and why."""
         return self._compilation.explain()
@@ -154,13 +186,10 @@ class AttentionFunction:
 def _call_values(attention: Attention, needed: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     """What the ends of ranges may speak of: sizes, indices, and every parameter that is given or has a default."""
     from attnc.run import messages
-    from attnc.run.scalars import check_number, check_scalar
+    from attnc.run.scalars import check_count, check_scalar
 
     for name, value in needed.items():
-        least = 1 if name.startswith("block") else 0
-        if check_number(name, "int", value) < least:
-            what = messages.wrong_type(name, f"{least} or more", str(value))
-            raise AttncError(Diagnostic("wrong-size", what))
+        check_count(name, value, 1 if name.startswith("block") else 0)
     params = {p.name: p for p in attention.params}
     values = {name: p.default for name, p in params.items() if p.default is not None}
     for name, value in given.items():

@@ -5,6 +5,7 @@ Enters: a parameter and what the caller gave for it. Leaves: an `int`, a `float`
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Literal
 
@@ -34,6 +35,23 @@ def check_number(name: str, sort: Literal["int", "float", "bool"], value: object
     elif sort == "float" and isinstance(value, Real):
         return float(value)
     raise _wrong_type(name, "an int" if sort == "int" else f"a {sort}", value)
+
+
+def check_count(name: str, value: object, least: int) -> int:
+    """An int that is `least` or more: a size, or a place that counts from 0."""
+    count = int(check_number(name, "int", value))
+    if count < least:
+        what = messages.wrong_type(name, f"{least} or more", str(count))
+        raise AttncError(Diagnostic("wrong-size", what))
+    return count
+
+
+def check_places(name: str, value: object) -> tuple[int, ...]:
+    """One place that counts from 0, or several."""
+    several = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+    if not several:
+        raise _wrong_type(name, "an int or several", value)
+    return tuple(check_count(name, place, 0) for place in several)
 
 
 def _unwrapped(name: str, value: object) -> object:

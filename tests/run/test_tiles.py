@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,15 @@ import attnc
 from attnc.analyze.facts import Interval, Ranges, Reason, Requirement
 from attnc.errors import AttncError
 from attnc.ir.nodes import Index, IntConst, IntLoad, IntOp, IntParam, Size, TileEnd
-from attnc.run.tiles import Tiles, count_tiles
+from attnc.run.tiles import (
+    MOST_STRIPS,
+    TileRow,
+    Tiles,
+    count_rows,
+    count_tiles,
+    find_density,
+    find_tile_rows,
+)
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 Sees = Callable[[int, int], bool]
@@ -71,11 +80,82 @@ def test_a_long_sequence_is_counted_at_once() -> None:
     assert tiles.full == 7 * 2**13 - 28
 
 
+@given(
+    blocks=st.integers(1, 400), block=st.integers(1, 9), reach=st.integers(1, 50), rest=st.integers(0, 3000)
+)
+def test_counts_of_a_window_follow_a_formula(blocks: int, block: int, reach: int, rest: int) -> None:
+    """A window of `reach` blocks and one: the diagonal, `reach` tiles before it, all but the first of them whole."""
+    n = blocks * block
+    tiles = FUNCTIONS["sliding_window"].tiles(
+        N=n, M=n + rest, block_q=block, block_k=block, window=reach * block + 1
+    )
+    before = sum(min(row, reach) for row in range(blocks))
+    assert tiles.visited == blocks + before
+    if block > 1:  # a tile of one pair is full where it is visited
+        assert tiles.full == before - (blocks - reach if blocks > reach else 0)
+    assert tiles.total == blocks * -(-(n + rest) // block)
+
+
+def test_counting_holds_no_more_for_a_long_sequence() -> None:
+    """What is kept at one time does not grow with the number of tiles, of which there are 2**26."""
+    tracemalloc.start()
+    try:
+        FUNCTIONS["sliding_window"].tiles(N=2**20, M=2**20, block_q=128, block_k=128, window=4096)
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+
+
 def test_defaults_are_filled_in() -> None:
     window = FUNCTIONS["sliding_window"]
     assert window.tiles(N=8192, M=8192, block_q=128, block_k=128) == window.tiles(
         N=8192, M=8192, block_q=128, block_k=128, window=4096
     )
+
+
+# ---- rows and density ------------------------------------------------------------------------------
+
+
+@given(
+    spans=st.lists(st.tuples(st.integers(-5, 60), st.integers(-5, 60)), max_size=5),
+    size=st.integers(1, 50),
+    block=st.integers(1, 9),
+)
+def test_rows_are_disjoint_intervals_in_order(spans: list[tuple[int, int]], size: int, block: int) -> None:
+    intervals = tuple(Interval(IntConst(lo), IntConst(hi)) for lo, hi in spans)
+    keys = Ranges("j", intervals, intervals, True, True, (Reason("given"),))
+    (row,) = find_tile_rows(keys, {"N": 1, "M": size}, 1, block)
+    tiles = range(-(-size // block))
+    within = [range(max(lo, 0), min(hi, size)) for lo, hi in spans]
+    touched = {key // block for keys in within for key in keys}
+    whole = {
+        t
+        for t in tiles
+        if any(set(range(t * block, min((t + 1) * block, size))) <= set(keys) for keys in within)
+    }
+    for runs, expected in ((row.visited, touched), (row.full, whole)):
+        assert {tile for lo, hi in runs for tile in range(lo, hi)} == expected
+        ends = [end for run in runs for end in run]
+        assert ends == sorted(set(ends))
+
+
+def test_rows_of_another_source_are_counted_alike() -> None:
+    rows = [TileRow(((0, 2), (5, 6)), ((1, 2),)), TileRow((), ()), TileRow(((0, 9),), ((0, 4), (5, 9)))]
+    assert count_rows(rows, 27) == Tiles(12, 9, 27)
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(("n", "m", "a", "b"), [(37, 37, 9, 3), (1, 50, 4, 4), (50, 7, 3, 2)])
+def test_density_is_the_share_of_visible_pairs(name: str, n: int, m: int, a: int, b: int) -> None:
+    arguments, sees = CASES[name](a, b)
+    share = sum(sees(i, j) for i in range(n) for j in range(m)) / (n * m)
+    assert find_density(FUNCTIONS[name].facts.keys, {"N": n, "M": m, **arguments}) == (share, share)
+
+
+@pytest.mark.parametrize("n", [MOST_STRIPS + 1, 10 * MOST_STRIPS - 3])
+def test_density_of_a_long_sequence_lies_between_its_bounds(n: int) -> None:
+    least, most = find_density(FUNCTIONS["causal"].facts.keys, {"N": n, "M": n})
+    assert least < (n + 1) / (2 * n) < most < least + 11 / n
 
 
 # ---- ends that no example has ----------------------------------------------------------------------
@@ -86,7 +166,9 @@ first, last = TileEnd("i", "first"), TileEnd("i", "last")
 def ranges(
     *visited: Interval, full: Interval | None = None, requires: tuple[Requirement, ...] = ()
 ) -> Ranges:
-    return Ranges("j", visited, tuple(full for _ in visited), True, True, (Reason("given"),), requires)
+    return Ranges(
+        "j", visited, tuple(full for _ in visited), True, True, (Reason("given"),), requires=requires
+    )
 
 
 def test_overlapping_intervals_count_a_tile_once() -> None:

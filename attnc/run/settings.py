@@ -1,0 +1,135 @@
+"""Sizes and arguments of a call that is not made.
+
+Enters: an attention, and sizes and arguments by name. Leaves: the same with everything that follows from them, and
+numbers read from their text. Neither torch nor numpy is needed for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from math import prod
+from typing import Any
+
+from attnc.errors import AttncError, Diagnostic, raise_all
+from attnc.ir.nodes import Attention, Int, Param
+from attnc.ir.text import print_ir
+from attnc.run import messages
+from attnc.run.values import int_value
+
+SIZES = ("N", "M", "B", "H", "HKV", "D", "DV")
+Number = int | float | bool
+
+
+def check_names(attention: Attention, names: Iterable[str]) -> None:
+    """Refuse what is neither a size nor a parameter, all of it at once."""
+    params = [param.name for param in attention.params]
+    known = ", ".join(f"`{name}`" for name in params) or "none"
+    raise_all(
+        Diagnostic(
+            "unknown-argument",
+            messages.unknown_argument(attention.name, name),
+            notes=(f"its parameters: {known}", f"the sizes: {', '.join(f'`{size}`' for size in SIZES)}"),
+            helps=tuple(f"did you mean `{c}`?" for c in get_close_matches(name, [*params, *SIZES], n=1)),
+        )
+        for name in names
+        if name not in params and name not in SIZES
+    )
+
+
+def read_numbers(attention: Attention, texts: Mapping[str, str]) -> dict[str, Number]:
+    """Sizes and scalar parameters, each read from its text."""
+    check_names(attention, texts)
+    params = {param.name: param for param in attention.params}
+    mistakes: list[Diagnostic] = []
+    found: dict[str, Number] = {}
+    for name, text in texts.items():
+        param = params.get(name, Param(name, "int"))
+        try:
+            found[name] = _scalar(param, text)
+        except AttncError as mistake:
+            mistakes += mistake.diagnostics
+    raise_all(mistakes)
+    return found
+
+
+def _scalar(param: Param, text: str) -> Number:
+    if not param.sizes:
+        return read_number(param, text)
+    what = f"`{param.name}` is an array, {declared(param)}, and no number"
+    helps = (
+        f"`attnc plot` takes it as `--array {param.name}=FILE.npy`",
+        f"in Python: `f.tiles(..., {param.name}=...)`",
+    )
+    raise AttncError(Diagnostic("wrong-type", what, helps=helps))
+
+
+def read_number(param: Param, text: str) -> Number:
+    """A number of the parameter's sort, or an entry of its array."""
+    try:
+        match param.sort:
+            case "bool":
+                return {"true": True, "false": False}[text.lower()]
+            case "float":
+                return float(text)
+            case "int" if -(2**63) <= int(text) < 2**63:
+                return int(text)
+            case _:
+                needs = "an int of 64 bits"
+    except (KeyError, ValueError):
+        needs = {"bool": "`true` or `false`", "float": "a float", "int": "an int"}[param.sort]
+    raise AttncError(Diagnostic("wrong-type", messages.wrong_type(param.name, needs, f"`{text}`")))
+
+
+def complete(attention: Attention, given: Mapping[str, Any], tokens: int) -> dict[str, Any]:
+    """What is given and what follows: defaults of the spec, the size of a grid, `tokens` queries, as many keys."""
+    values = {p.name: p.default for p in attention.params if p.default is not None} | dict(given)
+    for side, size in (("query", "N"), ("key", "M")):
+        extents = [axis.extent for axis in attention.grid if axis.side == side]
+        got = [_extent(extent, values) for extent in extents]
+        known = [extent for extent in got if extent is not None]
+        if extents and len(known) == len(got) and values.setdefault(size, prod(known)) != prod(known):
+            names = [print_ir(extent) for extent in extents]
+            raise AttncError(Diagnostic("wrong-grid", messages.wrong_grid(side, names, known, values[size])))
+    raise_all(
+        Diagnostic("wrong-size", messages.wrong_type(size, "1 or more", str(values[size])))
+        for size in SIZES
+        if size in values and values[size] < 1
+    )
+    n = values.pop("N", tokens)
+    return {"N": n, "M": values.pop("M", n), **values}
+
+
+def _extent(term: Int, values: Mapping[str, Any]) -> int | None:
+    """The number that an extent stands for, where everything it speaks of has a value."""
+    try:
+        return int_value(term, values)
+    except (AttncError, ZeroDivisionError):
+        return None
+
+
+def check_place(values: Mapping[str, Any], head: int, batch: int) -> None:
+    """Refuse a head or a batch entry that the sizes rule out."""
+    raise_all(
+        Diagnostic("wrong-value", messages.wrong_type(name, f"0 to {values[size] - 1}", str(at)))
+        for name, size, at in (("h", "H", head), ("b", "B", batch))
+        if size in values and not 0 <= at < values[size]
+    )
+
+
+def say_call(values: Mapping[str, Any], tile: tuple[int, int]) -> str:
+    """Where a cost or a picture holds: `N = M = 8192, tiles of 128 x 128, window = 4096`."""
+    n, m = values["N"], values["M"]
+    sizes = f"N = M = {n}" if n == m else f"N = {n}, M = {m}"
+    numbers = [
+        f"{name} = {str(value).lower() if isinstance(value, bool) else value}"
+        for name, value in values.items()
+        if name not in ("N", "M")
+    ]
+    return ", ".join([sizes, f"tiles of {tile[0]} x {tile[1]}", *numbers])
+
+
+def declared(param: Param) -> str:
+    """The type of a parameter as its declaration says it: `an int`, `a float[H, 257]`."""
+    article = "an" if param.sort == "int" else "a"
+    return f"{article} {param.sort}" + (f"[{', '.join(map(print_ir, param.sizes))}]" if param.sizes else "")

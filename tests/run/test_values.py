@@ -1,0 +1,74 @@
+"""The value of a term at one place, against the same by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from attnc.errors import AttncError
+from attnc.ir import nodes as ir
+from attnc.ir.text import parse_term
+from attnc.run.values import int_value, tile_end
+
+SORTS = {"a": "int", "c": "int", "x": "float", "on": "bool", "row": "int", "table": "int", "heat": "float"}
+AT: dict[str, Any] = {
+    "N": 8, "b": 1, "h": 2, "a": -7, "c": 3, "x": 2.5, "on": True, "row": [1, 1, 4, 9],
+    "table": [[0, 0, 5], [2, 2, 7]], "heat": [0.5, 1.5, 2.5],
+    tile_end("i", "first"): 1, tile_end("i", "last"): 3,
+}  # fmt: skip
+
+
+def term(text: str) -> ir.Int:
+    parsed = parse_term(text, SORTS)
+    assert isinstance(parsed, ir.Int)
+    return parsed
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("a // c + a % c", -3 + 2),
+        ("min(a, c) * max(a, N)", -56),
+        ("abs(a) - h * b", 5),
+        ("last(i) - first(i)", 2),
+        ("row[b + 1]", 4),
+        ("table[b, c - 1]", 7),
+        ("c if on and not a < c else N", 8),
+        ("c if 4 in row[:] else N", 3),
+        ("floor(x * 2.0 + heat[h])", 7),
+        ("rank(row[:], 4)", 2),
+        ("rank(row[:], 10)", 4),
+        ("rank(table[b, :], 2)", 0),
+        ("least(i, row[i] - 2 * i)", -1),
+        ("greatest(i, row[i] - 2 * i)", 3),
+    ],
+)
+def test_values(text: str, value: int) -> None:
+    assert int_value(term(text), AT) == value
+    arrays = {name: torch.tensor(each) if isinstance(each, list) else each for name, each in AT.items()}
+    assert int_value(term(text), arrays) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "message"),
+    [
+        ("N // (c - 3)", "division-by-zero", "`N // (c - 3)` divides by 0"),
+        ("a % (c - 3)", "division-by-zero", "`a % (c - 3)` divides by 0"),
+        ("floor(x / 0.0)", "division-by-zero", "`floor(x / 0.0)` divides by 0"),
+        (
+            "floor(1e308 * 1e308)",
+            "floor-of-no-number",
+            "`floor(1e+308 * 1e+308)` holds the `floor` of no number",
+        ),
+        ("row[c + 1]", "index-out-of-range", "`row[4]` is read, and lies outside the array"),
+        ("row[a]", "index-out-of-range", "`row[-7]` is read, and lies outside the array"),
+        ("M", "missing-argument", "`M` decides which tiles are visited, and has no value"),
+    ],
+)
+def test_no_value(text: str, code: str, message: str) -> None:
+    with pytest.raises(AttncError) as caught:
+        int_value(term(text), AT)
+    (diagnostic,) = caught.value.diagnostics
+    assert (diagnostic.code, diagnostic.message) == (code, message)

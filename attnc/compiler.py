@@ -81,10 +81,12 @@ class Compilation:
         from attnc.analyze.facts import Facts
         from attnc.analyze.ranges import find_ranges
         from attnc.analyze.rows import find_rows
+        from attnc.analyze.tile_test import find_tile_test
 
         return Facts(
             keys=find_ranges(self.attention, "j"),
             queries=find_ranges(self.attention, "i"),
+            tiles=find_tile_test(self.attention),
             rows=find_rows(self.attention),
         )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from attnc.ir.nodes import Int
+from attnc.ir.nodes import Bool, Int
 from attnc.source import Span
 
 
@@ -54,6 +54,7 @@ class Ranges:
     before rounding to tiles, has no position that nothing in the tile sees, as long as every interval has a position
     for every row of the tile (a window below 1 has none). Where `closed` is false nothing was found: `visited` is
     everything, and `because` says which clause stood in the way. All of it holds where every one of `requires` does.
+    `loose` has what was not followed, so that tiles may be visited, or masked, without need.
     """
 
     target: Literal["i", "j"]
@@ -62,7 +63,20 @@ class Ranges:
     exact: bool
     closed: bool
     because: tuple[Reason, ...]
+    loose: tuple[Reason, ...] = ()
     requires: tuple[Requirement, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TileTest:
+    """Conditions over the `TileEnd`s of both axes, for a tile of pairs.
+
+    `some` holds wherever a pair of it is visible, `every` only where every pair is. A tile with `some` and not `every`
+    has to be looked at.
+    """
+
+    some: Bool
+    every: Bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,4 +96,5 @@ class Facts:
 
     keys: Ranges
     queries: Ranges
+    tiles: TileTest
     rows: Rows

@@ -61,6 +61,7 @@ def find_ranges(attention: Attention, target: Target) -> Ranges:
     if plane.prover.budget.is_spent:
         plane = make_plane(target, requires, attention.params)
     clauses = explain_clauses(attention.mask, plane, tile)
+    loose = (*(clause.reason for clause in clauses if not clause.is_closed), *notes)
     return Ranges(
         target,
         visited=tuple(Interval(to_int(strip.lo), to_int(strip.hi)) for strip in strips),
@@ -74,6 +75,7 @@ def find_ranges(attention: Attention, target: Target) -> Ranges:
             *_words_of(strips),
             Reason(_summary(strips, plane)),
         ),
+        loose=loose,
         requires=requires,
     )
 

@@ -110,12 +110,57 @@ def _without_autocast(function):
     return plain
 
 
-def _positions(*intervals):
-    """The positions of intervals in order: as an index (a slice, if it is one), and as a row."""
-    if len(intervals) == 1:
-        return slice(*intervals[0]), torch.arange(*intervals[0])[None, :]
-    positions = torch.cat([torch.arange(*interval) for interval in intervals])
-    return positions, positions[None, :]
+def _join(M, *intervals):
+    """Intervals of keys, cut at [0, M), as an index of all their keys, and its edges as columns and keys.
+
+    An interval is first, end, and the first and end of those keys that every query sees.
+    """
+    parts, edges, reached, column = [], [], 0, 0
+    for lo, hi, full_lo, full_hi in intervals:
+        lo = max(lo, reached)
+        hi = max(min(hi, M), lo)
+        full_lo, full_hi = max(full_lo, lo), min(full_hi, hi)
+        for first, end in ((lo, full_lo), (full_hi, hi)) if full_lo < full_hi else ((lo, hi),):
+            if first < end:
+                edges.append((slice(column + first - lo, column + end - lo), slice(first, end)))
+        if lo < hi:
+            touches = parts and parts[-1].stop == lo
+            parts.append(slice(parts.pop().start if touches else lo, hi))
+            column += hi - lo
+            reached = hi
+    if len(parts) <= 1:
+        return parts[0] if parts else slice(0, 0), edges
+    return torch.cat([_positions(part) for part in parts]), edges
+
+
+def _positions(seen):
+    """The positions of an index."""
+    return torch.arange(seen.start, seen.stop) if isinstance(seen, slice) else seen
+
+
+def _steps(heads, groups, rows, seen):
+    """Heads of queries and those of keys that they read, as many at a time as keep their pairs in the cache."""
+    keys = seen.stop - seen.start if isinstance(seen, slice) else len(seen)
+    pairs = rows * keys * (heads // groups)
+    count = max(1, torch.get_num_threads() * 2**19 // max(1, pairs))
+    for first in range(0, groups, count):
+        end = min(first + count, groups)
+        yield slice(first * heads // groups, end * heads // groups), slice(first, end)
+
+
+def _narrow(dtype):
+    """What weights are multiplied in: bfloat16, as matrix units add its products up in float32, or the wide dtype."""
+    return dtype if dtype == torch.bfloat16 else torch.promote_types(dtype, torch.float32)
+
+
+def _fill_hidden(pairs, visible, otherwise):
+    """Fill in the pairs that are not visible, by their bits: `masked_fill_` takes five times as long."""
+    bits = pairs.view(torch.int32 if pairs.dtype == torch.float32 else torch.int64)
+    shown = visible.to(bits.dtype).neg_()
+    bits.bitwise_and_(shown)
+    if otherwise != 0:
+        hidden = shown.bitwise_not_()
+        bits.bitwise_or_(hidden & torch.tensor(otherwise, dtype=pairs.dtype).view(bits.dtype))
 
 
 def _row_max(score):
@@ -126,18 +171,46 @@ def _row_max(score):
     return row_max.masked_fill_(row_max == float("-inf"), 0.0)
 
 
-def _matmul(a, b):
-    """a [B, H, T, X] @ b [B, HKV, X, Y], where H // HKV heads in a row share a head of b."""
-    heads, groups = a.shape[1], b.shape[1]
-    packed = a.reshape(a.shape[0], groups, heads // groups * a.shape[2], a.shape[3])
-    return (packed @ b).reshape(*a.shape[:3], b.shape[3])
+def _matmul(a, b, room=None):
+    """a [B, H, T, X] @ b [B, HKV, X, Y], where H // HKV heads in a row share a head of b; written in `room`."""
+    B, H, T, X = a.shape
+    groups, Y = b.shape[1], b.shape[3]
+    a, b = a.reshape(B * groups, H // groups * T, X), b.reshape(B * groups, X, Y)
+    product = torch.bmm(a, b) if room is None else torch.bmm(a, b, out=room.resize_(*a.shape[:2], Y))
+    return product.view(B, H, T, Y)
 
 
-def _matmul_of_group(a, b, groups):
-    """The transpose of a [B, H, T, X] @ b [B, H, T, Y], summed over the heads that share a head."""
-    rows = a.shape[1] // groups * a.shape[2]
+def _add_transposed(total, seen, a, b):
+    """total[:, :, seen] += the transpose of a [B, H, T, X] @ b [B, H, T, Y], summed over heads that share one."""
+    groups, rows = total.shape[1], a.shape[1] // total.shape[1] * a.shape[2]
     a, b = (x.reshape(x.shape[0], groups, rows, x.shape[3]) for x in (a, b))
-    return a.mT @ b
+    if isinstance(seen, slice) and total.dtype == a.dtype:
+        for batch, x, y in zip(total, a, b):
+            batch[:, seen].baddbmm_(x.mT, y)
+    else:
+        total[:, :, seen] += a.mT @ b
+
+
+def _suits_torch(q, k, v):
+    """Does torch's kernel take it, and as fast: float32, one width, and no shared heads for few queries?"""
+    if q.dtype != torch.float32 or q.shape[3] != v.shape[3] or not (q.numel() and k.numel()):
+        return False
+    return q.shape[1] == k.shape[1] or q.shape[2] >= TILE
+
+
+def _forward_of_torch(q, k, v, scale, is_causal):
+    """What `scaled_dot_product_attention` calls on the CPU: out and lse."""
+    q, k, v = map(_with_unit_stride, (q, k, v))
+    attend = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    return tuple(x.contiguous() for x in attend(q, k, v, 0.0, is_causal, scale=scale))
+
+
+def _backward_of_torch(dout, q, k, v, out, lse, scale, is_causal):
+    """Its gradients of q, k and v."""
+    dout, q, k, v = map(_with_unit_stride, (dout.to(q.dtype), q, k, v))
+    differentiate = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
+    gradients = differentiate(dout, q, k, v, out, lse, 0.0, is_causal, scale=scale)
+    return tuple(x.contiguous() for x in gradients)
 
 
 def _add_at(total, index, value):
@@ -155,6 +228,61 @@ def _add_at(total, index, value):
 def _with_unit_stride(tensor):
     """The kernels step along a row by one element."""
     return tensor if tensor.stride(-1) == 1 else tensor.contiguous()
+
+
+def _remembered(function):
+    """Keep the last results: the same numbers and the very same tensors, unchanged, give the same answer."""
+    kept = []
+
+    def remembering(*args):
+        tensors = [arg for arg in args if isinstance(arg, Tensor)]
+        key = [arg._version if isinstance(arg, Tensor) else arg for arg in args]
+        for entry in kept:
+            known, refs, result = entry
+            if known == key and all(ref() is tensor for ref, tensor in zip(refs, tensors, strict=True)):
+                return result
+        result = function(*args)
+        kept.insert(0, (key, [weakref.ref(tensor) for tensor in tensors], result))
+        del kept[8:]
+        return result
+
+    return remembering
+
+
+def _over_tiles(values, reduce, step, dim):
+    """The least ("amin") or the greatest ("amax") of each `step` values along a dimension."""
+    count = values.shape[dim]
+    tiles = -(-count // step)
+    whole = torch.arange(tiles * step, device=values.device).clamp(max=count - 1)
+    parts = values.index_select(dim, whole).unflatten(dim, (tiles, step))
+    return getattr(parts, reduce)(dim)
+
+
+def _look_inside(some, every, shape, rows, columns, N, M, *given):
+    """Kinds of tiles: 0 hides all, 2 shows all, 1 is an edge. What is not decided is looked at pair by pair."""
+    kinds = (some.int() + (some & every).int()).expand(shape).contiguous()
+    for part in ((kinds == 1).nonzero()).split(256):
+        b, h, tile_i, tile_j = part.T[..., None, None]
+        i = (tile_i * rows + torch.arange(rows, device=kinds.device)[:, None]).clamp(max=N - 1)
+        j = (tile_j * columns + torch.arange(columns, device=kinds.device)).clamp(max=M - 1)
+        visible = _visible(b, h, i, j, *given).expand(len(part), rows, columns).flatten(1)
+        kinds[tuple(part.T)] = visible.any(1).int() + visible.all(1).int()
+    return kinds
+
+
+def _lists(kinds, whole):
+    """Tiles to mask and tiles that need no mask: where those of each row begin, and their numbers.
+
+    A tile from `whole` on is cut off by the end of the sequence, and so is always masked.
+    """
+    full = kinds == 2
+    full[..., whole:] = False
+    lists = []
+    for chosen in ((kinds > 0) & ~full, full):
+        starts = torch.zeros(chosen[..., 0].numel() + 1, dtype=torch.int32, device=kinds.device)
+        starts[1:] = chosen.sum(-1).flatten().cumsum(0)
+        lists += [starts, chosen.nonzero()[:, -1].int()]
+    return lists
 
 
 def _rank(rows, values):
@@ -190,6 +318,10 @@ TORCH_HELPERS = _split(TORCH)
 
 
 def select_helpers(helpers: dict[str, str], used: Iterable[str]) -> list[str]:
-    """The texts of the helpers that are used."""
-    wanted = set(used)
+    """The texts of the helpers that are used, by a module or by each other."""
+    wanted: set[str] = set()
+    todo = set(used) & set(helpers)
+    while todo:
+        wanted |= todo
+        todo = {name for each in todo for name in re.findall(r"\w+", helpers[each])} & set(helpers) - wanted
     return [text for name, text in helpers.items() if name in wanted]

@@ -125,6 +125,7 @@ def _write_forward(writer: Writer, kernels: Kernels) -> None:
             with writer.block("if M == 0:  # every row of the kernel sees a key"):
                 writer.line('return out.zero_(), lse.fill_(float("-inf"))')
         _write_tiles(writer, plan, "forward")
+        _write_lists(writer, kernels, kernel)
         with writer.block("with torch.cuda.device_of(q):"):
             _write_launch(writer, kernel, plan, "N", "BLOCK_Q", "H")
         writer.line("return out, lse")
@@ -165,6 +166,7 @@ def _write_backward(writer: Writer, kernels: Kernels) -> None:
                 if kernel is not None:
                     table = "backward_keys" if name == "_backward_keys" else "backward_queries"
                     _write_tiles(writer, plan, table, only="DV" if name == "_delta" else "")
+                    _write_lists(writer, kernels, kernel)
                     _write_launch(writer, kernel, plan, length, block, heads)
             _write_pairs(writer, kernels)
         _write_sums(writer, kernels)
@@ -185,6 +187,20 @@ def _write_launch(writer: Writer, kernel: Function, plan: Plan, length: str, blo
     names = {p.name for p in kernel.params}
     options = ["**tiles"] if {"BLOCK_Q", "BLOCK_K"} <= names else _named_tiles(kernel)
     writer.items(head, [*_arguments(kernel, plan), *options], ")")
+
+
+def _write_lists(writer: Writer, kernels: Kernels, kernel: Function) -> None:
+    """The lists of tiles of a kernel that goes through lists."""
+    if any(p.name == "edge_tiles_ptr" for p in kernel.params):
+        lists = kernels.lists_of("queries" if kernel.name == "_backward_keys" else "keys")
+        own = {
+            "rows": 'tiles["BLOCK_Q"]',
+            "columns": 'tiles["BLOCK_K"]',
+            "device": "q.device",
+            "dtype": "torch.promote_types(q.dtype, torch.float32)",
+        }
+        given = [own.get(p.name, p.name) for p in lists.params]
+        writer.items(f"edge_start, edge_tiles, full_start, full_tiles = {lists.name}(", given, ")")
 
 
 def _named_tiles(kernel: Function) -> list[str]:
@@ -232,6 +248,7 @@ def _write_pairs(writer: Writer, kernels: Kernels) -> None:
     assert kernel is not None
     needed = " or ".join(dict.fromkeys(map(need, gradients)))
     with writer.block(f"if {needed}:"):
+        _write_lists(writer, kernels, kernel)
         writer.line('strip = _strip_rows(B * H * M, tiles["BLOCK_Q"])')
         with writer.block("for first_row in range(0, N, strip):"):
             writer.line("q0, q1 = first_row, min(first_row + strip, N)")
@@ -263,6 +280,7 @@ def _write_positions(writer: Writer, adders: list[Function], queries: str, keys:
     if {"q0", "q1"} & used and queries != "q0, q1":
         writer.line(f"q0, q1 = {queries}")
     lines = {
+        "heads": "heads = slice(None)",
         "seen": "seen = slice(None)",
         "b": "b = torch.arange(B, device=q.device)[:, None, None, None]",
         "h": "h = torch.arange(H, device=q.device)[:, None, None]",

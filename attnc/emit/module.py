@@ -36,7 +36,7 @@ def emit_functions(kernels: Kernels) -> str:
 
 def _functions(kernels: Kernels) -> list[Function]:
     around = [fn for fn in (kernels.per_token, kernels.output) if fn]
-    return [*kernels.triton, *kernels.cpu, *kernels.adders, *around]
+    return [*kernels.triton, *kernels.lists, *kernels.cpu, *kernels.adders, *around]
 
 
 def emit_module(kernels: Kernels, found: list[str], options: Options) -> str:
@@ -52,7 +52,7 @@ def emit_module(kernels: Kernels, found: list[str], options: Options) -> str:
     write_launchers(launch, kernels)
     helpers = used | set(re.findall(r"\w+", launch.text)) | {fn.decorator for fn in functions}
     _write_texts(body, select_helpers(TORCH_HELPERS, helpers))
-    for fn in [*kernels.cpu, *kernels.adders]:
+    for fn in [*kernels.lists, *kernels.cpu, *kernels.adders]:
         _write_function(body, fn)
     body.lines(launch.text.rstrip("\n"))
     _gap(body)
@@ -75,7 +75,7 @@ def emit_module(kernels: Kernels, found: list[str], options: Options) -> str:
 
 
 def _imports(text: str) -> list[str]:
-    standard = [f"import {name}" for name in ("math", "numbers", "os") if f"{name}." in text]
+    standard = [f"import {name}" for name in ("math", "numbers", "os", "weakref") if f"{name}." in text]
     return [
         *standard,
         "",

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from attnc.kernel.nodes import Function
 from attnc.lower.collect import lower_adder
 from attnc.lower.cpu import lower_cpu
+from attnc.lower.lists import lower_lists
 from attnc.lower.per_token import lower_output, lower_per_token
 from attnc.lower.plan import Plan
 from attnc.lower.tiled.backward_keys import lower_backward_keys
@@ -30,9 +31,14 @@ class Kernels:
     adders: tuple[Function, ...]
     per_token: Function | None
     output: Function | None
+    lists: tuple[Function, ...]
 
     def kernel(self, name: str) -> Function | None:
         return next((fn for fn in self.triton if fn.name == name), None)
+
+    def lists_of(self, what: str) -> Function:
+        """The function that lists the tiles of keys, or of queries."""
+        return next(fn for fn in self.lists if fn.name == f"_lists_of_{what}")
 
 
 def lower_plan(plan: Plan) -> Kernels:
@@ -47,4 +53,5 @@ def lower_plan(plan: Plan) -> Kernels:
         adders=tuple(lower_adder(plan, gradient) for gradient in plan.gradients),
         per_token=lower_per_token(plan),
         output=lower_output(plan),
+        lists=lower_lists(plan),
     )

@@ -12,14 +12,15 @@ import re
 
 # fmt: off
 FRAME = frozenset([
-    "acc", "b", "backend", "backward", "col", "columns", "delta", "distance", "dk", "dlse", "dout",
-    "dp", "dq", "ds", "dtype", "dv", "edge_end", "edge_left", "edge_tiles", "first", "first_row",
-    "forward", "full_hi", "full_left", "full_lo", "full_tiles", "g", "group", "h", "h_kv", "hi", "i",
-    "i_first", "i_last", "index", "j", "j_first", "j_last", "k", "k0", "key_hi", "key_lo", "live_hi",
-    "live_lo", "lo", "lse", "math", "new_max", "o", "os", "out", "p", "pair_row", "q", "q0", "q1",
-    "qk", "query_hi", "query_lo", "rescale", "result", "return_lse", "row", "row_lse", "row_max",
-    "row_sum", "rows", "scale", "score", "seen", "shift", "strip", "t", "tile", "tiles", "tl", "torch",
-    "total", "triton", "v", "value", "visible", "wide",
+    "acc", "b", "backend", "backward", "col", "columns", "delta", "device", "distance", "dk", "dlse",
+    "dout", "dp", "dp_room", "dq", "ds", "ds_narrow", "dtype", "dv", "edge_end", "edge_left",
+    "edge_tiles", "edges", "every", "first", "first_row", "forward", "full_hi", "full_left", "full_lo",
+    "full_tiles", "g", "group", "h", "h_kv", "heads", "hi", "i", "i_first", "i_last", "index", "j",
+    "j_first", "j_last", "k", "k0", "key_hi", "key_lo", "kv_heads", "list_row", "live_hi", "live_lo",
+    "lo", "lse", "math", "narrow", "new_max", "o", "os", "otherwise", "out", "p", "pair_row", "pairs",
+    "q", "q0", "q1", "qk", "query_hi", "query_lo", "rescale", "result", "return_lse", "room", "row",
+    "row_lse", "row_max", "row_sum", "rows", "scale", "score", "seen", "shape", "shift", "some",
+    "strip", "t", "tile", "tiles", "tl", "torch", "total", "triton", "v", "value", "visible", "wide",
     # What Triton takes beside the arguments of a kernel.
     "debug", "enable_fp_fusion", "instrumentation_mode", "maxnreg", "num_ctas", "num_stages",
     "num_warps", "warmup",
@@ -31,7 +32,7 @@ SIZES = ("B", "H", "HKV", "N", "M", "D", "DV")
 # Names that the frame makes of others: pointers, strides, bounds, gradients.
 MADE = re.compile(
     r"\w+_(ptr|head)|\w+_stride_([bht]|\d+)|BLOCK_\w+|D_\d+"
-    r"|(key|query|live|full|lo|hi)(_lo|_hi)?(_\d+)?|(edge|full)_(end_\d+|left|tiles)|(d|need|total)_\w+|d[qkv]\w*"
+    r"|(key|query|live|full|lo|hi)(_lo|_hi)?(_\d+)?|(edge|full)_(end_\d+|left|start|tiles)|(least|greatest)_\w+|(d|need|total)_\w+|d[qkv]\w*"
     r"|[A-Z][A-Z0-9_]+|_\w*|\w+_"
 )
 

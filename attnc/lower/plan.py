@@ -11,13 +11,14 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from attnc.algebra.derivative import ZERO, differentiate
-from attnc.analyze.facts import Facts, Ranges, Reason, Requirement, Rows
+from attnc.analyze.facts import Facts, Ranges, Reason, Requirement, Rows, TileTest
 from attnc.analyze.normalization import find_normalization
 from attnc.errors import AttncError, Diagnostic, Label
 from attnc.ir import build
 from attnc.ir.nodes import Attention, Dot, IntLoad, Node, Real, RealLoad
 from attnc.ir.walk import axes_of, walk
 from attnc.lower.hoist import DotPair, TokenMap, hoist_token_maps
+from attnc.lower.plain import Plain, find_plain
 from attnc.lower.ranks import hoist_ranks
 from attnc.lower.regroup import LOG2_E, regroup
 
@@ -43,7 +44,8 @@ class Plan:
     """A schedule and everything that its lowering has to know.
 
     `spec` is the attention as written, `attention` the same with the work on single tokens (`maps`) taken out. `places`
-    says where the places in sorted arrays are read, which the ranges speak of.
+    says where the places in sorted arrays are read, which the ranges speak of. Tiles of the positions in `listed` come
+    from lists that the tile test makes, the others from ranges.
     """
 
     schedule: Literal["tiled"]
@@ -58,7 +60,10 @@ class Plan:
     places: Mapping[Node, IntLoad]
     keys: Ranges
     queries: Ranges
+    tiles: TileTest
+    listed: frozenset[Literal["i", "j"]]
     rows: Rows
+    plain: Plain | None
     because: tuple[Reason, ...]
 
     @property
@@ -91,11 +96,16 @@ def make_plan(attention: Attention, facts: Facts) -> Plan:
         Reason("the row has a running maximum and sum, so one pass over tiles of keys is enough"),
         *hoisted.because,
         *ranked.because,
-        *_reasons_of(facts.keys, "keys", "queries"),
-        *_reasons_of(facts.queries, "queries", "keys"),
+        *_reasons_of(facts.keys),
+        *_reasons_of(facts.queries),
     ]
     gradients = tuple(_array_gradients(inner, score))
     because += [Reason(_why_pairs(g), g.load.span) for g in gradients if g.home == "pair"]
+    plain = find_plain(inner, hoisted.dots)
+    if plain:
+        because.append(
+            Reason(f"plain {plain.kind} attention: on the CPU, float32 goes to torch's own kernel")
+        )
     return Plan(
         schedule="tiled",
         spec=attention,
@@ -109,15 +119,21 @@ def make_plan(attention: Attention, facts: Facts) -> Plan:
         places=ranked.reads,
         keys=facts.keys,
         queries=facts.queries,
+        tiles=facts.tiles,
+        listed=frozenset(ranges.target for ranges in (facts.keys, facts.queries) if ranges.loose),
         rows=facts.rows,
+        plain=plain,
         because=tuple(because),
     )
 
 
-def _reasons_of(ranges: Ranges, what: str, whose: str) -> list[Reason]:
-    if ranges.closed:
+def _reasons_of(ranges: Ranges) -> list[Reason]:
+    what, whose = ("keys", "queries") if ranges.target == "j" else ("queries", "keys")
+    if not ranges.loose:
         return [Reason(f"the tiles of {what} that a tile of {whose} visits are bounds in closed form")]
-    return [Reason(f"no closed form for the {what} of a tile: every tile is visited and masked")]
+    why, *_ = ranges.loose
+    text = f"the tiles of {what} that a tile of {whose} visits are listed before the kernel runs, because {why.text}"
+    return [Reason(text, why.span)]
 
 
 def _array_gradients(attention: Attention, score: Real) -> list[ArrayGradient]:

@@ -158,8 +158,11 @@ class Bound:
         """The end that a reduction over the tile finds."""
         axis: Literal["i", "j"] = "i" if self.plane.other.key == "i" else "j"
         moving = Polynomial({p: n for p, n in a.terms.items() if any(axis in atom.leaves for atom in p)})
-        if f"{axis}.first" in self.tile.first.leaves:
-            return leaf(OverTile(kind, axis, to_int(moving))) + a - moving
+        if self.plane.target.key not in moving.leaves and f"{axis}.first" in self.tile.first.leaves:
+            if all(count < 0 for count in moving.terms.values()):
+                turned: Kind = "min" if kind == "max" else "max"
+                return a - moving - leaf(OverTile(turned, axis, to_int(-moving)))
+            return a - moving + leaf(OverTile(kind, axis, to_int(moving)))
         return None
 
     def direction(self, a: Polynomial) -> int:

@@ -24,6 +24,7 @@ from attnc.lower.tiled.frame import (
     call_helper,
     store_rows,
 )
+from attnc.lower.tiled.listed import find_listed
 from attnc.lower.tiled.loops import lower_tiles
 from attnc.lower.tiled.tile import Tile, dot
 from attnc.lower.tiled.weights import load_row_statistics, weigh
@@ -62,14 +63,21 @@ def lower_backward_keys(plan: Plan) -> tuple[Function, Function]:
     for gradient in columns:
         group.let(gradient.name, tl.zeros(List((BLOCK_K,)), FLOAT32))
     group.blank()
-    group.comment("Tiles of queries: [live_lo, live_hi) see one of these keys, [full_lo, full_hi) see all.")
-    kernel.name_reads(plan.queries, group)
-    tiles = lower_tiles(group, kernel.terms, plan.queries, Size("N"), BLOCK_Q)
 
     def body(block: Block, first: Expr, is_edge: bool) -> None:
         block.lets(carried, call_helper(helper, first, is_edge))
 
-    tiles.loop(group, body)
+    if "i" in plan.listed:
+        group.comment(
+            "Tiles of queries, from the lists: edge tiles see one of these keys, full tiles see all."
+        )
+        find_listed(group, kernel, "i").loop(group, body)
+    else:
+        group.comment(
+            "Tiles of queries: [live_lo, live_hi) see one of these keys, [full_lo, full_hi) see all."
+        )
+        kernel.name_reads(plan.queries, group)
+        lower_tiles(group, kernel.terms, plan.queries, Size("N"), BLOCK_Q).loop(group, body)
     if columns:
         at = group.let("columns", K0 + tl.arange(0, BLOCK_K))
         start = (B * Var("H") + H) * M

@@ -23,6 +23,7 @@ from attnc.lower.tiled.frame import (
     call_helper,
     store_rows,
 )
+from attnc.lower.tiled.listed import find_listed
 from attnc.lower.tiled.loops import lower_tiles
 from attnc.lower.tiled.tile import Tile, dot
 from attnc.lower.triton_terms import tl
@@ -66,11 +67,6 @@ def enter_query_tile(kernel: Kernel, first_row: Expr | None = None) -> None:
 
 def loop_over_keys(kernel: Kernel, helper: Function, carried: tuple[str, ...]) -> None:
     """The bounds of the keys that the program's queries see, and the two loops over them."""
-    kernel.which.comment(
-        "Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none."
-    )
-    kernel.name_reads(kernel.plan.keys, kernel.which)
-    tiles = lower_tiles(kernel.which, kernel.terms, kernel.plan.keys, Size("M"), BLOCK_K)
 
     def body(block: Block, first: Expr, is_edge: bool) -> None:
         call = call_helper(helper, first, is_edge)
@@ -79,7 +75,17 @@ def loop_over_keys(kernel: Kernel, helper: Function, carried: tuple[str, ...]) -
         else:
             block.do(call)
 
-    tiles.loop(kernel.loops, body)
+    if "j" in kernel.plan.listed:
+        kernel.which.comment(
+            "Tiles of keys, from the lists: edge tiles hold a visible key, full tiles hide none."
+        )
+        find_listed(kernel.which, kernel, "j").loop(kernel.loops, body)
+        return
+    kernel.which.comment(
+        "Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none."
+    )
+    kernel.name_reads(kernel.plan.keys, kernel.which)
+    lower_tiles(kernel.which, kernel.terms, kernel.plan.keys, Size("M"), BLOCK_K).loop(kernel.loops, body)
 
 
 def head_rows(head: Expr) -> Expr:

@@ -45,6 +45,7 @@ def kernel_params(plan: Plan) -> tuple[Param, ...]:
     plain += [f"{g.name}_ptr" for g in plan.gradients]
     plain += [f"{name}_stride_{axis}" for name in names for axis in ("b", "h", "t")]
     plain += [stride(p.name, dim) for p in arrays for dim in range(len(p.sizes))]
+    plain += [f"{kind}_{what}_ptr" for kind in ("edge", "full") for what in ("start", "tiles")]
     plain += ["scale"] + [variable(p.name) for p in scalars if not p.const]
     plain += ["first_row", "strip", "B", "H", "HKV", "group", "N", "M"]
     widths = list(dict.fromkeys([*(pair.width for pair in plan.dots), "D", "DV"]))

@@ -28,7 +28,7 @@ class Tile:
         self.moving = moving
         plan = kernel.plan
         ranges = plan.keys if moving == "j" else plan.queries
-        self.has_full_tiles = any(whole is not None for whole in ranges.full)
+        self.has_full_tiles = moving in plan.listed or any(whole is not None for whole in ranges.full)
         self.ragged: Expr | bool = EDGE if self.has_full_tiles else True
 
     def place(self, axes: frozenset[Axis]) -> Block:

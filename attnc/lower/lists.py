@@ -1,0 +1,152 @@
+"""The tiles of a mask that has no closed form, found by torch before the kernels run.
+
+Enters: a plan. Leaves: `_visible`, the mask for any pairs; `_tile_kinds`, which tells empty tiles from whole ones and
+from those in between by the tile test, and looks at the undecided ones pair by pair; and the lists of a kernel's tiles.
+All that grows with queries times keys is one number for each tile.
+"""
+
+from __future__ import annotations
+
+from itertools import count as count_from
+from typing import Literal
+
+from attnc.ir.nodes import Bool, BoolLoad, Index, Int, IntLoad, Node, OverTile, Param, RealLoad, TileEnd
+from attnc.ir.walk import axes_of, replace_terms, walk
+from attnc.kernel.build import Block, function, without_dead
+from attnc.kernel.nodes import Expr, Function, Lit, Tuple, Var, names_in
+from attnc.kernel.nodes import Param as Name
+from attnc.lower.names import variable
+from attnc.lower.plan import Plan
+from attnc.lower.scope import note_of
+from attnc.lower.torch_terms import TorchTerms, is_number, torch
+
+ROWS, COLUMNS, DEVICE = Var("rows"), Var("columns"), Var("device")
+POSITIONS = ("b", "h", "i", "j")
+
+
+def lower_lists(plan: Plan) -> tuple[Function, ...]:
+    """`_visible` and `_tile_kinds`; nothing where every range has a closed form."""
+    if not plan.listed:
+        return ()
+    visible = _lower_visible(plan)
+    kinds = _lower_kinds(plan, [p.name for p in visible.params if p.name not in POSITIONS])
+    lists = [_lower_lists_of("keys", kinds)] if "j" in plan.listed else []
+    lists += [_lower_lists_of("queries", kinds)] if "i" in plan.listed else []
+    return visible, kinds, *lists
+
+
+def _lower_visible(plan: Plan) -> Function:
+    block = Block()
+    block.returns(_gathered(plan)(plan.attention.mask))
+    stmts = tuple(block.stmts)
+    used = {name for stmt in stmts for name in names_in(stmt)}
+    names = [*POSITIONS, *(name for name in _names(plan) if name in used)]
+    return Function("_visible", tuple(map(Name, names)), "Does query i see key j? For any pairs.", stmts)
+
+
+def _lower_kinds(plan: Plan, given: list[str]) -> Function:
+    block, terms = Block(), _gathered(plan)
+    mask = plan.attention.mask
+    block.let("b", torch.arange(Var("B"), device=DEVICE)[:, None, None, None])
+    block.let("h", torch.arange(Var("H"), device=DEVICE)[:, None, None])
+    block.let("i", torch.arange(Var("N"), device=DEVICE)[:, None])
+    block.let("j", torch.arange(Var("M"), device=DEVICE))
+    for axis, step in (("i", ROWS), ("j", COLUMNS)):
+        size = Var("N" if axis == "i" else "M")
+        first = torch.arange(0, size, step, device=DEVICE)
+        block.let(f"{axis}_first", first[:, None] if axis == "i" else first)
+        block.let(f"{axis}_last", (Var(f"{axis}_first") + step).call("clamp", max=size) - 1)
+    some, every = _with_ends(plan.tiles.some), _with_ends(plan.tiles.every)
+    for term in dict.fromkeys(part for test in (some, every) for part in walk(test)):
+        if isinstance(term, OverTile) and term not in terms.named:
+            step, dim = (ROWS, -2) if term.axis == "i" else (COLUMNS, -1)
+            value = function("_over_tiles")(
+                terms(term.a), "amin" if term.kind == "min" else "amax", step, dim
+            )
+            terms.named[term] = block.let(_fresh(term, terms), value)
+    for name, test in (("some", some), ("every", every)):
+        value = torch.tensor(terms(test), device=DEVICE) if is_number(test) else terms(test)
+        block.let(name, value, note_of(mask))
+    heads = [Var(size) if axis in axes_of(mask) else Lit(1) for axis, size in (("b", "B"), ("h", "H"))]
+    block.let("shape", Tuple((*heads, Var("i_first").call("numel"), Var("j_first").call("numel"))))
+    sizes = ROWS, COLUMNS, Var("N"), Var("M")
+    block.returns(function("_look_inside")(Var("some"), Var("every"), Var("shape"), *sizes, *map(Var, given)))
+    stmts = without_dead(tuple(block.stmts))
+    used = {name for stmt in stmts for name in names_in(stmt)}
+    names = ["rows", "columns", "device", *(name for name in _names(plan) if name in used)]
+    doc = "Kinds of tiles, [B or 1, H or 1, ...]: 0 hides all its pairs, 2 shows all, 1 is an edge."
+    return Function("_tile_kinds", tuple(map(Name, names)), doc, stmts, "_remembered")
+
+
+def _lower_lists_of(what: Literal["keys", "queries"], kinds: Function) -> Function:
+    block = Block()
+    found = function(kinds.name)(*(Var(p.name) for p in kinds.params))
+    if what == "keys":
+        block.returns(function("_lists")(found, Var("M") // COLUMNS))
+        doc = "Tiles of keys for each tile of queries: edge_start, edge_tiles, full_start, full_tiles."
+    else:
+        block.returns(function("_lists")(found.attr("mT"), Var("N") // ROWS))
+        doc = "Tiles of queries for each tile of keys: edge_start, edge_tiles, full_start, full_tiles."
+    return Function(f"_lists_of_{what}", kinds.params, doc, tuple(block.stmts), "_remembered")
+
+
+def _names(plan: Plan) -> list[str]:
+    """All that a mask may speak of, in order."""
+    params: tuple[Param, ...] = plan.attention.params
+    arrays, scalars = [p for p in params if p.sizes], [p for p in params if not p.sizes]
+    return [
+        "dtype",
+        *(variable(p.name) for p in (*arrays, *scalars)),
+        "scale",
+        "B",
+        "H",
+        "HKV",
+        "N",
+        "M",
+        "D",
+        "DV",
+    ]
+
+
+# ---- terms of tiles --------------------------------------------------------------------------------
+
+
+def _with_ends(test: Bool) -> Bool:
+    """The test with the ends of a tile as the least and the greatest of its positions: they move with the tile."""
+
+    def change(node: Node) -> Node | None:
+        match node:
+            case TileEnd(axis, "first"):
+                return OverTile("min", axis, Index(axis))
+            case TileEnd(axis, "last"):
+                return OverTile("max", axis, Index(axis))
+        return None
+
+    changed = replace_terms(test, change)
+    assert isinstance(changed, Bool)
+    return changed
+
+
+def _fresh(term: OverTile, terms: TorchTerms) -> str:
+    """`least_doc_i`: a name for the least or the greatest entry of an array over a tile."""
+    arrays = [part.array for part in walk(term) if isinstance(part, IntLoad | RealLoad | BoolLoad)]
+    word = f"{'least' if term.kind == 'min' else 'greatest'}_{arrays[0] if arrays else 'value'}_{term.axis}"
+    taken = {name.name for name in terms.named.values() if isinstance(name, Var)}
+    return next(
+        name for count in count_from(1) if (name := f"{word}_{count}" if count > 1 else word) not in taken
+    )
+
+
+def _gathered(plan: Plan) -> TorchTerms:
+    """Terms at any positions."""
+    axes: tuple[Literal["i", "j"], ...] = ("i", "j")
+    ends: dict[Node, Expr] = {OverTile("min", axis, Index(axis)): Var(f"{axis}_first") for axis in axes}
+    ends |= {OverTile("max", axis, Index(axis)): Var(f"{axis}_last") for axis in axes}
+    return _Gathered(plan.attention, ends, plan.requires, plan.places)
+
+
+class _Gathered(TorchTerms):
+    """Terms in which every element is read by its index."""
+
+    def is_whole_axis(self, index: Int, size: Int) -> bool:
+        return False

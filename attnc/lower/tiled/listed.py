@@ -1,0 +1,43 @@
+"""The two loops of a program whose tiles come from lists.
+
+Enters: a kernel and the position that moves in it. Leaves: lines that find where the program's tiles begin and end in
+the lists, and the same two loops as elsewhere: edge tiles, which are masked, and full tiles, which are not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from attnc.ir.walk import axes_of
+from attnc.kernel.build import Block, function
+from attnc.kernel.nodes import Expr, Var
+from attnc.lower.tiled.frame import BLOCK_K, BLOCK_Q, B, H, Kernel
+from attnc.lower.tiled.loops import Body
+from attnc.lower.triton_terms import tl
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Tiles `step` wide; `row` is the program's own place in the lists."""
+
+    row: Expr
+    step: Expr
+
+    def loop(self, block: Block, body: Body) -> None:
+        """The two loops; `body` writes one tile, given its first position and whether it is an edge tile."""
+        for kind, is_edge in (("edge", True), ("full", False)):
+            start, tiles = Var(f"{kind}_start_ptr") + self.row, Var(f"{kind}_tiles_ptr")
+            with block.loop("t", function("range")(tl.load(start), tl.load(start + 1))) as inside:
+                body(inside, tl.load(tiles + Var("t")) * self.step, is_edge)
+
+
+def find_listed(block: Block, kernel: Kernel, moving: Literal["i", "j"]) -> Listed:
+    """Lists have a row for each tile that stands still, of every head and batch that the mask tells apart."""
+    first, still, size = ("q0", BLOCK_Q, "N") if moving == "j" else ("k0", BLOCK_K, "M")
+    axes, rows = axes_of(kernel.plan.attention.mask), tl.cdiv(Var(size), still)
+    head = B * Var("H") + H if {"b", "h"} <= axes else B if "b" in axes else H
+    row: Expr = Var(first) // still
+    if axes & {"b", "h"}:
+        row = head * rows + row
+    return Listed(block.let("list_row", row), BLOCK_K if moving == "j" else BLOCK_Q)

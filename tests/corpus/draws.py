@@ -215,6 +215,13 @@ def hashed_tokens(r: Generator) -> Values:
     return v
 
 
+def ordered_by_hash(r: Generator) -> Values:
+    """Hash and place of a token in one number."""
+    v = hashed_tokens(r)
+    sides = {f"{side}_at": LONGEST * v[f"{side}_hash"] + v[f"{side}_at"] for side in ("query", "key")}
+    return {key: v[key] for key in "NMBH"} | sides | {"length": LONGEST}
+
+
 def scales(r: Generator) -> Values:
     side = range(1, int(r.integers(2, 11)))
     of = np.repeat(np.arange(len(side)), [n * n for n in side])

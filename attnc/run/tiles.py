@@ -13,7 +13,9 @@ from typing import Any
 
 from attnc.analyze.facts import Interval, Ranges
 from attnc.errors import AttncError, Diagnostic
+from attnc.ir.nodes import BoolLoad, IntLoad, Member, Rank, RealLoad
 from attnc.ir.text import print_ir
+from attnc.ir.walk import walk
 from attnc.run import messages
 from attnc.run.values import int_value, tile_end
 
@@ -65,7 +67,7 @@ def find_tile_rows(keys: Ranges, values: Mapping[str, Any], block_q: int, block_
             raise AttncError(Diagnostic("wrong-value", what, notes=(required.reason.text,)))
     queries, size = int(values["N"]), int(values["M"])
     columns = -(-size // block_k)
-    at, first_key, last_key = dict(values), tile_end("i", "first"), tile_end("i", "last")
+    at, first_key, last_key = _with_lists(keys, values), tile_end("i", "first"), tile_end("i", "last")
     for first in range(0, queries, block_q):
         at[first_key], at[last_key] = first, min(first + block_q, queries) - 1
         near = [(lo // block_k, -(-hi // block_k)) for lo, hi in _ends(keys.visited, at, size)]
@@ -90,6 +92,17 @@ def find_density(keys: Ranges, values: Mapping[str, Any]) -> tuple[float, float]
         least += height * _length(row.full)
         most += height * _length(row.visited)
     return least / (queries * size), most / (queries * size)
+
+
+def _with_lists(keys: Ranges, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values, with a list for each tensor that the ends read: its entries are fetched once, not one by one."""
+    intervals = [each for each in (*keys.visited, *keys.full) if each is not None]
+    parts = [part for each in intervals for end in (each.lo, each.hi) for part in walk(end)]
+    read = {part.array for part in parts if isinstance(part, IntLoad | RealLoad | BoolLoad | Member | Rank)}
+    return {
+        name: value.tolist() if name in read and hasattr(value, "tolist") else value
+        for name, value in values.items()
+    }
 
 
 def _ends(intervals: Iterable[Interval | None], at: Mapping[str, Any], size: int) -> Iterator[Run]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -191,6 +192,15 @@ def test_arrays_are_read_at_the_head_and_the_batch_entry() -> None:
     values = {"N": 4, "M": 100, "HKV": 2, "kv_len": [[10, 20], [30, 40]]}
     counts = [count_tiles(keys, {**values, "b": b, "h": h}, 4, 10).visited for b in (0, 1) for h in (0, 1, 2)]
     assert counts == [1, 2, 1, 3, 4, 3]
+
+
+@pytest.mark.parametrize("b", [0, 1])
+def test_tensors_are_read_as_lists_are(b: int) -> None:
+    documents = attnc.load(EXAMPLES / "packed_documents.attn")
+    doc = torch.tensor([[0] * 7 + [1] * 30 + [2] * 13, [0] * 50])
+    seen = look(lambda i, j: j <= i and bool(doc[b, i] == doc[b, j]), 50, 50, 4, 4)
+    for array in (doc, doc.tolist(), doc.numpy(), doc.int()):
+        assert documents.tiles(N=50, M=50, block_q=4, block_k=4, b=b, doc=array) == seen
 
 
 def test_a_parameter_may_be_called_like_a_tile_end() -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from attnc.emit.cpu_helpers import CPU
+
 TRITON = '''
 @triton.jit
 def _load_rows(
@@ -110,109 +112,6 @@ def _without_autocast(function):
     return plain
 
 
-def _join(M, *intervals):
-    """Intervals of keys, cut at [0, M), as an index of all their keys, and its edges as columns and keys.
-
-    An interval is first, end, and the first and end of those keys that every query sees.
-    """
-    parts, edges, reached, column = [], [], 0, 0
-    for lo, hi, full_lo, full_hi in intervals:
-        lo = max(lo, reached)
-        hi = max(min(hi, M), lo)
-        full_lo, full_hi = max(full_lo, lo), min(full_hi, hi)
-        for first, end in ((lo, full_lo), (full_hi, hi)) if full_lo < full_hi else ((lo, hi),):
-            if first < end:
-                edges.append((slice(column + first - lo, column + end - lo), slice(first, end)))
-        if lo < hi:
-            touches = parts and parts[-1].stop == lo
-            parts.append(slice(parts.pop().start if touches else lo, hi))
-            column += hi - lo
-            reached = hi
-    if len(parts) <= 1:
-        return parts[0] if parts else slice(0, 0), edges
-    return torch.cat([_positions(part) for part in parts]), edges
-
-
-def _positions(seen):
-    """The positions of an index."""
-    return torch.arange(seen.start, seen.stop) if isinstance(seen, slice) else seen
-
-
-def _steps(heads, groups, rows, seen):
-    """Heads of queries and those of keys that they read, as many at a time as keep their pairs in the cache."""
-    keys = seen.stop - seen.start if isinstance(seen, slice) else len(seen)
-    pairs = rows * keys * (heads // groups)
-    count = max(1, torch.get_num_threads() * 2**19 // max(1, pairs))
-    for first in range(0, groups, count):
-        end = min(first + count, groups)
-        yield slice(first * heads // groups, end * heads // groups), slice(first, end)
-
-
-def _narrow(dtype):
-    """What weights are multiplied in: bfloat16, as matrix units add its products up in float32, or the wide dtype."""
-    return dtype if dtype == torch.bfloat16 else torch.promote_types(dtype, torch.float32)
-
-
-def _fill_hidden(pairs, visible, otherwise):
-    """Fill in the pairs that are not visible, by their bits: `masked_fill_` takes five times as long."""
-    bits = pairs.view(torch.int32 if pairs.dtype == torch.float32 else torch.int64)
-    shown = visible.to(bits.dtype).neg_()
-    bits.bitwise_and_(shown)
-    if otherwise != 0:
-        hidden = shown.bitwise_not_()
-        bits.bitwise_or_(hidden & torch.tensor(otherwise, dtype=pairs.dtype).view(bits.dtype))
-
-
-def _row_max(score):
-    """The largest score of each row; 0 where a row sees no key, which is harmless to subtract."""
-    if score.shape[-1] == 0:
-        return score.new_zeros(*score.shape[:-1], 1)
-    row_max = score.amax(-1, keepdim=True)
-    return row_max.masked_fill_(row_max == float("-inf"), 0.0)
-
-
-def _matmul(a, b, room=None):
-    """a [B, H, T, X] @ b [B, HKV, X, Y], where H // HKV heads in a row share a head of b; written in `room`."""
-    B, H, T, X = a.shape
-    groups, Y = b.shape[1], b.shape[3]
-    a, b = a.reshape(B * groups, H // groups * T, X), b.reshape(B * groups, X, Y)
-    product = torch.bmm(a, b) if room is None else torch.bmm(a, b, out=room.resize_(*a.shape[:2], Y))
-    return product.view(B, H, T, Y)
-
-
-def _add_transposed(total, seen, a, b):
-    """total[:, :, seen] += the transpose of a [B, H, T, X] @ b [B, H, T, Y], summed over heads that share one."""
-    groups, rows = total.shape[1], a.shape[1] // total.shape[1] * a.shape[2]
-    a, b = (x.reshape(x.shape[0], groups, rows, x.shape[3]) for x in (a, b))
-    if isinstance(seen, slice) and total.dtype == a.dtype:
-        for batch, x, y in zip(total, a, b):
-            batch[:, seen].baddbmm_(x.mT, y)
-    else:
-        total[:, :, seen] += a.mT @ b
-
-
-def _suits_torch(q, k, v):
-    """Does torch's kernel take it, and as fast: float32, one width, and no shared heads for few queries?"""
-    if q.dtype != torch.float32 or q.shape[3] != v.shape[3] or not (q.numel() and k.numel()):
-        return False
-    return q.shape[1] == k.shape[1] or q.shape[2] >= TILE
-
-
-def _forward_of_torch(q, k, v, scale, is_causal):
-    """What `scaled_dot_product_attention` calls on the CPU: out and lse."""
-    q, k, v = map(_with_unit_stride, (q, k, v))
-    attend = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-    return tuple(x.contiguous() for x in attend(q, k, v, 0.0, is_causal, scale=scale))
-
-
-def _backward_of_torch(dout, q, k, v, out, lse, scale, is_causal):
-    """Its gradients of q, k and v."""
-    dout, q, k, v = map(_with_unit_stride, (dout.to(q.dtype), q, k, v))
-    differentiate = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
-    gradients = differentiate(dout, q, k, v, out, lse, 0.0, is_causal, scale=scale)
-    return tuple(x.contiguous() for x in gradients)
-
-
 def _add_at(total, index, value):
     """total[index] += value, where an index may occur many times; in the same order every time."""
     flat = torch.zeros((), dtype=torch.long, device=total.device)
@@ -286,7 +185,7 @@ def _lists(kinds, whole):
 
 
 def _rank(rows, values):
-    """How many entries of each row, which is in order, are below each of the values: int32 [..., count]."""
+    """How many entries of each sorted row are below each of the values: int32 [..., count]."""
     lead = torch.broadcast_shapes(rows.shape[:-1], values.shape[:-1])
     rows, values = (x.long().expand(*lead, x.shape[-1]).contiguous() for x in (rows, values))
     return torch.searchsorted(rows, values, out_int32=True)
@@ -314,7 +213,7 @@ def _split(text: str) -> dict[str, str]:
 
 
 TRITON_HELPERS = _split(TRITON)
-TORCH_HELPERS = _split(TORCH)
+TORCH_HELPERS = _split(TORCH) | _split(CPU)
 
 
 def select_helpers(helpers: dict[str, str], used: Iterable[str]) -> list[str]:

@@ -51,7 +51,7 @@ def lower_adder(plan: Plan, gradient: ArrayGradient) -> Function:
     else:
         index = Tuple(tuple(map(terms.clamped, load.index, sizes)))
         block.do(function("_add_at")(TOTAL, index, value))
-    known = ["q0", "q1", "seen", "b", "h", "i", "j", *_scalars(plan), *_arrays(plan)]
+    known = ["q0", "q1", "heads", "seen", "b", "h", "i", "j", *_scalars(plan), *_arrays(plan)]
     used = set(block.names())
     params = tuple(Param(n) for n in ["total", "value", *(n for n in known if n in used)])
     doc = (

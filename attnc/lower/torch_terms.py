@@ -39,7 +39,7 @@ class TorchTerms(Terms):
     """Terms in the CPU path."""
 
     here: dict[str, Expr | slice] = {  # noqa: RUF012
-        "b": slice(None), "h": slice(None), "i": slice(Var("q0"), Var("q1")), "j": Var("seen"),
+        "b": slice(None), "h": Var("heads"), "i": slice(Var("q0"), Var("q1")), "j": Var("seen"),
     }  # fmt: skip
 
     dtype = DTYPE

@@ -1,0 +1,112 @@
+"""Small functions of the CPU path that emitted modules carry, each only where something calls it.
+
+Enters: nothing. Leaves: their text. They know nothing of any spec: what a tile sees, products of tiles, and torch's own
+kernel for plain attention.
+"""
+
+CPU = '''
+def _join(M, *intervals):
+    """Intervals of keys, cut at [0, M), as an index of all keys, and its edges: columns and keys.
+
+    An interval is first, end, and first and end of those keys that every query sees. It begins a
+    little earlier: whole cache lines are faster, and the mask hides what comes too much.
+    """
+    parts, edges, reached, column = [], [], 0, 0
+    for lo, hi, full_lo, full_hi in intervals:
+        lo = max(lo // 64 * 64, reached)
+        hi = max(min(hi, M), lo)
+        full_lo, full_hi = max(full_lo, lo), min(full_hi, hi)
+        for first, end in ((lo, full_lo), (full_hi, hi)) if full_lo < full_hi else ((lo, hi),):
+            if first < end:
+                edges.append((slice(column + first - lo, column + end - lo), slice(first, end)))
+        if lo < hi:
+            touches = parts and parts[-1].stop == lo
+            parts.append(slice(parts.pop().start if touches else lo, hi))
+            column += hi - lo
+            reached = hi
+    if len(parts) <= 1:
+        return parts[0] if parts else slice(0, 0), edges
+    return torch.cat([_positions(part) for part in parts]), edges
+
+
+def _positions(seen):
+    """The positions of an index."""
+    return torch.arange(seen.start, seen.stop) if isinstance(seen, slice) else seen
+
+
+def _steps(heads, groups, rows, seen):
+    """Heads of queries and of their keys, so many at a time that the pairs stay in the cache."""
+    keys = seen.stop - seen.start if isinstance(seen, slice) else len(seen)
+    pairs = rows * keys * (heads // groups)
+    count = max(1, torch.get_num_threads() * 2**19 // max(1, pairs))
+    for first in range(0, groups, count):
+        end = min(first + count, groups)
+        yield slice(first * heads // groups, end * heads // groups), slice(first, end)
+
+
+def _narrow(dtype):
+    """What weights are multiplied in: bfloat16, which is summed in float32, or a wide dtype."""
+    return dtype if dtype == torch.bfloat16 else torch.promote_types(dtype, torch.float32)
+
+
+def _fill_hidden(pairs, visible, otherwise):
+    """Fill in the hidden pairs, by their bits: `masked_fill_` takes five times as long."""
+    bits = pairs.view(torch.int32 if pairs.dtype == torch.float32 else torch.int64)
+    shown = visible.to(bits.dtype).neg_()
+    bits.bitwise_and_(shown)
+    if otherwise != 0:
+        hidden = shown.bitwise_not_()
+        bits.bitwise_or_(hidden & torch.tensor(otherwise, dtype=pairs.dtype).view(bits.dtype))
+
+
+def _row_max(score):
+    """The largest score of each row; 0 where a row sees no key, which is harmless to subtract."""
+    if score.shape[-1] == 0:
+        return score.new_zeros(*score.shape[:-1], 1)
+    row_max = score.amax(-1, keepdim=True)
+    return row_max.masked_fill_(row_max == float("-inf"), 0.0)
+
+
+def _matmul(a, b, room=None):
+    """a [B, H, T, X] @ b [B, HKV, X, Y], where H // HKV heads in a row share a head of b."""
+    B, H, T, X = a.shape
+    groups, Y = b.shape[1], b.shape[3]
+    a, b = a.reshape(B * groups, H // groups * T, X), b.reshape(B * groups, X, Y)
+    if room is None:
+        return torch.bmm(a, b).view(B, H, T, Y)
+    return torch.bmm(a, b, out=room.resize_(*a.shape[:2], Y)).view(B, H, T, Y)
+
+
+def _add_transposed(total, seen, a, b):
+    """At the keys seen: += the transpose of a [B, H, T, X] @ b [B, H, T, Y], over shared heads."""
+    groups = total.shape[1]
+    rows = a.shape[1] // groups * a.shape[2]
+    a, b = (x.reshape(x.shape[0], groups, rows, x.shape[3]) for x in (a, b))
+    for batch, x, y in zip(total, a, b):
+        if isinstance(seen, slice) and total.dtype == a.dtype:
+            batch[:, seen].baddbmm_(x.mT, y)
+        else:
+            batch[:, seen] += torch.bmm(x.mT, y)
+
+
+def _suits_torch(q, k, v):
+    """Is it fast in torch's kernel: float32, one width, and no heads shared by few queries?"""
+    if q.dtype != torch.float32 or q.shape[3] != v.shape[3] or 0 in (q.numel(), k.numel()):
+        return False
+    return q.shape[1] == k.shape[1] or q.shape[2] >= TILE
+
+
+def _forward_of_torch(q, k, v, scale, is_causal):
+    """What `scaled_dot_product_attention` calls on the CPU: out and lse."""
+    q, k, v = map(_with_unit_stride, (q, k, v))
+    attend = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    return tuple(x.contiguous() for x in attend(q, k, v, 0.0, is_causal, scale=scale))
+
+
+def _backward_of_torch(dout, q, k, v, out, lse, scale, is_causal):
+    """Its gradients of q, k and v."""
+    dout, q, k, v = map(_with_unit_stride, (dout.to(q.dtype), q, k, v))
+    differentiate = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
+    gradients = differentiate(dout, q, k, v, out, lse, 0.0, is_causal, scale=scale)
+    return tuple(x.contiguous() for x in gradients)
+'''

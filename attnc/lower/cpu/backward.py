@@ -1,0 +1,130 @@
+"""Backward on the CPU: the weights again, and from them every gradient.
+
+Enters: a plan. Leaves: `_backward_cpu`. Gradients of keys and of captured arrays are summed over tiles in the dtype of
+the scores; those of queries belong to one tile and are written at once.
+"""
+
+from __future__ import annotations
+
+from attnc.ir.nodes import Real, RealConst
+from attnc.kernel.build import Block, function
+from attnc.kernel.nodes import Expr, Function, Var
+from attnc.lower.collect import call_adder, lower_adder, need, needs_of
+from attnc.lower.cpu.handed import hand_backward
+from attnc.lower.cpu.signature import scalars_of, tensors_of
+from attnc.lower.cpu.tile import KV_HEADS, MINUS_INF, NARROW, ROWS, SEEN, TilePath, matmul
+from attnc.lower.hoist import DotPair
+from attnc.lower.names import variable
+from attnc.lower.plan import ArrayGradient, Plan
+from attnc.lower.torch_terms import DTYPE, is_number, torch
+
+LOG2_E = 1.4426950408889634
+
+
+def lower_backward(plan: Plan) -> Function:
+    """`_backward_cpu(...)`: the gradient of every float tensor."""
+    path = TilePath(plan)
+    top, step = path.top, path.step
+    path.enter()
+    hand_backward(path)
+    for name in _vectors(plan):
+        dtype = Var("q").attr("dtype") if _is_written_once(plan, name) else DTYPE
+        make = torch.empty if _is_written_once(plan, name) else torch.zeros
+        top.let(f"d{name}", make(Var(name).attr("shape"), dtype=dtype))
+    totals = list(dict.fromkeys(g.load.array for g in plan.gradients))
+    for array in totals:
+        top.let(_total(array), torch.zeros(Var(variable(array)).attr("shape"), dtype=DTYPE))
+    delta = (Var("dout").to(DTYPE) * Var("out")).call("sum", -1) - Var("dlse")
+    top.let("delta", delta.call("unsqueeze", -1))
+    if plan.rows.can_be_empty:
+        empty = Var("lse").call("masked_fill", Var("lse").equals(MINUS_INF), 0.0)
+        top.let("lse", empty, "a row that sees no key: avoid inf - inf")
+    top.let("lse", (Var("lse") * LOG2_E).call("unsqueeze", -1), "in base 2, like the score")
+
+    path.score([*plan.dot_gradients, *(g.derivative for g in plan.gradients)])
+    p = step.let("p", Var("score").call("sub_", Var("lse")[ROWS]).call("exp2_"))
+    dout = Var("dout")[ROWS]
+    dp = matmul(dout.to(DTYPE), path.seen("v").to(DTYPE).attr("mT"), path.room("dp_room"))
+    ds = step.let("ds", dp.call("sub_", Var("delta")[ROWS]).call("mul_", p))
+    _add_to_keys(step, "v", p.to(NARROW), dout)
+    for pair, derivative in zip(plan.dots, plan.dot_gradients, strict=True):
+        _add_dot(path, pair, derivative, ds)
+    for gradient in plan.gradients:
+        _add_array(path, gradient, ds)
+    path.loop()
+    for pair in plan.dots:
+        for factor in _later(plan, pair):
+            if factor == RealConst(1.0):
+                continue
+            top.do(Var(f"d{pair.key}").call("mul_", path.terms(factor)))
+    results = [_returned(plan, name) for name in _vectors(plan)]
+    results += [Var(_total(array)).to(Var(variable(array)).attr("dtype")) for array in totals]
+    top.returns(*results)
+    names = ["dout", "dlse", *tensors_of(plan), "out", "lse", *scalars_of(plan), *needs_of(plan)]
+    doc = "Backward on the CPU: the gradient of every float tensor, in order."
+    return path.function("_backward_cpu", names, doc)
+
+
+def _add_dot(path: TilePath, pair: DotPair, derivative: Real, ds: Expr) -> None:
+    """What the two sides of a dot product get from `ds` times the derivative."""
+    plan, step = path.plan, path.step
+    later = _later(plan, pair)
+    value = step.let("ds_narrow", ds.to(NARROW)) if later else _times(path, pair, derivative, ds)
+    product = matmul(value, path.seen(pair.key).to(NARROW))
+    for factor in later:
+        product = path.terms.times(product, factor)
+    op = "=" if _is_written_once(plan, pair.query) else "+="
+    step.assign(Var(f"d{pair.query}")[ROWS], product, op)
+    _add_to_keys(step, pair.key, value, Var(pair.query)[ROWS])
+
+
+def _times(path: TilePath, pair: DotPair, derivative: Real, ds: Expr) -> Expr:
+    name = f"d{pair.query}_{pair.key}"
+    value = path.shown(name, path.terms.times(ds, derivative), derivative)
+    return path.step.let(name, value.to(NARROW))
+
+
+def _add_to_keys(step: Block, key: str, pairs: Expr, rows: Expr) -> None:
+    """Keys get from every query that sees them, in every tile."""
+    total = Var(f"d{key}")[:, KV_HEADS]
+    step.do(function("_add_transposed")(total, SEEN, pairs, rows.to(NARROW)))
+
+
+def _add_array(path: TilePath, gradient: ArrayGradient, ds: Expr) -> None:
+    step, derivative = path.step, gradient.derivative
+    value = path.shown(f"{gradient.name}_shown", path.terms.times(ds, derivative), derivative)
+    call = call_adder(lower_adder(path.plan, gradient), value, Var(_total(gradient.load.array)))
+    if gradient.home == "pair":
+        with step.when(Var(need(gradient))) as asked:
+            asked.do(call)
+    else:
+        step.do(call)
+
+
+def _vectors(plan: Plan) -> list[str]:
+    return list(dict.fromkeys(["q", "k", *(n for p in plan.dots for n in (p.query, p.key)), "v"]))
+
+
+def _uses(plan: Plan, name: str) -> int:
+    return [n for pair in plan.dots for n in (pair.query, pair.key)].count(name)
+
+
+def _is_written_once(plan: Plan, name: str) -> bool:
+    """Is its gradient one product for each tile, and complete with it?"""
+    return _uses(plan, name) == 1 and any(name == pair.query for pair in plan.dots)
+
+
+def _later(plan: Plan, pair: DotPair) -> list[Real]:
+    """The derivative by a dot product, where it is one number that can wait until the products are done; else none."""
+    derivative = plan.dot_gradients[plan.dots.index(pair)]
+    alone = _uses(plan, pair.query) == _uses(plan, pair.key) == 1
+    return [derivative] if alone and is_number(derivative) else []
+
+
+def _returned(plan: Plan, name: str) -> Expr:
+    gradient = Var(f"d{name}")
+    return gradient if _is_written_once(plan, name) else gradient.to(Var(name).attr("dtype"))
+
+
+def _total(array: str) -> str:
+    return f"d_{array}"

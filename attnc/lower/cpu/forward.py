@@ -1,0 +1,47 @@
+"""Forward on the CPU: the weights of a row from all its scores at once, in base 2 and in place.
+
+Enters: a plan. Leaves: `_forward_cpu`.
+"""
+
+from __future__ import annotations
+
+from attnc.kernel.build import function
+from attnc.kernel.nodes import Function, Var
+from attnc.lower.cpu.handed import hand_forward
+from attnc.lower.cpu.signature import scalars_of, tensors_of
+from attnc.lower.cpu.tile import MINUS_INF, NARROW, ROWS, N, TilePath, matmul
+from attnc.lower.plan import Plan
+from attnc.lower.torch_terms import DTYPE
+
+LN_2 = 0.6931471805599453
+
+
+def lower_forward(plan: Plan) -> Function:
+    """`_forward_cpu(...)`: out and lse."""
+    path = TilePath(plan)
+    top, step = path.top, path.step
+    path.enter()
+    hand_forward(path)
+    top.let("out", Var("q").call("new_empty", Var("B"), Var("H"), N, Var("DV")))
+    top.let("lse", Var("q").call("new_empty", Var("B"), Var("H"), N, dtype=DTYPE))
+    if not plan.rows.can_be_empty:
+        with top.when(Var("M").equals(0), "else every row sees a key") as none:
+            none.returns(Var("out").call("zero_"), Var("lse").call("fill_", MINUS_INF))
+    path.score([])
+    if plan.rows.can_be_empty:
+        row_max = step.let("row_max", function("_row_max")(Var("score")))
+    else:
+        row_max = step.let("row_max", Var("score").call("amax", -1, keepdim=True))
+    p = step.let("p", Var("score").call("sub_", row_max).call("exp2_"))
+    row_sum = step.let("row_sum", p.call("sum", -1, keepdim=True))
+    total = row_sum
+    if plan.rows.can_be_empty:
+        total = step.let("total", row_sum.call("masked_fill", row_sum.equals(0.0), 1.0), "no key: 0")
+    product = matmul(p.to(NARROW), path.seen("v").to(NARROW))
+    step.assign(Var("out")[ROWS], product / total)
+    lse = (row_max + row_sum.call("log2")) * LN_2
+    step.assign(Var("lse")[ROWS], lse.call("squeeze", -1))
+    path.loop()
+    top.returns(Var("out"), Var("lse"))
+    doc = "Forward on the CPU: out [B, H, N, DV] and lse [B, H, N]."
+    return path.function("_forward_cpu", [*tensors_of(plan), *scalars_of(plan)], doc)

@@ -1,0 +1,18 @@
+"""All functions of the CPU path.
+
+Enters: a plan. Leaves: its functions in the order in which a module defines them.
+"""
+
+from __future__ import annotations
+
+from attnc.kernel.nodes import Function
+from attnc.lower.cpu.backward import lower_backward
+from attnc.lower.cpu.forward import lower_forward
+from attnc.lower.cpu.keys import lower_hide, lower_keys
+from attnc.lower.plan import Plan
+
+
+def lower_cpu(plan: Plan) -> tuple[Function, ...]:
+    """What a tile sees, what of it is hidden, forward and backward."""
+    hide = lower_hide(plan)
+    return lower_keys(plan), *((hide,) if hide else ()), lower_forward(plan), lower_backward(plan)

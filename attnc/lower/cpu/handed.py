@@ -1,0 +1,34 @@
+"""Plain attention, which torch's own kernel for the CPU computes as fast as it gets.
+
+Enters: a plan. Leaves: the lines that hand a whole call over; none where the attention is not plain. The causal kernel
+multiplies by the scale after it has hidden keys with -inf, so it needs a scale above 0.
+"""
+
+from __future__ import annotations
+
+from attnc.kernel.build import function
+from attnc.kernel.nodes import Expr, Lit, Op, Unary, Var
+from attnc.lower.cpu.tile import TilePath
+
+
+def hand_forward(path: TilePath) -> None:
+    """`if ...: return ...`, above everything that tiles need."""
+    _hand(path, [], "_forward_of_torch", ["q", "k", "v"])
+
+
+def hand_backward(path: TilePath) -> None:
+    """The same; torch's kernel has no gradient for the log-sum-exp."""
+    no_dlse = Unary("not", Var("dlse").call("any"))
+    _hand(path, [no_dlse], "_backward_of_torch", ["dout", "q", "k", "v", "out", "lse"])
+
+
+def _hand(path: TilePath, also: list[Expr], name: str, tensors: list[str]) -> None:
+    plain = path.plan.plain
+    if plain is None:
+        return
+    scale = path.terms(plain.scale)
+    suits: Expr = function("_suits_torch")(Var("q"), Var("k"), Var("v"))
+    for condition in [scale > 0] * (plain.kind == "causal") + also:
+        suits = Op("and", suits, condition)
+    with path.top.when(suits, "plain attention") as handed:
+        handed.returns(function(name)(*map(Var, tensors), scale, Lit(plain.kind == "causal")))

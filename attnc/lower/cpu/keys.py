@@ -1,0 +1,93 @@
+"""What a tile of queries sees, and what of that the mask hides: the only place of the CPU path that knows.
+
+Enters: a plan. Leaves: `_keys_seen`, which answers an index of the keys of a tile and its edges, the parts of the tile
+where some pair may be hidden; and `_hide`, which evaluates the mask there and nowhere else.
+"""
+
+from __future__ import annotations
+
+from attnc.analyze.facts import Interval
+from attnc.ir.nodes import Int, IntConst, Truth
+from attnc.kernel.build import Block, function, without_dead
+from attnc.kernel.nodes import Expr, For, Function, Lit, Param, Tuple, Var, names_in
+from attnc.lower.cpu.signature import scalars_of, tensors_of
+from attnc.lower.plan import Plan
+from attnc.lower.scope import Scope, note_of
+from attnc.lower.torch_terms import TorchTerms, is_number, torch
+
+Q0, Q1, M = Var("q0"), Var("q1"), Var("M")
+SEEN, EDGES = Var("seen"), Var("edges")
+PLACES = ["b", "h", "i", "heads", "q0", "q1", "B", "H", "HKV", "N", "M", "D", "DV", "dtype"]
+
+
+def lower_keys(plan: Plan) -> Function:
+    """`_keys_seen(q0, q1, ...)`."""
+    block = Block()
+    terms = TorchTerms(plan.attention, {}, plan.requires, plan.places)
+    terms.here = {**terms.here, "h": slice(None)}
+    block.let("i_first", Q0)
+    block.let("i_last", Q1 - 1)
+    block.let("b", torch.arange(Var("B"))[:, None, None, None])
+    block.let("h", torch.arange(Var("H"))[:, None, None])
+    block.let("i", torch.arange(Q0, Q1)[:, None])
+    if plan.attention.mask == Truth(True):
+        ends: list[Expr] = [Tuple((Lit(0), M, Lit(0), M))]
+    else:
+        ends = [_ends(terms, plan, n) for n in range(len(plan.keys.visited))]
+    block.returns(function("_join")(M, *ends))
+    doc = "The keys that queries [q0, q1) see, and the edges, where some are hidden."
+    return _function("_keys_seen", [], block, plan, ["q0", "q1", *PLACES[6:]], doc)
+
+
+def _ends(terms: TorchTerms, plan: Plan, n: int) -> Expr:
+    """First and end of an interval, of its keys and of those that every query of the tile sees; `_join` clamps them."""
+    visited, full = plan.keys.visited[n], plan.keys.full[n]
+    lo, hi = _end(terms, visited.lo, "min"), _end(terms, visited.hi, "max")
+    inner = full or Interval(IntConst(0), IntConst(0))
+    return Tuple((lo, hi, _end(terms, inner.lo, "max"), _end(terms, inner.hi, "min")))
+
+
+def _end(terms: TorchTerms, term: Int, kind: str) -> Expr:
+    """An end of an interval as a Python number: over all heads and batches, of which there may be none."""
+    value = terms(term)
+    if is_number(term):
+        return value
+    return function(kind)(value.call("flatten").call("tolist"), default=0)
+
+
+def lower_hide(plan: Plan) -> Function | None:
+    """`_hide(pairs, otherwise, edges, ...)`; None where nothing is hidden."""
+    mask = plan.attention.mask
+    if mask == Truth(True):
+        return None
+    terms = TorchTerms(plan.attention, {}, plan.requires, plan.places)
+    block, edge = Block(), Block()
+    edge.let("j", torch.arange(SEEN.attr("start"), SEEN.attr("stop"))[None, :])
+    Scope(plan.attention, terms).bind([mask], lambda axes: edge if "j" in axes else block)
+    visible = terms(mask)
+    if is_number(mask):
+        visible = torch.tensor(visible)
+    visible = edge.let("visible", visible, note_of(mask))
+    columns = Var("pairs")[:, :, :, Var("columns")]
+    edge.do(function("_fill_hidden")(columns, visible, Var("otherwise")))
+    block.stmts.append(For(Tuple((Var("columns"), SEEN)), EDGES, tuple(edge.stmts)))
+    doc = "Fill in every pair of a tile that the mask hides."
+    return _function("_hide", ["pairs", "otherwise", "edges"], block, plan, PLACES, doc)
+
+
+def call_keys(keys: Function) -> Expr:
+    """Its call, where every parameter has its own name."""
+    return function(keys.name)(*(Var(p.name) for p in keys.params))
+
+
+def call_hide(hide: Function, pairs: Expr, otherwise: Expr) -> Expr:
+    return function(hide.name)(pairs, otherwise, *(Var(p.name) for p in hide.params[2:]))
+
+
+def _function(name: str, first: list[str], block: Block, plan: Plan, known: list[str], doc: str) -> Function:
+    """The function, which takes of what is known what it reads."""
+    stmts = without_dead(tuple(block.stmts))
+    given = [*known, *tensors_of(plan), *scalars_of(plan)]
+    read = {name for stmt in stmts for name in names_in(stmt)}
+    params = [*first, *(name for name in given if name in read)]
+    return Function(name, tuple(map(Param, params)), doc, stmts)

@@ -1,0 +1,20 @@
+"""What the functions of an attention take, on every path.
+
+Enters: a plan. Leaves: the names of tensors and scalars, in the order of every signature.
+"""
+
+from __future__ import annotations
+
+from attnc.lower.names import variable
+from attnc.lower.plan import Plan
+
+
+def tensors_of(plan: Plan) -> list[str]:
+    """q, k, other vectors, v, captured arrays."""
+    vectors = [name for pair in plan.dots for name in (pair.query, pair.key)]
+    arrays = [variable(p.name) for p in plan.attention.params if p.sizes]
+    return list(dict.fromkeys(["q", "k", *vectors, "v", *arrays]))
+
+
+def scalars_of(plan: Plan) -> list[str]:
+    return ["scale", *(variable(p.name) for p in plan.attention.params if not p.sizes)]

@@ -1,0 +1,139 @@
+"""Tiles of queries against the keys that they see, some heads at a time: what forward and backward share.
+
+Enters: a plan. Leaves: the two loops, and inside of them `score`, in base 2, with -inf where the mask hides a key.
+"""
+
+from __future__ import annotations
+
+from attnc.ir.nodes import Dot, Node, Real, RealCall, RealIf, RealOp
+from attnc.ir.walk import Axis, children, walk
+from attnc.kernel.build import Block, function, without_dead
+from attnc.kernel.nodes import Expr, For, Function, Param, Tuple, Var
+from attnc.lower.cpu.keys import call_hide, call_keys, lower_hide, lower_keys
+from attnc.lower.hoist import DotPair
+from attnc.lower.plan import Plan
+from attnc.lower.regroup import is_invariant
+from attnc.lower.scope import Scope, note_of
+from attnc.lower.tiled.tile import is_finite
+from attnc.lower.torch_terms import DTYPE, TorchTerms, is_number, torch
+
+MINUS_INF = function("float")("-inf")
+Q0, Q1, N, SEEN = Var("q0"), Var("q1"), Var("N"), Var("seen")
+HEADS, KV_HEADS, NARROW = Var("heads"), Var("kv_heads"), Var("narrow")
+ROWS = (slice(None), HEADS, slice(Q0, Q1))
+matmul = function("_matmul")
+
+
+class TilePath:
+    """One function of the CPU path: what stands above the loops, the loop over tiles, and the one over heads."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.top, self.tile, self.step = Block(), Block(), Block()
+        self.terms = TorchTerms(plan.attention, {}, plan.requires, plan.places)
+        self.scope = Scope(plan.attention, self.terms)
+        self.keys, self.hide = lower_keys(plan), lower_hide(plan)
+
+    def enter(self) -> None:
+        """Sizes, and the dtypes: of the scores, and of the products that may be narrow."""
+        top = self.top
+        top.lets(("B", "H", "N", "D"), Var("q").attr("shape"))
+        top.lets(("HKV", "M", "DV"), Var("v").attr("shape")[1:])
+        top.let("dtype", torch.promote_types(Var("q").attr("dtype"), torch.value("float32")))
+        top.let("narrow", function("_narrow")(Var("q").attr("dtype")))
+        top.let("b", torch.arange(Var("B"))[:, None, None, None])
+
+    def score(self, also: list[Real]) -> None:
+        """Positions, dot products and `score`, which is a tensor of its own: what follows may write in it."""
+        plan, terms, step = self.plan, self.terms, self.step
+        self.tile.let("q1", function("min")(Q0 + Var("TILE"), N))
+        self.tile.lets(("seen", "edges"), call_keys(self.keys))
+        self.tile.let("i", torch.arange(Q0, Q1)[:, None])
+        self.tile.let("j", function("_positions")(SEEN)[None, :])
+        step.let("h", torch.arange(HEADS.attr("start"), HEADS.attr("stop"))[:, None, None])
+        score = plan.score_in_base_2
+        roots = [score, *also]
+        factors = {pair: _factor_of(pair.dot, roots) for pair in plan.dots}
+        self.scope.bind([f for f in factors.values() if f], self._place)
+        for n, pair in enumerate(plan.dots):
+            self._dot(pair, factors[pair], n, also)
+        self.scope.bind(roots, self._place)
+        if score not in terms.named or terms.named[score] != Var("score"):
+            step.let("score", self._all_pairs(score), note_of(plan.attention.score))
+        if self.hide:
+            step.do(call_hide(self.hide, Var("score"), MINUS_INF))
+
+    def _place(self, axes: frozenset[Axis]) -> Block:
+        """Where a term of these indices is computed: as far out as they are known."""
+        return self.step if axes & {"h", "i", "j"} else self.top
+
+    def _dot(self, pair: DotPair, factor: Real | None, n: int, also: list[Real]) -> None:
+        """A dot product, with its factor where it never stands without: queries are fewer than pairs."""
+        plan = self.plan
+        query: Expr = Var(pair.query)[ROWS].to(DTYPE)
+        term: Real = pair.dot
+        if factor is not None:
+            query, term = query * self.terms(factor), RealOp("*", pair.dot, factor)
+        name, note = "qk" if (pair.query, pair.key) == ("q", "k") else f"{pair.query}_{pair.key}", ""
+        if term == plan.score_in_base_2 and not any(term in walk(root) for root in also):
+            name, note = "score", note_of(plan.attention.score)
+        room = self.room("room" if not n else f"room_{n + 1}")
+        value = matmul(query, self.seen(pair.key).to(DTYPE).attr("mT"), room)
+        self.terms.named[term] = self.step.let(name, value, note)
+
+    def _all_pairs(self, score: Real) -> Expr:
+        """The score as a tensor [B, heads, queries, keys] of its own: what follows writes in it."""
+        value = self.terms(score)
+        if is_number(score):
+            value = torch.tensor(value, dtype=DTYPE)
+        parts = list(walk(score))
+        if any(isinstance(part, RealIf) for part in parts) or not any(
+            isinstance(part, Dot) for part in parts
+        ):
+            sizes = Var("B"), Var("h").attr("shape")[0], Q1 - Q0, Var("j").attr("shape")[1]
+            return value.call("expand", *sizes).call("clone")
+        is_new = isinstance(score, RealOp | RealCall) and score not in self.terms.named
+        return value if is_new else value.call("clone")
+
+    def room(self, name: str) -> Expr:
+        """Memory for the pairs of a step, which the next step uses again."""
+        self.top.let(name, torch.empty(0, dtype=DTYPE))
+        return Var(name)
+
+    def seen(self, name: str) -> Expr:
+        """The rows of a tensor of keys that a tile sees."""
+        return Var(name)[:, KV_HEADS, SEEN]
+
+    def shown(self, name: str, value: Expr, term: Node) -> Expr:
+        """`value`, with 0 where the mask hides a key and `term` may not be finite there."""
+        if is_finite(term) or not self.hide:
+            return value
+        shown = self.step.let(name, value)
+        self.step.do(call_hide(self.hide, shown, function("float")(0)))
+        return shown
+
+    def loop(self) -> None:
+        """The loops, once all that belongs into them is there."""
+        steps = function("_steps")(Var("H"), Var("HKV"), Var("B") * (Q1 - Q0), SEEN)
+        over_heads = For(Tuple((HEADS, KV_HEADS)), steps, tuple(self.step.stmts))
+        self.top.blank()
+        self.top.stmts.append(For(Q0, function("range")(0, N, Var("TILE")), (*self.tile.stmts, over_heads)))
+        self.top.blank()
+
+    def function(self, name: str, params: list[str], doc: str) -> Function:
+        stmts = without_dead(tuple(self.top.stmts))
+        return Function(name, tuple(map(Param, params)), doc, stmts, "_without_autocast")
+
+
+def _factor_of(dot: Dot, roots: list[Real]) -> Real | None:
+    """What a dot product is multiplied with wherever it stands, the same for all pairs of a head; or None."""
+    products: dict[Node, None] = {}
+    for root in roots:
+        if root == dot:
+            return None
+        products |= dict.fromkeys(part for part in walk(root) if dot in children(part))
+    if len(products) == 1:
+        match next(iter(products)):
+            case RealOp("*", a, factor) if a == dot and is_invariant(factor):
+                return factor
+    return None

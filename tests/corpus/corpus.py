@@ -1,8 +1,8 @@
 """The masks that people use: where each comes from, and how its arguments are drawn.
 
 The masks themselves are in `specs/`, as a user would write them. `GYM` is attention-gym, `FLASHMASK` the families of
-that paper, `FORTY` the list that attnc began with. `LOOSE` says where more tiles are visited than a tenth above those
-that have to be.
+that paper, `FORTY` the list that attnc began with. `LISTED` says for which masks tiles are listed before a kernel runs:
+the others have a closed form, and lose it only by an edit here.
 """
 
 from __future__ import annotations
@@ -215,9 +215,8 @@ KEYS: tuple[Role, ...] = ("keys",)
 QUERIES: tuple[Role, ...] = ("queries",)
 BOTH = KEYS + QUERIES
 
-LOOSE: dict[str, tuple[Role, ...]] = {
+LISTED: dict[str, tuple[Role, ...]] = {
     "window_by_token": QUERIES,
-    "batchified_causal": BOTH,
     "marked_and_window": BOTH,
     "dilated_window": BOTH,
     "dilated_causal": BOTH,
@@ -226,25 +225,42 @@ LOOSE: dict[str, tuple[Role, ...]] = {
     "sink_in_every_chunk": BOTH,
     "power_tokens": BOTH,
     "power_blocks": BOTH,
-    "block_diffusion": BOTH,
+    "block_diffusion": QUERIES,
     "documents_in_any_order": BOTH,
     "documents_block_causal": QUERIES,
-    "shared_prefix": BOTH,
     "share_question": KEYS,
+    "random_eviction": KEYS,
+    "causal_columns": KEYS,
     "columns": BOTH,
     "hash_sparse_by_hash": BOTH,
     "image_blocks": BOTH,
-    "natten_1d_dilated": QUERIES,
+    "natten_1d_dilated": BOTH,
+    "natten_2d": BOTH,
+    "natten_2d_by_center": BOTH,
     "natten_2d_tiled": BOTH,
     "natten_2d_morton": BOTH,
     "natten_3d": BOTH,
+    "window_2d_flat": BOTH,
     "window_2d_flat_wide": BOTH,
+    "window_2d": BOTH,
     "sliding_tiles_2d": BOTH,
     "sliding_tiles_3d": BOTH,
+    "video_temporal": BOTH,
     "video_sparse": BOTH,
+    "maxvit_blocks": BOTH,
     "maxvit_grid": BOTH,
+    "axial": BOTH,
     "axial_wide": BOTH,
+    "shifted_windows": BOTH,
+    "pooled_queries": KEYS,
+    "tree_of_guesses": BOTH,
+    "tree_in_any_order": BOTH,
+    "tree_by_order": KEYS,
+    "tree_by_times": BOTH,
+    "blocks_of_guesses": BOTH,
     "bigbird": BOTH,
     "block_bits": BOTH,
+    "chosen_blocks": BOTH,
+    "chosen_tokens": BOTH,
     "vertical_slash": BOTH,
 }

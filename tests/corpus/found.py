@@ -1,21 +1,28 @@
 """How tiles are found, as one answer for all ways of finding them.
 
-Enters: what was found out about an attention. Leaves: for one head of one call, the class that each tile is taken
-for: `NONE` is not visited, `EDGE` is visited and masked, `FULL` is visited and not masked. Whoever judges sees nothing
-else, so a new way of finding tiles is a new class here with `how` and `classes`.
+Enters: a compilation. Leaves: for one head of one call, the class that each tile is taken for: `NONE` is not visited,
+`EDGE` is visited and masked, `FULL` is visited and not masked. Whoever judges sees nothing else, so a new way of
+finding tiles is a new class here with `how` and `classes`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 from range_checks import ends, requirements_hold
-from truth import EDGE, FULL, NONE, Matrix, Role
+from truth import EDGE, FULL, NONE, Matrix, Role, in_role
 
-from attnc.analyze.facts import Facts, Ranges
+from attnc.analyze.facts import Ranges
+from attnc.compiler import Compilation
+from attnc.lower.lists import lower_lists
+from attnc.lower.names import variable
+from attnc.run.loader import load_module
+
+CLOSED, LISTED = "closed form", "listed"
 
 
 class Finder(Protocol):
@@ -27,8 +34,17 @@ class Finder(Protocol):
     def classes(self, values: Mapping[str, Any], rows: int, columns: int) -> Matrix: ...
 
 
-def finder_of(facts: Facts, role: Role) -> Finder:
-    return Intervals(facts.keys if role == "keys" else facts.queries)
+def finder_of(compilation: Compilation, role: Role) -> Finder:
+    """As the plan has it: what is not listed is swept by intervals."""
+    if is_listed(compilation, role):
+        (function,) = (each for each in lower_lists(compilation.plan) if each.name == "_tile_kinds")
+        module = load_module(compilation.attention.name, compilation.module)
+        return Listed(module._tile_kinds, tuple(param.name for param in function.params), role)
+    return Intervals(compilation.facts.keys if role == "keys" else compilation.facts.queries)
+
+
+def is_listed(compilation: Compilation, role: Role) -> bool:
+    return ("j" if role == "keys" else "i") in compilation.plan.listed
 
 
 @dataclass(frozen=True)
@@ -39,7 +55,7 @@ class Intervals:
 
     @property
     def how(self) -> str:
-        return "closed form" if self.ranges.closed else "every tile"
+        return CLOSED
 
     def classes(self, values: Mapping[str, Any], rows: int, columns: int) -> Matrix:
         assert requirements_hold(self.ranges, values), "a call that would be refused"
@@ -65,3 +81,28 @@ class Intervals:
                 first = max(-(-max(low, 0) // columns), start)
                 row[first : min(max(whole, first), stop)] = FULL
             done = max(done, stop)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """By the function of the emitted module that looks at every tile before the kernels run."""
+
+    kinds: Callable[..., torch.Tensor]
+    takes: tuple[str, ...]
+    role: Role
+
+    @property
+    def how(self) -> str:
+        return LISTED
+
+    def classes(self, values: Mapping[str, Any], rows: int, columns: int) -> Matrix:
+        blocks = (rows, columns) if self.role == "keys" else (columns, rows)
+        known = dict(zip(("rows", "columns"), blocks, strict=True)) | {"device": torch.device("cpu")}
+        known |= {variable(name): _tensor(value) for name, value in values.items()}
+        found = self.kinds(*(known[name] for name in self.takes)).numpy()
+        b, h = (values[head] if size > 1 else 0 for head, size in zip("bh", found.shape, strict=False))
+        return in_role(np.choose(found[b, h], (NONE, EDGE, FULL)), self.role)
+
+
+def _tensor(value: Any) -> Any:
+    return torch.tensor(value) if isinstance(value, list) else value

@@ -61,7 +61,7 @@ class Score:
 def judge(mask: Mask, calls: int, seed: int = SEED) -> dict[Role, Score]:
     """The scores of a mask over random calls; the same ones for the same seed."""
     compilation = mask.compilation()
-    finders = {role: finder_of(compilation.facts, role) for role in ROLES}
+    finders = {role: finder_of(compilation, role) for role in ROLES}
     scores = {role: Score() for role in ROLES}
     random = np.random.default_rng((seed, crc32(mask.name.encode())))
     for _ in range(calls):

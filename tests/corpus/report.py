@@ -17,12 +17,12 @@ TESTS = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(TESTS), str(TESTS / "corpus")]
 
 from corpus import CORPUS, DOCUMENTS, FLASHMASK, FORTY, GRIDS, GYM, POSITIONS, TABLES, Mask, file_of  # noqa: E402
-from found import finder_of  # noqa: E402
+from found import CLOSED, finder_of  # noqa: E402
 from judge import CLOSE_ENOUGH, MANY_CALLS, Score, judge  # noqa: E402
 from truth import ROLES, Role  # noqa: E402
 
 PAGE = TESTS.parent / "docs" / "masks.md"
-TIMES, CLOSED = 5, "closed form"
+TIMES = 5
 
 SECTIONS = {
     "Positions, heads and numbers": POSITIONS,
@@ -42,8 +42,9 @@ costs time, and this page says how much.
 Keys are looked for with each tile of queries (the forward pass and dQ), queries with each tile of keys (dK and dV);
 each has its columns:
 
-- **found**: how. `closed form`: intervals whose ends the kernel computes from the place of its tile. `every tile`: the
-  mask gives no interval, so all tiles are visited.
+- **found**: how. `closed form`: intervals whose ends the kernel computes from the place of its tile. `listed`: before
+  the kernel runs, a test of each tile, and a look at all pairs of a tile where the test does not decide; a list is
+  therefore exact, and costs time and memory of its own. Lists are those that the emitted module makes.
 - **visited**: tiles that are visited, for each one that has to be. 1.00 is best, and the least there can be.
 - **full**: of the tiles without a hidden pair, the share that is known to need no mask; `-` where there was no such
   tile.
@@ -69,11 +70,8 @@ class Row:
     def is_closed(self, *roles: Role) -> bool:
         return all(self.how[role] == CLOSED for role in roles or ROLES)
 
-    @property
-    def loose(self) -> str:
-        """Where it is loose, by the names that `corpus.py` has for that."""
-        names = {("keys", "queries"): "BOTH", ("keys",): "KEYS", ("queries",): "QUERIES", (): ""}
-        return names[tuple(role for role in ROLES if not self.scores[role].is_tight)]
+    def is_tight(self) -> bool:
+        return all(score.is_tight for score in self.scores.values())
 
     def finds_full(self) -> bool:
         """At least one full tile in 1.10, in both roles."""
@@ -105,7 +103,7 @@ def row_of(mask: Mask) -> Row:
     text = (
         " ".join(compilation.attention.mask.span.text.split()) if compilation.attention.mask.span else "true"
     )
-    how = {role: finder_of(compilation.facts, role).how for role in ROLES}
+    how = {role: finder_of(compilation, role).how for role in ROLES}
     return Row(mask, text, median(analysis_times(mask)), how, judge(mask, MANY_CALLS))
 
 
@@ -130,11 +128,11 @@ def summary(rows: Sequence[Row]) -> list[str]:
         f"- {len(rows)} masks: {len(gym)} of attention-gym, {counts[FLASHMASK]} for the families of FlashMask, "
         f"{counts[FORTY]} of the list that attnc began with.",
         f"- attention-gym: {sum(row.is_closed() for row in gym)} of {len(gym)} in closed form in both roles, "
-        f"{sum(row.is_closed('keys') for row in gym)} for keys, {sum(not row.loose for row in gym)} "
+        f"{sum(row.is_closed('keys') for row in gym)} for keys, {sum(row.is_tight() for row in gym)} "
         f"within {CLOSE_ENOUGH:.2f} however found.",
-        f"- {len(closed)} masks in closed form in both roles, {sum(not row.loose for row in closed)} of them within "
+        f"- {len(closed)} masks in closed form in both roles, {sum(row.is_tight() for row in closed)} of them within "
         f"{CLOSE_ENOUGH:.2f} of what has to be visited, none below 1.00.",
-        f"- {sum(not row.loose for row in rows)} of all within {CLOSE_ENOUGH:.2f}, however found; "
+        f"- {sum(row.is_tight() for row in rows)} of all within {CLOSE_ENOUGH:.2f}, however found; "
         f"{sum(row.finds_full() for row in rows)} find all full tiles but for the same share.",
         f"- analysis takes {median(row.milliseconds for row in rows):.0f} ms (median), "
         f"{max(row.milliseconds for row in rows):.0f} ms at most.",
@@ -168,7 +166,9 @@ if __name__ == "__main__":
     else:
         found = [row_of(mask) for mask in CORPUS]
         PAGE.write_text(page(found), encoding="utf-8")
-        print(f"wrote {PAGE.name}; the marks of `corpus.LOOSE` that go with it:")
+        print(f"wrote {PAGE.name}; the marks of `corpus.LISTED` that go with it:")
         for row in found:
-            if row.loose:
-                print(f'    "{row.mask.name}": {row.loose},')
+            if not row.is_closed():
+                listed = {role: not row.is_closed(role) for role in ROLES}
+                name = "BOTH" if all(listed.values()) else "KEYS" if listed["keys"] else "QUERIES"
+                print(f'    "{row.mask.name}": {name},')

@@ -79,6 +79,7 @@ class Compilation:
     @cached_property
     def facts(self) -> Facts:
         from attnc.analyze.facts import Facts
+        from attnc.analyze.implied import find_implied
         from attnc.analyze.ranges import find_ranges
         from attnc.analyze.rows import find_rows
         from attnc.analyze.tile_test import find_tile_test
@@ -87,6 +88,7 @@ class Compilation:
             keys=find_ranges(self.attention, "j"),
             queries=find_ranges(self.attention, "i"),
             tiles=find_tile_test(self.attention),
+            implied=find_implied(self.attention),
             rows=find_rows(self.attention),
         )
 

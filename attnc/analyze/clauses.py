@@ -51,6 +51,7 @@ SINGULAR = {"i": "query", "j": "key"}
 class Clause:
     """A comparison or a lookup of the mask. `is_closed`: it gives intervals whose ends are known for every tile."""
 
+    name: str
     reason: Reason
     is_closed: bool
 
@@ -87,7 +88,7 @@ def _explain(term: Bool, is_negated: bool, predicate: Predicate, plane: Plane, t
     pieces = Solver(plane, "over").solve(predicate)
     is_closed = all(piece.exact and project_some(piece, tile, plane).known for piece in pieces)
     does = _effect(pieces, plane) if is_closed else f"{_obstacle(term, plane)}: no closed form yet"
-    return Clause(Reason(f"{name} {does}", term.span), is_closed)
+    return Clause(name, Reason(f"{name} {does}", term.span), is_closed)
 
 
 def clause_text(term: Bool) -> str:

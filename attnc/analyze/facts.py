@@ -6,10 +6,11 @@ module and the docs print the reasons as they stand here.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from attnc.ir.nodes import Bool, Int
+from attnc.ir.nodes import Bool, Int, Node
 from attnc.source import Span
 
 
@@ -91,10 +92,20 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
+class Implied:
+    """The mask without clauses that others imply, and terms of the score that are simpler at every visible pair."""
+
+    mask: Bool
+    terms: Mapping[Node, Node]
+    because: tuple[Reason, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """All that was found out about one attention. An analysis that is added adds a field."""
 
     keys: Ranges
     queries: Ranges
     tiles: TileTest
+    implied: Implied
     rows: Rows

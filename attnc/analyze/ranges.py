@@ -18,7 +18,7 @@ from attnc.ir.walk import walk
 from attnc.sets.convert import sizes_in_order, to_int, to_polynomial, to_predicate
 from attnc.sets.pieces import Piece, Plane
 from attnc.sets.polynomial import ZERO, Choice, Leaf, Polynomial, Quotient, choice, extreme, leaf
-from attnc.sets.predicate import every, nonnegative
+from attnc.sets.predicate import ALWAYS, Predicate, every, nonnegative
 from attnc.sets.project import Shadow, Tile, project_every, project_some
 from attnc.sets.prover import Prover
 from attnc.sets.solve import Limits, Solver
@@ -33,12 +33,17 @@ MOST_AROUND = 12
 
 @dataclass(frozen=True)
 class Strip:
-    """One interval over a tile: what is visited, `[lo, hi)`, and what of it is full."""
+    """One interval over a tile: what is visited, `[lo, hi)`, and what of it is full.
+
+    `guard` says where it is there at all; `known`, that both ends have a closed form.
+    """
 
     lo: Polynomial
     hi: Polynomial
     full: tuple[Polynomial, Polynomial] | None
     exact: bool
+    guard: Predicate = ALWAYS
+    known: bool = True
 
 
 def find_ranges(attention: Attention, target: Target) -> Ranges:
@@ -47,7 +52,9 @@ def find_ranges(attention: Attention, target: Target) -> Ranges:
     mask, limits = to_predicate(attention.mask), Limits()
     over = Solver(plane, "over", limits).solve(mask)
     under = over if all(piece.exact for piece in over) else Solver(plane, "under").solve(mask)
-    strips, notes = _sorted([_make_strip(piece, under, tile, plane) for piece in over], plane)
+    found = [_make_strip(piece, under, tile, plane) for piece in over]
+    is_followed = all(piece.exact for piece in over) and all(strip.known for strip in found)
+    strips, notes = _sorted(found, plane)
     if limits.reached:
         notes.append(
             Reason("the mask falls apart into too many pieces, so the ranges are wider than they need be")
@@ -61,7 +68,8 @@ def find_ranges(attention: Attention, target: Target) -> Ranges:
     if plane.prover.budget.is_spent:
         plane = make_plane(target, requires, attention.params)
     clauses = explain_clauses(attention.mask, plane, tile)
-    loose = (*(clause.reason for clause in clauses if not clause.is_closed), *notes)
+    open_ones = [clause for clause in clauses if not clause.is_closed] if not is_followed else []
+    loose = (*(clause.reason for clause in open_ones), *notes)
     return Ranges(
         target,
         visited=tuple(Interval(to_int(strip.lo), to_int(strip.hi)) for strip in strips),
@@ -69,7 +77,10 @@ def find_ranges(attention: Attention, target: Target) -> Ranges:
         exact=exact,
         closed=closed,
         because=(
-            *(_reason(clause, closed, not any(strip.full for strip in strips)) for clause in clauses),
+            *(
+                _followed(clause) if is_followed else _reason(clause, closed, not any(s.full for s in strips))
+                for clause in clauses
+            ),
             *(requirement.reason for requirement in requires),
             *notes,
             *_words_of(strips),
@@ -103,7 +114,7 @@ def _make_strip(piece: Piece, under: Sequence[Piece], tile: Tile, plane: Plane) 
     full = _ends(core, plane) if core else None
     if full and plane.prover.prove_at_most(full[1], full[0]):
         full = None
-    return Strip(*_ends(shadow, plane), full, shadow.exact)
+    return Strip(*_ends(shadow, plane), full, shadow.exact, every(shadow.guards), shadow.known)
 
 
 def _ends(shadow: Shadow, plane: Plane) -> tuple[Polynomial, Polynomial]:
@@ -138,19 +149,43 @@ def _sorted(strips: list[Strip], plane: Plane) -> tuple[list[Strip], list[Reason
         return [_around(strips)], [Reason(f"{why}, so one around all of them is visited")]
     rest, order = list(strips), list[Strip]()
     while rest:
-        first = next(
-            (strip for strip in rest if all(_starts_first(strip, other, plane) for other in rest)), None
-        )
+        at, first = _first(rest, plane)
+        if first is None and len(rest) == 2:
+            return [*order, *_in_order_at_run_time(*rest)], []
         if first is None:
             why = "it is not certain which interval starts first"
             return [_around(strips)], [Reason(f"{why}, so one around all of them is visited")]
-        rest.remove(first)
+        del rest[at]
         order.append(first)
     return order, []
 
 
+def _first(strips: Sequence[Strip], plane: Plane) -> tuple[int, Strip | None]:
+    """The one that starts first, for certain, and where it is; one that is not there may start at 0."""
+    for guarded in (False, True):
+        for at, one in enumerate(strips):
+            here = replace(one, lo=choice(one.guard, one.lo, ZERO)) if guarded else one
+            if all(_starts_first(here, two, plane) for two in strips if two is not one):
+                return at, here
+    return 0, None
+
+
+def _in_order_at_run_time(one: Strip, two: Strip) -> tuple[Strip, Strip]:
+    """Two strips, of which the kernel finds out which starts first."""
+    is_first = nonnegative(two.lo - one.lo)
+
+    def choose(a: Strip, b: Strip) -> Strip:
+        nothing = (ZERO, ZERO)
+        (lo, hi), (low, high) = a.full or nothing, b.full or nothing
+        full = (choice(is_first, lo, low), choice(is_first, hi, high)) if a.full or b.full else None
+        lo = extreme("min" if a is one else "max", (one.lo, two.lo))
+        return Strip(lo, choice(is_first, a.hi, b.hi), full, one.exact and two.exact)
+
+    return choose(one, two), choose(two, one)
+
+
 def _starts_first(one: Strip, two: Strip, plane: Plane) -> bool:
-    return plane.prover.prove_at_most(one.lo, two.lo) or plane.prover.prove_at_most(one.lo, ZERO)
+    return plane.prover.prove_at_most(one.lo, extreme("max", (two.lo, ZERO)))
 
 
 def _around(strips: Sequence[Strip]) -> Strip:
@@ -165,6 +200,12 @@ def _is_everything(strip: Strip, plane: Plane) -> bool:
 
 
 # ---- in words --------------------------------------------------------------------------------------
+
+
+def _followed(clause: Clause) -> Reason:
+    if clause.is_closed:
+        return clause.reason
+    return replace(clause.reason, text=f"{clause.name} is solved together with the other clauses")
 
 
 def _reason(clause: Clause, closed: bool, all_masked: bool) -> Reason:

@@ -13,20 +13,33 @@ def _join(M, *intervals):
     """
     parts, edges, reached, column = [], [], 0, 0
     for lo, hi, full_lo, full_hi in intervals:
-        lo = max(lo // 64 * 64, reached)
+        lo = max(lo, reached)
         hi = max(min(hi, M), lo)
         full_lo, full_hi = max(full_lo, lo), min(full_hi, hi)
+        if lo == hi:
+            continue
+        lo = max(lo // 64 * 64, reached)
         for first, end in ((lo, full_lo), (full_hi, hi)) if full_lo < full_hi else ((lo, hi),):
             if first < end:
                 edges.append((slice(column + first - lo, column + end - lo), slice(first, end)))
-        if lo < hi:
-            touches = parts and parts[-1].stop == lo
-            parts.append(slice(parts.pop().start if touches else lo, hi))
-            column += hi - lo
-            reached = hi
+        touches = parts and parts[-1].stop == lo
+        parts.append(slice(parts.pop().start if touches else lo, hi))
+        column += hi - lo
+        reached = hi
     if len(parts) <= 1:
         return parts[0] if parts else slice(0, 0), edges
     return torch.cat([_positions(part) for part in parts]), edges
+
+
+def _join_tiles(M, kinds):
+    """`_join` of a row of tiles, by their kinds [B or 1, H or 1, tiles]: what some head sees."""
+    some = (kinds > 0).flatten(0, 1).any(0)
+    every = (kinds == 2).flatten(0, 1).all(0).tolist()
+    intervals = []
+    for tile in some.nonzero().flatten().tolist():
+        lo, hi = tile * TILE, tile * TILE + TILE
+        intervals.append((lo, hi, lo, hi) if every[tile] else (lo, hi, 0, 0))
+    return _join(M, *intervals)
 
 
 def _positions(seen):

@@ -35,6 +35,12 @@ def lower_lists(plan: Plan) -> tuple[Function, ...]:
     return visible, kinds, *lists
 
 
+def call_kinds(plan: Plan) -> Expr:
+    """A call of `_tile_kinds`, where every parameter has its own name."""
+    kinds = lower_lists(plan)[1]
+    return function(kinds.name)(*(Var(p.name) for p in kinds.params))
+
+
 def _lower_visible(plan: Plan) -> Function:
     block = Block()
     block.returns(_gathered(plan)(plan.attention.mask))

@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from attnc.algebra.derivative import ZERO, differentiate
-from attnc.analyze.facts import Facts, Ranges, Reason, Requirement, Rows, TileTest
+from attnc.analyze.facts import Facts, Implied, Ranges, Reason, Requirement, Rows, TileTest
 from attnc.analyze.normalization import find_normalization
 from attnc.errors import AttncError, Diagnostic, Label
 from attnc.ir import build
 from attnc.ir.nodes import Attention, Dot, IntLoad, Node, Real, RealLoad
-from attnc.ir.walk import axes_of, walk
+from attnc.ir.walk import axes_of, replace_terms, walk
 from attnc.lower.hoist import DotPair, TokenMap, hoist_token_maps
 from attnc.lower.plain import Plain, find_plain
 from attnc.lower.ranks import hoist_ranks
@@ -88,12 +88,13 @@ def make_plan(attention: Attention, facts: Facts) -> Plan:
                 helps=('`backend="reference"` runs it on the interpreter',),
             )
         )
-    hoisted = hoist_token_maps(attention)
+    hoisted = hoist_token_maps(_simplified(attention, facts.implied))
     ranked = hoist_ranks((facts.keys, facts.queries), hoisted.attention.params)
     inner = replace(hoisted.attention, params=(*hoisted.attention.params, *ranked.params))
     score = regroup(inner.score)
     because = [
         Reason("the row has a running maximum and sum, so one pass over tiles of keys is enough"),
+        *facts.implied.because,
         *hoisted.because,
         *ranked.because,
         *_reasons_of(facts.keys),
@@ -125,6 +126,13 @@ def make_plan(attention: Attention, facts: Facts) -> Plan:
         plain=plain,
         because=tuple(because),
     )
+
+
+def _simplified(attention: Attention, implied: Implied) -> Attention:
+    """What the mask implies, put to use."""
+    score = replace_terms(attention.score, implied.terms.get)
+    assert isinstance(score, Real)
+    return replace(attention, mask=implied.mask, score=score)
 
 
 def _reasons_of(ranges: Ranges) -> list[Reason]:

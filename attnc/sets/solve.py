@@ -84,11 +84,28 @@ class Solver:
 
     def _solve_all(self, items: tuple[Predicate, ...]) -> Pieces:
         found: Pieces = (Piece(),)
+        items = self._put_equals(items)
         for item in sorted(items, key=lambda item: isinstance(item, Some)):
             if self._gives_up:
                 return self._looser(found)
             found = self._meet(found, self.solve(item))
         return found
+
+    def _put_equals(self, items: tuple[Predicate, ...]) -> tuple[Predicate, ...]:
+        """`i // n == j // n` puts `i // n` for `j // n` everywhere else, so that remainders by `n` cancel."""
+        for item in items:
+            if isinstance(item, NonNegative) and nonnegative(-item.a) in items:
+                for atom in item.a.atoms:
+                    factor, rest = item.a.split(atom)
+                    if (
+                        isinstance(atom, Quotient)
+                        and factor.constant in (1, -1)
+                        and self.plane.target.key in atom.leaves
+                        and self.plane.target.key not in rest.leaves
+                    ):
+                        same, value = (item, nonnegative(-item.a)), rest * -factor
+                        return tuple(each if each in same else _put(each, atom, value) for each in items)
+        return items
 
     def _solve_some(self, items: tuple[Predicate, ...]) -> Pieces:
         found: Pieces = ()
@@ -138,6 +155,10 @@ class Solver:
             return (Piece((nonnegative(a),)),)
         if self.depth >= DEPTH or not prover.budget.spend(len(a.key)):
             return self._unknown
+        for atom in a.atoms:
+            chosen = _choice_in(atom)
+            if chosen and self._moves(chosen.condition.leaves):
+                return self._deeper.solve(self._by_choice(chosen, a))
         variable = self.plane.target if self.plane.target.key in a.leaves else self.plane.other
         moving = [atom for atom in a.atoms if variable.key in atom.leaves]
         for atom in moving:
@@ -155,15 +176,19 @@ class Solver:
     def _parts(self, atom: Atom, factor: Polynomial, rest: Polynomial) -> Predicate | None:
         """`factor * atom + rest >= 0` without the atom, where it is a `min`, a `max` or an `if`."""
         match atom:
-            case Choice(condition, x, y):
-                then, otherwise = nonnegative(factor * x + rest), nonnegative(factor * y + rest)
-                return some((every((condition, then)), every((negation(condition), otherwise))))
+            case Choice():
+                return self._by_choice(atom, factor * polynomial(atom) + rest)
             case Extreme(kind, items):
                 sign = self.plane.prover.sign(factor)
                 gather = every if (kind == "min") == (sign > 0) else some
                 return gather(nonnegative(factor * item + rest) for item in items) if sign else None
             case _:
                 return None
+
+    def _by_choice(self, chosen: Choice, a: Polynomial) -> Predicate:
+        """`a >= 0` for each of the two values that stand in it by choice."""
+        then, otherwise = (nonnegative(_with_choice(a, chosen, value)) for value in (chosen.a, chosen.b))
+        return some((every((chosen.condition, then)), every((negation(chosen.condition), otherwise))))
 
     def _isolate(self, variable: Leaf, atom: Atom, factor: Polynomial, rest: Polynomial) -> Pieces:
         """`factor * atom + rest >= 0`, where the variable stands only in the atom."""
@@ -240,6 +265,45 @@ class Solver:
             guards = Piece(case.items if isinstance(case, All) else (case,))
             found += [guards.meet(piece) for piece in solve(inside)]
         return self._join((), found)
+
+
+def _choice_in(atom: Atom) -> Choice | None:
+    """A choice that is the atom, or stands in what it divides."""
+    match atom:
+        case Choice():
+            return atom
+        case Quotient(a, _):
+            return next((found for inner in a.atoms if (found := _choice_in(inner))), None)
+        case _:
+            return None
+
+
+def _with_choice(a: Polynomial, chosen: Choice, value: Polynomial) -> Polynomial:
+    """The term with a value for a choice, there and in what it divides."""
+
+    def change(atom: Atom) -> Polynomial:
+        match atom:
+            case Choice() if atom == chosen:
+                return value
+            case Quotient(x, n):
+                return quotient(_with_choice(x, chosen, value), n)
+            case _:
+                return polynomial(atom)
+
+    return a.map_atoms(change)
+
+
+def _put(predicate: Predicate, atom: Atom, value: Polynomial) -> Predicate:
+    """The predicate with a value for an atom, wherever it is a part of a sum."""
+    match predicate:
+        case NonNegative(a):
+            return nonnegative(a.map_atoms(lambda other: value if other == atom else polynomial(other)))
+        case All(items):
+            return every(_put(item, atom, value) for item in items)
+        case Some(items):
+            return some(_put(item, atom, value) for item in items)
+        case _:
+            return predicate
 
 
 def _items(end: Polynomial, kind: Kind) -> tuple[Polynomial, ...]:

@@ -10,11 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from integer_oracle import evaluate
 from mask_zoo import SORTS
-from random_masks import C, conditions, terms
+from random_masks import IN_ORDER, C, conditions, terms
 
+from attnc.ir import build
 from attnc.ir import nodes as ir
 from attnc.ir.text import parse_term
-from attnc.sets.convert import to_polynomial, to_predicate
+from attnc.sets.convert import sizes_in_order, to_polynomial, to_predicate
 from attnc.sets.polynomial import Polynomial
 from attnc.sets.predicate import NonNegative, Predicate
 from attnc.sets.prover import Budget, Prover
@@ -124,20 +125,37 @@ def draw_values(random: Random) -> dict[str, Any]:
         "i.first": i[0], "i.last": i[1], "j.first": j[0], "j.last": j[1],
         "w": number(), "p": number(), "c": number() or 1, "on": random.random() < 0.5,
         "at_head": [number(), number()], "doc": [number() for _ in range(15)],
+        "s": 15, "order": sorted(number() for _ in range(15)),
+        "orders": [sorted(number() for _ in range(15)) for _ in range(2)],
         "flags": [random.random() < 0.5 for _ in range(15)],
     }  # fmt: skip
 
 
+VALUES = st.one_of(
+    st.sampled_from([ir.IntLoad("order", (ir.Index(axis),)) for axis in "ij"]),  # type: ignore[arg-type]
+    st.sampled_from([ir.Index("i"), ir.Index("j"), ir.IntParam("w")]),
+)
+PLACES = st.builds(
+    lambda value, above: ir.Rank("order", (), build.integer("+", value, ir.IntConst(above))),
+    VALUES,
+    st.integers(-2, 2),
+)
+AROUND_PLACES = st.builds(
+    lambda a, b, n, m: build.integer("-", build.integer("*", a, ir.IntConst(m)), build.integer("+", b, ir.IntConst(n))),
+    PLACES, st.one_of(PLACES, VALUES, st.just(ir.IntParam("s"))), st.integers(-2, 2), st.sampled_from([1, 1, -1]),
+)  # fmt: skip
 ENDS = st.sampled_from([ir.TileEnd(axis, end) for axis in "ij" for end in ("first", "last")])
 SHIFTED = st.builds(lambda a, b, n: ir.IntOp("-", ir.IntOp("+", a, n), b), *[st.one_of(
     terms(2, conditions(0)), ENDS)] * 2, st.integers(0, 4).map(ir.IntConst))  # fmt: skip
 
 
 @settings(max_examples=400, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(st.one_of(terms(3, conditions(0)), SHIFTED), st.booleans(), st.integers(0, 2**32))
+@given(st.one_of(terms(3, conditions(0)), SHIFTED, AROUND_PLACES), st.booleans(), st.integers(0, 2**32))
 def test_what_is_proved_is_so(term: ir.Int, positive_divisor: bool, seed: int) -> None:
     a, random = to_polynomial(term), Random(seed)
-    prover = Prover().given(NonNegative(to_polynomial(C) - 1)) if positive_divisor else Prover()
+    prover = Prover(in_order=sizes_in_order(IN_ORDER))
+    if positive_divisor:
+        prover = prover.given(NonNegative(to_polynomial(C) - 1))
     lower, upper = prover.prove_nonnegative(a), prover.prove_nonnegative(-a)
     if lower or upper:
         for _ in range(60):

@@ -23,6 +23,10 @@ PLACES = ["b", "h", "i", "heads", "q0", "q1", "B", "H", "HKV", "N", "M", "D", "D
 def lower_keys(plan: Plan) -> Function:
     """`_keys_seen(q0, q1, ...)`."""
     block = Block()
+    doc = "The keys that queries [q0, q1) see, and the edges, where some are hidden."
+    if "j" in plan.listed:
+        block.returns(function("_join_tiles")(M, Var("kinds")[:, :, Q0 // Var("TILE")]))
+        return _function("_keys_seen", [], block, plan, ["q0", "M", "kinds"], doc)
     terms = TorchTerms(plan.attention, {}, plan.requires, plan.places)
     terms.here = {**terms.here, "h": slice(None)}
     block.let("i_first", Q0)
@@ -35,7 +39,6 @@ def lower_keys(plan: Plan) -> Function:
     else:
         ends = [_ends(terms, plan, n) for n in range(len(plan.keys.visited))]
     block.returns(function("_join")(M, *ends))
-    doc = "The keys that queries [q0, q1) see, and the edges, where some are hidden."
     return _function("_keys_seen", [], block, plan, ["q0", "q1", *PLACES[6:]], doc)
 
 

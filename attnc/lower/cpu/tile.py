@@ -11,6 +11,7 @@ from attnc.kernel.build import Block, function, without_dead
 from attnc.kernel.nodes import Expr, For, Function, Param, Tuple, Var
 from attnc.lower.cpu.keys import call_hide, call_keys, lower_hide, lower_keys
 from attnc.lower.hoist import DotPair
+from attnc.lower.lists import call_kinds
 from attnc.lower.plan import Plan
 from attnc.lower.regroup import is_invariant
 from attnc.lower.scope import Scope, note_of
@@ -42,6 +43,10 @@ class TilePath:
         top.let("dtype", torch.promote_types(Var("q").attr("dtype"), torch.value("float32")))
         top.let("narrow", function("_narrow")(Var("q").attr("dtype")))
         top.let("b", torch.arange(Var("B"))[:, None, None, None])
+        if "j" in self.plan.listed:
+            top.let("device", Var("q").attr("device"))
+            top.lets(("rows", "columns"), Tuple((Var("TILE"), Var("TILE"))))
+            top.let("kinds", call_kinds(self.plan))
 
     def score(self, also: list[Real]) -> None:
         """Positions, dot products and `score`, which is a tensor of its own: what follows may write in it."""

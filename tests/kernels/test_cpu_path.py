@@ -1,0 +1,190 @@
+"""What is special about the CPU path: what a tile sees, steps of heads, and torch's own kernel."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from kernel_checks import compile_text
+from torch import Tensor
+
+from attnc.emit.helpers import TORCH_HELPERS, select_helpers
+from attnc.run.loader import load_module
+
+CAUSAL = "attention causal():\n    mask j <= i\n"
+FULL = "attention full():\n    mask true\n"
+SINKS = "attention sinks(w: int = 70):\n    mask j <= i and (j < 3 or i - j < w)\n"
+HELPERS: dict[str, Any] = {"torch": torch, "TILE": 128}
+exec("\n\n\n".join(select_helpers(TORCH_HELPERS, ["_join", "_steps", "_fill_hidden"])), HELPERS)
+
+
+def module_of(text: str) -> ModuleType:
+    name = text.split()[1].partition("(")[0]
+    return load_module(name, compile_text(text, name).module)
+
+
+def normal(*shape: int, dtype: torch.dtype = torch.float32, seed: int = 0) -> Tensor:
+    make = torch.Generator().manual_seed(seed + sum(shape))
+    return torch.randn(shape, generator=make, dtype=torch.float64).to(dtype)
+
+
+# ---- what a tile sees ------------------------------------------------------------------------------
+
+ENDS = st.integers(-200, 400)
+
+
+@given(
+    st.integers(0, 300),
+    st.lists(st.tuples(ENDS, ENDS, ENDS, ENDS), min_size=1, max_size=3).map(
+        lambda some: sorted(some, key=lambda ends: max(ends[0], 0))
+    ),
+)
+def test_intervals_are_joined_without_loss(keys: int, intervals: list[tuple[int, ...]]) -> None:
+    """Every key of an interval is seen, none twice, and outside of the edges only what the whole tile sees."""
+    seen, edges = HELPERS["_join"](keys, *intervals)
+    positions = HELPERS["_positions"](seen).tolist()
+    assert positions == sorted(set(positions)) and set(positions) <= set(range(keys))
+    assert set(positions) >= {j for lo, hi, _, _ in intervals for j in range(max(lo, 0), min(hi, keys))}
+    tested: set[int] = set()
+    for columns, part in edges:
+        assert positions[columns] == list(range(part.start, part.stop)) and part.start < part.stop
+        assert not tested & set(positions[columns])
+        tested |= set(positions[columns])
+    whole = {j for lo, hi, first, end in intervals for j in range(max(lo, first), min(hi, end))}
+    assert set(positions) - tested <= whole
+
+
+@given(st.integers(1, 40), st.integers(1, 6), st.integers(1, 300), st.integers(0, 40_000))
+def test_steps_have_every_head_once(groups: int, group: int, rows: int, keys: int) -> None:
+    steps = list(HELPERS["_steps"](groups * group, groups, rows, slice(5, 5 + keys)))
+    heads = [h for some, _ in steps for h in range(some.start, some.stop)]
+    assert heads == list(range(groups * group))
+    for some, of_keys in steps:
+        read = {h // group for h in range(some.start, some.stop)}
+        assert read == set(range(of_keys.start, of_keys.stop))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("otherwise", [0.0, float("-inf")])
+def test_hidden_pairs_are_filled_whatever_they_are(dtype: torch.dtype, otherwise: float) -> None:
+    values = [1.5, -0.0, 1e-45, float("inf"), float("-inf"), float("nan")]
+    pairs = torch.tensor(values, dtype=dtype).repeat(2, 3, 4, 1)
+    visible = torch.rand(3, 1, 6, generator=torch.Generator().manual_seed(0)) < 0.5
+    expected = torch.where(visible, pairs, otherwise)
+    HELPERS["_fill_hidden"](pairs, visible, otherwise)
+    torch.testing.assert_close(pairs, expected, rtol=0, atol=0, equal_nan=True)
+
+
+def test_a_hidden_key_may_be_no_number() -> None:
+    q, k, v = (normal(1, 2, 200, 16, seed=n) for n in range(3))
+    f = module_of(SINKS).sinks
+    expected = f(q, k, v)[:, :, :150]
+    k[:, :, 150:] = float("nan")
+    assert torch.equal(f(q, k, v)[:, :, :150], expected)
+
+
+# ---- steps, and memory -----------------------------------------------------------------------------
+
+
+def test_heads_in_steps_are_heads_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many heads, several steps for a tile: as if every head were alone."""
+    module = module_of(SINKS)
+    tensors = [normal(2, heads, 300, 16, dtype=torch.float64, seed=heads) for heads in (6, 3, 3)]
+    leaves = [x.requires_grad_() for x in tensors]
+
+    def run() -> list[Tensor]:
+        out = module.sinks(*tensors, w=250)
+        return [out.detach(), *torch.autograd.grad(out.sin().sum(), leaves)]
+
+    at_once, steps = run(), []
+    whole = module._steps
+
+    def watched(heads: int, groups: int, rows: int, seen: Any) -> Any:
+        for step in whole(heads, groups, rows * 2**14, seen):
+            steps.append(step)
+            yield step
+
+    monkeypatch.setattr(module, "_steps", watched)
+    for a, b in zip(run(), at_once, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+    assert {(heads.start, heads.stop) for heads, _ in steps} == {(0, 2), (2, 4), (4, 6)}
+
+
+# ---- torch's own kernel ----------------------------------------------------------------------------
+
+
+def calls_of_torch(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the helpers that hand over, each time one is called."""
+    called: list[str] = []
+    for name in ("_forward_of_torch", "_backward_of_torch"):
+        real = getattr(module, name)
+
+        def watched(*args: Any, name: str = name, real: Any = real) -> Any:
+            called.append(name)
+            return real(*args)
+
+        monkeypatch.setattr(module, name, watched)
+    return called
+
+
+@pytest.mark.parametrize("text", [CAUSAL, FULL])
+@pytest.mark.parametrize("heads", [(4, 4), (4, 2)])
+@pytest.mark.parametrize("keys", [140, 200, 150])
+def test_plain_attention_is_handed_over(
+    text: str, heads: tuple[int, int], keys: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compilation = compile_text(text)
+    assert any("torch's own kernel" in reason.text for reason in compilation.plan.because)
+    module = module_of(text)
+    called = calls_of_torch(module, monkeypatch)
+    f = getattr(module, text.split()[1].partition("(")[0])
+    query, key = heads
+    shapes = (2, query, 150, 24), (2, key, keys, 24), (2, key, keys, 24)
+
+    def run(dtype: torch.dtype) -> list[Tensor]:
+        leaves = [normal(*s, seed=n).to(dtype).requires_grad_() for n, s in enumerate(shapes)]
+        out, lse = f(*leaves, return_lse=True)
+        return [out.detach(), lse.detach(), *torch.autograd.grad(out.sin().sum(), leaves)]
+
+    got = run(torch.float32)
+    assert called == ["_forward_of_torch", "_backward_of_torch"]
+    for a, b in zip(got, run(torch.float64), strict=True):
+        assert a.is_contiguous()
+        torch.testing.assert_close(a.double(), b, rtol=1e-4, atol=1e-5)
+    assert len(called) == 2
+
+
+def test_what_torch_has_no_kernel_for_stays_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = module_of(CAUSAL)
+    called = calls_of_torch(module, monkeypatch)
+    q, k, v = (normal(1, 2, 30, 16, seed=n) for n in range(3))
+    module.causal(q, k, v, scale=-1.0)  # torch would answer nan
+    module.causal(q, k, v, scale=0.0)
+    module.causal(q.bfloat16(), k.bfloat16(), v.bfloat16())
+    module.causal(q, k, v[..., :8])
+    module.causal(q[:, :, :0], k, v)
+    module.causal(q, k[:, :1], v[:, :1])
+    assert called == []
+    q.requires_grad_()
+    _, lse = module.causal(q, k, v, return_lse=True)
+    (of_lse,) = torch.autograd.grad(lse.sum(), q)
+    assert called == ["_forward_of_torch"] and of_lse.abs().max() > 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "attention near():\n    mask j < i\n",
+        "attention cap():\n    mask j <= i\n    score tanh(dot(q, k) * scale)\n",
+        "attention temperature(t: float[H]):\n    mask j <= i\n    score dot(q, k) * t[h]\n",
+        "attention unit():\n    query l2(q)\n    mask j <= i\n    score dot(q, k) + j\n",
+    ],
+)
+def test_what_is_not_plain(text: str) -> None:
+    compilation = compile_text(text)
+    assert compilation.plan.plain is None
+    assert "_of_torch" not in compilation.module

@@ -137,6 +137,9 @@ def _cost(attention: Attention, facts: Facts, setting: Setting) -> list[str]:
     seen = f"{least} of all pairs are visible"
     if least != most:
         seen = f"between {least} and {most} of all pairs are visible"
+    if facts.keys.loose:
+        counts = f"at most {tiles.visited} of {tiles.total} tiles are visited: of those, the ones with a visible pair"
+        return _paragraph("cost", f"at most {sentence}", [counts, seen])
     counts = (
         f"{tiles.visited} of {tiles.total} tiles are visited; {tiles.full} of them are full and need no mask"
     )

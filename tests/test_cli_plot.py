@@ -166,7 +166,7 @@ def test_arrays_come_from_files_and_from_the_line(capsys: Shell) -> None:
     for arrays in (files, line):
         code, out, err = run(capsys, "plot", "padded.attn", *arrays, "--batch", "1", "--tile", "1")
         assert (code, err) == (0, "")
-        assert out.split("\n\n")[1].splitlines()[1:] == ["▓▓▓·", "▒▒▒·"]
+        assert out.split("\n\n")[1].splitlines()[1:] == ["███·", "▒▒▒·"]
 
 
 def test_a_file_that_holds_a_documents_array(capsys: Shell) -> None:

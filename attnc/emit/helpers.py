@@ -106,6 +106,8 @@ def _without_autocast(function):
 
     def plain(*args):
         device = next(arg.device for arg in args if isinstance(arg, Tensor))
+        if not torch.amp.is_autocast_available(device.type):
+            return function(*args)
         with torch.autocast(device.type, enabled=False):
             return function(*args)
 

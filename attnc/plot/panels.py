@@ -21,9 +21,10 @@ from attnc.analyze.facts import Ranges
 from attnc.errors import AttncError, CompilerBug, Diagnostic
 from attnc.ir.nodes import Attention
 from attnc.plot.call import make_call
+from attnc.run.look import find_visited
 from attnc.run.mask import find_mask
 from attnc.run.settings import say_call
-from attnc.run.tiles import TileRow, Tiles, count_rows, find_tile_rows
+from attnc.run.tiles import TileRow, Tiles, count_rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -118,7 +119,7 @@ def find_plot(
     for batch in batches:
         for head in heads:
             at = {**call.values, "h": head, "b": batch}
-            rows = tuple(find_tile_rows(keys, at, *tile))
+            rows = tuple(find_visited(attention, keys, at, *tile))
             mask = find_mask(attention, call.values, head, batch).numpy()
             total = -(-mask.shape[0] // tile[0]) * -(-mask.shape[1] // tile[1])
             panels.append(Panel(head, batch, classify(mask, rows, tile), count_rows(rows, total)))

@@ -104,11 +104,16 @@ class AttentionFunction:
         self, *, N: int, M: int, block_q: int, block_k: int, h: int = 0, b: int = 0, **values: Any
     ) -> Tiles:
         """How many tiles a call with these sizes and parameters visits, for one head of one batch entry."""
-        from attnc.run.tiles import count_tiles
+        from attnc.run.look import find_visited
+        from attnc.run.tiles import count_rows
 
         needed = {"N": N, "M": M, "block_q": block_q, "block_k": block_k, "h": h, "b": b}
         known = _call_values(self._compilation.attention, needed, values)
-        return count_tiles(self._compilation.facts.keys, known, known["block_q"], known["block_k"])
+        block_q, block_k = known["block_q"], known["block_k"]
+        rows = find_visited(
+            self._compilation.attention, self._compilation.facts.keys, known, block_q, block_k
+        )
+        return count_rows(rows, -(-known["N"] // block_q) * -(-known["M"] // block_k))
 
     def plot(
         self,

@@ -6,7 +6,8 @@ key. Quadratic, as the interpreter is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,25 +17,27 @@ from attnc.ir.walk import Axis
 from attnc.run.points import Points, all_pairs
 from attnc.run.terms import WORKING, Terms
 
-Value = int | float | bool | Tensor
+Value = int | float | bool | Tensor | Sequence[Any]
 
 
 def find_mask(attention: Attention, values: Mapping[str, Value], head: int, batch: int) -> Tensor:
     """`[N, M]`, true where the query sees the key."""
-    sizes: dict[Axis, int] = {"b": 1, "h": 1, "i": int(values["N"]), "j": int(values["M"])}
+    sizes: dict[Axis, int] = {"b": 1, "h": 1, "i": int(values["N"]), "j": int(values["M"])}  # type: ignore[arg-type]
     pairs = all_pairs(sizes, torch.device("cpu"))
     places: dict[Axis, Tensor] = {
         "b": torch.full_like(pairs.origin, batch),
         "h": torch.full_like(pairs.origin, head),
     }
     here = Points(sizes, {**pairs.index, **places}, pairs.origin)
-    exact = {name: _working(value) for name, value in values.items()}
+    exact = {name: working(value) for name, value in values.items()}
     with torch.no_grad():
         return Terms(exact).condition(attention.mask, here).reshape(sizes["i"], sizes["j"])
 
 
-def _working(value: Value) -> Value:
+def working(value: Value) -> int | float | bool | Tensor:
     """Arrays as the interpreter reads them: floats as doubles, ints as 64 bits."""
+    if isinstance(value, Sequence):
+        value = torch.tensor(value)
     if not isinstance(value, Tensor):
         return value
     value = value.detach().cpu()

@@ -76,7 +76,7 @@ def find_tile_rows(keys: Ranges, values: Mapping[str, Any], block_q: int, block_
             (-(-lo // block_k), columns if hi == size else hi // block_k)
             for lo, hi in _ends(keys.full, at, size)
         ]
-        yield TileRow(_joined(near), _joined(whole))
+        yield TileRow(join(near), join(whole))
 
 
 def find_density(keys: Ranges, values: Mapping[str, Any]) -> tuple[float, float]:
@@ -114,7 +114,7 @@ def _ends(intervals: Iterable[Interval | None], at: Mapping[str, Any], size: int
                 yield lo, hi
 
 
-def _joined(spans: list[Run]) -> tuple[Run, ...]:
+def join(spans: list[Run]) -> tuple[Run, ...]:
     """The same numbers in intervals that are in order and do not touch."""
     found: list[Run] = []
     for lo, hi in sorted(spans):

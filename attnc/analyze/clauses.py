@@ -87,7 +87,7 @@ def _explain(term: Bool, is_negated: bool, predicate: Predicate, plane: Plane, t
     name = f"`not ({text})`" if is_negated else f"`{text}`"
     pieces = Solver(plane, "over").solve(predicate)
     is_closed = all(piece.exact and project_some(piece, tile, plane).known for piece in pieces)
-    does = _effect(pieces, plane) if is_closed else f"{_obstacle(term, plane)}: no closed form yet"
+    does = _effect(pieces, plane) if is_closed else f"{_obstacle(term, plane)}: no closed form"
     return Clause(name, Reason(f"{name} {does}", term.span), is_closed)
 
 

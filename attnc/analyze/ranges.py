@@ -77,10 +77,7 @@ def find_ranges(attention: Attention, target: Target) -> Ranges:
         exact=exact,
         closed=closed,
         because=(
-            *(
-                _followed(clause) if is_followed else _reason(clause, closed, not any(s.full for s in strips))
-                for clause in clauses
-            ),
+            *(_followed(clause) if is_followed else _reason(clause) for clause in clauses),
             *(requirement.reason for requirement in requires),
             *notes,
             *_words_of(strips),
@@ -208,12 +205,10 @@ def _followed(clause: Clause) -> Reason:
     return replace(clause.reason, text=f"{clause.name} is solved together with the other clauses")
 
 
-def _reason(clause: Clause, closed: bool, all_masked: bool) -> Reason:
+def _reason(clause: Clause) -> Reason:
     if clause.is_closed:
         return clause.reason
-    then = "every visited tile is masked by it" if closed else "every tile is visited"
-    masked = " and masked" if all_masked and not closed else ""
-    return replace(clause.reason, text=f"{clause.reason.text}, so {then}{masked}")
+    return replace(clause.reason, text=f"{clause.reason.text}, so tiles are listed")
 
 
 def _words_of(strips: Sequence[Strip]) -> Iterator[Reason]:

@@ -115,7 +115,7 @@ def test_terms(mask: str) -> None:
     assert found == FORMS[mask]
 
 
-TILE = "so every tile is visited and masked"
+TILE = "so tiles are listed"
 REASONS = {
     ("j <= i and i - j < window", "j"): [
         "`j <= i` gives keys below i + 1",
@@ -150,17 +150,16 @@ REASONS = {
     ],
     ("j <= i and doc[i] == doc[j]", "j"): [
         "`j <= i` gives keys below i + 1",
-        "`doc[i] == doc[j]` reads an array at key positions: no closed form yet,"
-        " so every visited tile is masked by it",
+        "`doc[i] == doc[j]` reads an array at key positions: no closed form, so tiles are listed",
         "queries [i0, i1] read only keys [0, i1 + 1)",
     ],
     ("doc[i] == doc[j]", "i"): [
-        f"`doc[i] == doc[j]` reads an array at query positions: no closed form yet, {TILE}",
+        f"`doc[i] == doc[j]` reads an array at query positions: no closed form, {TILE}",
         "keys [j0, j1] are read by all queries",
     ],
     ("j <= i or doc[i] == doc[j]", "j"): [
         "`j <= i` gives keys below i + 1",
-        "`doc[i] == doc[j]` reads an array at key positions: no closed form yet, so every tile is visited",
+        "`doc[i] == doc[j]` reads an array at key positions: no closed form, so tiles are listed",
         "queries [i0, i1] read all keys; all of them see keys [0, i0 + 1)",
     ],
     ("start[i] <= j", "j"): [
@@ -169,32 +168,32 @@ REASONS = {
         "queries [i0, i1] read only keys [least(i, start[i]), M); all of them see keys [greatest(i, start[i]), M)",
     ],
     ("start[i] <= j", "i"): [
-        f"`start[i] <= j` reads an array at query positions: no closed form yet, {TILE}",
+        f"`start[i] <= j` reads an array at query positions: no closed form, {TILE}",
         "keys [j0, j1] are read by all queries",
     ],
     ("(i - j) % 3 == 0", "j"): [
-        f"`(i - j) % 3 == 0` picks keys by a remainder: no closed form yet, {TILE}",
+        f"`(i - j) % 3 == 0` picks keys by a remainder: no closed form, {TILE}",
         "queries [i0, i1] read all keys",
     ],
     ("ispow2(i - j)", "j"): [
-        f"`ispow2(i - j)` asks for a power of two: no closed form yet, {TILE}",
+        f"`ispow2(i - j)` asks for a power of two: no closed form, {TILE}",
         "queries [i0, i1] read all keys",
     ],
     ("j in doc[h, :]", "j"): [
-        f"`j in doc[h, :]` looks for keys in an array: no closed form yet, {TILE}",
+        f"`j in doc[h, :]` looks for keys in an array: no closed form, {TILE}",
         "queries [i0, i1] read all keys",
     ],
     ("real(i - j) < temperature", "j"): [
-        f"`real(i - j) < temperature` compares real numbers: no closed form yet, {TILE}",
+        f"`real(i - j) < temperature` compares real numbers: no closed form, {TILE}",
         "queries [i0, i1] read all keys",
     ],
     ("j * j <= i", "j"): [
-        f"`j * j <= i` is not solved for `j`: no closed form yet, {TILE}",
+        f"`j * j <= i` is not solved for `j`: no closed form, {TILE}",
         "queries [i0, i1] read all keys",
     ],
     ("i // windows[h] == j // windows[h]", "j"): [
-        "`i // windows[h] == j // windows[h]` divides by `windows[h]`, which may be below 1: no closed form yet,"
-        " so every visited tile is masked by it",
+        "`i // windows[h] == j // windows[h]` divides by `windows[h]`, which may be below 1: no closed form,"
+        " so tiles are listed",
         "queries [i0, i1] read only keys [windows[h] * (i0 // windows[h]) if 0 < windows[h] else 0,"
         " windows[h] * (i1 // windows[h]) + windows[h] if 0 < windows[h] else M);"
         " all of them see keys [windows[h] * (i1 // windows[h]) if 0 < windows[h] else 0,"

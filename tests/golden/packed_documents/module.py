@@ -2,24 +2,33 @@
 #     attnc build packed_documents.attn
 #
 #    1 | # Documents packed into one sequence: causal inside each, and none sees another.
-#    2 | # attnc finds: causal tiles; that `doc` is sorted is not used yet, so every causal tile is visited and masked.
+#    2 | # attnc finds: `doc` is sorted, so a tile's keys begin where its first document does; only borders are masked.
 #    3 |
 #    4 | attention packed_documents(doc: sorted int[B, N]):
 #    5 |     mask      doc[b, i] == doc[b, j] and j <= i
 #
 # What was found in it:
-#     keys     queries [i0, i1] read only keys [0, i1 + 1)
-#              - `doc[b, i] == doc[b, j]` reads an array at key positions: no closed form yet, so every visited tile
-#                is masked by it (line 5)
+#     keys     queries [i0, i1] read only keys
+#              [rank(doc[b, :], doc[b, i0]), min(i1 + 1, rank(doc[b, :], doc[b, i1] + 1))); all of them see keys
+#              [rank(doc[b, :], doc[b, i1]), min(i0 + 1, rank(doc[b, :], doc[b, i0] + 1)))
+#              - `doc[b, i] == doc[b, j]` gives keys [rank(doc[b, :], doc[b, i]), rank(doc[b, :], doc[b, i] + 1))
+#                (line 5)
 #              - `j <= i` gives keys below i + 1 (line 5)
-#     queries  keys [j0, j1] are read only by queries [j0, N)
-#              - `doc[b, i] == doc[b, j]` reads an array at query positions: no closed form yet, so every visited
-#                tile is masked by it (line 5)
+#              - rank(a[:], x) is how many entries of the sorted array are below x: where x stands in it
+#     queries  keys [j0, j1] are read only by queries
+#              [max(j0, rank(doc[b, :], doc[b, min(j0, N - 1)])), rank(doc[b, :], doc[b, min(j1, N - 1)] + 1));
+#              queries
+#              [max(j1, rank(doc[b, :], doc[b, min(j1, N - 1)])), rank(doc[b, :], doc[b, min(j0, N - 1)] + 1)) see
+#              all of them
+#              - `doc[b, i] == doc[b, j]` gives queries [rank(doc[b, :], doc[b, j]), rank(doc[b, :], doc[b, j] + 1))
+#                (line 5)
 #              - `j <= i` gives queries from j (line 5)
+#              - rank(a[:], x) is how many entries of the sorted array are below x: where x stands in it
 #     rows     a query may see no key: its output is 0
 #              - query i sees key i, so a row is empty only where i >= M; that can be where N > M
 #     plan     tiled: forward, dK/dV and dQ kernels over tiles of queries and keys, and a CPU path
 #              - the row has a running maximum and sum, so one pass over tiles of keys is enough
+#              - places in sorted arrays are found once per token, before the kernels
 #              - the tiles of keys that a tile of queries visits are bounds in closed form
 #              - the tiles of queries that a tile of keys visits are bounds in closed form
 
@@ -67,19 +76,20 @@ def _store_rows(ptr, first, end, tile, WIDTH: tl.constexpr, ROWS: tl.constexpr, 
 def _add_keys(
     k0, acc, row_max, row_sum, b, i, q, scale_times_log2e, doc_i, k_ptr, v_ptr, doc_ptr, k_stride_t,
     v_stride_t, doc_stride_0, doc_stride_1, N, M, D: tl.constexpr, DV: tl.constexpr,
-    BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
+    BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Fold keys [k0, k0 + BLOCK_K) into the running softmax of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
-    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, BLOCK_D, True)
+    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, BLOCK_D, EDGE)
     qk = tl.dot(q, k.T, input_precision="ieee")
     score = qk * scale_times_log2e
-    doc_j = tl.load(
-        doc_ptr + b * doc_stride_0 + j.to(tl.int64) * doc_stride_1,
-        mask=(j < M) & (j >= 0) & (j < N), other=0,
-    )
-    visible = (doc_i == doc_j) & (j <= i) & (j < M)                     # packed_documents.attn:5
-    score = tl.where(visible, score, MINUS_INF)
+    if EDGE:
+        doc_j = tl.load(
+            doc_ptr + b * doc_stride_0 + j.to(tl.int64) * doc_stride_1,
+            mask=(j < M) & (j >= 0) & (j < N), other=0,
+        )
+        visible = (doc_i == doc_j) & (j <= i) & (j < M)                 # packed_documents.attn:5
+        score = tl.where(visible, score, MINUS_INF)
 
     new_max = tl.maximum(row_max, tl.max(score, 1))
     # no key yet: avoid inf - inf
@@ -87,7 +97,7 @@ def _add_keys(
     p = tl.exp2(score - shift[:, None])
     rescale = tl.exp2(row_max - shift)
     row_sum = row_sum * rescale + tl.sum(p, 1)
-    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, BLOCK_DV, True)
+    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, BLOCK_DV, EDGE)
     acc = tl.dot(p.to(v.dtype), v, acc * rescale[:, None], input_precision="ieee")
     row_max = new_max
 
@@ -96,15 +106,17 @@ def _add_keys(
 
 @triton.jit(do_not_specialize=["N", "M"])
 def _forward(
-    q_ptr, k_ptr, v_ptr, out_ptr, lse_ptr, doc_ptr, q_stride_b, q_stride_h, q_stride_t, k_stride_b,
-    k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t, doc_stride_0, doc_stride_1, scale,
-    H, group, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
-    BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
+    q_ptr, k_ptr, v_ptr, out_ptr, lse_ptr, doc_ptr, doc_start_ptr, doc_end_ptr, q_stride_b,
+    q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
+    doc_stride_0, doc_stride_1, doc_start_stride_0, doc_start_stride_1, doc_end_stride_0,
+    doc_end_stride_1, scale, H, group, N, M, D: tl.constexpr, DV: tl.constexpr,
+    BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
 ):
     """One program: BLOCK_Q queries of one head."""
     q0 = tl.program_id(0) * BLOCK_Q
     h = tl.program_id(1).to(tl.int64)
     b = tl.program_id(2).to(tl.int64)
+    i_first = q0
     i_last = tl.minimum(q0 + BLOCK_Q, N) - 1
     h_kv = h // group
     q_ptr += b * q_stride_b + h * q_stride_h
@@ -121,13 +133,31 @@ def _forward(
     row_sum = tl.zeros([BLOCK_Q], tl.float32)
 
     # Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none.
-    live_hi = tl.cdiv(tl.minimum(i_last + 1, M), BLOCK_K)
+    doc_start_first = tl.load(doc_start_ptr + b * doc_start_stride_0 + i_first * doc_start_stride_1)
+    doc_end_last = tl.load(doc_end_ptr + b * doc_end_stride_0 + i_last * doc_end_stride_1)
+    doc_start_last = tl.load(doc_start_ptr + b * doc_start_stride_0 + i_last * doc_start_stride_1)
+    doc_end_first = tl.load(doc_end_ptr + b * doc_end_stride_0 + i_first * doc_end_stride_1)
+    key_lo = doc_start_first
+    key_hi = tl.minimum(tl.minimum(i_last + 1, doc_end_last), M)
+    live_lo = key_lo // BLOCK_K
+    live_hi = tl.where(key_lo < key_hi, tl.cdiv(key_hi, BLOCK_K), live_lo)
+    full_lo = tl.minimum(tl.cdiv(doc_start_last, BLOCK_K), live_hi)
+    full_hi = tl.maximum(tl.minimum(tl.minimum(i_first + 1, doc_end_first), M) // BLOCK_K, full_lo)
 
-    for t in range(0, live_hi):
+    edge_left = full_lo - live_lo
+    edge_tiles = edge_left + (live_hi - full_hi)
+    for t in range(0, edge_tiles):
+        tile = tl.where(t < edge_left, live_lo + t, full_hi + t - edge_left)
+        acc, row_max, row_sum = _add_keys(
+            tile * BLOCK_K, acc, row_max, row_sum, b, i, q, scale_times_log2e, doc_i, k_ptr, v_ptr,
+            doc_ptr, k_stride_t, v_stride_t, doc_stride_0, doc_stride_1, N, M, D, DV, BLOCK_K,
+            BLOCK_D, BLOCK_DV, EDGE=True,
+        )
+    for t in range(full_lo, full_hi):
         acc, row_max, row_sum = _add_keys(
             t * BLOCK_K, acc, row_max, row_sum, b, i, q, scale_times_log2e, doc_i, k_ptr, v_ptr,
             doc_ptr, k_stride_t, v_stride_t, doc_stride_0, doc_stride_1, N, M, D, DV, BLOCK_K,
-            BLOCK_D, BLOCK_DV,
+            BLOCK_D, BLOCK_DV, EDGE=False,
         )
 
     total = tl.where(row_sum == 0.0, 1.0, row_sum)                      # a row that sees no key: 0
@@ -163,21 +193,25 @@ def _add_queries(
     q0, dv, dk, b, j, k, v, scale_times_log2e, doc_j, row, q_head, dout_head, lse_ptr, delta_ptr,
     doc_ptr, q_stride_t, dout_stride_t, doc_stride_0, doc_stride_1, N, D: tl.constexpr,
     DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
+    EDGE: tl.constexpr,
 ):
     """Add what queries [q0, q0 + BLOCK_Q) of one head say about the gradient of one key tile."""
     i = (q0 + tl.arange(0, BLOCK_Q))[None, :]
-    q = _load_rows(q_head, q0, N, q_stride_t, D, BLOCK_Q, BLOCK_D, True)
+    q = _load_rows(q_head, q0, N, q_stride_t, D, BLOCK_Q, BLOCK_D, EDGE)
     qk = tl.dot(k, q.T, input_precision="ieee")
-    dout = _load_rows(dout_head, q0, N, dout_stride_t, DV, BLOCK_Q, BLOCK_DV, True)
+    dout = _load_rows(dout_head, q0, N, dout_stride_t, DV, BLOCK_Q, BLOCK_DV, EDGE)
     dp = tl.dot(v, dout.T, input_precision="ieee")
     lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
     # a row that sees no key: avoid inf - inf
     lse = tl.where(lse == MINUS_INF, 0.0, lse)
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
     score = qk * scale_times_log2e
-    doc_i = tl.load(doc_ptr + b * doc_stride_0 + i.to(tl.int64) * doc_stride_1, mask=i < N, other=0)
-    visible = (doc_i == doc_j) & (j <= i) & (i < N)                     # packed_documents.attn:5
-    score = tl.where(visible, score, MINUS_INF)
+    if EDGE:
+        doc_i = tl.load(
+            doc_ptr + b * doc_stride_0 + i.to(tl.int64) * doc_stride_1, mask=i < N, other=0,
+        )
+        visible = (doc_i == doc_j) & (j <= i) & (i < N)                 # packed_documents.attn:5
+        score = tl.where(visible, score, MINUS_INF)
 
     p = tl.exp2(score - lse)
     ds = p * (dp - delta)
@@ -189,10 +223,11 @@ def _add_queries(
 
 @triton.jit(do_not_specialize=["N", "M"])
 def _backward_keys(
-    q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, delta_ptr, dk_ptr, dv_ptr, doc_ptr, q_stride_b,
-    q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
-    dout_stride_b, dout_stride_h, dout_stride_t, doc_stride_0, doc_stride_1, scale, H, HKV, group,
-    N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
+    q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, delta_ptr, dk_ptr, dv_ptr, doc_ptr, doc_start_ptr,
+    doc_end_ptr, q_stride_b, q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b,
+    v_stride_h, v_stride_t, dout_stride_b, dout_stride_h, dout_stride_t, doc_stride_0, doc_stride_1,
+    doc_start_stride_0, doc_start_stride_1, doc_end_stride_0, doc_end_stride_1, scale, H, HKV,
+    group, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
     BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
 ):
     """One program: the gradient of BLOCK_K keys and values of one key head."""
@@ -200,6 +235,7 @@ def _backward_keys(
     h_kv = tl.program_id(1).to(tl.int64)
     b = tl.program_id(2).to(tl.int64)
     j_first = k0
+    j_last = tl.minimum(k0 + BLOCK_K, M) - 1
     k_ptr += b * k_stride_b + h_kv * k_stride_h
     v_ptr += b * v_stride_b + h_kv * v_stride_h
 
@@ -222,15 +258,42 @@ def _backward_keys(
         dout_head = dout_ptr + (b * dout_stride_b + h * dout_stride_h)
 
         # Tiles of queries: [live_lo, live_hi) see one of these keys, [full_lo, full_hi) see all.
-        query_lo = j_first
-        query_hi = N
+        doc_start_first = tl.load(
+            (
+                doc_start_ptr
+                + b * doc_start_stride_0
+                + tl.minimum(j_first, N - 1) * doc_start_stride_1
+            ),
+        )
+        doc_end_last = tl.load(
+            doc_end_ptr + b * doc_end_stride_0 + tl.minimum(j_last, N - 1) * doc_end_stride_1,
+        )
+        doc_start_last = tl.load(
+            doc_start_ptr + b * doc_start_stride_0 + tl.minimum(j_last, N - 1) * doc_start_stride_1,
+        )
+        doc_end_first = tl.load(
+            doc_end_ptr + b * doc_end_stride_0 + tl.minimum(j_first, N - 1) * doc_end_stride_1,
+        )
+        query_lo = tl.maximum(j_first, doc_start_first)
+        query_hi = tl.minimum(doc_end_last, N)
         live_lo = query_lo // BLOCK_Q
         live_hi = tl.where(query_lo < query_hi, tl.cdiv(query_hi, BLOCK_Q), live_lo)
-        for t in range(live_lo, live_hi):
+        full_lo = tl.minimum(tl.cdiv(tl.maximum(j_last, doc_start_last), BLOCK_Q), live_hi)
+        full_hi = tl.maximum(tl.minimum(doc_end_first, N) // BLOCK_Q, full_lo)
+        edge_left = full_lo - live_lo
+        edge_tiles = edge_left + (live_hi - full_hi)
+        for t in range(0, edge_tiles):
+            tile = tl.where(t < edge_left, live_lo + t, full_hi + t - edge_left)
+            dv, dk = _add_queries(
+                tile * BLOCK_Q, dv, dk, b, j, k, v, scale_times_log2e, doc_j, row, q_head,
+                dout_head, lse_ptr, delta_ptr, doc_ptr, q_stride_t, dout_stride_t, doc_stride_0,
+                doc_stride_1, N, D, DV, BLOCK_Q, BLOCK_D, BLOCK_DV, EDGE=True,
+            )
+        for t in range(full_lo, full_hi):
             dv, dk = _add_queries(
                 t * BLOCK_Q, dv, dk, b, j, k, v, scale_times_log2e, doc_j, row, q_head, dout_head,
                 lse_ptr, delta_ptr, doc_ptr, q_stride_t, dout_stride_t, doc_stride_0, doc_stride_1,
-                N, D, DV, BLOCK_Q, BLOCK_D, BLOCK_DV,
+                N, D, DV, BLOCK_Q, BLOCK_D, BLOCK_DV, EDGE=False,
             )
 
     row = (b * HKV + h_kv) * M
@@ -242,21 +305,22 @@ def _backward_keys(
 def _add_keys_backward(
     k0, dq, b, i, q, lse, delta, dout, scale_times_log2e, doc_i, k_ptr, v_ptr, doc_ptr, k_stride_t,
     v_stride_t, doc_stride_0, doc_stride_1, N, M, D: tl.constexpr, DV: tl.constexpr,
-    BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
+    BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Add what keys [k0, k0 + BLOCK_K) say about the gradient of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
-    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, BLOCK_D, True)
+    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, BLOCK_D, EDGE)
     qk = tl.dot(q, k.T, input_precision="ieee")
-    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, BLOCK_DV, True)
+    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, BLOCK_DV, EDGE)
     dp = tl.dot(dout, v.T, input_precision="ieee")
     score = qk * scale_times_log2e
-    doc_j = tl.load(
-        doc_ptr + b * doc_stride_0 + j.to(tl.int64) * doc_stride_1,
-        mask=(j < M) & (j >= 0) & (j < N), other=0,
-    )
-    visible = (doc_i == doc_j) & (j <= i) & (j < M)                     # packed_documents.attn:5
-    score = tl.where(visible, score, MINUS_INF)
+    if EDGE:
+        doc_j = tl.load(
+            doc_ptr + b * doc_stride_0 + j.to(tl.int64) * doc_stride_1,
+            mask=(j < M) & (j >= 0) & (j < N), other=0,
+        )
+        visible = (doc_i == doc_j) & (j <= i) & (j < M)                 # packed_documents.attn:5
+        score = tl.where(visible, score, MINUS_INF)
 
     p = tl.exp2(score - lse)
     ds = p * (dp - delta)
@@ -267,16 +331,18 @@ def _add_keys_backward(
 
 @triton.jit(do_not_specialize=["N", "M"])
 def _backward_queries(
-    q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, delta_ptr, dq_ptr, doc_ptr, q_stride_b, q_stride_h,
-    q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
-    dout_stride_b, dout_stride_h, dout_stride_t, doc_stride_0, doc_stride_1, scale, H, group, N, M,
-    D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
+    q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, delta_ptr, dq_ptr, doc_ptr, doc_start_ptr, doc_end_ptr,
+    q_stride_b, q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h,
+    v_stride_t, dout_stride_b, dout_stride_h, dout_stride_t, doc_stride_0, doc_stride_1,
+    doc_start_stride_0, doc_start_stride_1, doc_end_stride_0, doc_end_stride_1, scale, H, group, N,
+    M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
     BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
 ):
     """One program: the gradient of BLOCK_Q queries of one head."""
     q0 = tl.program_id(0) * BLOCK_Q
     h = tl.program_id(1).to(tl.int64)
     b = tl.program_id(2).to(tl.int64)
+    i_first = q0
     i_last = tl.minimum(q0 + BLOCK_Q, N) - 1
     h_kv = h // group
     q_ptr += b * q_stride_b + h * q_stride_h
@@ -298,13 +364,31 @@ def _backward_queries(
     dq = tl.zeros([BLOCK_Q, BLOCK_D], tl.float32)
 
     # Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none.
-    live_hi = tl.cdiv(tl.minimum(i_last + 1, M), BLOCK_K)
+    doc_start_first = tl.load(doc_start_ptr + b * doc_start_stride_0 + i_first * doc_start_stride_1)
+    doc_end_last = tl.load(doc_end_ptr + b * doc_end_stride_0 + i_last * doc_end_stride_1)
+    doc_start_last = tl.load(doc_start_ptr + b * doc_start_stride_0 + i_last * doc_start_stride_1)
+    doc_end_first = tl.load(doc_end_ptr + b * doc_end_stride_0 + i_first * doc_end_stride_1)
+    key_lo = doc_start_first
+    key_hi = tl.minimum(tl.minimum(i_last + 1, doc_end_last), M)
+    live_lo = key_lo // BLOCK_K
+    live_hi = tl.where(key_lo < key_hi, tl.cdiv(key_hi, BLOCK_K), live_lo)
+    full_lo = tl.minimum(tl.cdiv(doc_start_last, BLOCK_K), live_hi)
+    full_hi = tl.maximum(tl.minimum(tl.minimum(i_first + 1, doc_end_first), M) // BLOCK_K, full_lo)
 
-    for t in range(0, live_hi):
+    edge_left = full_lo - live_lo
+    edge_tiles = edge_left + (live_hi - full_hi)
+    for t in range(0, edge_tiles):
+        tile = tl.where(t < edge_left, live_lo + t, full_hi + t - edge_left)
+        dq = _add_keys_backward(
+            tile * BLOCK_K, dq, b, i, q, lse, delta, dout, scale_times_log2e, doc_i, k_ptr, v_ptr,
+            doc_ptr, k_stride_t, v_stride_t, doc_stride_0, doc_stride_1, N, M, D, DV, BLOCK_K,
+            BLOCK_D, BLOCK_DV, EDGE=True,
+        )
+    for t in range(full_lo, full_hi):
         dq = _add_keys_backward(
             t * BLOCK_K, dq, b, i, q, lse, delta, dout, scale_times_log2e, doc_i, k_ptr, v_ptr,
             doc_ptr, k_stride_t, v_stride_t, doc_stride_0, doc_stride_1, N, M, D, DV, BLOCK_K,
-            BLOCK_D, BLOCK_DV,
+            BLOCK_D, BLOCK_DV, EDGE=False,
         )
 
     _store_rows(dq_ptr + row * D, q0, N, dq * scale, D, BLOCK_Q, BLOCK_D)
@@ -315,18 +399,80 @@ def _without_autocast(function):
 
     def plain(*args):
         device = next(arg.device for arg in args if isinstance(arg, Tensor))
+        if not torch.amp.is_autocast_available(device.type):
+            return function(*args)
         with torch.autocast(device.type, enabled=False):
             return function(*args)
 
     return plain
 
 
-def _positions(*intervals):
-    """The positions of intervals in order: as an index (a slice, if it is one), and as a row."""
-    if len(intervals) == 1:
-        return slice(*intervals[0]), torch.arange(*intervals[0])[None, :]
-    positions = torch.cat([torch.arange(*interval) for interval in intervals])
-    return positions, positions[None, :]
+def _with_unit_stride(tensor):
+    """The kernels step along a row by one element."""
+    return tensor if tensor.stride(-1) == 1 else tensor.contiguous()
+
+
+def _rank(rows, values):
+    """How many entries of each sorted row are below each of the values: int32 [..., count]."""
+    lead = torch.broadcast_shapes(rows.shape[:-1], values.shape[:-1])
+    rows, values = (x.long().expand(*lead, x.shape[-1]).contiguous() for x in (rows, values))
+    return torch.searchsorted(rows, values, out_int32=True)
+
+
+def _join(M, *intervals):
+    """Intervals of keys, cut at [0, M), as an index of all keys, and its edges: columns and keys.
+
+    An interval is first, end, and first and end of those keys that every query sees. It begins a
+    little earlier: whole cache lines are faster, and the mask hides what comes too much.
+    """
+    parts, edges, reached, column = [], [], 0, 0
+    for lo, hi, full_lo, full_hi in intervals:
+        lo = max(lo, reached)
+        hi = max(min(hi, M), lo)
+        full_lo, full_hi = max(full_lo, lo), min(full_hi, hi)
+        if lo == hi:
+            continue
+        lo = max(lo // 64 * 64, reached)
+        for first, end in ((lo, full_lo), (full_hi, hi)) if full_lo < full_hi else ((lo, hi),):
+            if first < end:
+                edges.append((slice(column + first - lo, column + end - lo), slice(first, end)))
+        touches = parts and parts[-1].stop == lo
+        parts.append(slice(parts.pop().start if touches else lo, hi))
+        column += hi - lo
+        reached = hi
+    if len(parts) <= 1:
+        return parts[0] if parts else slice(0, 0), edges
+    return torch.cat([_positions(part) for part in parts]), edges
+
+
+def _positions(seen):
+    """The positions of an index."""
+    return torch.arange(seen.start, seen.stop) if isinstance(seen, slice) else seen
+
+
+def _steps(heads, groups, rows, seen):
+    """Heads of queries and of their keys, so many at a time that the pairs stay in the cache."""
+    keys = seen.stop - seen.start if isinstance(seen, slice) else len(seen)
+    pairs = rows * keys * (heads // groups)
+    count = max(1, torch.get_num_threads() * 2**19 // max(1, pairs))
+    for first in range(0, groups, count):
+        end = min(first + count, groups)
+        yield slice(first * heads // groups, end * heads // groups), slice(first, end)
+
+
+def _narrow(dtype):
+    """What weights are multiplied in: bfloat16, which is summed in float32, or a wide dtype."""
+    return dtype if dtype == torch.bfloat16 else torch.promote_types(dtype, torch.float32)
+
+
+def _fill_hidden(pairs, visible, otherwise):
+    """Fill in the hidden pairs, by their bits: `masked_fill_` takes five times as long."""
+    bits = pairs.view(torch.int32 if pairs.dtype == torch.float32 else torch.int64)
+    shown = visible.to(bits.dtype).neg_()
+    bits.bitwise_and_(shown)
+    if otherwise != 0:
+        hidden = shown.bitwise_not_()
+        bits.bitwise_or_(hidden & torch.tensor(otherwise, dtype=pairs.dtype).view(bits.dtype))
 
 
 def _row_max(score):
@@ -337,95 +483,127 @@ def _row_max(score):
     return row_max.masked_fill_(row_max == float("-inf"), 0.0)
 
 
-def _matmul(a, b):
+def _matmul(a, b, room=None):
     """a [B, H, T, X] @ b [B, HKV, X, Y], where H // HKV heads in a row share a head of b."""
-    heads, groups = a.shape[1], b.shape[1]
-    packed = a.reshape(a.shape[0], groups, heads // groups * a.shape[2], a.shape[3])
-    return (packed @ b).reshape(*a.shape[:3], b.shape[3])
+    B, H, T, X = a.shape
+    groups, Y = b.shape[1], b.shape[3]
+    a, b = a.reshape(B * groups, H // groups * T, X), b.reshape(B * groups, X, Y)
+    if room is None:
+        return torch.bmm(a, b).view(B, H, T, Y)
+    return torch.bmm(a, b, out=room.resize_(*a.shape[:2], Y)).view(B, H, T, Y)
 
 
-def _matmul_of_group(a, b, groups):
-    """The transpose of a [B, H, T, X] @ b [B, H, T, Y], summed over the heads that share a head."""
+def _add_transposed(total, seen, a, b):
+    """At the keys seen: += the transpose of a [B, H, T, X] @ b [B, H, T, Y], over shared heads."""
+    groups = total.shape[1]
     rows = a.shape[1] // groups * a.shape[2]
     a, b = (x.reshape(x.shape[0], groups, rows, x.shape[3]) for x in (a, b))
-    return a.mT @ b
+    for batch, x, y in zip(total, a, b):
+        if isinstance(seen, slice) and total.dtype == a.dtype:
+            batch[:, seen].baddbmm_(x.mT, y)
+        else:
+            batch[:, seen] += torch.bmm(x.mT, y)
 
 
-def _with_unit_stride(tensor):
-    """The kernels step along a row by one element."""
-    return tensor if tensor.stride(-1) == 1 else tensor.contiguous()
+def _keys_seen(q0, q1, B, M, doc_start, doc_end):
+    """The keys that queries [q0, q1) see, and the edges, where some are hidden."""
+    i_first = q0
+    i_last = q1 - 1
+    b = torch.arange(B)[:, None, None, None]
+    return _join(
+        M,
+        (
+            min(doc_start[b, i_first].flatten().tolist(), default=0),
+            max(doc_end[b, i_last].clamp(max=i_last + 1).flatten().tolist(), default=0),
+            max(doc_start[b, i_last].flatten().tolist(), default=0),
+            min(doc_end[b, i_first].clamp(max=i_first + 1).flatten().tolist(), default=0),
+        ),
+    )
+
+
+def _hide(pairs, otherwise, edges, b, i, q0, q1, N, doc):
+    """Fill in every pair of a tile that the mask hides."""
+    doc_i = doc[:, None, q0:q1, None]
+    for columns, seen in edges:
+        j = torch.arange(seen.start, seen.stop)[None, :]
+        doc_j = doc[b, j.clamp(0, N - 1)]
+        visible = (doc_i == doc_j) & (j <= i)                           # packed_documents.attn:5
+        _fill_hidden(pairs[:, :, :, columns], visible, otherwise)
 
 
 @_without_autocast
-def _forward_cpu(q, k, v, doc, scale):
+def _forward_cpu(q, k, v, doc, doc_start, doc_end, scale):
     """Forward on the CPU: out [B, H, N, DV] and lse [B, H, N]."""
     B, H, N, D = q.shape
     HKV, M, DV = v.shape[1:]
     dtype = torch.promote_types(q.dtype, torch.float32)
+    narrow = _narrow(q.dtype)
     b = torch.arange(B)[:, None, None, None]
     out = q.new_empty(B, H, N, DV)
-    lse = torch.empty(B, H, N, dtype=dtype)
+    lse = q.new_empty(B, H, N, dtype=dtype)
+    scale_times_log2e = scale * 1.4426950408889634
+    room = torch.empty(0, dtype=dtype)
 
     for q0 in range(0, N, TILE):
         q1 = min(q0 + TILE, N)
-        i_last = q1 - 1
-        lo = 0
-        hi = max(min(i_last + 1, M), lo)
-        seen, j = _positions((lo, hi))
+        seen, edges = _keys_seen(q0, q1, B, M, doc_start, doc_end)
         i = torch.arange(q0, q1)[:, None]
-        qk = _matmul(q[:, :, q0:q1].to(dtype), k[:, :, seen].to(dtype).mT)
-        doc_i = doc[:, None, q0:q1, None]
-        doc_j = doc[b, j.clamp(0, N - 1)]
-        score = qk * scale
-        visible = (doc_i == doc_j) & (j <= i)                           # packed_documents.attn:5
-        score = score.masked_fill(~visible, float("-inf"))
-        row_max = _row_max(score)
-        p = (score - row_max).exp_()
-        row_sum = p.sum(-1, keepdim=True)
-        total = row_sum.masked_fill(row_sum == 0.0, 1.0)                # no key: 0
-        out[:, :, q0:q1] = _matmul(p, v[:, :, seen].to(dtype)) / total
-        lse[:, :, q0:q1] = (row_max + row_sum.log()).squeeze(-1)
+        for heads, kv_heads in _steps(H, HKV, B * (q1 - q0), seen):
+            score = _matmul(
+                q[:, heads, q0:q1].to(dtype) * scale_times_log2e, k[:, kv_heads, seen].to(dtype).mT,
+                room,
+            )
+            _hide(score, float("-inf"), edges, b, i, q0, q1, N, doc)
+            row_max = _row_max(score)
+            p = score.sub_(row_max).exp2_()
+            row_sum = p.sum(-1, keepdim=True)
+            total = row_sum.masked_fill(row_sum == 0.0, 1.0)            # no key: 0
+            out[:, heads, q0:q1] = _matmul(p.to(narrow), v[:, kv_heads, seen].to(narrow)) / total
+            lse[:, heads, q0:q1] = ((row_max + row_sum.log2()) * 0.6931471805599453).squeeze(-1)
 
     return out, lse
 
 
 @_without_autocast
-def _backward_cpu(dout, dlse, q, k, v, doc, out, lse, scale):
+def _backward_cpu(dout, dlse, q, k, v, doc, doc_start, doc_end, out, lse, scale):
     """Backward on the CPU: the gradient of every float tensor, in order."""
     B, H, N, D = q.shape
     HKV, M, DV = v.shape[1:]
     dtype = torch.promote_types(q.dtype, torch.float32)
+    narrow = _narrow(q.dtype)
     b = torch.arange(B)[:, None, None, None]
-    dq = torch.zeros(q.shape, dtype=dtype)
+    dq = torch.empty(q.shape, dtype=q.dtype)
     dk = torch.zeros(k.shape, dtype=dtype)
     dv = torch.zeros(v.shape, dtype=dtype)
-    dout = dout.to(dtype)
-    delta = ((dout * out.to(dtype)).sum(-1) - dlse).unsqueeze(-1)
+    delta = ((dout.to(dtype) * out).sum(-1) - dlse).unsqueeze(-1)
     # a row that sees no key: avoid inf - inf
     lse = lse.masked_fill(lse == float("-inf"), 0.0)
+    lse = (lse * 1.4426950408889634).unsqueeze(-1)                      # in base 2, like the score
+    scale_times_log2e = scale * 1.4426950408889634
+    room = torch.empty(0, dtype=dtype)
+    dp_room = torch.empty(0, dtype=dtype)
 
     for q0 in range(0, N, TILE):
         q1 = min(q0 + TILE, N)
-        i_last = q1 - 1
-        lo = 0
-        hi = max(min(i_last + 1, M), lo)
-        seen, j = _positions((lo, hi))
+        seen, edges = _keys_seen(q0, q1, B, M, doc_start, doc_end)
         i = torch.arange(q0, q1)[:, None]
-        qk = _matmul(q[:, :, q0:q1].to(dtype), k[:, :, seen].to(dtype).mT)
-        doc_i = doc[:, None, q0:q1, None]
-        doc_j = doc[b, j.clamp(0, N - 1)]
-        score = qk * scale
-        visible = (doc_i == doc_j) & (j <= i)                           # packed_documents.attn:5
-        score = score.masked_fill(~visible, float("-inf"))
-        p = (score - lse[:, :, q0:q1].unsqueeze(-1)).exp_()
-        ds = _matmul(dout[:, :, q0:q1], v[:, :, seen].to(dtype).mT).sub_(delta[:, :, q0:q1]).mul_(p)
-        dv[:, :, seen] += _matmul_of_group(p, dout[:, :, q0:q1], v.shape[1])
-        dq[:, :, q0:q1] += _matmul(ds, k[:, :, seen].to(dtype))
-        dk[:, :, seen] += _matmul_of_group(ds, q[:, :, q0:q1].to(dtype), k.shape[1])
+        for heads, kv_heads in _steps(H, HKV, B * (q1 - q0), seen):
+            score = _matmul(
+                q[:, heads, q0:q1].to(dtype) * scale_times_log2e, k[:, kv_heads, seen].to(dtype).mT,
+                room,
+            )
+            _hide(score, float("-inf"), edges, b, i, q0, q1, N, doc)
+            p = score.sub_(lse[:, heads, q0:q1]).exp2_()
+            ds = _matmul(
+                dout[:, heads, q0:q1].to(dtype), v[:, kv_heads, seen].to(dtype).mT, dp_room,
+            ).sub_(delta[:, heads, q0:q1]).mul_(p)
+            _add_transposed(dv[:, kv_heads], seen, p.to(narrow), dout[:, heads, q0:q1].to(narrow))
+            ds_narrow = ds.to(narrow)
+            dq[:, heads, q0:q1] = _matmul(ds_narrow, k[:, kv_heads, seen].to(narrow)) * scale
+            _add_transposed(dk[:, kv_heads], seen, ds_narrow, q[:, heads, q0:q1].to(narrow))
 
-    dq.mul_(scale)
     dk.mul_(scale)
-    return dq.to(q.dtype), dk.to(k.dtype), dv.to(v.dtype)
+    return dq, dk.to(k.dtype), dv.to(v.dtype)
 
 
 # Queries and keys of a tile, warps, pipeline stages: of each kernel, by the widest head they serve.
@@ -470,7 +648,7 @@ def _tiles(kernel, q, *widths):
     return {**dict(widths), **blocks, **options, "enable_fp_fusion": True}
 
 
-def _forward_triton(q, k, v, doc, scale):
+def _forward_triton(q, k, v, doc, doc_start, doc_end, scale):
     """Forward by the kernels: out [B, H, N, DV] and lse [B, H, N]."""
     B, H, N, D = q.shape
     HKV, M, DV = v.shape[1:]
@@ -481,13 +659,14 @@ def _forward_triton(q, k, v, doc, scale):
     tiles = _tiles("forward", q, ("D", D), ("DV", DV))
     with torch.cuda.device_of(q):
         _forward[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
-            q, k, v, out, lse, doc, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
-            *doc.stride(), scale, H, group, N, M, **tiles,
+            q, k, v, out, lse, doc, doc_start, doc_end, *q.stride()[:3], *k.stride()[:3],
+            *v.stride()[:3], *doc.stride(), *doc_start.stride(), *doc_end.stride(), scale, H, group,
+            N, M, **tiles,
         )
     return out, lse
 
 
-def _backward_triton(dout, dlse, q, k, v, doc, out, lse, scale):
+def _backward_triton(dout, dlse, q, k, v, doc, doc_start, doc_end, out, lse, scale):
     """Backward by the kernels: the gradient of every float tensor, in order."""
     B, H, N, D = q.shape
     HKV, M, DV = v.shape[1:]
@@ -505,13 +684,15 @@ def _backward_triton(dout, dlse, q, k, v, doc, out, lse, scale):
         )
         tiles = _tiles("backward_keys", q, ("D", D), ("DV", DV))
         _backward_keys[triton.cdiv(M, tiles["BLOCK_K"]), HKV, B](
-            q, k, v, dout, lse, delta, dk, dv, doc, *q.stride()[:3], *k.stride()[:3],
-            *v.stride()[:3], *dout.stride()[:3], *doc.stride(), scale, H, HKV, group, N, M, **tiles,
+            q, k, v, dout, lse, delta, dk, dv, doc, doc_start, doc_end, *q.stride()[:3],
+            *k.stride()[:3], *v.stride()[:3], *dout.stride()[:3], *doc.stride(),
+            *doc_start.stride(), *doc_end.stride(), scale, H, HKV, group, N, M, **tiles,
         )
         tiles = _tiles("backward_queries", q, ("D", D), ("DV", DV))
         _backward_queries[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
-            q, k, v, dout, lse, delta, dq, doc, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
-            *dout.stride()[:3], *doc.stride(), scale, H, group, N, M, **tiles,
+            q, k, v, dout, lse, delta, dq, doc, doc_start, doc_end, *q.stride()[:3],
+            *k.stride()[:3], *v.stride()[:3], *dout.stride()[:3], *doc.stride(),
+            *doc_start.stride(), *doc_end.stride(), scale, H, group, N, M, **tiles,
         )
     return dq, dk, dv
 
@@ -521,15 +702,16 @@ _NAMESPACE = "".join(c if c.isalnum() else "_" for c in __name__)
 
 @torch.library.custom_op(f"{_NAMESPACE}::attention", mutates_args=())
 def _attention(
-    q: Tensor, k: Tensor, v: Tensor, doc: Tensor, scale: float, backend: str,
+    q: Tensor, k: Tensor, v: Tensor, doc: Tensor, doc_start: Tensor, doc_end: Tensor, scale: float,
+    backend: str,
 ) -> tuple[Tensor, Tensor]:
     """Output and log-sum-exp."""
     forward = _forward_triton if backend == "triton" else _forward_cpu
-    return forward(q, k, v, doc, scale)
+    return forward(q, k, v, doc, doc_start, doc_end, scale)
 
 
 @_attention.register_fake
-def _(q, k, v, doc, scale, backend):
+def _(q, k, v, doc, doc_start, doc_end, scale, backend):
     lse_dtype = torch.promote_types(q.dtype, torch.float32)
     out = q.new_empty(*q.shape[:3], v.shape[3])
     return out, q.new_empty(q.shape[:3], dtype=lse_dtype)
@@ -537,33 +719,43 @@ def _(q, k, v, doc, scale, backend):
 
 @torch.library.custom_op(f"{_NAMESPACE}::attention_backward", mutates_args=())
 def _attention_backward(
-    dout: Tensor, dlse: Tensor, q: Tensor, k: Tensor, v: Tensor, doc: Tensor, out: Tensor,
-    lse: Tensor, scale: float, backend: str,
+    dout: Tensor, dlse: Tensor, q: Tensor, k: Tensor, v: Tensor, doc: Tensor, doc_start: Tensor,
+    doc_end: Tensor, out: Tensor, lse: Tensor, scale: float, backend: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradient of every float tensor, in order."""
     backward = _backward_triton if backend == "triton" else _backward_cpu
-    return backward(dout, dlse, q, k, v, doc, out, lse, scale)
+    return backward(dout, dlse, q, k, v, doc, doc_start, doc_end, out, lse, scale)
 
 
 @_attention_backward.register_fake
-def _(dout, dlse, q, k, v, doc, out, lse, scale, backend):
+def _(dout, dlse, q, k, v, doc, doc_start, doc_end, out, lse, scale, backend):
     return q.new_empty(q.shape), k.new_empty(k.shape), v.new_empty(v.shape)
 
 
 def _save(ctx, inputs, output):
     """Keep what the backward pass reads: all inputs, the output and the log-sum-exp."""
-    ctx.save_for_backward(*inputs[:4], *output)
-    ctx.arguments = inputs[4:]
+    ctx.save_for_backward(*inputs[:6], *output)
+    ctx.arguments = inputs[6:]
 
 
 def _differentiate(ctx, dout, dlse):
     """The gradient of every input of `_attention`."""
     *arguments, backend = ctx.arguments
     dq, dk, dv = _attention_backward(dout, dlse, *ctx.saved_tensors, *arguments, backend)
-    return dq, dk, dv, None, None, None
+    return dq, dk, dv, None, None, None, None, None
 
 
 _attention.register_autograd(_differentiate, setup_context=_save)
+
+
+@_without_autocast
+def _per_token(q, k, v, doc):
+    """What the spec asks of single tokens, once for each."""
+    B, H, N, D = q.shape
+    HKV, M, DV = v.shape[1:]
+    doc_start = _rank(doc, doc)
+    doc_end = _rank(doc, doc + 1)
+    return q, k, v, doc_start, doc_end
 
 
 def _choose(backend, q):
@@ -690,5 +882,6 @@ def packed_documents(q, k, v, *, doc, scale=None, return_lse=False, backend="aut
     backend: "auto" (by the device of the tensors), "triton" or "cpu"
     """
     scale, doc = _check(q, k, v, scale, doc)
-    out, lse = _attention(q, k, v, doc, scale, _choose(backend, q))
+    q, k, v, doc_start, doc_end = _per_token(q, k, v, doc)
+    out, lse = _attention(q, k, v, doc, doc_start, doc_end, scale, _choose(backend, q))
     return (out, lse) if return_lse else out

@@ -396,18 +396,73 @@ def _without_autocast(function):
 
     def plain(*args):
         device = next(arg.device for arg in args if isinstance(arg, Tensor))
+        if not torch.amp.is_autocast_available(device.type):
+            return function(*args)
         with torch.autocast(device.type, enabled=False):
             return function(*args)
 
     return plain
 
 
-def _positions(*intervals):
-    """The positions of intervals in order: as an index (a slice, if it is one), and as a row."""
-    if len(intervals) == 1:
-        return slice(*intervals[0]), torch.arange(*intervals[0])[None, :]
-    positions = torch.cat([torch.arange(*interval) for interval in intervals])
-    return positions, positions[None, :]
+def _with_unit_stride(tensor):
+    """The kernels step along a row by one element."""
+    return tensor if tensor.stride(-1) == 1 else tensor.contiguous()
+
+
+def _join(M, *intervals):
+    """Intervals of keys, cut at [0, M), as an index of all keys, and its edges: columns and keys.
+
+    An interval is first, end, and first and end of those keys that every query sees. It begins a
+    little earlier: whole cache lines are faster, and the mask hides what comes too much.
+    """
+    parts, edges, reached, column = [], [], 0, 0
+    for lo, hi, full_lo, full_hi in intervals:
+        lo = max(lo, reached)
+        hi = max(min(hi, M), lo)
+        full_lo, full_hi = max(full_lo, lo), min(full_hi, hi)
+        if lo == hi:
+            continue
+        lo = max(lo // 64 * 64, reached)
+        for first, end in ((lo, full_lo), (full_hi, hi)) if full_lo < full_hi else ((lo, hi),):
+            if first < end:
+                edges.append((slice(column + first - lo, column + end - lo), slice(first, end)))
+        touches = parts and parts[-1].stop == lo
+        parts.append(slice(parts.pop().start if touches else lo, hi))
+        column += hi - lo
+        reached = hi
+    if len(parts) <= 1:
+        return parts[0] if parts else slice(0, 0), edges
+    return torch.cat([_positions(part) for part in parts]), edges
+
+
+def _positions(seen):
+    """The positions of an index."""
+    return torch.arange(seen.start, seen.stop) if isinstance(seen, slice) else seen
+
+
+def _steps(heads, groups, rows, seen):
+    """Heads of queries and of their keys, so many at a time that the pairs stay in the cache."""
+    keys = seen.stop - seen.start if isinstance(seen, slice) else len(seen)
+    pairs = rows * keys * (heads // groups)
+    count = max(1, torch.get_num_threads() * 2**19 // max(1, pairs))
+    for first in range(0, groups, count):
+        end = min(first + count, groups)
+        yield slice(first * heads // groups, end * heads // groups), slice(first, end)
+
+
+def _narrow(dtype):
+    """What weights are multiplied in: bfloat16, which is summed in float32, or a wide dtype."""
+    return dtype if dtype == torch.bfloat16 else torch.promote_types(dtype, torch.float32)
+
+
+def _fill_hidden(pairs, visible, otherwise):
+    """Fill in the hidden pairs, by their bits: `masked_fill_` takes five times as long."""
+    bits = pairs.view(torch.int32 if pairs.dtype == torch.float32 else torch.int64)
+    shown = visible.to(bits.dtype).neg_()
+    bits.bitwise_and_(shown)
+    if otherwise != 0:
+        hidden = shown.bitwise_not_()
+        bits.bitwise_or_(hidden & torch.tensor(otherwise, dtype=pairs.dtype).view(bits.dtype))
 
 
 def _row_max(score):
@@ -418,23 +473,44 @@ def _row_max(score):
     return row_max.masked_fill_(row_max == float("-inf"), 0.0)
 
 
-def _matmul(a, b):
+def _matmul(a, b, room=None):
     """a [B, H, T, X] @ b [B, HKV, X, Y], where H // HKV heads in a row share a head of b."""
-    heads, groups = a.shape[1], b.shape[1]
-    packed = a.reshape(a.shape[0], groups, heads // groups * a.shape[2], a.shape[3])
-    return (packed @ b).reshape(*a.shape[:3], b.shape[3])
+    B, H, T, X = a.shape
+    groups, Y = b.shape[1], b.shape[3]
+    a, b = a.reshape(B * groups, H // groups * T, X), b.reshape(B * groups, X, Y)
+    if room is None:
+        return torch.bmm(a, b).view(B, H, T, Y)
+    return torch.bmm(a, b, out=room.resize_(*a.shape[:2], Y)).view(B, H, T, Y)
 
 
-def _matmul_of_group(a, b, groups):
-    """The transpose of a [B, H, T, X] @ b [B, H, T, Y], summed over the heads that share a head."""
+def _add_transposed(total, seen, a, b):
+    """At the keys seen: += the transpose of a [B, H, T, X] @ b [B, H, T, Y], over shared heads."""
+    groups = total.shape[1]
     rows = a.shape[1] // groups * a.shape[2]
     a, b = (x.reshape(x.shape[0], groups, rows, x.shape[3]) for x in (a, b))
-    return a.mT @ b
+    for batch, x, y in zip(total, a, b):
+        if isinstance(seen, slice) and total.dtype == a.dtype:
+            batch[:, seen].baddbmm_(x.mT, y)
+        else:
+            batch[:, seen] += torch.bmm(x.mT, y)
 
 
-def _with_unit_stride(tensor):
-    """The kernels step along a row by one element."""
-    return tensor if tensor.stride(-1) == 1 else tensor.contiguous()
+def _keys_seen(q0, q1, M, sinks, window):
+    """The keys that queries [q0, q1) see, and the edges, where some are hidden."""
+    i_first = q0
+    i_last = q1 - 1
+    return _join(
+        M, (0, min(i_last + 1, sinks), 0, min(i_first + 1, sinks)),
+        (i_first - window + 1, i_last + 1, i_last - window + 1, i_first + 1),
+    )
+
+
+def _hide(pairs, otherwise, edges, i, sinks, window):
+    """Fill in every pair of a tile that the mask hides."""
+    for columns, seen in edges:
+        j = torch.arange(seen.start, seen.stop)[None, :]
+        visible = (j <= i) & ((j < sinks) | (i - j < window))           # streaming_llm.attn:5
+        _fill_hidden(pairs[:, :, :, columns], visible, otherwise)
 
 
 @_without_autocast
@@ -443,29 +519,28 @@ def _forward_cpu(q, k, v, scale, sinks, window):
     B, H, N, D = q.shape
     HKV, M, DV = v.shape[1:]
     dtype = torch.promote_types(q.dtype, torch.float32)
+    narrow = _narrow(q.dtype)
     out = q.new_empty(B, H, N, DV)
-    lse = torch.empty(B, H, N, dtype=dtype)
+    lse = q.new_empty(B, H, N, dtype=dtype)
+    scale_times_log2e = scale * 1.4426950408889634
+    room = torch.empty(0, dtype=dtype)
 
     for q0 in range(0, N, TILE):
         q1 = min(q0 + TILE, N)
-        i_first = q0
-        i_last = q1 - 1
-        lo_1 = 0
-        hi_1 = max(min(min(i_last + 1, sinks), M), lo_1)
-        lo_2 = max(i_first - window + 1, hi_1)
-        hi_2 = max(min(i_last + 1, M), lo_2)
-        seen, j = _positions((lo_1, hi_1), (lo_2, hi_2))
+        seen, edges = _keys_seen(q0, q1, M, sinks, window)
         i = torch.arange(q0, q1)[:, None]
-        qk = _matmul(q[:, :, q0:q1].to(dtype), k[:, :, seen].to(dtype).mT)
-        score = qk * scale
-        visible = (j <= i) & ((j < sinks) | (i - j < window))           # streaming_llm.attn:5
-        score = score.masked_fill(~visible, float("-inf"))
-        row_max = _row_max(score)
-        p = (score - row_max).exp_()
-        row_sum = p.sum(-1, keepdim=True)
-        total = row_sum.masked_fill(row_sum == 0.0, 1.0)                # no key: 0
-        out[:, :, q0:q1] = _matmul(p, v[:, :, seen].to(dtype)) / total
-        lse[:, :, q0:q1] = (row_max + row_sum.log()).squeeze(-1)
+        for heads, kv_heads in _steps(H, HKV, B * (q1 - q0), seen):
+            score = _matmul(
+                q[:, heads, q0:q1].to(dtype) * scale_times_log2e, k[:, kv_heads, seen].to(dtype).mT,
+                room,
+            )
+            _hide(score, float("-inf"), edges, i, sinks, window)
+            row_max = _row_max(score)
+            p = score.sub_(row_max).exp2_()
+            row_sum = p.sum(-1, keepdim=True)
+            total = row_sum.masked_fill(row_sum == 0.0, 1.0)            # no key: 0
+            out[:, heads, q0:q1] = _matmul(p.to(narrow), v[:, kv_heads, seen].to(narrow)) / total
+            lse[:, heads, q0:q1] = ((row_max + row_sum.log2()) * 0.6931471805599453).squeeze(-1)
 
     return out, lse
 
@@ -476,37 +551,39 @@ def _backward_cpu(dout, dlse, q, k, v, out, lse, scale, sinks, window):
     B, H, N, D = q.shape
     HKV, M, DV = v.shape[1:]
     dtype = torch.promote_types(q.dtype, torch.float32)
-    dq = torch.zeros(q.shape, dtype=dtype)
+    narrow = _narrow(q.dtype)
+    dq = torch.empty(q.shape, dtype=q.dtype)
     dk = torch.zeros(k.shape, dtype=dtype)
     dv = torch.zeros(v.shape, dtype=dtype)
-    dout = dout.to(dtype)
-    delta = ((dout * out.to(dtype)).sum(-1) - dlse).unsqueeze(-1)
+    delta = ((dout.to(dtype) * out).sum(-1) - dlse).unsqueeze(-1)
     # a row that sees no key: avoid inf - inf
     lse = lse.masked_fill(lse == float("-inf"), 0.0)
+    lse = (lse * 1.4426950408889634).unsqueeze(-1)                      # in base 2, like the score
+    scale_times_log2e = scale * 1.4426950408889634
+    room = torch.empty(0, dtype=dtype)
+    dp_room = torch.empty(0, dtype=dtype)
 
     for q0 in range(0, N, TILE):
         q1 = min(q0 + TILE, N)
-        i_first = q0
-        i_last = q1 - 1
-        lo_1 = 0
-        hi_1 = max(min(min(i_last + 1, sinks), M), lo_1)
-        lo_2 = max(i_first - window + 1, hi_1)
-        hi_2 = max(min(i_last + 1, M), lo_2)
-        seen, j = _positions((lo_1, hi_1), (lo_2, hi_2))
+        seen, edges = _keys_seen(q0, q1, M, sinks, window)
         i = torch.arange(q0, q1)[:, None]
-        qk = _matmul(q[:, :, q0:q1].to(dtype), k[:, :, seen].to(dtype).mT)
-        score = qk * scale
-        visible = (j <= i) & ((j < sinks) | (i - j < window))           # streaming_llm.attn:5
-        score = score.masked_fill(~visible, float("-inf"))
-        p = (score - lse[:, :, q0:q1].unsqueeze(-1)).exp_()
-        ds = _matmul(dout[:, :, q0:q1], v[:, :, seen].to(dtype).mT).sub_(delta[:, :, q0:q1]).mul_(p)
-        dv[:, :, seen] += _matmul_of_group(p, dout[:, :, q0:q1], v.shape[1])
-        dq[:, :, q0:q1] += _matmul(ds, k[:, :, seen].to(dtype))
-        dk[:, :, seen] += _matmul_of_group(ds, q[:, :, q0:q1].to(dtype), k.shape[1])
+        for heads, kv_heads in _steps(H, HKV, B * (q1 - q0), seen):
+            score = _matmul(
+                q[:, heads, q0:q1].to(dtype) * scale_times_log2e, k[:, kv_heads, seen].to(dtype).mT,
+                room,
+            )
+            _hide(score, float("-inf"), edges, i, sinks, window)
+            p = score.sub_(lse[:, heads, q0:q1]).exp2_()
+            ds = _matmul(
+                dout[:, heads, q0:q1].to(dtype), v[:, kv_heads, seen].to(dtype).mT, dp_room,
+            ).sub_(delta[:, heads, q0:q1]).mul_(p)
+            _add_transposed(dv[:, kv_heads], seen, p.to(narrow), dout[:, heads, q0:q1].to(narrow))
+            ds_narrow = ds.to(narrow)
+            dq[:, heads, q0:q1] = _matmul(ds_narrow, k[:, kv_heads, seen].to(narrow)) * scale
+            _add_transposed(dk[:, kv_heads], seen, ds_narrow, q[:, heads, q0:q1].to(narrow))
 
-    dq.mul_(scale)
     dk.mul_(scale)
-    return dq.to(q.dtype), dk.to(k.dtype), dv.to(v.dtype)
+    return dq, dk.to(k.dtype), dv.to(v.dtype)
 
 
 # Queries and keys of a tile, warps, pipeline stages: of each kernel, by the widest head they serve.

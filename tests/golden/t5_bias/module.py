@@ -420,40 +420,12 @@ def _without_autocast(function):
 
     def plain(*args):
         device = next(arg.device for arg in args if isinstance(arg, Tensor))
+        if not torch.amp.is_autocast_available(device.type):
+            return function(*args)
         with torch.autocast(device.type, enabled=False):
             return function(*args)
 
     return plain
-
-
-def _positions(*intervals):
-    """The positions of intervals in order: as an index (a slice, if it is one), and as a row."""
-    if len(intervals) == 1:
-        return slice(*intervals[0]), torch.arange(*intervals[0])[None, :]
-    positions = torch.cat([torch.arange(*interval) for interval in intervals])
-    return positions, positions[None, :]
-
-
-def _row_max(score):
-    """The largest score of each row; 0 where a row sees no key, which is harmless to subtract."""
-    if score.shape[-1] == 0:
-        return score.new_zeros(*score.shape[:-1], 1)
-    row_max = score.amax(-1, keepdim=True)
-    return row_max.masked_fill_(row_max == float("-inf"), 0.0)
-
-
-def _matmul(a, b):
-    """a [B, H, T, X] @ b [B, HKV, X, Y], where H // HKV heads in a row share a head of b."""
-    heads, groups = a.shape[1], b.shape[1]
-    packed = a.reshape(a.shape[0], groups, heads // groups * a.shape[2], a.shape[3])
-    return (packed @ b).reshape(*a.shape[:3], b.shape[3])
-
-
-def _matmul_of_group(a, b, groups):
-    """The transpose of a [B, H, T, X] @ b [B, H, T, Y], summed over the heads that share a head."""
-    rows = a.shape[1] // groups * a.shape[2]
-    a, b = (x.reshape(x.shape[0], groups, rows, x.shape[3]) for x in (a, b))
-    return a.mT @ b
 
 
 def _add_at(total, index, value):
@@ -473,33 +445,109 @@ def _with_unit_stride(tensor):
     return tensor if tensor.stride(-1) == 1 else tensor.contiguous()
 
 
+def _join(M, *intervals):
+    """Intervals of keys, cut at [0, M), as an index of all keys, and its edges: columns and keys.
+
+    An interval is first, end, and first and end of those keys that every query sees. It begins a
+    little earlier: whole cache lines are faster, and the mask hides what comes too much.
+    """
+    parts, edges, reached, column = [], [], 0, 0
+    for lo, hi, full_lo, full_hi in intervals:
+        lo = max(lo, reached)
+        hi = max(min(hi, M), lo)
+        full_lo, full_hi = max(full_lo, lo), min(full_hi, hi)
+        if lo == hi:
+            continue
+        lo = max(lo // 64 * 64, reached)
+        for first, end in ((lo, full_lo), (full_hi, hi)) if full_lo < full_hi else ((lo, hi),):
+            if first < end:
+                edges.append((slice(column + first - lo, column + end - lo), slice(first, end)))
+        touches = parts and parts[-1].stop == lo
+        parts.append(slice(parts.pop().start if touches else lo, hi))
+        column += hi - lo
+        reached = hi
+    if len(parts) <= 1:
+        return parts[0] if parts else slice(0, 0), edges
+    return torch.cat([_positions(part) for part in parts]), edges
+
+
+def _positions(seen):
+    """The positions of an index."""
+    return torch.arange(seen.start, seen.stop) if isinstance(seen, slice) else seen
+
+
+def _steps(heads, groups, rows, seen):
+    """Heads of queries and of their keys, so many at a time that the pairs stay in the cache."""
+    keys = seen.stop - seen.start if isinstance(seen, slice) else len(seen)
+    pairs = rows * keys * (heads // groups)
+    count = max(1, torch.get_num_threads() * 2**19 // max(1, pairs))
+    for first in range(0, groups, count):
+        end = min(first + count, groups)
+        yield slice(first * heads // groups, end * heads // groups), slice(first, end)
+
+
+def _narrow(dtype):
+    """What weights are multiplied in: bfloat16, which is summed in float32, or a wide dtype."""
+    return dtype if dtype == torch.bfloat16 else torch.promote_types(dtype, torch.float32)
+
+
+def _matmul(a, b, room=None):
+    """a [B, H, T, X] @ b [B, HKV, X, Y], where H // HKV heads in a row share a head of b."""
+    B, H, T, X = a.shape
+    groups, Y = b.shape[1], b.shape[3]
+    a, b = a.reshape(B * groups, H // groups * T, X), b.reshape(B * groups, X, Y)
+    if room is None:
+        return torch.bmm(a, b).view(B, H, T, Y)
+    return torch.bmm(a, b, out=room.resize_(*a.shape[:2], Y)).view(B, H, T, Y)
+
+
+def _add_transposed(total, seen, a, b):
+    """At the keys seen: += the transpose of a [B, H, T, X] @ b [B, H, T, Y], over shared heads."""
+    groups = total.shape[1]
+    rows = a.shape[1] // groups * a.shape[2]
+    a, b = (x.reshape(x.shape[0], groups, rows, x.shape[3]) for x in (a, b))
+    for batch, x, y in zip(total, a, b):
+        if isinstance(seen, slice) and total.dtype == a.dtype:
+            batch[:, seen].baddbmm_(x.mT, y)
+        else:
+            batch[:, seen] += torch.bmm(x.mT, y)
+
+
+def _keys_seen(M):
+    """The keys that queries [q0, q1) see, and the edges, where some are hidden."""
+    return _join(M, (0, M, 0, M))
+
+
 @_without_autocast
 def _forward_cpu(q, k, v, bias, by_distance_1, scale, buckets, max_distance):
     """Forward on the CPU: out [B, H, N, DV] and lse [B, H, N]."""
     B, H, N, D = q.shape
     HKV, M, DV = v.shape[1:]
     dtype = torch.promote_types(q.dtype, torch.float32)
-    h = torch.arange(H)[:, None, None]
+    narrow = _narrow(q.dtype)
     out = q.new_empty(B, H, N, DV)
-    lse = torch.empty(B, H, N, dtype=dtype)
+    lse = q.new_empty(B, H, N, dtype=dtype)
+    if M == 0:                                                          # else every row sees a key
+        return out.zero_(), lse.fill_(float("-inf"))
+    room = torch.empty(0, dtype=dtype)
 
     for q0 in range(0, N, TILE):
         q1 = min(q0 + TILE, N)
-        lo = 0
-        hi = max(M, lo)
-        seen, j = _positions((lo, hi))
+        seen, edges = _keys_seen(M)
         i = torch.arange(q0, q1)[:, None]
-        qk = _matmul(q[:, :, q0:q1].to(dtype), k[:, :, seen].to(dtype).mT)
-        by_distance_1_index = j - i + N - 1
-        by_distance_1_ij = by_distance_1[by_distance_1_index]
-        bias_ij = bias[h, by_distance_1_ij.clamp(0, buckets - 1)].to(dtype)
-        score = qk + bias_ij                                            # t5_bias.attn:7
-        row_max = _row_max(score)
-        p = (score - row_max).exp_()
-        row_sum = p.sum(-1, keepdim=True)
-        total = row_sum.masked_fill(row_sum == 0.0, 1.0)                # no key: 0
-        out[:, :, q0:q1] = _matmul(p, v[:, :, seen].to(dtype)) / total
-        lse[:, :, q0:q1] = (row_max + row_sum.log()).squeeze(-1)
+        j = _positions(seen)[None, :]
+        for heads, kv_heads in _steps(H, HKV, B * (q1 - q0), seen):
+            h = torch.arange(heads.start, heads.stop)[:, None, None]
+            qk = _matmul(q[:, heads, q0:q1].to(dtype), k[:, kv_heads, seen].to(dtype).mT, room)
+            by_distance_1_index = j - i + N - 1
+            by_distance_1_ij = by_distance_1[by_distance_1_index]
+            bias_ij = bias[h, by_distance_1_ij.clamp(0, buckets - 1)].to(dtype)
+            score = (qk + bias_ij) * 1.4426950408889634                 # t5_bias.attn:7
+            row_max = score.amax(-1, keepdim=True)
+            p = score.sub_(row_max).exp2_()
+            row_sum = p.sum(-1, keepdim=True)
+            out[:, heads, q0:q1] = _matmul(p.to(narrow), v[:, kv_heads, seen].to(narrow)) / row_sum
+            lse[:, heads, q0:q1] = ((row_max + row_sum.log2()) * 0.6931471805599453).squeeze(-1)
 
     return out, lse
 
@@ -512,36 +560,40 @@ def _backward_cpu(
     B, H, N, D = q.shape
     HKV, M, DV = v.shape[1:]
     dtype = torch.promote_types(q.dtype, torch.float32)
-    h = torch.arange(H)[:, None, None]
-    dq = torch.zeros(q.shape, dtype=dtype)
+    narrow = _narrow(q.dtype)
+    dq = torch.empty(q.shape, dtype=q.dtype)
     dk = torch.zeros(k.shape, dtype=dtype)
     dv = torch.zeros(v.shape, dtype=dtype)
     d_bias = torch.zeros(bias.shape, dtype=dtype)
-    dout = dout.to(dtype)
-    delta = ((dout * out.to(dtype)).sum(-1) - dlse).unsqueeze(-1)
+    delta = ((dout.to(dtype) * out).sum(-1) - dlse).unsqueeze(-1)
+    lse = (lse * 1.4426950408889634).unsqueeze(-1)                      # in base 2, like the score
+    room = torch.empty(0, dtype=dtype)
+    dp_room = torch.empty(0, dtype=dtype)
 
     for q0 in range(0, N, TILE):
         q1 = min(q0 + TILE, N)
-        lo = 0
-        hi = max(M, lo)
-        seen, j = _positions((lo, hi))
+        seen, edges = _keys_seen(M)
         i = torch.arange(q0, q1)[:, None]
-        qk = _matmul(q[:, :, q0:q1].to(dtype), k[:, :, seen].to(dtype).mT)
-        by_distance_1_index = j - i + N - 1
-        by_distance_1_ij = by_distance_1[by_distance_1_index]
-        bias_ij = bias[h, by_distance_1_ij.clamp(0, buckets - 1)].to(dtype)
-        score = qk + bias_ij                                            # t5_bias.attn:7
-        p = (score - lse[:, :, q0:q1].unsqueeze(-1)).exp_()
-        ds = _matmul(dout[:, :, q0:q1], v[:, :, seen].to(dtype).mT).sub_(delta[:, :, q0:q1]).mul_(p)
-        dv[:, :, seen] += _matmul_of_group(p, dout[:, :, q0:q1], v.shape[1])
-        dq[:, :, q0:q1] += _matmul(ds, k[:, :, seen].to(dtype))
-        dk[:, :, seen] += _matmul_of_group(ds, q[:, :, q0:q1].to(dtype), k.shape[1])
-        if need_bias:
-            _add_to_d_bias(d_bias, ds, h, i, j, N, buckets, by_distance_1)
+        j = _positions(seen)[None, :]
+        for heads, kv_heads in _steps(H, HKV, B * (q1 - q0), seen):
+            h = torch.arange(heads.start, heads.stop)[:, None, None]
+            qk = _matmul(q[:, heads, q0:q1].to(dtype), k[:, kv_heads, seen].to(dtype).mT, room)
+            by_distance_1_index = j - i + N - 1
+            by_distance_1_ij = by_distance_1[by_distance_1_index]
+            bias_ij = bias[h, by_distance_1_ij.clamp(0, buckets - 1)].to(dtype)
+            score = (qk + bias_ij) * 1.4426950408889634                 # t5_bias.attn:7
+            p = score.sub_(lse[:, heads, q0:q1]).exp2_()
+            ds = _matmul(
+                dout[:, heads, q0:q1].to(dtype), v[:, kv_heads, seen].to(dtype).mT, dp_room,
+            ).sub_(delta[:, heads, q0:q1]).mul_(p)
+            _add_transposed(dv[:, kv_heads], seen, p.to(narrow), dout[:, heads, q0:q1].to(narrow))
+            ds_narrow = ds.to(narrow)
+            dq[:, heads, q0:q1] = _matmul(ds_narrow, k[:, kv_heads, seen].to(narrow))
+            _add_transposed(dk[:, kv_heads], seen, ds_narrow, q[:, heads, q0:q1].to(narrow))
+            if need_bias:
+                _add_to_d_bias(d_bias, ds, h, i, j, N, buckets, by_distance_1)
 
-    dq.mul_(1.0)
-    dk.mul_(1.0)
-    return dq.to(q.dtype), dk.to(k.dtype), dv.to(v.dtype), d_bias.to(bias.dtype)
+    return dq, dk.to(k.dtype), dv.to(v.dtype), d_bias.to(bias.dtype)
 
 
 def _add_to_d_bias(total, value, h, i, j, N, buckets, by_distance_1):

@@ -7,7 +7,7 @@ stand in the order of each kernel's signature.
 from __future__ import annotations
 
 from attnc.emit.writer import Writer
-from attnc.ir.nodes import BoolLoad, IntLoad, RealLoad
+from attnc.ir.nodes import BoolLoad, Compare, IntLoad, RealLoad
 from attnc.ir.walk import axes_of, walk
 from attnc.kernel.nodes import Do, Expr, Function, Var
 from attnc.lower.collect import call_adder, need, needs_of
@@ -16,13 +16,15 @@ from attnc.lower.kernels import Kernels
 from attnc.lower.names import pointer, stride, variable
 from attnc.lower.plan import ArrayGradient, Plan
 
+LOADS = (RealLoad, IntLoad, BoolLoad)
+
 TILES = '''
 # Queries and keys of a tile, warps, pipeline stages: of each kernel, by the widest head they serve.
 TILES = {
     "wgmma": {  # data center Hopper and Blackwell: 227 KiB of shared memory
         "forward": {64: (128, 64, 8, 3), 128: (128, 64, 8, 3), 256: (128, 32, 8, 2)},
         "backward_keys": {64: (64, 128, 8, 3), 128: KEYS_128, 256: (16, 64, 8, 2)},
-        "backward_queries": {64: (128, 64, 8, 2), 128: (128, 64, 8, 2), 256: (128, 16, 8, 2)},
+        "backward_queries": {64: (128, 64, 8, 2), 128: QUERIES_128, 256: (128, 16, 8, 2)},
     },
     "mma": {  # other GPUs: some have no more than 64 KiB
         "forward": {64: (64, 64, 4, 2), 128: (64, 64, 4, 2), 256: (64, 32, 4, 1)},
@@ -78,12 +80,20 @@ def write_launchers(writer: Writer, kernels: Kernels) -> None:
 
 
 def _write_table(plan: Plan) -> str:
-    """TILES and what reads it. A number read for each pair takes registers, and so leaves smaller tiles."""
+    """TILES and what reads it. A number that is kept for each pair or token takes registers, and leaves smaller tiles.
+
+    That of a token is kept where the mask asks which of two positions comes first; to be equal costs less.
+    """
     attention = plan.attention
-    loads = (RealLoad, IntLoad, BoolLoad)
     parts = [*walk(attention.score), *walk(attention.mask)]
-    reads_pairs = any(isinstance(part, loads) and {"i", "j"} <= axes_of(part) for part in parts)
-    return TILES.replace("KEYS_128", "(16, 128, 8, 3)" if reads_pairs else "(32, 128, 8, 3)")
+    reads_pairs = any(isinstance(part, LOADS) and {"i", "j"} <= axes_of(part) for part in parts)
+    bounds = [part for part in walk(attention.mask) if isinstance(part, Compare) and part.op in ("<", "<=")]
+    reads_bounds = any(
+        isinstance(part, LOADS) and axes_of(part) & {"i", "j"} for b in bounds for part in walk(b)
+    )
+    keys = "(16, 128, 8, 3)" if reads_pairs or reads_bounds else "(32, 128, 8, 3)"
+    queries = "(128, 32, 8, 3)" if reads_bounds else "(128, 64, 8, 2)"
+    return TILES.replace("KEYS_128", keys).replace("QUERIES_128", queries)
 
 
 def widths_of(plan: Plan) -> list[str]:

@@ -5,12 +5,24 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
+
+import torch
 
 import attnc
 from attnc.errors import AttncError
 from attnc.run.loader import load_module
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
+
+
+# What a call with 128 tokens needs that does not follow from the sizes of its tensors.
+CALLS: dict[str, dict[str, Any]] = {
+    "bigbird": {"table": torch.zeros(8, 2, 3, dtype=torch.int64)},
+    "natten_2d": {"rows": 8, "cols": 16},
+    "swin": {"rows": 8, "cols": 16},
+    "tree_decoding": {"context": 28, "ancestor": torch.zeros(2, 128, 100, dtype=torch.bool)},
+}
 
 
 @cache

@@ -33,8 +33,8 @@ def _assert_good_on_hopper(code: Code) -> None:
         assert loop.count("LDGSTS") > 0, code.name
 
 
-# Masks that ask much of every pair: a row of a table, an element of a matrix, divisions of both sides. The fixed table of
-# tiles is too large for them; a table that is chosen by what the compiler makes of a kernel will not be.
+# Masks that ask much of every pair: a row of a table, an element of a matrix, divisions on both sides. The fixed tiles
+# are too large for them; tiles that are chosen by what the compiler makes of a kernel will not be.
 TOO_LARGE = {"bigbird", "swin", "tree_decoding"}
 COSTLY = pytest.mark.xfail(
     strict=True, reason="the tiles are too large for what this mask keeps in registers"

@@ -1,0 +1,157 @@
+"""No loop over tiles branches, in any kernel of any spec there is: Triton pipelines only loops that do not.
+
+`while`, `break` and `if` in a loop, or in what it calls, lose that; an `if` over constants is gone before it matters.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+from listed_specs import GUARDED, LISTED, SWEPT
+from mask_zoo import ALL, SORTS
+
+from attnc.compiler import Compilation
+from attnc.errors import AttncError
+from attnc.options import make_options
+from attnc.source import Source
+from attnc.syntax.parser import read_source
+
+ROOT = Path(__file__).parent.parent.parent
+ARRAYS = {
+    "windows": "int[H]", "offsets": "int[B]", "lengths": "int[B]", "global_head": "bool[H]",
+    "doc": "sorted int[N]", "valid": "bool[N]", "start": "int[N]",
+}  # fmt: skip
+
+
+def _of_files() -> dict[str, tuple[Source, str]]:
+    """Every attention of the corpus and of the examples, as its source and name."""
+    paths = [*(ROOT / "tests" / "corpus" / "specs").glob("*.attn"), *(ROOT / "examples").glob("*.attn")]
+    sources = [read_source(path) for path in sorted(paths)]
+    return {
+        f"{Path(source.name).stem}:{attention.name}": (source, attention.name)
+        for source in sources
+        for attention in Compilation(source).attentions
+    }
+
+
+def _of_zoo(name: str) -> Source:
+    words = dict.fromkeys(re.findall(r"[a-z_]+", ALL[name]))
+    params = ", ".join(f"{word}: {ARRAYS.get(word, SORTS[word])}" for word in words if word in SORTS)
+    mask = ALL[name].replace("-1 * left", "-left").replace("real(", "(")
+    return Source(f"{name}.attn", f"attention zoo({params}):\n    mask {mask}\n")
+
+
+SPECS = (
+    _of_files()
+    | {f"zoo:{name}": (_of_zoo(name), "zoo") for name in ALL}
+    | {
+        f"listed:{name}": (Source("listed.attn", spec.text), "listed")
+        for name, spec in (LISTED | GUARDED | SWEPT).items()
+    }
+)
+
+
+@cache
+def functions_of(name: str) -> dict[str, ast.FunctionDef] | None:
+    """What Triton compiles; None where there is no kernel, for the reason that is given."""
+    source, attention = SPECS[name]
+    try:
+        module = Compilation(source, make_options(name=attention)).module
+    except AttncError as error:
+        assert {d.code for d in error.diagnostics} == {"no-kernel"}, error
+        return None
+    return {
+        node.name: node
+        for node in ast.parse(module).body
+        if isinstance(node, ast.FunctionDef)
+        and any("triton.jit" in ast.unparse(d) for d in node.decorator_list)
+    }
+
+
+def constants(function: ast.FunctionDef) -> set[str]:
+    return {a.arg for a in function.args.args if a.annotation and "constexpr" in ast.unparse(a.annotation)}
+
+
+def called(node: ast.AST) -> set[str]:
+    calls = (n for n in ast.walk(node) if isinstance(n, ast.Call))
+    return {call.func.id for call in calls if isinstance(call.func, ast.Name)}
+
+
+def reached(functions: dict[str, ast.FunctionDef], nodes: list[ast.AST]) -> set[str]:
+    """The functions that these call, and those that they call."""
+    inside: set[str] = set()
+    todo = {name for node in nodes for name in called(node)} & functions.keys()
+    while todo:
+        inside |= todo
+        todo = ({c for name in todo for c in called(functions[name])} & functions.keys()) - inside
+    return inside
+
+
+BRANCHES = ast.If | ast.IfExp | ast.While | ast.Break | ast.Continue | ast.Return | ast.Match | ast.Try
+
+
+def check(functions: dict[str, ast.FunctionDef]) -> int:
+    """How many loops there are over tiles."""
+    loops = [n for f in functions.values() for n in ast.walk(f) if isinstance(n, ast.For)]
+    tiles = [loop for loop in loops if called(loop) & {"_add_keys", "_add_queries", "_add_keys_backward"}]
+    for loop in loops:
+        assert not [n for n in ast.walk(loop) if isinstance(n, BRANCHES)], ast.unparse(loop)
+    for name in sorted(reached(functions, [*loops])):
+        function = functions[name]
+        for node in ast.walk(function):
+            assert not isinstance(node, ast.While | ast.Break | ast.Continue | ast.Match | ast.Try), name
+            if isinstance(node, ast.If | ast.IfExp):
+                names = {n.id for n in ast.walk(node.test) if isinstance(n, ast.Name)}
+                assert names <= constants(function), f"{name}: {ast.unparse(node.test)}"
+    return len(tiles)
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_no_tile_loop_branches(name: str) -> None:
+    functions = functions_of(name)
+    if functions is not None:
+        assert check(functions) >= 3 or name == "zoo:empty", "no loops were found"
+
+
+def test_nearly_every_spec_has_kernels() -> None:
+    without = {name for name in SPECS if functions_of(name) is None}
+    assert without <= {"gpt_oss_sinks:gpt_oss_sinks"}
+    assert len(SPECS) > 200
+
+
+def test_lists_are_read_where_a_loop_begins() -> None:
+    """One load for the number of a tile; where it begins and ends is read before the loop."""
+    functions = functions_of("listed:marked_keys")
+    assert functions is not None
+    for kernel in ("_forward", "_backward_keys", "_backward_queries"):
+        loops = [
+            n for n in ast.walk(functions[kernel]) if isinstance(n, ast.For) and "edge" in ast.unparse(n)
+        ]
+        inner = loops[-1]
+        assert ast.unparse(inner.iter).count("tl.load(edge_start_ptr") == 2
+        assert sum(ast.unparse(n) == "tl.load" for s in inner.body for n in ast.walk(s)) == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["if t > 3:\n            break", "acc = acc if t > 3 else acc * 2", "while t > 3:\n            t -= 1"],
+)
+def test_a_branch_is_noticed(line: str) -> None:
+    text = (
+        "@triton.jit\ndef _add_keys(k0, acc, EDGE: tl.constexpr):\n    if EDGE:\n        acc += 1\n    return acc\n"
+        "@triton.jit\ndef _forward(n):\n    acc = 0\n    for t in range(0, n):\n"
+        f"        acc = _add_keys(t, acc, EDGE=True)\n        {line}\n"
+    )
+
+    def functions(text: str) -> dict[str, ast.FunctionDef]:
+        return {f.name: f for f in ast.parse(text).body if isinstance(f, ast.FunctionDef)}
+
+    assert check(functions(text.replace(line, "pass"))) == 1
+    with pytest.raises(AssertionError):
+        check(functions(text))
+    with pytest.raises(AssertionError):
+        check(functions(text.replace(line, "pass").replace("if EDGE:", "if k0 > 3:")))

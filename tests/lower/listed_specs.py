@@ -194,6 +194,15 @@ LISTED = {
         "marked[b, j] and (i + j) % c == c",
         lambda d: {"marked": d.bools(0.5, d.B, d.M), "c": d.one_of(1, 3)},
     ),
+    "all_but_first_corners": Spec(
+        "c: int", "i % c != 0 or j % c != 0", lambda d: {"c": d.one_of(1, 8, 16, 64, 64)}
+    ),
+    "all_but_last_corners": Spec(
+        "c: int", "(N - 1 - i) % c != 0 or (M - 1 - j) % c != 0", lambda d: {"c": d.one_of(1, 8, 16, 64, 64)}
+    ),
+    "only_first_corners": Spec(
+        "c: int", "i % c == 0 and j % c == 0", lambda d: {"c": d.one_of(1, 8, 16, 64, 64)}
+    ),
     "neighbors": Spec(
         "cols: int, radius: int",
         "abs(i // cols - j // cols) <= radius and abs(i % cols - j % cols) <= radius",
@@ -275,6 +284,12 @@ SWEPT = {
         "start: int[B, N], end: int[H, N]",
         "start[b, i] <= j and j < end[h, i]",
         lambda d: {"start": d.ints(-3, 20, d.B, d.N), "end": d.ints(-3, 50, d.H, d.N)},
+    ),
+    "late_starts_of_queries": Spec(
+        "start: int[N]", "start[i] <= j", lambda d: {"start": d.ints(d.M - 6, d.M + 2, d.N)}
+    ),
+    "late_ends_of_queries": Spec(
+        "end: int[N]", "j < end[i]", lambda d: {"end": d.ints(d.M - 6, d.M + 2, d.N)}
     ),
     "ends_of_keys": Spec(
         "end: sorted int[B, M]",

@@ -18,7 +18,9 @@ from attnc.compiler import Compilation
 from attnc.run.mask import find_mask
 
 # Their bounds are the first and the last tile that any pair needs, and every whole tile is found.
-TIGHT = {"sorted_documents", "sorted_documents_causal", "causal", "blocks"}
+TIGHT = {
+    "sorted_documents", "sorted_documents_causal", "late_starts_of_queries", "late_ends_of_queries", "causal", "blocks"
+}  # fmt: skip
 LENGTHS = ((50, 50), (39, 61), (61, 39), (64, 64), (1, 20), (20, 1))
 TILES = ((16, 16), (32, 16), (16, 32))
 

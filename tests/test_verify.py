@@ -67,16 +67,16 @@ class Broken(Compilation):
 MISTAKES = {
     "one key too many": (r"visible = \(j <= i\)", "visible = (j <= i + 1)"),
     "one key too few": (r"i - j < w\)", "i - j < w - 1)"),
-    "a scale that is a little off": (r"score = (.*)$", r"score = \1 * (1 + 1e-7)"),
-    "a forgotten delta": (r"- delta\[:, :, q0:q1\]\)", ")"),
+    "a scale that is a little off": (r"score = \(qk \+ bias_ij\)", "score = (qk + bias_ij) * (1 + 1e-7)"),
+    "a forgotten delta": (r"\.sub_\(delta\[:, heads, q0:q1\]\)", ""),
     "a gradient of lse that is lost": (r"- dlse", "- 0 * dlse"),
-    "half a gradient": (r"return dq\.to", "return (dq / 2).to"),
+    "half a gradient": (r"return dq, ", "return dq / 2, "),
     "a value of the next key": (
-        r"out\[:, :, q0:q1\] = _matmul\(p, v",
-        "out[:, :, q0:q1] = _matmul(p, v.roll(1, 2)",
+        r"v\[:, kv_heads, seen\]\.to\(narrow\)\) / total",
+        "v.roll(1, 2)[:, kv_heads, seen].to(narrow)) / total",
     ),
-    "a gradient with the wrong sign": (r"dk\[:, :, seen\] \+=", "dk[:, :, seen] -="),
-    "a tile that is skipped": (r"lo = max\(i_first - w \+ 1, 0\)", "lo = max(i_first - w + 2, 0)"),
+    "a gradient with the wrong sign": (r"seen, ds_narrow", "seen, -ds_narrow"),
+    "a tile that is skipped": (r"_join\(M, \(i_first - w \+ 1", "_join(M, (i_first"),
     "an exception": (r'"""Forward on the CPU', 'raise ValueError("no")\n    """'),
 }
 
@@ -87,6 +87,7 @@ def test_mistakes_are_found(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Broken, "pattern", f"(?m){pattern}")
     monkeypatch.setattr(Broken, "put", put)
     broken = Broken(Source("spec.attn", WINDOW))
+    assert broken.module  # where the pattern is not found, this fails, and what follows could not
     assert measure(of(WINDOW), CASE).holds
     assert not measure(broken, CASE).holds
 

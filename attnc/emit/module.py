@@ -75,9 +75,11 @@ def emit_module(kernels: Kernels, found: list[str], options: Options) -> str:
 
 
 def _imports(text: str) -> list[str]:
+    cached = ["from functools import lru_cache"] if "@lru_cache" in text else []
     standard = [f"import {name}" for name in ("math", "numbers", "os", "weakref") if f"{name}." in text]
     return [
         *standard,
+        *cached,
         "",
         "import torch",
         "import triton",

@@ -6,6 +6,7 @@ block, never to a string. Decides nothing but where a line that is too long is b
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -34,6 +35,7 @@ from attnc.kernel.nodes import (
     Op,
     Return,
     Stmt,
+    Ternary,
     Tuple,
 )
 
@@ -112,6 +114,12 @@ class Writer:
                 self.doc(fn.doc)
             self.body(fn.body)
 
+    def comment(self, text: str) -> None:
+        """A comment: on as many lines as it needs."""
+        room = WIDTH - 4 * self._depth - len("# ")
+        for line in textwrap.wrap(printable(text), room, break_long_words=False, break_on_hyphens=False):
+            self.line(f"# {line}")
+
     def doc(self, text: str) -> None:
         """A docstring: one line where it fits, else filled lines."""
         if "\n" not in text and self.fits(f'"""{text}"""'):
@@ -133,7 +141,7 @@ class Writer:
             case Return(value):
                 self._value("return ", value, "")
             case Comment(text):
-                self.line(f"# {printable(text)}")
+                self.comment(text)
             case Blank():
                 self.line()
             case For(var, over, body):
@@ -157,7 +165,7 @@ class Writer:
             self.line(flat)
             return
         if note:
-            self.line(f"# {printable(note)}")
+            self.comment(note)
         if self.fits(plain):
             self.line(plain)
         else:
@@ -192,6 +200,13 @@ class Writer:
                 with self.indent():
                     self._arguments([("", item) for item in items])
                 self.line(f"){tail}")
+            case Ternary(then, cond, other):
+                self.line(f"{head}(")
+                with self.indent():
+                    self._part("", then, emit_operand(then, "or", is_first=True))
+                    self._part("if ", cond, emit_operand(cond, "or", is_first=True))
+                    self._part("else ", other, emit_argument(other))
+                self.line(f"){tail}")
             case Op():
                 self.line(f"{head}(")
                 with self.indent():
@@ -211,12 +226,14 @@ class Writer:
                 self.expression(name, value, ",")
 
     def _operand(self, op: str, operand: Expr, chain: str) -> None:
-        head = f"{op} " if op else ""
-        text = head + emit_operand(operand, op or chain, is_first=not op)
-        if self.fits(text) or not isinstance(operand, Op | Call):
-            self.line(text)
+        self._part(f"{op} " if op else "", operand, emit_operand(operand, op or chain, is_first=not op))
+
+    def _part(self, head: str, value: Expr, text: str) -> None:
+        """A part of something broken, on a line of its own, or on several."""
+        if self.fits(head + text) or not isinstance(value, Op | Call):
+            self.line(head + text)
         else:
-            self._break(head, operand, "")
+            self._break(head, value, "")
 
     def fits(self, text: str) -> bool:
         """Is there room for this on one line?"""

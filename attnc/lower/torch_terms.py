@@ -8,7 +8,7 @@ index that may leave its array is clamped: at a visible pair that is the caller'
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import reduce
+from functools import cached_property, reduce
 
 from attnc.ir.nodes import (
     Bool,
@@ -16,7 +16,9 @@ from attnc.ir.nodes import (
     Dot,
     Index,
     Int,
+    IntConst,
     IntLoad,
+    IntOp,
     Member,
     Node,
     Real,
@@ -49,14 +51,31 @@ class TorchTerms(Terms):
     def variables(self) -> set[str]:
         return {variable(p.name) for p in self.attention.params}
 
+    @cached_property
+    def _divisors_of_sizes(self) -> set[Int]:
+        """What a call has divided by before anything else: it was refused if it was 0."""
+        sizes = [size for param in self.attention.params for size in param.sizes]
+        sizes += [axis.extent for axis in self.attention.grid]
+        return {
+            part.b for size in sizes for part in walk(size) if isinstance(part, IntOp) and part.op in "//%"
+        }
+
     def over_tile(self, kind: str, axis: str, a: Int) -> Expr:
         return self(a).call("amin" if kind == "min" else "amax", -2 if axis == "i" else -1, keepdim=True)
 
     def floor_divide(self, a: Int, b: Int) -> Expr:
-        return self(a) // self(b)
+        return self(a) // self._divisor(b)
 
     def floor_modulo(self, a: Int, b: Int) -> Expr:
-        return self(a) % self(b)
+        return self(a) % self._divisor(b)
+
+    def _divisor(self, b: Int) -> Expr:
+        """Torch refuses to divide an integer by 0, also where the spec would not divide. No size is divided by 0."""
+        if b in self._divisors_of_sizes:
+            return self(b)
+        if self.proofs.is_below(IntConst(0), b) or self.proofs.is_below(b, IntConst(0)):
+            return self(b)
+        return function("_nonzero")(self(b))
 
     def extremum(self, op: str, a: Node, b: Node) -> Expr:
         if is_number(a) and is_number(b):

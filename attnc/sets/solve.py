@@ -93,8 +93,9 @@ class Solver:
 
     def _put_equals(self, items: tuple[Predicate, ...]) -> tuple[Predicate, ...]:
         """`i // n == j // n` puts `i // n` for `j // n` everywhere else, so that remainders by `n` cancel."""
+        there = frozenset(items)
         for item in items:
-            if isinstance(item, NonNegative) and nonnegative(-item.a) in items:
+            if isinstance(item, NonNegative) and nonnegative(-item.a) in there:
                 for atom in item.a.atoms:
                     factor, rest = item.a.split(atom)
                     if (

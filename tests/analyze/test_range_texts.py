@@ -295,7 +295,8 @@ def test_two_intervals_in_no_certain_order_are_put_in_order_at_run_time() -> Non
 def test_intervals_in_no_certain_order_become_one() -> None:
     ranges = find_ranges(
         attention_of(
-            "j <= i and (prefix <= j and j < prefix + 3 or shared <= j and j < shared + 3 or i - window <= j and j < i - 9)"
+            "j <= i and "
+            "(prefix <= j and j < prefix + 3 or shared <= j and j < shared + 3 or i - window <= j and j < i - 9)"
         ),
         "j",
     )

@@ -16,13 +16,16 @@ from attnc.run.loader import load_module
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 
 
-# What a call with 128 tokens needs that does not follow from the sizes of its tensors.
-CALLS: dict[str, dict[str, Any]] = {
-    "bigbird": {"table": torch.zeros(8, 2, 3, dtype=torch.int64)},
-    "natten_2d": {"rows": 8, "cols": 16},
-    "swin": {"rows": 8, "cols": 16},
-    "tree_decoding": {"context": 28, "ancestor": torch.zeros(2, 128, 100, dtype=torch.bool)},
-}
+def call_of(name: str, n: int = 128) -> dict[str, Any]:
+    """What a call with n tokens needs that does not follow from the sizes of its tensors."""
+    match name:
+        case "bigbird":
+            return {"table": torch.zeros(8, (n + 63) // 64, 3, dtype=torch.int64)}
+        case "natten_2d" | "swin":
+            return {"rows": 1, "cols": n}
+        case "tree_decoding":
+            return {"context": 0, "ancestor": torch.zeros(2, n, n, dtype=torch.bool)}
+    return {}
 
 
 @cache

@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 import triton
 from cross import BF16, GFX942, SM_80, SM_90, Code, compile_launch, find_launches
-from emitted import CALLS, NAMES, emit
+from emitted import NAMES, call_of, emit
 from triton.backends.compiler import GPUTarget
 
 
@@ -29,7 +29,7 @@ def tables(names: list[str]) -> Iterator[str]:
 
 def _rows(name: str, target: GPUTarget) -> Iterator[str]:
     for d in (64, 128):
-        for launch in find_launches(emit(name), BF16, d, target=target, **CALLS.get(name, {})):
+        for launch in find_launches(emit(name), BF16, d, target=target, **call_of(name)):
             if launch.name == "delta":
                 continue
             code = compile_launch(launch, target)

@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 import torch
 from cross import GFX942, SM_80, SM_90, assert_builds, find_launches, specialize
-from emitted import NAMES, emit
+from emitted import NAMES, call_of, emit
 from triton.compiler import CompilationError
 
 from attnc.run.loader import load_module
@@ -21,8 +21,8 @@ every_example = pytest.mark.parametrize("name", NAMES)
 
 @every_example
 def test_every_kernel_builds(name: str) -> None:
-    assert_builds(emit(name), d=64)
-    assert_builds(emit(name), d=80, dv=48)
+    assert_builds(emit(name), d=64, **call_of(name))
+    assert_builds(emit(name), d=80, dv=48, **call_of(name))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
@@ -75,9 +75,9 @@ def test_one_compilation_serves_all_lengths_windows_and_caps() -> None:
 @every_example
 def test_one_compilation_serves_all_lengths(name: str) -> None:
     """An array's strides may follow a length: at most one compilation for lengths divisible by 16, one for others."""
-    keys = _keys(name, ({"n": n} for n in (17, 33, 100, 250)))
+    keys = _keys(name, ({"n": n, **call_of(name, n)} for n in (17, 33, 100, 250)))
     assert {len(found) for found in keys.values()} == {1}
-    keys = _keys(name, ({"n": n} for n in (32, 64, 128, 256)))
+    keys = _keys(name, ({"n": n, **call_of(name, n)} for n in (32, 64, 128, 256)))
     assert {len(found) for found in keys.values()} == {1}
 
 

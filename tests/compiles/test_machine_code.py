@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from cross import BF16, FP32, GFX942, SHARED_MEMORY, SM_80, SM_90, Code, compile_launch, find_launches
-from emitted import CALLS, NAMES, emit
+from emitted import NAMES, call_of, emit
 from triton.backends.compiler import GPUTarget
 
 pytestmark = pytest.mark.compiles
@@ -13,7 +13,7 @@ TARGETS = {"sm_90": SM_90, "sm_80": SM_80, "gfx942": GFX942}
 
 
 def _compile(name: str, target: GPUTarget, dtype: torch.dtype, d: int, dv: int) -> list[Code]:
-    launches = find_launches(emit(name), dtype, d, dv, target=target, **CALLS.get(name, {}))
+    launches = find_launches(emit(name), dtype, d, dv, target=target, **call_of(name))
     codes = [compile_launch(launch, target) for launch in launches]
     for code in codes:
         assert code.shared <= SHARED_MEMORY[target.arch], code.name

@@ -224,10 +224,7 @@ LISTED = {
         lambda d: {"doc": d.ints(0, 4, d.B, d.N) + 2**30},
         square=True,
     ),
-}
-
-# Divisions that some pairs or some calls must not do.
-GUARDED = {
+    # Divisions that some pairs or some calls must not do.
     "guarded_division": Spec(
         "c: int, marked: bool[M]",
         "c == 0 or i // c == j // c or marked[j]",
@@ -316,7 +313,7 @@ SWEPT = {
 }
 
 # Lengths that tiles divide and lengths that they do not.
-LENGTHS = ((37, 37), (29, 41), (41, 29), (32, 32), (1, 1), (1, 19), (23, 1), (3, 50))
+LENGTHS = ((37, 37), (29, 41), (41, 29), (32, 32), (1, 1), (1, 19), (23, 1), (3, 50), (0, 7), (7, 0), (0, 0))
 TILES = ((16, 16), (8, 16), (16, 8), (7, 5), (1, 1), (64, 64), (3, 64))
 
 

@@ -50,7 +50,9 @@ def test_the_frame_is_listed(compilation: Compilation) -> None:
         compilation.kernels  # noqa: B018
     except AttncError:
         pytest.skip("no kernel")
-    own = {variable(p.name) for p in compilation.plan.attention.params} | {"scale", "log2e"}
+    plan = compilation.plan
+    own = {variable(p.name) for p in plan.attention.params} | {name for name, _ in plan.spec.lets}
+    own |= {"scale", "log2e"}
     known = FRAME | set(SIZES) | own
     for fn in functions(compilation):
         for name in names_of(fn):

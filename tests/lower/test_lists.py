@@ -14,6 +14,7 @@ from listed_specs import LISTED, TILES, Draw, Values, draws
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+import attnc
 from attnc.compiler import Compilation
 from attnc.lower.lists import lower_lists
 from attnc.lower.names import variable
@@ -275,3 +276,29 @@ def test_no_tensor_is_kept_alive_and_few_results_are() -> None:
         del marked
     assert all(tensor() is None for tensor, _ in kept)
     assert sum(result() is not None for _, result in kept) <= 10
+
+
+def test_tensors_that_know_of_no_changes() -> None:
+    """Made in inference mode, they do not say whether they were changed: nothing may be believed of them."""
+    with torch.inference_mode():
+        marked = torch.zeros(1, 48, dtype=torch.bool)
+        first = marked_call(marked).clone()
+        marked[0, 40:] = True
+        assert marked_call(marked)[0, 0, 0].tolist() == [1, 1, 0, 0, 0, 2]
+        marked[0, 40:] = False
+        assert torch.equal(marked_call(marked), first)
+
+
+def test_another_storage_in_the_same_tensor() -> None:
+    marked = torch.zeros(1, 48, dtype=torch.bool)
+    marked_call(marked)
+    marked.data = torch.ones(1, 48, dtype=torch.bool)
+    assert (marked_call(marked) == 2).all()
+
+
+def test_the_sign_of_zero() -> None:
+    """0.0 == -0.0, and a mask may tell them apart."""
+    f = attnc.compile("attention a(far: float, t: float[M]):\n    mask t[j] / far > 0.0 or j == i\n")
+    q, t = torch.randn(1, 1, 20, 8), torch.rand(20) + 1
+    f(q, q, q, far=0.0, t=t)
+    assert torch.equal(f(q, q, q, far=-0.0, t=t), f(q, q, q, far=-0.0, t=t.clone()))

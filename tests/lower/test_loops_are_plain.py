@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from listed_specs import GUARDED, LISTED, SWEPT
+from listed_specs import LISTED, SWEPT
 from mask_zoo import ALL, SORTS
 
 from attnc.compiler import Compilation
@@ -50,7 +50,7 @@ SPECS = (
     | {f"zoo:{name}": (_of_zoo(name), "zoo") for name in ALL}
     | {
         f"listed:{name}": (Source("listed.attn", spec.text), "listed")
-        for name, spec in (LISTED | GUARDED | SWEPT).items()
+        for name, spec in (LISTED | SWEPT).items()
     }
 )
 

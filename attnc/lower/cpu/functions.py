@@ -14,5 +14,4 @@ from attnc.lower.plan import Plan
 
 def lower_cpu(plan: Plan) -> tuple[Function, ...]:
     """What a tile sees, what of it is hidden, forward and backward."""
-    hide = lower_hide(plan)
-    return lower_keys(plan), *((hide,) if hide else ()), lower_forward(plan), lower_backward(plan)
+    return lower_keys(plan), *lower_hide(plan), lower_forward(plan), lower_backward(plan)

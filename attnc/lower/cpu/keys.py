@@ -6,18 +6,30 @@ where some pair may be hidden; and `_hide`, which evaluates the mask there and n
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from attnc.analyze.facts import Interval
-from attnc.ir.nodes import Int, IntConst, Truth
+from attnc.ir.nodes import Bool, Index, Int, IntConst, Truth
+from attnc.ir.walk import axes_of
 from attnc.kernel.build import Block, function, without_dead
-from attnc.kernel.nodes import Expr, For, Function, Lit, Param, Tuple, Var, names_in
+from attnc.kernel.nodes import Do, Expr, For, Function, Lit, Param, Tuple, Var, names_in
 from attnc.lower.cpu.signature import scalars_of, tensors_of
 from attnc.lower.plan import Plan
 from attnc.lower.scope import Scope, note_of
 from attnc.lower.torch_terms import TorchTerms, is_number, torch
+from attnc.sets.convert import to_predicate
+from attnc.sets.polynomial import Leaf, leaf
+from attnc.sets.substitute import substitute_in
 
 Q0, Q1, M = Var("q0"), Var("q1"), Var("M")
 SEEN, EDGES = Var("seen"), Var("edges")
 PLACES = ["b", "h", "i", "heads", "q0", "q1", "B", "H", "HKV", "N", "M", "D", "DV", "dtype"]
+
+
+class _OfEveryHead(TorchTerms):
+    """Terms where all heads are there at once."""
+
+    here = TorchTerms.here | {"h": slice(None)}
 
 
 def lower_keys(plan: Plan) -> Function:
@@ -27,8 +39,7 @@ def lower_keys(plan: Plan) -> Function:
     if "j" in plan.listed:
         block.returns(function("_join_tiles")(M, Var("kinds")[:, :, Q0 // Var("TILE")]))
         return _function("_keys_seen", [], block, plan, ["q0", "M", "kinds"], doc)
-    terms = TorchTerms(plan.attention, {}, plan.requires, plan.places)
-    terms.here = {**terms.here, "h": slice(None)}
+    terms = _OfEveryHead(plan.attention, {}, plan.requires, plan.places)
     block.let("i_first", Q0)
     block.let("i_last", Q1 - 1)
     block.let("b", torch.arange(Var("B"))[:, None, None, None])
@@ -58,11 +69,13 @@ def _end(terms: TorchTerms, term: Int, kind: str) -> Expr:
     return function(kind)(value.call("flatten").call("tolist"), default=0)
 
 
-def lower_hide(plan: Plan) -> Function | None:
-    """`_hide(pairs, otherwise, edges, ...)`; None where nothing is hidden."""
+def lower_hide(plan: Plan) -> tuple[Function, ...]:
+    """`_hide(pairs, otherwise, edges, ...)` last, after what it calls; nothing where nothing is hidden."""
     mask = plan.attention.mask
     if mask == Truth(True):
-        return None
+        return ()
+    if _knows_distances_alone(mask):
+        return _lower_hide_by_distance(plan)
     terms = TorchTerms(plan.attention, {}, plan.requires, plan.places)
     block, edge = Block(), Block()
     edge.let("j", torch.arange(SEEN.attr("start"), SEEN.attr("stop"))[None, :])
@@ -75,7 +88,40 @@ def lower_hide(plan: Plan) -> Function | None:
     edge.do(function("_fill_hidden")(columns, visible, Var("otherwise")))
     block.stmts.append(For(Tuple((Var("columns"), SEEN)), EDGES, tuple(edge.stmts)))
     doc = "Fill in every pair of a tile that the mask hides."
-    return _function("_hide", ["pairs", "otherwise", "edges"], block, plan, PLACES, doc)
+    return (_function("_hide", ["pairs", "otherwise", "edges"], block, plan, PLACES, doc),)
+
+
+def _knows_distances_alone(mask: Bool) -> bool:
+    """Is the mask the same for every pair at the same distance, of every head?"""
+    predicate = to_predicate(mask)
+    for axis in (Index("i"), Index("j")):
+        predicate = substitute_in(predicate, Leaf(axis), leaf(axis) + 1)
+    return predicate == to_predicate(mask) and not axes_of(mask) & {"b", "h"}
+
+
+def _lower_hide_by_distance(plan: Plan) -> tuple[Function, ...]:
+    """Most tiles have the same edges, as seen from their first query: what they show is kept."""
+    mask, terms = plan.attention.mask, TorchTerms(plan.attention, {}, plan.requires, plan.places)
+    block = Block()
+    block.let("i", torch.arange(Var("rows"))[:, None])
+    block.let("j", torch.arange(Var("lo"), Var("hi"))[None, :])
+    block.returns(block.let("visible", terms(mask), note_of(mask)))
+    doc = "Which of the keys [lo, hi) do `rows` queries see? Counted from the first of the queries."
+    shown = replace(
+        _function("_shown", ["rows", "lo", "hi"], block, plan, [], doc), decorator="lru_cache(maxsize=8)"
+    )
+    here = [
+        Var("q1") - Q0,
+        SEEN.attr("start") - Q0,
+        SEEN.attr("stop") - Q0,
+        *(Var(p.name) for p in shown.params[3:]),
+    ]
+    columns = Var("pairs")[:, :, :, Var("columns")]
+    fill = Do(function("_fill_hidden")(columns, function("_shown")(*here), Var("otherwise")))
+    block = Block()
+    block.stmts.append(For(Tuple((Var("columns"), SEEN)), EDGES, (fill,)))
+    doc = "Fill in every pair of a tile that the mask hides."
+    return shown, _function("_hide", ["pairs", "otherwise", "edges"], block, plan, PLACES, doc)
 
 
 def call_keys(keys: Function) -> Expr:

@@ -33,7 +33,7 @@ class TilePath:
         self.top, self.tile, self.step = Block(), Block(), Block()
         self.terms = TorchTerms(plan.attention, {}, plan.requires, plan.places)
         self.scope = Scope(plan.attention, self.terms)
-        self.keys, self.hide = lower_keys(plan), lower_hide(plan)
+        self.keys, self.hide = lower_keys(plan), next(iter(lower_hide(plan)[::-1]), None)
 
     def enter(self) -> None:
         """Sizes, and the dtypes: of the scores, and of the products that may be narrow."""

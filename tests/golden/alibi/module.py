@@ -22,6 +22,7 @@
 
 import numbers
 import os
+from functools import lru_cache
 
 import torch
 import triton
@@ -419,12 +420,21 @@ def _keys_seen(q0, q1, M):
     return _join(M, (0, i_last + 1, 0, i_first + 1))
 
 
-def _hide(pairs, otherwise, edges, i):
+@lru_cache(maxsize=8)
+def _shown(rows, lo, hi):
+    """Which of the keys [lo, hi) do `rows` queries see? Counted from the first of the queries."""
+    i = torch.arange(rows)[:, None]
+    j = torch.arange(lo, hi)[None, :]
+    visible = j <= i                                                    # alibi.attn:5
+    return visible
+
+
+def _hide(pairs, otherwise, edges, q0, q1):
     """Fill in every pair of a tile that the mask hides."""
     for columns, seen in edges:
-        j = torch.arange(seen.start, seen.stop)[None, :]
-        visible = j <= i                                                # alibi.attn:5
-        _fill_hidden(pairs[:, :, :, columns], visible, otherwise)
+        _fill_hidden(
+            pairs[:, :, :, columns], _shown(q1 - q0, seen.start - q0, seen.stop - q0), otherwise,
+        )
 
 
 @_without_autocast
@@ -451,7 +461,7 @@ def _forward_cpu(q, k, v, slope, scale):
             )
             slope_2 = slope[heads, None, None].to(dtype)
             score = (qk - slope_2 * (i - j).to(dtype)) * 1.4426950408889634  # alibi.attn:6
-            _hide(score, float("-inf"), edges, i)
+            _hide(score, float("-inf"), edges, q0, q1)
             row_max = score.amax(-1, keepdim=True)
             p = score.sub_(row_max).exp2_()
             row_sum = p.sum(-1, keepdim=True)
@@ -488,7 +498,7 @@ def _backward_cpu(dout, dlse, q, k, v, slope, out, lse, scale):
             )
             slope_2 = slope[heads, None, None].to(dtype)
             score = (qk - slope_2 * (i - j).to(dtype)) * 1.4426950408889634  # alibi.attn:6
-            _hide(score, float("-inf"), edges, i)
+            _hide(score, float("-inf"), edges, q0, q1)
             p = score.sub_(lse[:, heads, q0:q1]).exp2_()
             ds = _matmul(
                 dout[:, heads, q0:q1].to(dtype), v[:, kv_heads, seen].to(dtype).mT, dp_room,

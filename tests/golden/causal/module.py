@@ -22,6 +22,7 @@
 
 import numbers
 import os
+from functools import lru_cache
 
 import torch
 import triton
@@ -438,12 +439,21 @@ def _keys_seen(q0, q1, M):
     return _join(M, (0, i_last + 1, 0, i_first + 1))
 
 
-def _hide(pairs, otherwise, edges, i):
+@lru_cache(maxsize=8)
+def _shown(rows, lo, hi):
+    """Which of the keys [lo, hi) do `rows` queries see? Counted from the first of the queries."""
+    i = torch.arange(rows)[:, None]
+    j = torch.arange(lo, hi)[None, :]
+    visible = j <= i                                                    # causal.attn:5
+    return visible
+
+
+def _hide(pairs, otherwise, edges, q0, q1):
     """Fill in every pair of a tile that the mask hides."""
     for columns, seen in edges:
-        j = torch.arange(seen.start, seen.stop)[None, :]
-        visible = j <= i                                                # causal.attn:5
-        _fill_hidden(pairs[:, :, :, columns], visible, otherwise)
+        _fill_hidden(
+            pairs[:, :, :, columns], _shown(q1 - q0, seen.start - q0, seen.stop - q0), otherwise,
+        )
 
 
 @_without_autocast
@@ -465,13 +475,12 @@ def _forward_cpu(q, k, v, scale):
     for q0 in range(0, N, TILE):
         q1 = min(q0 + TILE, N)
         seen, edges = _keys_seen(q0, q1, M)
-        i = torch.arange(q0, q1)[:, None]
         for heads, kv_heads in _steps(H, HKV, B * (q1 - q0), seen):
             score = _matmul(
                 q[:, heads, q0:q1].to(dtype) * scale_times_log2e, k[:, kv_heads, seen].to(dtype).mT,
                 room,
             )
-            _hide(score, float("-inf"), edges, i)
+            _hide(score, float("-inf"), edges, q0, q1)
             row_max = score.amax(-1, keepdim=True)
             p = score.sub_(row_max).exp2_()
             row_sum = p.sum(-1, keepdim=True)
@@ -502,13 +511,12 @@ def _backward_cpu(dout, dlse, q, k, v, out, lse, scale):
     for q0 in range(0, N, TILE):
         q1 = min(q0 + TILE, N)
         seen, edges = _keys_seen(q0, q1, M)
-        i = torch.arange(q0, q1)[:, None]
         for heads, kv_heads in _steps(H, HKV, B * (q1 - q0), seen):
             score = _matmul(
                 q[:, heads, q0:q1].to(dtype) * scale_times_log2e, k[:, kv_heads, seen].to(dtype).mT,
                 room,
             )
-            _hide(score, float("-inf"), edges, i)
+            _hide(score, float("-inf"), edges, q0, q1)
             p = score.sub_(lse[:, heads, q0:q1]).exp2_()
             ds = _matmul(
                 dout[:, heads, q0:q1].to(dtype), v[:, kv_heads, seen].to(dtype).mT, dp_room,

@@ -26,6 +26,7 @@
 
 import numbers
 import os
+from functools import lru_cache
 
 import torch
 import triton
@@ -472,12 +473,22 @@ def _keys_seen(q0, q1, M, window):
     return _join(M, (i_first - window + 1, i_last + 1, i_last - window + 1, i_first + 1))
 
 
-def _hide(pairs, otherwise, edges, i, window):
+@lru_cache(maxsize=8)
+def _shown(rows, lo, hi, window):
+    """Which of the keys [lo, hi) do `rows` queries see? Counted from the first of the queries."""
+    i = torch.arange(rows)[:, None]
+    j = torch.arange(lo, hi)[None, :]
+    visible = (j <= i) & (i - j < window)                               # gemma2_local.attn:5
+    return visible
+
+
+def _hide(pairs, otherwise, edges, q0, q1, window):
     """Fill in every pair of a tile that the mask hides."""
     for columns, seen in edges:
-        j = torch.arange(seen.start, seen.stop)[None, :]
-        visible = (j <= i) & (i - j < window)                           # gemma2_local.attn:5
-        _fill_hidden(pairs[:, :, :, columns], visible, otherwise)
+        _fill_hidden(
+            pairs[:, :, :, columns], _shown(q1 - q0, seen.start - q0, seen.stop - q0, window),
+            otherwise,
+        )
 
 
 @_without_autocast
@@ -496,14 +507,13 @@ def _forward_cpu(q, k, v, scale, window, cap):
     for q0 in range(0, N, TILE):
         q1 = min(q0 + TILE, N)
         seen, edges = _keys_seen(q0, q1, M, window)
-        i = torch.arange(q0, q1)[:, None]
         for heads, kv_heads in _steps(H, HKV, B * (q1 - q0), seen):
             qk = _matmul(
                 q[:, heads, q0:q1].to(dtype) * scale_over_cap, k[:, kv_heads, seen].to(dtype).mT,
                 room,
             )
             score = torch.tanh(qk) * cap_times_log2e                    # gemma2_local.attn:6
-            _hide(score, float("-inf"), edges, i, window)
+            _hide(score, float("-inf"), edges, q0, q1, window)
             row_max = _row_max(score)
             p = score.sub_(row_max).exp2_()
             row_sum = p.sum(-1, keepdim=True)
@@ -537,7 +547,6 @@ def _backward_cpu(dout, dlse, q, k, v, out, lse, scale, window, cap):
     for q0 in range(0, N, TILE):
         q1 = min(q0 + TILE, N)
         seen, edges = _keys_seen(q0, q1, M, window)
-        i = torch.arange(q0, q1)[:, None]
         for heads, kv_heads in _steps(H, HKV, B * (q1 - q0), seen):
             qk = _matmul(
                 q[:, heads, q0:q1].to(dtype) * scale_over_cap, k[:, kv_heads, seen].to(dtype).mT,
@@ -545,7 +554,7 @@ def _backward_cpu(dout, dlse, q, k, v, out, lse, scale, window, cap):
             )
             tanh_term = torch.tanh(qk)
             score = tanh_term * cap_times_log2e                         # gemma2_local.attn:6
-            _hide(score, float("-inf"), edges, i, window)
+            _hide(score, float("-inf"), edges, q0, q1, window)
             p = score.sub_(lse[:, heads, q0:q1]).exp2_()
             ds = _matmul(
                 dout[:, heads, q0:q1].to(dtype), v[:, kv_heads, seen].to(dtype).mT, dp_room,

@@ -380,18 +380,24 @@ def _with_unit_stride(tensor):
 
 
 def _remembered(function):
-    """Keep the last results: the same numbers and the very same tensors, unchanged, give the same answer."""
+    """Keep the last results, for the same numbers and the very same tensors, unchanged."""
     kept = []
+
+    def stamp(arg):
+        if isinstance(arg, Tensor):
+            return arg._version, arg.data_ptr()
+        return arg.hex() if isinstance(arg, float) else arg
 
     def remembering(*args):
         tensors = [arg for arg in args if isinstance(arg, Tensor)]
-        key = [arg._version if isinstance(arg, Tensor) else arg for arg in args]
-        for entry in kept:
-            known, refs, result = entry
-            if known == key and all(ref() is tensor for ref, tensor in zip(refs, tensors, strict=True)):
+        if any(tensor.is_inference() for tensor in tensors):  # torch does not count their changes
+            return function(*args)
+        stamps = [stamp(arg) for arg in args]
+        for known, refs, result in kept:
+            if known == stamps and all(ref() is x for ref, x in zip(refs, tensors, strict=True)):
                 return result
         result = function(*args)
-        kept.insert(0, (key, [weakref.ref(tensor) for tensor in tensors], result))
+        kept.insert(0, (stamps, [weakref.ref(tensor) for tensor in tensors], result))
         del kept[8:]
         return result
 
@@ -399,9 +405,11 @@ def _remembered(function):
 
 
 def _look_inside(some, every, shape, rows, columns, N, M, *given):
-    """Kinds of tiles: 0 hides all, 2 shows all, 1 is an edge. What is not decided is looked at pair by pair."""
+    """Kinds of tiles: 0 hides all, 2 shows all, 1 is an edge. Undecided ones are looked at."""
     kinds = (some.int() + (some & every).int()).expand(shape).contiguous()
-    for part in ((kinds == 1).nonzero()).split(256):
+    undecided = (kinds == 1).nonzero()
+    for first in range(0, len(undecided), 256):
+        part = undecided[first : first + 256]
         b, h, tile_i, tile_j = part.T[..., None, None]
         i = (tile_i * rows + torch.arange(rows, device=kinds.device)[:, None]).clamp(max=N - 1)
         j = (tile_j * columns + torch.arange(columns, device=kinds.device)).clamp(max=M - 1)
@@ -419,7 +427,8 @@ def _lists(kinds, whole):
     full[..., whole:] = False
     lists = []
     for chosen in ((kinds > 0) & ~full, full):
-        starts = torch.zeros(chosen[..., 0].numel() + 1, dtype=torch.int32, device=kinds.device)
+        rows = chosen.shape[:-1].numel()
+        starts = torch.zeros(rows + 1, dtype=torch.int32, device=kinds.device)
         starts[1:] = chosen.sum(-1).flatten().cumsum(0)
         lists += [starts, chosen.nonzero()[:, -1].int()]
     return lists

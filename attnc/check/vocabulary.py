@@ -31,7 +31,7 @@ CALL_WORDS = ("self", "return_lse", "backend")
 MODULE_WORDS = (
     "torch", "triton", "tl", "math", "numbers", "os", "Tensor", "FLOATS", "LOG2_E", "MINUS_INF", "TILE", "TILES",
     "TypeError", "ValueError", "abs", "all", "any", "bool", "dict", "float", "getattr", "hasattr", "int", "isinstance",
-    "len", "list", "map", "max", "min", "next", "range", "slice", "sorted", "str", "tuple", "type", "zip",
+    "len", "list", "lru_cache", "map", "max", "min", "next", "range", "slice", "sorted", "str", "tuple", "type", "zip",
 )  # fmt: skip
 
 ELEMENTWISE = (

@@ -21,6 +21,7 @@ SPECS = {
     "marked": "attention listed(doc: int[B, N]):\n    mask doc[b, j] == 2 or i == j\n",
     "dilated": "attention listed(doc: int[B, N]):\n    mask (i + j) % max(doc[b, j], 1) == 0\n",
     "sorted": "attention listed(doc: sorted int[B, N]):\n    mask doc[b, i] == doc[b, j] and j <= i\n",
+    "distance": "attention listed(doc: int[B, N]):\n    mask abs(i - j) <= 9 + 9 * doc[0, 30]\n",
     "bounds": "attention listed(doc: int[B, N]):\n    mask j <= 9 * doc[b, i]\n",
 }
 DOCS = torch.tensor([0, 1, 2, 3]).repeat_interleave(11)[None]

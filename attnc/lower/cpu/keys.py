@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from attnc.analyze.facts import Interval
-from attnc.ir.nodes import Bool, Index, Int, IntConst, Truth
-from attnc.ir.walk import axes_of
+from attnc.ir.nodes import Bool, BoolLoad, Index, Int, IntConst, IntLoad, Member, Real, Truth
+from attnc.ir.walk import axes_of, walk
 from attnc.kernel.build import Block, function, without_dead
 from attnc.kernel.nodes import Do, Expr, For, Function, Lit, Param, Tuple, Var, names_in
 from attnc.lower.cpu.signature import scalars_of, tensors_of
@@ -92,7 +92,9 @@ def lower_hide(plan: Plan) -> tuple[Function, ...]:
 
 
 def _knows_distances_alone(mask: Bool) -> bool:
-    """Is the mask the same for every pair at the same distance, of every head?"""
+    """Is the mask the same for every pair at the same distance, of every head, and made of integers of the call?"""
+    if any(isinstance(part, Real | IntLoad | BoolLoad | Member) for part in walk(mask)):
+        return False
     predicate = to_predicate(mask)
     for axis in (Index("i"), Index("j")):
         predicate = substitute_in(predicate, Leaf(axis), leaf(axis) + 1)
@@ -108,7 +110,8 @@ def _lower_hide_by_distance(plan: Plan) -> tuple[Function, ...]:
     block.returns(block.let("visible", terms(mask), note_of(mask)))
     doc = "Which of the keys [lo, hi) do `rows` queries see? Counted from the first of the queries."
     shown = replace(
-        _function("_shown", ["rows", "lo", "hi"], block, plan, [], doc), decorator="lru_cache(maxsize=8)"
+        _function("_shown", ["rows", "lo", "hi"], block, plan, PLACES[6:], doc),
+        decorator="lru_cache(maxsize=8)",
     )
     here = [
         Var("q1") - Q0,

@@ -83,6 +83,7 @@ class Compilation:
         from attnc.analyze.ranges import find_ranges
         from attnc.analyze.rows import find_rows
         from attnc.analyze.tile_test import find_tile_test
+        from attnc.analyze.weights import find_weights
 
         return Facts(
             keys=find_ranges(self.attention, "j"),
@@ -90,6 +91,7 @@ class Compilation:
             tiles=find_tile_test(self.attention),
             implied=find_implied(self.attention),
             rows=find_rows(self.attention),
+            weights=find_weights(self.attention),
         )
 
     @cached_property

@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from attnc.analyze.facts import Facts, Interval, Ranges, Reason
+from attnc.analyze.facts import Facts, Interval, Ranges, Reason, Weights
 from attnc.errors import AttncError, Diagnostic
 from attnc.ir.nodes import Attention
 from attnc.ir.text import print_ir
@@ -41,8 +41,16 @@ def find_lines(attention: Attention, facts: Facts, plan: Plan | Diagnostic) -> l
         *_ranges("keys", facts.keys, attention),
         *_ranges("queries", facts.queries, attention),
         *_paragraph("rows", rows, [_reason(reason, attention) for reason in facts.rows.because]),
+        *_weights(facts.weights, attention),
         *_plan(plan, attention),
     ]
+
+
+def _weights(weights: Weights, attention: Attention) -> list[str]:
+    what = {"softmax": "softmax", "other": "a normalization without a kernel"}[weights.kind]
+    if weights.gate is not None:
+        what = f"softmax, and the result of each row times {print_ir(weights.gate)}"
+    return _paragraph("weights", what, [_reason(reason, attention) for reason in weights.because])
 
 
 def _plan(plan: Plan | Diagnostic, attention: Attention) -> list[str]:
@@ -106,6 +114,11 @@ def explain_json(
         "rows": {
             "can_be_empty": facts.rows.can_be_empty,
             "because": [str(reason) for reason in facts.rows.because],
+        },
+        "weights": {
+            "kind": facts.weights.kind,
+            "gate": None if facts.weights.gate is None else print_ir(facts.weights.gate),
+            "because": [str(reason) for reason in facts.weights.because],
         },
         "plan": _plan_json(plan),
         "cost": _cost_json(attention, facts, setting),

@@ -112,6 +112,7 @@ def test_explain_a_file(capsys: Shell) -> None:
         "keys",
         "queries",
         "rows",
+        "weights",
         "plan",
         "cost",
     ]

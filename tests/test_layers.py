@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "explain": {"run", "lower", "analyze", "ir"},
     "plot": {"run", "analyze", "ir"},
     "compiler": {"explain", "plot", "run", "emit", "lower", "analyze", "check", "syntax", "ir"},
-    "verify": {"compiler", "run", "ir"},
+    "verify": {"compiler", "run", "analyze", "ir"},
     "importer": {"compiler", "run", "syntax"},
     "cli": {"verify", "compiler", "run", "syntax", "ir"},
     "attnc": {"importer", "compiler"},  # attnc/__init__.py

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from attnc.ir.nodes import Bool, Int, Node
+from attnc.ir.nodes import Bool, Int, Node, Real
 from attnc.source import Span
 
 
@@ -92,6 +92,18 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
+class Weights:
+    """What the normalization is: `softmax`, or `other`, which no kernel knows.
+
+    `gate` is what the result of each row is multiplied with afterwards, in numbers of the row and its `LogSumExp`.
+    """
+
+    kind: Literal["softmax", "other"]
+    gate: Real | None
+    because: tuple[Reason, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Implied:
     """The mask without clauses that others imply, and terms of the score that are simpler at every visible pair."""
 
@@ -109,3 +121,4 @@ class Facts:
     tiles: TileTest
     implied: Implied
     rows: Rows
+    weights: Weights

@@ -74,11 +74,9 @@ def _write_autograd(
     writer.line("def _differentiate(ctx, dout, dlse):")
     with writer.indent():
         writer.line('"""The gradient of every input of `_attention`."""')
-        flags = "".join(
-            f", ctx.needs_input_grad[{tensors.index(variable(n.removeprefix('need_')))}]" for n in needs
-        )
+        flags = [f"ctx.needs_input_grad[{tensors.index(variable(n.removeprefix('need_')))}]" for n in needs]
         writer.line("*arguments, backend = ctx.arguments")
-        call = [f"dout, dlse, *ctx.saved_tensors, *arguments{flags}, backend"]
+        call = ["dout", "dlse", "*ctx.saved_tensors", "*arguments", *flags, "backend"]
         names = [f"d_{n}" if n not in ("q", "k", "v") else f"d{n}" for n in results]
         writer.items(f"{', '.join(names)} = _attention_backward(", call, ")")
         given = [names[results.index(n)] if n in results else "None" for n in tensors]

@@ -274,6 +274,11 @@ class Count(Real):
     """How many keys the row sees: only in a normalization."""
 
 
+@node
+class LogSumExp(Real):
+    """`lse`: the log-sum-exp of the scores of the row. Only in facts, never in a spec."""
+
+
 # ---- vectors ---------------------------------------------------------------------------------------
 
 

@@ -31,6 +31,7 @@ from attnc.ir.nodes import (
     IntOp,
     IntParam,
     IsPow2,
+    LogSumExp,
     Member,
     Node,
     Not,
@@ -175,6 +176,8 @@ def _atom(node: Node) -> str:
             return "s"
         case Count():
             return "count()"
+        case LogSumExp():
+            return "lse"
         case TileEnd(axis, end):
             return f"{end}({axis})"
         case OverTile(kind, axis, a):

@@ -25,6 +25,7 @@ from attnc.ir.nodes import (
     IntIf,
     IntOp,
     IsPow2,
+    LogSumExp,
     Node,
     Not,
     Or,
@@ -89,7 +90,7 @@ def _fold_axes(node: Node, known: dict[int, frozenset[Axis]]) -> frozenset[Axis]
                 below = _OF_KEY
             case Score():
                 below = _OF_PAIR
-            case Row() | Count():
+            case Row() | Count() | LogSumExp():
                 below = _OF_QUERY
         known[id(node)] = below
     return known[id(node)]

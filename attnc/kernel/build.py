@@ -129,7 +129,7 @@ class Block:
 
 
 def without_dead(stmts: tuple[Stmt, ...], kept: frozenset[str] = frozenset()) -> tuple[Stmt, ...]:
-    """The statements less every plain `name = value` whose name nothing reads, and which is not `kept`."""
+    """The statements less every plain `name = value` or `a, b = value` of which nothing is read nor `kept`."""
     while True:
         read = set(kept)
         for stmt in stmts:
@@ -142,7 +142,7 @@ def without_dead(stmts: tuple[Stmt, ...], kept: frozenset[str] = frozenset()) ->
 
 def _reads(stmt: Stmt) -> Iterator[str]:
     match stmt:
-        case Assign(Var(), value, "=", _):
+        case Assign(Var() | Tuple(), value, "=", _):
             yield from names_in(value)
         case For(_, over, body):
             yield from names_in(over)
@@ -159,7 +159,7 @@ def _reads(stmt: Stmt) -> Iterator[str]:
 def _prune(stmts: tuple[Stmt, ...], read: set[str]) -> Iterator[Stmt]:
     for stmt in stmts:
         match stmt:
-            case Assign(Var(name), _, "=", _) if name not in read:
+            case Assign(Var() | Tuple() as target, _, "=", _) if not read.intersection(names_in(target)):
                 continue
             case For(var, over, body):
                 yield For(var, over, tuple(_prune(body, read)))

@@ -19,7 +19,7 @@ FRAME = frozenset([
     "j_first", "j_last", "k", "k0", "key_hi", "key_lo", "kinds", "kv_heads", "list_row", "live_hi",
     "live_lo", "lo", "lse", "math", "narrow", "new_max", "o", "os", "otherwise", "out", "p",
     "pair_row", "pairs", "q", "q0", "q1", "qk", "query_hi", "query_lo", "rescale", "result",
-    "return_lse", "room", "row", "row_lse", "row_max", "row_sum", "rows", "scale", "score", "seen",
+    "return_lse", "room", "row", "row_factor", "row_lse", "row_max", "row_sum", "rows", "scale", "score", "seen",
     "shape", "shift", "some", "strip", "t", "tile", "tiles", "tl", "torch", "total", "triton", "v",
     "value", "visible", "wide",
     # What Triton takes beside the arguments of a kernel.

@@ -13,6 +13,7 @@ from attnc.ir.nodes import (
     Dot,
     Index,
     Int,
+    LogSumExp,
     Node,
     Rank,
     Real,
@@ -32,6 +33,7 @@ from attnc.lower.hoist import DISTANCE, TokenMap
 from attnc.lower.names import variable
 from attnc.lower.plan import Plan
 from attnc.lower.ranks import find_places
+from attnc.lower.scope import note_of
 from attnc.lower.torch_terms import AXES, TorchTerms, is_number, torch
 
 FUNCTIONAL = Namespace("torch.nn.functional")
@@ -54,13 +56,17 @@ def lower_per_token(plan: Plan) -> Function | None:
 
 
 def lower_output(plan: Plan) -> Function | None:
-    """`_output(o, v, ...)`; None where the output is `o`."""
-    if plan.spec.output == VecInput("o"):
+    """`_output(o, lse, ...)`; None where the output is the softmax."""
+    is_mapped = plan.spec.output != VecInput("o")
+    if not is_mapped and plan.gate is None:
         return None
     block, vectors = Block(), Vectors(plan)
     vectors.enter(block)
+    if plan.gate is not None:
+        factor = block.let("row_factor", vectors.of_row(plan.gate), note_of(plan.spec.normalize))
+        block.let("o", (Var("o") * factor).to(Var("dtype")))
     result = vectors(plan.spec.output)
-    if plan.rows.can_be_empty:
+    if is_mapped and plan.rows.can_be_empty:
         result = block.let("result", result)
         nothing = Var("lse").equals(function("float")("-inf")).call("unsqueeze", -1)
         result = result.call("masked_fill", nothing, 0.0)
@@ -131,6 +137,12 @@ class Vectors:
             case Dot(a, b):
                 return (self(a).to(Var("wide")) * self(b).to(Var("wide"))).call("sum", -1)
         raise CompilerBug(f"{type(term).__name__} is no number of a token")
+
+    def of_row(self, term: Real) -> Expr:
+        """A number of each row, as [B, H, N, 1], in float32 where the inputs are in half precision."""
+        terms = _RowTerms(self.plan.spec, {})
+        terms.vectors = self
+        return terms(term)
 
     def __call__(self, term: Node) -> Expr:
         match term:
@@ -213,4 +225,15 @@ class _TokenTerms(TorchTerms):
         if isinstance(term, SumD | Dot):
             column = self.vectors.number(term).call("unsqueeze", -1)
             return column.attr("mT") if "j" in axes_of(term) else column
+        return super()._real(term)
+
+
+class _RowTerms(_TokenTerms):
+    """Numbers of rows, which know the log-sum-exp, in the precision that it has."""
+
+    dtype = Var("wide")
+
+    def _real(self, term: Real) -> Expr:
+        if term == LogSumExp():
+            return Var("lse").call("unsqueeze", -1)
         return super()._real(term)

@@ -12,7 +12,6 @@ from typing import Literal
 
 from attnc.algebra.derivative import ZERO, differentiate
 from attnc.analyze.facts import Facts, Implied, Ranges, Reason, Requirement, Rows, TileTest
-from attnc.analyze.normalization import find_normalization
 from attnc.errors import AttncError, Diagnostic, Label
 from attnc.ir import build
 from attnc.ir.nodes import Attention, Dot, IntLoad, Node, Real, RealLoad
@@ -44,7 +43,8 @@ class Plan:
     """A schedule and everything that its lowering has to know.
 
     `spec` is the attention as written, `attention` the same with the work on single tokens (`maps`) taken out. `places`
-    says where the places in sorted arrays are read, which the ranges speak of. Tiles of the positions in `listed` come
+    says where the places in sorted arrays are read, which the ranges speak of. The result of each row is
+    multiplied with `gate`. Tiles of the positions in `listed` come
     from lists that the tile test makes, the others from ranges.
     """
 
@@ -63,6 +63,7 @@ class Plan:
     tiles: TileTest
     listed: frozenset[Literal["i", "j"]]
     rows: Rows
+    gate: Real | None
     plain: Plain | None
     because: tuple[Reason, ...]
 
@@ -77,8 +78,7 @@ class Plan:
 
 def make_plan(attention: Attention, facts: Facts) -> Plan:
     """The plan for a kernel; raises `no-kernel` where there is none yet."""
-    normalization = find_normalization(attention)
-    if normalization.kind != "softmax":
+    if facts.weights.kind != "softmax":
         label = Label(attention.normalize.span) if attention.normalize.span else None
         raise AttncError(
             Diagnostic(
@@ -93,7 +93,6 @@ def make_plan(attention: Attention, facts: Facts) -> Plan:
     inner = replace(hoisted.attention, params=(*hoisted.attention.params, *ranked.params))
     score = regroup(inner.score)
     because = [
-        Reason("the row has a running maximum and sum, so one pass over tiles of keys is enough"),
         *facts.implied.because,
         *hoisted.because,
         *ranked.because,
@@ -123,6 +122,7 @@ def make_plan(attention: Attention, facts: Facts) -> Plan:
         tiles=facts.tiles,
         listed=frozenset(ranges.target for ranges in (facts.keys, facts.queries) if ranges.loose),
         rows=facts.rows,
+        gate=facts.weights.gate,
         plain=plain,
         because=tuple(because),
     )

@@ -7,6 +7,7 @@ bracket once, above its loops, and the loop pays for one multiplication.
 
 from __future__ import annotations
 
+from attnc.algebra.products import factors_of
 from attnc.ir.nodes import Dot, Node, Real, RealConst, RealOp
 from attnc.ir.walk import axes_of, replace_terms, walk
 
@@ -29,7 +30,7 @@ def is_invariant(term: Node) -> bool:
 def _regroup_product(term: Node) -> Node | None:
     match term:
         case RealOp("*" | "/"):
-            above, below = ([regroup(factor) for factor in factors] for factors in _factors(term))
+            above, below = ([regroup(factor) for factor in factors] for factors in factors_of(term))
             fixed = [f for f in above if is_invariant(f)], [f for f in below if is_invariant(f)]
             moving = [f for f in above if f not in fixed[0]], [f for f in below if f not in fixed[1]]
             if len(fixed[0]) + len(fixed[1]) < 2 or not moving[0]:
@@ -37,18 +38,6 @@ def _regroup_product(term: Node) -> Node | None:
             grouped = RealOp("*", _quotient(*moving), _quotient(*fixed), span=term.span)
             return None if grouped == term else grouped
     return None
-
-
-def _factors(term: Real) -> tuple[list[Real], list[Real]]:
-    """What is multiplied and what is divided by, in written order."""
-    match term:
-        case RealOp("*", a, b):
-            (above_a, below_a), (above_b, below_b) = _factors(a), _factors(b)
-            return above_a + above_b, below_a + below_b
-        case RealOp("/", a, b):
-            (above_a, below_a), (above_b, below_b) = _factors(a), _factors(b)
-            return above_a + below_b, below_a + above_b
-    return [term], []
 
 
 def _quotient(above: list[Real], below: list[Real]) -> Real:

@@ -43,12 +43,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from attnc.analyze.weights import find_weights
 from attnc.errors import CompilerBug
 from attnc.ir.nodes import (
     Attention,
     Bool,
     Dot,
     Int,
+    LogSumExp,
     Real,
     RealCall,
     RealConst,
@@ -173,7 +175,11 @@ def compute_rounded(attention: Attention, inputs: Inputs, precision: Precision) 
     out, lse = _Softmax.apply(table, pairs.keys.table(value(keys)), precision)  # type: ignore[no-untyped-call]
     seeing = pairs.rows.points.as_origin()
     at_row = tuple(seeing.index.values())
-    ends = {"o": lambda p: out[at_row][p.origin], "v_i": lambda p: value(p.with_key(p.index["i"]))}
+    at_rows = out[at_row]
+    if (gate := find_weights(attention).gate) is not None:
+        factor = _Rounded(values, {}, None, precision, wider, lse=lse).real(gate, seeing)
+        at_rows = precision.rounded(at_rows * factor[:, None], precision.stored, precision.stored)
+    ends = {"o": lambda p: at_rows[p.origin], "v_i": lambda p: value(p.with_key(p.index["i"]))}
     result = _Rounded(values, ends, None, precision, wider).vector(attention.output, seeing)
     output = out.new_zeros(out.shape).index_put(at_row, result)
 
@@ -197,12 +203,14 @@ def _is_int(x: object) -> bool:
 class _Rounded(Terms):
     """The terms of the interpreter, each followed by its error.
 
-    `wider` names the arrays that are more precise than q; `coarse` is set within the map of a single token.
+    `wider` names the arrays that are more precise than q; `coarse` is set within the map of a single token; `lse` is
+    the log-sum-exp of every row.
     """
 
     precision: Precision | None = None
     wider: frozenset[str] = frozenset()
     coarse: bool = False
+    lse: Tensor | None = None
 
     # What jumps must jump in the same places: integers and conditions are exact here, as kernels owe them.
     def integer(self, term: Int, at: Points) -> Tensor:
@@ -217,6 +225,8 @@ class _Rounded(Terms):
         unit = r.stored if self.coarse or isinstance(term, SumD) else r.working
         if isinstance(term, RealCall):
             return self._called(term, unit, at)
+        if isinstance(term, LogSumExp) and self.lse is not None:
+            return self.lse[at.index["b"], at.index["h"], at.index["i"]]
         x = super().number(term, at)
         if not isinstance(x, Tensor) or isinstance(term, RealConst | RealParam | Scale):
             return x

@@ -119,7 +119,7 @@ def test_no_tile_loop_branches(name: str) -> None:
 
 def test_nearly_every_spec_has_kernels() -> None:
     without = {name for name in SPECS if functions_of(name) is None}
-    assert without <= {"gpt_oss_sinks:gpt_oss_sinks"}
+    assert not without
     assert len(SPECS) > 200
 
 

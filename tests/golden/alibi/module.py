@@ -15,8 +15,10 @@
 #              - `j <= i` gives queries from j (line 5)
 #     rows     every query sees a key
 #              - no row is empty: query i sees key 0
+#     weights  softmax
+#              - exp(s) / sum(exp(s)): softmax (line 4)
+#              - one pass over the keys keeps a maximum and a sum of each row; its output and log-sum-exp are saved
 #     plan     tiled: forward, dK/dV and dQ kernels over tiles of queries and keys, and a CPU path
-#              - the row has a running maximum and sum, so one pass over tiles of keys is enough
 #              - the tiles of keys that a tile of queries visits are bounds in closed form
 #              - the tiles of queries that a tile of keys visits are bounds in closed form
 

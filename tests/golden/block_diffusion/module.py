@@ -66,8 +66,10 @@
 #                block * ((N - 1) // block) or M <= block * ((N - 1) // block) or length < 1, and where 0 < length
 #                or block * ((0 - length) // block) < 1 or M <= length or 0 - (0 - length) % block < 1, and where
 #                length < N or block * (i // block) < 1 or M <= length or length < 1
+#     weights  softmax
+#              - exp(s) / sum(exp(s)): softmax (line 4)
+#              - one pass over the keys keeps a maximum and a sum of each row; its output and log-sum-exp are saved
 #     plan     tiled: forward, dK/dV and dQ kernels over tiles of queries and keys, and a CPU path
-#              - the row has a running maximum and sum, so one pass over tiles of keys is enough
 #              - the tiles of keys that a tile of queries visits are bounds in closed form
 #              - the tiles of queries that a tile of keys visits are listed before the kernel runs, because it is
 #                not certain which interval starts first, so one around all of them is visited

@@ -23,8 +23,10 @@
 #              - `i < start[b, j]` reads an array at key positions: no closed form (line 5)
 #              - `end[b, j] <= i` reads an array at key positions: no closed form (line 5)
 #              - so a row may be empty
+#     weights  softmax
+#              - exp(s) / sum(exp(s)): softmax (line 4)
+#              - one pass over the keys keeps a maximum and a sum of each row; its output and log-sum-exp are saved
 #     plan     tiled: forward, dK/dV and dQ kernels over tiles of queries and keys, and a CPU path
-#              - the row has a running maximum and sum, so one pass over tiles of keys is enough
 #              - the tiles of keys that a tile of queries visits are listed before the kernel runs, because `i <
 #                start[b, j]` reads an array at key positions: no closed form (line 5)
 #              - the tiles of queries that a tile of keys visits are bounds in closed form

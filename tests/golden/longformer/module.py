@@ -23,8 +23,10 @@
 #     rows     a query may see no key: its output is 0
 #              - query i may see no key where window < 0 or M + window < N, and where shared < N, and where shared <
 #                1
+#     weights  softmax
+#              - exp(s) / sum(exp(s)): softmax (line 4)
+#              - one pass over the keys keeps a maximum and a sum of each row; its output and log-sum-exp are saved
 #     plan     tiled: forward, dK/dV and dQ kernels over tiles of queries and keys, and a CPU path
-#              - the row has a running maximum and sum, so one pass over tiles of keys is enough
 #              - the tiles of keys that a tile of queries visits are bounds in closed form
 #              - the tiles of queries that a tile of keys visits are bounds in closed form
 

@@ -37,8 +37,10 @@
 #     rows     a query may see no key: its output is 0
 #              - `near(i.x, j.x, wx, cols)` picks keys by a remainder: no closed form (line 8)
 #              - so a row may be empty
+#     weights  softmax
+#              - exp(s) / sum(exp(s)): softmax (line 6)
+#              - one pass over the keys keeps a maximum and a sum of each row; its output and log-sum-exp are saved
 #     plan     tiled: forward, dK/dV and dQ kernels over tiles of queries and keys, and a CPU path
-#              - the row has a running maximum and sum, so one pass over tiles of keys is enough
 #              - the tiles of keys that a tile of queries visits are listed before the kernel runs, because
 #                `near(i.x, j.x, wx, cols)` picks keys by a remainder: no closed form (line 8)
 #              - the tiles of queries that a tile of keys visits are listed before the kernel runs, because

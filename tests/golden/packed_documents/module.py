@@ -26,8 +26,10 @@
 #              - rank(a[:], x) is how many entries of the sorted array are below x: where x stands in it
 #     rows     a query may see no key: its output is 0
 #              - query i sees key i, so a row is empty only where i >= M; that can be where N > M
+#     weights  softmax
+#              - exp(s) / sum(exp(s)): softmax (line 4)
+#              - one pass over the keys keeps a maximum and a sum of each row; its output and log-sum-exp are saved
 #     plan     tiled: forward, dK/dV and dQ kernels over tiles of queries and keys, and a CPU path
-#              - the row has a running maximum and sum, so one pass over tiles of keys is enough
 #              - places in sorted arrays are found once per token, before the kernels
 #              - the tiles of keys that a tile of queries visits are bounds in closed form
 #              - the tiles of queries that a tile of keys visits are bounds in closed form
@@ -751,8 +753,6 @@ _attention.register_autograd(_differentiate, setup_context=_save)
 @_without_autocast
 def _per_token(q, k, v, doc):
     """What the spec asks of single tokens, once for each."""
-    B, H, N, D = q.shape
-    HKV, M, DV = v.shape[1:]
     doc_start = _rank(doc, doc)
     doc_end = _rank(doc, doc + 1)
     return q, k, v, doc_start, doc_end

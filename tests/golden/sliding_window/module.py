@@ -17,8 +17,10 @@
 #              - `i - j < window` gives queries below j + window (line 5)
 #     rows     a query may see no key: its output is 0
 #              - query i may see no key where window < 1 or M + window <= N
+#     weights  softmax
+#              - exp(s) / sum(exp(s)): softmax (line 4)
+#              - one pass over the keys keeps a maximum and a sum of each row; its output and log-sum-exp are saved
 #     plan     tiled: forward, dK/dV and dQ kernels over tiles of queries and keys, and a CPU path
-#              - the row has a running maximum and sum, so one pass over tiles of keys is enough
 #              - the tiles of keys that a tile of queries visits are bounds in closed form
 #              - the tiles of queries that a tile of keys visits are bounds in closed form
 

@@ -14,8 +14,10 @@
 #     queries  keys [j0, j1] are read by all queries; all queries see all of them
 #     rows     every query sees a key
 #              - no row is empty: query i sees key 0
+#     weights  softmax
+#              - exp(s) / sum(exp(s)): softmax (line 6)
+#              - one pass over the keys keeps a maximum and a sum of each row; its output and log-sum-exp are saved
 #     plan     tiled: forward, dK/dV and dQ kernels over tiles of queries and keys, and a CPU path
-#              - the row has a running maximum and sum, so one pass over tiles of keys is enough
 #              - this depends on j - i alone and is found through reals: it is computed once for each distance (line
 #                7)
 #              - the tiles of keys that a tile of queries visits are bounds in closed form

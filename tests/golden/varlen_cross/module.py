@@ -24,8 +24,10 @@
 #              - query i may see no key where rank(key_doc[b, :], query_doc[b, i] + 1) <= rank(key_doc[b, :],
 #                query_doc[b, i]) or M <= rank(key_doc[b, :], query_doc[b, N - 1]) or rank(key_doc[b, :],
 #                query_doc[b, 0] + 1) < 1
+#     weights  softmax
+#              - exp(s) / sum(exp(s)): softmax (line 4)
+#              - one pass over the keys keeps a maximum and a sum of each row; its output and log-sum-exp are saved
 #     plan     tiled: forward, dK/dV and dQ kernels over tiles of queries and keys, and a CPU path
-#              - the row has a running maximum and sum, so one pass over tiles of keys is enough
 #              - places in sorted arrays are found once per token, before the kernels
 #              - the tiles of keys that a tile of queries visits are bounds in closed form
 #              - the tiles of queries that a tile of keys visits are bounds in closed form
@@ -804,8 +806,6 @@ _attention.register_autograd(_differentiate, setup_context=_save)
 @_without_autocast
 def _per_token(q, k, v, query_doc, key_doc):
     """What the spec asks of single tokens, once for each."""
-    B, H, N, D = q.shape
-    HKV, M, DV = v.shape[1:]
     key_doc_rank = _rank(key_doc, query_doc)
     key_doc_rank_2 = _rank(key_doc, query_doc + 1)
     query_doc_rank = _rank(query_doc, key_doc)

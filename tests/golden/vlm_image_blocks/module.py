@@ -16,8 +16,10 @@
 #              - rank(a[:], x) is how many entries of the sorted array are below x: where x stands in it
 #     rows     a query may see no key: its output is 0
 #              - query i may see no key where end[b, 0] < 1
+#     weights  softmax
+#              - exp(s) / sum(exp(s)): softmax (line 4)
+#              - one pass over the keys keeps a maximum and a sum of each row; its output and log-sum-exp are saved
 #     plan     tiled: forward, dK/dV and dQ kernels over tiles of queries and keys, and a CPU path
-#              - the row has a running maximum and sum, so one pass over tiles of keys is enough
 #              - places in sorted arrays are found once per token, before the kernels
 #              - the tiles of keys that a tile of queries visits are bounds in closed form
 #              - the tiles of queries that a tile of keys visits are bounds in closed form
@@ -682,7 +684,6 @@ _attention.register_autograd(_differentiate, setup_context=_save)
 @_without_autocast
 def _per_token(q, k, v, end):
     """What the spec asks of single tokens, once for each."""
-    B, H, N, D = q.shape
     HKV, M, DV = v.shape[1:]
     end_rank = _rank(end, torch.arange(M, device=q.device) + 1)
     return q, k, v, end_rank

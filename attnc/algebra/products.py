@@ -1,0 +1,28 @@
+"""Products and sums taken apart.
+
+Enters: a real term. Leaves: its factors, or its summands, in written order.
+"""
+
+from __future__ import annotations
+
+from attnc.ir.nodes import Real, RealOp
+
+
+def factors_of(term: Real) -> tuple[list[Real], list[Real]]:
+    """What is multiplied and what is divided by."""
+    match term:
+        case RealOp("*", a, b):
+            (above_a, below_a), (above_b, below_b) = factors_of(a), factors_of(b)
+            return above_a + above_b, below_a + below_b
+        case RealOp("/", a, b):
+            (above_a, below_a), (above_b, below_b) = factors_of(a), factors_of(b)
+            return above_a + below_b, below_a + above_b
+    return [term], []
+
+
+def summands_of(term: Real) -> list[Real]:
+    """What is added; what is subtracted stays one summand with the rest of its chain."""
+    match term:
+        case RealOp("+", a, b):
+            return summands_of(a) + summands_of(b)
+    return [term]

@@ -21,6 +21,8 @@ def call_of(name: str, n: int = 128) -> dict[str, Any]:
     match name:
         case "bigbird":
             return {"table": torch.zeros(8, (n + 63) // 64, 3, dtype=torch.int64)}
+        case "mvpa":
+            return {"channels": 16, "by_channel": torch.zeros(8, 16)}
         case "natten_2d" | "swin":
             return {"rows": 1, "cols": n}
         case "tree_decoding":

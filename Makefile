@@ -8,7 +8,7 @@ RUNTIME := $(VENV)/.attnc-runtime
 DEV := $(VENV)/.attnc-dev
 WORKERS ?= 2
 
-.PHONY: demo test test-slow test-gpu lint golden clean
+.PHONY: demo test test-slow fuzz test-gpu lint golden clean
 .DEFAULT_GOAL := test
 
 demo: $(RUNTIME)
@@ -29,6 +29,10 @@ lint: $(DEV)
 # What takes longer: whole installations, many examples of a property, kernels built for GPUs that are not there.
 test-slow: $(DEV)
 	$(BIN)/python -m pytest -n $(WORKERS) -m "slow or compiles"
+
+# 20,000 random masks: ranges in both roles, and the test of tiles. Other masks in every run.
+fuzz: $(DEV)
+	MASKS=20000 $(BIN)/python -m pytest -n $(WORKERS) -m slow tests/analyze/test_ranges.py tests/sets/test_tile_test.py
 
 test-gpu: $(DEV)
 	$(BIN)/python -m pytest -m gpu

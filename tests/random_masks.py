@@ -6,6 +6,7 @@ language can. Divisors are numbers, sizes or `c`, which is no number but 0 in an
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from hypothesis import strategies as st
@@ -18,6 +19,9 @@ I, J, H, B = (ir.Index(axis) for axis in "ijhb")
 N, M = ir.Size("N"), ir.Size("M")
 W, P, C = (ir.IntParam(name) for name in "wpc")
 AT_HEAD = ir.IntLoad("at_head", (H,))
+
+# How many masks a slow test draws; `make fuzz` asks for more.
+MANY = int(os.environ.get("MASKS", "4000"))
 
 S = ir.IntParam("s")
 IN_ORDER = (

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from integer_oracle import heads, pairs_seen
 from mask_zoo import ALL, NEARLY_TIGHT, TIGHT, attention_of, mask_of, nasty, usual
-from random_masks import IN_ORDER, calls, masks
+from random_masks import IN_ORDER, MANY, calls, masks
 from range_checks import Counts, check_ranges, requirements_hold, transposed
 
 from attnc.analyze.ranges import find_ranges
@@ -65,7 +65,7 @@ def test_ranges_of_random_masks_are_sound(mask: ir.Bool, values: dict[str, Any],
 
 
 @pytest.mark.slow
-@settings(max_examples=4000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=MANY, deadline=None, suppress_health_check=list(HealthCheck))
 @given(masks, calls(), st.integers(1, 5))
 def test_ranges_of_many_random_masks_are_sound(mask: ir.Bool, values: dict[str, Any], rows: int) -> None:
     check_random_mask(mask, values, rows)

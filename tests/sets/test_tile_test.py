@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from integer_oracle import evaluate, heads, pairs_seen
 from mask_zoo import ALL, attention_of, mask_of, nasty, usual
-from random_masks import IN_ORDER, calls, masks
+from random_masks import IN_ORDER, MANY, calls, masks
 from range_checks import GARBAGE
 
 from attnc.analyze.facts import TileTest
@@ -64,7 +64,7 @@ def test_random_masks(mask: ir.Bool, values: dict[str, Any], rows: int, columns:
 
 
 @pytest.mark.slow
-@settings(max_examples=4000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=MANY, deadline=None, suppress_health_check=list(HealthCheck))
 @given(masks, calls(), st.integers(1, 5), st.integers(1, 5))
 def test_many_random_masks(mask: ir.Bool, values: dict[str, Any], rows: int, columns: int) -> None:
     check_random_mask(mask, values, rows, columns)

@@ -54,9 +54,20 @@ def test_hopper_with_padded_heads() -> None:
         _assert_good_on_hopper(code)
 
 
+# Triton 3.9 ends with "shared-memory element type bit width must be a multiple of 8; got 1" where a tile of bools, one for
+# each pair, changes its layout.
+NO_TILE_OF_BOOLS = pytest.mark.xfail(strict=True, reason="gfx942: Triton cannot move a tile of bools")
+ON_OTHERS = [
+    pytest.param(
+        name, target, marks=NO_TILE_OF_BOOLS if (name, target) == ("tree_decoding", "gfx942") else ()
+    )
+    for name in NAMES
+    for target in ("sm_80", "gfx942")
+]
+
+
 @pytest.mark.parametrize("d", [64, 128])
-@pytest.mark.parametrize("target", ["sm_80", "gfx942"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("name", "target"), ON_OTHERS)
 def test_other_gpus(name: str, target: str, d: int) -> None:
     codes = _compile(name, TARGETS[target], BF16, d, d)
     products = "v_mfma" if target == "gfx942" else "HMMA"

@@ -69,7 +69,7 @@ def _knows_key(term: Real) -> bool:
     """Is it another number for another key of the row?"""
     if isinstance(term, Row):
         return False
-    if isinstance(term, Score) or "j" in axes_of(term) and not _holds(term, Row | Score):
+    if isinstance(term, Score) or ("j" in axes_of(term) and not _holds(term, Row | Score)):
         return True
     return any(isinstance(child, Real) and _knows_key(child) for child in children(term))
 

@@ -236,10 +236,10 @@ class _Rounded(Terms):
 
     # What jumps must jump in the same places: integers and conditions are exact here, as kernels owe them.
     def integer(self, term: Int, at: Points) -> Tensor:
-        return Terms(self.values, self.vectors).integer(term, at)
+        return Terms(self.values, self.vectors, self.rows).integer(term, at)
 
     def condition(self, term: Bool, at: Points) -> Tensor:
-        return Terms(self.values, self.vectors).condition(term, at)
+        return Terms(self.values, self.vectors, self.rows).condition(term, at)
 
     def number(self, term: Real, at: Points) -> Number:
         r = self.precision
@@ -262,7 +262,7 @@ class _Rounded(Terms):
             case Dot(a, b):
                 return self._rounded_dot(x, a, b, at)
             case RealOp("**", a, b):
-                exact = Terms(self.values, self.vectors)
+                exact = Terms(self.values, self.vectors, self.rows)
                 with torch.no_grad():
                     logarithm = exact.real(a, at).abs().log() * (exact.real(b, at).abs() + 1)
                 size = 1 + finite_part(logarithm).abs()
@@ -292,7 +292,7 @@ class _Rounded(Terms):
         assert r is not None
         axes = axes_of(a) | axes_of(b)
         with torch.no_grad():
-            exact = Terms(self.values, self.vectors)
+            exact = Terms(self.values, self.vectors, self.rows)
             if {"i", "j"} <= axes:
                 norms = exact.vector(a, at).norm(dim=-1) * exact.vector(b, at).norm(dim=-1)
             else:

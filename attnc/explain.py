@@ -47,9 +47,13 @@ def find_lines(attention: Attention, facts: Facts, plan: Plan | Diagnostic) -> l
 
 
 def _weights(weights: Weights, attention: Attention) -> list[str]:
-    what = {"softmax": "softmax", "other": "a normalization without a kernel"}[weights.kind]
+    what = "a normalization without a kernel"
+    if weights.kind == "softmax":
+        what = "softmax"
+    elif weights.weight is not None:
+        what = f"{print_ir(weights.weight)} for each key"
     if weights.gate is not None:
-        what = f"softmax, and the result of each row times {print_ir(weights.gate)}"
+        what = f"{what}, and the result of each row times {print_ir(weights.gate)}"
     return _paragraph("weights", what, [_reason(reason, attention) for reason in weights.because])
 
 
@@ -66,7 +70,8 @@ def print_plan(plan: Plan) -> str:
     """A plan, field by field."""
     lines = [
         f"schedule   {plan.schedule}",
-        f"score      {print_ir(plan.score_in_base_2)}  (times log2(e))",
+        f"score      {print_ir(plan.score)}"
+        + ("  (times log2(e))" if plan.weights.kind == "softmax" else ""),
         f"mask       {print_ir(plan.attention.mask)}",
     ]
     lines += [f"map        {each.name} = {print_ir(each.term)}  (each {each.side})" for each in plan.maps]
@@ -118,6 +123,8 @@ def explain_json(
         "weights": {
             "kind": facts.weights.kind,
             "gate": None if facts.weights.gate is None else print_ir(facts.weights.gate),
+            "weight": None if facts.weights.weight is None else print_ir(facts.weights.weight),
+            "sums": [print_ir(each) for each in facts.weights.sums],
             "because": [str(reason) for reason in facts.weights.because],
         },
         "plan": _plan_json(plan),

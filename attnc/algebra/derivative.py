@@ -35,7 +35,7 @@ from attnc.ir.walk import walk
 ZERO, HALF, ONE = RealConst(0.0), RealConst(0.5), RealConst(1.0)
 
 
-def differentiate(term: Real, leaf: Dot | RealLoad) -> Real:
+def differentiate(term: Real, leaf: Dot | RealLoad | Score) -> Real:
     """D term / d leaf, where every other leaf is held fixed."""
     if term == leaf:
         return ONE
@@ -56,7 +56,7 @@ def differentiate(term: Real, leaf: Dot | RealLoad) -> Real:
             raise CompilerBug(f"no derivative of {type(unknown).__name__}")
 
 
-def _operation(term: RealOp, op: str, a: Real, b: Real, leaf: Dot | RealLoad) -> Real:
+def _operation(term: RealOp, op: str, a: Real, b: Real, leaf: Dot | RealLoad | Score) -> Real:
     da, db = differentiate(a, leaf), differentiate(b, leaf)
     match op:
         case "+":

@@ -93,14 +93,18 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """What the normalization is: `softmax`, or `other`, which no kernel knows.
+    """What the normalization is: `softmax`, `sums`, or `other`, which no kernel knows.
 
-    `gate` is what the result of each row is multiplied with afterwards, in numbers of the row and its `LogSumExp`.
+    Of `sums`, `weight` is what a value is multiplied with in a kernel, and `sums` are what else is summed over the
+    visible keys, in terms of `Score`. `gate` is what the result of each row is multiplied with afterwards, in numbers
+    of the row and its `LogSumExp` or `RowSum`s.
     """
 
-    kind: Literal["softmax", "other"]
+    kind: Literal["softmax", "sums", "other"]
     gate: Real | None
     because: tuple[Reason, ...]
+    weight: Real | None = None
+    sums: tuple[Real, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from math import log
 
 from attnc.algebra.products import factors_of, summands_of
 from attnc.analyze.facts import Reason, Weights
+from attnc.analyze.sums import find_sums
 from attnc.ir import build
 from attnc.ir.nodes import Attention, Count, LogSumExp, Real, RealCall, RealConst, RealOp, Row, Score
 from attnc.ir.text import print_ir
@@ -30,8 +31,7 @@ def find_weights(attention: Attention) -> Weights:
     formula = attention.normalize
     found = _as_softmax(formula)
     if found is None:
-        why = "not softmax: one exp(s), divided by one sum(exp(s)) and numbers of the row"
-        return Weights("other", None, (Reason(why, formula.span),))
+        return _as_sums(formula)
     shape, gate = found
     because = [Reason(f"{print_ir(formula)}: {shape}", formula.span)]
     if gate is not None:
@@ -40,6 +40,19 @@ def find_weights(attention: Attention) -> Weights:
     passes = "one pass over the keys keeps a maximum and a sum of each row"
     because.append(Reason(f"{passes}; its {what} and log-sum-exp are saved"))
     return Weights("softmax", gate, tuple(because))
+
+
+def _as_sums(formula: Real) -> Weights:
+    found = find_sums(formula)
+    if isinstance(found, str):
+        why = "not softmax: one exp(s), divided by one sum(exp(s)) and numbers of the row"
+        return Weights("other", None, (Reason(why, formula.span), Reason(found, formula.span)))
+    because = [Reason(f"{print_ir(formula)}: the weight of a key is {print_ir(found.weight)}", formula.span)]
+    sums = " and ".join(f"sum_{n} = sum({print_ir(each)})" for n, each in enumerate(found.sums, 1))
+    if sums:
+        because.append(Reason(f"{sums} over the keys of the row; gradients go back through it"))
+    because.append(Reason("one pass over the keys adds up; there is no maximum to keep and no log-sum-exp"))
+    return Weights("sums", found.gate, tuple(because), found.weight, found.sums)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,11 @@ from attnc.emit.writer import Writer
 from attnc.ir.nodes import BoolLoad, Compare, IntLoad, RealLoad
 from attnc.ir.walk import axes_of, walk
 from attnc.kernel.nodes import Do, Expr, Function, Var
-from attnc.lower.collect import call_adder, need, needs_of
-from attnc.lower.cpu import scalars_of, tensors_of
+from attnc.lower.collect import call_adder, need
+from attnc.lower.cpu import backward_params, scalars_of, tensors_of
 from attnc.lower.kernels import Kernels
 from attnc.lower.names import pointer, stride, variable
-from attnc.lower.plan import ArrayGradient, Plan
+from attnc.lower.plan import ArrayGradient, Plan, said_results
 
 LOADS = (RealLoad, IntLoad, BoolLoad)
 
@@ -126,31 +126,36 @@ def _write_forward(writer: Writer, kernels: Kernels) -> None:
     assert kernel is not None
     writer.items("def _forward_triton(", [*tensors_of(plan), *scalars_of(plan)], "):")
     with writer.indent():
-        writer.line('"""Forward by the kernels: out [B, H, N, DV] and lse [B, H, N]."""')
+        writer.line(f'"""Forward by the kernels: {said_results(plan)}."""')
         _sizes(writer, kernels, {p.name for p in kernel.params})
         _unit_strides(writer, plan, [])
-        writer.line("out = q.new_empty(B, H, N, DV)")
-        writer.line("lse = q.new_empty(B, H, N, dtype=torch.float32)")
-        if not plan.rows.can_be_empty:
+        is_softmax = plan.weights.kind == "softmax"
+        writer.line(f"out = q.new_empty(B, H, N, DV{'' if is_softmax else ', dtype=torch.float32'})")
+        for name in plan.row_results:
+            writer.line(f"{name} = q.new_empty(B, H, N, dtype=torch.float32)")
+        if is_softmax and not plan.rows.can_be_empty:
             with writer.block("if M == 0:  # every row of the kernel sees a key"):
                 writer.line('return out.zero_(), lse.fill_(float("-inf"))')
         _write_tiles(writer, plan, "forward")
         _write_lists(writer, kernels, kernel)
         with writer.block("with torch.cuda.device_of(q):"):
             _write_launch(writer, kernel, plan, "N", "BLOCK_Q", "H")
-        writer.line("return out, lse")
+        writer.line(f"return {', '.join(['out', *plan.row_results])}")
 
 
 def _write_backward(writer: Writer, kernels: Kernels) -> None:
     plan = kernels.plan
-    names = ["dout", "dlse", *tensors_of(plan), "out", "lse", *scalars_of(plan), *needs_of(plan)]
+    names = backward_params(plan)
     used = {p.name for fn in kernels.triton for p in fn.params}
     writer.items("def _backward_triton(", names, "):")
     with writer.indent():
         writer.line('"""Backward by the kernels: the gradient of every float tensor, in order."""')
         _sizes(writer, kernels, used)
         _unit_strides(writer, plan, ["dout"])
-        writer.line("delta = torch.empty_like(lse)")
+        if plan.weights.kind == "softmax":
+            writer.line("delta = torch.empty_like(lse)")
+        else:
+            writer.line("dout = dout.to(v.dtype)")
         vectors = vectors_of(plan)
         for name in vectors:
             heads, length = ("H", "N") if _is_query(plan, name) else ("HKV", "M")
@@ -160,9 +165,9 @@ def _write_backward(writer: Writer, kernels: Kernels) -> None:
             make = "new_empty" if _is_written(kernels, name) else "new_zeros"
             writer.line(f"d{name} = {name}.{make}(B, {heads}, {length}, {width})")
         for gradient in plan.home("row"):
-            writer.line(f"{gradient.name} = lse.new_empty(B, H, N)")
+            writer.line(f"{gradient.name} = q.new_empty(B, H, N, dtype=torch.float32)")
         for gradient in plan.home("column"):
-            writer.line(f"{gradient.name} = lse.new_empty(B, H, M)")
+            writer.line(f"{gradient.name} = q.new_empty(B, H, M, dtype=torch.float32)")
         for array in arrays_with_gradient(plan):
             where = [f"{variable(array)}.shape", "dtype=torch.float32", "device=q.device"]
             writer.items(f"total_{array} = torch.zeros(", where, ")")
@@ -263,7 +268,7 @@ def _write_pairs(writer: Writer, kernels: Kernels) -> None:
         with writer.block("for first_row in range(0, N, strip):"):
             writer.line("q0, q1 = first_row, min(first_row + strip, N)")
             for gradient in gradients:
-                writer.line(f"{gradient.name} = lse.new_zeros(B, H, strip, M)")
+                writer.line(f"{gradient.name} = q.new_zeros(B, H, strip, M, dtype=torch.float32)")
             _write_launch(writer, kernel, plan, "q1 - q0", "BLOCK_Q", "H")
             _write_positions(
                 writer, [kernels.adders[plan.gradients.index(g)] for g in gradients], "q0, q1", "0, M"

@@ -11,7 +11,7 @@ from attnc.emit.launch import arrays_with_gradient, vectors_of
 from attnc.emit.writer import Writer
 from attnc.ir.nodes import Param
 from attnc.lower.collect import needs_of
-from attnc.lower.cpu import scalars_of, tensors_of
+from attnc.lower.cpu import backward_params, scalars_of, tensors_of
 from attnc.lower.kernels import Kernels
 from attnc.lower.names import variable
 from attnc.lower.plan import Plan
@@ -27,23 +27,28 @@ def write_operator(writer: Writer, kernels: Kernels) -> None:
     writer.line('_NAMESPACE = "".join(c if c.isalnum() else "_" for c in __name__)')
     _gap(writer)
     writer.line('@torch.library.custom_op(f"{_NAMESPACE}::attention", mutates_args=())')
-    writer.items("def _attention(", typed, ") -> tuple[Tensor, Tensor]:")
+    outputs = ["out", *plan.row_results]
+    kinds = f"tuple[{', '.join(['Tensor'] * len(outputs))}]" if plan.row_results else "Tensor"
+    writer.items("def _attention(", typed, f") -> {kinds}:")
     with writer.indent():
-        writer.line('"""Output and log-sum-exp."""')
+        writer.line(f'"""{_said(plan)}."""')
         writer.line('forward = _forward_triton if backend == "triton" else _forward_cpu')
         writer.items("return forward(", [*tensors, *scalars], ")")
     _gap(writer)
     writer.line("@_attention.register_fake")
     writer.items("def _(", [*tensors, *scalars, "backend"], "):")
     with writer.indent():
-        writer.line("lse_dtype = torch.promote_types(q.dtype, torch.float32)")
-        writer.line("out = q.new_empty(*q.shape[:3], v.shape[3])")
-        writer.line("return out, q.new_empty(q.shape[:3], dtype=lse_dtype)")
+        writer.line("wide = torch.promote_types(q.dtype, torch.float32)")
+        is_wide = plan.weights.kind == "sums"
+        writer.line(f"out = q.new_empty(*q.shape[:3], v.shape[3]{', dtype=wide' if is_wide else ''})")
+        rows = ["q.new_empty(q.shape[:3], dtype=wide)"] * len(plan.row_results)
+        writer.items("return ", ["out", *rows], "")
     _gap(writer)
 
-    backward = ["dout: Tensor", "dlse: Tensor", *(f"{n}: Tensor" for n in [*tensors, "out", "lse"])]
+    gradients = [f"d{name}" for name in outputs]
+    backward = [f"{n}: Tensor" for n in [*gradients, *tensors, *plan.saved]]
     backward += [*_typed_scalars(plan), *(f"{n}: bool" for n in needs), "backend: str"]
-    plain = ["dout", "dlse", *tensors, "out", "lse", *scalars, *needs]
+    plain = backward_params(plan)
     writer.line('@torch.library.custom_op(f"{_NAMESPACE}::attention_backward", mutates_args=())')
     kinds = ", ".join(["Tensor"] * len(results))
     writer.items("def _attention_backward(", backward, f") -> tuple[{kinds}]:")
@@ -67,16 +72,18 @@ def _write_autograd(
 ) -> None:
     writer.line("def _save(ctx, inputs, output):")
     with writer.indent():
-        writer.line('"""Keep what the backward pass reads: all inputs, the output and the log-sum-exp."""')
-        writer.line(f"ctx.save_for_backward(*inputs[:{len(tensors)}], *output)")
+        also = ", the output and the log-sum-exp" if plan.saved else ""
+        writer.line(f'"""Keep what the backward pass reads: all inputs{also}."""')
+        writer.line(f"ctx.save_for_backward(*inputs[:{len(tensors)}]{', *output' if plan.saved else ''})")
         writer.line(f"ctx.arguments = inputs[{len(tensors)}:]")
     _gap(writer)
-    writer.line("def _differentiate(ctx, dout, dlse):")
+    gradients = [f"d{name}" for name in ("out", *plan.row_results)]
+    writer.line(f"def _differentiate(ctx, {', '.join(gradients)}):")
     with writer.indent():
         writer.line('"""The gradient of every input of `_attention`."""')
         flags = [f"ctx.needs_input_grad[{tensors.index(variable(n.removeprefix('need_')))}]" for n in needs]
         writer.line("*arguments, backend = ctx.arguments")
-        call = ["dout", "dlse", "*ctx.saved_tensors", "*arguments", *flags, "backend"]
+        call = [*gradients, "*ctx.saved_tensors", "*arguments", *flags, "backend"]
         names = [f"d_{n}" if n not in ("q", "k", "v") else f"d{n}" for n in results]
         writer.items(f"{', '.join(names)} = _attention_backward(", call, ")")
         given = [names[results.index(n)] if n in results else "None" for n in tensors]
@@ -84,6 +91,14 @@ def _write_autograd(
         writer.items("return ", given, "")
     _gap(writer)
     writer.line("_attention.register_autograd(_differentiate, setup_context=_save)")
+
+
+def _said(plan: Plan) -> str:
+    return (
+        "Output and log-sum-exp"
+        if plan.weights.kind == "softmax"
+        else "Weighted values, and sums of each row"
+    )
 
 
 def _typed_scalars(plan: Plan) -> list[str]:

@@ -33,6 +33,9 @@ def _choose(backend, q):
 '''.strip()
 
 
+NO_LSE = "`return_lse` needs a normalization with exp(s): this one has no log-sum-exp"
+
+
 def write_public(writer: Writer, kernels: Kernels, options: Options) -> None:
     """The choice of a backend, the checks, and the function."""
     plan = kernels.plan
@@ -45,14 +48,18 @@ def write_public(writer: Writer, kernels: Kernels, options: Options) -> None:
     tail = ["scale=None", "return_lse=False", 'backend="auto"']
     writer.items(f"def {spec.name}(", ["q", "k", "v", "*", *params, *tail], "):")
     with writer.indent():
-        _write_doc(writer, spec.name, spec.params)
+        _write_doc(writer, spec.name, spec.params, has_lse=plan.weights.kind == "softmax")
         checked = ["scale", *(variable(p.name) for p in spec.params)]
         _write_call(writer, checked, "_check", ["q", "k", "v", "scale", *(p.name for p in spec.params)])
         if kernels.per_token:
             given = [p.name for p in kernels.per_token.params]
             _write_call(writer, mapped_tensors(plan), "_per_token", given)
         arguments = [*tensors_of(plan), *scalars_of(plan), "_choose(backend, q)"]
-        writer.items("out, lse = _attention(", arguments, ")")
+        results = ["out", *plan.row_results]
+        if plan.weights.kind == "sums":
+            with writer.block("if return_lse:"):
+                writer.line(f'raise ValueError("{NO_LSE}")')
+        writer.items(f"{', '.join(results)} = _attention(", arguments, ")")
         if kernels.output:
             given = ["out" if p.name == "o" else p.name for p in kernels.output.params]
             if plan.rows.can_be_empty:
@@ -60,7 +67,11 @@ def write_public(writer: Writer, kernels: Kernels, options: Options) -> None:
             else:
                 with writer.block("if k.shape[2] > 0:  # without a key the output is 0"):
                     _write_call(writer, ["out"], "_output", given)
-        writer.line("return (out, lse) if return_lse else out")
+                if plan.weights.kind == "sums":
+                    with writer.block("else:"):
+                        writer.line("out = out.to(q.dtype)")
+        is_softmax = plan.weights.kind == "softmax"
+        writer.line("return (out, lse) if return_lse else out" if is_softmax else "return out")
 
 
 def _write_call(writer: Writer, targets: list[str], function: str, given: list[str]) -> None:
@@ -79,7 +90,7 @@ def _declared(param: Param) -> str:
     return param.name if param.default is None else f"{param.name}={emit_literal(param.default)}"
 
 
-def _write_doc(writer: Writer, name: str, params: tuple[Param, ...]) -> None:
+def _write_doc(writer: Writer, name: str, params: tuple[Param, ...], has_lse: bool) -> None:
     from attnc.ir.text import print_ir
 
     writer.line('"""Attention of q [B, H, N, D] over k [B, HKV, M, D] and v [B, HKV, M, DV]: [B, H, N, DV].')
@@ -91,6 +102,7 @@ def _write_doc(writer: Writer, name: str, params: tuple[Param, ...]) -> None:
     writer.line(
         "scale: what `dot(q, k)` is multiplied with where the spec says `scale`; D ** -0.5 if not given"
     )
-    writer.line("return_lse: also return the log-sum-exp of each row, [B, H, N]")
+    if has_lse:
+        writer.line("return_lse: also return the log-sum-exp of each row, [B, H, N]")
     writer.line('backend: "auto" (by the device of the tensors), "triton" or "cpu"')
     writer.line('"""')

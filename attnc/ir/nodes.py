@@ -279,6 +279,13 @@ class LogSumExp(Real):
     """`lse`: the log-sum-exp of the scores of the row. Only in facts, never in a spec."""
 
 
+@node
+class RowSum(Real):
+    """`sum_1`, `sum_2`: a sum over the visible keys of the row, by its number. Only in facts, never in a spec."""
+
+    number: int
+
+
 # ---- vectors ---------------------------------------------------------------------------------------
 
 

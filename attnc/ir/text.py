@@ -47,6 +47,7 @@ from attnc.ir.nodes import (
     RealParam,
     Rope,
     Row,
+    RowSum,
     Scale,
     Score,
     Size,
@@ -178,6 +179,8 @@ def _atom(node: Node) -> str:
             return "count()"
         case LogSumExp():
             return "lse"
+        case RowSum(number):
+            return f"sum_{number}"
         case TileEnd(axis, end):
             return f"{end}({axis})"
         case OverTile(kind, axis, a):

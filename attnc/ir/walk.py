@@ -33,6 +33,7 @@ from attnc.ir.nodes import (
     RealIf,
     RealOp,
     Row,
+    RowSum,
     Score,
     VecCall,
     VecIf,
@@ -90,7 +91,7 @@ def _fold_axes(node: Node, known: dict[int, frozenset[Axis]]) -> frozenset[Axis]
                 below = _OF_KEY
             case Score():
                 below = _OF_PAIR
-            case Row() | Count() | LogSumExp():
+            case Row() | Count() | LogSumExp() | RowSum():
                 below = _OF_QUERY
         known[id(node)] = below
     return known[id(node)]

@@ -43,7 +43,10 @@ class Kernels:
 
 def lower_plan(plan: Plan) -> Kernels:
     """Every function of the emitted module but its frame."""
-    triton = [*lower_forward(plan), lower_delta(plan), *lower_backward_keys(plan)]
+    triton = list(lower_forward(plan))
+    if plan.weights.kind == "softmax":
+        triton.append(lower_delta(plan))
+    triton += lower_backward_keys(plan)
     triton += lower_backward_queries(plan) or ()
     triton += lower_backward_pairs(plan) or ()
     return Kernels(

@@ -18,6 +18,7 @@ from attnc.ir.nodes import (
     Rank,
     Real,
     Rope,
+    RowSum,
     Splat,
     SumD,
     VecCall,
@@ -57,21 +58,28 @@ def lower_per_token(plan: Plan) -> Function | None:
 
 def lower_output(plan: Plan) -> Function | None:
     """`_output(o, lse, ...)`; None where the output is the softmax."""
-    is_mapped = plan.spec.output != VecInput("o")
-    if not is_mapped and plan.gate is None:
+    is_mapped, gate = plan.spec.output != VecInput("o"), plan.weights.gate
+    if not is_mapped and gate is None and plan.weights.kind == "softmax":
         return None
     block, vectors = Block(), Vectors(plan)
     vectors.enter(block)
-    if plan.gate is not None:
-        factor = block.let("row_factor", vectors.of_row(plan.gate), note_of(plan.spec.normalize))
+    sums = plan.row_results if plan.weights.kind == "sums" else ()
+    if plan.rows.can_be_empty and sums:
+        block.let("nothing", Var(plan.count or "").equals(0.0))
+        for name in sums:
+            block.let(name, Var(name).call("masked_fill", Var("nothing"), 1.0), "no key: any number will do")
+    if gate is not None:
+        factor = block.let("row_factor", vectors.of_row(gate), note_of(plan.spec.normalize))
         block.let("o", (Var("o") * factor).to(Var("dtype")))
+    elif plan.weights.kind == "sums":
+        block.let("o", Var("o").to(Var("dtype")))
     result = vectors(plan.spec.output)
     if is_mapped and plan.rows.can_be_empty:
         result = block.let("result", result)
-        nothing = Var("lse").equals(function("float")("-inf")).call("unsqueeze", -1)
-        result = result.call("masked_fill", nothing, 0.0)
+        nothing = Var("nothing") if sums else Var("lse").equals(function("float")("-inf"))
+        result = result.call("masked_fill", nothing.call("unsqueeze", -1), 0.0)
     block.returns(result)
-    names = ["o", "lse", "q", "k", "v", "scale", *(variable(p.name) for p in plan.spec.params)]
+    names = ["o", *plan.row_results, "q", "k", "v", "scale", *(variable(p.name) for p in plan.spec.params)]
     return _function("_output", block, names, "The result of the kernel, mapped as the spec says.")
 
 
@@ -229,11 +237,14 @@ class _TokenTerms(TorchTerms):
 
 
 class _RowTerms(_TokenTerms):
-    """Numbers of rows, which know the log-sum-exp, in the precision that it has."""
+    """Numbers of rows, which know the log-sum-exp and the sums, in the precision that they have."""
 
     dtype = Var("wide")
 
     def _real(self, term: Real) -> Expr:
-        if term == LogSumExp():
-            return Var("lse").call("unsqueeze", -1)
+        match term:
+            case LogSumExp():
+                return Var("lse").call("unsqueeze", -1)
+            case RowSum(number):
+                return Var(f"sum_{number}").call("unsqueeze", -1)
         return super()._real(term)

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from attnc.algebra.derivative import ZERO, differentiate
-from attnc.analyze.facts import Facts, Implied, Ranges, Reason, Requirement, Rows, TileTest
+from attnc.algebra.derivative import ONE, ZERO, differentiate
+from attnc.analyze.facts import Facts, Implied, Ranges, Reason, Requirement, Rows, TileTest, Weights
 from attnc.errors import AttncError, Diagnostic, Label
 from attnc.ir import build
 from attnc.ir.nodes import Attention, Dot, IntLoad, Node, Real, RealLoad
@@ -43,8 +43,8 @@ class Plan:
     """A schedule and everything that its lowering has to know.
 
     `spec` is the attention as written, `attention` the same with the work on single tokens (`maps`) taken out. `places`
-    says where the places in sorted arrays are read, which the ranges speak of. The result of each row is
-    multiplied with `gate`. Tiles of the positions in `listed` come
+    says where the places in sorted arrays are read, which the ranges speak of. `score` is in base 2
+    where the weights are softmax. Tiles of the positions in `listed` come
     from lists that the tile test makes, the others from ranges.
     """
 
@@ -56,14 +56,14 @@ class Plan:
     dots: tuple[DotPair, ...]
     dot_gradients: tuple[Real, ...]
     gradients: tuple[ArrayGradient, ...]
-    score_in_base_2: Real
+    score: Real
+    weights: Weights
     places: Mapping[Node, IntLoad]
     keys: Ranges
     queries: Ranges
     tiles: TileTest
     listed: frozenset[Literal["i", "j"]]
     rows: Rows
-    gate: Real | None
     plain: Plain | None
     because: tuple[Reason, ...]
 
@@ -72,18 +72,35 @@ class Plan:
         """What a call must meet, and checks."""
         return tuple(dict.fromkeys(self.keys.requires + self.queries.requires))
 
+    @property
+    def row_results(self) -> tuple[str, ...]:
+        """What the kernels leave for each row beside the result."""
+        if self.weights.kind == "softmax":
+            return ("lse",)
+        return tuple(f"sum_{n}" for n in range(1, len(self.weights.sums) + 1))
+
+    @property
+    def saved(self) -> tuple[str, ...]:
+        """What of the results the backward pass reads."""
+        return ("out", "lse") if self.weights.kind == "softmax" else ()
+
+    @property
+    def count(self) -> str | None:
+        """The row's number of visible keys, where it is a sum."""
+        return f"sum_{self.weights.sums.index(ONE) + 1}" if ONE in self.weights.sums else None
+
     def home(self, home: Home) -> tuple[ArrayGradient, ...]:
         return tuple(g for g in self.gradients if g.home == home)
 
 
 def make_plan(attention: Attention, facts: Facts) -> Plan:
     """The plan for a kernel; raises `no-kernel` where there is none yet."""
-    if facts.weights.kind != "softmax":
+    if facts.weights.kind == "other":
         label = Label(attention.normalize.span) if attention.normalize.span else None
         raise AttncError(
             Diagnostic(
                 "no-kernel",
-                f"`{attention.name}` has no kernel yet: its normalization is not softmax",
+                f"`{attention.name}` has no kernel yet: {facts.weights.because[-1].text}",
                 label,
                 helps=('`backend="reference"` runs it on the interpreter',),
             )
@@ -92,6 +109,7 @@ def make_plan(attention: Attention, facts: Facts) -> Plan:
     ranked = hoist_ranks((facts.keys, facts.queries), hoisted.attention.params)
     inner = replace(hoisted.attention, params=(*hoisted.attention.params, *ranked.params))
     score = regroup(inner.score)
+    weights = _with_count(facts)
     because = [
         *facts.implied.because,
         *hoisted.because,
@@ -101,7 +119,7 @@ def make_plan(attention: Attention, facts: Facts) -> Plan:
     ]
     gradients = tuple(_array_gradients(inner, score))
     because += [Reason(_why_pairs(g), g.load.span) for g in gradients if g.home == "pair"]
-    plain = find_plain(inner, hoisted.dots)
+    plain = find_plain(inner, hoisted.dots) if weights.kind == "softmax" else None
     if plain:
         because.append(
             Reason(f"plain {plain.kind} attention: on the CPU, float32 goes to torch's own kernel")
@@ -115,17 +133,25 @@ def make_plan(attention: Attention, facts: Facts) -> Plan:
         dots=hoisted.dots,
         dot_gradients=tuple(regroup(differentiate(score, pair.dot)) for pair in hoisted.dots),
         gradients=gradients,
-        score_in_base_2=regroup(build.real("*", score, LOG2_E)),
+        score=regroup(build.real("*", score, LOG2_E)) if weights.kind == "softmax" else score,
+        weights=weights,
         places=ranked.reads,
         keys=facts.keys,
         queries=facts.queries,
         tiles=facts.tiles,
         listed=frozenset(ranges.target for ranges in (facts.keys, facts.queries) if ranges.loose),
         rows=facts.rows,
-        gate=facts.weights.gate,
         plain=plain,
         because=tuple(because),
     )
+
+
+def _with_count(facts: Facts) -> Weights:
+    """Rows without a key are told by their count, where what they are multiplied with may be no number."""
+    weights = facts.weights
+    if weights.kind != "sums" or not facts.rows.can_be_empty or ONE in weights.sums:
+        return weights
+    return replace(weights, sums=(*weights.sums, ONE))
 
 
 def _simplified(attention: Attention, implied: Implied) -> Attention:
@@ -164,6 +190,13 @@ def _why_pairs(gradient: ArrayGradient) -> str:
         f"the gradient of `{gradient.load.array}` is summed from strips of query-key pairs, because its index mixes "
         "both positions"
     )
+
+
+def said_results(plan: Plan) -> str:
+    """What a forward function returns, in words."""
+    rows = plan.row_results
+    named = f"{', '.join(rows[:-1])}{' and ' if rows[1:] else ''}{rows[-1]} [B, H, N]" if rows else ""
+    return f"out [B, H, N, DV]{' and ' if len(rows) == 1 else ', ' if rows else ''}{named}"
 
 
 def dots_in(term: Real) -> list[Dot]:

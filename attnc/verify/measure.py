@@ -39,7 +39,7 @@ def measure(compilation: Compilation, case: Case) -> Measurement:
         got = run(emitted(compilation, inputs.case), inputs)
     except Exception as problem:
         return Measurement(inputs.case, problem=f"{type(problem).__name__}: {problem}")
-    quantities = tuple(_compare(name, got[name], expected[name], limits[name], inputs) for name in expected)
+    quantities = tuple(_compare(name, got[name], expected[name], limits[name], inputs) for name in got)
     empty = expected["lse"].isneginf()
     return Measurement(inputs.case, quantities, empty_rows=int(empty.sum()))
 
@@ -67,7 +67,8 @@ def reference(compilation: Compilation, inputs: Inputs) -> Results:
     """What the call means."""
 
     def meaning(q: Tensor, k: Tensor, v: Tensor, scale: float | None, **arguments: Any) -> Any:
-        return interpret(compilation.attention, q, k, v, arguments, scale, True)
+        out, lse = interpret(compilation.attention, q, k, v, arguments, scale, True)
+        return out, lse if has_lse(compilation) else lse.detach()
 
     return run(meaning, inputs, torch.float64)
 
@@ -85,9 +86,16 @@ def emitted(compilation: Compilation, case: Case) -> Attend:
 
     def attend(q: Tensor, k: Tensor, v: Tensor, scale: float | None, **arguments: Any) -> Any:
         function = getattr(module, name)
+        if not has_lse(compilation):
+            return function(q, k, v, **arguments, scale=scale, backend=case.backend), None
         return function(q, k, v, **arguments, scale=scale, return_lse=True, backend=case.backend)
 
     return attend
+
+
+def has_lse(compilation: Compilation) -> bool:
+    """Does the emitted function return the log-sum-exp of its rows?"""
+    return compilation.facts.weights.kind == "softmax"
 
 
 def run(attend: Attend, inputs: Inputs, dtype: torch.dtype | None = None) -> Results:
@@ -95,15 +103,18 @@ def run(attend: Attend, inputs: Inputs, dtype: torch.dtype | None = None) -> Res
     tensors, arguments = inputs.leaves(dtype)
     out, lse = attend(*tensors.values(), inputs.case.scale, **arguments)
     floats = {**tensors, **{name: x for name, x in arguments.items() if name in inputs.floats}}
-    backward = [inputs.dout.to(out.dtype), inputs.dlse.to(lse.dtype)]
+    results = (
+        {"out": (out, inputs.dout), "lse": (lse, inputs.dlse)}
+        if lse is not None
+        else {"out": (out, inputs.dout)}
+    )
     if dtype is None:
         _check_kinds(inputs, out, lse)
-        backward[0] = inputs.dout
-    results = [(x, g) for x, g in zip((out, lse), backward, strict=True) if x.requires_grad]
+    backward = [(x, g.to(x.dtype)) for x, g in results.values() if x.requires_grad]
     gradients: tuple[Tensor | None, ...] = torch.autograd.grad(
-        [x for x, _ in results], list(floats.values()), [g for _, g in results], allow_unused=True
+        [x for x, _ in backward], list(floats.values()), [g for _, g in backward], allow_unused=True
     )
-    found = {"out": out.detach().double(), "lse": lse.detach().double()}
+    found = {name: x.detach().double() for name, (x, _) in results.items()}
     for (name, x), g in zip(floats.items(), gradients, strict=True):
         if g is not None and (g.dtype, g.shape) != (x.dtype, x.shape):
             raise TypeError(f"the gradient of {name} is a {g.dtype} of shape {list(g.shape)}")
@@ -111,9 +122,9 @@ def run(attend: Attend, inputs: Inputs, dtype: torch.dtype | None = None) -> Res
     return found
 
 
-def _check_kinds(inputs: Inputs, out: Tensor, lse: Tensor) -> None:
+def _check_kinds(inputs: Inputs, out: Tensor, lse: Tensor | None) -> None:
     for name, x, like in (("output", out, inputs.dout), ("lse", lse, inputs.dlse)):
-        if (x.dtype, x.shape) != (like.dtype, like.shape):
+        if x is not None and (x.dtype, x.shape) != (like.dtype, like.shape):
             raise TypeError(f"the {name} is a {x.dtype} of shape {list(x.shape)}")
 
 

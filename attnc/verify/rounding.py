@@ -58,6 +58,7 @@ from attnc.ir.nodes import (
     RealOp,
     RealParam,
     Rope,
+    RowSum,
     Scale,
     Splat,
     SumD,
@@ -68,6 +69,7 @@ from attnc.ir.nodes import (
 )
 from attnc.ir.walk import axes_of
 from attnc.run.points import Points, all_pairs
+from attnc.run.rows import Rows
 from attnc.run.scaled import Number, call_scaled, plain
 from attnc.run.sizes import sizes_of
 from attnc.run.terms import Terms
@@ -171,21 +173,40 @@ def compute_rounded(attention: Attention, inputs: Inputs, precision: Precision) 
     score = _Rounded(values, vectors, None, precision, wider).real(attention.score, pairs)
     table = score.new_full((sizes["B"], sizes["H"], sizes["N"], sizes["M"]), -torch.inf)
     table = table.index_put(tuple(pairs.index.values()), score)
-    keys = pairs.keys.points
-    out, lse = _Softmax.apply(table, pairs.keys.table(value(keys)), precision)  # type: ignore[no-untyped-call]
+    keys, weights = pairs.keys.points, find_weights(attention)
+    values_of_keys = pairs.keys.table(value(keys))
+    row_sums: tuple[Tensor, ...] = ()
+    if weights.weight is None:
+        out, lse = _Softmax.apply(table, values_of_keys, precision)  # type: ignore[no-untyped-call]
+    else:
+        lse = torch.logsumexp(table.detach(), -1)
+        here = _Rounded(values, {}, Rows(pairs, score), precision, wider)
+        w, *others = (
+            score.new_zeros(table.shape).index_put(tuple(pairs.index.values()), here.real(each, pairs))
+            for each in (weights.weight, *weights.sums)
+        )
+        out = _Weighted.apply(w, values_of_keys, precision)  # type: ignore[no-untyped-call]
+        n = sqrt(max(table.shape[-1], 1)) * precision.working
+        row_sums = tuple(x.sum(-1) + precision.error(x.abs().sum(-1), n) for x in others)
     seeing = pairs.rows.points.as_origin()
     at_row = tuple(seeing.index.values())
     at_rows = out[at_row]
-    if (gate := find_weights(attention).gate) is not None:
-        factor = _Rounded(values, {}, None, precision, wider, lse=lse).real(gate, seeing)
-        at_rows = precision.rounded(at_rows * factor[:, None], precision.stored, precision.stored)
+    if weights.gate is not None:
+        factor = _Rounded(values, {}, None, precision, wider, lse=lse, sums=row_sums).real(
+            weights.gate, seeing
+        )
+        at_rows = at_rows * factor[:, None]
+    if weights.gate is not None or weights.weight is not None:
+        at_rows = precision.rounded(at_rows, precision.stored, precision.stored)
     ends = {"o": lambda p: at_rows[p.origin], "v_i": lambda p: value(p.with_key(p.index["i"]))}
     result = _Rounded(values, ends, None, precision, wider).vector(attention.output, seeing)
     output = out.new_zeros(out.shape).index_put(at_row, result)
 
     floats = {**tensors, **{n: x for n, x in arguments.items() if n in inputs.floats}}
+    results = [(output, inputs.dout.double()), (lse, inputs.dlse.double())]
+    results = [(x, g) for x, g in results if x.requires_grad]
     gradients = torch.autograd.grad(
-        (output, lse), list(floats.values()), (inputs.dout.double(), inputs.dlse.double()), allow_unused=True
+        [x for x, _ in results], list(floats.values()), [g for _, g in results], allow_unused=True
     )
     found = {"out": output.detach(), "lse": lse.detach()}
     for (name, x), g in zip(floats.items(), gradients, strict=True):
@@ -203,21 +224,22 @@ def _is_int(x: object) -> bool:
 class _Rounded(Terms):
     """The terms of the interpreter, each followed by its error.
 
-    `wider` names the arrays that are more precise than q; `coarse` is set within the map of a single token; `lse` is
-    the log-sum-exp of every row.
+    `wider` names the arrays that are more precise than q; `coarse` is set within the map of a single token; `lse` and
+    `sums` are the log-sum-exp and the sums of every row.
     """
 
     precision: Precision | None = None
     wider: frozenset[str] = frozenset()
     coarse: bool = False
     lse: Tensor | None = None
+    sums: tuple[Tensor, ...] = ()
 
     # What jumps must jump in the same places: integers and conditions are exact here, as kernels owe them.
     def integer(self, term: Int, at: Points) -> Tensor:
-        return Terms(self.values, self.vectors).integer(term, at)
+        return Terms(self.values, self.vectors, self.rows).integer(term, at)
 
     def condition(self, term: Bool, at: Points) -> Tensor:
-        return Terms(self.values, self.vectors).condition(term, at)
+        return Terms(self.values, self.vectors, self.rows).condition(term, at)
 
     def number(self, term: Real, at: Points) -> Number:
         r = self.precision
@@ -227,6 +249,8 @@ class _Rounded(Terms):
             return self._called(term, unit, at)
         if isinstance(term, LogSumExp) and self.lse is not None:
             return self.lse[at.index["b"], at.index["h"], at.index["i"]]
+        if isinstance(term, RowSum):
+            return self.sums[term.number - 1][at.index["b"], at.index["h"], at.index["i"]]
         x = super().number(term, at)
         if not isinstance(x, Tensor) or isinstance(term, RealConst | RealParam | Scale):
             return x
@@ -238,7 +262,7 @@ class _Rounded(Terms):
             case Dot(a, b):
                 return self._rounded_dot(x, a, b, at)
             case RealOp("**", a, b):
-                exact = Terms(self.values, self.vectors)
+                exact = Terms(self.values, self.vectors, self.rows)
                 with torch.no_grad():
                     logarithm = exact.real(a, at).abs().log() * (exact.real(b, at).abs() + 1)
                 size = 1 + finite_part(logarithm).abs()
@@ -268,7 +292,7 @@ class _Rounded(Terms):
         assert r is not None
         axes = axes_of(a) | axes_of(b)
         with torch.no_grad():
-            exact = Terms(self.values, self.vectors)
+            exact = Terms(self.values, self.vectors, self.rows)
             if {"i", "j"} <= axes:
                 norms = exact.vector(a, at).norm(dim=-1) * exact.vector(b, at).norm(dim=-1)
             else:
@@ -328,3 +352,24 @@ class _Softmax(torch.autograd.Function):
         ds = ds + r.error(ds.abs(), 2 * r.working)
         dv = (p + r.error(p, r.product + n)).mT @ dout
         return ds, dv, None
+
+
+class _Weighted(torch.autograd.Function):
+    """Weights and values to weighted values, with the errors of the kernels."""
+
+    @staticmethod
+    def forward(ctx: Any, p: Tensor, v: Tensor, r: Precision) -> Tensor:
+        n = sqrt(max(p.shape[-1], 1)) * r.working
+        out: Tensor = (p + r.error(p, r.product + n)) @ v
+        ctx.save_for_backward(p, v)
+        ctx.precision = r
+        return out + r.error(out, r.product)
+
+    @staticmethod
+    def backward(ctx: Any, dout: Tensor) -> tuple[Tensor, Tensor, None]:
+        (p, v), r = ctx.saved_tensors, ctx.precision
+        dout = dout + r.error(dout, r.stored)
+        norms = dout.norm(dim=-1)[..., None] * v.norm(dim=-1)[..., None, :]
+        dp = dout @ v.mT + r.error(norms, r.working)
+        n = sqrt(max(p.shape[-2], 1)) * r.working
+        return dp, (p + r.error(p, r.product + n)).mT @ dout, None

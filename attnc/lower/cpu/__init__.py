@@ -5,5 +5,6 @@ keys (or the keys of several slices), never all pairs, as many heads at once as 
 """
 
 from attnc.lower.cpu.functions import lower_cpu as lower_cpu
+from attnc.lower.cpu.signature import backward_params as backward_params
 from attnc.lower.cpu.signature import scalars_of as scalars_of
 from attnc.lower.cpu.signature import tensors_of as tensors_of

@@ -6,12 +6,13 @@ the scores; those of queries belong to one tile and are written at once.
 
 from __future__ import annotations
 
-from attnc.ir.nodes import Real, RealConst
+from attnc.algebra.derivative import ZERO, differentiate
+from attnc.ir.nodes import Real, RealConst, Score
 from attnc.kernel.build import Block, function
 from attnc.kernel.nodes import Expr, Function, Var
-from attnc.lower.collect import call_adder, lower_adder, need, needs_of
+from attnc.lower.collect import call_adder, lower_adder, need
 from attnc.lower.cpu.handed import hand_backward
-from attnc.lower.cpu.signature import scalars_of, tensors_of
+from attnc.lower.cpu.signature import backward_params
 from attnc.lower.cpu.tile import KV_HEADS, MINUS_INF, NARROW, ROWS, SEEN, TilePath, matmul
 from attnc.lower.hoist import DotPair
 from attnc.lower.names import variable
@@ -34,19 +35,8 @@ def lower_backward(plan: Plan) -> Function:
     totals = list(dict.fromkeys(g.load.array for g in plan.gradients))
     for array in totals:
         top.let(_total(array), torch.zeros(Var(variable(array)).attr("shape"), dtype=DTYPE))
-    delta = (Var("dout").to(DTYPE) * Var("out")).call("sum", -1) - Var("dlse")
-    top.let("delta", delta.call("unsqueeze", -1))
-    if plan.rows.can_be_empty:
-        empty = Var("lse").call("masked_fill", Var("lse").equals(MINUS_INF), 0.0)
-        top.let("lse", empty, "a row that sees no key: avoid inf - inf")
-    top.let("lse", (Var("lse") * LOG2_E).call("unsqueeze", -1), "in base 2, like the score")
-
-    path.score([*plan.dot_gradients, *(g.derivative for g in plan.gradients)])
-    p = step.let("p", Var("score").call("sub_", Var("lse")[ROWS]).call("exp2_"))
-    dout = Var("dout")[ROWS]
-    dp = matmul(dout.to(DTYPE), path.seen("v").to(DTYPE).attr("mT"), path.room("dp_room"))
-    ds = step.let("ds", dp.call("sub_", Var("delta")[ROWS]).call("mul_", p))
-    _add_to_keys(step, "v", p.to(NARROW), dout)
+    p, ds = _weigh_softmax(path) if plan.weights.kind == "softmax" else _weigh_sums(path)
+    _add_to_keys(step, "v", p.to(NARROW), Var("dout")[ROWS])
     for pair, derivative in zip(plan.dots, plan.dot_gradients, strict=True):
         _add_dot(path, pair, derivative, ds)
     for gradient in plan.gradients:
@@ -60,9 +50,52 @@ def lower_backward(plan: Plan) -> Function:
     results = [_returned(plan, name) for name in _vectors(plan)]
     results += [Var(_total(array)).to(Var(variable(array)).attr("dtype")) for array in totals]
     top.returns(*results)
-    names = ["dout", "dlse", *tensors_of(plan), "out", "lse", *scalars_of(plan), *needs_of(plan)]
     doc = "Backward on the CPU: the gradient of every float tensor, in order."
-    return path.function("_backward_cpu", names, doc)
+    return path.function("_backward_cpu", backward_params(plan), doc)
+
+
+def _weigh_softmax(path: TilePath) -> tuple[Expr, Expr]:
+    """`p` and `ds`, from the log-sum-exp."""
+    plan, top, step = path.plan, path.top, path.step
+    delta = (Var("dout").to(DTYPE) * Var("out")).call("sum", -1) - Var("dlse")
+    top.let("delta", delta.call("unsqueeze", -1))
+    if plan.rows.can_be_empty:
+        empty = Var("lse").call("masked_fill", Var("lse").equals(MINUS_INF), 0.0)
+        top.let("lse", empty, "a row that sees no key: avoid inf - inf")
+    top.let("lse", (Var("lse") * LOG2_E).call("unsqueeze", -1), "in base 2, like the score")
+
+    path.score(_later_terms(plan))
+    p = step.let("p", Var("score").call("sub_", Var("lse")[ROWS]).call("exp2_"))
+    return p, step.let("ds", _dp(path).call("sub_", Var("delta")[ROWS]).call("mul_", p))
+
+
+def _weigh_sums(path: TilePath) -> tuple[Expr, Expr]:
+    """`p` and `ds`, from the score and the gradients of the row's sums."""
+    plan, step, weights = path.plan, path.step, path.plan.weights
+    assert weights.weight is not None
+    path.score(_later_terms(plan))
+    path.terms.named[Score()] = Var("score")
+    slope = differentiate(weights.weight, Score())
+    slopes = [differentiate(each, Score()) for each in weights.sums]
+    path.scope.bind([weights.weight, slope, *slopes], lambda axes: step)
+    p = path.pairs("p", weights.weight)
+    ds = path.terms.times(_dp(path), slope)
+    for n, each in enumerate(slopes, 1):
+        if each != ZERO:
+            ds = ds + path.terms.times(Var(f"dsum_{n}")[ROWS].call("unsqueeze", -1), each)
+    step.let("ds", ds)
+    path.hide_in("ds", function("float")(0))
+    return p, Var("ds")
+
+
+def _later_terms(plan: Plan) -> list[Real]:
+    return [*plan.dot_gradients, *(g.derivative for g in plan.gradients)]
+
+
+def _dp(path: TilePath) -> Expr:
+    """The gradient of the weights."""
+    dout = Var("dout")[ROWS].to(DTYPE)
+    return matmul(dout, path.seen("v").to(DTYPE).attr("mT"), path.room("dp_room"))
 
 
 def _add_dot(path: TilePath, pair: DotPair, derivative: Real, ds: Expr) -> None:

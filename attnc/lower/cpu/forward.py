@@ -1,16 +1,17 @@
-"""Forward on the CPU: the weights of a row from all its scores at once, in base 2 and in place.
+"""Forward on the CPU: the weights of a row from all its scores at once, in place; those of softmax in base 2.
 
 Enters: a plan. Leaves: `_forward_cpu`.
 """
 
 from __future__ import annotations
 
+from attnc.ir.nodes import Score
 from attnc.kernel.build import function
 from attnc.kernel.nodes import Function, Var
 from attnc.lower.cpu.handed import hand_forward
 from attnc.lower.cpu.signature import scalars_of, tensors_of
 from attnc.lower.cpu.tile import MINUS_INF, NARROW, ROWS, N, TilePath, matmul
-from attnc.lower.plan import Plan
+from attnc.lower.plan import Plan, said_results
 from attnc.lower.torch_terms import DTYPE
 
 LN_2 = 0.6931471805599453
@@ -19,9 +20,21 @@ LN_2 = 0.6931471805599453
 def lower_forward(plan: Plan) -> Function:
     """`_forward_cpu(...)`: out and lse."""
     path = TilePath(plan)
-    top, step = path.top, path.step
+    top = path.top
     path.enter()
     hand_forward(path)
+    if plan.weights.kind == "softmax":
+        _softmax(path)
+    else:
+        _sums(path)
+    path.loop()
+    top.returns(Var("out"), *map(Var, plan.row_results))
+    doc = f"Forward on the CPU: {said_results(plan)}."
+    return path.function("_forward_cpu", [*tensors_of(plan), *scalars_of(plan)], doc)
+
+
+def _softmax(path: TilePath) -> None:
+    plan, top, step = path.plan, path.top, path.step
     top.let("out", Var("q").call("new_empty", Var("B"), Var("H"), N, Var("DV")))
     top.let("lse", Var("q").call("new_empty", Var("B"), Var("H"), N, dtype=DTYPE))
     if not plan.rows.can_be_empty:
@@ -41,7 +54,21 @@ def lower_forward(plan: Plan) -> Function:
     step.assign(Var("out")[ROWS], product / total)
     lse = (row_max + row_sum.call("log2")) * LN_2
     step.assign(Var("lse")[ROWS], lse.call("squeeze", -1))
-    path.loop()
-    top.returns(Var("out"), Var("lse"))
-    doc = "Forward on the CPU: out [B, H, N, DV] and lse [B, H, N]."
-    return path.function("_forward_cpu", [*tensors_of(plan), *scalars_of(plan)], doc)
+
+
+def _sums(path: TilePath) -> None:
+    plan, top, step, weights = path.plan, path.top, path.step, path.plan.weights
+    assert weights.weight is not None
+    shape = (Var("B"), Var("H"), N)
+    top.let("out", Var("q").call("new_empty", *shape, Var("DV"), dtype=DTYPE))
+    for name in plan.row_results:
+        top.let(name, Var("q").call("new_empty", *shape, dtype=DTYPE))
+    path.score([])
+    path.terms.named[Score()] = Var("score")
+    path.scope.bind([weights.weight, *weights.sums], lambda axes: step)
+    named = {weights.weight: path.pairs("p", weights.weight)}
+    for n, each in enumerate(weights.sums, 1):
+        if each not in named:
+            named[each] = path.pairs(f"part_{n}", each)
+        step.assign(Var(f"sum_{n}")[ROWS], named[each].call("sum", -1))
+    step.assign(Var("out")[ROWS], matmul(Var("p").to(NARROW), path.seen("v").to(NARROW)))

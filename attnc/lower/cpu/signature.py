@@ -5,6 +5,7 @@ Enters: a plan. Leaves: the names of tensors and scalars, in the order of every 
 
 from __future__ import annotations
 
+from attnc.lower.collect import needs_of
 from attnc.lower.names import variable
 from attnc.lower.plan import Plan
 
@@ -18,3 +19,9 @@ def tensors_of(plan: Plan) -> list[str]:
 
 def scalars_of(plan: Plan) -> list[str]:
     return ["scale", *(variable(p.name) for p in plan.attention.params if not p.sizes)]
+
+
+def backward_params(plan: Plan) -> list[str]:
+    """What a backward function takes."""
+    rows = [f"d{name}" for name in plan.row_results]
+    return ["dout", *rows, *tensors_of(plan), *plan.saved, *scalars_of(plan), *needs_of(plan)]

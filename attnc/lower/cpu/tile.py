@@ -1,6 +1,7 @@
 """Tiles of queries against the keys that they see, some heads at a time: what forward and backward share.
 
-Enters: a plan. Leaves: the two loops, and inside of them `score`, in base 2, with -inf where the mask hides a key.
+Enters: a plan. Leaves: the two loops, and inside of them `score`; of softmax in base 2, with -inf
+where the mask hides a key.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class TilePath:
         self.tile.let("i", torch.arange(Q0, Q1)[:, None])
         self.tile.let("j", function("_positions")(SEEN)[None, :])
         step.let("h", torch.arange(HEADS.attr("start"), HEADS.attr("stop"))[:, None, None])
-        score = plan.score_in_base_2
+        score = plan.score
         roots = [score, *also]
         factors = {pair: _factor_of(pair.dot, roots) for pair in plan.dots}
         self.scope.bind([f for f in factors.values() if f], self._place)
@@ -65,8 +66,13 @@ class TilePath:
         self.scope.bind(roots, self._place)
         if score not in terms.named or terms.named[score] != Var("score"):
             step.let("score", self._all_pairs(score), note_of(plan.attention.score))
+        if plan.weights.kind == "softmax":
+            self.hide_in("score", MINUS_INF)
+
+    def hide_in(self, name: str, value: Expr) -> None:
+        """Another value where the mask hides a key, in a tensor that is no other's."""
         if self.hide:
-            step.do(call_hide(self.hide, Var("score"), MINUS_INF))
+            self.step.do(call_hide(self.hide, Var(name), value))
 
     def _place(self, axes: frozenset[Axis]) -> Block:
         """Where a term of these indices is computed: as far out as they are known."""
@@ -80,7 +86,7 @@ class TilePath:
         if factor is not None:
             query, term = query * self.terms(factor), RealOp("*", pair.dot, factor)
         name, note = "qk" if (pair.query, pair.key) == ("q", "k") else f"{pair.query}_{pair.key}", ""
-        if term == plan.score_in_base_2 and not any(term in walk(root) for root in also):
+        if term == plan.score and not any(term in walk(root) for root in also):
             name, note = "score", note_of(plan.attention.score)
         room = self.room("room" if not n else f"room_{n + 1}")
         value = matmul(query, self.seen(pair.key).to(DTYPE).attr("mT"), room)
@@ -114,8 +120,19 @@ class TilePath:
         if is_finite(term) or not self.hide:
             return value
         shown = self.step.let(name, value)
-        self.step.do(call_hide(self.hide, shown, function("float")(0)))
+        self.hide_in(name, function("float")(0))
         return shown
+
+    def pairs(self, name: str, term: Real) -> Expr:
+        """A term in the score for every pair, as a tensor of its own, with 0 where the mask hides a key."""
+        value = self.terms(term)
+        if is_number(term):
+            value = torch.full_like(Var("score"), value)
+        elif term in self.terms.named or not isinstance(term, RealOp | RealCall):
+            value = value.call("clone")
+        self.step.let(name, value, note_of(term))
+        self.hide_in(name, function("float")(0))
+        return Var(name)
 
     def loop(self) -> None:
         """The loops, once all that belongs into them is there."""

@@ -96,9 +96,9 @@ def _one_tile(tile: Tile, plan: Plan) -> None:
     tile.dots()
     dout = tile.load("dout", "DV")
     block.let("dp", dot(Var("v"), dout.attr("T")))
-    load_row_statistics(block, Var("row"), plan.rows)
+    load_row_statistics(block, Var("row"), plan)
     tile.score([*plan.dot_gradients, *(g.derivative for g in columns)])
-    weigh(block)
+    weigh(tile, needs_weights=True)
     block.let("dv", dot(Var("p").to(dout.attr("dtype")), dout, Var("dv")))
     for pair, derivative in zip(plan.dots, plan.dot_gradients, strict=True):
         value: Expr = Var("ds")

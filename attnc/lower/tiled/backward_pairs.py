@@ -27,7 +27,7 @@ def lower_backward_pairs(plan: Plan) -> tuple[Function, Function] | None:
     enter_query_tile(kernel, FIRST)
     kernel.point("dout", H)
     row = kernel.loads.let("row", head_rows(H))
-    load_row_statistics(kernel.loads, row, plan.rows)
+    load_row_statistics(kernel.loads, row, plan)
     kernel.loads.let("dout", kernel.rows("dout", Q0, "N", "DV", BLOCK_Q, True))
     strip_row = (B * Var("H") + H) * Var("strip") + Var("i") - FIRST
     kernel.loads.let("pair_row", strip_row.to(INT64) * M)
@@ -38,7 +38,7 @@ def lower_backward_pairs(plan: Plan) -> tuple[Function, Function] | None:
     v = tile.load("v", "DV")
     kernel.tile.let("dp", dot(Var("dout"), v.attr("T")))
     tile.score([g.derivative for g in gradients])
-    weigh(kernel.tile)
+    weigh(tile)
     inside = (Var("i") < N) & (Var("j") < M)
     for gradient in gradients:
         value = tile.shown(kernel.terms.times(Var("ds"), gradient.derivative), gradient.derivative)

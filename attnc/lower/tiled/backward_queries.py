@@ -27,7 +27,7 @@ def lower_backward_queries(plan: Plan) -> tuple[Function, Function] | None:
     enter_query_tile(kernel)
     kernel.point("dout", H)
     row = kernel.loads.let("row", head_rows(H))
-    load_row_statistics(kernel.loads, row, plan.rows)
+    load_row_statistics(kernel.loads, row, plan)
     kernel.loads.let("dout", kernel.rows("dout", Q0, "N", "DV", BLOCK_Q, True))
 
     tile = Tile(kernel, "j")
@@ -37,7 +37,7 @@ def lower_backward_queries(plan: Plan) -> tuple[Function, Function] | None:
     v = tile.load("v", "DV")
     kernel.tile.let("dp", dot(Var("dout"), v.attr("T")))
     tile.score([*plan.dot_gradients, *(g.derivative for g in rows)])
-    weigh(kernel.tile)
+    weigh(tile)
     for pair, derivative in zip(plan.dots, plan.dot_gradients, strict=True):
         value: Expr = Var("ds")
         if not waits(plan, pair.query, derivative):

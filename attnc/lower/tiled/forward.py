@@ -1,15 +1,17 @@
-"""The forward kernel: one program folds the keys that a tile of queries sees into a running softmax.
+"""The forward kernel: one program folds the keys that a tile of queries sees into the sums of its rows.
 
-Enters: a plan. Leaves: the helper that adds one tile of keys, and the kernel. Scores live in base 2, so that `exp2` is
-the only special function of the softmax: exp(s) = exp2(s * log2(e)).
+Enters: a plan. Leaves: the helper that adds one tile of keys, and the kernel. Scores of softmax live in base 2, so that
+`exp2` is its only special function: exp(s) = exp2(s * log2(e)). Weights of one score each are added up as they come.
 """
 
 from __future__ import annotations
 
-from attnc.ir.nodes import Size
+from attnc.ir.nodes import Real, Score, Size
+from attnc.ir.walk import walk
 from attnc.kernel.build import Block
 from attnc.kernel.nodes import Expr, Function, List, Var
 from attnc.lower.plan import Plan
+from attnc.lower.scope import note_of
 from attnc.lower.tiled.frame import (
     BLOCK_K,
     BLOCK_Q,
@@ -28,7 +30,6 @@ from attnc.lower.tiled.loops import lower_tiles
 from attnc.lower.tiled.tile import Tile, dot
 from attnc.lower.triton_terms import tl
 
-CARRIED = ("acc", "row_max", "row_sum")
 Q0, N, DV = Var("q0"), Var("N"), Var("DV")
 
 
@@ -40,15 +41,14 @@ def lower_forward(plan: Plan) -> tuple[Function, Function]:
     tile.positions()
     tile.dots()
     tile.score()
-    _fold(tile)
-    doc = "Fold keys [k0, k0 + BLOCK_K) into the running softmax of one query tile."
-    add_keys = kernel.helper("_add_keys", "k0", CARRIED, doc)
-
     kernel.keep.let("acc", tl.zeros(List((BLOCK_Q, Var(block_width("DV")))), FLOAT32))
-    kernel.keep.let("row_max", tl.full(List((BLOCK_Q,)), MINUS_INF, FLOAT32))
-    kernel.keep.let("row_sum", tl.zeros(List((BLOCK_Q,)), FLOAT32))
-    loop_over_keys(kernel, add_keys, CARRIED)
-    _finish(kernel)
+    carried, doc = _fold(tile) if plan.weights.kind == "softmax" else _add(tile)
+    add_keys = kernel.helper("_add_keys", "k0", carried, doc)
+    loop_over_keys(kernel, add_keys, carried)
+    if plan.weights.kind == "softmax":
+        _finish(kernel)
+    else:
+        _finish_sums(kernel)
     return add_keys, kernel.kernel("_forward", "One program: BLOCK_Q queries of one head.")
 
 
@@ -93,8 +93,11 @@ def head_rows(head: Expr) -> Expr:
     return (B * Var("H") + head) * N
 
 
-def _fold(tile: Tile) -> None:
-    """The online softmax (Milakov & Gimelshein 2018; Dao et al. 2022)."""
+def _fold(tile: Tile) -> tuple[tuple[str, ...], str]:
+    """The online softmax (Milakov & Gimelshein 2018; Dao et al. 2022): what it carries, and what it does."""
+    keep = tile.kernel.keep
+    keep.let("row_max", tl.full(List((BLOCK_Q,)), MINUS_INF, FLOAT32))
+    keep.let("row_sum", tl.zeros(List((BLOCK_Q,)), FLOAT32))
     row_max, row_sum, acc, block = Var("row_max"), Var("row_sum"), Var("acc"), tile.kernel.tile
     block.blank()
     new_max = block.let("new_max", tl.maximum(row_max, tl.max(Var("score"), 1)))
@@ -106,6 +109,38 @@ def _fold(tile: Tile) -> None:
     v = tile.load("v", "DV")
     block.assign(acc, dot(p.to(v.attr("dtype")), v, acc * rescale[:, None]))
     block.assign(row_max, new_max)
+    doc = "Fold keys [k0, k0 + BLOCK_K) into the running softmax of one query tile."
+    return ("acc", "row_max", "row_sum"), doc
+
+
+def _add(tile: Tile) -> tuple[tuple[str, ...], str]:
+    """Weighted values, and the other sums of the row: what is carried, and what is done."""
+    kernel, block, weights = tile.kernel, tile.kernel.tile, tile.kernel.plan.weights
+    assert weights.weight is not None
+    kernel.terms.named[Score()] = Var("score")
+    kernel.scope.bind([weights.weight, *weights.sums], tile.place)
+    block.blank()
+    named = {weights.weight: "p"}
+    block.let("p", _pairs(kernel.terms(weights.weight), weights.weight), note_of(kernel.plan.spec.normalize))
+    for n, each in enumerate(weights.sums, 1):
+        if each not in named:
+            named[each] = f"part_{n}"
+            block.let(f"part_{n}", _pairs(kernel.terms(each), each))
+    tile.hide(dict.fromkeys(named.values(), 0.0))
+    for n, each in enumerate(weights.sums, 1):
+        kernel.keep.let(f"sum_{n}", tl.zeros(List((BLOCK_Q,)), FLOAT32))
+        block.assign(Var(f"sum_{n}"), tl.sum(Var(named[each]), 1), "+=")
+    v = tile.load("v", "DV")
+    block.assign(Var("acc"), dot(Var("p").to(v.attr("dtype")), v, Var("acc")))
+    doc = "Add keys [k0, k0 + BLOCK_K) to the sums of one query tile."
+    return ("acc", *kernel.plan.row_results), doc
+
+
+def _pairs(value: Expr, term: Real) -> Expr:
+    """A number of each pair, also where it is the same for all of them."""
+    if any(isinstance(part, Score) for part in walk(term)):
+        return value
+    return tl.zeros(List((BLOCK_Q, BLOCK_K)), FLOAT32) + value
 
 
 def _finish(kernel: Kernel) -> None:
@@ -120,3 +155,13 @@ def _finish(kernel: Kernel) -> None:
     rows = store.let("rows", Q0 + tl.arange(0, BLOCK_Q))
     lse = (Var("row_max") + tl.log2(row_sum)) / LOG2E
     store.do(tl.store(Var("lse_ptr") + row + rows, lse, mask=rows < N))
+
+
+def _finish_sums(kernel: Kernel) -> None:
+    store = kernel.store
+    row = store.let("row", head_rows(H))
+    store.do(store_rows(Var("out_ptr") + row * DV, Q0, N, Var("acc"), DV, BLOCK_Q, Var(block_width("DV"))))
+    if kernel.plan.row_results:
+        rows = store.let("rows", Q0 + tl.arange(0, BLOCK_Q))
+        for name in kernel.plan.row_results:
+            store.do(tl.store(Var(f"{name}_ptr") + row + rows, Var(name), mask=rows < N))

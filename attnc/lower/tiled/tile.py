@@ -7,13 +7,13 @@ where queries move; `i` and `j` are a column and a row accordingly, so a term of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from attnc.ir.nodes import Node, Real, RealCall, RealOp, Truth
 from attnc.ir.walk import Axis, axes_of, walk
 from attnc.kernel.build import Block
-from attnc.kernel.nodes import Expr, If, List, Var
+from attnc.kernel.nodes import Expr, ExprLike, If, List, Var
 from attnc.lower.regroup import is_invariant
 from attnc.lower.scope import note_of
 from attnc.lower.tiled.frame import BLOCK_K, BLOCK_Q, EDGE, FLOAT32, MINUS_INF, Kernel
@@ -61,20 +61,26 @@ class Tile:
             self.kernel.terms.named[pair.dot] = self.kernel.tile.let(name, product)
 
     def score(self, also: Sequence[Real] = ()) -> None:
-        """`score`, in base 2, with -inf where the mask hides a key. `also` are terms that will be asked for later."""
+        """`score`; of softmax in base 2, with -inf where the mask hides a key. `also` will be asked for later."""
         plan, tile = self.kernel.plan, self.kernel.tile
-        self.kernel.scope.bind([plan.score_in_base_2, *also], self.place)
-        score = self.kernel.terms(plan.score_in_base_2)
-        if not {"i", "j"} <= axes_of(plan.score_in_base_2):
+        self.kernel.scope.bind([plan.score, *also], self.place)
+        score = self.kernel.terms(plan.score)
+        if not {"i", "j"} <= axes_of(plan.score):
             rows, columns = (BLOCK_Q, BLOCK_K) if self.moving == "j" else (BLOCK_K, BLOCK_Q)
             score = tl.zeros(List((rows, columns)), FLOAT32) + score
         tile.let("score", score, note_of(plan.attention.score))
-        edge = Block()
+        if plan.weights.kind == "softmax":
+            self.hide({"score": MINUS_INF})
+
+    def hide(self, instead: Mapping[str, ExprLike]) -> None:
+        """Other values where the mask hides a key."""
+        plan, tile, edge = self.kernel.plan, self.kernel.tile, Block()
         self.kernel.scope.bind(
             [plan.attention.mask], lambda axes: edge if self.moving in axes else self.place(axes)
         )
         visible = edge.let("visible", self.visible(), note_of(plan.attention.mask))
-        edge.let("score", tl.where(visible, Var("score"), MINUS_INF))
+        for name, value in instead.items():
+            edge.let(name, tl.where(visible, Var(name), value))
         if self.has_full_tiles:
             tile.stmts.append(If(EDGE, tuple(edge.stmts)))
         else:
@@ -90,6 +96,8 @@ class Tile:
         """`value`, with 0 where the mask hides a key and `term` may not be finite there."""
         if is_finite(term):
             return value
+        if self.kernel.plan.weights.kind == "sums":
+            return tl.where(Var("ds").equals(0.0), 0.0, value)
         if self.has_full_tiles:
             return tl.where(Var("score").equals(MINUS_INF), 0.0, value)
         return tl.where(Var("visible"), value, 0.0)

@@ -31,9 +31,7 @@ attention window(w: int = 9, bias: float[H, N, M]):
     mask  j <= i and i - j < w
     score 4 * dot(q, k) * scale + bias[h, i, j]
 """
-RETENTION = (
-    "attention retention(gamma: float[H]):\n    mask j <= i\n    score dot(q, k)\n    normalize none\n"
-)
+CENTERED = "attention centered():\n    mask j <= i\n    normalize s - mean(s)\n"
 CASE = Case("cpu", "float64", 150, 140, 16, 24, 2, 1, 1, "transposed", 0.3, 2, numbers=(("w", 9),))
 
 
@@ -203,7 +201,7 @@ def test_triton_is_measured_from_a_process_that_does_not_interpret() -> None:
 
 
 def test_a_spec_without_a_kernel() -> None:
-    report = verify(of(RETENTION), quick=True)
+    report = verify(of(CENTERED), quick=True)
     assert not report.holds and not report.measurements
     assert "has no kernel yet" in report.summary
     assert report.notes == ("the interpreter computed 6 of 6 calls, all finite",)
@@ -240,8 +238,8 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_the_command_without_a_kernel(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["verify", write(tmp_path, RETENTION), "--quick"]) == 1
-    assert "retention: nothing to compare: `retention` has no kernel yet" in capsys.readouterr().out
+    assert main(["verify", write(tmp_path, CENTERED), "--quick"]) == 1
+    assert "centered: nothing to compare: `centered` has no kernel yet" in capsys.readouterr().out
 
 
 def test_the_command_with_a_mistake_in_the_spec(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -50,15 +50,55 @@ GATES = {
     "exp(s + c) / sum(exp(s))": "exp(c)",
     "exp(s) / sum(exp(s - c))": "exp(0.0 - (0.0 - c))",
 }
-OTHER = [
-    "sigmoid", "none", "l1", "softplus_l1", "exp(s)", "exp(s) / sum(exp(2 * s))", "exp(2 * s) / sum(exp(s))",
-    "exp(s) / sum(exp(s) * u[j])", "exp(s) * u[j] / sum(exp(s))", "exp(s) / mean(exp(s))", "exp(s) / (sum(exp(s)) - 1)",
-    "exp(s) / (c + sum(exp(s)))", "exp(s) / sum(exp(s)) / sum(exp(s))",
-    "exp(s) / (sum(exp(s)) + sum(exp(s)))", "exp(s) + exp(s) / sum(exp(s))", "exp(s) * exp(s) / sum(exp(s))",
-    "exp(s - max(s)) / (1 + sum(exp(s - max(s))))", "exp(s - max(s)) / sum(exp(s))", "exp(s) / sum(exp(s)) / count()",
-    "exp(s - u[j]) / sum(exp(s - u[j]))", "exp(s) / (exp(s) + sum(exp(s)))", "s * exp(s) / sum(exp(s))",
-    "exp(s) / sum(exp(s)) / s", "sum(exp(s)) / exp(s)", "exp(s) / (exp(max(s)) + sum(exp(s)))", "1 / sum(exp(s))",
-]  # fmt: skip
+# The weight of a key, the sums of the row, and what the result is multiplied with.
+SUMS = {
+    "sigmoid": ("sigmoid(s)", [], None),
+    "relu2": ("relu(s) ** 2.0", [], None),
+    "none": ("s", [], None),
+    "exp(s)": ("exp(s)", [], None),
+    "3 * tanh(s) / t[b, h, i]": ("tanh(s)", [], "3.0 / t[b, h, i]"),
+    "relu(s) ** 2 / count()": ("relu(s) ** 2.0", ["1.0"], "1.0 / sum_1"),
+    "l1": ("s", ["abs(s)"], "1.0 / sum_1"),
+    "softplus_l1": ("softplus(s)", ["softplus(s)"], "1.0 / sum_1"),
+    "s / max(abs(sum(s)), 1)": ("s", ["s"], "1.0 / max(abs(sum_1), 1.0)"),
+    "mean(s) * s": ("s", ["s", "1.0"], "sum_1 / sum_2"),
+    "s * z[h] / (c + sum(s * s))": ("s", ["s * s"], "z[h] / (c + sum_1)"),
+    "relu(s) * (j + 1) / (1 + sum(relu(s)))": ("relu(s) * (j + 1)", ["relu(s)"], "1.0 / (1.0 + sum_1)"),
+    "sigmoid(s) / (1 + count() + count() * sum(s * s))": (
+        "sigmoid(s)", ["1.0", "s * s"], "1.0 / (1.0 + sum_1 + sum_1 * sum_2)"
+    ),
+    "sigmoid(s - c)": ("sigmoid(s - c)", [], None),
+}  # fmt: skip
+MIXED = "a factor mixes the score of a key with a sum over the row, so one pass is not enough"
+NESTED = "a sum over the row holds another one, so one pass is not enough"
+GROWS = "exponentials of scores overflow unless one sum divides them"
+EXTREME = "a maximum or minimum over the row has no gradient in a kernel"
+READ = "an array that is read at each key belongs into `score`"
+OTHER = {
+    "s - mean(s)": MIXED,
+    "sigmoid(s + sum(s))": MIXED,
+    "exp(s) + exp(s) / sum(exp(s))": MIXED,
+    "exp(s - max(s)) / sum(exp(s))": MIXED,
+    "s / sum(abs(s - mean(s)))": NESTED,
+    "s / max(abs(s))": EXTREME,
+    "s - min(s)": MIXED,
+    "exp(s) / sum(exp(2 * s))": GROWS,
+    "exp(2 * s) / sum(exp(s))": GROWS,
+    "exp(s) / mean(exp(s))": GROWS,
+    "exp(s) / (sum(exp(s)) - 1)": GROWS,
+    "exp(s) / (c + sum(exp(s)))": GROWS,
+    "exp(s) / sum(exp(s)) / sum(exp(s))": GROWS,
+    "exp(s) / (sum(exp(s)) + sum(exp(s)))": GROWS,
+    "exp(s) * exp(s) / sum(exp(s))": GROWS,
+    "exp(s) / sum(exp(s)) / count()": GROWS,
+    "s * exp(s) / sum(exp(s))": GROWS,
+    "exp(s) / sum(exp(s) * u[j])": GROWS,
+    "sum(exp(s)) / exp(s)": GROWS,
+    "exp(s) / (exp(max(s)) + sum(exp(s)))": EXTREME,
+    "sigmoid(s + u[j])": READ,
+    "relu(s) * u[j]": READ,
+    "relu(s) / sum(relu(s) * t[b, h, i])": READ,
+}
 
 
 @pytest.mark.parametrize("normalize", GATES)
@@ -66,15 +106,25 @@ def test_gates(normalize: str) -> None:
     assert gate_of(normalize) == GATES[normalize]
 
 
+@pytest.mark.parametrize("normalize", SUMS)
+def test_sums(normalize: str) -> None:
+    weights = find_weights(Compilation(Source("a.attn", spec(normalize))).attention)
+    assert weights.kind == "sums" and weights.weight is not None
+    gate = print_ir(weights.gate) if weights.gate else None
+    assert (print_ir(weights.weight), [print_ir(each) for each in weights.sums], gate) == SUMS[normalize]
+
+
 @pytest.mark.parametrize("normalize", OTHER)
-def test_what_is_not_softmax(normalize: str) -> None:
-    assert gate_of(normalize) == "other"
+def test_what_has_no_kernel(normalize: str) -> None:
+    weights = find_weights(Compilation(Source("a.attn", spec(normalize))).attention)
+    assert weights.kind == "other" and weights.gate is weights.weight is None
+    assert weights.because[-1].text == OTHER[normalize]
 
 
 # ---- against the interpreter -------------------------------------------------------------------------
 
 
-def call(normalize: str, size: float, backend: str) -> list[Tensor]:
+def call(normalize: str, size: float, backend: str, has_lse: bool = True) -> list[Tensor]:
     """Output, log-sum-exp and the gradients of every tensor."""
     make = torch.Generator().manual_seed(3)
 
@@ -124,3 +174,61 @@ def test_random_ones_mean_the_formula(normalize: str) -> None:
     assert gate_of(normalize) != "other"
     for found, expected in zip(call(normalize, 0.8, "cpu"), call(normalize, 0.8, "reference"), strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("size", [0.5, 100.0])
+@pytest.mark.parametrize("normalize", [n for n in SUMS if n != "exp(s)"])
+def test_sums_mean_the_formula(normalize: str, size: float) -> None:
+    expected = call(normalize, size, "reference", has_lse=False)
+    for found, wanted in zip(call(normalize, size, "cpu", has_lse=False), expected, strict=True):
+        assert found.isfinite().all()
+        torch.testing.assert_close(
+            found, wanted, rtol=1e-9, atol=1e-9 * float(wanted.detach().abs().max() + 1)
+        )
+
+
+PARTS = [
+    "relu(s)",
+    "sigmoid(s)",
+    "softplus(s)",
+    "tanh(s)",
+    "abs(s)",
+    "s",
+    "s * s",
+    "(s if s > 0 else 0.1 * s)",
+    "cos(s)",
+]
+
+
+@st.composite
+def sums(draw: st.DrawFn) -> str:
+    """`f(s) * g(s) * number / (2 + sums that are not negative)`."""
+    part = st.sampled_from(PARTS)
+    weight = " * ".join(draw(st.lists(part, min_size=1, max_size=2)))
+    positive = st.sampled_from(["relu(s)", "s * s", "softplus(s)", "abs(s)", "sigmoid(s) * (1 + j % 2)"])
+    below = [
+        "2",
+        *(
+            f"{draw(st.sampled_from(['sum', 'mean']))}({draw(positive)})"
+            for _ in range(draw(st.integers(0, 2)))
+        ),
+    ]
+    above = draw(st.sampled_from(["", " * z[h]", " * t[b, h, i]", " * count()", f" * sum({draw(part)})"]))
+    return f"{weight}{above} / ({' + '.join(below)})"
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(sums())
+def test_random_sums_mean_the_formula(normalize: str) -> None:
+    expected = call(normalize, 0.8, "reference", has_lse=False)
+    for found, wanted in zip(call(normalize, 0.8, "cpu", has_lse=False), expected, strict=True):
+        torch.testing.assert_close(
+            found, wanted, rtol=1e-9, atol=1e-9 * float(wanted.detach().abs().max() + 1)
+        )
+
+
+def test_no_log_sum_exp_where_there_is_none() -> None:
+    q = torch.randn(1, 1, 4, 8)
+    f = attnc.compile("attention a():\n    normalize sigmoid\n")
+    with pytest.raises(ValueError, match="`return_lse` needs a normalization with exp"):
+        f(q, q, q, return_lse=True)

@@ -66,13 +66,16 @@ def find_launches(
     def note(kernel: JITFunction, *args: Any, grid: Any, warmup: bool, **options: Any) -> None:
         found.append(Launch(kernel, args, options))
 
-    def call(*args: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    def call(*args: Any) -> Any:
         values = inspect.signature(module._forward_triton).bind(*args[:-1]).arguments
-        out, lse = module._forward_triton(**values)
-        values |= {"out": out, "lse": lse, "dout": torch.zeros_like(out), "dlse": torch.zeros_like(lse)}
+        results = module._forward_triton(**values)
         wanted = inspect.signature(module._backward_triton).parameters
+        out, *rows = results if isinstance(results, tuple) else (results,)
+        names = ["out", *(name[1:] for name in wanted if name == "dlse" or name.startswith("dsum_"))]
+        for name, result in zip(names, (out, *rows), strict=True):
+            values |= {name: result, f"d{name}": torch.zeros_like(result)}
         module._backward_triton(*(values.get(name, True) for name in wanted))  # True: a gradient is needed
-        return out, lse
+        return results
 
     is_hip, find_table = target.backend == "hip", module._table
     card = SimpleNamespace(element_size=lambda: dtype.itemsize, is_cuda=True, device=0)

@@ -54,8 +54,8 @@ def test_hopper_with_padded_heads() -> None:
         _assert_good_on_hopper(code)
 
 
-# Triton 3.9 ends with "shared-memory element type bit width must be a multiple of 8; got 1" where a tile of bools, one for
-# each pair, changes its layout.
+# Triton 3.9 ends with "shared-memory element type bit width must be a multiple of 8; got 1" where a tile of bools, one
+# for each pair, changes its layout.
 NO_TILE_OF_BOOLS = pytest.mark.xfail(strict=True, reason="gfx942: Triton cannot move a tile of bools")
 ON_OTHERS = [
     pytest.param(

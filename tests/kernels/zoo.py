@@ -280,6 +280,41 @@ TOKENS = {
         "score 5 * tanh(dot(q, k) * 2 / 5) + bias[h, d]",
         "output (1 - sigmoid(u[h])) * o + sigmoid(u[h]) * v_i",
     ),
+    "sink": spec("z: float[H]", "mask j <= i and i - j < 9", "normalize sink(z[h])"),
+    "sinks_and_more": spec(
+        "z: float[H], t: float[B, H, N], u: float",
+        "mask i - j < 20",
+        "normalize 2 * exp(s - t[b, h, i]) / (exp(z[h]) + 1 + sum(exp(s))) / (2 + sin(u))",
+        "output o + v_i",
+        square=True,
+    ),
+    "sigmoid": spec("", "mask j <= i", f"score {DOT} - log(N)", "normalize sigmoid"),
+    "sigmoid_of_all": spec("bias: float[H, N]", f"score {DOT} + bias[h, i]", "normalize sigmoid"),
+    "relu2_count": spec("w: int", "mask j <= i and i - j < w", "normalize relu(s) ** 2 / count()", w=7),
+    "retention": spec(
+        "decay: float[H]",
+        "mask j <= i",
+        f"score {DOT} * exp(-(i - j) * softplus(decay[h]))",
+        "normalize s / max(abs(sum(s)), 1)",
+    ),
+    "softplus_l1": spec("doc: int[B, N]", "mask doc[b, i] == doc[b, j]", "normalize softplus_l1", doc=(0, 3)),
+    "power": spec(
+        "w: int", "mask abs(i - j) <= w", "normalize relu(s) ** 3 / (0.01 + sum(relu(s) ** 3))", w=5
+    ),
+    "taylor": spec("", "mask j <= i", "normalize (1 + s + s * s / 2) / sum(1 + s + s * s / 2)"),
+    "l2": spec(
+        "g: float[B, H, N]",
+        "mask j < 5 or j <= i - 3",
+        "normalize s / sqrt(sum(s * s) + 0.01) * g[b, h, i]",
+        "output o * sigmoid(g[b, h, i])",
+    ),
+    "none_with_bias": spec(
+        "bias: float[H, N, M]", "mask j <= i", f"score {DOT} + bias[h, i, j]", "normalize none"
+    ),
+    "half_of_a_mean": spec("", "mask j < i", "normalize mean(s) * tanh(s) / 2"),
+    "weights_by_place": spec(
+        "", "mask j <= i", "normalize relu(s) * (1 + j % 3) / (1 + sum(relu(s) * (j + 1)))"
+    ),
     "shifted_softmax": spec("", "mask j <= i", "normalize exp(s - max(s)) / sum(exp(s - max(s)))"),
 }
 

@@ -592,7 +592,7 @@ def _backward_triton(dout, dlse, q, k, v, slope, out, lse, scale):
     dq = q.new_empty(B, H, N, D)
     dk = k.new_empty(B, HKV, M, D)
     dv = v.new_empty(B, HKV, M, DV)
-    d_slope = lse.new_empty(B, H, N)
+    d_slope = q.new_empty(B, H, N, dtype=torch.float32)
     total_slope = torch.zeros(slope.shape, dtype=torch.float32, device=q.device)
     with torch.cuda.device_of(q):
         tiles = _tiles("backward_queries", q, ("DV", DV))
@@ -630,9 +630,9 @@ def _attention(
 
 @_attention.register_fake
 def _(q, k, v, slope, scale, backend):
-    lse_dtype = torch.promote_types(q.dtype, torch.float32)
+    wide = torch.promote_types(q.dtype, torch.float32)
     out = q.new_empty(*q.shape[:3], v.shape[3])
-    return out, q.new_empty(q.shape[:3], dtype=lse_dtype)
+    return out, q.new_empty(q.shape[:3], dtype=wide)
 
 
 @torch.library.custom_op(f"{_NAMESPACE}::attention_backward", mutates_args=())

@@ -692,8 +692,8 @@ def _backward_triton(dout, dlse, q, k, v, log_forget, out, lse, scale):
     dq = q.new_empty(B, H, N, D)
     dk = k.new_empty(B, HKV, M, D)
     dv = v.new_empty(B, HKV, M, DV)
-    d_log_forget = lse.new_empty(B, H, N)
-    d_log_forget_2 = lse.new_empty(B, H, M)
+    d_log_forget = q.new_empty(B, H, N, dtype=torch.float32)
+    d_log_forget_2 = q.new_empty(B, H, M, dtype=torch.float32)
     total_log_forget = torch.zeros(log_forget.shape, dtype=torch.float32, device=q.device)
     with torch.cuda.device_of(q):
         tiles = _tiles("backward_queries", q, ("DV", DV))
@@ -737,9 +737,9 @@ def _attention(
 
 @_attention.register_fake
 def _(q, k, v, log_forget, scale, backend):
-    lse_dtype = torch.promote_types(q.dtype, torch.float32)
+    wide = torch.promote_types(q.dtype, torch.float32)
     out = q.new_empty(*q.shape[:3], v.shape[3])
-    return out, q.new_empty(q.shape[:3], dtype=lse_dtype)
+    return out, q.new_empty(q.shape[:3], dtype=wide)
 
 
 @torch.library.custom_op(f"{_NAMESPACE}::attention_backward", mutates_args=())

@@ -641,9 +641,9 @@ def _attention(
 
 @_attention.register_fake
 def _(q, k, v, sinks, scale, window, backend):
-    lse_dtype = torch.promote_types(q.dtype, torch.float32)
+    wide = torch.promote_types(q.dtype, torch.float32)
     out = q.new_empty(*q.shape[:3], v.shape[3])
-    return out, q.new_empty(q.shape[:3], dtype=lse_dtype)
+    return out, q.new_empty(q.shape[:3], dtype=wide)
 
 
 @torch.library.custom_op(f"{_NAMESPACE}::attention_backward", mutates_args=())

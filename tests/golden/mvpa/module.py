@@ -822,8 +822,8 @@ def _backward_triton(
             strip = _strip_rows(B * H * M, tiles["BLOCK_Q"])
             for first_row in range(0, N, strip):
                 q0, q1 = first_row, min(first_row + strip, N)
-                d_by_step = lse.new_zeros(B, H, strip, M)
-                d_by_channel = lse.new_zeros(B, H, strip, M)
+                d_by_step = q.new_zeros(B, H, strip, M, dtype=torch.float32)
+                d_by_channel = q.new_zeros(B, H, strip, M, dtype=torch.float32)
                 _backward_pairs[triton.cdiv(q1 - q0, tiles["BLOCK_Q"]), H, B](
                     q, k, v, dout, lse, delta, by_step, by_channel, d_by_step, d_by_channel,
                     *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], *dout.stride()[:3],
@@ -855,9 +855,9 @@ def _attention(
 
 @_attention.register_fake
 def _(q, k, v, by_step, by_channel, scale, channels, window, backend):
-    lse_dtype = torch.promote_types(q.dtype, torch.float32)
+    wide = torch.promote_types(q.dtype, torch.float32)
     out = q.new_empty(*q.shape[:3], v.shape[3])
-    return out, q.new_empty(q.shape[:3], dtype=lse_dtype)
+    return out, q.new_empty(q.shape[:3], dtype=wide)
 
 
 @torch.library.custom_op(f"{_NAMESPACE}::attention_backward", mutates_args=())

@@ -737,7 +737,7 @@ def _backward_triton(dout, dlse, q, k, v, log_temperature, bias, out, lse, scale
     dq = q.new_empty(B, H, N, D)
     dk = k.new_empty(B, HKV, M, D)
     dv = v.new_empty(B, HKV, M, DV)
-    d_log_temperature = lse.new_empty(B, H, N)
+    d_log_temperature = q.new_empty(B, H, N, dtype=torch.float32)
     total_log_temperature = torch.zeros(log_temperature.shape, dtype=torch.float32, device=q.device)
     total_bias = torch.zeros(bias.shape, dtype=torch.float32, device=q.device)
     with torch.cuda.device_of(q):
@@ -762,7 +762,7 @@ def _backward_triton(dout, dlse, q, k, v, log_temperature, bias, out, lse, scale
             strip = _strip_rows(B * H * M, tiles["BLOCK_Q"])
             for first_row in range(0, N, strip):
                 q0, q1 = first_row, min(first_row + strip, N)
-                d_bias = lse.new_zeros(B, H, strip, M)
+                d_bias = q.new_zeros(B, H, strip, M, dtype=torch.float32)
                 _backward_pairs[triton.cdiv(q1 - q0, tiles["BLOCK_Q"]), H, B](
                     q, k, v, dout, lse, delta, log_temperature, bias, d_bias, *q.stride()[:3],
                     *k.stride()[:3], *v.stride()[:3], *dout.stride()[:3], *log_temperature.stride(),
@@ -791,9 +791,9 @@ def _attention(
 
 @_attention.register_fake
 def _(q, k, v, log_temperature, bias, scale, backend):
-    lse_dtype = torch.promote_types(q.dtype, torch.float32)
+    wide = torch.promote_types(q.dtype, torch.float32)
     out = q.new_empty(*q.shape[:3], v.shape[3])
-    return out, q.new_empty(q.shape[:3], dtype=lse_dtype)
+    return out, q.new_empty(q.shape[:3], dtype=wide)
 
 
 @torch.library.custom_op(f"{_NAMESPACE}::attention_backward", mutates_args=())

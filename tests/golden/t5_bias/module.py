@@ -708,7 +708,7 @@ def _backward_triton(
             strip = _strip_rows(B * H * M, tiles["BLOCK_Q"])
             for first_row in range(0, N, strip):
                 q0, q1 = first_row, min(first_row + strip, N)
-                d_bias = lse.new_zeros(B, H, strip, M)
+                d_bias = q.new_zeros(B, H, strip, M, dtype=torch.float32)
                 _backward_pairs[triton.cdiv(q1 - q0, tiles["BLOCK_Q"]), H, B](
                     q, k, v, dout, lse, delta, bias, by_distance_1, d_bias, *q.stride()[:3],
                     *k.stride()[:3], *v.stride()[:3], *dout.stride()[:3], *bias.stride(),
@@ -738,9 +738,9 @@ def _attention(
 
 @_attention.register_fake
 def _(q, k, v, bias, by_distance_1, scale, buckets, max_distance, backend):
-    lse_dtype = torch.promote_types(q.dtype, torch.float32)
+    wide = torch.promote_types(q.dtype, torch.float32)
     out = q.new_empty(*q.shape[:3], v.shape[3])
-    return out, q.new_empty(q.shape[:3], dtype=lse_dtype)
+    return out, q.new_empty(q.shape[:3], dtype=wide)
 
 
 @torch.library.custom_op(f"{_NAMESPACE}::attention_backward", mutates_args=())

@@ -760,9 +760,9 @@ def _(
     q, k, v, query_doc, key_doc, key_doc_rank, key_doc_rank_2, query_doc_rank, query_doc_rank_2,
     scale, backend,
 ):
-    lse_dtype = torch.promote_types(q.dtype, torch.float32)
+    wide = torch.promote_types(q.dtype, torch.float32)
     out = q.new_empty(*q.shape[:3], v.shape[3])
-    return out, q.new_empty(q.shape[:3], dtype=lse_dtype)
+    return out, q.new_empty(q.shape[:3], dtype=wide)
 
 
 @torch.library.custom_op(f"{_NAMESPACE}::attention_backward", mutates_args=())

@@ -197,8 +197,6 @@ def check_call(
             totals["truly full"] += every
 
 
-# Two intervals that may overlap: a tile that the first one visits stays an edge tile, though the second makes it full.
-OVERLAPPING = {"batch_prefix_lm", "prefix_lm", "first_queries_or_first_keys", "last_queries_see_all"}
 # Ends that read an array of positions, or that are found through reals, which plain ints do not stand for.
 SKIPPED = {"floored_distance"} | {
     name for name, text in ALL.items() if re.search(r"\b(doc|valid|start)\[", text)
@@ -210,7 +208,7 @@ def test_loops_of_the_zoo(name: str) -> None:
     totals = check_zoo(name, usual)
     if name in TIGHT or name in NEARLY_TIGHT:
         assert totals["visited"] == totals["seen"]
-    if name in TIGHT and name not in OVERLAPPING:
+    if name in TIGHT:
         assert totals["full"] == totals["truly full"]
 
 

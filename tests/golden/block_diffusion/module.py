@@ -194,31 +194,31 @@ def _forward(
         ),
         M,
     )
-    live_lo_1 = key_lo_1 // BLOCK_K
-    live_hi_1 = tl.where(key_lo_1 < key_hi_1, tl.cdiv(key_hi_1, BLOCK_K), live_lo_1)
+    live_hi_1 = tl.where(key_lo_1 < key_hi_1, tl.cdiv(key_hi_1, BLOCK_K), 0)
     full_lo_1 = tl.minimum(tl.cdiv(block * (i_last // block), BLOCK_K), live_hi_1)
     full_hi_1 = tl.maximum(
-        (
-            tl.minimum(
-                tl.where(
-                    i_last < length, tl.minimum(block * (i_first // block) + block, length), 0,
-                ),
-                M,
-            )
-            // BLOCK_K
+        tl.minimum(
+            (
+                tl.minimum(
+                    tl.where(
+                        i_last < length, tl.minimum(block * (i_first // block) + block, length), 0,
+                    ),
+                    M,
+                )
+                // BLOCK_K
+            ),
+            live_hi_1,
         ),
         full_lo_1,
     )
+    live_lo_1 = tl.minimum(key_lo_1 // BLOCK_K, full_lo_1)
     key_lo_2 = tl.maximum(length, 0)
     key_hi_2 = tl.minimum(
         tl.where(length <= i_last, block * _floor_divide(i_last - length, block) + length, 0), M,
     )
-    live_lo_2 = tl.maximum(key_lo_2 // BLOCK_K, live_hi_1)
-    live_hi_2 = tl.maximum(
-        tl.where(key_lo_2 < key_hi_2, tl.cdiv(key_hi_2, BLOCK_K), live_lo_2), live_lo_2,
-    )
+    live_hi_2 = tl.maximum(tl.where(key_lo_2 < key_hi_2, tl.cdiv(key_hi_2, BLOCK_K), 0), live_hi_1)
     full_lo_2 = tl.minimum(
-        tl.maximum(tl.cdiv(tl.maximum(length, 0), BLOCK_K), live_lo_2), live_hi_2,
+        tl.maximum(tl.cdiv(tl.maximum(length, 0), BLOCK_K), full_hi_1), live_hi_2,
     )
     full_hi_2 = tl.maximum(
         tl.minimum(
@@ -236,6 +236,8 @@ def _forward(
         ),
         full_lo_2,
     )
+    edge_hi_1 = tl.minimum(live_hi_1, full_lo_2)
+    live_lo_2 = tl.minimum(tl.maximum(key_lo_2 // BLOCK_K, live_hi_1), full_lo_2)
     key_lo_3 = tl.maximum(length, 0)
     key_hi_3 = tl.minimum(
         tl.where(
@@ -244,12 +246,9 @@ def _forward(
         ),
         M,
     )
-    live_lo_3 = tl.maximum(key_lo_3 // BLOCK_K, live_hi_2)
-    live_hi_3 = tl.maximum(
-        tl.where(key_lo_3 < key_hi_3, tl.cdiv(key_hi_3, BLOCK_K), live_lo_3), live_lo_3,
-    )
+    live_hi_3 = tl.maximum(tl.where(key_lo_3 < key_hi_3, tl.cdiv(key_hi_3, BLOCK_K), 0), live_hi_2)
     full_lo_3 = tl.minimum(
-        tl.maximum(tl.cdiv(tl.maximum(length, 0), BLOCK_K), live_lo_3), live_hi_3,
+        tl.maximum(tl.cdiv(tl.maximum(length, 0), BLOCK_K), full_hi_2), live_hi_3,
     )
     full_hi_3 = tl.maximum(
         tl.minimum(
@@ -261,6 +260,8 @@ def _forward(
         ),
         full_lo_3,
     )
+    edge_hi_2 = tl.minimum(live_hi_2, full_lo_3)
+    live_lo_3 = tl.minimum(tl.maximum(key_lo_3 // BLOCK_K, live_hi_2), full_lo_3)
     key_lo_4 = tl.maximum(
         tl.maximum(block * ((tl.maximum(i_first, length) - length) // block) + length, length), 0,
     )
@@ -270,19 +271,20 @@ def _forward(
         ),
         M,
     )
-    live_lo_4 = tl.maximum(key_lo_4 // BLOCK_K, live_hi_3)
-    live_hi_4 = tl.maximum(
-        tl.where(key_lo_4 < key_hi_4, tl.cdiv(key_hi_4, BLOCK_K), live_lo_4), live_lo_4,
-    )
+    live_hi_4 = tl.maximum(tl.where(key_lo_4 < key_hi_4, tl.cdiv(key_hi_4, BLOCK_K), 0), live_hi_3)
     full_lo_4 = tl.minimum(
         tl.maximum(
-            tl.cdiv(
-                tl.maximum(
-                    tl.maximum(block * _floor_divide(i_last - length, block) + length, length), 0,
+            tl.maximum(
+                tl.cdiv(
+                    tl.maximum(
+                        tl.maximum(block * _floor_divide(i_last - length, block) + length, length),
+                        0,
+                    ),
+                    BLOCK_K,
                 ),
-                BLOCK_K,
+                key_lo_4 // BLOCK_K,
             ),
-            live_lo_4,
+            full_hi_3,
         ),
         live_hi_4,
     )
@@ -302,13 +304,15 @@ def _forward(
         ),
         full_lo_4,
     )
+    edge_hi_3 = tl.minimum(live_hi_3, full_lo_4)
+    live_lo_4 = tl.minimum(tl.maximum(key_lo_4 // BLOCK_K, live_hi_3), full_lo_4)
 
     edge_end_1 = full_lo_1 - live_lo_1
-    edge_end_2 = edge_end_1 + (live_hi_1 - full_hi_1)
+    edge_end_2 = edge_end_1 + (edge_hi_1 - full_hi_1)
     edge_end_3 = edge_end_2 + (full_lo_2 - live_lo_2)
-    edge_end_4 = edge_end_3 + (live_hi_2 - full_hi_2)
+    edge_end_4 = edge_end_3 + (edge_hi_2 - full_hi_2)
     edge_end_5 = edge_end_4 + (full_lo_3 - live_lo_3)
-    edge_end_6 = edge_end_5 + (live_hi_3 - full_hi_3)
+    edge_end_6 = edge_end_5 + (edge_hi_3 - full_hi_3)
     edge_end_7 = edge_end_6 + (full_lo_4 - live_lo_4)
     edge_tiles = edge_end_7 + (live_hi_4 - full_hi_4)
     for t in range(0, edge_tiles):
@@ -552,31 +556,31 @@ def _backward_queries(
         ),
         M,
     )
-    live_lo_1 = key_lo_1 // BLOCK_K
-    live_hi_1 = tl.where(key_lo_1 < key_hi_1, tl.cdiv(key_hi_1, BLOCK_K), live_lo_1)
+    live_hi_1 = tl.where(key_lo_1 < key_hi_1, tl.cdiv(key_hi_1, BLOCK_K), 0)
     full_lo_1 = tl.minimum(tl.cdiv(block * (i_last // block), BLOCK_K), live_hi_1)
     full_hi_1 = tl.maximum(
-        (
-            tl.minimum(
-                tl.where(
-                    i_last < length, tl.minimum(block * (i_first // block) + block, length), 0,
-                ),
-                M,
-            )
-            // BLOCK_K
+        tl.minimum(
+            (
+                tl.minimum(
+                    tl.where(
+                        i_last < length, tl.minimum(block * (i_first // block) + block, length), 0,
+                    ),
+                    M,
+                )
+                // BLOCK_K
+            ),
+            live_hi_1,
         ),
         full_lo_1,
     )
+    live_lo_1 = tl.minimum(key_lo_1 // BLOCK_K, full_lo_1)
     key_lo_2 = tl.maximum(length, 0)
     key_hi_2 = tl.minimum(
         tl.where(length <= i_last, block * _floor_divide(i_last - length, block) + length, 0), M,
     )
-    live_lo_2 = tl.maximum(key_lo_2 // BLOCK_K, live_hi_1)
-    live_hi_2 = tl.maximum(
-        tl.where(key_lo_2 < key_hi_2, tl.cdiv(key_hi_2, BLOCK_K), live_lo_2), live_lo_2,
-    )
+    live_hi_2 = tl.maximum(tl.where(key_lo_2 < key_hi_2, tl.cdiv(key_hi_2, BLOCK_K), 0), live_hi_1)
     full_lo_2 = tl.minimum(
-        tl.maximum(tl.cdiv(tl.maximum(length, 0), BLOCK_K), live_lo_2), live_hi_2,
+        tl.maximum(tl.cdiv(tl.maximum(length, 0), BLOCK_K), full_hi_1), live_hi_2,
     )
     full_hi_2 = tl.maximum(
         tl.minimum(
@@ -594,6 +598,8 @@ def _backward_queries(
         ),
         full_lo_2,
     )
+    edge_hi_1 = tl.minimum(live_hi_1, full_lo_2)
+    live_lo_2 = tl.minimum(tl.maximum(key_lo_2 // BLOCK_K, live_hi_1), full_lo_2)
     key_lo_3 = tl.maximum(length, 0)
     key_hi_3 = tl.minimum(
         tl.where(
@@ -602,12 +608,9 @@ def _backward_queries(
         ),
         M,
     )
-    live_lo_3 = tl.maximum(key_lo_3 // BLOCK_K, live_hi_2)
-    live_hi_3 = tl.maximum(
-        tl.where(key_lo_3 < key_hi_3, tl.cdiv(key_hi_3, BLOCK_K), live_lo_3), live_lo_3,
-    )
+    live_hi_3 = tl.maximum(tl.where(key_lo_3 < key_hi_3, tl.cdiv(key_hi_3, BLOCK_K), 0), live_hi_2)
     full_lo_3 = tl.minimum(
-        tl.maximum(tl.cdiv(tl.maximum(length, 0), BLOCK_K), live_lo_3), live_hi_3,
+        tl.maximum(tl.cdiv(tl.maximum(length, 0), BLOCK_K), full_hi_2), live_hi_3,
     )
     full_hi_3 = tl.maximum(
         tl.minimum(
@@ -619,6 +622,8 @@ def _backward_queries(
         ),
         full_lo_3,
     )
+    edge_hi_2 = tl.minimum(live_hi_2, full_lo_3)
+    live_lo_3 = tl.minimum(tl.maximum(key_lo_3 // BLOCK_K, live_hi_2), full_lo_3)
     key_lo_4 = tl.maximum(
         tl.maximum(block * ((tl.maximum(i_first, length) - length) // block) + length, length), 0,
     )
@@ -628,19 +633,20 @@ def _backward_queries(
         ),
         M,
     )
-    live_lo_4 = tl.maximum(key_lo_4 // BLOCK_K, live_hi_3)
-    live_hi_4 = tl.maximum(
-        tl.where(key_lo_4 < key_hi_4, tl.cdiv(key_hi_4, BLOCK_K), live_lo_4), live_lo_4,
-    )
+    live_hi_4 = tl.maximum(tl.where(key_lo_4 < key_hi_4, tl.cdiv(key_hi_4, BLOCK_K), 0), live_hi_3)
     full_lo_4 = tl.minimum(
         tl.maximum(
-            tl.cdiv(
-                tl.maximum(
-                    tl.maximum(block * _floor_divide(i_last - length, block) + length, length), 0,
+            tl.maximum(
+                tl.cdiv(
+                    tl.maximum(
+                        tl.maximum(block * _floor_divide(i_last - length, block) + length, length),
+                        0,
+                    ),
+                    BLOCK_K,
                 ),
-                BLOCK_K,
+                key_lo_4 // BLOCK_K,
             ),
-            live_lo_4,
+            full_hi_3,
         ),
         live_hi_4,
     )
@@ -660,13 +666,15 @@ def _backward_queries(
         ),
         full_lo_4,
     )
+    edge_hi_3 = tl.minimum(live_hi_3, full_lo_4)
+    live_lo_4 = tl.minimum(tl.maximum(key_lo_4 // BLOCK_K, live_hi_3), full_lo_4)
 
     edge_end_1 = full_lo_1 - live_lo_1
-    edge_end_2 = edge_end_1 + (live_hi_1 - full_hi_1)
+    edge_end_2 = edge_end_1 + (edge_hi_1 - full_hi_1)
     edge_end_3 = edge_end_2 + (full_lo_2 - live_lo_2)
-    edge_end_4 = edge_end_3 + (live_hi_2 - full_hi_2)
+    edge_end_4 = edge_end_3 + (edge_hi_2 - full_hi_2)
     edge_end_5 = edge_end_4 + (full_lo_3 - live_lo_3)
-    edge_end_6 = edge_end_5 + (live_hi_3 - full_hi_3)
+    edge_end_6 = edge_end_5 + (edge_hi_3 - full_hi_3)
     edge_end_7 = edge_end_6 + (full_lo_4 - live_lo_4)
     edge_tiles = edge_end_7 + (live_hi_4 - full_hi_4)
     for t in range(0, edge_tiles):
@@ -812,7 +820,7 @@ def _join(M, *intervals):
     little earlier: whole cache lines are faster, and the mask hides what comes too much.
     """
     parts, edges, reached, column = [], [], 0, 0
-    for lo, hi, full_lo, full_hi in intervals:
+    for lo, hi, full_lo, full_hi in sorted(intervals):
         lo = max(lo, reached)
         hi = max(min(hi, M), lo)
         full_lo, full_hi = max(full_lo, lo), min(full_hi, hi)

@@ -13,8 +13,8 @@
 #              - `j - context <= i` gives keys below i + context + 1 (line 5)
 #              - `ancestor[b, i, j - context]` reads an array at key positions: no closed form, so tiles are listed
 #                (line 5)
-#     queries  keys [j0, j1] are read only by queries [0, N if j0 < context else 0) and [j0 - context, N); queries
-#              [0, N if j1 < context else 0) see all of them
+#     queries  keys [j0, j1] are read only by queries [j0 - context, N); queries [0, N if j1 < context else 0) see
+#              all of them
 #              - `j < context` holds for keys below context (line 5)
 #              - `j - context <= i` gives queries from j - context (line 5)
 #              - `ancestor[b, i, j - context]` reads an array at query positions: no closed form, so tiles are

@@ -1,7 +1,8 @@
 """Random masks, and calls of them, for properties of sets and ranges.
 
 They speak of positions, sizes, parameters of any sign, arrays of heads and of positions, and do to them whatever the
-language can. Divisors are numbers, sizes or `c`, which is no number but 0 in any call.
+language can. Divisors are numbers, sizes or `c`, which is no number but 0 in any call. `unions` are alternatives of
+comparisons with a position, so that most of them have a closed form of several intervals.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ I, J, H, B = (ir.Index(axis) for axis in "ijhb")
 N, M = ir.Size("N"), ir.Size("M")
 W, P, C = (ir.IntParam(name) for name in "wpc")
 AT_HEAD = ir.IntLoad("at_head", (H,))
+THREE = ir.IntConst(3)
 
 # How many masks a slow test draws; `make fuzz` asks for more.
 MANY = int(os.environ.get("MASKS", "4000"))
@@ -84,6 +86,26 @@ def conditions(depth: int) -> SearchStrategy[ir.Bool]:
 
 
 masks = conditions(2)
+
+ends = st.one_of(
+    st.builds(build.integer, st.sampled_from(["+", "-"]), st.sampled_from([I, J]), st.sampled_from([W, P])),
+    st.builds(
+        lambda a, n: build.integer("+", a, ir.IntConst(n)), st.sampled_from([I, J, W]), st.integers(-3, 3)
+    ),
+    st.builds(lambda a: build.integer("*", THREE, build.integer("//", a, THREE)), st.sampled_from([I, J])),
+    st.sampled_from([P, build.integer("+", P, THREE)]),
+    numbers,
+)
+stretches = st.lists(
+    st.one_of(
+        st.builds(build.compare, st.sampled_from(["<", "<="]), st.sampled_from([I, J]), ends),
+        st.builds(build.compare, st.sampled_from(["<", "<="]), ends, st.sampled_from([I, J])),
+        st.sampled_from([build.compare("<", H, ir.IntConst(1)), ir.BoolParam("on")]),
+    ),
+    min_size=1,
+    max_size=4,
+).map(lambda items: build.conj(*items))
+unions = st.lists(stretches, min_size=2, max_size=5).map(lambda items: build.disj(*items))
 
 
 @st.composite

@@ -39,8 +39,9 @@ def check_ranges(
         start = 0
         for outer, inner in zip(ranges.visited, ranges.full, strict=True):
             lo, hi = ends(outer, here, size)
-            assert start <= max(lo, 0), f"intervals out of order at {here}"
-            start = max(lo, 0)
+            if max(lo, 0) < hi:
+                assert start <= max(lo, 0), f"intervals out of order at {here}"
+                start = max(lo, 0)
             visited[max(lo, 0) : max(hi, 0)] = [True] * len(visited[max(lo, 0) : max(hi, 0)])
             if inner is not None:
                 low, high = ends(inner, here, size)

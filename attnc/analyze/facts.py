@@ -49,12 +49,13 @@ class Requirement:
 class Ranges:
     """Where to look: for one tile of queries the keys (`target` "j"), for one tile of keys the queries ("i").
 
-    `visited` is a superset of every visible position; it is in order of `max(lo, 0)`, so a sweep that starts each
-    interval where the ones before it ended loses nothing. It is empty where the mask is never true. `full[n]` is the
-    part of `visited[n]` which is visible to the whole tile, or None where none was proved. `exact` says that `visited`,
-    before rounding to tiles, has no position that nothing in the tile sees, as long as every interval has a position
-    for every row of the tile (a window below 1 has none). Where `closed` is false nothing was found: `visited` is
-    everything, and `because` says which clause stood in the way. All of it holds where every one of `requires` does.
+    `visited` is a superset of every visible position; intervals that hold a position are in order of `max(lo, 0)`, so a
+    sweep that goes on from where the ones before it ended loses nothing. It is empty where the mask is never true.
+    `full[n]` is the part of `visited[n]` which is visible to the whole tile, or None where none was proved. `exact`
+    says that `visited`, before rounding to tiles, has no position that nothing in the tile sees, as long as every
+    interval has a position for every row of the tile (a window below 1 has none). Where `closed` is false nothing was
+    found: `visited` is everything, and `because` says which clause stood in the way. All of it holds where every one
+    of `requires` does.
     `loose` has what was not followed, so that tiles may be visited, or masked, without need.
     """
 

@@ -17,7 +17,19 @@ from attnc.ir.nodes import Attention, Index, OverTile, Param, Rank, Size, TileEn
 from attnc.ir.walk import walk
 from attnc.sets.convert import sizes_in_order, to_int, to_polynomial, to_predicate
 from attnc.sets.pieces import Piece, Plane
-from attnc.sets.polynomial import ZERO, Choice, Leaf, Polynomial, Quotient, choice, extreme, leaf
+from attnc.sets.polynomial import (
+    ZERO,
+    Atom,
+    Choice,
+    Leaf,
+    Polynomial,
+    Quotient,
+    choice,
+    extreme,
+    items_of,
+    leaf,
+    polynomial,
+)
 from attnc.sets.predicate import ALWAYS, Predicate, every, nonnegative
 from attnc.sets.project import Shadow, Tile, project_every, project_some
 from attnc.sets.prover import Prover
@@ -144,38 +156,45 @@ def _sorted(strips: list[Strip], plane: Plane) -> tuple[list[Strip], list[Reason
                 Reason(f"{why}, so every tile is visited")
             ]
         return [_around(strips)], [Reason(f"{why}, so one around all of them is visited")]
-    rest, order = list(strips), list[Strip]()
+    first, rest, last = list[Strip](), list(strips), list[Strip]()
     while rest:
-        at, first = _first(rest, plane)
-        if first is None and len(rest) == 2:
-            return [*order, *_in_order_at_run_time(*rest)], []
-        if first is None:
+        at, is_first = _outermost(rest, plane)
+        if at is not None:
+            first, last = ([*first, rest[at]], last) if is_first else (first, [rest[at], *last])
+            del rest[at]
+        elif len(rest) == 2:
+            one, two = rest
+            return [*first, *_in_order_at_run_time(one, two, plane), *last], []
+        else:
             why = "it is not certain which interval starts first"
             return [_around(strips)], [Reason(f"{why}, so one around all of them is visited")]
-        del rest[at]
-        order.append(first)
-    return order, []
+    return first + last, []
 
 
-def _first(strips: Sequence[Strip], plane: Plane) -> tuple[int, Strip | None]:
-    """The one that starts first, for certain, and where it is; one that is not there may start at 0."""
-    for guarded in (False, True):
-        for at, one in enumerate(strips):
-            here = replace(one, lo=choice(one.guard, one.lo, ZERO)) if guarded else one
-            if all(_starts_first(here, two, plane) for two in strips if two is not one):
-                return at, here
-    return 0, None
+def _outermost(strips: Sequence[Strip], plane: Plane) -> tuple[int | None, bool]:
+    """Where the one stands that starts before all others, or behind all of them, for certain; is it before them?"""
+    for starts_first in (_starts_first, _starts_first_where_it_is):
+        for is_first in (True, False):
+            for at, one in enumerate(strips):
+                others = [two for two in strips if two is not one]
+                if all(starts_first(*((one, two) if is_first else (two, one)), plane) for two in others):
+                    return at, is_first
+    return None, True
 
 
-def _in_order_at_run_time(one: Strip, two: Strip) -> tuple[Strip, Strip]:
-    """Two strips, of which the kernel finds out which starts first."""
-    is_first = nonnegative(two.lo - one.lo)
+def _in_order_at_run_time(one: Strip, two: Strip, plane: Plane) -> tuple[Strip, Strip]:
+    """Two strips, of which the kernel finds out which starts first, where both are there."""
+    ahead = two.lo - one.lo
+    simpler = plane.given((one.guard, two.guard)).simplify(ahead)
+    is_first = nonnegative(simpler)
 
     def choose(a: Strip, b: Strip) -> Strip:
         nothing = (ZERO, ZERO)
         (lo, hi), (low, high) = a.full or nothing, b.full or nothing
         full = (choice(is_first, lo, low), choice(is_first, hi, high)) if a.full or b.full else None
         lo = extreme("min" if a is one else "max", (one.lo, two.lo))
+        if simpler != ahead:
+            lo = choice(is_first, a.lo, b.lo)
         return Strip(lo, choice(is_first, a.hi, b.hi), full, one.exact and two.exact)
 
     return choose(one, two), choose(two, one)
@@ -183,6 +202,38 @@ def _in_order_at_run_time(one: Strip, two: Strip) -> tuple[Strip, Strip]:
 
 def _starts_first(one: Strip, two: Strip, plane: Plane) -> bool:
     return plane.prover.prove_at_most(one.lo, extreme("max", (two.lo, ZERO)))
+
+
+def _starts_first_where_it_is(one: Strip, two: Strip, plane: Plane) -> bool:
+    """The same wherever both hold a position, which is where it matters."""
+    one, two = _unguarded(one), _unguarded(two)
+    prover, ahead = plane.given((one.guard, two.guard)).prover, two.lo - one.lo
+    less = [ahead - rest for rest in (*_rests(one), *_rests(two))]
+    return any(map(prover.prove_nonnegative, [ahead, *(gap for gap in less if _size(gap) < _size(ahead))]))
+
+
+def _size(a: Polynomial) -> int:
+    return sum(1 for product in a.terms if product)
+
+
+def _unguarded(strip: Strip) -> Strip:
+    """Its ends where its guard holds."""
+
+    def decide(atom: Atom) -> Polynomial:
+        match atom:
+            case Choice(condition, a, _) if condition == strip.guard:
+                return a
+            case _:
+                return polynomial(atom)
+
+    return replace(strip, lo=strip.lo.map_atoms(decide), hi=strip.hi.map_atoms(decide))
+
+
+def _rests(strip: Strip) -> Iterator[Polynomial]:
+    """How many more it has, where it holds a position: none of them is negative then."""
+    for low in items_of(strip.lo, "max"):
+        for high in items_of(strip.hi, "min"):
+            yield high - low - 1
 
 
 def _around(strips: Sequence[Strip]) -> Strip:

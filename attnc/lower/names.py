@@ -33,7 +33,7 @@ SIZES = ("B", "H", "HKV", "N", "M", "D", "DV")
 # Names that the frame makes of others: pointers, strides, bounds, gradients.
 MADE = re.compile(
     r"\w+_(ptr|head)|\w+_stride_([bht]|\d+)|BLOCK_\w+|D_\d+"
-    r"|(key|query|live|full|lo|hi)(_lo|_hi)?(_\d+)?|(edge|full)_(end_\d+|left|start|tiles)|(least|greatest)_\w+|(d|need|total)_\w+|d[qkv]\w*"
+    r"|(key|query|live|full|lo|hi)(_lo|_hi)?(_\d+)?|(edge|full)_((end|hi)_\d+|left|start|tiles)|(least|greatest)_\w+|(d|need|total)_\w+|d[qkv]\w*"
     r"|[A-Z][A-Z0-9_]+|_\w*|\w+_"
 )
 

@@ -12,11 +12,23 @@ with ends that are included; guards depend on no position. `exact` says that no 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from attnc.sets.polynomial import ZERO, Kind, Leaf, Polynomial, choice, extreme
-from attnc.sets.predicate import NonNegative, Predicate, every, negation
+from attnc.sets.polynomial import (
+    ZERO,
+    Atom,
+    Extreme,
+    Kind,
+    Leaf,
+    Polynomial,
+    Quotient,
+    choice,
+    extreme,
+    polynomial,
+    quotient,
+)
+from attnc.sets.predicate import NonNegative, Predicate, every, negation, nonnegative
 from attnc.sets.prover import Prover
 
 
@@ -87,6 +99,20 @@ class Plane:
                 return self._insert(tuple(other for other in kept if other is not piece), tidy)
         return (*kept, new)
 
+    def simplify(self, a: Polynomial) -> Polynomial:
+        """The term without those items of a `min` or a `max` that are never the one."""
+
+        def change(atom: Atom) -> Polynomial:
+            match atom:
+                case Extreme(kind, items):
+                    return extreme(kind, self._strongest(kind, map(self.simplify, items)))
+                case Quotient(x, n):
+                    return quotient(self.simplify(x), n)
+                case _:
+                    return polynomial(atom)
+
+        return a.map_atoms(change)
+
     # ---- one piece ---------------------------------------------------------------------------------
 
     def _tidy(self, piece: Piece) -> Piece | None:
@@ -96,8 +122,16 @@ class Plane:
             return None
         inside = self.given(guards)
         other = inside._tidy_stretch(piece.other, self.other_last)
-        target = inside._tidy_stretch(piece.target, self.target_last)
+        target = other and inside._on(other)._tidy_stretch(piece.target, self.target_last)
         return Piece(guards, other, target, piece.exact) if other and target else None
+
+    def _on(self, other: Stretch) -> Plane:
+        """The plane where the other position lies in a stretch."""
+        at = polynomial(self.other)
+        return self.given(
+            nonnegative(gap)
+            for gap in (*(at - low for low in other.lows), *(high - at for high in other.highs))
+        )
 
     def _tidy_guards(self, guards: tuple[Predicate, ...]) -> tuple[Predicate, ...] | None:
         kept: list[Predicate] = []
@@ -125,10 +159,19 @@ class Plane:
         highs = [high for high in stretch.highs if not at_most(last, high)]
         if any(self.prover.prove_less(high, low) for low in [ZERO, *lows] for high in [last, *highs]):
             return None
-        return Stretch(
-            _strongest(lows, lambda one, two: at_most(two, one)),
-            _strongest(highs, at_most),
-        )
+        return Stretch(self._strongest("max", lows), self._strongest("min", highs))
+
+    def _strongest(self, kind: Kind, items: Iterable[Polynomial]) -> tuple[Polynomial, ...]:
+        """Those that may be the least or the greatest."""
+
+        def beats(one: Polynomial, two: Polynomial) -> bool:
+            return self.prover.prove_nonnegative(one - two if kind == "max" else two - one)
+
+        kept: list[Polynomial] = []
+        for item in items:
+            if not any(beats(other, item) for other in kept):
+                kept = [other for other in kept if not beats(item, other)] + [item]
+        return tuple(kept)
 
     # ---- two pieces --------------------------------------------------------------------------------
 
@@ -138,7 +181,7 @@ class Plane:
         return (
             all(inside.prover.prove(guard) for guard in one.guards)
             and inside._covers_stretch(one.other, two.other)
-            and inside._covers_stretch(one.target, two.target)
+            and inside._on(two.other)._covers_stretch(one.target, two.target)
         )
 
     def _covers_stretch(self, one: Stretch, two: Stretch) -> bool:
@@ -153,7 +196,8 @@ class Plane:
         if set(one.guards) == set(two.guards):
             inside = self.given(one.guards)
             if _same(one.other, two.other):
-                target = inside._union_of_stretches(one.target, two.target, self.target_last)
+                here = inside._on(one.other)
+                target = here._union_of_stretches(one.target, two.target, self.target_last)
                 return Piece(one.guards, one.other, target, exact) if target else None
             if _same(one.target, two.target):
                 other = inside._union_of_stretches(one.other, two.other, self.other_last)
@@ -172,7 +216,8 @@ class Plane:
             next_start, next_end = self._ends(right, last)
             at_most = self.prover.prove_at_most
             if at_most(start, next_start) and at_most(next_start, end + 1):
-                return Stretch(left.lows, (extreme("max", (end, next_end)),))
+                highs = right.highs if at_most(end, next_end) else (extreme("max", (end, next_end)),)
+                return Stretch(left.lows, highs)
         return None
 
     def _ends(self, stretch: Stretch, last: Polynomial) -> tuple[Polynomial, Polynomial]:
@@ -202,16 +247,6 @@ def _weaker(one: tuple[Polynomial, ...], two: tuple[Polynomial, ...], kind: Kind
         return ()
     either = extreme(kind, (*mine, *theirs))
     return tuple(either if item == mine[0] else item for item in one)
-
-
-def _strongest(
-    items: Iterable[Polynomial], beats: Callable[[Polynomial, Polynomial], bool]
-) -> tuple[Polynomial, ...]:
-    kept: list[Polynomial] = []
-    for item in items:
-        if not any(beats(other, item) for other in kept):
-            kept = [other for other in kept if not beats(item, other)] + [item]
-    return tuple(kept)
 
 
 def _distinct(items: tuple[Polynomial, ...]) -> tuple[Polynomial, ...]:

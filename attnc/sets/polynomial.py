@@ -337,6 +337,15 @@ def extreme(kind: Kind, items: Iterable[Polynomial]) -> Polynomial:
     return kept[0] if len(kept) == 1 else polynomial(Extreme(kind, tuple(sorted(kept))))
 
 
+def items_of(end: Polynomial, kind: Kind) -> tuple[Polynomial, ...]:
+    """What to be at least (`max`) or at most (`min`) the term is to be at least or at most each of."""
+    for atom in end.atoms:
+        factor, rest = end.split(atom)
+        if isinstance(atom, Extreme) and atom.kind == kind and factor.constant == 1:
+            return tuple(item + rest for item in atom.items)
+    return (end,)
+
+
 def choice(condition: Predicate, a: Polynomial, b: Polynomial) -> Polynomial:
     """`a` where the condition holds, else `b`."""
     if condition.truth is not None:

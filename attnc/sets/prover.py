@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from math import gcd
 
 from attnc.errors import CompilerBug
-from attnc.ir.nodes import Index, Int, Size, TileEnd
+from attnc.ir.nodes import Index, Int, OverTile, Size, TileEnd
 from attnc.sets.polynomial import (
     ONE,
     ZERO,
@@ -230,11 +230,16 @@ class Prover:
         if self.prove_nonnegative(a):
             yield rest if sign > 0 else factor * a + rest
 
-    # ---- arrays in order ---------------------------------------------------------------------------
+    # ---- arrays ------------------------------------------------------------------------------------
 
     def _beside(self, atom: Atom, rest: Polynomial, sign: int) -> Iterator[Polynomial]:
-        """Terms that are at most (`sign` 1) or at least (-1) a read of a sorted array, or a place in it."""
+        """Terms that are at most (`sign` 1) or at least (-1) the atom.
+
+        There are some of a read of a sorted array and a place in it, and of the greatest and the least over a tile.
+        """
         match atom:
+            case Leaf(OverTile(kind, axis, a)) if (kind == "max") == (sign > 0):
+                yield leaf(OverTile("min" if kind == "max" else "max", axis, a))
             case Read(array, index) if array in self.in_order:
                 for other in rest.atoms:
                     match other:

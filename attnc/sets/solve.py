@@ -21,12 +21,12 @@ from attnc.sets.polynomial import (
     Atom,
     Choice,
     Extreme,
-    Kind,
     Leaf,
     Place,
     Polynomial,
     Quotient,
     Read,
+    items_of,
     polynomial,
     quotient,
 )
@@ -216,7 +216,7 @@ class Solver:
         """`atom >= end`."""
         match atom:
             case Leaf() if atom == variable:
-                return (self._piece(variable, Stretch(lows=_items(end, "max"))),)
+                return (self._piece(variable, Stretch(lows=items_of(end, "max"))),)
             case Quotient(a, n):
                 return self._undo_division(variable, n, lambda solver: solver._solve_inequality(a - n * end))
             case Read(array, (*row, last)) if self._is_in_order(array, row):
@@ -228,7 +228,7 @@ class Solver:
         """`atom <= end`."""
         match atom:
             case Leaf() if atom == variable:
-                return (self._piece(variable, Stretch(highs=_items(end, "min"))),)
+                return (self._piece(variable, Stretch(highs=items_of(end, "min"))),)
             case Quotient(a, n):
                 last = n * end + n - 1
                 return self._undo_division(variable, n, lambda solver: solver._solve_inequality(last - a))
@@ -305,12 +305,3 @@ def _put(predicate: Predicate, atom: Atom, value: Polynomial) -> Predicate:
             return some(_put(item, atom, value) for item in items)
         case _:
             return predicate
-
-
-def _items(end: Polynomial, kind: Kind) -> tuple[Polynomial, ...]:
-    """To be at least a `max` is to be at least each of its items."""
-    for atom in end.atoms:
-        factor, rest = end.split(atom)
-        if isinstance(atom, Extreme) and atom.kind == kind and factor.constant == 1:
-            return tuple(item + rest for item in atom.items)
-    return (end,)

@@ -292,6 +292,36 @@ def test_two_intervals_in_no_certain_order_are_put_in_order_at_run_time() -> Non
     assert not ranges.loose
 
 
+def test_of_three_intervals_one_is_certain_to_start_last_where_it_matters() -> None:
+    """`prefix` may be anything; but an interval which ends before `M - 9` and holds a key starts there too."""
+    ranges = find_ranges(
+        attention_of(
+            "j < M - 9 and (prefix <= j and j < prefix + 3 or i - window <= j and j < i - 9) or M - 3 <= j"
+        ),
+        "j",
+    )
+    first = "prefix + window <= first(i)"
+    assert text_of(ranges.visited) == (
+        f"[min(first(i) - window, prefix), min(M - 9, prefix + 3) if {first} else min(last(i) - 9, M - 9)) "
+        f"[max(first(i) - window, prefix), min(last(i) - 9, M - 9) if {first} else min(M - 9, prefix + 3)) "
+        "[M - 3, M)"
+    )
+    assert not ranges.loose
+
+
+def test_which_starts_first_is_asked_where_both_are_there() -> None:
+    """That is in a tile of keys below `shared` and from it on, so the question speaks of no `max`."""
+    mask = (
+        "j < shared and j <= i and i < j + 3 or "
+        "shared <= j and j - shared + prefix <= i and i < j - shared + prefix + 3"
+    )
+    ranges = find_ranges(attention_of(mask), "i")
+    above = "max(first(j), shared) + prefix - shared"
+    assert print_ir(ranges.visited[0].lo) == f"first(j) if first(j) <= prefix else {above}"
+    assert print_ir(ranges.visited[1].lo) == f"{above} if first(j) <= prefix else first(j)"
+    assert not ranges.loose
+
+
 def test_intervals_in_no_certain_order_become_one() -> None:
     ranges = find_ranges(
         attention_of(

@@ -70,17 +70,18 @@ class Intervals:
         return tiles
 
     def _sweep(self, row: Matrix, here: Mapping[str, Any], size: int, columns: int) -> None:
-        done = 0
+        left = reached = 0
         for outer, inner in zip(self.ranges.visited, self.ranges.full, strict=True):
             lo, hi = ends(outer, here, size)
-            start, stop = max(max(lo, 0) // columns, done), -(-hi // columns) if lo < hi else 0
-            row[start : max(start, stop)] = EDGE
-            if inner is not None and start < stop:
+            stop = max(-(-hi // columns) if max(lo, 0) < hi else 0, reached)
+            row[max(max(lo, 0) // columns, reached) : stop] = EDGE
+            if inner is not None:
                 low, high = ends(inner, here, size)
+                first = min(max(-(-max(low, 0) // columns), left), stop)
                 whole = len(row) if high == size else high // columns
-                first = max(-(-max(low, 0) // columns), start)
-                row[first : min(max(whole, first), stop)] = FULL
-            done = max(done, stop)
+                left = max(min(whole, stop), first)
+                row[first:left] = FULL
+            reached = stop
 
 
 @dataclass(frozen=True)

@@ -13,17 +13,21 @@ from random import Random
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from integer_oracle import heads, pairs_seen
 from mask_zoo import ALL, NEARLY_TIGHT, TIGHT, attention_of, mask_of, nasty, usual
-from range_checks import GARBAGE, requirements_hold, transposed
+from random_masks import calls, unions
+from range_checks import GARBAGE, Counts, check_ranges, requirements_hold, transposed
 
 from attnc.analyze.facts import Ranges
 from attnc.analyze.ranges import find_ranges
 from attnc.emit.writer import Writer
+from attnc.ir import nodes as ir
 from attnc.ir.nodes import Attention, Param, Size
 from attnc.kernel.build import Block, function
 from attnc.kernel.nodes import Expr, Lit, Var
-from attnc.lower.names import pointer, stride
+from attnc.lower.names import pointer, stride, variable
 from attnc.lower.tiled.loops import lower_tiles
 from attnc.lower.triton_terms import TritonTerms
 
@@ -197,8 +201,6 @@ def check_call(
             totals["truly full"] += every
 
 
-# Two intervals that may overlap: a tile that the first one visits stays an edge tile, though the second makes it full.
-OVERLAPPING = {"batch_prefix_lm", "prefix_lm", "first_queries_or_first_keys", "last_queries_see_all"}
 # Ends that read an array of positions, or that are found through reals, which plain ints do not stand for.
 SKIPPED = {"floored_distance"} | {
     name for name, text in ALL.items() if re.search(r"\b(doc|valid|start)\[", text)
@@ -210,10 +212,37 @@ def test_loops_of_the_zoo(name: str) -> None:
     totals = check_zoo(name, usual)
     if name in TIGHT or name in NEARLY_TIGHT:
         assert totals["visited"] == totals["seen"]
-    if name in TIGHT and name not in OVERLAPPING:
+    if name in TIGHT:
         assert totals["full"] == totals["truly full"]
 
 
 @pytest.mark.parametrize("name", sorted(ALL.keys() - SKIPPED))
 def test_loops_for_arguments_nobody_expects(name: str) -> None:
     check_zoo(name, nasty)
+
+
+def check_union(mask: ir.Bool, values: dict[str, Any], rows: int, step: int) -> None:
+    attention = replace(attention_of(mask), params=ARRAYS)
+    seen = pairs_seen(mask, values)
+    totals = {"visited": 0, "seen": 0, "full": 0, "truly full": 0}
+    for target in ("j", "i"):
+        ranges = find_ranges(attention, target)  # type: ignore[arg-type]
+        pairs = seen if target == "j" else transposed(seen)
+        check_ranges(ranges, pairs, values, rows, step, Counts())
+        text, _ = emitted_loops(attention, ranges)
+        unread = {name: [0] for name in ("windows", "offsets", "lengths", "global_head")}
+        named = {variable(name): value for name, value in values.items()}
+        check_call(text, target, pairs, {**values, **named, **unread}, rows, step, totals)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(unions, calls(), st.integers(1, 5), st.integers(1, 5))
+def test_loops_of_random_unions(mask: ir.Bool, values: dict[str, Any], rows: int, step: int) -> None:
+    check_union(mask, values, rows, step)
+
+
+@pytest.mark.slow
+@settings(max_examples=3000, deadline=None, suppress_health_check=list(HealthCheck))
+@given(unions, calls(), st.integers(1, 5), st.integers(1, 5))
+def test_loops_of_many_random_unions(mask: ir.Bool, values: dict[str, Any], rows: int, step: int) -> None:
+    check_union(mask, values, rows, step)

@@ -16,7 +16,7 @@ from attnc.ir import build
 from attnc.ir import nodes as ir
 from attnc.ir.text import parse_term
 from attnc.sets.convert import sizes_in_order, to_polynomial, to_predicate
-from attnc.sets.polynomial import Polynomial
+from attnc.sets.polynomial import Polynomial, extreme, leaf
 from attnc.sets.predicate import NonNegative, Predicate
 from attnc.sets.prover import Budget, Prover
 
@@ -88,6 +88,17 @@ def test_what_rests_on_facts_is_proved_with_them_alone(claim: str) -> None:
 )
 def test_nothing_is_known_of_parameters_and_how_sizes_compare(claim: str) -> None:
     assert not Prover().prove(fact(claim))
+
+
+def test_the_least_of_a_tile_is_not_above_the_greatest() -> None:
+    least, greatest, other = (
+        leaf(ir.OverTile(kind, "i", ir.IntLoad(name, (ir.Index("i"),))))
+        for kind, name in (("min", "doc"), ("max", "doc"), ("max", "start"))
+    )
+    prover, first, last = Prover(), read("first(i)"), read("last(i)")
+    assert prover.prove_at_most(extreme("max", (least, first)), extreme("max", (greatest, last)))
+    assert not prover.prove_at_most(greatest, least)
+    assert not prover.prove_at_most(least, other)
 
 
 def test_facts_decide_conditions() -> None:

@@ -2,13 +2,14 @@
 
 Enters: the visited and full intervals of positions. Leaves: lines that turn them into tiles, and two loops: edge tiles,
 which are masked, and full tiles, which are not. Several intervals are flattened into the same two loops, in order and
-without visiting a tile twice. Rounding is outward for what is visited and inward for what is full.
+without visiting a tile twice; a tile that one of them shows as a whole is full, whatever else the others show of it.
+Rounding is outward for what is visited and inward for what is full.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from attnc.analyze.facts import Interval, Ranges
 from attnc.ir import build
@@ -20,6 +21,8 @@ from attnc.lower.triton_terms import tl
 
 Segment = tuple[Expr, Expr]
 Body = Callable[[Block, Expr, bool], None]
+
+NO_TILE = Lit(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,22 +74,85 @@ def _ends(block: Block, segments: tuple[Segment, ...], kind: str) -> list[Expr]:
 
 def lower_tiles(block: Block, terms: Terms, ranges: Ranges, size: Size, step: Expr) -> Tiles:
     """Write the bounds of `ranges` in tiles of `step` positions; leave their segments."""
-    edge: list[Segment] = []
-    full: list[Segment] = []
-    for n, (seen, whole) in enumerate(zip(ranges.visited, ranges.full, strict=True)):
-        suffix = f"_{n + 1}" if len(ranges.visited) > 1 else ""
-        after = edge[-1][1] if edge else None
-        bounds = _Bounds(block, terms, size, step, suffix)
-        lo, hi = bounds.visited(seen, after)
-        if whole is None:
-            edge.append((lo, hi))
-            continue
-        full_lo, full_hi = bounds.full(seen, whole, lo, hi, after)
-        if full_lo != lo:
-            edge.append((lo, full_lo))
-        edge.append((full_hi, hi))
-        full.append((full_lo, full_hi))
-    return Tiles(tuple(edge), tuple(full), step)
+    bounds = _Bounds(block, terms, size, step)
+    intervals = list(zip(ranges.visited, ranges.full, strict=True))
+    if len(intervals) == 1:
+        return _lower_one(bounds, *intervals[0])
+    sweep = _Sweep(bounds)
+    for n, (seen, whole) in enumerate(intervals, 1):
+        sweep.add(n, seen, whole)
+    return Tiles(_filled(*sweep.edge, (sweep.left, sweep.reached)), tuple(sweep.full), step)
+
+
+def _lower_one(bounds: _Bounds, seen: Interval, whole: Interval | None) -> Tiles:
+    first, end, has_some = bounds.clipped(seen)
+    lo = bounds.let("live_lo", bounds.tile(first))
+    hi = tl.cdiv(end, bounds.step)
+    hi = bounds.let("live_hi", hi if has_some else tl.where(first < end, hi, lo))
+    if whole is None:
+        return Tiles(((lo, hi),), (), bounds.step)
+    full = full_lo, full_hi = bounds.full(seen, whole, lo, lo, hi, has_some=True)
+    return Tiles(_filled((lo, full_lo), (full_hi, hi)), (full,), bounds.step)
+
+
+@dataclass
+class _Sweep:
+    """Several intervals, one after the other.
+
+    Tiles `[left, reached)` are visited and edge tiles so far: the next interval may find full ones among them. An
+    interval without a position ends at tile 0, and stands in nobody's way wherever it starts.
+    """
+
+    bounds: _Bounds
+    edge: list[Segment] = field(default_factory=list)
+    full: list[Segment] = field(default_factory=list)
+    left: Expr = NO_TILE
+    reached: Expr = NO_TILE
+
+    def add(self, n: int, seen: Interval, whole: Interval | None) -> None:
+        here = replace(self.bounds, suffix=f"_{n}")
+        first, end, has_some = here.clipped(seen)
+        lo, hi = here.tile(first), tl.cdiv(end, here.step)
+        hi = here.let("live_hi", _greater(hi if has_some else tl.where(first < end, hi, 0), self.reached))
+        if whole is not None:
+            full_lo, full_hi = here.full(seen, whole, self.left, lo, hi, has_some)
+            self._close(n, lo, full_lo, has_some)
+            self._add_full(full_lo, full_hi)
+            self.left = full_hi
+        elif lo != Lit(0):
+            self.edge.append((self.left, self.reached))
+            lo = _greater(lo, self.reached)
+            self.left = here.let("live_lo", lo if has_some else _lesser(lo, hi))
+        self.reached = hi
+
+    def _close(self, n: int, lo: Expr, end: Expr, has_some: bool) -> None:
+        """Edge tiles up to `end`: those that are left, and from the first tile of an interval."""
+        if lo == Lit(0):
+            self.edge.append((self.left, end))
+            return
+        before, here = (replace(self.bounds, suffix=f"_{at}") for at in (n - 1, n))
+        self.edge.append((self.left, before.let("edge_hi", _lesser(self.reached, end))))
+        is_first = self.reached == Lit(0)
+        lo = lo if is_first and has_some else _lesser(_greater(lo, self.reached), end)
+        self.edge.append((here.let("live_lo", lo), end))
+
+    def _add_full(self, lo: Expr, hi: Expr) -> None:
+        touches = self.full and self.full[-1][1] == lo
+        self.full.append((self.full.pop()[0] if touches else lo, hi))
+
+
+def _filled(*segments: Segment) -> tuple[Segment, ...]:
+    return tuple((lo, hi) for lo, hi in segments if lo != hi)
+
+
+def _greater(a: Expr, b: Expr) -> Expr:
+    """Of two numbers of tiles."""
+    return a if b == Lit(0) else b if a == Lit(0) else tl.maximum(a, b)
+
+
+def _lesser(a: Expr, b: Expr) -> Expr:
+    """Of two numbers of tiles."""
+    return Lit(0) if Lit(0) in (a, b) else tl.minimum(a, b)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,49 +161,44 @@ class _Bounds:
     terms: Terms
     size: Size
     step: Expr
-    suffix: str
+    suffix: str = ""
 
-    def visited(self, seen: Interval, after: Expr | None) -> Segment:
-        """First tile and end of the tiles that hold a visited position; not before `after`, nor below themselves."""
+    def let(self, name: str, value: Expr) -> Expr:
+        return value if isinstance(value, (Lit, Var)) else self.block.let(f"{name}{self.suffix}", value)
+
+    def clipped(self, seen: Interval) -> tuple[Expr, Expr, bool]:
+        """First and end of what is visited within the sequence; is that a position, in every call?"""
         first, end = self._from_zero(seen.lo), self._to_size(seen.hi)
-        if is_cut := not self._is_nonempty(seen):
-            first = first if first == Lit(0) else self._let("lo", first)
-            end = self._let("hi", end)
-        lo: Expr = first if first == Lit(0) else first // self.step
-        if after is not None:
-            lo = after if lo == Lit(0) else tl.maximum(lo, after)
-        if lo not in (Lit(0), after):
-            lo = self.block.let(f"live_lo{self.suffix}", lo)
-        hi: Expr = tl.cdiv(end, self.step)
-        if is_cut:
-            hi = tl.where(first < end, hi, lo)
-        if after is not None:
-            hi = tl.maximum(hi, lo)
-        return lo, self.block.let(f"live_hi{self.suffix}", hi)
-
-    def _let(self, which: str, value: Expr) -> Expr:
-        """A position among keys or queries: `key_lo`."""
-        what = "key" if self.size == Size("M") else "query"
-        return self.block.let(f"{what}_{which}{self.suffix}", value)
-
-    def _is_nonempty(self, seen: Interval) -> bool:
-        """Is there a position in it, within the sequence, for every tile of every call?"""
         lo = build.integer("max", seen.lo, IntConst(0))
-        return self.terms.proofs.is_below(lo, build.integer("min", seen.hi, self.size))
+        if self.terms.proofs.is_below(lo, build.integer("min", seen.hi, self.size)):
+            return first, end, True
+        what = "key" if self.size == Size("M") else "query"
+        first = first if first == Lit(0) else self.block.let(f"{what}_lo{self.suffix}", first)
+        return first, self.block.let(f"{what}_hi{self.suffix}", end), False
 
-    def full(self, seen: Interval, whole: Interval, lo: Expr, hi: Expr, after: Expr | None) -> Segment:
-        """First tile and end of the tiles that need no mask, within the visited ones."""
+    def tile(self, first: Expr) -> Expr:
+        return first if first == Lit(0) else first // self.step
+
+    def full(
+        self, seen: Interval, whole: Interval, start: Expr, lo: Expr, hi: Expr, has_some: bool
+    ) -> Segment:
+        """First tile and end of the tiles that need no mask, from `start` to `hi`; what is visited begins at `lo`.
+
+        `has_some`: where nothing is visited, `hi` is not below `lo`.
+        """
         starts_alike = self._is_at_most_zero(whole.lo) and lo == Lit(0)
-        full_lo: Expr = lo
+        full_lo = start
         if not starts_alike:
             full_lo = tl.cdiv(self._from_zero(whole.lo), self.step)
-            if after is not None or not self._is_ordered(seen.lo, whole.lo):
-                full_lo = tl.maximum(full_lo, lo)
+            if not self._is_ordered(seen.lo, whole.lo):
+                full_lo = _greater(full_lo, lo)
+            if start != lo:
+                full_lo = _greater(full_lo, start)
             full_lo = self.block.let(f"full_lo{self.suffix}", tl.minimum(full_lo, hi))
         full_hi = self._to_size(whole.hi) // self.step
-        if after is not None or not self._is_ordered(whole.hi, seen.hi):
+        if not (has_some or starts_alike) or not self._is_ordered(whole.hi, seen.hi):
             full_hi = tl.minimum(full_hi, hi)
-        if not starts_alike:
+        if full_lo != Lit(0):
             full_hi = tl.maximum(full_hi, full_lo)
         elif not self.terms.proofs.is_nonnegative(whole.hi):
             full_hi = tl.maximum(full_hi, 0)

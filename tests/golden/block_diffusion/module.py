@@ -13,18 +13,15 @@
 #
 # What was found in it:
 #     keys     queries [i0, i1] read only keys
-#              [block * (i0 // block) if i0 < length else 0, min(block * (min(i1, length - 1) // block) + block, length) if i0 < length else 0)
-#              and [length, block * ((i1 - length) // block) + length if length <= i1 else 0) and
-#              [length, block * (min(i1, length - 1) // block) + length if i0 < length else 0) and
-#              [max(block * ((max(i0, length) - length) // block) + length, length), block * ((i1 - length) // block) + block + length if length <= i1 else 0);
-#              all of them see keys
+#              [block * (i0 // block), min(block * (min(i1, length - 1) // block) + block, length) if i0 < length else 0)
+#              and [length, block * ((i1 - length) // block) + block + length if length <= i1 else 0) and
+#              [length, block * (min(i1, length - 1) // block) + length if i0 < length else 0); all of them see keys
 #              [block * (i1 // block), min(block * (i0 // block) + block, length) if i1 < length else 0) and
-#              [length, block * ((i0 - length) // block) + length if length <= i0 else 0) and
-#              [length, block * (i0 // block) + length if i1 < length else 0) and
-#              [max(block * ((i1 - length) // block) + length, length), block * ((i0 - length) // block) + block + length if length <= i0 else 0)
+#              [length, block * ((i0 - length) // block) + block + length if length <= i0 else 0) and
+#              [length, block * (i0 // block) + length if i1 < length else 0)
 #              - `bi == bj` gives keys
-#                [max(block * ((i - length) // block) + length, length), block * ((i - length) // block) + block + length)
-#                for queries from length, or keys
+#                [block * ((i - length) // block) + length, block * ((i - length) // block) + block + length) for
+#                queries from length, or keys
 #                [block * ((i - length) // block), min(block * ((i - length) // block) + block, length)) for queries
 #                from length, or keys [block * (i // block) + length, block * (i // block) + block + length) for
 #                queries below length, or keys [block * (i // block), min(block * (i // block) + block, length)) for
@@ -33,50 +30,49 @@
 #              - `j >= length` gives keys from length (line 6)
 #              - `clean_i == clean_j` gives keys below length (line 9)
 #              - `bj < bi` gives keys below min(block * ((i - length) // block), length) for queries from length, or
-#                keys below min(block * (i // block), length) for queries below length, or keys
+#                keys below block * (i // block) for queries below length, or keys
 #                [length, block * ((i - length) // block) + length) for queries from length, or keys
 #                [length, block * (i // block) + length) for queries below length (line 9)
 #              - `(i - length if length <= i else i) // block` divides by `block`: the call checks that `block` is
 #                at least 1 (line 7)
 #     queries  keys [j0, j1] are read only by queries
-#              [min(min(min(block * ((max(j0, length) - length) // block) + block, block * (j0 // block)), max(block * ((max(j0, length) - length) // block) + length, length)), max(block * ((max(j0, length) - length) // block) + block + length, length)), max(max(max(block * ((j1 - length) // block) + block + length if length <= j1 else 0, length if length <= j1 else 0), N if length <= j1 else 0), min(block * (min(j1, length - 1) // block) + block, length) if j0 < length else 0));
-#              queries
-#              [max(block * ((j1 - length) // block) + length, length), block * ((j0 - length) // block) + block + length if length <= j0 else 0)
-#              see all of them
+#              [block * (j0 // block) if block * (j0 // block) <= block else block * ((max(j0, length) - length) // block) + block, (min(block * (min(j1, length - 1) // block) + block, length) if j0 < length else 0) if block * (j0 // block) <= block else (length if length <= j1 else 0))
+#              and
+#              [block * ((max(j0, length) - length) // block) + block if block * (j0 // block) <= block else block * (j0 // block), (length if length <= j1 else 0) if block * (j0 // block) <= block else (min(block * (min(j1, length - 1) // block) + block, length) if j0 < length else 0))
+#              and [block * ((max(j0, length) - length) // block) + length, N if length <= j1 else 0); queries
+#              [block * (j1 // block) if block * (j0 // block) <= block else block * ((j1 - length) // block) + block, (min(block * (j0 // block) + block, length) if j1 < length else 0) if block * (j0 // block) <= block else (length if length <= j0 else 0))
+#              and
+#              [block * ((j1 - length) // block) + block if block * (j0 // block) <= block else block * (j1 // block), (length if length <= j0 else 0) if block * (j0 // block) <= block else (min(block * (j0 // block) + block, length) if j1 < length else 0))
+#              and [block * ((j1 - length) // block) + length, N if length <= j0 else 0) see all of them
 #              - `bi == bj` gives queries
-#                [max(block * ((j - length) // block) + length, length), block * ((j - length) // block) + block + length)
-#                for keys from length, or queries
-#                [block * (j // block) + length, block * (j // block) + block + length) for keys below length, or
-#                queries [block * ((j - length) // block), min(block * ((j - length) // block) + block, length)) for
-#                keys from length, or queries [block * (j // block), min(block * (j // block) + block, length)) for
-#                keys below length (line 9)
+#                [block * ((j - length) // block) + length, block * ((j - length) // block) + block + length) for
+#                keys from length, or queries [block * (j // block) + length, block * (j // block) + block + length)
+#                for keys below length, or queries
+#                [block * ((j - length) // block), min(block * ((j - length) // block) + block, length)) for keys
+#                from length, or queries [block * (j // block), min(block * (j // block) + block, length)) for keys
+#                below length (line 9)
 #              - `i >= length` gives queries from length (line 5)
 #              - `j >= length` holds for keys from length (line 6)
 #              - `clean_i == clean_j` holds for keys below length (line 9)
-#              - `bj < bi` gives queries from max(block * ((j - length) // block) + block + length, length) for keys
-#                from length, or queries from block * (j // block) + block + length for keys below length, or
-#                queries [block * ((j - length) // block) + block, length) for keys from length, or queries
+#              - `bj < bi` gives queries from block * ((j - length) // block) + block + length for keys from length,
+#                or queries from block * (j // block) + block + length for keys below length, or queries
+#                [block * ((j - length) // block) + block, length) for keys from length, or queries
 #                [block * (j // block) + block, length) for keys below length (line 9)
 #              - `(i - length if length <= i else i) // block` divides by `block`: the call checks that `block` is
 #                at least 1 (line 7)
-#              - it is not certain which interval starts first, so one around all of them is visited
 #     rows     a query may see no key: its output is 0
-#              - query i may see no key where 0 < length or block + block * ((0 - length) // block) < 1 or M <=
-#                length or M <= block * ((N - length - 1) // block) + length, and where length < N or length <=
-#                block * ((N - 1) // block) or M <= block * ((N - 1) // block) or length < 1, and where 0 < length
-#                or block * ((0 - length) // block) < 1 or M <= length or 0 - (0 - length) % block < 1, and where
-#                length < N or block * (i // block) < 1 or M <= length or length < 1
+#              - query i may see no key where length < N or length <= block * ((N - 1) // block) or M <= block * ((N
+#                - 1) // block) or length < 1, and where 0 < length or block + block * ((0 - length) // block) < 1
+#                or M <= length, and where length < N or block * (i // block) < 1 or M <= length or length < 1
 #     weights  softmax
 #              - exp(s) / sum(exp(s)): softmax (line 4)
 #              - one pass over the keys keeps a maximum and a sum of each row; its output and log-sum-exp are saved
 #     plan     tiled: forward, dK/dV and dQ kernels over tiles of queries and keys, and a CPU path
 #              - the tiles of keys that a tile of queries visits are bounds in closed form
-#              - the tiles of queries that a tile of keys visits are listed before the kernel runs, because it is
-#                not certain which interval starts first, so one around all of them is visited
+#              - the tiles of queries that a tile of keys visits are bounds in closed form
 
 import numbers
 import os
-import weakref
 
 import torch
 import triton
@@ -185,7 +181,7 @@ def _forward(
     row_sum = tl.zeros([BLOCK_Q], tl.float32)
 
     # Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none.
-    key_lo_1 = tl.where(i_first < length, block * (i_first // block), 0)
+    key_lo_1 = block * (i_first // block)
     key_hi_1 = tl.minimum(
         tl.where(
             i_first < length,
@@ -196,99 +192,36 @@ def _forward(
         ),
         M,
     )
-    live_lo_1 = key_lo_1 // BLOCK_K
-    live_hi_1 = tl.where(key_lo_1 < key_hi_1, tl.cdiv(key_hi_1, BLOCK_K), live_lo_1)
+    live_hi_1 = tl.where(key_lo_1 < key_hi_1, tl.cdiv(key_hi_1, BLOCK_K), 0)
     full_lo_1 = tl.minimum(tl.cdiv(block * (i_last // block), BLOCK_K), live_hi_1)
     full_hi_1 = tl.maximum(
-        (
-            tl.minimum(
-                tl.where(
-                    i_last < length, tl.minimum(block * (i_first // block) + block, length), 0,
-                ),
-                M,
-            )
-            // BLOCK_K
-        ),
-        full_lo_1,
-    )
-    key_lo_2 = tl.maximum(length, 0)
-    key_hi_2 = tl.minimum(
-        tl.where(length <= i_last, block * _floor_divide(i_last - length, block) + length, 0), M,
-    )
-    live_lo_2 = tl.maximum(key_lo_2 // BLOCK_K, live_hi_1)
-    live_hi_2 = tl.maximum(
-        tl.where(key_lo_2 < key_hi_2, tl.cdiv(key_hi_2, BLOCK_K), live_lo_2), live_lo_2,
-    )
-    full_lo_2 = tl.minimum(
-        tl.maximum(tl.cdiv(tl.maximum(length, 0), BLOCK_K), live_lo_2), live_hi_2,
-    )
-    full_hi_2 = tl.maximum(
         tl.minimum(
             (
                 tl.minimum(
                     tl.where(
-                        length <= i_first, block * _floor_divide(i_first - length, block) + length,
-                        0,
+                        i_last < length, tl.minimum(block * (i_first // block) + block, length), 0,
                     ),
                     M,
                 )
                 // BLOCK_K
             ),
-            live_hi_2,
+            live_hi_1,
         ),
-        full_lo_2,
+        full_lo_1,
     )
-    key_lo_3 = tl.maximum(length, 0)
-    key_hi_3 = tl.minimum(
-        tl.where(
-            i_first < length, block * _floor_divide(tl.minimum(i_last, length - 1), block) + length,
-            0,
-        ),
-        M,
-    )
-    live_lo_3 = tl.maximum(key_lo_3 // BLOCK_K, live_hi_2)
-    live_hi_3 = tl.maximum(
-        tl.where(key_lo_3 < key_hi_3, tl.cdiv(key_hi_3, BLOCK_K), live_lo_3), live_lo_3,
-    )
-    full_lo_3 = tl.minimum(
-        tl.maximum(tl.cdiv(tl.maximum(length, 0), BLOCK_K), live_lo_3), live_hi_3,
-    )
-    full_hi_3 = tl.maximum(
-        tl.minimum(
-            (
-                tl.minimum(tl.where(i_last < length, block * (i_first // block) + length, 0), M)
-                // BLOCK_K
-            ),
-            live_hi_3,
-        ),
-        full_lo_3,
-    )
-    key_lo_4 = tl.maximum(
-        tl.maximum(block * ((tl.maximum(i_first, length) - length) // block) + length, length), 0,
-    )
-    key_hi_4 = tl.minimum(
+    live_lo_1 = tl.minimum(key_lo_1 // BLOCK_K, full_lo_1)
+    key_lo_2 = tl.maximum(length, 0)
+    key_hi_2 = tl.minimum(
         tl.where(
             length <= i_last, block * _floor_divide(i_last - length, block) + block + length, 0,
         ),
         M,
     )
-    live_lo_4 = tl.maximum(key_lo_4 // BLOCK_K, live_hi_3)
-    live_hi_4 = tl.maximum(
-        tl.where(key_lo_4 < key_hi_4, tl.cdiv(key_hi_4, BLOCK_K), live_lo_4), live_lo_4,
+    live_hi_2 = tl.maximum(tl.where(key_lo_2 < key_hi_2, tl.cdiv(key_hi_2, BLOCK_K), 0), live_hi_1)
+    full_lo_2 = tl.minimum(
+        tl.maximum(tl.cdiv(tl.maximum(length, 0), BLOCK_K), full_hi_1), live_hi_2,
     )
-    full_lo_4 = tl.minimum(
-        tl.maximum(
-            tl.cdiv(
-                tl.maximum(
-                    tl.maximum(block * _floor_divide(i_last - length, block) + length, length), 0,
-                ),
-                BLOCK_K,
-            ),
-            live_lo_4,
-        ),
-        live_hi_4,
-    )
-    full_hi_4 = tl.maximum(
+    full_hi_2 = tl.maximum(
         tl.minimum(
             (
                 tl.minimum(
@@ -300,19 +233,43 @@ def _forward(
                 )
                 // BLOCK_K
             ),
-            live_hi_4,
+            live_hi_2,
         ),
-        full_lo_4,
+        full_lo_2,
     )
+    edge_hi_1 = tl.minimum(live_hi_1, full_lo_2)
+    live_lo_2 = tl.minimum(tl.maximum(key_lo_2 // BLOCK_K, live_hi_1), full_lo_2)
+    key_lo_3 = tl.maximum(length, 0)
+    key_hi_3 = tl.minimum(
+        tl.where(
+            i_first < length, block * _floor_divide(tl.minimum(i_last, length - 1), block) + length,
+            0,
+        ),
+        M,
+    )
+    live_hi_3 = tl.maximum(tl.where(key_lo_3 < key_hi_3, tl.cdiv(key_hi_3, BLOCK_K), 0), live_hi_2)
+    full_lo_3 = tl.minimum(
+        tl.maximum(tl.cdiv(tl.maximum(length, 0), BLOCK_K), full_hi_2), live_hi_3,
+    )
+    full_hi_3 = tl.maximum(
+        tl.minimum(
+            (
+                tl.minimum(tl.where(i_last < length, block * (i_first // block) + length, 0), M)
+                // BLOCK_K
+            ),
+            live_hi_3,
+        ),
+        full_lo_3,
+    )
+    edge_hi_2 = tl.minimum(live_hi_2, full_lo_3)
+    live_lo_3 = tl.minimum(tl.maximum(key_lo_3 // BLOCK_K, live_hi_2), full_lo_3)
 
     edge_end_1 = full_lo_1 - live_lo_1
-    edge_end_2 = edge_end_1 + (live_hi_1 - full_hi_1)
+    edge_end_2 = edge_end_1 + (edge_hi_1 - full_hi_1)
     edge_end_3 = edge_end_2 + (full_lo_2 - live_lo_2)
-    edge_end_4 = edge_end_3 + (live_hi_2 - full_hi_2)
+    edge_end_4 = edge_end_3 + (edge_hi_2 - full_hi_2)
     edge_end_5 = edge_end_4 + (full_lo_3 - live_lo_3)
-    edge_end_6 = edge_end_5 + (live_hi_3 - full_hi_3)
-    edge_end_7 = edge_end_6 + (full_lo_4 - live_lo_4)
-    edge_tiles = edge_end_7 + (live_hi_4 - full_hi_4)
+    edge_tiles = edge_end_5 + (live_hi_3 - full_hi_3)
     for t in range(0, edge_tiles):
         tile = tl.where(
             t < edge_end_1,
@@ -327,16 +284,7 @@ def _forward(
                         t < edge_end_4,
                         full_hi_2 + t - edge_end_3,
                         tl.where(
-                            t < edge_end_5,
-                            live_lo_3 + t - edge_end_4,
-                            tl.where(
-                                t < edge_end_6,
-                                full_hi_3 + t - edge_end_5,
-                                tl.where(
-                                    t < edge_end_7, live_lo_4 + t - edge_end_6,
-                                    full_hi_4 + t - edge_end_7,
-                                ),
-                            ),
+                            t < edge_end_5, live_lo_3 + t - edge_end_4, full_hi_3 + t - edge_end_5,
                         ),
                     ),
                 ),
@@ -348,16 +296,11 @@ def _forward(
         )
     full_end_1 = full_hi_1 - full_lo_1
     full_end_2 = full_end_1 + (full_hi_2 - full_lo_2)
-    full_end_3 = full_end_2 + (full_hi_3 - full_lo_3)
-    full_tiles = full_end_3 + (full_hi_4 - full_lo_4)
+    full_tiles = full_end_2 + (full_hi_3 - full_lo_3)
     for t in range(0, full_tiles):
         tile = tl.where(
-            t < full_end_1,
-            full_lo_1 + t,
-            tl.where(
-                t < full_end_2, full_lo_2 + t - full_end_1,
-                tl.where(t < full_end_3, full_lo_3 + t - full_end_2, full_lo_4 + t - full_end_3),
-            ),
+            t < full_end_1, full_lo_1 + t,
+            tl.where(t < full_end_2, full_lo_2 + t - full_end_1, full_lo_3 + t - full_end_2),
         )
         acc, row_max, row_sum = _add_keys(
             tile * BLOCK_K, acc, row_max, row_sum, q, scale_times_log2e, clean_i, bi, k_ptr, v_ptr,
@@ -431,14 +374,16 @@ def _add_queries(
 def _backward_keys(
     q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, delta_ptr, dk_ptr, dv_ptr, q_stride_b, q_stride_h,
     q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
-    dout_stride_b, dout_stride_h, dout_stride_t, edge_start_ptr, edge_tiles_ptr, full_start_ptr,
-    full_tiles_ptr, scale, length, block, H, HKV, group, N, M, D: tl.constexpr, DV: tl.constexpr,
-    BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
+    dout_stride_b, dout_stride_h, dout_stride_t, scale, length, block, H, HKV, group, N, M,
+    D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
+    BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
 ):
     """One program: the gradient of BLOCK_K keys and values of one key head."""
     k0 = tl.program_id(0) * BLOCK_K
     h_kv = tl.program_id(1).to(tl.int64)
     b = tl.program_id(2).to(tl.int64)
+    j_first = k0
+    j_last = tl.minimum(k0 + BLOCK_K, M) - 1
     k_ptr += b * k_stride_b + h_kv * k_stride_h
     v_ptr += b * v_stride_b + h_kv * v_stride_h
 
@@ -458,19 +403,198 @@ def _backward_keys(
         q_head = q_ptr + (b * q_stride_b + h * q_stride_h)
         dout_head = dout_ptr + (b * dout_stride_b + h * dout_stride_h)
 
-        # Tiles of queries, from the lists: edge tiles see one of these keys, full tiles see all.
-        list_row = k0 // BLOCK_K
-        for t in range(tl.load(edge_start_ptr + list_row), tl.load(edge_start_ptr + list_row + 1)):
-            dv, dk = _add_queries(
-                tl.load(edge_tiles_ptr + t) * BLOCK_Q, dv, dk, j, k, v, scale_times_log2e, clean_j,
-                bj, row, q_head, dout_head, lse_ptr, delta_ptr, q_stride_t, dout_stride_t, length,
-                block, N, D, DV, BLOCK_Q, BLOCK_D, BLOCK_DV, EDGE=True,
+        # Tiles of queries: [live_lo, live_hi) see one of these keys, [full_lo, full_hi) see all.
+        query_lo_1 = tl.where(
+            block * (j_first // block) <= block, block * (j_first // block),
+            block * ((tl.maximum(j_first, length) - length) // block) + block,
+        )
+        query_hi_1 = tl.minimum(
+            tl.where(
+                block * (j_first // block) <= block,
+                tl.where(
+                    j_first < length,
+                    tl.minimum(
+                        block * _floor_divide(tl.minimum(j_last, length - 1), block) + block,
+                        length,
+                    ),
+                    0,
+                ),
+                tl.where(length <= j_last, length, 0),
+            ),
+            N,
+        )
+        live_hi_1 = tl.where(query_lo_1 < query_hi_1, tl.cdiv(query_hi_1, BLOCK_Q), 0)
+        full_lo_1 = tl.minimum(
+            tl.maximum(
+                tl.cdiv(
+                    tl.maximum(
+                        tl.where(
+                            block * (j_first // block) <= block, block * (j_last // block),
+                            block * _floor_divide(j_last - length, block) + block,
+                        ),
+                        0,
+                    ),
+                    BLOCK_Q,
+                ),
+                query_lo_1 // BLOCK_Q,
+            ),
+            live_hi_1,
+        )
+        full_hi_1 = tl.maximum(
+            tl.minimum(
+                (
+                    tl.minimum(
+                        tl.where(
+                            block * (j_first // block) <= block,
+                            tl.where(
+                                j_last < length,
+                                tl.minimum(block * (j_first // block) + block, length), 0,
+                            ),
+                            tl.where(length <= j_first, length, 0),
+                        ),
+                        N,
+                    )
+                    // BLOCK_Q
+                ),
+                live_hi_1,
+            ),
+            full_lo_1,
+        )
+        live_lo_1 = tl.minimum(query_lo_1 // BLOCK_Q, full_lo_1)
+        query_lo_2 = tl.where(
+            block * (j_first // block) <= block,
+            block * ((tl.maximum(j_first, length) - length) // block) + block,
+            block * (j_first // block),
+        )
+        query_hi_2 = tl.minimum(
+            tl.where(
+                block * (j_first // block) <= block,
+                tl.where(length <= j_last, length, 0),
+                tl.where(
+                    j_first < length,
+                    tl.minimum(
+                        block * _floor_divide(tl.minimum(j_last, length - 1), block) + block,
+                        length,
+                    ),
+                    0,
+                ),
+            ),
+            N,
+        )
+        live_hi_2 = tl.maximum(
+            tl.where(query_lo_2 < query_hi_2, tl.cdiv(query_hi_2, BLOCK_Q), 0), live_hi_1,
+        )
+        full_lo_2 = tl.minimum(
+            tl.maximum(
+                tl.maximum(
+                    tl.cdiv(
+                        tl.maximum(
+                            tl.where(
+                                block * (j_first // block) <= block,
+                                block * _floor_divide(j_last - length, block) + block,
+                                block * (j_last // block),
+                            ),
+                            0,
+                        ),
+                        BLOCK_Q,
+                    ),
+                    query_lo_2 // BLOCK_Q,
+                ),
+                full_hi_1,
+            ),
+            live_hi_2,
+        )
+        full_hi_2 = tl.maximum(
+            tl.minimum(
+                (
+                    tl.minimum(
+                        tl.where(
+                            block * (j_first // block) <= block,
+                            tl.where(length <= j_first, length, 0),
+                            tl.where(
+                                j_last < length,
+                                tl.minimum(block * (j_first // block) + block, length), 0,
+                            ),
+                        ),
+                        N,
+                    )
+                    // BLOCK_Q
+                ),
+                live_hi_2,
+            ),
+            full_lo_2,
+        )
+        edge_hi_1 = tl.minimum(live_hi_1, full_lo_2)
+        live_lo_2 = tl.minimum(tl.maximum(query_lo_2 // BLOCK_Q, live_hi_1), full_lo_2)
+        query_lo_3 = tl.maximum(
+            block * ((tl.maximum(j_first, length) - length) // block) + length, 0,
+        )
+        query_hi_3 = tl.where(length <= j_last, N, 0)
+        live_hi_3 = tl.maximum(
+            tl.where(query_lo_3 < query_hi_3, tl.cdiv(query_hi_3, BLOCK_Q), 0), live_hi_2,
+        )
+        full_lo_3 = tl.minimum(
+            tl.maximum(
+                tl.maximum(
+                    tl.cdiv(
+                        tl.maximum(block * _floor_divide(j_last - length, block) + length, 0),
+                        BLOCK_Q,
+                    ),
+                    query_lo_3 // BLOCK_Q,
+                ),
+                full_hi_2,
+            ),
+            live_hi_3,
+        )
+        full_hi_3 = tl.maximum(
+            tl.minimum(tl.where(length <= j_first, N, 0) // BLOCK_Q, live_hi_3), full_lo_3,
+        )
+        edge_hi_2 = tl.minimum(live_hi_2, full_lo_3)
+        live_lo_3 = tl.minimum(tl.maximum(query_lo_3 // BLOCK_Q, live_hi_2), full_lo_3)
+        edge_end_1 = full_lo_1 - live_lo_1
+        edge_end_2 = edge_end_1 + (edge_hi_1 - full_hi_1)
+        edge_end_3 = edge_end_2 + (full_lo_2 - live_lo_2)
+        edge_end_4 = edge_end_3 + (edge_hi_2 - full_hi_2)
+        edge_end_5 = edge_end_4 + (full_lo_3 - live_lo_3)
+        edge_tiles = edge_end_5 + (live_hi_3 - full_hi_3)
+        for t in range(0, edge_tiles):
+            tile = tl.where(
+                t < edge_end_1,
+                live_lo_1 + t,
+                tl.where(
+                    t < edge_end_2,
+                    full_hi_1 + t - edge_end_1,
+                    tl.where(
+                        t < edge_end_3,
+                        live_lo_2 + t - edge_end_2,
+                        tl.where(
+                            t < edge_end_4,
+                            full_hi_2 + t - edge_end_3,
+                            tl.where(
+                                t < edge_end_5, live_lo_3 + t - edge_end_4,
+                                full_hi_3 + t - edge_end_5,
+                            ),
+                        ),
+                    ),
+                ),
             )
-        for t in range(tl.load(full_start_ptr + list_row), tl.load(full_start_ptr + list_row + 1)):
             dv, dk = _add_queries(
-                tl.load(full_tiles_ptr + t) * BLOCK_Q, dv, dk, j, k, v, scale_times_log2e, clean_j,
-                bj, row, q_head, dout_head, lse_ptr, delta_ptr, q_stride_t, dout_stride_t, length,
-                block, N, D, DV, BLOCK_Q, BLOCK_D, BLOCK_DV, EDGE=False,
+                tile * BLOCK_Q, dv, dk, j, k, v, scale_times_log2e, clean_j, bj, row, q_head,
+                dout_head, lse_ptr, delta_ptr, q_stride_t, dout_stride_t, length, block, N, D, DV,
+                BLOCK_Q, BLOCK_D, BLOCK_DV, EDGE=True,
+            )
+        full_end_1 = full_hi_1 - full_lo_1
+        full_end_2 = full_end_1 + (full_hi_2 - full_lo_2)
+        full_tiles = full_end_2 + (full_hi_3 - full_lo_3)
+        for t in range(0, full_tiles):
+            tile = tl.where(
+                t < full_end_1, full_lo_1 + t,
+                tl.where(t < full_end_2, full_lo_2 + t - full_end_1, full_lo_3 + t - full_end_2),
+            )
+            dv, dk = _add_queries(
+                tile * BLOCK_Q, dv, dk, j, k, v, scale_times_log2e, clean_j, bj, row, q_head,
+                dout_head, lse_ptr, delta_ptr, q_stride_t, dout_stride_t, length, block, N, D, DV,
+                BLOCK_Q, BLOCK_D, BLOCK_DV, EDGE=False,
             )
 
     row = (b * HKV + h_kv) * M
@@ -543,7 +667,7 @@ def _backward_queries(
     dq = tl.zeros([BLOCK_Q, BLOCK_D], tl.float32)
 
     # Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none.
-    key_lo_1 = tl.where(i_first < length, block * (i_first // block), 0)
+    key_lo_1 = block * (i_first // block)
     key_hi_1 = tl.minimum(
         tl.where(
             i_first < length,
@@ -554,99 +678,36 @@ def _backward_queries(
         ),
         M,
     )
-    live_lo_1 = key_lo_1 // BLOCK_K
-    live_hi_1 = tl.where(key_lo_1 < key_hi_1, tl.cdiv(key_hi_1, BLOCK_K), live_lo_1)
+    live_hi_1 = tl.where(key_lo_1 < key_hi_1, tl.cdiv(key_hi_1, BLOCK_K), 0)
     full_lo_1 = tl.minimum(tl.cdiv(block * (i_last // block), BLOCK_K), live_hi_1)
     full_hi_1 = tl.maximum(
-        (
-            tl.minimum(
-                tl.where(
-                    i_last < length, tl.minimum(block * (i_first // block) + block, length), 0,
-                ),
-                M,
-            )
-            // BLOCK_K
-        ),
-        full_lo_1,
-    )
-    key_lo_2 = tl.maximum(length, 0)
-    key_hi_2 = tl.minimum(
-        tl.where(length <= i_last, block * _floor_divide(i_last - length, block) + length, 0), M,
-    )
-    live_lo_2 = tl.maximum(key_lo_2 // BLOCK_K, live_hi_1)
-    live_hi_2 = tl.maximum(
-        tl.where(key_lo_2 < key_hi_2, tl.cdiv(key_hi_2, BLOCK_K), live_lo_2), live_lo_2,
-    )
-    full_lo_2 = tl.minimum(
-        tl.maximum(tl.cdiv(tl.maximum(length, 0), BLOCK_K), live_lo_2), live_hi_2,
-    )
-    full_hi_2 = tl.maximum(
         tl.minimum(
             (
                 tl.minimum(
                     tl.where(
-                        length <= i_first, block * _floor_divide(i_first - length, block) + length,
-                        0,
+                        i_last < length, tl.minimum(block * (i_first // block) + block, length), 0,
                     ),
                     M,
                 )
                 // BLOCK_K
             ),
-            live_hi_2,
+            live_hi_1,
         ),
-        full_lo_2,
+        full_lo_1,
     )
-    key_lo_3 = tl.maximum(length, 0)
-    key_hi_3 = tl.minimum(
-        tl.where(
-            i_first < length, block * _floor_divide(tl.minimum(i_last, length - 1), block) + length,
-            0,
-        ),
-        M,
-    )
-    live_lo_3 = tl.maximum(key_lo_3 // BLOCK_K, live_hi_2)
-    live_hi_3 = tl.maximum(
-        tl.where(key_lo_3 < key_hi_3, tl.cdiv(key_hi_3, BLOCK_K), live_lo_3), live_lo_3,
-    )
-    full_lo_3 = tl.minimum(
-        tl.maximum(tl.cdiv(tl.maximum(length, 0), BLOCK_K), live_lo_3), live_hi_3,
-    )
-    full_hi_3 = tl.maximum(
-        tl.minimum(
-            (
-                tl.minimum(tl.where(i_last < length, block * (i_first // block) + length, 0), M)
-                // BLOCK_K
-            ),
-            live_hi_3,
-        ),
-        full_lo_3,
-    )
-    key_lo_4 = tl.maximum(
-        tl.maximum(block * ((tl.maximum(i_first, length) - length) // block) + length, length), 0,
-    )
-    key_hi_4 = tl.minimum(
+    live_lo_1 = tl.minimum(key_lo_1 // BLOCK_K, full_lo_1)
+    key_lo_2 = tl.maximum(length, 0)
+    key_hi_2 = tl.minimum(
         tl.where(
             length <= i_last, block * _floor_divide(i_last - length, block) + block + length, 0,
         ),
         M,
     )
-    live_lo_4 = tl.maximum(key_lo_4 // BLOCK_K, live_hi_3)
-    live_hi_4 = tl.maximum(
-        tl.where(key_lo_4 < key_hi_4, tl.cdiv(key_hi_4, BLOCK_K), live_lo_4), live_lo_4,
+    live_hi_2 = tl.maximum(tl.where(key_lo_2 < key_hi_2, tl.cdiv(key_hi_2, BLOCK_K), 0), live_hi_1)
+    full_lo_2 = tl.minimum(
+        tl.maximum(tl.cdiv(tl.maximum(length, 0), BLOCK_K), full_hi_1), live_hi_2,
     )
-    full_lo_4 = tl.minimum(
-        tl.maximum(
-            tl.cdiv(
-                tl.maximum(
-                    tl.maximum(block * _floor_divide(i_last - length, block) + length, length), 0,
-                ),
-                BLOCK_K,
-            ),
-            live_lo_4,
-        ),
-        live_hi_4,
-    )
-    full_hi_4 = tl.maximum(
+    full_hi_2 = tl.maximum(
         tl.minimum(
             (
                 tl.minimum(
@@ -658,19 +719,43 @@ def _backward_queries(
                 )
                 // BLOCK_K
             ),
-            live_hi_4,
+            live_hi_2,
         ),
-        full_lo_4,
+        full_lo_2,
     )
+    edge_hi_1 = tl.minimum(live_hi_1, full_lo_2)
+    live_lo_2 = tl.minimum(tl.maximum(key_lo_2 // BLOCK_K, live_hi_1), full_lo_2)
+    key_lo_3 = tl.maximum(length, 0)
+    key_hi_3 = tl.minimum(
+        tl.where(
+            i_first < length, block * _floor_divide(tl.minimum(i_last, length - 1), block) + length,
+            0,
+        ),
+        M,
+    )
+    live_hi_3 = tl.maximum(tl.where(key_lo_3 < key_hi_3, tl.cdiv(key_hi_3, BLOCK_K), 0), live_hi_2)
+    full_lo_3 = tl.minimum(
+        tl.maximum(tl.cdiv(tl.maximum(length, 0), BLOCK_K), full_hi_2), live_hi_3,
+    )
+    full_hi_3 = tl.maximum(
+        tl.minimum(
+            (
+                tl.minimum(tl.where(i_last < length, block * (i_first // block) + length, 0), M)
+                // BLOCK_K
+            ),
+            live_hi_3,
+        ),
+        full_lo_3,
+    )
+    edge_hi_2 = tl.minimum(live_hi_2, full_lo_3)
+    live_lo_3 = tl.minimum(tl.maximum(key_lo_3 // BLOCK_K, live_hi_2), full_lo_3)
 
     edge_end_1 = full_lo_1 - live_lo_1
-    edge_end_2 = edge_end_1 + (live_hi_1 - full_hi_1)
+    edge_end_2 = edge_end_1 + (edge_hi_1 - full_hi_1)
     edge_end_3 = edge_end_2 + (full_lo_2 - live_lo_2)
-    edge_end_4 = edge_end_3 + (live_hi_2 - full_hi_2)
+    edge_end_4 = edge_end_3 + (edge_hi_2 - full_hi_2)
     edge_end_5 = edge_end_4 + (full_lo_3 - live_lo_3)
-    edge_end_6 = edge_end_5 + (live_hi_3 - full_hi_3)
-    edge_end_7 = edge_end_6 + (full_lo_4 - live_lo_4)
-    edge_tiles = edge_end_7 + (live_hi_4 - full_hi_4)
+    edge_tiles = edge_end_5 + (live_hi_3 - full_hi_3)
     for t in range(0, edge_tiles):
         tile = tl.where(
             t < edge_end_1,
@@ -685,16 +770,7 @@ def _backward_queries(
                         t < edge_end_4,
                         full_hi_2 + t - edge_end_3,
                         tl.where(
-                            t < edge_end_5,
-                            live_lo_3 + t - edge_end_4,
-                            tl.where(
-                                t < edge_end_6,
-                                full_hi_3 + t - edge_end_5,
-                                tl.where(
-                                    t < edge_end_7, live_lo_4 + t - edge_end_6,
-                                    full_hi_4 + t - edge_end_7,
-                                ),
-                            ),
+                            t < edge_end_5, live_lo_3 + t - edge_end_4, full_hi_3 + t - edge_end_5,
                         ),
                     ),
                 ),
@@ -706,16 +782,11 @@ def _backward_queries(
         )
     full_end_1 = full_hi_1 - full_lo_1
     full_end_2 = full_end_1 + (full_hi_2 - full_lo_2)
-    full_end_3 = full_end_2 + (full_hi_3 - full_lo_3)
-    full_tiles = full_end_3 + (full_hi_4 - full_lo_4)
+    full_tiles = full_end_2 + (full_hi_3 - full_lo_3)
     for t in range(0, full_tiles):
         tile = tl.where(
-            t < full_end_1,
-            full_lo_1 + t,
-            tl.where(
-                t < full_end_2, full_lo_2 + t - full_end_1,
-                tl.where(t < full_end_3, full_lo_3 + t - full_end_2, full_lo_4 + t - full_end_3),
-            ),
+            t < full_end_1, full_lo_1 + t,
+            tl.where(t < full_end_2, full_lo_2 + t - full_end_1, full_lo_3 + t - full_end_2),
         )
         dq = _add_keys_backward(
             tile * BLOCK_K, dq, q, lse, delta, dout, scale_times_log2e, clean_i, bi, k_ptr, v_ptr,
@@ -743,70 +814,6 @@ def _with_unit_stride(tensor):
     return tensor if tensor.stride(-1) == 1 else tensor.contiguous()
 
 
-def _remembered(function):
-    """Keep the last results, for the same numbers and the very same tensors, unchanged."""
-    kept = []
-
-    def stamp(arg):
-        if isinstance(arg, Tensor):
-            return arg._version, arg.data_ptr()
-        return arg.hex() if isinstance(arg, float) else arg
-
-    def remembering(*args):
-        tensors = [arg for arg in args if isinstance(arg, Tensor)]
-        if any(tensor.is_inference() for tensor in tensors):  # torch does not count their changes
-            return function(*args)
-        stamps = [stamp(arg) for arg in args]
-        for known, refs, result in kept:
-            if known == stamps and all(ref() is x for ref, x in zip(refs, tensors, strict=True)):
-                return result
-        result = function(*args)
-        kept.insert(0, (stamps, [weakref.ref(tensor) for tensor in tensors], result))
-        del kept[8:]
-        return result
-
-    return remembering
-
-
-def _over_tiles(values, reduce, step, dim):
-    """The least ("amin") or the greatest ("amax") of each `step` values along a dimension."""
-    count = values.shape[dim]
-    tiles = -(-count // step)
-    whole = torch.arange(tiles * step, device=values.device).clamp(max=count - 1)
-    parts = values.index_select(dim, whole).unflatten(dim, (tiles, step))
-    return getattr(parts, reduce)(dim)
-
-
-def _look_inside(some, every, shape, rows, columns, N, M, *given):
-    """Kinds of tiles: 0 hides all, 2 shows all, 1 is an edge. Undecided ones are looked at."""
-    kinds = (some.int() + (some & every).int()).expand(shape).contiguous()
-    undecided = (kinds == 1).nonzero()
-    for first in range(0, len(undecided), 256):
-        part = undecided[first : first + 256]
-        b, h, tile_i, tile_j = part.T[..., None, None]
-        i = (tile_i * rows + torch.arange(rows, device=kinds.device)[:, None]).clamp(max=N - 1)
-        j = (tile_j * columns + torch.arange(columns, device=kinds.device)).clamp(max=M - 1)
-        visible = _visible(b, h, i, j, *given).expand(len(part), rows, columns).flatten(1)
-        kinds[tuple(part.T)] = visible.any(1).int() + visible.all(1).int()
-    return kinds
-
-
-def _lists(kinds, whole):
-    """Tiles to mask and tiles that need no mask: where those of each row begin, and their numbers.
-
-    A tile from `whole` on is cut off by the end of the sequence, and so is always masked.
-    """
-    full = kinds == 2
-    full[..., whole:] = False
-    lists = []
-    for chosen in ((kinds > 0) & ~full, full):
-        rows = chosen.shape[:-1].numel()
-        starts = torch.zeros(rows + 1, dtype=torch.int32, device=kinds.device)
-        starts[1:] = chosen.sum(-1).flatten().cumsum(0)
-        lists += [starts, chosen.nonzero()[:, -1].int()]
-    return lists
-
-
 def _join(M, *intervals):
     """Intervals of keys, cut at [0, M), as an index of all keys, and its edges: columns and keys.
 
@@ -814,7 +821,7 @@ def _join(M, *intervals):
     little earlier: whole cache lines are faster, and the mask hides what comes too much.
     """
     parts, edges, reached, column = [], [], 0, 0
-    for lo, hi, full_lo, full_hi in intervals:
+    for lo, hi, full_lo, full_hi in sorted(intervals):
         lo = max(lo, reached)
         hi = max(min(hi, M), lo)
         full_lo, full_hi = max(full_lo, lo), min(full_hi, hi)
@@ -893,73 +900,6 @@ def _add_transposed(total, seen, a, b):
             batch[:, seen] += torch.bmm(x.mT, y)
 
 
-def _visible(b, h, i, j, length, block):
-    """Does query i see key j? For any pairs."""
-    return (
-        (
-            (
-                torch.where(length <= i, i - length, i) // block
-                == torch.where(length <= j, j - length, j) // block
-            )
-            & torch.where(length <= i, length <= j, j < length)
-        )
-        | (
-            (
-                torch.where(length <= j, j - length, j) // block
-                < torch.where(length <= i, i - length, i) // block
-            )
-            & (length <= j)
-        )
-    )
-
-
-@_remembered
-def _tile_kinds(rows, columns, device, length, block, N, M):
-    """Kinds of tiles, [B or 1, H or 1, ...]: 0 hides all its pairs, 2 shows all, 1 is an edge."""
-    i = torch.arange(N, device=device)[:, None]
-    j = torch.arange(M, device=device)
-    i_first = torch.arange(0, N, rows, device=device)[:, None]
-    i_last = (i_first + rows).clamp(max=N) - 1
-    j_first = torch.arange(0, M, columns, device=device)
-    j_last = (j_first + columns).clamp(max=M) - 1
-    least_value_i = _over_tiles(torch.where(length <= i, i - length, i) // block, "amin", rows, -2)
-    greatest_value_j = _over_tiles(
-        torch.where(length <= j, j - length, j) // block, "amax", columns, -1,
-    )
-    least_value_j = _over_tiles(
-        torch.where(length <= j, j - length, j) // block, "amin", columns, -1,
-    )
-    greatest_value_i = _over_tiles(
-        torch.where(length <= i, i - length, i) // block, "amax", rows, -2,
-    )
-    # block_diffusion.attn:9
-    some = (
-        (
-            (least_value_i <= greatest_value_j)
-            & (least_value_j <= greatest_value_i)
-            & ((length <= i_last) & (length <= j_last) | (i_first < length) & (j_first < length))
-        )
-        | (least_value_j < greatest_value_i) & (length <= j_last)
-    )
-    # block_diffusion.attn:9
-    every = (
-        (
-            (greatest_value_i <= least_value_j)
-            & (greatest_value_j <= least_value_i)
-            & ((length <= i_first) & (length <= j_first) | (i_last < length) & (j_last < length))
-        )
-        | (greatest_value_j < least_value_i) & (length <= j_first)
-    )
-    shape = 1, 1, i_first.numel(), j_first.numel()
-    return _look_inside(some, every, shape, rows, columns, N, M, length, block)
-
-
-@_remembered
-def _lists_of_queries(rows, columns, device, length, block, N, M):
-    """Tiles of queries for each tile of keys: edge_start, edge_tiles, full_start, full_tiles."""
-    return _lists(_tile_kinds(rows, columns, device, length, block, N, M).mT, N // rows)
-
-
 def _keys_seen(q0, q1, M, length, block):
     """The keys that queries [q0, q1) see, and the edges, where some are hidden."""
     i_first = q0
@@ -967,7 +907,7 @@ def _keys_seen(q0, q1, M, length, block):
     return _join(
         M,
         (
-            block * (i_first // block) if i_first < length else 0,
+            block * (i_first // block),
             (
                 min(block * (min(i_last, length - 1) // block) + block, length)
                 if i_first < length
@@ -977,18 +917,14 @@ def _keys_seen(q0, q1, M, length, block):
             min(block * (i_first // block) + block, length) if i_last < length else 0,
         ),
         (
-            length, block * ((i_last - length) // block) + length if length <= i_last else 0,
-            length, block * ((i_first - length) // block) + length if length <= i_first else 0,
+            length,
+            block * ((i_last - length) // block) + block + length if length <= i_last else 0,
+            length,
+            block * ((i_first - length) // block) + block + length if length <= i_first else 0,
         ),
         (
             length, block * (min(i_last, length - 1) // block) + length if i_first < length else 0,
             length, block * (i_first // block) + length if i_last < length else 0,
-        ),
-        (
-            max(block * ((max(i_first, length) - length) // block) + length, length),
-            block * ((i_last - length) // block) + block + length if length <= i_last else 0,
-            max(block * ((i_last - length) // block) + length, length),
-            block * ((i_first - length) // block) + block + length if length <= i_first else 0,
         ),
     )
 
@@ -1155,13 +1091,9 @@ def _backward_triton(dout, dlse, q, k, v, out, lse, scale, length, block):
             BLOCK_Q=tiles["BLOCK_Q"], BLOCK_DV=tiles["BLOCK_DV"], enable_fp_fusion=True,
         )
         tiles = _tiles("backward_keys", q, ("D", D), ("DV", DV))
-        edge_start, edge_tiles, full_start, full_tiles = _lists_of_queries(
-            tiles["BLOCK_Q"], tiles["BLOCK_K"], q.device, length, block, N, M,
-        )
         _backward_keys[triton.cdiv(M, tiles["BLOCK_K"]), HKV, B](
             q, k, v, dout, lse, delta, dk, dv, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
-            *dout.stride()[:3], edge_start, edge_tiles, full_start, full_tiles, scale, length,
-            block, H, HKV, group, N, M, **tiles,
+            *dout.stride()[:3], scale, length, block, H, HKV, group, N, M, **tiles,
         )
         tiles = _tiles("backward_queries", q, ("D", D), ("DV", DV))
         _backward_queries[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](

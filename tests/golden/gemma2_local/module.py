@@ -389,7 +389,7 @@ def _join(M, *intervals):
     little earlier: whole cache lines are faster, and the mask hides what comes too much.
     """
     parts, edges, reached, column = [], [], 0, 0
-    for lo, hi, full_lo, full_hi in intervals:
+    for lo, hi, full_lo, full_hi in sorted(intervals):
         lo = max(lo, reached)
         hi = max(min(hi, M), lo)
         full_lo, full_hi = max(full_lo, lo), min(full_hi, hi)

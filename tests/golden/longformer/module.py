@@ -130,55 +130,36 @@ def _forward(
     live_hi_1 = tl.where(0 < key_hi_1, tl.cdiv(key_hi_1, BLOCK_K), 0)
     full_hi_1 = tl.where(i_last < shared, M, 0) // BLOCK_K
     key_hi_2 = tl.minimum(shared, M)
-    live_hi_2 = tl.maximum(tl.where(0 < key_hi_2, tl.cdiv(key_hi_2, BLOCK_K), live_hi_1), live_hi_1)
-    full_lo_2 = tl.minimum(tl.maximum(tl.cdiv(0, BLOCK_K), live_hi_1), live_hi_2)
-    full_hi_2 = tl.maximum(tl.minimum(tl.minimum(shared, M) // BLOCK_K, live_hi_2), full_lo_2)
+    live_hi_2 = tl.maximum(tl.where(0 < key_hi_2, tl.cdiv(key_hi_2, BLOCK_K), 0), live_hi_1)
+    full_hi_2 = tl.maximum(tl.minimum(shared, M) // BLOCK_K, full_hi_1)
     key_lo_3 = tl.maximum(i_first - window, 0)
     key_hi_3 = tl.minimum(i_last + window + 1, M)
-    live_lo_3 = tl.maximum(key_lo_3 // BLOCK_K, live_hi_2)
-    live_hi_3 = tl.maximum(
-        tl.where(key_lo_3 < key_hi_3, tl.cdiv(key_hi_3, BLOCK_K), live_lo_3), live_lo_3,
-    )
+    live_hi_3 = tl.maximum(tl.where(key_lo_3 < key_hi_3, tl.cdiv(key_hi_3, BLOCK_K), 0), live_hi_2)
     full_lo_3 = tl.minimum(
-        tl.maximum(tl.cdiv(tl.maximum(i_last - window, 0), BLOCK_K), live_lo_3), live_hi_3,
+        tl.maximum(tl.cdiv(tl.maximum(i_last - window, 0), BLOCK_K), full_hi_2), live_hi_3,
     )
     full_hi_3 = tl.maximum(
         tl.minimum(tl.minimum(i_first + window + 1, M) // BLOCK_K, live_hi_3), full_lo_3,
     )
+    edge_hi_2 = tl.minimum(live_hi_2, full_lo_3)
+    live_lo_3 = tl.minimum(tl.maximum(key_lo_3 // BLOCK_K, live_hi_2), full_lo_3)
 
-    edge_end_1 = live_hi_1 - full_hi_1
-    edge_end_2 = edge_end_1 + (full_lo_2 - live_hi_1)
-    edge_end_3 = edge_end_2 + (live_hi_2 - full_hi_2)
-    edge_end_4 = edge_end_3 + (full_lo_3 - live_lo_3)
-    edge_tiles = edge_end_4 + (live_hi_3 - full_hi_3)
+    edge_end_1 = edge_hi_2 - full_hi_2
+    edge_end_2 = edge_end_1 + (full_lo_3 - live_lo_3)
+    edge_tiles = edge_end_2 + (live_hi_3 - full_hi_3)
     for t in range(0, edge_tiles):
         tile = tl.where(
-            t < edge_end_1,
-            full_hi_1 + t,
-            tl.where(
-                t < edge_end_2,
-                live_hi_1 + t - edge_end_1,
-                tl.where(
-                    t < edge_end_3,
-                    full_hi_2 + t - edge_end_2,
-                    tl.where(
-                        t < edge_end_4, live_lo_3 + t - edge_end_3, full_hi_3 + t - edge_end_4,
-                    ),
-                ),
-            ),
+            t < edge_end_1, full_hi_2 + t,
+            tl.where(t < edge_end_2, live_lo_3 + t - edge_end_1, full_hi_3 + t - edge_end_2),
         )
         acc, row_max, row_sum = _add_keys(
             tile * BLOCK_K, acc, row_max, row_sum, i, q, scale_times_log2e, k_ptr, v_ptr,
             k_stride_t, v_stride_t, window, shared, M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=True,
         )
-    full_end_1 = full_hi_1
-    full_end_2 = full_end_1 + (full_hi_2 - full_lo_2)
-    full_tiles = full_end_2 + (full_hi_3 - full_lo_3)
+    full_left = full_hi_2
+    full_tiles = full_left + (full_hi_3 - full_lo_3)
     for t in range(0, full_tiles):
-        tile = tl.where(
-            t < full_end_1, t,
-            tl.where(t < full_end_2, full_lo_2 + t - full_end_1, full_lo_3 + t - full_end_2),
-        )
+        tile = tl.where(t < full_left, t, full_lo_3 + t - full_left)
         acc, row_max, row_sum = _add_keys(
             tile * BLOCK_K, acc, row_max, row_sum, i, q, scale_times_log2e, k_ptr, v_ptr,
             k_stride_t, v_stride_t, window, shared, M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV,
@@ -279,59 +260,38 @@ def _backward_keys(
         live_hi_1 = tl.where(0 < query_hi_1, tl.cdiv(query_hi_1, BLOCK_Q), 0)
         full_hi_1 = tl.maximum(tl.minimum(shared, N) // BLOCK_Q, 0)
         query_hi_2 = tl.where(j_first < shared, N, 0)
-        live_hi_2 = tl.maximum(
-            tl.where(0 < query_hi_2, tl.cdiv(query_hi_2, BLOCK_Q), live_hi_1), live_hi_1,
-        )
-        full_lo_2 = tl.minimum(tl.maximum(tl.cdiv(0, BLOCK_Q), live_hi_1), live_hi_2)
-        full_hi_2 = tl.maximum(
-            tl.minimum(tl.where(j_last < shared, N, 0) // BLOCK_Q, live_hi_2), full_lo_2,
-        )
+        live_hi_2 = tl.maximum(tl.where(0 < query_hi_2, tl.cdiv(query_hi_2, BLOCK_Q), 0), live_hi_1)
+        full_hi_2 = tl.maximum(tl.where(j_last < shared, N, 0) // BLOCK_Q, full_hi_1)
         query_lo_3 = tl.maximum(j_first - window, 0)
         query_hi_3 = tl.minimum(j_last + window + 1, N)
-        live_lo_3 = tl.maximum(query_lo_3 // BLOCK_Q, live_hi_2)
         live_hi_3 = tl.maximum(
-            tl.where(query_lo_3 < query_hi_3, tl.cdiv(query_hi_3, BLOCK_Q), live_lo_3), live_lo_3,
+            tl.where(query_lo_3 < query_hi_3, tl.cdiv(query_hi_3, BLOCK_Q), 0), live_hi_2,
         )
         full_lo_3 = tl.minimum(
-            tl.maximum(tl.cdiv(tl.maximum(j_last - window, 0), BLOCK_Q), live_lo_3), live_hi_3,
+            tl.maximum(tl.cdiv(tl.maximum(j_last - window, 0), BLOCK_Q), full_hi_2), live_hi_3,
         )
         full_hi_3 = tl.maximum(
             tl.minimum(tl.minimum(j_first + window + 1, N) // BLOCK_Q, live_hi_3), full_lo_3,
         )
-        edge_end_1 = live_hi_1 - full_hi_1
-        edge_end_2 = edge_end_1 + (full_lo_2 - live_hi_1)
-        edge_end_3 = edge_end_2 + (live_hi_2 - full_hi_2)
-        edge_end_4 = edge_end_3 + (full_lo_3 - live_lo_3)
-        edge_tiles = edge_end_4 + (live_hi_3 - full_hi_3)
+        edge_hi_2 = tl.minimum(live_hi_2, full_lo_3)
+        live_lo_3 = tl.minimum(tl.maximum(query_lo_3 // BLOCK_Q, live_hi_2), full_lo_3)
+        edge_end_1 = edge_hi_2 - full_hi_2
+        edge_end_2 = edge_end_1 + (full_lo_3 - live_lo_3)
+        edge_tiles = edge_end_2 + (live_hi_3 - full_hi_3)
         for t in range(0, edge_tiles):
             tile = tl.where(
-                t < edge_end_1,
-                full_hi_1 + t,
-                tl.where(
-                    t < edge_end_2,
-                    live_hi_1 + t - edge_end_1,
-                    tl.where(
-                        t < edge_end_3,
-                        full_hi_2 + t - edge_end_2,
-                        tl.where(
-                            t < edge_end_4, live_lo_3 + t - edge_end_3, full_hi_3 + t - edge_end_4,
-                        ),
-                    ),
-                ),
+                t < edge_end_1, full_hi_2 + t,
+                tl.where(t < edge_end_2, live_lo_3 + t - edge_end_1, full_hi_3 + t - edge_end_2),
             )
             dv, dk = _add_queries(
                 tile * BLOCK_Q, dv, dk, j, k, v, scale_times_log2e, row, q_head, dout_head, lse_ptr,
                 delta_ptr, q_stride_t, dout_stride_t, window, shared, N, D, DV, BLOCK_Q, BLOCK_D,
                 BLOCK_DV, EDGE=True,
             )
-        full_end_1 = full_hi_1
-        full_end_2 = full_end_1 + (full_hi_2 - full_lo_2)
-        full_tiles = full_end_2 + (full_hi_3 - full_lo_3)
+        full_left = full_hi_2
+        full_tiles = full_left + (full_hi_3 - full_lo_3)
         for t in range(0, full_tiles):
-            tile = tl.where(
-                t < full_end_1, t,
-                tl.where(t < full_end_2, full_lo_2 + t - full_end_1, full_lo_3 + t - full_end_2),
-            )
+            tile = tl.where(t < full_left, t, full_lo_3 + t - full_left)
             dv, dk = _add_queries(
                 tile * BLOCK_Q, dv, dk, j, k, v, scale_times_log2e, row, q_head, dout_head, lse_ptr,
                 delta_ptr, q_stride_t, dout_stride_t, window, shared, N, D, DV, BLOCK_Q, BLOCK_D,
@@ -405,55 +365,36 @@ def _backward_queries(
     live_hi_1 = tl.where(0 < key_hi_1, tl.cdiv(key_hi_1, BLOCK_K), 0)
     full_hi_1 = tl.where(i_last < shared, M, 0) // BLOCK_K
     key_hi_2 = tl.minimum(shared, M)
-    live_hi_2 = tl.maximum(tl.where(0 < key_hi_2, tl.cdiv(key_hi_2, BLOCK_K), live_hi_1), live_hi_1)
-    full_lo_2 = tl.minimum(tl.maximum(tl.cdiv(0, BLOCK_K), live_hi_1), live_hi_2)
-    full_hi_2 = tl.maximum(tl.minimum(tl.minimum(shared, M) // BLOCK_K, live_hi_2), full_lo_2)
+    live_hi_2 = tl.maximum(tl.where(0 < key_hi_2, tl.cdiv(key_hi_2, BLOCK_K), 0), live_hi_1)
+    full_hi_2 = tl.maximum(tl.minimum(shared, M) // BLOCK_K, full_hi_1)
     key_lo_3 = tl.maximum(i_first - window, 0)
     key_hi_3 = tl.minimum(i_last + window + 1, M)
-    live_lo_3 = tl.maximum(key_lo_3 // BLOCK_K, live_hi_2)
-    live_hi_3 = tl.maximum(
-        tl.where(key_lo_3 < key_hi_3, tl.cdiv(key_hi_3, BLOCK_K), live_lo_3), live_lo_3,
-    )
+    live_hi_3 = tl.maximum(tl.where(key_lo_3 < key_hi_3, tl.cdiv(key_hi_3, BLOCK_K), 0), live_hi_2)
     full_lo_3 = tl.minimum(
-        tl.maximum(tl.cdiv(tl.maximum(i_last - window, 0), BLOCK_K), live_lo_3), live_hi_3,
+        tl.maximum(tl.cdiv(tl.maximum(i_last - window, 0), BLOCK_K), full_hi_2), live_hi_3,
     )
     full_hi_3 = tl.maximum(
         tl.minimum(tl.minimum(i_first + window + 1, M) // BLOCK_K, live_hi_3), full_lo_3,
     )
+    edge_hi_2 = tl.minimum(live_hi_2, full_lo_3)
+    live_lo_3 = tl.minimum(tl.maximum(key_lo_3 // BLOCK_K, live_hi_2), full_lo_3)
 
-    edge_end_1 = live_hi_1 - full_hi_1
-    edge_end_2 = edge_end_1 + (full_lo_2 - live_hi_1)
-    edge_end_3 = edge_end_2 + (live_hi_2 - full_hi_2)
-    edge_end_4 = edge_end_3 + (full_lo_3 - live_lo_3)
-    edge_tiles = edge_end_4 + (live_hi_3 - full_hi_3)
+    edge_end_1 = edge_hi_2 - full_hi_2
+    edge_end_2 = edge_end_1 + (full_lo_3 - live_lo_3)
+    edge_tiles = edge_end_2 + (live_hi_3 - full_hi_3)
     for t in range(0, edge_tiles):
         tile = tl.where(
-            t < edge_end_1,
-            full_hi_1 + t,
-            tl.where(
-                t < edge_end_2,
-                live_hi_1 + t - edge_end_1,
-                tl.where(
-                    t < edge_end_3,
-                    full_hi_2 + t - edge_end_2,
-                    tl.where(
-                        t < edge_end_4, live_lo_3 + t - edge_end_3, full_hi_3 + t - edge_end_4,
-                    ),
-                ),
-            ),
+            t < edge_end_1, full_hi_2 + t,
+            tl.where(t < edge_end_2, live_lo_3 + t - edge_end_1, full_hi_3 + t - edge_end_2),
         )
         dq = _add_keys_backward(
             tile * BLOCK_K, dq, i, q, lse, delta, dout, scale_times_log2e, k_ptr, v_ptr, k_stride_t,
             v_stride_t, window, shared, M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=True,
         )
-    full_end_1 = full_hi_1
-    full_end_2 = full_end_1 + (full_hi_2 - full_lo_2)
-    full_tiles = full_end_2 + (full_hi_3 - full_lo_3)
+    full_left = full_hi_2
+    full_tiles = full_left + (full_hi_3 - full_lo_3)
     for t in range(0, full_tiles):
-        tile = tl.where(
-            t < full_end_1, t,
-            tl.where(t < full_end_2, full_lo_2 + t - full_end_1, full_lo_3 + t - full_end_2),
-        )
+        tile = tl.where(t < full_left, t, full_lo_3 + t - full_left)
         dq = _add_keys_backward(
             tile * BLOCK_K, dq, i, q, lse, delta, dout, scale_times_log2e, k_ptr, v_ptr, k_stride_t,
             v_stride_t, window, shared, M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=False,
@@ -487,7 +428,7 @@ def _join(M, *intervals):
     little earlier: whole cache lines are faster, and the mask hides what comes too much.
     """
     parts, edges, reached, column = [], [], 0, 0
-    for lo, hi, full_lo, full_hi in intervals:
+    for lo, hi, full_lo, full_hi in sorted(intervals):
         lo = max(lo, reached)
         hi = max(min(hi, M), lo)
         full_lo, full_hi = max(full_lo, lo), min(full_hi, hi)

@@ -225,13 +225,14 @@ def _backward_keys(
         full_hi_1 = tl.where(j_last < prefix, N, 0) // BLOCK_Q
         query_lo_2 = j_first
         query_hi_2 = N
-        live_lo_2 = tl.maximum(query_lo_2 // BLOCK_Q, live_hi_1)
         live_hi_2 = tl.maximum(
-            tl.where(query_lo_2 < query_hi_2, tl.cdiv(query_hi_2, BLOCK_Q), live_lo_2), live_lo_2,
+            tl.where(query_lo_2 < query_hi_2, tl.cdiv(query_hi_2, BLOCK_Q), 0), live_hi_1,
         )
-        full_lo_2 = tl.minimum(tl.maximum(tl.cdiv(j_last, BLOCK_Q), live_lo_2), live_hi_2)
+        full_lo_2 = tl.minimum(tl.maximum(tl.cdiv(j_last, BLOCK_Q), full_hi_1), live_hi_2)
         full_hi_2 = tl.maximum(tl.minimum(N // BLOCK_Q, live_hi_2), full_lo_2)
-        edge_end_1 = live_hi_1 - full_hi_1
+        edge_hi_1 = tl.minimum(live_hi_1, full_lo_2)
+        live_lo_2 = tl.minimum(tl.maximum(query_lo_2 // BLOCK_Q, live_hi_1), full_lo_2)
+        edge_end_1 = edge_hi_1 - full_hi_1
         edge_end_2 = edge_end_1 + (full_lo_2 - live_lo_2)
         edge_tiles = edge_end_2 + (live_hi_2 - full_hi_2)
         for t in range(0, edge_tiles):
@@ -355,7 +356,7 @@ def _join(M, *intervals):
     little earlier: whole cache lines are faster, and the mask hides what comes too much.
     """
     parts, edges, reached, column = [], [], 0, 0
-    for lo, hi, full_lo, full_hi in intervals:
+    for lo, hi, full_lo, full_hi in sorted(intervals):
         lo = max(lo, reached)
         hi = max(min(hi, M), lo)
         full_lo, full_hi = max(full_lo, lo), min(full_hi, hi)

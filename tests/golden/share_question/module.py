@@ -247,9 +247,7 @@ def _backward_keys(
         live_lo = query_lo // BLOCK_Q
         live_hi = tl.where(query_lo < query_hi, tl.cdiv(query_hi, BLOCK_Q), live_lo)
         full_lo = tl.minimum(tl.cdiv(j_last, BLOCK_Q), live_hi)
-        full_hi = tl.maximum(
-            tl.minimum(tl.minimum(_least(end_j, j < M), N) // BLOCK_Q, live_hi), full_lo,
-        )
+        full_hi = tl.maximum(tl.minimum(_least(end_j, j < M), N) // BLOCK_Q, full_lo)
         edge_left = full_lo - live_lo
         edge_tiles = edge_left + (live_hi - full_hi)
         for t in range(0, edge_tiles):
@@ -437,7 +435,7 @@ def _join(M, *intervals):
     little earlier: whole cache lines are faster, and the mask hides what comes too much.
     """
     parts, edges, reached, column = [], [], 0, 0
-    for lo, hi, full_lo, full_hi in intervals:
+    for lo, hi, full_lo, full_hi in sorted(intervals):
         lo = max(lo, reached)
         hi = max(min(hi, M), lo)
         full_lo, full_hi = max(full_lo, lo), min(full_hi, hi)

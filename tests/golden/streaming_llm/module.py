@@ -127,16 +127,15 @@ def _forward(
     full_hi_1 = tl.maximum(tl.minimum(tl.minimum(i_first + 1, sinks), M) // BLOCK_K, 0)
     key_lo_2 = tl.maximum(i_first - window + 1, 0)
     key_hi_2 = tl.minimum(i_last + 1, M)
-    live_lo_2 = tl.maximum(key_lo_2 // BLOCK_K, live_hi_1)
-    live_hi_2 = tl.maximum(
-        tl.where(key_lo_2 < key_hi_2, tl.cdiv(key_hi_2, BLOCK_K), live_lo_2), live_lo_2,
-    )
+    live_hi_2 = tl.maximum(tl.where(key_lo_2 < key_hi_2, tl.cdiv(key_hi_2, BLOCK_K), 0), live_hi_1)
     full_lo_2 = tl.minimum(
-        tl.maximum(tl.cdiv(tl.maximum(i_last - window + 1, 0), BLOCK_K), live_lo_2), live_hi_2,
+        tl.maximum(tl.cdiv(tl.maximum(i_last - window + 1, 0), BLOCK_K), full_hi_1), live_hi_2,
     )
     full_hi_2 = tl.maximum(tl.minimum(tl.minimum(i_first + 1, M) // BLOCK_K, live_hi_2), full_lo_2)
+    edge_hi_1 = tl.minimum(live_hi_1, full_lo_2)
+    live_lo_2 = tl.minimum(tl.maximum(key_lo_2 // BLOCK_K, live_hi_1), full_lo_2)
 
-    edge_end_1 = live_hi_1 - full_hi_1
+    edge_end_1 = edge_hi_1 - full_hi_1
     edge_end_2 = edge_end_1 + (full_lo_2 - live_lo_2)
     edge_tiles = edge_end_2 + (live_hi_2 - full_hi_2)
     for t in range(0, edge_tiles):
@@ -248,22 +247,25 @@ def _backward_keys(
         # Tiles of queries: [live_lo, live_hi) see one of these keys, [full_lo, full_hi) see all.
         query_lo_1 = j_first
         query_hi_1 = tl.where(j_first < sinks, N, 0)
-        live_lo_1 = query_lo_1 // BLOCK_Q
-        live_hi_1 = tl.where(query_lo_1 < query_hi_1, tl.cdiv(query_hi_1, BLOCK_Q), live_lo_1)
+        live_hi_1 = tl.where(query_lo_1 < query_hi_1, tl.cdiv(query_hi_1, BLOCK_Q), 0)
         full_lo_1 = tl.minimum(tl.cdiv(j_last, BLOCK_Q), live_hi_1)
-        full_hi_1 = tl.maximum(tl.where(j_last < sinks, N, 0) // BLOCK_Q, full_lo_1)
+        full_hi_1 = tl.maximum(
+            tl.minimum(tl.where(j_last < sinks, N, 0) // BLOCK_Q, live_hi_1), full_lo_1,
+        )
+        live_lo_1 = tl.minimum(query_lo_1 // BLOCK_Q, full_lo_1)
         query_lo_2 = j_first
         query_hi_2 = tl.minimum(j_last + window, N)
-        live_lo_2 = tl.maximum(query_lo_2 // BLOCK_Q, live_hi_1)
         live_hi_2 = tl.maximum(
-            tl.where(query_lo_2 < query_hi_2, tl.cdiv(query_hi_2, BLOCK_Q), live_lo_2), live_lo_2,
+            tl.where(query_lo_2 < query_hi_2, tl.cdiv(query_hi_2, BLOCK_Q), 0), live_hi_1,
         )
-        full_lo_2 = tl.minimum(tl.maximum(tl.cdiv(j_last, BLOCK_Q), live_lo_2), live_hi_2)
+        full_lo_2 = tl.minimum(tl.maximum(tl.cdiv(j_last, BLOCK_Q), full_hi_1), live_hi_2)
         full_hi_2 = tl.maximum(
             tl.minimum(tl.minimum(j_first + window, N) // BLOCK_Q, live_hi_2), full_lo_2,
         )
+        edge_hi_1 = tl.minimum(live_hi_1, full_lo_2)
+        live_lo_2 = tl.minimum(tl.maximum(query_lo_2 // BLOCK_Q, live_hi_1), full_lo_2)
         edge_end_1 = full_lo_1 - live_lo_1
-        edge_end_2 = edge_end_1 + (live_hi_1 - full_hi_1)
+        edge_end_2 = edge_end_1 + (edge_hi_1 - full_hi_1)
         edge_end_3 = edge_end_2 + (full_lo_2 - live_lo_2)
         edge_tiles = edge_end_3 + (live_hi_2 - full_hi_2)
         for t in range(0, edge_tiles):
@@ -360,16 +362,15 @@ def _backward_queries(
     full_hi_1 = tl.maximum(tl.minimum(tl.minimum(i_first + 1, sinks), M) // BLOCK_K, 0)
     key_lo_2 = tl.maximum(i_first - window + 1, 0)
     key_hi_2 = tl.minimum(i_last + 1, M)
-    live_lo_2 = tl.maximum(key_lo_2 // BLOCK_K, live_hi_1)
-    live_hi_2 = tl.maximum(
-        tl.where(key_lo_2 < key_hi_2, tl.cdiv(key_hi_2, BLOCK_K), live_lo_2), live_lo_2,
-    )
+    live_hi_2 = tl.maximum(tl.where(key_lo_2 < key_hi_2, tl.cdiv(key_hi_2, BLOCK_K), 0), live_hi_1)
     full_lo_2 = tl.minimum(
-        tl.maximum(tl.cdiv(tl.maximum(i_last - window + 1, 0), BLOCK_K), live_lo_2), live_hi_2,
+        tl.maximum(tl.cdiv(tl.maximum(i_last - window + 1, 0), BLOCK_K), full_hi_1), live_hi_2,
     )
     full_hi_2 = tl.maximum(tl.minimum(tl.minimum(i_first + 1, M) // BLOCK_K, live_hi_2), full_lo_2)
+    edge_hi_1 = tl.minimum(live_hi_1, full_lo_2)
+    live_lo_2 = tl.minimum(tl.maximum(key_lo_2 // BLOCK_K, live_hi_1), full_lo_2)
 
-    edge_end_1 = live_hi_1 - full_hi_1
+    edge_end_1 = edge_hi_1 - full_hi_1
     edge_end_2 = edge_end_1 + (full_lo_2 - live_lo_2)
     edge_tiles = edge_end_2 + (live_hi_2 - full_hi_2)
     for t in range(0, edge_tiles):
@@ -418,7 +419,7 @@ def _join(M, *intervals):
     little earlier: whole cache lines are faster, and the mask hides what comes too much.
     """
     parts, edges, reached, column = [], [], 0, 0
-    for lo, hi, full_lo, full_hi in intervals:
+    for lo, hi, full_lo, full_hi in sorted(intervals):
         lo = max(lo, reached)
         hi = max(min(hi, M), lo)
         full_lo, full_hi = max(full_lo, lo), min(full_hi, hi)

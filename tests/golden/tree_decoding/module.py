@@ -13,8 +13,8 @@
 #              - `j - context <= i` gives keys below i + context + 1 (line 5)
 #              - `ancestor[b, i, j - context]` reads an array at key positions: no closed form, so tiles are listed
 #                (line 5)
-#     queries  keys [j0, j1] are read only by queries [0, N if j0 < context else 0) and [j0 - context, N); queries
-#              [0, N if j1 < context else 0) see all of them
+#     queries  keys [j0, j1] are read only by queries [j0 - context, N); queries [0, N if j1 < context else 0) see
+#              all of them
 #              - `j < context` holds for keys below context (line 5)
 #              - `j - context <= i` gives queries from j - context (line 5)
 #              - `ancestor[b, i, j - context]` reads an array at query positions: no closed form, so tiles are
@@ -443,7 +443,7 @@ def _join(M, *intervals):
     little earlier: whole cache lines are faster, and the mask hides what comes too much.
     """
     parts, edges, reached, column = [], [], 0, 0
-    for lo, hi, full_lo, full_hi in intervals:
+    for lo, hi, full_lo, full_hi in sorted(intervals):
         lo = max(lo, reached)
         hi = max(min(hi, M), lo)
         full_lo, full_hi = max(full_lo, lo), min(full_hi, hi)

@@ -63,7 +63,7 @@ SUMS = {
     "s / max(abs(sum(s)), 1)": ("s", ["s"], "1.0 / max(abs(sum_1), 1.0)"),
     "mean(s) * s": ("s", ["s", "1.0"], "sum_1 / sum_2"),
     "s * z[h] / (c + sum(s * s))": ("s", ["s * s"], "z[h] / (c + sum_1)"),
-    "relu(s) * (j + 1) / (1 + sum(relu(s)))": ("relu(s) * (j + 1)", ["relu(s)"], "1.0 / (1.0 + sum_1)"),
+    "relu(s) * (j + 1) / (1 + sum(relu(s)))": ("relu(s) * real(j + 1)", ["relu(s)"], "1.0 / (1.0 + sum_1)"),
     "sigmoid(s) / (1 + count() + count() * sum(s * s))": (
         "sigmoid(s)", ["1.0", "s * s"], "1.0 / (1.0 + sum_1 + sum_1 * sum_2)"
     ),
@@ -133,8 +133,9 @@ def call(normalize: str, size: float, backend: str, has_lse: bool = True) -> lis
 
     q, k, v, z, t = draw(2, 3, 9, 4), draw(2, 3, 11, 4), draw(2, 3, 11, 5), draw(3), draw(2, 3, 9)
     f = attnc.compile(spec(normalize), backend=backend)
-    out, lse = f(
-        q, k, v, z=z, t=t, c=0.7, u=torch.zeros(11, dtype=torch.float64), scale=size, return_lse=True
+    arguments = {"z": z, "t": t, "c": 0.7, "u": torch.zeros(11, dtype=torch.float64), "scale": size}
+    out, lse = (
+        f(q, k, v, **arguments, return_lse=True) if has_lse else (f(q, k, v, **arguments), torch.zeros(1))
     )
     weights = torch.randn(out.shape, generator=make, dtype=torch.float64)
     gradients = torch.autograd.grad(

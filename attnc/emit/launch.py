@@ -22,9 +22,9 @@ TILES = '''
 # Queries and keys of a tile, warps, pipeline stages: of each kernel, by the widest head they serve.
 TILES = {
     "wgmma": {  # data center Hopper and Blackwell: 227 KiB of shared memory
-        "forward": {64: (128, 64, 8, 3), 128: (128, 64, 8, 3), 256: (128, 32, 8, 2)},
-        "backward_keys": {64: (64, 128, 8, 3), 128: KEYS_128, 256: (16, 64, 8, 2)},
-        "backward_queries": {64: (128, 64, 8, 2), 128: QUERIES_128, 256: (128, 16, 8, 2)},
+        "forward": {64: (128, 64, 8, STAGES), 128: (128, 64, 8, STAGES), 256: (128, 32, 8, 2)},
+        "backward_keys": {64: KEYS_64, 128: KEYS_128, 256: (16, 64, 8, 2)},
+        "backward_queries": {64: QUERIES_64, 128: QUERIES_128, 256: (128, 16, 8, 2)},
     },
     "mma": {  # other GPUs: some have no more than 64 KiB
         "forward": {64: (64, 64, 4, 2), 128: (64, 64, 4, 2), 256: (64, 32, 4, 1)},
@@ -91,9 +91,18 @@ def _write_table(plan: Plan) -> str:
     reads_bounds = any(
         isinstance(part, LOADS) and axes_of(part) & {"i", "j"} for b in bounds for part in walk(b)
     )
-    keys = "(16, 128, 8, 3)" if reads_pairs or reads_bounds else "(32, 128, 8, 3)"
-    queries = "(128, 32, 8, 3)" if reads_bounds else "(128, 64, 8, 2)"
-    return TILES.replace("KEYS_128", keys).replace("QUERIES_128", queries)
+    keeps_much = reads_pairs or plan.weights.kind == "sums"
+    chosen = {
+        "STAGES": "2" if reads_pairs else "3",
+        "KEYS_64": "(32, 128, 8, 3)" if keeps_much else "(64, 128, 8, 3)",
+        "KEYS_128": "(16, 128, 8, 3)" if keeps_much or reads_bounds else "(32, 128, 8, 3)",
+        "QUERIES_64": "(128, 32, 8, 2)" if reads_pairs else "(128, 64, 8, 2)",
+        "QUERIES_128": "(128, 32, 8, 2)" if keeps_much or reads_bounds else "(128, 64, 8, 2)",
+    }
+    table = TILES
+    for name, tile in chosen.items():
+        table = table.replace(name, tile)
+    return table
 
 
 def widths_of(plan: Plan) -> list[str]:

@@ -35,15 +35,25 @@ def _assert_good_on_hopper(code: Code) -> None:
 
 # Masks that ask much of every pair: a row of a table, an element of a matrix, divisions on both sides. The fixed tiles
 # are too large for them; tiles that are chosen by what the compiler makes of a kernel will not be.
-TOO_LARGE = {"bigbird", "swin", "tree_decoding"}
+TOO_LARGE = {(name, d) for name in ("bigbird", "swin", "tree_decoding") for d in (64, 128)} | {("mvpa", 128)}
 COSTLY = pytest.mark.xfail(
     strict=True, reason="the tiles are too large for what this mask keeps in registers"
 )
-ON_HOPPER = [pytest.param(name, marks=COSTLY) if name in TOO_LARGE else name for name in NAMES]
+# Weights that cost next to nothing: the compiler waits for each product before it starts the next.
+NOT_ASYNCHRONOUS = {("relu_squared", 64), ("relu_squared", 128)}
+WAITS = pytest.mark.xfail(strict=True, reason="products of matrices are not asynchronous in the forward pass")
+ON_HOPPER = [
+    pytest.param(
+        name,
+        d,
+        marks=COSTLY if (name, d) in TOO_LARGE else WAITS if (name, d) in NOT_ASYNCHRONOUS else (),
+    )
+    for name in NAMES
+    for d in (64, 128)
+]
 
 
-@pytest.mark.parametrize("d", [64, 128])
-@pytest.mark.parametrize("name", ON_HOPPER)
+@pytest.mark.parametrize(("name", "d"), ON_HOPPER)
 def test_hopper(name: str, d: int) -> None:
     for code in _compile(name, SM_90, BF16, d, d):
         _assert_good_on_hopper(code)

@@ -33,7 +33,7 @@ def _choose(backend, q):
 '''.strip()
 
 
-NO_LSE = "`return_lse` needs a normalization with exp(s): this one has no log-sum-exp"
+NO_LSE = "`return_lse` needs a normalization by sum(exp(s)): this one has no log-sum-exp"
 
 
 def write_public(writer: Writer, kernels: Kernels, options: Options) -> None:
@@ -58,7 +58,7 @@ def write_public(writer: Writer, kernels: Kernels, options: Options) -> None:
         results = ["out", *plan.row_results]
         if plan.weights.kind == "sums":
             with writer.block("if return_lse:"):
-                writer.line(f'raise ValueError("{NO_LSE}")')
+                writer.items("raise ValueError(", [f'"{NO_LSE}"'], ")")
         writer.items(f"{', '.join(results)} = _attention(", arguments, ")")
         if kernels.output:
             given = ["out" if p.name == "o" else p.name for p in kernels.output.params]

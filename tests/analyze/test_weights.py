@@ -231,5 +231,5 @@ def test_random_sums_mean_the_formula(normalize: str) -> None:
 def test_no_log_sum_exp_where_there_is_none() -> None:
     q = torch.randn(1, 1, 4, 8)
     f = attnc.compile("attention a():\n    normalize sigmoid\n")
-    with pytest.raises(ValueError, match="`return_lse` needs a normalization with exp"):
+    with pytest.raises(ValueError, match="`return_lse` needs a normalization by sum"):
         f(q, q, q, return_lse=True)

@@ -748,7 +748,9 @@ def lssa(q, k, v, *, scale=None, return_lse=False, backend="auto"):
     scale = _check(q, k, v, scale)
     q, k, v = _per_token(q, k, v)
     if return_lse:
-        raise ValueError("`return_lse` needs a normalization with exp(s): this one has no log-sum-exp")
+        raise ValueError(
+            "`return_lse` needs a normalization by sum(exp(s)): this one has no log-sum-exp",
+        )
     out, sum_1 = _attention(q, k, v, scale, _choose(backend, q))
     if k.shape[2] > 0:  # without a key the output is 0
         out = _output(out, sum_1, q)

@@ -738,7 +738,9 @@ def relu_squared(q, k, v, *, window, scale=None, return_lse=False, backend="auto
     """
     scale, window = _check(q, k, v, scale, window)
     if return_lse:
-        raise ValueError("`return_lse` needs a normalization with exp(s): this one has no log-sum-exp")
+        raise ValueError(
+            "`return_lse` needs a normalization by sum(exp(s)): this one has no log-sum-exp",
+        )
     out, sum_1 = _attention(q, k, v, scale, window, _choose(backend, q))
     out = _output(out, sum_1, q)
     return out

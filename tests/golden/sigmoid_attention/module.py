@@ -702,7 +702,9 @@ def sigmoid_attention(q, k, v, *, scale=None, return_lse=False, backend="auto"):
     """
     scale = _check(q, k, v, scale)
     if return_lse:
-        raise ValueError("`return_lse` needs a normalization with exp(s): this one has no log-sum-exp")
+        raise ValueError(
+            "`return_lse` needs a normalization by sum(exp(s)): this one has no log-sum-exp",
+        )
     out = _attention(q, k, v, scale, _choose(backend, q))
     if k.shape[2] > 0:  # without a key the output is 0
         out = _output(out, q)

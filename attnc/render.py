@@ -133,8 +133,11 @@ def _columns(text: str) -> tuple[list[str], list[int]]:
             columns[-1] += char
             continue
         places.append(len(columns))
-        columns += [" "] * TAB_WIDTH if char == "\t" else [_shown(char)]
-        if unicodedata.east_asian_width(char) in "WF":
+        if char == "\t":
+            columns += [" "] * TAB_WIDTH
+            continue
+        columns.append(_shown(char))
+        if unicodedata.east_asian_width(columns[-1]) in "WF":
             columns.append("")  # the second half of a wide character
     return columns, [*places, len(columns)]
 

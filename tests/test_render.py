@@ -6,7 +6,7 @@ import re
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from attnc.errors import AttncError, Diagnostic, Label
@@ -164,6 +164,7 @@ def test_a_long_span_is_cut() -> None:
 
 
 @given(st.text(max_size=300), st.integers(0, 300), st.integers(0, 60), st.text(max_size=20))
+@example("0000\U00018cd60", 5, 1, "")  # wide, but not printable: what stands in its place is not
 def test_any_place_of_any_text_is_drawn_in_bounds(text: str, start: int, length: int, what: str) -> None:
     source = Source("a.attn", text)
     start = min(start, len(text))

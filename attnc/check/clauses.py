@@ -15,6 +15,7 @@ from attnc.check.expressions import Elaborator
 from attnc.check.grid import check_grid, declare_extents
 from attnc.check.imports import standard_entry
 from attnc.check.names import Entry, Scope
+from attnc.check.normalization import warn_of_formula
 from attnc.check.parameters import check_parameters, declare_parameters
 from attnc.check.sorts import array_without_index, as_bool, as_real, as_vec
 from attnc.check.terms import find_needs
@@ -55,6 +56,9 @@ def check_attention(
         masks = [c for c in attention.clauses if isinstance(c, tree.Clause) and c.word == "mask"]
         at = elaborator.span(masks[0].value)
         report.warning("mask-always-false", "this mask is false for every key, so the result is 0", at)
+    for clause in attention.clauses:
+        if isinstance(clause, tree.Clause) and clause.word == "normalize":
+            warn_of_formula(cast("ir.Real", found["normalize"]), elaborator.span(clause.value), report)
     return ir.Attention(
         attention.name.id,
         params,

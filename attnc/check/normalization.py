@@ -1,0 +1,51 @@
+"""Formulas of a normalization that compile and cannot be right for every row.
+
+Enters: the formula of `normalize` and its place. Leaves: warnings in the report, which say when it fails.
+"""
+
+from __future__ import annotations
+
+from attnc.check.report import Report
+from attnc.ir.nodes import Count, Real, RealOp, Row
+from attnc.ir.signs import grows, is_at_least_0, is_positive
+from attnc.ir.text import print_ir
+from attnc.ir.walk import walk
+from attnc.source import Span
+
+LONGEST = 40
+
+
+def warn_of_formula(formula: Real, span: Span, report: Report) -> None:
+    """What may be divided by 0, and what grows without bound."""
+    divisors = (part.b for part in walk(formula) if isinstance(part, RealOp) and part.op == "/")
+    for divisor in dict.fromkeys(divisors):
+        if _is_found_by_row(divisor) and not is_positive(divisor):
+            _warn_of_zero(divisor, span, report)
+    if grows(formula) and not _is_found_by_row(formula):
+        report.warning(
+            "normalize-grows",
+            f"`{print_ir(formula)}` overflows where a score is large: float32 ends at exp(88)",
+            span,
+            helps=["divide by a sum over the row, as in `exp(s) / sum(exp(s))`"],
+        )
+
+
+def _warn_of_zero(divisor: Real, span: Span, report: Report) -> None:
+    is_here = divisor.span is not None and divisor.span.source == span.source
+    at = divisor.span if is_here and divisor.span else span
+    text = print_ir(divisor)
+    text = f"`{text}`" if len(text) <= LONGEST else "this divisor"
+    if is_at_least_0(divisor):
+        when, helps = "where nothing in it is above 0", ["keep it away from 0: `1e-6 + x` for this `x`"]
+    else:
+        when, helps = "where its terms cancel", ["keep it away from 0: `max(abs(x), 1e-6)` for this `x`"]
+    report.warning(
+        "normalize-by-zero",
+        f"{text} may be 0 in a row that sees keys, {when}: such a row has no weights",
+        at,
+        helps=helps,
+    )
+
+
+def _is_found_by_row(term: Real) -> bool:
+    return any(isinstance(part, Row | Count) for part in walk(term))

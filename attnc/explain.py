@@ -21,6 +21,7 @@ from attnc.run.settings import say_call
 
 USUAL = Setting({})
 WIDTH, INDENT, GLUE = 110, 9, "\u00a0"
+NUMBERS = [("one", "first"), ("two", "second"), ("three", "third"), *[("many", "last")] * 99]
 
 
 def explain(attention: Attention, facts: Facts, plan: Plan | Diagnostic, setting: Setting = USUAL) -> str:
@@ -49,11 +50,14 @@ def find_lines(attention: Attention, facts: Facts, plan: Plan | Diagnostic) -> l
 def _weights(weights: Weights, attention: Attention) -> list[str]:
     what = "a normalization without a kernel"
     if weights.kind == "softmax":
-        what = "softmax"
+        what = "softmax" if weights.has_lse else f"softmax of {print_ir(weights.score)}"
     elif weights.weight is not None:
         what = f"{print_ir(weights.weight)} for each key"
     if weights.gate is not None:
         what = f"{what}, and the result of each row times {print_ir(weights.gate)}"
+    if weights.before:
+        count, last = NUMBERS[len(weights.before)]
+        what = f"{count} passes over the keys; in the {last}, {what}"
     return _paragraph("weights", what, [_reason(reason, attention) for reason in weights.because])
 
 
@@ -122,6 +126,16 @@ def explain_json(
         },
         "weights": {
             "kind": facts.weights.kind,
+            "score": print_ir(facts.weights.score),
+            "before": [
+                {
+                    "kind": each.kind,
+                    "score": print_ir(each.score),
+                    "sums": [print_ir(term) for term in each.sums],
+                    "numbers": {name: print_ir(term) for name, term in each.numbers},
+                }
+                for each in facts.weights.before
+            ],
             "gate": None if facts.weights.gate is None else print_ir(facts.weights.gate),
             "weight": None if facts.weights.weight is None else print_ir(facts.weights.weight),
             "sums": [print_ir(each) for each in facts.weights.sums],

@@ -108,7 +108,7 @@ def _outer(fn: str, a: Real) -> Real:
         case "sigmoid":
             return _times(value, build.real("-", ONE, value))
         case "relu":
-            return RealIf(Compare("<", ZERO, a), ONE, ZERO)
+            return RealIf(Compare("<", ZERO, value), ONE, ZERO)
         case "silu":
             gate = build.call("sigmoid", a)
             return build.real("+", gate, _times(value, build.real("-", ONE, gate)))
@@ -131,8 +131,15 @@ def _times(*factors: Real) -> Real:
     """A product. A zero factor here means that the leaf does not occur, so it annihilates even what is infinite."""
     if ZERO in factors:
         return ZERO
+    for n, factor in enumerate(factors):
+        match factor:
+            case RealIf(cond, a, b) if b == ZERO:  # where relu is flat, nothing comes through: no 0 * inf
+                return RealIf(cond, _times(*factors[:n], a, *factors[n + 1 :]), ZERO)
     return reduce(lambda a, b: build.real("*", a, b), factors)
 
 
 def _divide(a: Real, b: Real) -> Real:
+    match a:
+        case RealIf(cond, of_true, of_false) if of_false == ZERO:
+            return RealIf(cond, _divide(of_true, b), ZERO)
     return ZERO if a == ZERO else build.real("/", a, b)

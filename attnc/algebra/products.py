@@ -1,11 +1,12 @@
-"""Products and sums taken apart.
+"""Products and sums taken apart, and put together again.
 
-Enters: a real term. Leaves: its factors, or its summands, in written order.
+Enters: a real term. Leaves: its factors, or its summands, in written order; or the product of factors.
 """
 
 from __future__ import annotations
 
-from attnc.ir.nodes import Real, RealOp
+from attnc.ir import build
+from attnc.ir.nodes import Real, RealConst, RealOp
 
 
 def factors_of(term: Real) -> tuple[list[Real], list[Real]]:
@@ -18,6 +19,16 @@ def factors_of(term: Real) -> tuple[list[Real], list[Real]]:
             (above_a, below_a), (above_b, below_b) = factors_of(a), factors_of(b)
             return above_a + below_b, below_a + above_b
     return [term], []
+
+
+def quotient(above: list[Real], below: list[Real]) -> Real:
+    """The product of what is above, divided by what is below."""
+    result: Real = RealConst(1.0)
+    for factor in above:
+        result = build.real("*", result, factor)
+    for factor in below:
+        result = build.real("/", result, factor)
+    return result
 
 
 def summands_of(term: Real) -> list[Real]:

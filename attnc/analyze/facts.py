@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from attnc.ir.nodes import Bool, Int, Node, Real
+from attnc.ir.nodes import Bool, Int, Node, Real, Score
 from attnc.source import Span
 
 
@@ -96,9 +96,10 @@ class Rows:
 class Weights:
     """What the normalization is: `softmax`, `sums`, or `other`, which no kernel knows.
 
-    Of `sums`, `weight` is what a value is multiplied with in a kernel, and `sums` are what else is summed over the
-    visible keys, in terms of `Score`. `gate` is what the result of each row is multiplied with afterwards, in numbers
-    of the row and its `LogSumExp` or `RowSum`s.
+    `before` are the passes over the keys that come first; the rest speaks of the last one. Softmax is that of `score`,
+    a term in `Score`. Of `sums`, `weight` is what a value is multiplied with in a kernel, and `sums` are what else is
+    summed over the visible keys, in terms of `Score`. `gate` is what the result of each row is multiplied with
+    afterwards, in numbers of the row and its `LogSumExp` or `RowSum`s.
     """
 
     kind: Literal["softmax", "sums", "other"]
@@ -106,6 +107,34 @@ class Weights:
     because: tuple[Reason, ...]
     weight: Real | None = None
     sums: tuple[Real, ...] = ()
+    score: Real = Score()  # noqa: RUF009  (a frozen value)
+    before: tuple[RowPass, ...] = ()
+
+    @property
+    def has_lse(self) -> bool:
+        """Is there a log-sum-exp of the scores themselves?"""
+        return self.kind == "softmax" and self.score == Score()
+
+
+@dataclass(frozen=True, slots=True)
+class RowPass:
+    """A pass over the keys that weighs no values: it leaves `numbers` of each row.
+
+    A number is a term in the `LogSumExp` of its softmax, or in the `RowSum`s of its sums. Later passes read it as an
+    array [B, H, N] of its name: `arrays` says what that takes the place of.
+    """
+
+    kind: Literal["softmax", "sums"]
+    numbers: tuple[tuple[str, Real], ...]
+    arrays: tuple[tuple[Node, Node], ...]
+    because: tuple[Reason, ...]
+    sums: tuple[Real, ...] = ()
+    score: Real = Score()  # noqa: RUF009
+
+    @property
+    def weights(self) -> Weights:
+        """What it keeps, as the last pass would."""
+        return Weights(self.kind, None, self.because, None, self.sums, self.score)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,19 @@ stands outside of them.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from attnc.algebra.products import factors_of
+from attnc.algebra.products import factors_of, quotient
+from attnc.analyze.row_terms import holds, holds_row, knows_key
 from attnc.ir import build
-from attnc.ir.nodes import Count, Node, Real, RealCall, RealConst, RealLoad, Row, RowSum, Score
-from attnc.ir.walk import axes_of, children, replace_terms, walk
+from attnc.ir.nodes import Count, Node, Real, RealConst, Row, RowSum
+from attnc.ir.signs import grows
+from attnc.ir.walk import replace_terms, walk
 
 ONE = RealConst(1.0)
+EXTREME = "a maximum or minimum over the row has no gradient in a kernel"
+GROWS = "exponentials of scores overflow unless one sum divides them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,65 +32,47 @@ class Sums:
     gate: Real | None
 
 
-def find_sums(formula: Real) -> Sums | str:
-    """The sums of a formula, or why it has none."""
-    plain = replace_terms(formula, _as_sum)
-    assert isinstance(plain, Real)
-    above, below = factors_of(plain)
-    of_key = [f for f in above if _knows_key(f)], [f for f in below if _knows_key(f)]
+def find_sums(formula: Real, bounded: Collection[Node] = (), is_later: bool = False) -> Sums | str:
+    """The sums of a formula, or why it has none. `bounded` are 0 at most; `is_later` where a pass went before."""
+    above, below = factors_of(plain_sums(formula))
+    of_key = [f for f in above if knows_key(f)], [f for f in below if knows_key(f)]
     of_row = [f for f in above if f not in of_key[0]], [f for f in below if f not in of_key[1]]
-    weight = _quotient(*of_key)
-    if _holds(weight, Row):
+    weight = quotient(*of_key)
+    if holds_row(weight):
         return "a factor mixes the score of a key with a sum over the row, so one pass is not enough"
-    gate = _quotient(*of_row)
-    inner = list(dict.fromkeys(part for part in walk(gate) if isinstance(part, Row)))
-    if any(row.kind in ("max", "min") for row in inner):
-        return "a maximum or minimum over the row has no gradient in a kernel"
-    sums = tuple(row.a for row in inner)
-    if any(_holds(each, Row) for each in sums):
+    numbers = number_sums([quotient(*of_row)])
+    if isinstance(numbers, str):
+        return numbers
+    sums, (gate,) = numbers
+    if (sums or is_later) and any(grows(each, bounded) for each in (weight, *sums)):
+        return GROWS
+    return Sums(weight, sums, None if gate == ONE else gate)
+
+
+def number_sums(terms: list[Real]) -> tuple[tuple[Real, ...], tuple[Real, ...]] | str:
+    """What is summed, and the terms with the sums by their number; or why not."""
+    rows = list(dict.fromkeys(part for term in terms for part in walk(term) if isinstance(part, Row)))
+    if any(row.kind in ("max", "min") for row in rows):
+        return EXTREME
+    if any(holds(row.a, Row) for row in rows):
         return "a sum over the row holds another one, so one pass is not enough"
-    if inner and any(_grows(each) for each in (weight, *sums)):
-        return "exponentials of scores overflow unless one sum divides them"
-    if any(_holds(each, RealLoad) for each in (weight, *sums)):
-        return "an array that is read at each key belongs into `score`"
-    numbers: dict[Node, Node] = {row: RowSum(n) for n, row in enumerate(inner, 1)}
-    named = replace_terms(gate, numbers.get)
-    assert isinstance(named, Real)
-    return Sums(weight, sums, None if named == ONE else named)
+    numbers: dict[Node, Node] = {row: RowSum(n) for n, row in enumerate(rows, 1)}
+    named = tuple(replace_terms(term, numbers.get) for term in terms)
+    return tuple(row.a for row in rows), named  # type: ignore[return-value]
+
+
+def plain_sums(term: Real) -> Real:
+    """A mean is a sum over a count, and a count is a sum of ones."""
+    plain = replace_terms(term, _as_sum)
+    assert isinstance(plain, Real)
+    return plain
 
 
 def _as_sum(term: Node) -> Node | None:
-    """A mean is a sum over a count, and a count is a sum of ones."""
     match term:
         case Row("mean", a):
-            total = Row("sum", a, span=term.span)
-            return build.real("/", replace_terms(total, _as_sum), Row("sum", ONE))  # type: ignore[arg-type]
+            total = Row("sum", plain_sums(a), span=term.span)
+            return build.real("/", total, Row("sum", ONE))
         case Count():
             return Row("sum", ONE)
     return None
-
-
-def _knows_key(term: Real) -> bool:
-    """Is it another number for another key of the row?"""
-    if isinstance(term, Row):
-        return False
-    if isinstance(term, Score) or ("j" in axes_of(term) and not _holds(term, Row | Score)):
-        return True
-    return any(isinstance(child, Real) and _knows_key(child) for child in children(term))
-
-
-def _holds(term: Node, kind: object) -> bool:
-    return any(isinstance(part, kind) for part in walk(term))  # type: ignore[arg-type]
-
-
-def _grows(term: Real) -> bool:
-    return any(isinstance(part, RealCall) and part.fn == "exp" and _holds(part, Score) for part in walk(term))
-
-
-def _quotient(above: list[Real], below: list[Real]) -> Real:
-    result: Real = ONE
-    for factor in above:
-        result = build.real("*", result, factor)
-    for factor in below:
-        result = build.real("/", result, factor)
-    return result

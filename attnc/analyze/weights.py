@@ -1,121 +1,115 @@
 """What a normalization makes of the scores of a row.
 
-Enters: an attention. Leaves: its `Weights`: which sums over keys a kernel needs, and a number that the result of each
-row is multiplied with afterwards. A kernel exists for softmax. Other formulas with one sum of exponentials become
-softmax, since
+Enters: an attention. Leaves: its `Weights`: which sums over keys a kernel needs, in how many passes, and a number that
+the result of each row is multiplied with afterwards. A formula with one sum of exponentials becomes softmax, since
 
     exp(s) / (exp(z) + sum(exp(s))) = exp(s) / sum(exp(s)) * sigmoid(lse - z),   lse = log(sum(exp(s)))
 
-and what stands behind the softmax is one number of a row. Its gradient goes back through the log-sum-exp. Laws are
-applied to the formula as it stands, so what is found is equal over the reals to what is written.
+and what stands behind the softmax is one number of a row. Its gradient goes back through the log-sum-exp. What needs no
+exponentials is plain sums. Where a weight, or a sum, needs a number of its whole row, an earlier pass finds it. Laws
+are applied to the formula as it stands, so what is found is equal over the reals to what is written.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from math import log
 
-from attnc.algebra.products import factors_of, summands_of
+from attnc.algebra.products import factors_of, quotient, summands_of
 from attnc.analyze.facts import Reason, Weights
+from attnc.analyze.passes import Split, pair_exponentials, split_rows
+from attnc.analyze.row_terms import Exponential, as_exponential, holds_row, is_number_of_row
 from attnc.analyze.sums import find_sums
 from attnc.ir import build
-from attnc.ir.nodes import Attention, Count, LogSumExp, Real, RealCall, RealConst, RealOp, Row, Score
+from attnc.ir.nodes import Attention, LogSumExp, Real, RealCall, RealConst, Row, Score
 from attnc.ir.text import print_ir
-from attnc.ir.walk import axes_of, walk
 
 ZERO, ONE = RealConst(0.0), RealConst(1.0)
+NOT_SOFTMAX = "not softmax: one exp(s), divided by one sum(exp(s)) and numbers of the row"
 
 
 def find_weights(attention: Attention) -> Weights:
     """The class of `attention.normalize`."""
-    formula = attention.normalize
-    found = _as_softmax(formula)
-    if found is None:
-        return _as_sums(formula)
-    shape, gate = found
-    because = [Reason(f"{print_ir(formula)}: {shape}", formula.span)]
-    if gate is not None:
-        because.append(Reason("lse is log(sum(exp(s))); gradients of what it meets there go back through it"))
-    what = "output" if gate is None else "softmax"
-    passes = "one pass over the keys keeps a maximum and a sum of each row"
-    because.append(Reason(f"{passes}; its {what} and log-sum-exp are saved"))
-    return Weights("softmax", gate, tuple(because))
+    formula, taken = attention.normalize, {param.name for param in attention.params}
+    split = Split(formula)
+    while True:
+        found = _as_softmax(split) or _as_sums(split)
+        if isinstance(found, Weights):
+            earlier = [reason for each in split.passes for reason in each.because]
+            return replace(found, because=(*earlier, *found.because), before=split.passes)
+        paired = pair_exponentials(split.formula)
+        later = (
+            replace(split, formula=replace(paired, span=formula.span))
+            if paired != split.formula
+            else split_rows(split, taken)
+        )
+        if not isinstance(later, Split):
+            why = found if later is None else later
+            return Weights("other", None, (Reason(NOT_SOFTMAX, formula.span), Reason(why, formula.span)))
+        split = later
 
 
-def _as_sums(formula: Real) -> Weights:
-    found = find_sums(formula)
+def _as_sums(split: Split) -> Weights | str:
+    found = find_sums(split.formula, split.bounded, bool(split.passes))
     if isinstance(found, str):
-        why = "not softmax: one exp(s), divided by one sum(exp(s)) and numbers of the row"
-        return Weights("other", None, (Reason(why, formula.span), Reason(found, formula.span)))
+        return found
+    formula = split.formula
     because = [Reason(f"{print_ir(formula)}: the weight of a key is {print_ir(found.weight)}", formula.span)]
     sums = " and ".join(f"sum_{n} = sum({print_ir(each)})" for n, each in enumerate(found.sums, 1))
     if sums:
         because.append(Reason(f"{sums} over the keys of the row; gradients go back through it"))
-    because.append(Reason("one pass over the keys adds up; there is no maximum to keep and no log-sum-exp"))
+    one = "this pass over the keys adds" if split.passes else "one pass over the keys adds"
+    because.append(Reason(f"{one} up; there is no maximum to keep and no log-sum-exp"))
     return Weights("sums", found.gate, tuple(because), found.weight, found.sums)
 
 
-@dataclass(frozen=True, slots=True)
-class _Exponential:
-    """`exp(s + shift)`."""
-
-    shift: Real
-
-
-def _as_softmax(formula: Real) -> tuple[str, Real | None] | None:
-    """In words, and the number of the row behind the softmax; None where it is no softmax."""
+def _as_softmax(split: Split) -> Weights | None:
+    """Softmax, and the number of the row behind it; None where it is no softmax."""
+    formula = split.formula
     above, below = factors_of(formula)
-    exponentials = [each for each in map(_exponential, above) if each]
-    sums = [factor for factor in below if _holds_row(factor)]
-    numbers = [f for f in above if not _exponential(f)], [f for f in below if f not in sums]
-    if (
-        len(exponentials) != 1
-        or len(sums) != 1
-        or not all(map(_is_number_of_row, (*numbers[0], *numbers[1])))
-    ):
+    sums = [factor for factor in below if holds_row(factor)]
+    numbers = [f for f in above if is_number_of_row(f)], [f for f in below if f not in sums]
+    outside = as_exponential(quotient([f for f in above if f not in numbers[0]], []))
+    if outside is None or len(sums) != 1 or not all(map(is_number_of_row, numbers[1])):
         return None
     joined = _sum_and_more(sums[0])
     if joined is None:
         return None
     inside, more = joined
-    outside = exponentials[0]
-    gate = _quotient(*numbers)
+    if outside.core != inside.core or holds_row(outside.core):
+        return None
+    gate = quotient(*numbers)
+    words = "softmax" if outside.shift == ZERO else "softmax; what is subtracted from s cancels"
     if outside != inside or more:
-        if not (_is_number_of_row(outside.shift) and _is_number_of_row(inside.shift)):
+        if not (is_number_of_row(outside.shift) and is_number_of_row(inside.shift)):
             return None
         apart = build.real("-", outside.shift, inside.shift)
         gate = build.real("*", gate, ONE if outside == inside else build.call("exp", apart))
-        if more:
-            gate = build.real("*", gate, _share(inside.shift, more))
         words = "softmax, but for a number of each row"
         if more:
+            gate = build.real("*", gate, _share(inside.shift, more))
             words = "softmax with weight that goes to no key"
-        return words, gate
-    words = "softmax" if outside.shift == ZERO else "softmax; what is subtracted from s cancels"
-    return words, None if gate == ONE else gate
+    if outside.core != Score():
+        words = words.replace("softmax", f"softmax of {print_ir(outside.core)}", 1)
+    because = [Reason(f"{print_ir(formula)}: {words}", formula.span)]
+    if gate != ONE:
+        of = "sum(exp(s))" if outside.core == Score() else f"sum(exp({print_ir(outside.core)}))"
+        because.append(Reason(f"lse is log({of}); gradients of what it meets there go back through it"))
+    what = "output" if gate == ONE else "softmax"
+    one = "this pass over the keys keeps" if split.passes else "one pass over the keys keeps"
+    because.append(Reason(f"{one} a maximum and a sum of each row; its {what} and log-sum-exp are saved"))
+    return Weights("softmax", None if gate == ONE else gate, tuple(because), score=outside.core)
 
 
-def _exponential(term: Real) -> _Exponential | None:
-    """`exp(s)`, `exp(s + c)`, `exp(s - c)` with a `c` that is constant along the row."""
-    match term:
-        case RealCall("exp", Score()):
-            return _Exponential(ZERO)
-        case RealCall("exp", RealOp("+", Score(), c) | RealOp("+", c, Score())) if _is_constant_along_row(c):
-            return _Exponential(c)
-        case RealCall("exp", RealOp("-", Score(), c)) if _is_constant_along_row(c):
-            return _Exponential(build.real("-", ZERO, c))
-    return None
-
-
-def _sum_and_more(term: Real) -> tuple[_Exponential, list[Real]] | None:
+def _sum_and_more(term: Real) -> tuple[Exponential, list[Real]] | None:
     """What is summed over the row, and the logarithms of what is added to the sum."""
-    sums: list[_Exponential] = []
+    sums: list[Exponential] = []
     more: list[Real] = []
     for part in summands_of(term):
         match part:
-            case Row("sum", a) if exponential := _exponential(a):
+            case Row("sum", a) if exponential := as_exponential(a):
                 sums.append(exponential)
-            case RealCall("exp", z) if _is_number_of_row(z):
+            case RealCall("exp", z) if is_number_of_row(z):
                 more.append(z)
             case RealConst(value) if value > 0:
                 more.append(RealConst(log(value)))
@@ -133,37 +127,3 @@ def _share(shift: Real, more: list[Real]) -> Real:
     for z in more:
         total = build.real("+", total, build.call("exp", build.real("-", z, lse)))
     return build.real("/", ONE, total)
-
-
-def _quotient(above: list[Real], below: list[Real]) -> Real:
-    result: Real = ONE
-    for factor in above:
-        result = build.real("*", result, factor)
-    for factor in below:
-        result = build.real("/", result, factor)
-    return result
-
-
-def _holds_row(term: Real) -> bool:
-    return any(isinstance(part, Row | Count) for part in walk(term))
-
-
-def _is_number_of_row(term: Real) -> bool:
-    """One number of each row, which no key takes part in."""
-    return (
-        not _holds_row(term)
-        and "j" not in axes_of(term)
-        and not any(isinstance(part, Score) for part in walk(term))
-    )
-
-
-def _is_constant_along_row(term: Real) -> bool:
-    """A row reduction is constant along its row, whatever stands in it; outside of one, `s` and `j` are not."""
-    match term:
-        case Row() | Count():
-            return True
-        case RealOp(_, a, b):
-            return _is_constant_along_row(a) and _is_constant_along_row(b)
-        case RealCall(_, a):
-            return _is_constant_along_row(a)
-    return "j" not in axes_of(term) and not any(isinstance(part, Score | Row) for part in walk(term))

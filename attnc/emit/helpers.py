@@ -85,8 +85,22 @@ def _tanh(x):
 
 @triton.jit
 def _softplus(x):
-    """log(1 + exp(x)) without overflow."""
-    return tl.maximum(x, 0.0) + tl.log(1.0 + tl.exp2(tl.abs(x) * -LOG2_E))
+    """log(1 + exp(x)) without overflow, and exp(x) where that is small (Kahan's log1p)."""
+    small = tl.exp2(tl.abs(x) * -LOG2_E)
+    whole = 1.0 + small
+    log1p = tl.where(whole == 1.0, small, tl.log(whole) * (small / tl.maximum(whole - 1.0, 1e-30)))
+    return tl.maximum(x, 0.0) + log1p
+
+
+@triton.jit
+def _add_product(total, pairs, rows):
+    """total + pairs @ rows. Numbers of any size fit float16 once the largest of each row is 1."""
+    if rows.dtype == tl.float16:
+        largest = tl.max(tl.abs(pairs), 1)[:, None]
+        size = tl.where(largest == 0.0, 1.0, largest)
+        return total + size * tl.dot((pairs / size).to(rows.dtype), rows, input_precision="ieee")
+    else:
+        return tl.dot(pairs.to(rows.dtype), rows, total, input_precision="ieee")
 
 
 @triton.jit
@@ -101,6 +115,14 @@ def _power(x, y):
 '''
 
 TORCH = '''
+def _sized(rows, dtype):
+    """Rows in another dtype, their largest in [1, 2), and the powers of 2 they are divided by."""
+    largest = rows.abs().amax(-1, keepdim=True)
+    size = torch.ldexp(torch.ones_like(largest), torch.frexp(largest).exponent - 1)
+    size = torch.where(largest > 0, size, 1.0)
+    return (rows / size).to(dtype), size.squeeze(-1)
+
+
 def _without_autocast(function):
     """Autocast would give some tensors another dtype than those that they meet."""
 

@@ -1,7 +1,7 @@
 """How the kernels are launched: grids, tiles, and buffers.
 
-Enters: the kernels of a plan. Leaves: `_forward_triton` and `_backward_triton`, and the table of tile sizes. Arguments
-stand in the order of each kernel's signature.
+Enters: the kernels of a plan. Leaves: the table of tile sizes, and `_forward_triton` and `_backward_triton` of every
+pass. Arguments stand in the order of each kernel's signature.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from attnc.ir.walk import axes_of, walk
 from attnc.kernel.nodes import Do, Expr, Function, Var
 from attnc.lower.collect import call_adder, need
 from attnc.lower.cpu import backward_params, scalars_of, tensors_of
+from attnc.lower.gradients import ArrayGradient
 from attnc.lower.kernels import Kernels
 from attnc.lower.names import pointer, stride, variable
-from attnc.lower.plan import ArrayGradient, Plan, said_results
+from attnc.lower.plan import Plan, said_results
 
 LOADS = (RealLoad, IntLoad, BoolLoad)
 
@@ -22,7 +23,7 @@ TILES = '''
 # Queries and keys of a tile, warps, pipeline stages: of each kernel, by the widest head they serve.
 TILES = {
     "wgmma": {  # data center Hopper and Blackwell: 227 KiB of shared memory
-        "forward": {64: (128, 64, 8, STAGES), 128: (128, 64, 8, STAGES), 256: (128, 32, 8, 2)},
+        "forward": {64: (128, 64, 8, STAGES), 128: (128, FORWARD_KEYS, 8, STAGES), 256: (128, 32, 8, 2)},
         "backward_keys": {64: KEYS_64, 128: KEYS_128, 256: (16, 64, 8, 2)},
         "backward_queries": {64: QUERIES_64, 128: QUERIES_128, 256: (128, 16, 8, 2)},
     },
@@ -68,15 +69,22 @@ def _strip_rows(pairs_of_a_row, block_q):
 
 
 def write_launchers(writer: Writer, kernels: Kernels) -> None:
-    """The table of tiles, forward and backward."""
-    for text in [_write_table(kernels.plan)] + [STRIP] * bool(kernels.plan.home("pair")):
+    """The table of tiles; forward and backward of every pass."""
+    passes = [*kernels.before, kernels]
+    has_strips = any(each.plan.home("pair") for each in passes)
+    for text in [_write_table(kernels.plan)] + [STRIP] * has_strips:
         writer.lines(text)
         writer.line()
         writer.line()
-    _write_forward(writer, kernels)
-    writer.line()
-    writer.line()
-    _write_backward(writer, kernels)
+    for number, each in enumerate(passes):
+        if number:
+            writer.line()
+            writer.line()
+        _write_forward(writer, each)
+        if each.plan.has_gradient:
+            writer.line()
+            writer.line()
+            _write_backward(writer, each)
 
 
 def _write_table(plan: Plan) -> str:
@@ -91,13 +99,18 @@ def _write_table(plan: Plan) -> str:
     reads_bounds = any(
         isinstance(part, LOADS) and axes_of(part) & {"i", "j"} for b in bounds for part in walk(b)
     )
+    # A table of each token has its row computed for each pair.
+    reads_tables = any(token_map.table is not None for token_map in plan.maps)
     keeps_much = reads_pairs or plan.weights.kind == "sums"
     chosen = {
         "STAGES": "2" if reads_pairs else "3",
+        "FORWARD_KEYS": "32" if reads_tables else "64",
         "KEYS_64": "(32, 128, 8, 3)" if keeps_much else "(64, 128, 8, 3)",
         "KEYS_128": "(16, 128, 8, 3)" if keeps_much or reads_bounds else "(32, 128, 8, 3)",
         "QUERIES_64": "(128, 32, 8, 2)" if reads_pairs else "(128, 64, 8, 2)",
-        "QUERIES_128": "(128, 32, 8, 2)" if keeps_much or reads_bounds else "(128, 64, 8, 2)",
+        "QUERIES_128": "(128, 32, 8, 2)"
+        if keeps_much or reads_bounds or plan.row_arrays
+        else "(128, 64, 8, 2)",
     }
     table = TILES
     for name, tile in chosen.items():
@@ -106,14 +119,19 @@ def _write_table(plan: Plan) -> str:
 
 
 def widths_of(plan: Plan) -> list[str]:
-    """The names of all widths: D, those of other dot products, DV."""
-    return list(dict.fromkeys([*(pair.width for pair in plan.dots), "DV"]))
+    """The names of all widths: D, those of other dot products, DV where there are values to weigh."""
+    return list(dict.fromkeys([*(pair.width for pair in plan.dots), *_values(plan, "DV")]))
+
+
+def _values(plan: Plan, *names: str) -> list[str]:
+    """Names that a pass knows where it weighs values."""
+    return [*names] if plan.weighs_values else []
 
 
 def _sizes(writer: Writer, kernels: Kernels, names: set[str]) -> None:
     plan = kernels.plan
     writer.line("B, H, N, D = q.shape")
-    writer.line("HKV, M, DV = v.shape[1:]")
+    writer.line("HKV, M, DV = v.shape[1:]" if plan.weighs_values else "HKV, M = k.shape[1:3]")
     for pair in plan.dots:
         if pair.width != "D":
             writer.line(f"{pair.width} = {pair.query}.shape[-1]")
@@ -122,7 +140,10 @@ def _sizes(writer: Writer, kernels: Kernels, names: set[str]) -> None:
 
 
 def _unit_strides(writer: Writer, plan: Plan, also: list[str]) -> None:
-    names = list(dict.fromkeys([*(n for p in plan.dots for n in (p.query, p.key)), "v", *also]))
+    vectors = [n for p in plan.dots for n in (p.query, p.key)]
+    names = list(dict.fromkeys([*vectors, *_values(plan, "v", *also)]))
+    if not names:
+        return
     if len(names) == 1:
         writer.line(f"{names[0]} = _with_unit_stride({names[0]})")
     else:
@@ -133,38 +154,42 @@ def _write_forward(writer: Writer, kernels: Kernels) -> None:
     plan = kernels.plan
     kernel = kernels.kernel("_forward")
     assert kernel is not None
-    writer.items("def _forward_triton(", [*tensors_of(plan), *scalars_of(plan)], "):")
+    writer.items(f"def {plan.named('_forward_triton')}(", [*tensors_of(plan), *scalars_of(plan)], "):")
     with writer.indent():
         writer.line(f'"""Forward by the kernels: {said_results(plan)}."""')
         _sizes(writer, kernels, {p.name for p in kernel.params})
         _unit_strides(writer, plan, [])
         is_softmax = plan.weights.kind == "softmax"
-        writer.line(f"out = q.new_empty(B, H, N, DV{'' if is_softmax else ', dtype=torch.float32'})")
+        if plan.weighs_values:
+            writer.line(f"out = q.new_empty(B, H, N, DV{'' if is_softmax else ', dtype=torch.float32'})")
         for name in plan.row_results:
             writer.line(f"{name} = q.new_empty(B, H, N, dtype=torch.float32)")
         if is_softmax and not plan.rows.can_be_empty:
             with writer.block("if M == 0:  # every row of the kernel sees a key"):
-                writer.line('return out.zero_(), lse.fill_(float("-inf"))')
+                nothing = [*_values(plan, "out.zero_()"), 'lse.fill_(float("-inf"))']
+                writer.line(f"return {', '.join(nothing)}")
         _write_tiles(writer, plan, "forward")
         _write_lists(writer, kernels, kernel)
         with writer.block("with torch.cuda.device_of(q):"):
             _write_launch(writer, kernel, plan, "N", "BLOCK_Q", "H")
-        writer.line(f"return {', '.join(['out', *plan.row_results])}")
+        writer.line(f"return {', '.join(plan.results)}")
 
 
 def _write_backward(writer: Writer, kernels: Kernels) -> None:
     plan = kernels.plan
     names = backward_params(plan)
     used = {p.name for fn in kernels.triton for p in fn.params}
-    writer.items("def _backward_triton(", names, "):")
+    writer.items(f"def {plan.named('_backward_triton')}(", names, "):")
     with writer.indent():
         writer.line('"""Backward by the kernels: the gradient of every float tensor, in order."""')
         _sizes(writer, kernels, used)
         _unit_strides(writer, plan, ["dout"])
-        if plan.weights.kind == "softmax":
-            writer.line("delta = torch.empty_like(lse)")
-        else:
-            writer.line("dout = dout.to(v.dtype)")
+        is_softmax = plan.weights.kind == "softmax"
+        narrow = "dout = dout.to(v.dtype)"
+        if plan.dout_has_any_size:
+            narrow = "dout, dout_size = _sized(dout, v.dtype)"
+        for line in _values(plan, "delta = torch.empty_like(lse)" if is_softmax else narrow):
+            writer.line(line)
         vectors = vectors_of(plan)
         for name in vectors:
             heads, length = ("H", "N") if _is_query(plan, name) else ("HKV", "M")
@@ -216,7 +241,8 @@ def _write_launch(writer: Writer, kernel: Function, plan: Plan, length: str, blo
 def _write_lists(writer: Writer, kernels: Kernels, kernel: Function) -> None:
     """The lists of tiles of a kernel that goes through lists."""
     if any(p.name == "edge_tiles_ptr" for p in kernel.params):
-        lists = kernels.lists_of("queries" if kernel.name == "_backward_keys" else "keys")
+        is_of_keys = kernel.name == kernels.plan.named("_backward_keys")
+        lists = kernels.lists_of("queries" if is_of_keys else "keys")
         own = {
             "rows": 'tiles["BLOCK_Q"]',
             "columns": 'tiles["BLOCK_K"]',
@@ -323,7 +349,8 @@ def _write_add(writer: Writer, kernels: Kernels, gradient: ArrayGradient, value:
 
 def vectors_of(plan: Plan) -> list[str]:
     """The tensors of vectors, which all have gradients: q, k, others of the score, v."""
-    return list(dict.fromkeys(["q", "k", *(n for p in plan.dots for n in (p.query, p.key)), "v"]))
+    vectors = [n for p in plan.dots for n in (p.query, p.key)]
+    return list(dict.fromkeys(["q", "k", *vectors, *_values(plan, "v")]))
 
 
 def arrays_with_gradient(plan: Plan) -> list[str]:

@@ -8,6 +8,7 @@ operator that torch sees, and the function that people call. No decision is made
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from attnc.emit.header import write_header
 from attnc.emit.helpers import TORCH_HELPERS, TRITON_HELPERS, select_helpers
@@ -15,6 +16,7 @@ from attnc.emit.launch import write_launchers
 from attnc.emit.operator import write_operator
 from attnc.emit.public import write_public
 from attnc.emit.writer import Writer
+from attnc.errors import CompilerBug
 from attnc.kernel.nodes import Function, names_in
 from attnc.lower.kernels import Kernels
 from attnc.options import Options
@@ -35,8 +37,31 @@ def emit_functions(kernels: Kernels) -> str:
 
 
 def _functions(kernels: Kernels) -> list[Function]:
-    around = [fn for fn in (kernels.per_token, kernels.output) if fn]
-    return [*kernels.triton, *kernels.lists, *kernels.cpu, *kernels.adders, *around]
+    return [*_triton(kernels), *_plain(kernels), *_around(kernels)]
+
+
+def _triton(kernels: Kernels) -> list[Function]:
+    """The kernels of every pass."""
+    return _once(fn for each in (*kernels.before, kernels) for fn in each.triton)
+
+
+def _plain(kernels: Kernels) -> list[Function]:
+    """What every pass does in torch. Passes have their masks in common, and what reads them."""
+    return _once(fn for each in (*kernels.before, kernels) for fn in (*each.lists, *each.cpu, *each.adders))
+
+
+def _around(kernels: Kernels) -> list[Function]:
+    """What happens to single tokens and rows around the kernels."""
+    numbers = [each.numbers for each in kernels.before]
+    return [fn for fn in (kernels.per_token, *numbers, kernels.output) if fn]
+
+
+def _once(functions: Iterable[Function]) -> list[Function]:
+    found: dict[str, Function] = {}
+    for fn in functions:
+        if found.setdefault(fn.name, fn) != fn:
+            raise CompilerBug(f"two functions `{fn.name}`")
+    return list(found.values())
 
 
 def emit_module(kernels: Kernels, found: list[str], options: Options) -> str:
@@ -46,20 +71,22 @@ def emit_module(kernels: Kernels, found: list[str], options: Options) -> str:
     used = {name for fn in functions for stmt in fn.body for name in names_in(stmt)}
 
     _write_texts(body, select_helpers(TRITON_HELPERS, used))
-    for fn in kernels.triton:
+    for fn in _triton(kernels):
         _write_function(body, _with_decorator(fn, kernels))
     launch = Writer()
     write_launchers(launch, kernels)
     helpers = used | set(re.findall(r"\w+", launch.text)) | {fn.decorator for fn in functions}
     _write_texts(body, select_helpers(TORCH_HELPERS, helpers))
-    for fn in [*kernels.lists, *kernels.cpu, *kernels.adders]:
+    for fn in _plain(kernels):
         _write_function(body, fn)
     body.lines(launch.text.rstrip("\n"))
     _gap(body)
-    write_operator(body, kernels)
-    for each in (kernels.per_token, kernels.output):
-        if each is not None:
-            _write_function(body, each)
+    body.line('_NAMESPACE = "".join(c if c.isalnum() else "_" for c in __name__)')
+    _gap(body)
+    for each in (*kernels.before, kernels):
+        write_operator(body, each)
+    for fn in _around(kernels):
+        _write_function(body, fn)
     write_public(body, kernels, options)
 
     whole = Writer()

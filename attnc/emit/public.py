@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from attnc.emit.checks import write_checks
 from attnc.emit.expression import emit_literal
+from attnc.emit.operator import operator_of
 from attnc.emit.writer import Writer
 from attnc.ir.nodes import Param
 from attnc.lower.cpu import scalars_of, tensors_of
@@ -48,17 +49,23 @@ def write_public(writer: Writer, kernels: Kernels, options: Options) -> None:
     tail = ["scale=None", "return_lse=False", 'backend="auto"']
     writer.items(f"def {spec.name}(", ["q", "k", "v", "*", *params, *tail], "):")
     with writer.indent():
-        _write_doc(writer, spec.name, spec.params, has_lse=plan.weights.kind == "softmax")
+        _write_doc(writer, spec.name, spec.params, has_lse=plan.weights.has_lse)
         checked = ["scale", *(variable(p.name) for p in spec.params)]
         _write_call(writer, checked, "_check", ["q", "k", "v", "scale", *(p.name for p in spec.params)])
+        if not plan.weights.has_lse:
+            with writer.block("if return_lse:"):
+                writer.items("raise ValueError(", [f'"{NO_LSE}"'], ")")
         if kernels.per_token:
             given = [p.name for p in kernels.per_token.params]
             _write_call(writer, mapped_tensors(plan), "_per_token", given)
-        arguments = [*tensors_of(plan), *scalars_of(plan), "_choose(backend, q)"]
-        results = ["out", *plan.row_results]
-        if plan.weights.kind == "sums":
-            with writer.block("if return_lse:"):
-                writer.items("raise ValueError(", [f'"{NO_LSE}"'], ")")
+        chosen = "_choose(backend, q)"
+        if kernels.before:
+            writer.line(f"backend = {chosen}")
+            chosen = "backend"
+        for each in kernels.before:
+            _write_rows(writer, each)
+        arguments = [*tensors_of(plan), *scalars_of(plan), chosen]
+        results = plan.results
         writer.items(f"{', '.join(results)} = _attention(", arguments, ")")
         if kernels.output:
             given = ["out" if p.name == "o" else p.name for p in kernels.output.params]
@@ -70,8 +77,25 @@ def write_public(writer: Writer, kernels: Kernels, options: Options) -> None:
                 if plan.weights.kind == "sums":
                     with writer.block("else:"):
                         writer.line("out = out.to(q.dtype)")
-        is_softmax = plan.weights.kind == "softmax"
-        writer.line("return (out, lse) if return_lse else out" if is_softmax else "return out")
+        writer.line("return (out, lse) if return_lse else out" if plan.weights.has_lse else "return out")
+
+
+def _write_rows(writer: Writer, kernels: Kernels) -> None:
+    """A pass that comes first, and what later ones read of it."""
+    if not kernels.plan.has_gradient:
+        with writer.block("with torch.no_grad():  # what it counts has no gradient"):
+            _write_pass(writer, kernels)
+    else:
+        _write_pass(writer, kernels)
+
+
+def _write_pass(writer: Writer, kernels: Kernels) -> None:
+    plan = kernels.plan
+    assert kernels.numbers is not None
+    arguments = [*tensors_of(plan), *scalars_of(plan), "backend"]
+    writer.items(f"{', '.join(plan.results)} = {operator_of(plan)}(", arguments, ")")
+    names = [variable(name) for name, _ in plan.numbers]
+    _write_call(writer, names, kernels.numbers.name, [p.name for p in kernels.numbers.params])
 
 
 def _write_call(writer: Writer, targets: list[str], function: str, given: list[str]) -> None:

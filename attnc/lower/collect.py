@@ -12,8 +12,9 @@ from attnc.ir.nodes import Index
 from attnc.ir.walk import axes_of
 from attnc.kernel.build import Block, function
 from attnc.kernel.nodes import Expr, Function, Lit, Param, Tuple, Var
+from attnc.lower.gradients import ArrayGradient
 from attnc.lower.names import variable
-from attnc.lower.plan import ArrayGradient, Plan
+from attnc.lower.plan import Plan
 from attnc.lower.torch_terms import AXES, TorchTerms
 
 TOTAL, VALUE = Var("total"), Var("value")

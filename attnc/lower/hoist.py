@@ -30,6 +30,7 @@ from attnc.ir.nodes import (
     SumD,
     Vec,
     VecInput,
+    VecLoad,
 )
 from attnc.ir.walk import axes_of, replace_terms, walk
 
@@ -46,12 +47,16 @@ class TokenMap:
     A vector leaves a tensor [B, heads, tokens, width]; a number leaves [B, H, tokens] and has the width "". The side
     `distance` leaves an int32 for each distance j - i, from 1 - N to M - 1; the side `rank` an int32 for each token,
     the place of a value in a sorted array.
+
+    Where `table` is a dimension of the array in a dot product, the map is that product with each of its rows: a tensor
+    [B, H, tokens, rows].
     """
 
     name: str
     side: str
     term: Node
     width: str
+    table: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +120,8 @@ class _Hoist:
     def take(self, term: Node) -> Node | None:
         """A per-token number in the score becomes an array that the kernel reads; None where there is none."""
         match term:
+            case Dot(a, VecLoad() as load) | Dot(VecLoad() as load, a) if {"i", "j"} <= axes_of(load):
+                return self._table(term, a, load)
             case SumD(a):
                 return self._number(term, a)
             case Dot(a, b) if not ("i" in axes_of(a) and "j" in axes_of(b)):
@@ -163,6 +170,28 @@ class _Hoist:
         self.params.append(Param(name, "float", sizes=sizes))
         self.because.append(Reason("a number of one token is computed once, before the kernel", term.span))
         return RealLoad(name, (Index("b"), Index("h"), Index(side)), span=term.span)  # type: ignore[arg-type]
+
+    def _table(self, term: Dot, vector: Vec, load: VecLoad) -> Node:
+        """A vector of one token times a row that the pair chooses: its products with all rows, and then a choice."""
+        sizes = self.attention.param(load.array).sizes
+        side, mixed = (
+            axes_of(vector) & {"i", "j"},
+            [n for n, item in enumerate(load.index) if not _is_head(item)],
+        )
+        rest = [item for item in load.index if _is_head(item)]
+        if len(side) != 1 or len(mixed) != 1 or len(set(rest)) != len(rest):
+            return self._refuse(term)
+        (axis,), (dim,) = side, mixed
+        if axis == "j" and "h" in axes_of_arrays(vector) | axes_of_arrays(load):
+            self._expand_heads(term)
+        name = self._fresh("key_products" if axis == "j" else "query_products", len(self.params) + 1)
+        tokens = Size("M" if axis == "j" else "N")
+        self.maps.append(TokenMap(name, axis, Dot(vector, load), "", dim))
+        self.params.append(Param(name, "float", sizes=(Size("B"), Size("H"), tokens, sizes[dim])))
+        what = "a query" if axis == "i" else "a key"
+        why = f"the products of {what} with every row of `{load.array}` are computed once, before the kernel"
+        self.because.append(Reason(why, term.span))
+        return RealLoad(name, (Index("b"), Index("h"), Index(axis), load.index[dim]), span=term.span)
 
     def _tensor(self, term: Vec, side: str, prefix: str) -> tuple[str, str]:
         if term == (Q if side == "i" else K):
@@ -213,6 +242,10 @@ def _with_common_widths(dots: list[DotPair]) -> tuple[DotPair, ...]:
             common = min(width.get(pair.query, pair.width), width.get(pair.key, pair.width))
             width[pair.query] = width[pair.key] = common
     return tuple(replace(pair, width=width[pair.query]) for pair in dots)
+
+
+def _is_head(item: Int) -> bool:
+    return item in (Index("b"), Index("h"))
 
 
 def _by_distance(term: Node) -> Node | None:

@@ -12,7 +12,7 @@ from attnc.kernel.nodes import Function
 from attnc.lower.collect import lower_adder
 from attnc.lower.cpu import lower_cpu
 from attnc.lower.lists import lower_lists
-from attnc.lower.per_token import lower_output, lower_per_token
+from attnc.lower.per_token import lower_numbers, lower_output, lower_per_token
 from attnc.lower.plan import Plan
 from attnc.lower.tiled.backward_keys import lower_backward_keys
 from attnc.lower.tiled.backward_pairs import lower_backward_pairs
@@ -23,7 +23,10 @@ from attnc.lower.tiled.forward import lower_forward
 
 @dataclass(frozen=True, slots=True)
 class Kernels:
-    """`triton` in the order in which a module defines them; a kernel that the plan does not need is not there."""
+    """`triton` in the order in which a module defines them; a kernel that the plan does not need is not there.
+
+    A pass that comes `before` has kernels of its own, and `numbers`, which makes of its sums what later passes read.
+    """
 
     plan: Plan
     triton: tuple[Function, ...]
@@ -31,10 +34,12 @@ class Kernels:
     adders: tuple[Function, ...]
     per_token: Function | None
     output: Function | None
+    numbers: Function | None
     lists: tuple[Function, ...]
+    before: tuple[Kernels, ...]
 
     def kernel(self, name: str) -> Function | None:
-        return next((fn for fn in self.triton if fn.name == name), None)
+        return next((fn for fn in self.triton if fn.name == self.plan.named(name)), None)
 
     def lists_of(self, what: str) -> Function:
         """The function that lists the tiles of keys, or of queries."""
@@ -44,17 +49,20 @@ class Kernels:
 def lower_plan(plan: Plan) -> Kernels:
     """Every function of the emitted module but its frame."""
     triton = list(lower_forward(plan))
-    if plan.weights.kind == "softmax":
+    if plan.weights.kind == "softmax" and plan.weighs_values:
         triton.append(lower_delta(plan))
-    triton += lower_backward_keys(plan)
-    triton += lower_backward_queries(plan) or ()
-    triton += lower_backward_pairs(plan) or ()
+    if plan.has_gradient:
+        triton += lower_backward_keys(plan)
+        triton += lower_backward_queries(plan) or ()
+        triton += lower_backward_pairs(plan) or ()
     return Kernels(
         plan=plan,
         triton=tuple(triton),
         cpu=lower_cpu(plan),
         adders=tuple(lower_adder(plan, gradient) for gradient in plan.gradients),
         per_token=lower_per_token(plan),
-        output=lower_output(plan),
+        output=lower_output(plan) if plan.weighs_values else None,
+        numbers=None if plan.weighs_values else lower_numbers(plan),
         lists=lower_lists(plan),
+        before=tuple(map(lower_plan, plan.before)),
     )

@@ -13,7 +13,7 @@ import re
 # fmt: off
 FRAME = frozenset([
     "acc", "b", "backend", "backward", "col", "columns", "delta", "device", "distance", "dk", "dlse",
-    "dout", "dp", "dp_room", "dq", "ds", "ds_narrow", "dtype", "dv", "edge_end", "edge_left",
+    "dout", "dout_size", "dp", "dp_room", "dq", "ds", "ds_narrow", "dtype", "dv", "edge_end", "edge_left",
     "edge_tiles", "edges", "every", "first", "first_row", "forward", "full_hi", "full_left", "full_lo",
     "full_tiles", "g", "group", "h", "h_kv", "heads", "hi", "i", "i_first", "i_last", "index", "j",
     "j_first", "j_last", "k", "k0", "key_hi", "key_lo", "kinds", "kv_heads", "list_row", "live_hi",

@@ -7,6 +7,7 @@ token, and `_output`, which maps the result. Neither is there where the spec ask
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from attnc.errors import CompilerBug
 from attnc.ir.nodes import (
@@ -79,8 +80,31 @@ def lower_output(plan: Plan) -> Function | None:
         nothing = Var("nothing") if sums else Var("lse").equals(function("float")("-inf"))
         result = result.call("masked_fill", nothing.call("unsqueeze", -1), 0.0)
     block.returns(result)
-    names = ["o", *plan.row_results, "q", "k", "v", "scale", *(variable(p.name) for p in plan.spec.params)]
+    names = ["o", *plan.row_results, "q", "k", "v", "scale", *map(variable, vectors.params)]
     return _function("_output", block, names, "The result of the kernel, mapped as the spec says.")
+
+
+def lower_numbers(plan: Plan) -> Function:
+    """`_numbers_1(sum_1, ...)`: what a pass leaves for later ones, [B, H, N] each."""
+    block, vectors = Block(), Vectors(plan)
+    vectors.enter(block)
+    if plan.rows.can_be_empty:
+        empty = Var(plan.count).equals(0.0) if plan.count else Var("lse").equals(function("float")("-inf"))
+        block.let("nothing", empty)
+        for name in plan.row_results:
+            block.let(name, Var(name).call("masked_fill", Var("nothing"), 1.0), "no key: any number will do")
+    for name, term in plan.numbers:
+        match term:
+            case RowSum(number):
+                value: Expr = Var(f"sum_{number}")
+            case LogSumExp():
+                value = Var("lse")
+            case _:
+                value = vectors.of_row(term).call("squeeze", -1)
+        block.let(variable(name), value, note_of(term))
+    block.returns(*(Var(variable(name)) for name, _ in plan.numbers))
+    names = [*plan.row_results, "q", "k", "scale", *map(variable, vectors.params)]
+    return _function(plan.named("_numbers"), block, names, "What later passes read of each row.")
 
 
 def mapped_tensors(plan: Plan) -> list[str]:
@@ -99,12 +123,21 @@ class Vectors:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.terms = _TokenTerms(plan.spec, {})
+        self.spec = replace(plan.spec, params=(*plan.spec.params, *plan.row_arrays))
+        self.terms = _TokenTerms(self.spec, {})
         self.terms.vectors = self
+
+    @property
+    def params(self) -> list[str]:
+        """The names of what the spec takes, and of what earlier passes found."""
+        return [param.name for param in self.spec.params]
 
     def enter(self, block: Block) -> None:
         block.lets(("B", "H", "N", "D"), Var("q").attr("shape"))
-        block.lets(("HKV", "M", "DV"), Var("v").attr("shape")[1:])
+        if self.plan.weighs_values:
+            block.lets(("HKV", "M", "DV"), Var("v").attr("shape")[1:])
+        else:
+            block.lets(("HKV", "M"), Var("k").attr("shape")[1:3])
         block.let("dtype", Var("q").attr("dtype"))
         block.let("wide", torch.promote_types(Var("dtype"), torch.value("float32")))
         device = Var("q").attr("device")
@@ -118,10 +151,12 @@ class Vectors:
     def whole(self, token_map: TokenMap) -> Expr:
         """A map as the tensor that the kernel takes."""
         if token_map.side == "distance":
-            terms = TorchTerms(self.plan.spec, {DISTANCE: Var("distance")})
+            terms = TorchTerms(self.spec, {DISTANCE: Var("distance")})
             return terms(token_map.term).to(torch.value("int32"))
         if isinstance(token_map.term, Rank):
-            return find_places(self.plan.spec, token_map.term)
+            return find_places(self.spec, token_map.term)
+        if token_map.table is not None:
+            return self._products(token_map, token_map.table)
         if not token_map.width:
             return self._number(token_map)
         value = self(token_map.term)
@@ -137,6 +172,24 @@ class Vectors:
             return function("_for_query_heads")(value, Var("H")).call("expand", Var("B"), Var("H"), size)
         return value.call("expand", Var("B"), Var("H"), size)
 
+    def _products(self, token_map: TokenMap, dim: int) -> Expr:
+        """The products of each token's vector with all rows of an array, in float32 where inputs are narrower."""
+        match token_map.term:
+            case Dot(vector, VecLoad(array, index)):
+                dims = {item.axis: n for n, item in enumerate(index) if isinstance(item, Index) and n != dim}
+                order = [*(dims[axis] for axis in ("b", "h") if axis in dims), dim]
+                rows: Expr = Var(variable(array))
+                if order != sorted(order):
+                    rows = rows.call("permute", *order, len(index))
+                rows = rows[tuple(slice(None) if axis in dims else None for axis in ("b", "h"))]
+                value = self(vector).to(Var("wide")).call("matmul", rows.to(Var("wide")).attr("mT"))
+                if token_map.side == "i":
+                    return value.call("expand", Var("B"), Var("H"), Var("N"), -1)
+                return function("_for_query_heads")(value, Var("H")).call(
+                    "expand", Var("B"), Var("H"), Var("M"), -1
+                )
+        raise CompilerBug("a table of products that is none")
+
     def number(self, term: Node) -> Expr:
         """[B, heads, tokens], in float32 where the inputs are in half precision: the kernel scores in it too."""
         match term:
@@ -148,7 +201,7 @@ class Vectors:
 
     def of_row(self, term: Real) -> Expr:
         """A number of each row, as [B, H, N, 1], in float32 where the inputs are in half precision."""
-        terms = _RowTerms(self.plan.spec, {})
+        terms = _RowTerms(self.spec, {})
         terms.vectors = self
         return terms(term)
 
@@ -198,7 +251,7 @@ class Vectors:
         return value.attr("mT") if "j" in axes_of(term) and not is_number(term) else value
 
     def _load(self, array: str, index: tuple[Int, ...]) -> Expr:
-        param = self.plan.spec.param(array)
+        param = self.spec.param(array)
         sizes = param.sizes[:-1]
         value: Expr = Var(variable(array))
         axes = [item.axis for item in index if isinstance(item, Index)]

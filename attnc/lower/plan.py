@@ -10,32 +10,33 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from attnc.algebra.derivative import ONE, ZERO, differentiate
-from attnc.analyze.facts import Facts, Implied, Ranges, Reason, Requirement, Rows, TileTest, Weights
+from attnc.algebra.derivative import ONE, differentiate
+from attnc.analyze.facts import Facts, Implied, Ranges, Reason, Requirement, RowPass, Rows, TileTest, Weights
 from attnc.errors import AttncError, Diagnostic, Label
 from attnc.ir import build
-from attnc.ir.nodes import Attention, Dot, IntLoad, Node, Real, RealLoad
-from attnc.ir.walk import axes_of, replace_terms, walk
+from attnc.ir.nodes import (
+    Attention,
+    Dot,
+    IntLoad,
+    LogSumExp,
+    Node,
+    Param,
+    Real,
+    RealLoad,
+    RowSum,
+    Score,
+    Size,
+    VecInput,
+)
+from attnc.ir.signs import is_within_1
+from attnc.ir.walk import replace_terms, walk
+from attnc.lower.gradients import ArrayGradient, Home, find_array_gradients, why_pairs
 from attnc.lower.hoist import DotPair, TokenMap, hoist_token_maps
 from attnc.lower.plain import Plain, find_plain
 from attnc.lower.ranks import hoist_ranks
 from attnc.lower.regroup import LOG2_E, regroup
 
-Home = Literal["row", "column", "pair"]
-
-
-@dataclass(frozen=True, slots=True)
-class ArrayGradient:
-    """The gradient of one reading of a float array: `ds * derivative`, summed at its `home`.
-
-    `row`: over the keys of each query, in the registers of the dQ kernel. `column`: over the queries of each key, in
-    the dK/dV kernel. `pair`: the index mixes both positions, so pairs are written out, a strip of queries at a time.
-    """
-
-    load: RealLoad
-    derivative: Real
-    home: Home
-    name: str
+ROWS = (Size("B"), Size("H"), Size("N"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +44,11 @@ class Plan:
     """A schedule and everything that its lowering has to know.
 
     `spec` is the attention as written, `attention` the same with the work on single tokens (`maps`) taken out. `places`
-    says where the places in sorted arrays are read, which the ranges speak of. `score` is in base 2
-    where the weights are softmax. Tiles of the positions in `listed` come
-    from lists that the tile test makes, the others from ranges.
+    says where the places in sorted arrays are read, which the ranges speak of. `score` is in base 2 where the weights
+    are softmax. Tiles of the positions in `listed` come from lists that the tile test makes, the others from ranges.
+
+    Passes over the keys that come `before` have a plan each, with its `number`, counted from 1. Such a pass weighs no
+    values; it leaves `numbers` of its rows, which are `row_arrays` of those after it.
     """
 
     schedule: Literal["tiled"]
@@ -66,6 +69,39 @@ class Plan:
     rows: Rows
     plain: Plain | None
     because: tuple[Reason, ...]
+    before: tuple[Plan, ...]
+    row_arrays: tuple[Param, ...]
+    number: int
+    numbers: tuple[tuple[str, Real], ...]
+
+    def named(self, name: str) -> str:
+        """The name of a function of this pass."""
+        return f"{name}_{self.number}" if self.number else name
+
+    @property
+    def weighs_values(self) -> bool:
+        return not self.number
+
+    @property
+    def has_gradient(self) -> bool:
+        """Do its results change with any float tensor? Counts do not."""
+        return self.weighs_values or not all(_is_constant(term, self) for _, term in self.numbers)
+
+    @property
+    def weights_have_any_size(self) -> bool:
+        """May weights leave the range of half precision, before a row is multiplied with its number or without one?"""
+        weight = self.weights.weight
+        return weight is not None and (self.dout_has_any_size or not is_within_1(weight))
+
+    @property
+    def dout_has_any_size(self) -> bool:
+        """So may the gradient of what is summed, which comes through the number of its row."""
+        return self.weights.weight is not None and self.weights.gate is not None
+
+    @property
+    def results(self) -> tuple[str, ...]:
+        """What a forward pass leaves."""
+        return ("out", *self.row_results) if self.weighs_values else self.row_results
 
     @property
     def requires(self) -> tuple[Requirement, ...]:
@@ -82,7 +118,7 @@ class Plan:
     @property
     def saved(self) -> tuple[str, ...]:
         """What of the results the backward pass reads."""
-        return ("out", "lse") if self.weights.kind == "softmax" else ()
+        return self.results if self.weights.kind == "softmax" else ()
 
     @property
     def count(self) -> str | None:
@@ -105,11 +141,42 @@ def make_plan(attention: Attention, facts: Facts) -> Plan:
                 helps=('`backend="reference"` runs it on the interpreter',),
             )
         )
-    hoisted = hoist_token_maps(_simplified(attention, facts.implied))
+    before: list[Plan] = []
+    row_arrays: list[Param] = []
+    for number, row_pass in enumerate(facts.weights.before, 1):
+        before.append(_plan_rows(attention, facts, row_pass, tuple(row_arrays), number))
+        row_arrays += [Param(name, "float", sizes=ROWS) for name, _ in row_pass.numbers]
+    constant = frozenset(name for plan in before for name, term in plan.numbers if _is_constant(term, plan))
+    return _plan_pass(attention, facts, facts.weights, tuple(row_arrays), constant, tuple(before))
+
+
+def _plan_rows(
+    attention: Attention, facts: Facts, row_pass: RowPass, row_arrays: tuple[Param, ...], number: int
+) -> Plan:
+    """The plan of a pass that comes before the last one."""
+    bare = replace(attention, value=VecInput("v"), output=VecInput("o"))
+    plan = _plan_pass(bare, facts, row_pass.weights, row_arrays, frozenset(), ())
+    return replace(plan, spec=attention, number=number, numbers=row_pass.numbers, plain=None)
+
+
+def _plan_pass(
+    attention: Attention,
+    facts: Facts,
+    weights: Weights,
+    row_arrays: tuple[Param, ...],
+    constant: frozenset[str],
+    before: tuple[Plan, ...],
+) -> Plan:
+    """The plan of one pass; `constant` arrays get no gradient."""
+    composed = replace_terms(weights.score, lambda part: attention.score if part == Score() else None)
+    assert isinstance(composed, Real)
+    lets = tuple((name, _with_arrays(term, weights.before)) for name, term in attention.lets)
+    whole = replace(attention, score=composed, lets=lets, params=(*attention.params, *row_arrays))
+    hoisted = hoist_token_maps(_simplified(whole, facts.implied))
     ranked = hoist_ranks((facts.keys, facts.queries), hoisted.attention.params)
     inner = replace(hoisted.attention, params=(*hoisted.attention.params, *ranked.params))
     score = regroup(inner.score)
-    weights = _with_count(facts)
+    weights = _with_count(weights, facts.rows)
     because = [
         *facts.implied.because,
         *hoisted.because,
@@ -117,8 +184,8 @@ def make_plan(attention: Attention, facts: Facts) -> Plan:
         *_reasons_of(facts.keys),
         *_reasons_of(facts.queries),
     ]
-    gradients = tuple(_array_gradients(inner, score))
-    because += [Reason(_why_pairs(g), g.load.span) for g in gradients if g.home == "pair"]
+    gradients = tuple(g for g in find_array_gradients(inner, score, weights) if g.load.array not in constant)
+    because += [Reason(why_pairs(g), g.load.span) for g in gradients if g.home == "pair"]
     plain = find_plain(inner, hoisted.dots) if weights.kind == "softmax" else None
     if plain:
         because.append(
@@ -143,13 +210,36 @@ def make_plan(attention: Attention, facts: Facts) -> Plan:
         rows=facts.rows,
         plain=plain,
         because=tuple(because),
+        before=before,
+        row_arrays=row_arrays,
+        number=0,
+        numbers=(),
     )
 
 
-def _with_count(facts: Facts) -> Weights:
+def _with_arrays(term: Node, passes: tuple[RowPass, ...]) -> Node:
+    """A `let` of the spec as the last pass sees it."""
+    for each in passes:
+        term = replace_terms(term, dict(each.arrays).get)
+    return term
+
+
+def _is_constant(number: Real, plan: Plan) -> bool:
+    """Does a number of a row change with no float tensor, as a count does not?"""
+    for part in walk(number):
+        match part:
+            case LogSumExp() | RealLoad():
+                return False
+            case RowSum(n):
+                each = plan.weights.sums[n - 1]
+                if any(isinstance(leaf, Score | RealLoad) for leaf in walk(each)):
+                    return False
+    return True
+
+
+def _with_count(weights: Weights, rows: Rows) -> Weights:
     """Rows without a key are told by their count, where what they are multiplied with may be no number."""
-    weights = facts.weights
-    if weights.kind != "sums" or not facts.rows.can_be_empty or ONE in weights.sums:
+    if weights.kind != "sums" or not rows.can_be_empty or ONE in weights.sums:
         return weights
     return replace(weights, sums=(*weights.sums, ONE))
 
@@ -170,32 +260,12 @@ def _reasons_of(ranges: Ranges) -> list[Reason]:
     return [Reason(text, why.span)]
 
 
-def _array_gradients(attention: Attention, score: Real) -> list[ArrayGradient]:
-    loads = dict.fromkeys(part for part in walk(score) if isinstance(part, RealLoad))
-    found: list[ArrayGradient] = []
-    for load in loads:
-        derivative = regroup(differentiate(score, load))
-        if derivative == ZERO:
-            continue
-        axes = axes_of(load)
-        home: Home = "pair" if {"i", "j"} <= axes else "column" if "j" in axes else "row"
-        count = sum(g.load.array == load.array for g in found)
-        name = f"d_{load.array}" + (f"_{count + 1}" if count else "")
-        found.append(ArrayGradient(load, derivative, home, name))
-    return found
-
-
-def _why_pairs(gradient: ArrayGradient) -> str:
-    return (
-        f"the gradient of `{gradient.load.array}` is summed from strips of query-key pairs, because its index mixes "
-        "both positions"
-    )
-
-
 def said_results(plan: Plan) -> str:
     """What a forward function returns, in words."""
     rows = plan.row_results
     named = f"{', '.join(rows[:-1])}{' and ' if rows[1:] else ''}{rows[-1]} [B, H, N]" if rows else ""
+    if not plan.weighs_values:
+        return named
     return f"out [B, H, N, DV]{' and ' if len(rows) == 1 else ', ' if rows else ''}{named}"
 
 

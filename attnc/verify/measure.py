@@ -95,7 +95,7 @@ def emitted(compilation: Compilation, case: Case) -> Attend:
 
 def has_lse(compilation: Compilation) -> bool:
     """Does the emitted function return the log-sum-exp of its rows?"""
-    return compilation.facts.weights.kind == "softmax"
+    return compilation.facts.weights.has_lse
 
 
 def run(attend: Attend, inputs: Inputs, dtype: torch.dtype | None = None) -> Results:

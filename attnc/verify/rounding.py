@@ -21,7 +21,7 @@ precision, which is float32 for half precision and else the dtype itself:
     a sum over keys or queries, n of them        sqrt(n) w, of each term
     out, where it is saved: delta reads it       u
     a map of single tokens (`query l2(q)`)       u for each operation and each of its gradients, 2 u for a function
-    every gradient, as it is returned            u
+    every gradient, as it is returned            u, and where there are several passes, what each of them adds
 
 A dot product of n terms of any sign has partial sums that grow as their square root, so n roundings of them add up to
 about w times the product of the norms; a sum over keys or queries is the same with the terms' own errors in front.
@@ -43,6 +43,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from attnc.analyze.facts import RowPass, Weights
 from attnc.analyze.weights import find_weights
 from attnc.errors import CompilerBug
 from attnc.ir.nodes import (
@@ -60,6 +61,7 @@ from attnc.ir.nodes import (
     Rope,
     RowSum,
     Scale,
+    Score,
     Splat,
     SumD,
     Vec,
@@ -102,7 +104,7 @@ class Precision:
             return x
         y = x + self.error(x.detach().abs() if size is None else size, unit)
         if y.requires_grad:
-            y.register_hook(lambda g: g + self.error(g.abs() * backward, 1.0))  # type: ignore[no-untyped-call]
+            y.register_hook(lambda g: g + self.error(finite_part(g.abs() * backward), 1.0))  # type: ignore[no-untyped-call]
         return y
 
 
@@ -157,45 +159,49 @@ def compute_rounded(attention: Attention, inputs: Inputs, precision: Precision) 
     whole = {"q": q, "k": k.repeat_interleave(group, 1), "v": v.repeat_interleave(group, 1)}
     places = {"q": "i", "k": "j", "v": "j"}
 
-    def reader(name: str) -> Callable[[Points], Tensor]:
+    def mapped(name: str, clause: Vec, x: Tensor) -> Callable[[Points], Tensor]:
         def read(at: Points) -> Tensor:
-            return whole[name][at.index["b"], at.index["h"], at.index[places[name]]]  # type: ignore[index]
+            return x[at.index["b"], at.index["h"], at.index[places[name]]]  # type: ignore[index]
 
-        return read
+        return lambda at: _Rounded(values, {name: read}, None, precision, wider).vector(clause, at)
 
-    def mapped(name: str, clause: Vec) -> Callable[[Points], Tensor]:
-        return lambda at: _Rounded(values, {name: reader(name)}, None, precision, wider).vector(clause, at)
+    def score_of_a_pass() -> Tensor:
+        """Each pass computes the score again, and rounds what it has to say about q and k."""
+        parts = {
+            n: precision.rounded(whole[n], 0.0, precision.stored if weights.before else 0.0) for n in "qk"
+        }
+        vectors = {
+            "q": mapped("q", attention.query, parts["q"]),
+            "k": mapped("k", attention.key, parts["k"]),
+        }
+        return _Rounded(values, vectors, None, precision, wider).real(attention.score, pairs)
 
-    value = mapped("v", attention.value)
+    weights = find_weights(attention)
+    value = mapped("v", attention.value, whole["v"])
     everything = all_pairs({"b": sizes["B"], "h": sizes["H"], "i": sizes["N"], "j": sizes["M"]}, q.device)
     pairs = everything.select(Terms(values).condition(attention.mask, everything)).as_origin()
-    vectors = {"q": mapped("q", attention.query), "k": mapped("k", attention.key)}
-    score = _Rounded(values, vectors, None, precision, wider).real(attention.score, pairs)
-    table = score.new_full((sizes["B"], sizes["H"], sizes["N"], sizes["M"]), -torch.inf)
-    table = table.index_put(tuple(pairs.index.values()), score)
-    keys, weights = pairs.keys.points, find_weights(attention)
+    keys = pairs.keys.points
     values_of_keys = pairs.keys.table(value(keys))
-    row_sums: tuple[Tensor, ...] = ()
-    if weights.weight is None:
-        out, lse = _Softmax.apply(table, values_of_keys, precision)  # type: ignore[no-untyped-call]
-    else:
-        lse = torch.logsumexp(table.detach(), -1)
-        here = _Rounded(values, {}, Rows(pairs, score), precision, wider)
-        w, *others = (
-            score.new_zeros(table.shape).index_put(tuple(pairs.index.values()), here.real(each, pairs))
-            for each in (weights.weight, *weights.sums)
-        )
-        out = _Weighted.apply(w, values_of_keys, precision)  # type: ignore[no-untyped-call]
-        n = sqrt(max(table.shape[-1], 1)) * precision.working
-        row_sums = tuple(x.sum(-1) + precision.error(x.abs().sum(-1), n) for x in others)
     seeing = pairs.rows.points.as_origin()
     at_row = tuple(seeing.index.values())
+    shape = sizes["B"], sizes["H"], sizes["N"], sizes["M"]
+    for each in weights.before:
+        numbers = _Sweep(values, pairs, score_of_a_pass(), shape, precision, wider).numbers_after(each)
+        for name, term in each.numbers:
+            values[name] = q.new_zeros(shape[:3]).index_put(at_row, numbers.real(term, seeing))
+    sweep = _Sweep(values, pairs, score_of_a_pass(), shape, precision, wider)
+    if weights.weight is None:
+        out, lse = _Softmax.apply(sweep.table(weights.score, -torch.inf), values_of_keys, precision)  # type: ignore[no-untyped-call]
+        numbers = _Rounded(values, {}, None, precision, wider, lse=lse)
+    else:
+        lse = torch.logsumexp(sweep.table(Score(), -torch.inf).detach(), -1)
+        out = _Weighted.apply(sweep.table(weights.weight), values_of_keys, precision)  # type: ignore[no-untyped-call]
+        numbers = sweep.numbers_after(weights)
+    if weights.score != Score():
+        lse = torch.logsumexp(sweep.table(Score(), -torch.inf).detach(), -1)
     at_rows = out[at_row]
     if weights.gate is not None:
-        factor = _Rounded(values, {}, None, precision, wider, lse=lse, sums=row_sums).real(
-            weights.gate, seeing
-        )
-        at_rows = at_rows * factor[:, None]
+        at_rows = at_rows * numbers.real(weights.gate, seeing)[:, None]
     if weights.gate is not None or weights.weight is not None:
         at_rows = precision.rounded(at_rows, precision.stored, precision.stored)
     ends = {"o": lambda p: at_rows[p.origin], "v_i": lambda p: value(p.with_key(p.index["i"]))}
@@ -218,6 +224,36 @@ def compute_rounded(attention: Attention, inputs: Inputs, precision: Precision) 
 
 def _is_int(x: object) -> bool:
     return isinstance(x, Tensor) and not x.is_floating_point() and x.dtype != torch.bool
+
+
+@dataclass(frozen=True)
+class _Sweep:
+    """The passes over the keys, all pairs at once."""
+
+    values: dict[str, Any]
+    pairs: Points
+    score: Tensor
+    shape: tuple[int, int, int, int]
+    precision: Precision
+    wider: frozenset[str]
+
+    def table(self, term: Real, hidden: float = 0.0) -> Tensor:
+        """A term in the score for every pair, and `hidden` where the mask hides a key."""
+        here = _Rounded(self.values, {}, Rows(self.pairs, self.score), self.precision, self.wider)
+        whole = self.score.new_full(self.shape, hidden)
+        return whole.index_put(tuple(self.pairs.index.values()), here.real(term, self.pairs))
+
+    def numbers_after(self, done: Weights | RowPass) -> _Rounded:
+        """Terms of rows, which know the log-sum-exp or the sums of a pass."""
+        r = self.precision
+        if done.kind == "softmax":
+            nothing = self.score.new_zeros(*self.shape[:2], self.shape[3], 1)
+            _, lse = _Softmax.apply(self.table(done.score, -torch.inf), nothing, r)  # type: ignore[no-untyped-call]
+            return _Rounded(self.values, {}, None, r, self.wider, lse=lse)
+        n = sqrt(max(self.shape[-1], 1)) * r.working
+        tables = map(self.table, done.sums)
+        sums = tuple(x.sum(-1) + r.error(x.abs().sum(-1), n) for x in tables)
+        return _Rounded(self.values, {}, None, r, self.wider, sums=sums)
 
 
 @dataclass(frozen=True)
@@ -284,7 +320,7 @@ class _Rounded(Terms):
             case "sigmoid" | "silu":
                 slope = 1 + y.detach().abs()
             case _:
-                slope = torch.zeros_like(y)
+                return r.rounded(y, 2 * unit, 2 * unit)
         return r.rounded(y + r.error(slope, unit) * (x - x.detach()), 2 * unit, 2 * unit)
 
     def _rounded_dot(self, x: Tensor, a: Vec, b: Vec, at: Points) -> Tensor:

@@ -69,35 +69,23 @@ SUMS = {
     ),
     "sigmoid(s - c)": ("sigmoid(s - c)", [], None),
 }  # fmt: skip
-MIXED = "a factor mixes the score of a key with a sum over the row, so one pass is not enough"
-NESTED = "a sum over the row holds another one, so one pass is not enough"
 GROWS = "exponentials of scores overflow unless one sum divides them"
 EXTREME = "a maximum or minimum over the row has no gradient in a kernel"
-READ = "an array that is read at each key belongs into `score`"
 OTHER = {
-    "s - mean(s)": MIXED,
-    "sigmoid(s + sum(s))": MIXED,
-    "exp(s) + exp(s) / sum(exp(s))": MIXED,
-    "exp(s - max(s)) / sum(exp(s))": MIXED,
-    "s / sum(abs(s - mean(s)))": NESTED,
+    "exp(s) + exp(s) / sum(exp(s))": GROWS,
+    "exp(s - max(s)) / sum(exp(s))": EXTREME,
     "s / max(abs(s))": EXTREME,
-    "s - min(s)": MIXED,
+    "s - min(s)": EXTREME,
     "exp(s) / sum(exp(2 * s))": GROWS,
     "exp(2 * s) / sum(exp(s))": GROWS,
-    "exp(s) / mean(exp(s))": GROWS,
     "exp(s) / (sum(exp(s)) - 1)": GROWS,
     "exp(s) / (c + sum(exp(s)))": GROWS,
-    "exp(s) / sum(exp(s)) / sum(exp(s))": GROWS,
     "exp(s) / (sum(exp(s)) + sum(exp(s)))": GROWS,
     "exp(s) * exp(s) / sum(exp(s))": GROWS,
-    "exp(s) / sum(exp(s)) / count()": GROWS,
-    "s * exp(s) / sum(exp(s))": GROWS,
     "exp(s) / sum(exp(s) * u[j])": GROWS,
     "sum(exp(s)) / exp(s)": GROWS,
     "exp(s) / (exp(max(s)) + sum(exp(s)))": EXTREME,
-    "sigmoid(s + u[j])": READ,
-    "relu(s) * u[j]": READ,
-    "relu(s) / sum(relu(s) * t[b, h, i])": READ,
+    "s * mean(exp(s - mean(s)))": GROWS,
 }
 
 

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -66,16 +67,24 @@ def find_launches(
     def note(kernel: JITFunction, *args: Any, grid: Any, warmup: bool, **options: Any) -> None:
         found.append(Launch(kernel, args, options))
 
-    def call(*args: Any) -> Any:
-        values = inspect.signature(module._forward_triton).bind(*args[:-1]).arguments
-        results = module._forward_triton(**values)
-        wanted = inspect.signature(module._backward_triton).parameters
-        out, *rows = results if isinstance(results, tuple) else (results,)
-        names = ["out", *(name[1:] for name in wanted if name == "dlse" or name.startswith("dsum_"))]
-        for name, result in zip(names, (out, *rows), strict=True):
-            values |= {name: result, f"d{name}": torch.zeros_like(result)}
-        module._backward_triton(*(values.get(name, True) for name in wanted))  # True: a gradient is needed
+    def run(number: str, *args: Any) -> Any:
+        """Forward and backward of one pass; the last has no number."""
+        forward = getattr(module, f"_forward_triton{number}")
+        values = inspect.signature(forward).bind(*args[:-1]).arguments
+        results = forward(**values)
+        backward = getattr(module, f"_backward_triton{number}", None)
+        if backward is not None:
+            wanted = inspect.signature(backward).parameters
+            rows = [name[1:] for name in wanted if name == "dlse" or name.startswith("dsum_")]
+            names = rows if number else ["out", *rows]
+            each = results if isinstance(results, tuple) else (results,)
+            for name, result in zip(names, each, strict=True):
+                values |= {name: result, f"d{name}": torch.zeros_like(result)}
+            backward(*(values.get(name, True) for name in wanted))  # True: a gradient is needed
         return results
+
+    passes = {name: name.removeprefix("_rows") for name in vars(module) if re.fullmatch(r"_rows_\d+", name)}
+    operators = {name: partial(run, number) for name, number in {**passes, "_attention": ""}.items()}
 
     is_hip, find_table = target.backend == "hip", module._table
     card = SimpleNamespace(element_size=lambda: dtype.itemsize, is_cuda=True, device=0)
@@ -84,7 +93,7 @@ def find_launches(
     given = _default_arguments(function, dtype, d, dv or d, n) | arguments
     with (
         patch.object(JITFunction, "run", note),
-        patch.object(module, "_attention", call),
+        patch.multiple(module, **operators),
         patch.object(module, "_choose", lambda backend, q: "triton"),
         patch.object(module, "_table", lambda q: find_table(card)),
         patch.object(torch.version, "hip", "6.4" if is_hip else None),

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 from collections.abc import Iterator
 from itertools import product
-from types import ModuleType
 
 import pytest
 import torch
@@ -82,49 +80,6 @@ def test_one_compilation_serves_all_lengths(name: str) -> None:
     assert {len(found) for found in keys.values()} == {1}
     keys = _keys(name, ({"n": n, **call_of(name, n)} for n in (32, 64, 128, 256)))
     assert {len(found) for found in keys.values()} == {1}
-
-
-# ---- loops that can be pipelined -------------------------------------------------------------------
-
-
-def _functions(module: ModuleType) -> dict[str, ast.FunctionDef]:
-    """All functions of a module that Triton compiles."""
-    tree = ast.parse(inspect.getsource(module))
-    return {
-        node.name: node
-        for node in tree.body
-        if isinstance(node, ast.FunctionDef)
-        and any("triton.jit" in ast.unparse(d) for d in node.decorator_list)
-    }
-
-
-def _constants(function: ast.FunctionDef) -> set[str]:
-    return {a.arg for a in function.args.args if a.annotation and "constexpr" in ast.unparse(a.annotation)}
-
-
-@every_example
-def test_no_tile_loop_branches(name: str) -> None:
-    """`while`, `break` and `if` in a loop lose all pipelining; an `if` over constants is gone before that."""
-    functions = _functions(emit(name))
-    loops = [n for f in functions.values() for n in ast.walk(f) if isinstance(n, ast.For)]
-    assert loops
-    todo = {call for loop in loops for call in _called(loop)} & functions.keys()
-    inside: set[str] = set()
-    while todo:
-        inside |= todo
-        todo = ({c for f in todo for c in _called(functions[f])} & functions.keys()) - inside
-    for loop in loops:
-        assert not [n for n in ast.walk(loop) if isinstance(n, ast.If | ast.IfExp | ast.While | ast.Break)]
-    for function in (functions[f] for f in sorted(inside)):
-        assert not [n for n in ast.walk(function) if isinstance(n, ast.While | ast.Break)], function.name
-        for branch in (n for n in ast.walk(function) if isinstance(n, ast.If | ast.IfExp)):
-            names = {n.id for n in ast.walk(branch.test) if isinstance(n, ast.Name)}
-            assert names <= _constants(function), f"{function.name}: {ast.unparse(branch.test)}"
-
-
-def _called(node: ast.AST) -> set[str]:
-    calls = (n for n in ast.walk(node) if isinstance(n, ast.Call))
-    return {call.func.id for call in calls if isinstance(call.func, ast.Name)}
 
 
 # ---- the table of tiles ----------------------------------------------------------------------------

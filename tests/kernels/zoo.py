@@ -316,6 +316,51 @@ TOKENS = {
         "", "mask j <= i", "normalize relu(s) * (1 + j % 3) / (1 + sum(relu(s) * (j + 1)))"
     ),
     "shifted_softmax": spec("", "mask j <= i", "normalize exp(s - max(s)) / sum(exp(s - max(s)))"),
+    # Passes that come first, and arrays that a weight reads.
+    "gauss_mean": spec("", "mask j <= i", "normalize exp(-(s - mean(s)) ** 2)"),
+    "gauss_softmax": spec(
+        "w: int", "mask abs(i - j) < w", "let g = exp(-(s - mean(s)) ** 2)", "normalize g / sum(g)", w=6
+    ),
+    "adaptive_temperature": spec(
+        "z: float[H]",
+        "mask j < i",
+        "let e = exp(s / (1 + mean(s * s)))",
+        "normalize e / (exp(z[h]) + sum(e))",
+    ),
+    "layernorm": spec(
+        "doc: int[B, N]",
+        "mask doc[b, i] == doc[b, j]",
+        "let c = s - mean(s)",
+        "normalize c / sqrt(mean(c * c) + 0.1)",
+        doc=(0, 3),
+    ),
+    "log_softmax": spec("", "mask j <= i", "normalize s - log(sum(exp(s)))"),
+    "softmax_sigmoid": spec("", "mask j <= i", "normalize exp(s) * sigmoid(s) / sum(exp(s))"),
+    "temperature_of_heads": spec(
+        "tau: float[H]", "mask j <= i", "normalize exp(s * (2 + tau[h])) / sum(exp(s * (2 + tau[h])))"
+    ),
+    "lssar": spec(
+        "",
+        "mask j <= i",
+        "let a = softplus(s) / (0.01 + sum(softplus(s)))",
+        "let r = relu(count() * a - 0.5) ** 3",
+        "normalize r / (0.1 + sum(r))",
+    ),
+    "counted": spec("", "mask j < i", f"score {DOT}", "normalize sigmoid(s / count())"),
+    "twice": spec("", "mask j <= i", "normalize sigmoid(s + mean(sigmoid(s - mean(s))))"),
+    "arrays_in_weights": spec(
+        "u: float[B, M], t: float[B, H, N]",
+        "mask j <= i",
+        "normalize sigmoid(s * u[b, j] + t[b, h, i]) / (1 + sum(sigmoid(s) * u[b, j] ** 2))",
+    ),
+    "table_in_weights": spec(
+        "t: float[H, 9]", "mask j <= i", "normalize relu(s) * t[h, clamp(j - i, -4, 4) + 4]"
+    ),
+    "row_sum_of_an_array": spec(
+        "u: float[B, M], t: float[B, H, N]",
+        "mask j <= i",
+        "normalize tanh(s + sum(u[b, j] * t[b, h, i] / 9))",
+    ),
 }
 
 TAKEN = (

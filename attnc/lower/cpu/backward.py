@@ -6,17 +6,22 @@ the scores; those of queries belong to one tile and are written at once.
 
 from __future__ import annotations
 
+from functools import reduce
+
 from attnc.algebra.derivative import ZERO, differentiate
 from attnc.ir.nodes import Real, RealConst, Score
+from attnc.ir.walk import axes_of
 from attnc.kernel.build import Block, function
 from attnc.kernel.nodes import Expr, Function, Var
 from attnc.lower.collect import call_adder, lower_adder, need
 from attnc.lower.cpu.handed import hand_backward
 from attnc.lower.cpu.signature import backward_params
 from attnc.lower.cpu.tile import KV_HEADS, MINUS_INF, NARROW, ROWS, SEEN, TilePath, matmul
+from attnc.lower.gradients import ArrayGradient
 from attnc.lower.hoist import DotPair
 from attnc.lower.names import variable
-from attnc.lower.plan import ArrayGradient, Plan
+from attnc.lower.plan import Plan
+from attnc.lower.tiled.weights import by_slope, past_score
 from attnc.lower.torch_terms import DTYPE, is_number, torch
 
 LOG2_E = 1.4426950408889634
@@ -36,7 +41,8 @@ def lower_backward(plan: Plan) -> Function:
     for array in totals:
         top.let(_total(array), torch.zeros(Var(variable(array)).attr("shape"), dtype=DTYPE))
     p, ds = _weigh_softmax(path) if plan.weights.kind == "softmax" else _weigh_sums(path)
-    _add_to_keys(step, "v", p.to(NARROW), Var("dout")[ROWS])
+    if plan.weighs_values:
+        _add_to_keys(step, "v", p.to(NARROW), Var("dout")[ROWS])
     for pair, derivative in zip(plan.dots, plan.dot_gradients, strict=True):
         _add_dot(path, pair, derivative, ds)
     for gradient in plan.gradients:
@@ -57,8 +63,9 @@ def lower_backward(plan: Plan) -> Function:
 def _weigh_softmax(path: TilePath) -> tuple[Expr, Expr]:
     """`p` and `ds`, from the log-sum-exp."""
     plan, top, step = path.plan, path.top, path.step
-    delta = (Var("dout").to(DTYPE) * Var("out")).call("sum", -1) - Var("dlse")
-    top.let("delta", delta.call("unsqueeze", -1))
+    if plan.weighs_values:
+        delta = (Var("dout").to(DTYPE) * Var("out")).call("sum", -1) - Var("dlse")
+        top.let("delta", delta.call("unsqueeze", -1))
     if plan.rows.can_be_empty:
         empty = Var("lse").call("masked_fill", Var("lse").equals(MINUS_INF), 0.0)
         top.let("lse", empty, "a row that sees no key: avoid inf - inf")
@@ -66,26 +73,44 @@ def _weigh_softmax(path: TilePath) -> tuple[Expr, Expr]:
 
     path.score(_later_terms(plan))
     p = step.let("p", Var("score").call("sub_", Var("lse")[ROWS]).call("exp2_"))
+    if not plan.weighs_values:
+        return p, step.let("ds", p * Var("dlse")[ROWS].call("unsqueeze", -1))
     return p, step.let("ds", _dp(path).call("sub_", Var("delta")[ROWS]).call("mul_", p))
 
 
 def _weigh_sums(path: TilePath) -> tuple[Expr, Expr]:
-    """`p` and `ds`, from the score and the gradients of the row's sums."""
-    plan, step, weights = path.plan, path.step, path.plan.weights
-    assert weights.weight is not None
+    """`p` and `ds`, from the score and the gradients of the row's sums; and what of arrays goes past the score."""
+    plan, step, weight, sums = path.plan, path.step, path.plan.weights.weight, path.plan.weights.sums
     path.score(_later_terms(plan))
     path.terms.named[Score()] = Var("score")
-    slope = differentiate(weights.weight, Score())
-    slopes = [differentiate(each, Score()) for each in weights.sums]
-    path.scope.bind([weights.weight, slope, *slopes], lambda axes: step)
-    p = path.pairs("p", weights.weight)
-    ds = path.terms.times(_dp(path), slope)
-    for n, each in enumerate(slopes, 1):
-        if each != ZERO:
-            ds = ds + path.terms.times(Var(f"dsum_{n}")[ROWS].call("unsqueeze", -1), each)
-    step.let("ds", ds)
-    path.hide_in("ds", function("float")(0))
+    slopes = [ZERO if each is None else differentiate(each, Score()) for each in (weight, *sums)]
+    past = [g for g in plan.gradients if g.passes_score]
+    also = [each for g in past for each in (g.in_weight, *g.in_sums)]
+    path.scope.bind([*([weight] if weight else []), *slopes, *also], path.place)
+    p = path.pairs("p", weight) if weight is not None else Var("score")
+    if plan.weighs_values:
+        step.let("dp", _dp(path))
+    _through(path, "ds", slopes)
+    for gradient in past:
+        _through(path, past_score(gradient), [gradient.in_weight, *gradient.in_sums])
     return p, Var("ds")
+
+
+def _through(path: TilePath, name: str, slopes: list[Real]) -> None:
+    """The gradients of the weights and of the sums, each times its slope; 0 where the mask hides a key."""
+    given = [
+        path.terms.times(reduce(Expr.__add__, map(_gradient_of, which)), slope)
+        for slope, which in by_slope(slopes).items()
+    ]
+    if slopes[0] == ZERO and not any("j" in axes_of(slope) for slope in slopes):
+        given.insert(0, torch.zeros_like(Var("score")))
+    path.step.let(name, reduce(Expr.__add__, given))
+    path.hide_in(name, function("float")(0))
+
+
+def _gradient_of(n: int) -> Expr:
+    """Of the weights, and of each sum of the row by its number."""
+    return Var(f"dsum_{n}")[ROWS].call("unsqueeze", -1) if n else Var("dp")
 
 
 def _later_terms(plan: Plan) -> list[Real]:
@@ -125,7 +150,10 @@ def _add_to_keys(step: Block, key: str, pairs: Expr, rows: Expr) -> None:
 
 def _add_array(path: TilePath, gradient: ArrayGradient, ds: Expr) -> None:
     step, derivative = path.step, gradient.derivative
-    value = path.shown(f"{gradient.name}_shown", path.terms.times(ds, derivative), derivative)
+    value: Expr = Var(past_score(gradient))
+    if derivative != ZERO:
+        through = path.shown(f"{gradient.name}_shown", path.terms.times(ds, derivative), derivative)
+        value = through + value if gradient.passes_score else through
     call = call_adder(lower_adder(path.plan, gradient), value, Var(_total(gradient.load.array)))
     if gradient.home == "pair":
         with step.when(Var(need(gradient))) as asked:
@@ -135,7 +163,8 @@ def _add_array(path: TilePath, gradient: ArrayGradient, ds: Expr) -> None:
 
 
 def _vectors(plan: Plan) -> list[str]:
-    return list(dict.fromkeys(["q", "k", *(n for p in plan.dots for n in (p.query, p.key)), "v"]))
+    values = ["v"] if plan.weighs_values else []
+    return list(dict.fromkeys(["q", "k", *(n for p in plan.dots for n in (p.query, p.key)), *values]))
 
 
 def _uses(plan: Plan, name: str) -> int:

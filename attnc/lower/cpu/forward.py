@@ -5,9 +5,9 @@ Enters: a plan. Leaves: `_forward_cpu`.
 
 from __future__ import annotations
 
-from attnc.ir.nodes import Score
+from attnc.ir.nodes import Real, Score
 from attnc.kernel.build import function
-from attnc.kernel.nodes import Function, Var
+from attnc.kernel.nodes import Expr, Function, Var
 from attnc.lower.cpu.handed import hand_forward
 from attnc.lower.cpu.signature import scalars_of, tensors_of
 from attnc.lower.cpu.tile import MINUS_INF, NARROW, ROWS, N, TilePath, matmul
@@ -28,18 +28,20 @@ def lower_forward(plan: Plan) -> Function:
     else:
         _sums(path)
     path.loop()
-    top.returns(Var("out"), *map(Var, plan.row_results))
+    top.returns(*map(Var, plan.results))
     doc = f"Forward on the CPU: {said_results(plan)}."
     return path.function("_forward_cpu", [*tensors_of(plan), *scalars_of(plan)], doc)
 
 
 def _softmax(path: TilePath) -> None:
     plan, top, step = path.plan, path.top, path.step
-    top.let("out", Var("q").call("new_empty", Var("B"), Var("H"), N, Var("DV")))
+    if plan.weighs_values:
+        top.let("out", Var("q").call("new_empty", Var("B"), Var("H"), N, Var("DV")))
     top.let("lse", Var("q").call("new_empty", Var("B"), Var("H"), N, dtype=DTYPE))
     if not plan.rows.can_be_empty:
         with top.when(Var("M").equals(0), "else every row sees a key") as none:
-            none.returns(Var("out").call("zero_"), Var("lse").call("fill_", MINUS_INF))
+            zero = [Var("out").call("zero_")] if plan.weighs_values else []
+            none.returns(*zero, Var("lse").call("fill_", MINUS_INF))
     path.score([])
     if plan.rows.can_be_empty:
         row_max = step.let("row_max", function("_row_max")(Var("score")))
@@ -47,28 +49,32 @@ def _softmax(path: TilePath) -> None:
         row_max = step.let("row_max", Var("score").call("amax", -1, keepdim=True))
     p = step.let("p", Var("score").call("sub_", row_max).call("exp2_"))
     row_sum = step.let("row_sum", p.call("sum", -1, keepdim=True))
-    total = row_sum
-    if plan.rows.can_be_empty:
-        total = step.let("total", row_sum.call("masked_fill", row_sum.equals(0.0), 1.0), "no key: 0")
-    product = matmul(p.to(NARROW), path.seen("v").to(NARROW))
-    step.assign(Var("out")[ROWS], product / total)
+    if plan.weighs_values:
+        total = row_sum
+        if plan.rows.can_be_empty:
+            total = step.let("total", row_sum.call("masked_fill", row_sum.equals(0.0), 1.0), "no key: 0")
+        product = matmul(p.to(NARROW), path.seen("v").to(NARROW))
+        step.assign(Var("out")[ROWS], product / total)
     lse = (row_max + row_sum.call("log2")) * LN_2
     step.assign(Var("lse")[ROWS], lse.call("squeeze", -1))
 
 
 def _sums(path: TilePath) -> None:
     plan, top, step, weights = path.plan, path.top, path.step, path.plan.weights
-    assert weights.weight is not None
     shape = (Var("B"), Var("H"), N)
-    top.let("out", Var("q").call("new_empty", *shape, Var("DV"), dtype=DTYPE))
+    if plan.weighs_values:
+        top.let("out", Var("q").call("new_empty", *shape, Var("DV"), dtype=DTYPE))
     for name in plan.row_results:
         top.let(name, Var("q").call("new_empty", *shape, dtype=DTYPE))
     path.score([])
     path.terms.named[Score()] = Var("score")
-    path.scope.bind([weights.weight, *weights.sums], lambda axes: step)
-    named = {weights.weight: path.pairs("p", weights.weight)}
+    path.scope.bind([*([weights.weight] if weights.weight else []), *weights.sums], path.place)
+    named: dict[Real, Expr] = {}
+    if weights.weight is not None:
+        named[weights.weight] = path.pairs("p", weights.weight)
     for n, each in enumerate(weights.sums, 1):
         if each not in named:
             named[each] = path.pairs(f"part_{n}", each)
         step.assign(Var(f"sum_{n}")[ROWS], named[each].call("sum", -1))
-    step.assign(Var("out")[ROWS], matmul(Var("p").to(NARROW), path.seen("v").to(NARROW)))
+    if plan.weighs_values:
+        step.assign(Var("out")[ROWS], matmul(Var("p").to(NARROW), path.seen("v").to(NARROW)))

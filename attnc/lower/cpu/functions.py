@@ -14,4 +14,5 @@ from attnc.lower.plan import Plan
 
 def lower_cpu(plan: Plan) -> tuple[Function, ...]:
     """What a tile sees, what of it is hidden, forward and backward."""
-    return lower_keys(plan), *lower_hide(plan), lower_forward(plan), lower_backward(plan)
+    backward = (lower_backward(plan),) if plan.has_gradient else ()
+    return lower_keys(plan), *lower_hide(plan), lower_forward(plan), *backward

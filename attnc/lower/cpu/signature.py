@@ -11,10 +11,11 @@ from attnc.lower.plan import Plan
 
 
 def tensors_of(plan: Plan) -> list[str]:
-    """q, k, other vectors, v, captured arrays."""
+    """q, k, other vectors, v where there are values to weigh, captured arrays."""
     vectors = [name for pair in plan.dots for name in (pair.query, pair.key)]
+    values = ["v"] if plan.weighs_values else []
     arrays = [variable(p.name) for p in plan.attention.params if p.sizes]
-    return list(dict.fromkeys(["q", "k", *vectors, "v", *arrays]))
+    return list(dict.fromkeys(["q", "k", *vectors, *values, *arrays]))
 
 
 def scalars_of(plan: Plan) -> list[str]:
@@ -23,5 +24,5 @@ def scalars_of(plan: Plan) -> list[str]:
 
 def backward_params(plan: Plan) -> list[str]:
     """What a backward function takes."""
-    rows = [f"d{name}" for name in plan.row_results]
-    return ["dout", *rows, *tensors_of(plan), *plan.saved, *scalars_of(plan), *needs_of(plan)]
+    given = [f"d{name}" for name in plan.results]
+    return [*given, *tensors_of(plan), *plan.saved, *scalars_of(plan), *needs_of(plan)]

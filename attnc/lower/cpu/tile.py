@@ -6,7 +6,7 @@ where the mask hides a key.
 
 from __future__ import annotations
 
-from attnc.ir.nodes import Dot, Node, Real, RealCall, RealIf, RealOp
+from attnc.ir.nodes import Dot, Node, Real, RealCall, RealIf, RealOp, Score
 from attnc.ir.walk import Axis, children, walk
 from attnc.kernel.build import Block, function, without_dead
 from attnc.kernel.nodes import Expr, For, Function, Param, Tuple, Var
@@ -40,7 +40,10 @@ class TilePath:
         """Sizes, and the dtypes: of the scores, and of the products that may be narrow."""
         top = self.top
         top.lets(("B", "H", "N", "D"), Var("q").attr("shape"))
-        top.lets(("HKV", "M", "DV"), Var("v").attr("shape")[1:])
+        if self.plan.weighs_values:
+            top.lets(("HKV", "M", "DV"), Var("v").attr("shape")[1:])
+        else:
+            top.lets(("HKV", "M"), Var("k").attr("shape")[1:3])
         top.let("dtype", torch.promote_types(Var("q").attr("dtype"), torch.value("float32")))
         top.let("narrow", function("_narrow")(Var("q").attr("dtype")))
         top.let("b", torch.arange(Var("B"))[:, None, None, None])
@@ -60,10 +63,10 @@ class TilePath:
         score = plan.score
         roots = [score, *also]
         factors = {pair: _factor_of(pair.dot, roots) for pair in plan.dots}
-        self.scope.bind([f for f in factors.values() if f], self._place)
+        self.scope.bind([f for f in factors.values() if f], self.place)
         for n, pair in enumerate(plan.dots):
             self._dot(pair, factors[pair], n, also)
-        self.scope.bind(roots, self._place)
+        self.scope.bind(roots, self.place)
         if score not in terms.named or terms.named[score] != Var("score"):
             step.let("score", self._all_pairs(score), note_of(plan.attention.score))
         if plan.weights.kind == "softmax":
@@ -74,7 +77,7 @@ class TilePath:
         if self.hide:
             self.step.do(call_hide(self.hide, Var(name), value))
 
-    def _place(self, axes: frozenset[Axis]) -> Block:
+    def place(self, axes: frozenset[Axis]) -> Block:
         """Where a term of these indices is computed: as far out as they are known."""
         return self.step if axes & {"h", "i", "j"} else self.top
 
@@ -128,11 +131,17 @@ class TilePath:
         value = self.terms(term)
         if is_number(term):
             value = torch.full_like(Var("score"), value)
+        elif not any(isinstance(part, Score) for part in walk(term)):
+            value = self.spread(value)
         elif term in self.terms.named or not isinstance(term, RealOp | RealCall):
             value = value.call("clone")
         self.step.let(name, value, note_of(term))
         self.hide_in(name, function("float")(0))
         return Var(name)
+
+    def spread(self, value: Expr) -> Expr:
+        """A number of a row or a key, for every pair."""
+        return torch.zeros_like(Var("score")) + value
 
     def loop(self) -> None:
         """The loops, once all that belongs into them is there."""
@@ -144,7 +153,7 @@ class TilePath:
 
     def function(self, name: str, params: list[str], doc: str) -> Function:
         stmts = without_dead(tuple(self.top.stmts))
-        return Function(name, tuple(map(Param, params)), doc, stmts, "_without_autocast")
+        return Function(self.plan.named(name), tuple(map(Param, params)), doc, stmts, "_without_autocast")
 
 
 def _factor_of(dot: Dot, roots: list[Real]) -> Real | None:

@@ -26,8 +26,8 @@ from attnc.lower.tiled.frame import (
 )
 from attnc.lower.tiled.listed import find_listed
 from attnc.lower.tiled.loops import lower_tiles
-from attnc.lower.tiled.tile import Tile, dot
-from attnc.lower.tiled.weights import load_row_statistics, weigh
+from attnc.lower.tiled.tile import Tile, add_product, dot
+from attnc.lower.tiled.weights import add_up, load_row_statistics, weigh
 from attnc.lower.triton_terms import tl
 
 K0, M, H_KV = Var("k0"), Var("M"), Var("h_kv")
@@ -37,8 +37,11 @@ def lower_backward_keys(plan: Plan) -> tuple[Function, Function]:
     """The helper and the kernel."""
     kernel = Kernel(plan)
     group = kernel.group
-    keys = [*dict.fromkeys((pair.key, pair.width) for pair in plan.dots), ("v", "DV")]
-    queries = [*dict.fromkeys(pair.query for pair in plan.dots), "dout"]
+    keys = [*dict.fromkeys((pair.key, pair.width) for pair in plan.dots)]
+    queries = [*dict.fromkeys(pair.query for pair in plan.dots)]
+    if plan.weighs_values:
+        keys.append(("v", "DV"))
+        queries.append("dout")
     kernel.start("k0", "j", BLOCK_K, M)
     for name, _ in keys:
         kernel.point(name, H_KV)
@@ -52,8 +55,9 @@ def lower_backward_keys(plan: Plan) -> tuple[Function, Function]:
         kernel.point_in_group(name)
     tile, columns = Tile(kernel, "i"), plan.home("column")
     _one_tile(tile, plan)
+    values = ["dv"] if plan.weighs_values else []
     carried = tuple(
-        dict.fromkeys(["dv", *(f"d{pair.key}" for pair in plan.dots), *(g.name for g in columns)])
+        dict.fromkeys([*values, *(f"d{pair.key}" for pair in plan.dots), *(g.name for g in columns)])
     )
     doc = "Add what queries [q0, q0 + BLOCK_Q) of one head say about the gradient of one key tile."
     helper = kernel.helper("_add_queries", "q0", carried, doc)
@@ -94,27 +98,30 @@ def _one_tile(tile: Tile, plan: Plan) -> None:
     kernel, block, columns = tile.kernel, tile.kernel.tile, plan.home("column")
     tile.positions()
     tile.dots()
-    dout = tile.load("dout", "DV")
-    block.let("dp", dot(Var("v"), dout.attr("T")))
-    load_row_statistics(block, Var("row"), plan)
+    if plan.weighs_values:
+        dout = tile.load("dout", "DV")
+        block.let("dp", dot(Var("v"), dout.attr("T")))
+    load_row_statistics(block, Var("row"), plan, columns)
     tile.score([*plan.dot_gradients, *(g.derivative for g in columns)])
-    weigh(tile, needs_weights=True)
-    block.let("dv", dot(Var("p").to(dout.attr("dtype")), dout, Var("dv")))
+    weigh(tile, columns, needs_weights=True)
+    if plan.weighs_values:
+        p = Var("p") * Var("dout_size") if plan.dout_has_any_size else Var("p")
+        block.let("dv", add_product(plan, Var("dv"), p, dout))
     for pair, derivative in zip(plan.dots, plan.dot_gradients, strict=True):
         value: Expr = Var("ds")
         if not waits(plan, pair.key, derivative):
             value = tile.shown(kernel.terms.times(value, derivative), derivative)
         query, total = Var(pair.query), Var(f"d{pair.key}")
-        block.let(f"d{pair.key}", dot(value.to(query.attr("dtype")), query, total))
+        block.let(f"d{pair.key}", add_product(plan, total, value, query))
     for gradient in columns:
-        value = tile.shown(kernel.terms.times(Var("ds"), gradient.derivative), gradient.derivative)
-        block.assign(Var(gradient.name), tl.sum(value, 1), "+=")
+        block.assign(Var(gradient.name), tl.sum(add_up(tile, gradient), 1), "+=")
 
 
 def _finish(kernel: Kernel, plan: Plan) -> None:
     store = kernel.store
     row = store.let("row", (B * Var("HKV") + H_KV) * M)
-    for name, width, factor in [*factors(plan, "key"), ("v", "DV", None)]:
+    values = [("v", "DV", None)] if plan.weighs_values else []
+    for name, width, factor in [*factors(plan, "key"), *values]:
         value: Expr = Var(f"d{name}")
         if factor is not None:
             kernel.scope.bind([factor], lambda axes: store)

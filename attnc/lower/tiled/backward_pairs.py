@@ -12,7 +12,7 @@ from attnc.lower.plan import Plan
 from attnc.lower.tiled.forward import Q0, N, enter_query_tile, head_rows, loop_over_keys
 from attnc.lower.tiled.frame import BLOCK_Q, B, H, Kernel
 from attnc.lower.tiled.tile import Tile, dot
-from attnc.lower.tiled.weights import load_row_statistics, weigh
+from attnc.lower.tiled.weights import add_up, load_row_statistics, weigh
 from attnc.lower.triton_terms import INT64, tl
 
 FIRST, M = Var("first_row"), Var("M")
@@ -25,23 +25,26 @@ def lower_backward_pairs(plan: Plan) -> tuple[Function, Function] | None:
         return None
     kernel = Kernel(plan)
     enter_query_tile(kernel, FIRST)
-    kernel.point("dout", H)
+    if plan.weighs_values:
+        kernel.point("dout", H)
     row = kernel.loads.let("row", head_rows(H))
-    load_row_statistics(kernel.loads, row, plan)
-    kernel.loads.let("dout", kernel.rows("dout", Q0, "N", "DV", BLOCK_Q, True))
+    load_row_statistics(kernel.loads, row, plan, gradients)
+    if plan.weighs_values:
+        kernel.loads.let("dout", kernel.rows("dout", Q0, "N", "DV", BLOCK_Q, True))
     strip_row = (B * Var("H") + H) * Var("strip") + Var("i") - FIRST
     kernel.loads.let("pair_row", strip_row.to(INT64) * M)
 
     tile = Tile(kernel, "j")
     tile.positions()
     tile.dots()
-    v = tile.load("v", "DV")
-    kernel.tile.let("dp", dot(Var("dout"), v.attr("T")))
+    if plan.weighs_values:
+        v = tile.load("v", "DV")
+        kernel.tile.let("dp", dot(Var("dout"), v.attr("T")))
     tile.score([g.derivative for g in gradients])
-    weigh(tile)
+    weigh(tile, gradients)
     inside = (Var("i") < N) & (Var("j") < M)
     for gradient in gradients:
-        value = tile.shown(kernel.terms.times(Var("ds"), gradient.derivative), gradient.derivative)
+        value = add_up(tile, gradient)
         place = Var(f"{gradient.name}_ptr") + Var("pair_row") + Var("j")
         kernel.tile.do(tl.store(place, value, mask=inside))
     doc = "Write what each pair with keys [k0, k0 + BLOCK_K) says about the captured arrays."

@@ -16,8 +16,8 @@ from attnc.lower.plan import Plan
 from attnc.lower.regroup import is_invariant
 from attnc.lower.tiled.forward import Q0, N, enter_query_tile, head_rows, loop_over_keys
 from attnc.lower.tiled.frame import BLOCK_Q, FLOAT32, H, Kernel, block_width, store_rows
-from attnc.lower.tiled.tile import Tile, dot
-from attnc.lower.tiled.weights import load_row_statistics, weigh
+from attnc.lower.tiled.tile import Tile, add_product, dot
+from attnc.lower.tiled.weights import add_up, load_row_statistics, weigh
 from attnc.lower.triton_terms import tl
 
 
@@ -25,28 +25,30 @@ def lower_backward_queries(plan: Plan) -> tuple[Function, Function] | None:
     """The helper and the kernel; None where no gradient is to be had from queries."""
     kernel = Kernel(plan)
     enter_query_tile(kernel)
-    kernel.point("dout", H)
+    if plan.weighs_values:
+        kernel.point("dout", H)
+    rows = plan.home("row")
     row = kernel.loads.let("row", head_rows(H))
-    load_row_statistics(kernel.loads, row, plan)
-    kernel.loads.let("dout", kernel.rows("dout", Q0, "N", "DV", BLOCK_Q, True))
+    load_row_statistics(kernel.loads, row, plan, rows)
+    if plan.weighs_values:
+        kernel.loads.let("dout", kernel.rows("dout", Q0, "N", "DV", BLOCK_Q, True))
 
     tile = Tile(kernel, "j")
-    rows = plan.home("row")
     tile.positions()
     tile.dots()
-    v = tile.load("v", "DV")
-    kernel.tile.let("dp", dot(Var("dout"), v.attr("T")))
+    if plan.weighs_values:
+        v = tile.load("v", "DV")
+        kernel.tile.let("dp", dot(Var("dout"), v.attr("T")))
     tile.score([*plan.dot_gradients, *(g.derivative for g in rows)])
-    weigh(tile)
+    weigh(tile, rows)
     for pair, derivative in zip(plan.dots, plan.dot_gradients, strict=True):
         value: Expr = Var("ds")
         if not waits(plan, pair.query, derivative):
             value = tile.shown(kernel.terms.times(value, derivative), derivative)
         key = Var(pair.key)
-        kernel.tile.let(f"d{pair.query}", dot(value.to(key.attr("dtype")), key, Var(f"d{pair.query}")))
+        kernel.tile.let(f"d{pair.query}", add_product(plan, Var(f"d{pair.query}"), value, key))
     for gradient in rows:
-        value = tile.shown(kernel.terms.times(Var("ds"), gradient.derivative), gradient.derivative)
-        kernel.tile.assign(Var(gradient.name), tl.sum(value, 1), "+=")
+        kernel.tile.assign(Var(gradient.name), tl.sum(add_up(tile, gradient), 1), "+=")
     carried = tuple(dict.fromkeys([*(f"d{pair.query}" for pair in plan.dots), *(g.name for g in rows)]))
     if not carried:
         return None

@@ -27,7 +27,7 @@ from attnc.lower.tiled.frame import (
 )
 from attnc.lower.tiled.listed import find_listed
 from attnc.lower.tiled.loops import lower_tiles
-from attnc.lower.tiled.tile import Tile, dot
+from attnc.lower.tiled.tile import Tile, add_product, dot
 from attnc.lower.triton_terms import tl
 
 Q0, N, DV = Var("q0"), Var("N"), Var("DV")
@@ -41,7 +41,8 @@ def lower_forward(plan: Plan) -> tuple[Function, Function]:
     tile.positions()
     tile.dots()
     tile.score()
-    kernel.keep.let("acc", tl.zeros(List((BLOCK_Q, Var(block_width("DV")))), FLOAT32))
+    if plan.weighs_values:
+        kernel.keep.let("acc", tl.zeros(List((BLOCK_Q, Var(block_width("DV")))), FLOAT32))
     carried, doc = _fold(tile) if plan.weights.kind == "softmax" else _add(tile)
     add_keys = kernel.helper("_add_keys", "k0", carried, doc)
     loop_over_keys(kernel, add_keys, carried)
@@ -58,8 +59,10 @@ def enter_query_tile(kernel: Kernel, first_row: Expr | None = None) -> None:
     kernel.where.let("h_kv", H // Var("group"))
     for name in dict.fromkeys(pair.query for pair in kernel.plan.dots):
         kernel.point(name, H)
-    for name in [*dict.fromkeys(pair.key for pair in kernel.plan.dots), "v"]:
+    for name in dict.fromkeys(pair.key for pair in kernel.plan.dots):
         kernel.point(name, Var("h_kv"))
+    if kernel.plan.weighs_values:
+        kernel.point("v", Var("h_kv"))
     kernel.loads.let("i", (Q0 + tl.arange(0, BLOCK_Q))[:, None])
     for name, width in dict.fromkeys((pair.query, pair.width) for pair in kernel.plan.dots):
         kernel.loads.let(name, kernel.rows(name, Q0, "N", width, BLOCK_Q, True))
@@ -106,22 +109,25 @@ def _fold(tile: Tile) -> tuple[tuple[str, ...], str]:
     p = block.let("p", tl.exp2(Var("score") - shift[:, None]))
     rescale = block.let("rescale", tl.exp2(row_max - shift))
     block.assign(row_sum, row_sum * rescale + tl.sum(p, 1))
-    v = tile.load("v", "DV")
-    block.assign(acc, dot(p.to(v.attr("dtype")), v, acc * rescale[:, None]))
+    if tile.kernel.plan.weighs_values:
+        v = tile.load("v", "DV")
+        block.assign(acc, dot(p.to(v.attr("dtype")), v, acc * rescale[:, None]))
     block.assign(row_max, new_max)
     doc = "Fold keys [k0, k0 + BLOCK_K) into the running softmax of one query tile."
-    return ("acc", "row_max", "row_sum"), doc
+    return _carried(tile.kernel.plan, "row_max", "row_sum"), doc
 
 
 def _add(tile: Tile) -> tuple[tuple[str, ...], str]:
     """Weighted values, and the other sums of the row: what is carried, and what is done."""
     kernel, block, weights = tile.kernel, tile.kernel.tile, tile.kernel.plan.weights
-    assert weights.weight is not None
     kernel.terms.named[Score()] = Var("score")
-    kernel.scope.bind([weights.weight, *weights.sums], tile.place)
+    kernel.scope.bind([*([weights.weight] if weights.weight else []), *weights.sums], tile.place)
     block.blank()
-    named = {weights.weight: "p"}
-    block.let("p", _pairs(kernel.terms(weights.weight), weights.weight), note_of(kernel.plan.spec.normalize))
+    named: dict[Real, str] = {}
+    if weights.weight is not None:
+        named[weights.weight] = "p"
+        pairs = _pairs(kernel.terms(weights.weight), weights.weight)
+        block.let("p", pairs, note_of(kernel.plan.spec.normalize))
     for n, each in enumerate(weights.sums, 1):
         if each not in named:
             named[each] = f"part_{n}"
@@ -130,10 +136,16 @@ def _add(tile: Tile) -> tuple[tuple[str, ...], str]:
     for n, each in enumerate(weights.sums, 1):
         kernel.keep.let(f"sum_{n}", tl.zeros(List((BLOCK_Q,)), FLOAT32))
         block.assign(Var(f"sum_{n}"), tl.sum(Var(named[each]), 1), "+=")
-    v = tile.load("v", "DV")
-    block.assign(Var("acc"), dot(Var("p").to(v.attr("dtype")), v, Var("acc")))
+    if weights.weight is not None:
+        v = tile.load("v", "DV")
+        block.assign(Var("acc"), add_product(kernel.plan, Var("acc"), Var("p"), v))
     doc = "Add keys [k0, k0 + BLOCK_K) to the sums of one query tile."
-    return ("acc", *kernel.plan.row_results), doc
+    return _carried(kernel.plan, *kernel.plan.row_results), doc
+
+
+def _carried(plan: Plan, *statistics: str) -> tuple[str, ...]:
+    """What goes from tile to tile: the weighted values, where there are any, and statistics of the rows."""
+    return ("acc", *statistics) if plan.weighs_values else statistics
 
 
 def _pairs(value: Expr, term: Real) -> Expr:
@@ -146,12 +158,15 @@ def _pairs(value: Expr, term: Real) -> Expr:
 def _finish(kernel: Kernel) -> None:
     store = kernel.store
     row_sum: Expr = Var("row_sum")
-    total = row_sum
-    if kernel.plan.rows.can_be_empty:
-        total = store.let("total", tl.where(row_sum.equals(0.0), 1.0, row_sum), "a row that sees no key: 0")
-    out = store.let("out", Var("acc") / total[:, None])
+    if kernel.plan.weighs_values:
+        total = row_sum
+        if kernel.plan.rows.can_be_empty:
+            no_key = tl.where(row_sum.equals(0.0), 1.0, row_sum)
+            total = store.let("total", no_key, "a row that sees no key: 0")
+        store.let("out", Var("acc") / total[:, None])
     row = store.let("row", head_rows(H))
-    store.do(store_rows(Var("out_ptr") + row * DV, Q0, N, out, DV, BLOCK_Q, Var(block_width("DV"))))
+    if kernel.plan.weighs_values:
+        _store_values(kernel, Var("out"))
     rows = store.let("rows", Q0 + tl.arange(0, BLOCK_Q))
     lse = (Var("row_max") + tl.log2(row_sum)) / LOG2E
     store.do(tl.store(Var("lse_ptr") + row + rows, lse, mask=rows < N))
@@ -160,8 +175,14 @@ def _finish(kernel: Kernel) -> None:
 def _finish_sums(kernel: Kernel) -> None:
     store = kernel.store
     row = store.let("row", head_rows(H))
-    store.do(store_rows(Var("out_ptr") + row * DV, Q0, N, Var("acc"), DV, BLOCK_Q, Var(block_width("DV"))))
+    if kernel.plan.weighs_values:
+        _store_values(kernel, Var("acc"))
     if kernel.plan.row_results:
         rows = store.let("rows", Q0 + tl.arange(0, BLOCK_Q))
         for name in kernel.plan.row_results:
             store.do(tl.store(Var(f"{name}_ptr") + row + rows, Var(name), mask=rows < N))
+
+
+def _store_values(kernel: Kernel, values: Expr) -> None:
+    place = Var("out_ptr") + Var("row") * DV
+    kernel.store.do(store_rows(place, Q0, N, values, DV, BLOCK_Q, Var(block_width("DV"))))

@@ -39,7 +39,7 @@ def kernel_params(plan: Plan) -> tuple[Param, ...]:
     arrays = [p for p in attention.params if p.sizes]
     scalars = [p for p in attention.params if not p.sizes]
     plain = [f"{name}_ptr" for name in names]
-    plain += [f"{name}_ptr" for name in ("out", "lse", "dlse", "delta")]
+    plain += [f"{name}_ptr" for name in ("out", "lse", "dlse", "delta", "dout_size")]
     plain += [f"{d}sum_{n}_ptr" for d in ("", "d") for n in range(1, len(plan.weights.sums) + 1)]
     plain += [f"d{name}_ptr" for name in names]
     plain += [pointer(p.name) for p in arrays]
@@ -130,14 +130,14 @@ class Kernel:
         plain = [Param(n) for n in outer] + [p for p in given if not p.annotation]
         constants = [p for p in given if p.annotation] + [Param("EDGE", CONSTEXPR)] * ("EDGE" in used)
         params = (Param(first), *map(Param, carried), *plain, *constants)
-        return Function(name, params, doc, stmts, "triton.jit")
+        return Function(self.plan.named(name), params, doc, stmts, "triton.jit")
 
     def kernel(self, name: str, doc: str) -> Function:
         """The kernel itself, over what the blocks hold."""
         body = without_dead(tuple(self.body))
         used = {n for stmt in body for n in names_in(stmt)}
         params = tuple(p for p in kernel_params(self.plan) if p.name in used)
-        return Function(name, params, doc, body, "kernel")
+        return Function(self.plan.named(name), params, doc, body, "kernel")
 
 
 def _head_offset(name: str, head: Expr) -> Expr:

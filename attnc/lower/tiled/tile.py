@@ -12,8 +12,9 @@ from typing import Literal
 
 from attnc.ir.nodes import Node, Real, RealCall, RealOp, Truth
 from attnc.ir.walk import Axis, axes_of, walk
-from attnc.kernel.build import Block
+from attnc.kernel.build import Block, function
 from attnc.kernel.nodes import Expr, ExprLike, If, List, Var
+from attnc.lower.plan import Plan
 from attnc.lower.regroup import is_invariant
 from attnc.lower.scope import note_of
 from attnc.lower.tiled.frame import BLOCK_K, BLOCK_Q, EDGE, FLOAT32, MINUS_INF, Kernel
@@ -107,6 +108,13 @@ def dot(a: Expr, b: Expr, acc: Expr | None = None) -> Expr:
     """A matrix product. Nothing is approximate: float32 stays float32."""
     args = (a, b) if acc is None else (a, b, acc)
     return tl.dot(*args, input_precision="ieee")
+
+
+def add_product(plan: Plan, total: Expr, pairs: Expr, rows: Expr) -> Expr:
+    """`total + pairs @ rows`, where `pairs` take the dtype of `rows`, which may have no room for them as they are."""
+    if plan.weights_have_any_size:
+        return function("_add_product")(total, pairs, rows)
+    return dot(pairs.to(rows.attr("dtype")), rows, total)
 
 
 def is_finite(term: Node) -> bool:

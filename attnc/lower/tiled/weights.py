@@ -2,15 +2,20 @@
 
 Enters: a tile's `score` and the row statistics that the forward pass saved. Leaves: `p`, the weights, and `ds`, the
 gradient of the score: ds = p * (dp - delta), where delta = sum(dout * out) - dlse (Dao et al. 2022, with the gradient
-of the log-sum-exp folded in). Weights of one score each have ds = dp * dp/ds, and what comes through the row's sums.
+of the log-sum-exp folded in). Weights of one score each have ds = dp * dp/ds, and what comes through the row's sums. A
+pass that weighs no values has no dp.
 """
 
 from __future__ import annotations
 
+from functools import reduce
+
 from attnc.algebra.derivative import ZERO, differentiate
-from attnc.ir.nodes import Score
+from attnc.ir.nodes import Real, Score
+from attnc.ir.walk import axes_of
 from attnc.kernel.build import Block
 from attnc.kernel.nodes import Expr, Var
+from attnc.lower.gradients import ArrayGradient
 from attnc.lower.plan import Plan
 from attnc.lower.scope import note_of
 from attnc.lower.tiled.frame import LOG2E, MINUS_INF
@@ -20,41 +25,85 @@ from attnc.lower.triton_terms import tl
 I, N = Var("i"), Var("N")
 
 
-def load_row_statistics(block: Block, row: Expr, plan: Plan) -> None:
+def load_row_statistics(block: Block, row: Expr, plan: Plan, gradients: tuple[ArrayGradient, ...]) -> None:
     """Of softmax `lse` in base 2 and `delta`, else the gradients of the row's sums; shaped like `i`."""
     if plan.weights.kind == "sums":
         for n, each in enumerate(plan.weights.sums, 1):
-            if differentiate(each, Score()) != ZERO:
+            slopes = [differentiate(each, Score()), *(g.in_sums[n - 1] for g in gradients)]
+            if any(slope != ZERO for slope in slopes):
                 block.let(f"dsum_{n}", tl.load(Var(f"dsum_{n}_ptr") + row + I, mask=I < N, other=0.0))
+        if plan.dout_has_any_size:
+            block.let("dout_size", tl.load(Var("dout_size_ptr") + row + I, mask=I < N, other=0.0))
         return
     lse = tl.load(Var("lse_ptr") + row + I, mask=I < N, other=0.0) * LOG2E
     block.let("lse", lse)
     if plan.rows.can_be_empty:
         empty = tl.where(Var("lse").equals(MINUS_INF), 0.0, Var("lse"))
         block.let("lse", empty, "a row that sees no key: avoid inf - inf")
-    block.let("delta", tl.load(Var("delta_ptr") + row + I, mask=I < N, other=0.0))
+    name = "delta" if plan.weighs_values else "dlse"
+    block.let(name, tl.load(Var(f"{name}_ptr") + row + I, mask=I < N, other=0.0))
 
 
-def weigh(tile: Tile, needs_weights: bool = False) -> None:
-    """`ds` of one tile, and `p` if asked for. `dp` comes first: its dot product runs while the score is computed."""
-    block, weights = tile.kernel.tile, tile.kernel.plan.weights
+def weigh(tile: Tile, gradients: tuple[ArrayGradient, ...], needs_weights: bool = False) -> None:
+    """`ds` of one tile, and `p` if asked for. `dp` comes first: its dot product runs while the score is computed.
+
+    Of `gradients`, what does not go through the score is named here too, and hidden with the rest.
+    """
+    block, plan = tile.kernel.tile, tile.kernel.plan
     block.blank()
-    if weights.kind == "softmax":
-        block.let("p", tl.exp2(Var("score") - Var("lse")))
-        block.let("ds", Var("p") * (Var("dp") - Var("delta")))
+    if plan.weights.kind == "softmax":
+        p = block.let("p", tl.exp2(Var("score") - Var("lse")))
+        block.let("ds", p * (Var("dp") - Var("delta")) if plan.weighs_values else p * Var("dlse"))
         return
-    assert weights.weight is not None
-    terms = tile.kernel.terms
+    if plan.dout_has_any_size:
+        block.let("dp", Var("dp") * Var("dout_size"))
+    weight, sums, terms = plan.weights.weight, plan.weights.sums, tile.kernel.terms
     terms.named[Score()] = Var("score")
-    slope = differentiate(weights.weight, Score())
-    slopes = [differentiate(each, Score()) for each in weights.sums]
-    tile.kernel.scope.bind([weights.weight, slope, *slopes], tile.place)
-    if needs_weights:
-        block.let("p", terms(weights.weight), note_of(weights.weight))
-    ds: Expr | None = None if slope == ZERO else terms.times(Var("dp"), slope)
-    for n, each in enumerate(slopes, 1):
-        if each != ZERO:
-            part = terms.times(Var(f"dsum_{n}"), each)
-            ds = part if ds is None else ds + part
-    block.let("ds", ds if ds is not None else Var("dp") * 0.0)
-    tile.hide({"p": 0.0, "ds": 0.0} if needs_weights else {"ds": 0.0})
+    slopes = [ZERO if each is None else differentiate(each, Score()) for each in (weight, *sums)]
+    past = [g for g in gradients if g.passes_score]
+    also = [each for g in past for each in (g.in_weight, *g.in_sums)]
+    needed = [weight] if weight is not None and needs_weights else []
+    tile.kernel.scope.bind([*needed, *slopes, *also], tile.place)
+    for each in needed:
+        block.let("p", terms(each), note_of(each))
+    hidden = ["p"] * len(needed) + ["ds"]
+    block.let("ds", _through(tile, slopes))
+    for gradient in past:
+        hidden.append(past_score(gradient))
+        block.let(past_score(gradient), _through(tile, [gradient.in_weight, *gradient.in_sums]))
+    tile.hide(dict.fromkeys(hidden, 0.0))
+
+
+def add_up(tile: Tile, gradient: ArrayGradient) -> Expr:
+    """The gradient of an array's element at every pair: through the score, and past it."""
+    derivative = gradient.derivative
+    if derivative == ZERO:
+        return Var(past_score(gradient))
+    value = tile.shown(tile.kernel.terms.times(Var("ds"), derivative), derivative)
+    return value + Var(past_score(gradient)) if gradient.passes_score else value
+
+
+def past_score(gradient: ArrayGradient) -> str:
+    """The name of what does not go through the score."""
+    return f"{gradient.name}_past"
+
+
+def _through(tile: Tile, slopes: list[Real]) -> Expr:
+    """`dp` and the gradients of the sums, each times its slope."""
+    names = ("dp", *(f"dsum_{n}" for n in range(1, len(slopes))))
+    given: list[Expr] = []
+    for slope, which in by_slope(slopes).items():
+        gradients: list[Expr] = [Var(names[n]) for n in which]
+        given.append(tile.kernel.terms.times(reduce(Expr.__add__, gradients), slope))
+    if slopes[0] == ZERO and not any("j" in axes_of(slope) for slope in slopes):
+        given.insert(0, tl.zeros_like(Var("score")))
+    return reduce(Expr.__add__, given)
+
+
+def by_slope(slopes: list[Real]) -> dict[Real, list[int]]:
+    """Which gradients have a slope in common: they are added up before they are multiplied with it."""
+    found: dict[Real, list[int]] = {}
+    for n, slope in enumerate(slopes):
+        if slope != ZERO:
+            found.setdefault(slope, []).append(n)
+    return found

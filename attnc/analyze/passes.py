@@ -1,0 +1,162 @@
+"""Numbers of a row that are needed before a key can be weighed: each is found by an earlier pass over the keys.
+
+Enters: the formula of a normalization. Leaves: the formula with such numbers replaced by arrays, and the passes that
+make them: `exp(-(s - mean(s)) ** 2)` becomes `exp(-(s - row_1[b, h, i]) ** 2)`, after a pass that finds the mean. One
+step takes the innermost numbers; steps are repeated until one pass is enough for the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from attnc.algebra.products import factors_of, quotient
+from attnc.analyze.facts import Reason, RowPass
+from attnc.analyze.row_terms import as_exponential, holds_row, is_constant_along_row, is_number_of_row
+from attnc.analyze.sums import EXTREME, GROWS, number_sums, plain_sums
+from attnc.ir import build
+from attnc.ir.nodes import Count, Index, LogSumExp, Node, Real, RealCall, RealLoad, RealOp, Row
+from attnc.ir.signs import grows
+from attnc.ir.text import print_ir
+from attnc.ir.walk import children, replace_terms, walk
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A formula, the passes that went before it, and terms in it that are known to be 0 at most."""
+
+    formula: Real
+    passes: tuple[RowPass, ...] = ()
+    bounded: tuple[Node, ...] = ()
+
+
+def split_rows(split: Split, taken: set[str]) -> Split | str | None:
+    """One pass more before the formula; or why not; None where no number of a row stands in the way."""
+    numbers = list(dict.fromkeys(_numbers_in_factors(split.formula)))
+    if not numbers:
+        return None
+    if any(row.kind in ("max", "min") for number in numbers for row in _rows(number)):
+        return EXTREME
+    plain = [number for number in numbers if not any(grows(row, split.bounded) for row in _rows(number))]
+    return _split_sums(split, plain, taken) if plain else _split_exponentials(split, numbers[0], taken)
+
+
+def pair_exponentials(formula: Real) -> Real:
+    """exp(u) * x / sum(exp(u)) = exp(u - log(sum(exp(u)))) * x, which cannot overflow."""
+    above, below = factors_of(_with_plain_exponentials(formula))
+    for term in above:
+        total = Row("sum", term)
+        if as_exponential(term) and total in below and not holds_row(term):
+            assert isinstance(term, RealCall)
+            share = build.call("exp", build.real("-", term.a, build.call("log", total)))
+            rest = above.copy(), below.copy()
+            rest[0][above.index(term)] = share
+            rest[1].remove(total)
+            return quotient(*rest)
+    return formula
+
+
+def _with_plain_exponentials(formula: Real) -> Real:
+    """Means of exponentials as sums over a count."""
+
+    def plain(term: Node) -> Node | None:
+        return plain_sums(term) if isinstance(term, Row) and term.kind == "mean" and grows(term) else None
+
+    result = replace_terms(formula, plain)
+    assert isinstance(result, Real)
+    return result
+
+
+# ---- numbers -------------------------------------------------------------------------------------------
+
+
+def _numbers_in_factors(formula: Real) -> Iterator[Real]:
+    """The innermost numbers of a row that meet a single score."""
+    for factor in (factor for factors in factors_of(formula) for factor in factors):
+        yield from _numbers(factor, meets_score=not is_constant_along_row(factor))
+
+
+def _numbers(term: Node, meets_score: bool) -> Iterator[Real]:
+    if isinstance(term, Real) and is_constant_along_row(term):
+        outer = list(_outer_rows(term))
+        if meets_score and outer and not any(holds_row(row.a) for row in outer if isinstance(row, Row)):
+            yield term
+            return
+        for row in outer:
+            if isinstance(row, Row):
+                yield from _numbers(row.a, meets_score=True)
+        return
+    for child in children(term):
+        yield from _numbers(child, meets_score)
+
+
+def _outer_rows(term: Node) -> Iterator[Row | Count]:
+    """Reductions of a term that are not inside of another one."""
+    if isinstance(term, Row | Count):
+        yield term
+        return
+    for child in children(term):
+        yield from _outer_rows(child)
+
+
+def _rows(term: Real) -> list[Row]:
+    return [part for part in walk(term) if isinstance(part, Row)]
+
+
+# ---- passes --------------------------------------------------------------------------------------------
+
+
+def _split_sums(split: Split, numbers: list[Real], taken: set[str]) -> Split | str:
+    """A pass that adds up what these numbers are made of."""
+    named = number_sums([plain_sums(number) for number in numbers])
+    if isinstance(named, str):
+        return named
+    sums, terms = named
+    names = _fresh(len(numbers), taken)
+    made = ", ".join(f"{name} = {print_ir(number)}" for name, number in zip(names, numbers, strict=True))
+    why = Reason(f"a pass over the keys comes first, for {made}: weights need it", split.formula.span)
+    arrays = tuple((number, _array(name, number)) for name, number in zip(names, numbers, strict=True))
+    return _replaced(split, RowPass("sums", tuple(zip(names, terms, strict=True)), arrays, (why,), sums))
+
+
+def _split_exponentials(split: Split, number: Real, taken: set[str]) -> Split | str:
+    """A pass that finds the logarithm of a sum of exponentials."""
+    total = next(row for row in _rows(number) if grows(row, split.bounded))
+    inside = as_exponential(total.a)
+    if total.kind != "sum" or inside is None or not is_number_of_row(inside.shift):
+        return GROWS
+    (name,) = _fresh(1, taken)
+    logarithm = build.call("log", total)
+    why = Reason(
+        f"a pass over the keys comes first, for {name} = {print_ir(logarithm)}: weights need it", total.span
+    )
+    lse = build.real("+", LogSumExp(), inside.shift)
+    array = _array(name, total)
+    arrays = (logarithm, array), (total, build.call("exp", array))
+    done = RowPass("softmax", ((name, lse),), arrays, (why,), score=inside.core)
+    exponent = total.a.a if isinstance(total.a, RealCall) else total.a
+    later = _replaced(split, done)
+    return replace(later, bounded=(*later.bounded, RealOp("-", exponent, array)))
+
+
+def _replaced(split: Split, done: RowPass) -> Split:
+    formula = replace_terms(split.formula, dict(done.arrays).get)
+    assert isinstance(formula, Real)
+    return replace(split, formula=replace(formula, span=split.formula.span), passes=(*split.passes, done))
+
+
+def _array(name: str, number: Real) -> RealLoad:
+    return RealLoad(name, (Index("b"), Index("h"), Index("i")), span=number.span)
+
+
+def _fresh(count: int, taken: set[str]) -> list[str]:
+    """Names of numbers of a row, which no parameter has; they are taken from now on."""
+    names: list[str] = []
+    number = 1
+    while len(names) < count:
+        name = f"row_{number}"
+        if name not in taken:
+            names.append(name)
+            taken.add(name)
+        number += 1
+    return names

@@ -1,0 +1,183 @@
+"""Normalizations that need numbers of a row first: which passes are found, and that they mean the formula."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+import attnc
+from attnc.analyze.facts import Weights
+from attnc.analyze.weights import find_weights
+from attnc.compiler import Compilation
+from attnc.ir.text import print_ir
+from attnc.source import Source
+
+PARAMS = "z: float[H], t: float[B, H, N], c: float, u: float[M]"
+
+
+def spec(normalize: str) -> str:
+    mask = "(j <= i or u[j] > 99.0) and z[h] + t[b, h, i] + c < 99.0"
+    return f"attention a({PARAMS}):\n    mask {mask}\n    normalize {normalize}\n"
+
+
+def weights_of(normalize: str) -> Weights:
+    return find_weights(Compilation(Source("a.attn", spec(normalize))).attention)
+
+
+def said(weights: Weights) -> list[str]:
+    """Each pass in a line; the last with what a key weighs, and what the row is multiplied with."""
+    lines = []
+    for each in weights.before:
+        what = (
+            " and ".join(map(print_ir, each.sums))
+            if each.kind == "sums"
+            else f"lse of {print_ir(each.score)}"
+        )
+        lines.append(f"{what}: " + ", ".join(f"{name} = {print_ir(term)}" for name, term in each.numbers))
+    last = f"softmax of {print_ir(weights.score)}" if weights.weight is None else print_ir(weights.weight)
+    lines.append(" and ".join([last, *map(print_ir, weights.sums)]))
+    return [*lines, f"times {print_ir(weights.gate)}"] if weights.gate else lines
+
+
+ROW = "row_1[b, h, i]"
+FOUND = {
+    "exp(s / t[b, h, i]) / sum(exp(s / t[b, h, i]))": ["softmax of s / t[b, h, i]"],
+    "exp((s - max(s)) / c) / sum(exp((s - max(s)) / c))": ["softmax of s / c"],
+    "exp(-s * s) / (1 + sum(exp(-s * s)))": ["softmax of (0.0 - s) * s", "times sigmoid(lse)"],
+    "exp(s) * sigmoid(u[j]) / sum(exp(s) * sigmoid(u[j]))": ["softmax of s + (0.0 - softplus(0.0 - u[j]))"],
+    "exp(s) * relu(s + u[j]) / (1 + sum(exp(s) * relu(s + u[j])))": [
+        "softmax of s + log(relu(s + u[j]))", "times sigmoid(lse)"
+    ],
+    "exp(s) * sigmoid(s) / sum(exp(s))": ["lse of s: row_1 = lse", f"exp(s - {ROW}) * sigmoid(s)"],
+    "exp(s) * tanh(s) / sum(exp(s))": ["lse of s: row_1 = lse", f"exp(s - {ROW}) * tanh(s)"],
+    "s - mean(s)": ["s and 1.0: row_1 = sum_1 / sum_2", f"s - {ROW}"],
+    "s / (1 + sum(abs(s - mean(s))))": [
+        "s and 1.0: row_1 = sum_1 / sum_2", f"s and abs(s - {ROW})", "times 1.0 / (1.0 + sum_1)"
+    ],
+    "exp(-(s - mean(s)) ** 2)": ["s and 1.0: row_1 = sum_1 / sum_2", f"exp(0.0 - (s - {ROW}) ** 2.0)"],
+    "exp(-abs(s - mean(s))) / sum(exp(-abs(s - mean(s))))": [
+        "s and 1.0: row_1 = sum_1 / sum_2", f"softmax of 0.0 - abs(s - {ROW})"
+    ],
+    "exp(s / (1 + sum(s * s))) / sum(exp(s / (1 + sum(s * s))))": [
+        "s * s: row_1 = 1.0 + sum_1", f"softmax of s / {ROW}"
+    ],
+    "s - log(sum(exp(s)))": ["lse of s: row_1 = lse", f"s - {ROW}"],
+    "s - log(sum(exp(s + c)))": ["lse of s: row_1 = lse + c", f"s - {ROW}"],
+    "s * exp(s) / sum(exp(s))": ["lse of s: row_1 = lse", f"s * exp(s - {ROW})"],
+    "exp(s) / mean(exp(s))": ["lse of s: row_1 = lse", f"exp(s - {ROW}) and 1.0", "times sum_1"],
+    "exp(2 * s) * tanh(s) / sum(exp(2 * s))": [
+        "lse of 2.0 * s: row_1 = lse", f"exp(2.0 * s - {ROW}) * tanh(s)"
+    ],
+    "exp(s) / sum(exp(s)) / sum(exp(s))": [
+        "lse of s: row_1 = lse", f"exp(s - {ROW})", f"times 1.0 / exp({ROW})"
+    ],
+    "tanh(s + sum(s) + z[h])": ["s: row_1 = sum_1", f"tanh(s + {ROW} + z[h])"],
+    "tanh(s + sum(s) * z[h])": ["s: row_1 = sum_1 * z[h]", f"tanh(s + {ROW})"],
+    "sigmoid(s / count())": ["1.0: row_1 = sum_1", f"sigmoid(s / {ROW})"],
+    "sigmoid(s + sum(sigmoid(s - mean(s))))": [
+        "s and 1.0: row_1 = sum_1 / sum_2",
+        f"sigmoid(s - {ROW}): row_2 = sum_1",
+        "sigmoid(s + row_2[b, h, i])",
+    ],
+    "sigmoid(s + u[j])": ["sigmoid(s + u[j])"],
+    "relu(s) / (1 + sum(relu(s) * t[b, h, i] ** 2))": [
+        "relu(s) and relu(s) * t[b, h, i] ** 2.0", "times 1.0 / (1.0 + sum_1)"
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("normalize", FOUND)
+def test_what_is_found(normalize: str) -> None:
+    weights = weights_of(normalize)
+    assert weights.kind != "other" and weights.because
+    assert said(weights) == FOUND[normalize]
+
+
+def test_a_number_of_a_row_takes_no_name_of_a_parameter() -> None:
+    text = "attention a(row_1: float[H]):\n    score row_1[h] * dot(q, k)\n    normalize s - mean(s)\n"
+    (first,) = find_weights(Compilation(Source("a.attn", text)).attention).before
+    assert [name for name, _ in first.numbers] == ["row_2"]
+
+
+def call(normalize: str, size: float, backend: str) -> list[Tensor]:
+    """Output and the gradients of every tensor."""
+    make = torch.Generator().manual_seed(3)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=make, dtype=torch.float64).requires_grad_()
+
+    tensors = draw(2, 4, 9, 4), draw(2, 2, 9, 4), draw(2, 2, 9, 5), draw(4), draw(2, 4, 9), draw(9)
+    q, k, v, z, t, u = tensors
+    f = attnc.compile(spec(normalize), backend=backend)
+    out = f(q, k, v, z=z, t=t, c=0.7, u=u, scale=size)
+    weights = torch.randn(out.shape, generator=make, dtype=torch.float64)
+    gradients = torch.autograd.grad((out * weights).sum(), tensors, allow_unused=True)
+    return [out, *(torch.zeros(1).double() if g is None else g for g in gradients)]
+
+
+def assert_means(normalize: str, size: float) -> None:
+    for found, wanted in zip(call(normalize, size, "cpu"), call(normalize, size, "reference"), strict=True):
+        most = float(wanted.detach().abs().max())
+        assert found.isfinite().all()
+        torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-9 * (most + 1))
+
+
+# With scores near 1 and near 200; one formula overflows by itself there.
+SIZED = [(normalize, size) for normalize in FOUND for size in (0.5, 100.0)]
+SIZED.remove(("exp(s) / sum(exp(s)) / sum(exp(s))", 100.0))
+
+
+@pytest.mark.parametrize(("normalize", "size"), SIZED)
+def test_they_mean_the_formula(normalize: str, size: float) -> None:
+    assert_means(normalize, size)
+
+
+@st.composite
+def chains(draw: st.DrawFn) -> str:
+    """A function of one score and of numbers of its row, over sums of such functions."""
+    inner = st.sampled_from(
+        ["s", "s * s", "tanh(s)", "relu(s + z[h])", "abs(s)", "sigmoid(s) * t[b, h, i]", "u[j]"]
+    )
+    kind = st.sampled_from(["sum", "mean"])
+    number = st.one_of(
+        st.builds(lambda k, g: f"{k}({g})", kind, inner),
+        st.builds(lambda k, g, h: f"{k}(tanh({g} - mean({h})))", kind, inner, inner),
+        st.sampled_from(["log(sum(exp(s)))", "log(sum(exp(s * 2 + c)))", "count()", "c", "t[b, h, i]"]),
+    )
+    one = st.builds(
+        lambda f, x, op, n: f"{f}({x} {op} tanh({n}))",
+        st.sampled_from(["sigmoid", "softplus", "tanh", "cos"]),
+        st.sampled_from(["s", "2 * s", "s + u[j]"]),
+        st.sampled_from(["+", "-", "*"]),
+        number,
+    )
+    weight = " * ".join(draw(st.lists(one, min_size=1, max_size=2)))
+    if draw(st.booleans()):
+        exponent = draw(one)
+        return f"{weight} * exp({exponent}) / sum(exp({exponent}))"
+    below = draw(st.sampled_from(["", " / (2 + sum(abs({})))", " / sqrt(1 + mean(({}) ** 2))"]))
+    return f"{weight}{below.format(draw(one))}"
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(chains())
+def test_random_ones_mean_the_formula(normalize: str) -> None:
+    assert weights_of(normalize).kind != "other"
+    assert_means(normalize, 0.8)
+
+
+@pytest.mark.slow
+@settings(max_examples=600, deadline=None)
+@given(chains())
+def test_many_random_ones_mean_the_formula(normalize: str) -> None:
+    assert_means(normalize, 0.8)
+
+
+def test_the_log_sum_exp_is_that_of_the_scores_or_refused() -> None:
+    q = torch.randn(1, 1, 4, 8)
+    f = attnc.compile("attention a(c: float):\n    normalize exp(s / c) / sum(exp(s / c))\n")
+    with pytest.raises(ValueError, match="`return_lse` needs a normalization by sum"):
+        f(q, q, q, c=2.0, return_lse=True)

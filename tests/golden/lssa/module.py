@@ -71,8 +71,22 @@ def _store_rows(ptr, first, end, tile, WIDTH: tl.constexpr, ROWS: tl.constexpr, 
 
 @triton.jit
 def _softplus(x):
-    """log(1 + exp(x)) without overflow."""
-    return tl.maximum(x, 0.0) + tl.log(1.0 + tl.exp2(tl.abs(x) * -LOG2_E))
+    """log(1 + exp(x)) without overflow, and exp(x) where that is small (Kahan's log1p)."""
+    small = tl.exp2(tl.abs(x) * -LOG2_E)
+    whole = 1.0 + small
+    log1p = tl.where(whole == 1.0, small, tl.log(whole) * (small / tl.maximum(whole - 1.0, 1e-30)))
+    return tl.maximum(x, 0.0) + log1p
+
+
+@triton.jit
+def _add_product(total, pairs, rows):
+    """total + pairs @ rows. Numbers of any size fit float16 once the largest of each row is 1."""
+    if rows.dtype == tl.float16:
+        largest = tl.max(tl.abs(pairs), 1)[:, None]
+        size = tl.where(largest == 0.0, 1.0, largest)
+        return total + size * tl.dot((pairs / size).to(rows.dtype), rows, input_precision="ieee")
+    else:
+        return tl.dot(pairs.to(rows.dtype), rows, total, input_precision="ieee")
 
 
 @triton.jit
@@ -94,7 +108,7 @@ def _add_keys(
         p = tl.where(visible, p, 0.0)
     sum_1 += tl.sum(p, 1)
     v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, BLOCK_DV, EDGE)
-    acc = tl.dot(p.to(v.dtype), v, acc, input_precision="ieee")
+    acc = _add_product(acc, p, v)
 
     return acc, sum_1
 
@@ -147,9 +161,9 @@ def _forward(
 
 @triton.jit
 def _add_queries(
-    q0, dv, dk, j, k, v, log_D, row, q_head, dout_head, dsum_1_ptr, q_stride_t, dout_stride_t, N,
-    D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_D: tl.constexpr,
-    BLOCK_DV: tl.constexpr, EDGE: tl.constexpr,
+    q0, dv, dk, j, k, v, log_D, row, q_head, dout_head, dout_size_ptr, dsum_1_ptr, q_stride_t,
+    dout_stride_t, N, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr,
+    BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Add what queries [q0, q0 + BLOCK_Q) of one head say about the gradient of one key tile."""
     i = (q0 + tl.arange(0, BLOCK_Q))[None, :]
@@ -158,19 +172,20 @@ def _add_queries(
     dout = _load_rows(dout_head, q0, N, dout_stride_t, DV, BLOCK_Q, BLOCK_DV, EDGE)
     dp = tl.dot(v, dout.T, input_precision="ieee")
     dsum_1 = tl.load(dsum_1_ptr + row + i, mask=i < N, other=0.0)
+    dout_size = tl.load(dout_size_ptr + row + i, mask=i < N, other=0.0)
     score = log_D * tl.log((i + 1).to(tl.float32)) * qk                 # lssa.attn:8
 
+    dp = dp * dout_size
     sigmoid_term = tl.sigmoid(score)
     p = _softplus(score)                                                # lssa.attn:9
-    ds = dp * sigmoid_term + dsum_1 * sigmoid_term
+    ds = (dp + dsum_1) * sigmoid_term
     if EDGE:
         visible = (j <= i) & (i < N)                                    # lssa.attn:7
         p = tl.where(visible, p, 0.0)
         ds = tl.where(visible, ds, 0.0)
-    dv = tl.dot(p.to(dout.dtype), dout, dv, input_precision="ieee")
-    dk = tl.dot(
-        tl.where(ds == 0.0, 0.0, ds * (log_D * tl.log((i + 1).to(tl.float32)))).to(q.dtype), q, dk,
-        input_precision="ieee",
+    dv = _add_product(dv, p * dout_size, dout)
+    dk = _add_product(
+        dk, tl.where(ds == 0.0, 0.0, ds * (log_D * tl.log((i + 1).to(tl.float32)))), q,
     )
 
     return dv, dk
@@ -178,10 +193,11 @@ def _add_queries(
 
 @triton.jit(do_not_specialize=["N", "M"])
 def _backward_keys(
-    q_ptr, k_ptr, v_ptr, dout_ptr, dsum_1_ptr, dk_ptr, dv_ptr, q_stride_b, q_stride_h, q_stride_t,
-    k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t, dout_stride_b,
-    dout_stride_h, dout_stride_t, H, HKV, group, N, M, D: tl.constexpr, DV: tl.constexpr,
-    BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
+    q_ptr, k_ptr, v_ptr, dout_ptr, dout_size_ptr, dsum_1_ptr, dk_ptr, dv_ptr, q_stride_b,
+    q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
+    dout_stride_b, dout_stride_h, dout_stride_t, H, HKV, group, N, M, D: tl.constexpr,
+    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr,
+    BLOCK_DV: tl.constexpr,
 ):
     """One program: the gradient of BLOCK_K keys and values of one key head."""
     k0 = tl.program_id(0) * BLOCK_K
@@ -218,13 +234,15 @@ def _backward_keys(
         for t in range(0, edge_tiles):
             tile = tl.where(t < edge_left, live_lo + t, full_hi + t - edge_left)
             dv, dk = _add_queries(
-                tile * BLOCK_Q, dv, dk, j, k, v, log_D, row, q_head, dout_head, dsum_1_ptr,
-                q_stride_t, dout_stride_t, N, D, DV, BLOCK_Q, BLOCK_D, BLOCK_DV, EDGE=True,
+                tile * BLOCK_Q, dv, dk, j, k, v, log_D, row, q_head, dout_head, dout_size_ptr,
+                dsum_1_ptr, q_stride_t, dout_stride_t, N, D, DV, BLOCK_Q, BLOCK_D, BLOCK_DV,
+                EDGE=True,
             )
         for t in range(full_lo, full_hi):
             dv, dk = _add_queries(
-                t * BLOCK_Q, dv, dk, j, k, v, log_D, row, q_head, dout_head, dsum_1_ptr, q_stride_t,
-                dout_stride_t, N, D, DV, BLOCK_Q, BLOCK_D, BLOCK_DV, EDGE=False,
+                t * BLOCK_Q, dv, dk, j, k, v, log_D, row, q_head, dout_head, dout_size_ptr,
+                dsum_1_ptr, q_stride_t, dout_stride_t, N, D, DV, BLOCK_Q, BLOCK_D, BLOCK_DV,
+                EDGE=False,
             )
 
     row = (b * HKV + h_kv) * M
@@ -234,9 +252,9 @@ def _backward_keys(
 
 @triton.jit
 def _add_keys_backward(
-    k0, dq, i, q, dsum_1, dout, log_D, k_ptr, v_ptr, k_stride_t, v_stride_t, M, D: tl.constexpr,
-    DV: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
-    EDGE: tl.constexpr,
+    k0, dq, i, q, dsum_1, dout_size, dout, log_D, k_ptr, v_ptr, k_stride_t, v_stride_t, M,
+    D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr,
+    BLOCK_DV: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Add what keys [k0, k0 + BLOCK_K) say about the gradient of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
@@ -246,14 +264,14 @@ def _add_keys_backward(
     dp = tl.dot(dout, v.T, input_precision="ieee")
     score = log_D * tl.log((i + 1).to(tl.float32)) * qk                 # lssa.attn:8
 
+    dp = dp * dout_size
     sigmoid_term = tl.sigmoid(score)
-    ds = dp * sigmoid_term + dsum_1 * sigmoid_term
+    ds = (dp + dsum_1) * sigmoid_term
     if EDGE:
         visible = (j <= i) & (j < M)                                    # lssa.attn:7
         ds = tl.where(visible, ds, 0.0)
-    dq = tl.dot(
-        tl.where(ds == 0.0, 0.0, ds * (log_D * tl.log((i + 1).to(tl.float32)))).to(k.dtype), k, dq,
-        input_precision="ieee",
+    dq = _add_product(
+        dq, tl.where(ds == 0.0, 0.0, ds * (log_D * tl.log((i + 1).to(tl.float32)))), k,
     )
 
     return dq
@@ -261,9 +279,9 @@ def _add_keys_backward(
 
 @triton.jit(do_not_specialize=["N", "M"])
 def _backward_queries(
-    q_ptr, k_ptr, v_ptr, dout_ptr, dsum_1_ptr, dq_ptr, q_stride_b, q_stride_h, q_stride_t,
-    k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t, dout_stride_b,
-    dout_stride_h, dout_stride_t, H, group, N, M, D: tl.constexpr, DV: tl.constexpr,
+    q_ptr, k_ptr, v_ptr, dout_ptr, dout_size_ptr, dsum_1_ptr, dq_ptr, q_stride_b, q_stride_h,
+    q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
+    dout_stride_b, dout_stride_h, dout_stride_t, H, group, N, M, D: tl.constexpr, DV: tl.constexpr,
     BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
 ):
     """One program: the gradient of BLOCK_Q queries of one head."""
@@ -282,6 +300,7 @@ def _backward_queries(
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, BLOCK_D, True)
     row = (b * H + h) * N
     dsum_1 = tl.load(dsum_1_ptr + row + i, mask=i < N, other=0.0)
+    dout_size = tl.load(dout_size_ptr + row + i, mask=i < N, other=0.0)
     dout = _load_rows(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, BLOCK_DV, True)
     log_D = tl.log(tl.cast(D, tl.float32))
 
@@ -293,16 +312,24 @@ def _backward_queries(
 
     for t in range(full_hi, live_hi):
         dq = _add_keys_backward(
-            t * BLOCK_K, dq, i, q, dsum_1, dout, log_D, k_ptr, v_ptr, k_stride_t, v_stride_t, M, D,
-            DV, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=True,
+            t * BLOCK_K, dq, i, q, dsum_1, dout_size, dout, log_D, k_ptr, v_ptr, k_stride_t,
+            v_stride_t, M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=True,
         )
     for t in range(0, full_hi):
         dq = _add_keys_backward(
-            t * BLOCK_K, dq, i, q, dsum_1, dout, log_D, k_ptr, v_ptr, k_stride_t, v_stride_t, M, D,
-            DV, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=False,
+            t * BLOCK_K, dq, i, q, dsum_1, dout_size, dout, log_D, k_ptr, v_ptr, k_stride_t,
+            v_stride_t, M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=False,
         )
 
     _store_rows(dq_ptr + row * D, q0, N, dq, D, BLOCK_Q, BLOCK_D)
+
+
+def _sized(rows, dtype):
+    """Rows in another dtype, their largest in [1, 2), and the powers of 2 they are divided by."""
+    largest = rows.abs().amax(-1, keepdim=True)
+    size = torch.ldexp(torch.ones_like(largest), torch.frexp(largest).exponent - 1)
+    size = torch.where(largest > 0, size, 1.0)
+    return (rows / size).to(dtype), size.squeeze(-1)
 
 
 def _without_autocast(function):
@@ -477,15 +504,10 @@ def _backward_cpu(dout, dsum_1, q, k, v, scale):
             sigmoid_term = torch.sigmoid(score)
             p = torch.logaddexp(score, torch.zeros_like(score))         # lssa.attn:9
             _hide(p, float(0), edges, q0, q1)
-            ds = (
-                (
-                    _matmul(
-                        dout[:, heads, q0:q1].to(dtype), v[:, kv_heads, seen].to(dtype).mT, dp_room,
-                    )
-                    * sigmoid_term
-                )
-                + dsum_1[:, heads, q0:q1].unsqueeze(-1) * sigmoid_term
+            dp = _matmul(
+                dout[:, heads, q0:q1].to(dtype), v[:, kv_heads, seen].to(dtype).mT, dp_room,
             )
+            ds = (dp + dsum_1[:, heads, q0:q1].unsqueeze(-1)) * sigmoid_term
             _hide(ds, float(0), edges, q0, q1)
             _add_transposed(dv[:, kv_heads], seen, p.to(narrow), dout[:, heads, q0:q1].to(narrow))
             dq_k = ds * (log_D * torch.log((i + 1).to(dtype)))
@@ -562,19 +584,19 @@ def _backward_triton(dout, dsum_1, q, k, v, scale):
     HKV, M, DV = v.shape[1:]
     group = H // HKV
     q, k, v, dout = map(_with_unit_stride, (q, k, v, dout))
-    dout = dout.to(v.dtype)
+    dout, dout_size = _sized(dout, v.dtype)
     dq = q.new_empty(B, H, N, D)
     dk = k.new_empty(B, HKV, M, D)
     dv = v.new_empty(B, HKV, M, DV)
     with torch.cuda.device_of(q):
         tiles = _tiles("backward_keys", q, ("D", D), ("DV", DV))
         _backward_keys[triton.cdiv(M, tiles["BLOCK_K"]), HKV, B](
-            q, k, v, dout, dsum_1, dk, dv, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
-            *dout.stride()[:3], H, HKV, group, N, M, **tiles,
+            q, k, v, dout, dout_size, dsum_1, dk, dv, *q.stride()[:3], *k.stride()[:3],
+            *v.stride()[:3], *dout.stride()[:3], H, HKV, group, N, M, **tiles,
         )
         tiles = _tiles("backward_queries", q, ("D", D), ("DV", DV))
         _backward_queries[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
-            q, k, v, dout, dsum_1, dq, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
+            q, k, v, dout, dout_size, dsum_1, dq, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
             *dout.stride()[:3], H, group, N, M, **tiles,
         )
     return dq, dk, dv
@@ -746,11 +768,11 @@ def lssa(q, k, v, *, scale=None, return_lse=False, backend="auto"):
     backend: "auto" (by the device of the tensors), "triton" or "cpu"
     """
     scale = _check(q, k, v, scale)
-    q, k, v = _per_token(q, k, v)
     if return_lse:
         raise ValueError(
             "`return_lse` needs a normalization by sum(exp(s)): this one has no log-sum-exp",
         )
+    q, k, v = _per_token(q, k, v)
     out, sum_1 = _attention(q, k, v, scale, _choose(backend, q))
     if k.shape[2] > 0:  # without a key the output is 0
         out = _output(out, sum_1, q)

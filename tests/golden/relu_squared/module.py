@@ -68,6 +68,17 @@ def _store_rows(ptr, first, end, tile, WIDTH: tl.constexpr, ROWS: tl.constexpr, 
 
 
 @triton.jit
+def _add_product(total, pairs, rows):
+    """total + pairs @ rows. Numbers of any size fit float16 once the largest of each row is 1."""
+    if rows.dtype == tl.float16:
+        largest = tl.max(tl.abs(pairs), 1)[:, None]
+        size = tl.where(largest == 0.0, 1.0, largest)
+        return total + size * tl.dot((pairs / size).to(rows.dtype), rows, input_precision="ieee")
+    else:
+        return tl.dot(pairs.to(rows.dtype), rows, total, input_precision="ieee")
+
+
+@triton.jit
 def _add_keys(
     k0, acc, sum_1, i, q, k_ptr, v_ptr, k_stride_t, v_stride_t, scale, window, M, D: tl.constexpr,
     DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr,
@@ -87,7 +98,7 @@ def _add_keys(
         part_1 = tl.where(visible, part_1, 0.0)
     sum_1 += tl.sum(part_1, 1)
     v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, BLOCK_DV, EDGE)
-    acc = tl.dot(p.to(v.dtype), v, acc, input_precision="ieee")
+    acc = _add_product(acc, p, v)
 
     return acc, sum_1
 
@@ -146,8 +157,8 @@ def _forward(
 
 @triton.jit
 def _add_queries(
-    q0, dv, dk, j, k, v, q_head, dout_head, q_stride_t, dout_stride_t, scale, window, N,
-    D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_D: tl.constexpr,
+    q0, dv, dk, j, k, v, row, q_head, dout_head, dout_size_ptr, q_stride_t, dout_stride_t, scale,
+    window, N, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_D: tl.constexpr,
     BLOCK_DV: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Add what queries [q0, q0 + BLOCK_Q) of one head say about the gradient of one key tile."""
@@ -156,27 +167,30 @@ def _add_queries(
     qk = tl.dot(k, q.T, input_precision="ieee")
     dout = _load_rows(dout_head, q0, N, dout_stride_t, DV, BLOCK_Q, BLOCK_DV, EDGE)
     dp = tl.dot(v, dout.T, input_precision="ieee")
+    dout_size = tl.load(dout_size_ptr + row + i, mask=i < N, other=0.0)
     score = qk * scale
 
+    dp = dp * dout_size
     relu_term = tl.maximum(score, 0.0)
     p = relu_term * relu_term                                           # relu_squared.attn:6
-    ds = dp * (2.0 * relu_term * tl.where(0.0 < score, 1.0, 0.0))
+    ds = dp * tl.where(0.0 < relu_term, 2.0 * relu_term, 0.0)
     if EDGE:
         visible = (j <= i) & (i - j < window) & (i < N)                 # relu_squared.attn:5
         p = tl.where(visible, p, 0.0)
         ds = tl.where(visible, ds, 0.0)
-    dv = tl.dot(p.to(dout.dtype), dout, dv, input_precision="ieee")
-    dk = tl.dot(ds.to(q.dtype), q, dk, input_precision="ieee")
+    dv = _add_product(dv, p * dout_size, dout)
+    dk = _add_product(dk, ds, q)
 
     return dv, dk
 
 
 @triton.jit(do_not_specialize=["window", "N", "M"])
 def _backward_keys(
-    q_ptr, k_ptr, v_ptr, dout_ptr, dk_ptr, dv_ptr, q_stride_b, q_stride_h, q_stride_t, k_stride_b,
-    k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t, dout_stride_b, dout_stride_h,
-    dout_stride_t, scale, window, H, HKV, group, N, M, D: tl.constexpr, DV: tl.constexpr,
-    BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
+    q_ptr, k_ptr, v_ptr, dout_ptr, dout_size_ptr, dk_ptr, dv_ptr, q_stride_b, q_stride_h,
+    q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
+    dout_stride_b, dout_stride_h, dout_stride_t, scale, window, H, HKV, group, N, M,
+    D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
+    BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
 ):
     """One program: the gradient of BLOCK_K keys and values of one key head."""
     k0 = tl.program_id(0) * BLOCK_K
@@ -212,13 +226,13 @@ def _backward_keys(
         for t in range(0, edge_tiles):
             tile = tl.where(t < edge_left, live_lo + t, full_hi + t - edge_left)
             dv, dk = _add_queries(
-                tile * BLOCK_Q, dv, dk, j, k, v, q_head, dout_head, q_stride_t, dout_stride_t,
-                scale, window, N, D, DV, BLOCK_Q, BLOCK_D, BLOCK_DV, EDGE=True,
+                tile * BLOCK_Q, dv, dk, j, k, v, row, q_head, dout_head, dout_size_ptr, q_stride_t,
+                dout_stride_t, scale, window, N, D, DV, BLOCK_Q, BLOCK_D, BLOCK_DV, EDGE=True,
             )
         for t in range(full_lo, full_hi):
             dv, dk = _add_queries(
-                t * BLOCK_Q, dv, dk, j, k, v, q_head, dout_head, q_stride_t, dout_stride_t, scale,
-                window, N, D, DV, BLOCK_Q, BLOCK_D, BLOCK_DV, EDGE=False,
+                t * BLOCK_Q, dv, dk, j, k, v, row, q_head, dout_head, dout_size_ptr, q_stride_t,
+                dout_stride_t, scale, window, N, D, DV, BLOCK_Q, BLOCK_D, BLOCK_DV, EDGE=False,
             )
 
     row = (b * HKV + h_kv) * M
@@ -228,9 +242,9 @@ def _backward_keys(
 
 @triton.jit
 def _add_keys_backward(
-    k0, dq, i, q, dout, k_ptr, v_ptr, k_stride_t, v_stride_t, scale, window, M, D: tl.constexpr,
-    DV: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
-    EDGE: tl.constexpr,
+    k0, dq, i, q, dout_size, dout, k_ptr, v_ptr, k_stride_t, v_stride_t, scale, window, M,
+    D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr,
+    BLOCK_DV: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Add what keys [k0, k0 + BLOCK_K) say about the gradient of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
@@ -240,21 +254,22 @@ def _add_keys_backward(
     dp = tl.dot(dout, v.T, input_precision="ieee")
     score = qk * scale
 
+    dp = dp * dout_size
     relu_term = tl.maximum(score, 0.0)
-    ds = dp * (2.0 * relu_term * tl.where(0.0 < score, 1.0, 0.0))
+    ds = dp * tl.where(0.0 < relu_term, 2.0 * relu_term, 0.0)
     if EDGE:
         visible = (j <= i) & (i - j < window) & (j < M)                 # relu_squared.attn:5
         ds = tl.where(visible, ds, 0.0)
-    dq = tl.dot(ds.to(k.dtype), k, dq, input_precision="ieee")
+    dq = _add_product(dq, ds, k)
 
     return dq
 
 
 @triton.jit(do_not_specialize=["window", "N", "M"])
 def _backward_queries(
-    q_ptr, k_ptr, v_ptr, dout_ptr, dq_ptr, q_stride_b, q_stride_h, q_stride_t, k_stride_b,
-    k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t, dout_stride_b, dout_stride_h,
-    dout_stride_t, scale, window, H, group, N, M, D: tl.constexpr, DV: tl.constexpr,
+    q_ptr, k_ptr, v_ptr, dout_ptr, dout_size_ptr, dq_ptr, q_stride_b, q_stride_h, q_stride_t,
+    k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t, dout_stride_b,
+    dout_stride_h, dout_stride_t, scale, window, H, group, N, M, D: tl.constexpr, DV: tl.constexpr,
     BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
 ):
     """One program: the gradient of BLOCK_Q queries of one head."""
@@ -272,6 +287,7 @@ def _backward_queries(
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, BLOCK_D, True)
     row = (b * H + h) * N
+    dout_size = tl.load(dout_size_ptr + row + i, mask=i < N, other=0.0)
     dout = _load_rows(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, BLOCK_DV, True)
 
     dq = tl.zeros([BLOCK_Q, BLOCK_D], tl.float32)
@@ -289,16 +305,24 @@ def _backward_queries(
     for t in range(0, edge_tiles):
         tile = tl.where(t < edge_left, live_lo + t, full_hi + t - edge_left)
         dq = _add_keys_backward(
-            tile * BLOCK_K, dq, i, q, dout, k_ptr, v_ptr, k_stride_t, v_stride_t, scale, window, M,
-            D, DV, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=True,
+            tile * BLOCK_K, dq, i, q, dout_size, dout, k_ptr, v_ptr, k_stride_t, v_stride_t, scale,
+            window, M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=True,
         )
     for t in range(full_lo, full_hi):
         dq = _add_keys_backward(
-            t * BLOCK_K, dq, i, q, dout, k_ptr, v_ptr, k_stride_t, v_stride_t, scale, window, M, D,
-            DV, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=False,
+            t * BLOCK_K, dq, i, q, dout_size, dout, k_ptr, v_ptr, k_stride_t, v_stride_t, scale,
+            window, M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=False,
         )
 
     _store_rows(dq_ptr + row * D, q0, N, dq * scale, D, BLOCK_Q, BLOCK_D)
+
+
+def _sized(rows, dtype):
+    """Rows in another dtype, their largest in [1, 2), and the powers of 2 they are divided by."""
+    largest = rows.abs().amax(-1, keepdim=True)
+    size = torch.ldexp(torch.ones_like(largest), torch.frexp(largest).exponent - 1)
+    size = torch.where(largest > 0, size, 1.0)
+    return (rows / size).to(dtype), size.squeeze(-1)
 
 
 def _without_autocast(function):
@@ -473,16 +497,10 @@ def _backward_cpu(dout, dsum_1, q, k, v, scale, window):
             relu_term = torch.relu(score)
             p = relu_term * relu_term                                   # relu_squared.attn:6
             _hide(p, float(0), edges, q0, q1, window)
-            ds = (
-                _matmul(dout[:, heads, q0:q1].to(dtype), v[:, kv_heads, seen].to(dtype).mT, dp_room)
-                * (
-                    2.0
-                    * relu_term
-                    * torch.where(
-                        0.0 < score, torch.tensor(1.0, dtype=dtype), torch.tensor(0.0, dtype=dtype),
-                    )
-                )
+            dp = _matmul(
+                dout[:, heads, q0:q1].to(dtype), v[:, kv_heads, seen].to(dtype).mT, dp_room,
             )
+            ds = dp * torch.where(0.0 < relu_term, 2.0 * relu_term, torch.tensor(0.0, dtype=dtype))
             _hide(ds, float(0), edges, q0, q1, window)
             _add_transposed(dv[:, kv_heads], seen, p.to(narrow), dout[:, heads, q0:q1].to(narrow))
             ds_narrow = ds.to(narrow)
@@ -558,19 +576,19 @@ def _backward_triton(dout, dsum_1, q, k, v, scale, window):
     HKV, M, DV = v.shape[1:]
     group = H // HKV
     q, k, v, dout = map(_with_unit_stride, (q, k, v, dout))
-    dout = dout.to(v.dtype)
+    dout, dout_size = _sized(dout, v.dtype)
     dq = q.new_empty(B, H, N, D)
     dk = k.new_empty(B, HKV, M, D)
     dv = v.new_empty(B, HKV, M, DV)
     with torch.cuda.device_of(q):
         tiles = _tiles("backward_keys", q, ("D", D), ("DV", DV))
         _backward_keys[triton.cdiv(M, tiles["BLOCK_K"]), HKV, B](
-            q, k, v, dout, dk, dv, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
+            q, k, v, dout, dout_size, dk, dv, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
             *dout.stride()[:3], scale, window, H, HKV, group, N, M, **tiles,
         )
         tiles = _tiles("backward_queries", q, ("D", D), ("DV", DV))
         _backward_queries[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
-            q, k, v, dout, dq, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
+            q, k, v, dout, dout_size, dq, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
             *dout.stride()[:3], scale, window, H, group, N, M, **tiles,
         )
     return dq, dk, dv

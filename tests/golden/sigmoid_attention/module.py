@@ -452,10 +452,10 @@ def _backward_cpu(dout, q, k, v, scale):
             sigmoid_term = torch.sigmoid(score)
             p = sigmoid_term.clone()                                    # sigmoid_attention.attn:7
             _hide(p, float(0), edges, q0, q1)
-            ds = (
-                _matmul(dout[:, heads, q0:q1].to(dtype), v[:, kv_heads, seen].to(dtype).mT, dp_room)
-                * (sigmoid_term * (1.0 - sigmoid_term))
+            dp = _matmul(
+                dout[:, heads, q0:q1].to(dtype), v[:, kv_heads, seen].to(dtype).mT, dp_room,
             )
+            ds = dp * (sigmoid_term * (1.0 - sigmoid_term))
             _hide(ds, float(0), edges, q0, q1)
             _add_transposed(dv[:, kv_heads], seen, p.to(narrow), dout[:, heads, q0:q1].to(narrow))
             ds_narrow = ds.to(narrow)

@@ -30,7 +30,7 @@ from attnc.sets.polynomial import (
     leaf,
     polynomial,
 )
-from attnc.sets.predicate import ALWAYS, Predicate, every, nonnegative
+from attnc.sets.predicate import ALWAYS, Predicate, every, negation, nonnegative
 from attnc.sets.project import Shadow, Tile, project_every, project_some
 from attnc.sets.prover import Prover
 from attnc.sets.solve import Limits, Solver
@@ -129,22 +129,28 @@ def _make_strip(piece: Piece, under: Sequence[Piece], tile: Tile, plane: Plane) 
 def _ends(shadow: Shadow, plane: Plane) -> tuple[Polynomial, Polynomial]:
     """An interval that a guard switches off ends at 0; it starts as ever, unless that may divide by 0."""
     guard = every(shadow.guards)
-    safe = all(plane.prover.prove_nonnegative(n - 1) for n in _divisors(shadow.lo))
-    return shadow.lo if safe else choice(guard, shadow.lo, ZERO), choice(guard, shadow.hi, ZERO)
+    lo = shadow.lo if _always_divides(shadow.lo, plane) else choice(guard, shadow.lo, ZERO)
+    return lo, choice(guard, shadow.hi, ZERO)
 
 
-def _divisors(a: Polynomial) -> Iterator[Polynomial]:
-    """What a term divides by, but for what stands behind a condition."""
+def _always_divides(a: Polynomial, plane: Plane) -> bool:
+    """Is there no call in which it divides by 0? What stands behind a condition is asked for where that holds."""
     for atom in a.atoms:
         match atom:
-            case Choice():
+            case Choice(condition, one, two):
+                branches = (condition, one), (negation(condition), two)
+                if not all(_always_divides(branch, plane.given((fact,))) for fact, branch in branches):
+                    return False
                 continue
             case Quotient(_, n):
-                yield n
+                if not plane.prover.prove_nonnegative(n - 1):
+                    return False
             case Leaf(OverTile(_, _, term)):
-                yield from _divisors(to_polynomial(term))
-        for part in atom.parts:
-            yield from _divisors(part)
+                if not _always_divides(to_polynomial(term), plane):
+                    return False
+        if not all(_always_divides(part, plane) for part in atom.parts):
+            return False
+    return True
 
 
 def _sorted(strips: list[Strip], plane: Plane) -> tuple[list[Strip], list[Reason]]:

@@ -13,6 +13,7 @@ from mask_zoo import ALL, NEARLY_TIGHT, TIGHT, attention_of, mask_of, nasty, usu
 from random_masks import IN_ORDER, MANY, calls, masks
 from range_checks import Counts, check_ranges, requirements_hold, transposed
 
+import attnc
 from attnc.analyze.ranges import find_ranges
 from attnc.ir import nodes as ir
 
@@ -69,3 +70,13 @@ def test_ranges_of_random_masks_are_sound(mask: ir.Bool, values: dict[str, Any],
 @given(masks, calls(), st.integers(1, 5))
 def test_ranges_of_many_random_masks_are_sound(mask: ir.Bool, values: dict[str, Any], rows: int) -> None:
     check_random_mask(mask, values, rows)
+
+
+def test_an_end_divides_by_0_in_no_call() -> None:
+    """Also where the condition that it stands behind speaks of another number."""
+    f = attnc.compile("attention a(w: int, c: int):\n    mask i < j and i < j // c * w\n")
+    for w in (-2, 0, 1, 3):
+        tiles = f.tiles(N=60, M=70, w=w, c=1, block_q=16, block_k=16)
+        seen = [[i < j and i < j * w for j in range(70)] for i in range(60)]
+        alive = {(i // 16, j // 16) for i in range(60) for j in range(70) if seen[i][j]}
+        assert tiles.visited == len(alive)

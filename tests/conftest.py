@@ -2,15 +2,24 @@
 
 `golden("causal/ir.txt", text)` compares a text with a committed file below `tests/golden/`; `pytest --update-golden`
 writes the file instead. Whoever updates reads the difference like any other change.
+
+Properties are tried on the same cases in every run, so that what passed once passes again; `HYPOTHESIS_PROFILE=anew`
+draws others each time, as `make fuzz` does.
 """
 
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("seeded", derandomize=True)
+settings.register_profile("anew", derandomize=False)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "seeded"))
 
 GOLDEN = Path(__file__).parent / "golden"
 Golden = Callable[[str, str], None]

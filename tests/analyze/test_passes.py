@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -170,7 +172,7 @@ def test_random_ones_mean_the_formula(normalize: str) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=int(os.environ.get("CHAINS", "200")), deadline=None)
 @given(chains())
 def test_many_random_ones_mean_the_formula(normalize: str) -> None:
     assert_means(normalize, 0.8)

@@ -21,7 +21,7 @@ from attnc.run.settings import say_call
 
 USUAL = Setting({})
 WIDTH, INDENT, GLUE = 110, 9, "\u00a0"
-NUMBERS = [("one", "first"), ("two", "second"), ("three", "third"), *[("many", "last")] * 99]
+NUMBERS = [("one", "first"), ("two", "second"), ("three", "third"), ("many", "last")]
 
 
 def explain(attention: Attention, facts: Facts, plan: Plan | Diagnostic, setting: Setting = USUAL) -> str:
@@ -56,7 +56,7 @@ def _weights(weights: Weights, attention: Attention) -> list[str]:
     if weights.gate is not None:
         what = f"{what}, and the result of each row times {print_ir(weights.gate)}"
     if weights.before:
-        count, last = NUMBERS[len(weights.before)]
+        count, last = NUMBERS[min(len(weights.before), 3)]
         what = f"{count} passes over the keys; in the {last}, {what}"
     return _paragraph("weights", what, [_reason(reason, attention) for reason in weights.because])
 

@@ -134,9 +134,10 @@ def _split_exponentials(split: Split, number: Real, taken: set[str]) -> Split | 
     array = _array(name, total)
     arrays = (logarithm, array), (total, build.call("exp", array))
     done = RowPass("softmax", ((name, lse),), arrays, (why,), score=inside.core)
-    exponent = total.a.a if isinstance(total.a, RealCall) else total.a
     later = _replaced(split, done)
-    return replace(later, bounded=(*later.bounded, RealOp("-", exponent, array)))
+    if not isinstance(total.a, RealCall):
+        return later
+    return replace(later, bounded=(*later.bounded, RealOp("-", total.a.a, array)))
 
 
 def _replaced(split: Split, done: RowPass) -> Split:

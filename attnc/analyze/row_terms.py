@@ -12,7 +12,7 @@ from attnc.algebra.products import factors_of
 from attnc.ir import build
 from attnc.ir.nodes import Count, Node, Real, RealCall, RealConst, RealOp, Row, Score
 from attnc.ir.signs import is_at_least_0
-from attnc.ir.walk import axes_of, children, walk
+from attnc.ir.walk import axes_of, children, holds
 
 ZERO = RealConst(0.0)
 
@@ -69,11 +69,6 @@ def _apart(term: Real) -> tuple[Real, Real]:
             core, shift = _apart(a)
             return (term, ZERO) if shift == ZERO else (build.real("*", c, core), build.real("*", c, shift))
     return term, ZERO
-
-
-def holds(term: Node, kind: type[Node] | tuple[type[Node], ...]) -> bool:
-    """Does such a node occur in the term, also inside of reductions?"""
-    return any(isinstance(part, kind) for part in walk(term))
 
 
 def holds_row(term: Real) -> bool:

@@ -12,11 +12,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from attnc.algebra.products import factors_of, quotient
-from attnc.analyze.row_terms import holds, holds_row, knows_key
+from attnc.analyze.row_terms import holds_row, knows_key
 from attnc.ir import build
 from attnc.ir.nodes import Count, Node, Real, RealConst, Row, RowSum
 from attnc.ir.signs import grows
-from attnc.ir.walk import replace_terms, walk
+from attnc.ir.walk import holds, replace_terms, walk
 
 ONE = RealConst(1.0)
 EXTREME = "a maximum or minimum over the row has no gradient in a kernel"

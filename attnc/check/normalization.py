@@ -9,7 +9,7 @@ from attnc.check.report import Report
 from attnc.ir.nodes import Count, Real, RealOp, Row
 from attnc.ir.signs import grows, is_at_least_0, is_positive
 from attnc.ir.text import print_ir
-from attnc.ir.walk import walk
+from attnc.ir.walk import holds, walk
 from attnc.source import Span
 
 LONGEST = 40
@@ -19,9 +19,9 @@ def warn_of_formula(formula: Real, span: Span, report: Report) -> None:
     """What may be divided by 0, and what grows without bound."""
     divisors = (part.b for part in walk(formula) if isinstance(part, RealOp) and part.op == "/")
     for divisor in dict.fromkeys(divisors):
-        if _is_found_by_row(divisor) and not is_positive(divisor):
+        if holds(divisor, (Row, Count)) and not is_positive(divisor):
             _warn_of_zero(divisor, span, report)
-    if grows(formula) and not _is_found_by_row(formula):
+    if grows(formula) and not holds(formula, (Row, Count)):
         report.warning(
             "normalize-grows",
             f"`{print_ir(formula)}` overflows where a score is large: float32 ends at exp(88)",
@@ -45,7 +45,3 @@ def _warn_of_zero(divisor: Real, span: Span, report: Report) -> None:
         at,
         helps=helps,
     )
-
-
-def _is_found_by_row(term: Real) -> bool:
-    return any(isinstance(part, Row | Count) for part in walk(term))

@@ -11,7 +11,7 @@ from attnc.ir.nodes import BoolLoad, Compare, IntLoad, RealLoad
 from attnc.ir.walk import axes_of, walk
 from attnc.kernel.nodes import Do, Expr, Function, Var
 from attnc.lower.collect import call_adder, need
-from attnc.lower.cpu import backward_params, scalars_of, tensors_of
+from attnc.lower.cpu import backward_params, scalars_of, tensors_of, vectors_of
 from attnc.lower.gradients import ArrayGradient
 from attnc.lower.kernels import Kernels
 from attnc.lower.names import pointer, stride, variable
@@ -345,12 +345,6 @@ def _write_positions(writer: Writer, adders: list[Function], queries: str, keys:
 def _write_add(writer: Writer, kernels: Kernels, gradient: ArrayGradient, value: Expr) -> None:
     fn = kernels.adders[kernels.plan.gradients.index(gradient)]
     writer.statement(Do(call_adder(fn, value, Var(f"total_{gradient.load.array}"))))
-
-
-def vectors_of(plan: Plan) -> list[str]:
-    """The tensors of vectors, which all have gradients: q, k, others of the score, v."""
-    vectors = [n for p in plan.dots for n in (p.query, p.key)]
-    return list(dict.fromkeys(["q", "k", *vectors, *_values(plan, "v")]))
 
 
 def arrays_with_gradient(plan: Plan) -> list[str]:

@@ -7,11 +7,11 @@ name, so that copies of a module do not meet.
 
 from __future__ import annotations
 
-from attnc.emit.launch import arrays_with_gradient, vectors_of
+from attnc.emit.launch import arrays_with_gradient
 from attnc.emit.writer import Writer
 from attnc.ir.nodes import Param
 from attnc.lower.collect import needs_of
-from attnc.lower.cpu import backward_params, scalars_of, tensors_of
+from attnc.lower.cpu import backward_params, scalars_of, tensors_of, vectors_of
 from attnc.lower.kernels import Kernels
 from attnc.lower.names import variable
 from attnc.lower.plan import Plan, said_results

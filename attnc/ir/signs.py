@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from attnc.ir.nodes import Count, Node, RealCall, RealConst, RealOp, Row, Score
-from attnc.ir.walk import walk
+from attnc.ir.walk import holds, walk
 
 
 def grows(term: Node, bounded: Collection[Node] = ()) -> bool:
@@ -17,7 +17,7 @@ def grows(term: Node, bounded: Collection[Node] = ()) -> bool:
     return any(
         isinstance(part, RealCall)
         and part.fn == "exp"
-        and any(isinstance(inner, Score) for inner in walk(part))
+        and holds(part, Score)
         and not (part.a in bounded or is_at_most_0(part.a))
         for part in walk(term)
     )
@@ -60,8 +60,8 @@ def is_at_least_0(term: Node) -> bool:
             return value >= 0
         case RealCall("abs" | "relu" | "sqrt"):
             return True
-        case RealOp("**", _, RealConst(value)):
-            return value % 2 == 0
+        case RealOp("**", _, RealConst(value)) if value % 2 == 0:
+            return True
         case RealOp("**", a, _):
             return is_at_least_0(a)
         case RealOp("*", a, b) if a == b:

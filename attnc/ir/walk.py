@@ -74,6 +74,11 @@ def walk(node: Node) -> Iterator[Node]:
             todo += reversed(children(here))
 
 
+def holds(node: Node, kind: type[Node] | tuple[type[Node], ...]) -> bool:
+    """Does such a node occur in the term, also inside of reductions?"""
+    return any(isinstance(part, kind) for part in walk(node))
+
+
 def axes_of(node: Node) -> frozenset[Axis]:
     """The indices a term depends on. The vectors of a token depend on its position, a row reduction on its row."""
     return _fold_axes(node, {})

@@ -6,14 +6,18 @@ array that has one.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Literal
 
 from attnc.algebra.derivative import ZERO, differentiate
 from attnc.analyze.facts import Weights
 from attnc.ir.nodes import Attention, Real, RealLoad
 from attnc.ir.walk import axes_of, walk
+from attnc.kernel.nodes import Expr
 from attnc.lower.regroup import regroup
+from attnc.lower.terms import Terms
 
 Home = Literal["row", "column", "pair"]
 
@@ -41,6 +45,11 @@ class ArrayGradient:
         """Does some of it go past the score?"""
         return any(each != ZERO for each in (self.in_weight, *self.in_sums))
 
+    @property
+    def past(self) -> str:
+        """The name of what goes past the score, for every pair."""
+        return f"{self.name}_past"
+
 
 def find_array_gradients(attention: Attention, score: Real, weights: Weights) -> list[ArrayGradient]:
     past = [each for each in (weights.weight, *weights.sums) if each is not None]
@@ -65,3 +74,20 @@ def why_pairs(gradient: ArrayGradient) -> str:
         f"the gradient of `{gradient.load.array}` is summed from strips of query-key pairs, because its index mixes "
         "both positions"
     )
+
+
+def pass_back(slopes: Sequence[Real], gradient_of: Callable[[int], Expr], terms: Terms, zeros: Expr) -> Expr:
+    """The gradients of the weights (number 0) and of each sum of the row, each times its slope, for every pair.
+
+    Those that have a slope in common are added up before they are multiplied with it.
+    """
+    by_slope: dict[Real, list[int]] = {}
+    for n, slope in enumerate(slopes):
+        if slope != ZERO:
+            by_slope.setdefault(slope, []).append(n)
+    given = [
+        terms.times(reduce(Expr.__add__, map(gradient_of, which)), slope) for slope, which in by_slope.items()
+    ]
+    if slopes[0] == ZERO and not any("j" in axes_of(slope) for slope in slopes):
+        given.insert(0, zeros)
+    return reduce(Expr.__add__, given)

@@ -8,3 +8,4 @@ from attnc.lower.cpu.functions import lower_cpu as lower_cpu
 from attnc.lower.cpu.signature import backward_params as backward_params
 from attnc.lower.cpu.signature import scalars_of as scalars_of
 from attnc.lower.cpu.signature import tensors_of as tensors_of
+from attnc.lower.cpu.signature import vectors_of as vectors_of

@@ -6,22 +6,18 @@ the scores; those of queries belong to one tile and are written at once.
 
 from __future__ import annotations
 
-from functools import reduce
-
 from attnc.algebra.derivative import ZERO, differentiate
 from attnc.ir.nodes import Real, RealConst, Score
-from attnc.ir.walk import axes_of
 from attnc.kernel.build import Block, function
 from attnc.kernel.nodes import Expr, Function, Var
 from attnc.lower.collect import call_adder, lower_adder, need
 from attnc.lower.cpu.handed import hand_backward
-from attnc.lower.cpu.signature import backward_params
+from attnc.lower.cpu.signature import backward_params, vectors_of
 from attnc.lower.cpu.tile import KV_HEADS, MINUS_INF, NARROW, ROWS, SEEN, TilePath, matmul
-from attnc.lower.gradients import ArrayGradient
+from attnc.lower.gradients import ArrayGradient, pass_back
 from attnc.lower.hoist import DotPair
 from attnc.lower.names import variable
 from attnc.lower.plan import Plan
-from attnc.lower.tiled.weights import by_slope, past_score
 from attnc.lower.torch_terms import DTYPE, is_number, torch
 
 LOG2_E = 1.4426950408889634
@@ -33,7 +29,7 @@ def lower_backward(plan: Plan) -> Function:
     top, step = path.top, path.step
     path.enter()
     hand_backward(path)
-    for name in _vectors(plan):
+    for name in vectors_of(plan):
         dtype = Var("q").attr("dtype") if _is_written_once(plan, name) else DTYPE
         make = torch.empty if _is_written_once(plan, name) else torch.zeros
         top.let(f"d{name}", make(Var(name).attr("shape"), dtype=dtype))
@@ -53,7 +49,7 @@ def lower_backward(plan: Plan) -> Function:
             if factor == RealConst(1.0):
                 continue
             top.do(Var(f"d{pair.key}").call("mul_", path.terms(factor)))
-    results = [_returned(plan, name) for name in _vectors(plan)]
+    results = [_returned(plan, name) for name in vectors_of(plan)]
     results += [Var(_total(array)).to(Var(variable(array)).attr("dtype")) for array in totals]
     top.returns(*results)
     doc = "Backward on the CPU: the gradient of every float tensor, in order."
@@ -92,19 +88,14 @@ def _weigh_sums(path: TilePath) -> tuple[Expr, Expr]:
         step.let("dp", _dp(path))
     _through(path, "ds", slopes)
     for gradient in past:
-        _through(path, past_score(gradient), [gradient.in_weight, *gradient.in_sums])
+        _through(path, gradient.past, [gradient.in_weight, *gradient.in_sums])
     return p, Var("ds")
 
 
 def _through(path: TilePath, name: str, slopes: list[Real]) -> None:
     """The gradients of the weights and of the sums, each times its slope; 0 where the mask hides a key."""
-    given = [
-        path.terms.times(reduce(Expr.__add__, map(_gradient_of, which)), slope)
-        for slope, which in by_slope(slopes).items()
-    ]
-    if slopes[0] == ZERO and not any("j" in axes_of(slope) for slope in slopes):
-        given.insert(0, torch.zeros_like(Var("score")))
-    path.step.let(name, reduce(Expr.__add__, given))
+    value = pass_back(slopes, _gradient_of, path.terms, torch.zeros_like(Var("score")))
+    path.step.let(name, value)
     path.hide_in(name, function("float")(0))
 
 
@@ -150,7 +141,7 @@ def _add_to_keys(step: Block, key: str, pairs: Expr, rows: Expr) -> None:
 
 def _add_array(path: TilePath, gradient: ArrayGradient, ds: Expr) -> None:
     step, derivative = path.step, gradient.derivative
-    value: Expr = Var(past_score(gradient))
+    value: Expr = Var(gradient.past)
     if derivative != ZERO:
         through = path.shown(f"{gradient.name}_shown", path.terms.times(ds, derivative), derivative)
         value = through + value if gradient.passes_score else through
@@ -160,11 +151,6 @@ def _add_array(path: TilePath, gradient: ArrayGradient, ds: Expr) -> None:
             asked.do(call)
     else:
         step.do(call)
-
-
-def _vectors(plan: Plan) -> list[str]:
-    values = ["v"] if plan.weighs_values else []
-    return list(dict.fromkeys(["q", "k", *(n for p in plan.dots for n in (p.query, p.key)), *values]))
 
 
 def _uses(plan: Plan, name: str) -> int:

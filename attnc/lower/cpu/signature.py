@@ -11,11 +11,14 @@ from attnc.lower.plan import Plan
 
 
 def tensors_of(plan: Plan) -> list[str]:
-    """q, k, other vectors, v where there are values to weigh, captured arrays."""
+    """The tensors of vectors, and captured arrays."""
+    return [*vectors_of(plan), *(variable(p.name) for p in plan.attention.params if p.sizes)]
+
+
+def vectors_of(plan: Plan) -> list[str]:
+    """The tensors of vectors, which all have gradients: q, k, others of the score, v where values are weighed."""
     vectors = [name for pair in plan.dots for name in (pair.query, pair.key)]
-    values = ["v"] if plan.weighs_values else []
-    arrays = [variable(p.name) for p in plan.attention.params if p.sizes]
-    return list(dict.fromkeys(["q", "k", *vectors, *values, *arrays]))
+    return list(dict.fromkeys(["q", "k", *vectors, *(["v"] if plan.weighs_values else [])]))
 
 
 def scalars_of(plan: Plan) -> list[str]:

@@ -8,14 +8,11 @@ pass that weighs no values has no dp.
 
 from __future__ import annotations
 
-from functools import reduce
-
 from attnc.algebra.derivative import ZERO, differentiate
 from attnc.ir.nodes import Real, Score
-from attnc.ir.walk import axes_of
 from attnc.kernel.build import Block
 from attnc.kernel.nodes import Expr, Var
-from attnc.lower.gradients import ArrayGradient
+from attnc.lower.gradients import ArrayGradient, pass_back
 from attnc.lower.plan import Plan
 from attnc.lower.scope import note_of
 from attnc.lower.tiled.frame import LOG2E, MINUS_INF
@@ -69,8 +66,8 @@ def weigh(tile: Tile, gradients: tuple[ArrayGradient, ...], needs_weights: bool 
     hidden = ["p"] * len(needed) + ["ds"]
     block.let("ds", _through(tile, slopes))
     for gradient in past:
-        hidden.append(past_score(gradient))
-        block.let(past_score(gradient), _through(tile, [gradient.in_weight, *gradient.in_sums]))
+        hidden.append(gradient.past)
+        block.let(gradient.past, _through(tile, [gradient.in_weight, *gradient.in_sums]))
     tile.hide(dict.fromkeys(hidden, 0.0))
 
 
@@ -78,32 +75,12 @@ def add_up(tile: Tile, gradient: ArrayGradient) -> Expr:
     """The gradient of an array's element at every pair: through the score, and past it."""
     derivative = gradient.derivative
     if derivative == ZERO:
-        return Var(past_score(gradient))
+        return Var(gradient.past)
     value = tile.shown(tile.kernel.terms.times(Var("ds"), derivative), derivative)
-    return value + Var(past_score(gradient)) if gradient.passes_score else value
-
-
-def past_score(gradient: ArrayGradient) -> str:
-    """The name of what does not go through the score."""
-    return f"{gradient.name}_past"
+    return value + Var(gradient.past) if gradient.passes_score else value
 
 
 def _through(tile: Tile, slopes: list[Real]) -> Expr:
     """`dp` and the gradients of the sums, each times its slope."""
-    names = ("dp", *(f"dsum_{n}" for n in range(1, len(slopes))))
-    given: list[Expr] = []
-    for slope, which in by_slope(slopes).items():
-        gradients: list[Expr] = [Var(names[n]) for n in which]
-        given.append(tile.kernel.terms.times(reduce(Expr.__add__, gradients), slope))
-    if slopes[0] == ZERO and not any("j" in axes_of(slope) for slope in slopes):
-        given.insert(0, tl.zeros_like(Var("score")))
-    return reduce(Expr.__add__, given)
-
-
-def by_slope(slopes: list[Real]) -> dict[Real, list[int]]:
-    """Which gradients have a slope in common: they are added up before they are multiplied with it."""
-    found: dict[Real, list[int]] = {}
-    for n, slope in enumerate(slopes):
-        if slope != ZERO:
-            found.setdefault(slope, []).append(n)
-    return found
+    zeros = tl.zeros_like(Var("score"))
+    return pass_back(slopes, lambda n: Var(f"dsum_{n}" if n else "dp"), tile.kernel.terms, zeros)

@@ -4,9 +4,10 @@ Enters: a mask. Leaves: `Requirement`s. A position divided by a parameter, as in
 only where the parameter is at least 1. Zero is the caller's error anyway; a negative divisor means something in the
 language but no mask anybody wants, and is refused by the call rather than paid for in every kernel.
 
-That is fair only where the division takes place in every call. It does where the pair of the first query and the
-first key reaches it: there is always one. `c == 0 or i // c == j // c` does not, and asks for nothing: the solver
-takes both cases side by side.
+That is fair only where nobody could mean to switch the division off. Two kinds of conditions before it can: those that
+speak of the call alone (`not local or i // c == j // c`), and those that speak of the divisor (`c == 0 or i // c == j
+// c`). Behind them nothing is asked for, and the solver takes both cases side by side. Conditions on positions do not:
+in `j < prefix or i // c == j // c` a pair divides as soon as there is a key behind the prefix.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from attnc.ir.nodes import (
     And,
     Bool,
     BoolIf,
-    Index,
     IntAbs,
     IntConst,
     IntIf,
@@ -32,9 +32,8 @@ from attnc.ir.nodes import (
 from attnc.ir.text import print_ir
 from attnc.ir.walk import axes_of, children, walk
 from attnc.sets.convert import to_polynomial, to_predicate
-from attnc.sets.polynomial import ZERO, Leaf, Polynomial
+from attnc.sets.polynomial import Polynomial
 from attnc.sets.prover import Prover
-from attnc.sets.substitute import substitute_in
 
 Decide = Callable[[Bool], bool | None]
 
@@ -44,7 +43,7 @@ def find_requirements(mask: Bool) -> tuple[Requirement, ...]:
         return ()
     prover = Prover()
     found: dict[Polynomial, Requirement] = {}
-    for division in _divisions(mask, lambda condition: _decide_at_first_pair(condition, prover)):
+    for division in _divisions(mask, (), lambda condition: prover.decide(to_predicate(condition))):
         divisor = to_polynomial(division.b)
         if divisor.constant is None and not prover.prove_nonnegative(divisor - 1):
             by = print_ir(division.b)
@@ -53,36 +52,51 @@ def find_requirements(mask: Bool) -> tuple[Requirement, ...]:
     return tuple(found.values())
 
 
-def _decide_at_first_pair(condition: Bool, prover: Prover) -> bool | None:
-    predicate = to_predicate(condition)
-    for axis in (Index("i"), Index("j")):
-        predicate = substitute_in(predicate, Leaf(axis), ZERO)
-    return prover.decide(predicate)
-
-
-def _divisions(node: Node, decide: Decide) -> Iterator[IntOp]:
-    """Divisions of positions by scalars of the call that the first pair is certain to reach."""
+def _divisions(node: Node, before: tuple[Bool, ...], decide: Decide) -> Iterator[IntOp]:
+    """Divisions of positions by scalars of the call that no condition `before` them is there to switch off."""
     match node:
         case And(items) | Or(items):
             for item in items:
-                yield from _divisions(item, decide)
-                if decide(item) is not isinstance(node, And):
+                yield from _divisions(item, before, decide)
+                holds = decide(item)
+                if holds is None:
+                    before = (*before, item)
+                elif holds is not isinstance(node, And):
                     return
         case BoolIf(cond, a, b) | IntIf(cond, a, b) | RealIf(cond, a, b):
-            yield from _divisions(cond, decide)
+            yield from _divisions(cond, before, decide)
             holds = decide(cond)
-            if holds is not None:
-                yield from _divisions(a if holds else b, decide)
+            if holds is not False:
+                yield from _divisions(a, before if holds else (*before, cond), decide)
+            if holds is not True:
+                yield from _divisions(b, before if holds is False else (*before, cond), decide)
         case _:
             for child in children(node):
-                yield from _divisions(child, decide)
-            if isinstance(node, IntOp) and _divides_a_position(node):
+                yield from _divisions(child, before, decide)
+            if (
+                isinstance(node, IntOp)
+                and _divides_a_position(node)
+                and not any(_is_a_switch(condition, node.b) for condition in before)
+            ):
                 yield node
 
 
+def _is_a_switch(condition: Bool, divisor: Node) -> bool:
+    """Is it there to say whether one divides?"""
+    return not _moves(condition) or bool(_names(condition) & _names(divisor))
+
+
+def _names(node: Node) -> frozenset[Node]:
+    return frozenset(part for part in walk(node) if isinstance(part, (IntParam, Size)))
+
+
 def _divides_a_position(term: IntOp) -> bool:
-    return term.op in ("//", "%") and _is_scalar(term.b) and bool(axes_of(term.a) & {"i", "j"})
+    return term.op in ("//", "%") and _is_scalar(term.b) and _moves(term.a)
 
 
 def _is_scalar(term: Node) -> bool:
     return all(isinstance(part, (IntConst, IntParam, Size, IntOp, IntAbs)) for part in walk(term))
+
+
+def _moves(term: Node) -> bool:
+    return bool(axes_of(term) & {"i", "j"})

@@ -418,9 +418,16 @@ def test_an_analysis_that_runs_out_of_steps_says_so() -> None:
         ("i // windows[h] == j // windows[h]", []),  # no scalar of the call
         ("0 < chunk and i // chunk == j // chunk", []),  # not divided where the chunk is 0
         ("chunk == 0 or i // chunk == j // chunk", []),
-        ("i - j < window and i // chunk == j // chunk", []),  # the first pair may not come so far
+        ("window < chunk and i // chunk == j // chunk", []),
+        # conditions on positions switch nothing off
+        ("i - j < window and i // chunk == j // chunk", ["chunk"]),
+        ("j < window or i // chunk == j // chunk", ["chunk"]),
+        ("j < chunk or i // chunk == j // chunk", []),  # unless they speak of the chunk
+        ("on or i // chunk == j // chunk", []),
+        ("on[h] or i // chunk == j // chunk", []),
+        ("N < 1 or i // chunk == j // chunk", ["chunk"]),  # which no call passes
         ("j < i or i // chunk == j // chunk", ["chunk"]),
-        ("i < 1 or i // chunk == j // chunk", []),
+        ("i < 1 or i // chunk == j // chunk", ["chunk"]),
         ("i // chunk == j // chunk if i == j else true", ["chunk"]),
         ("i // chunk == j // chunk if on else true", []),
         ("(i // chunk if on else i) < j", []),

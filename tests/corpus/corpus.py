@@ -256,7 +256,6 @@ LISTED: dict[str, tuple[Role, ...]] = {
     "tree_in_any_order": BOTH,
     "tree_by_order": KEYS,
     "tree_by_times": BOTH,
-    "blocks_of_guesses": BOTH,
     "bigbird": BOTH,
     "block_bits": BOTH,
     "chosen_blocks": BOTH,

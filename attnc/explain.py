@@ -78,6 +78,14 @@ def print_plan(plan: Plan) -> str:
         + ("  (times log2(e))" if plan.weights.kind == "softmax" else ""),
         f"mask       {print_ir(plan.attention.mask)}",
     ]
+    for each in plan.before:
+        made = ", ".join(f"{name} = {print_ir(term)}" for name, term in each.numbers)
+        kept = " and ".join(map(print_ir, each.weights.sums)) or print_ir(each.weights.score)
+        lines.append(f"pass {each.number}     {each.weights.kind} of {kept}: {made}")
+    if plan.weights.weight is not None:
+        lines.append(f"weight     {' and '.join(map(print_ir, (plan.weights.weight, *plan.weights.sums)))}")
+    if plan.weights.gate is not None:
+        lines.append(f"row times  {print_ir(plan.weights.gate)}")
     lines += [f"map        {each.name} = {print_ir(each.term)}  (each {each.side})" for each in plan.maps]
     for pair, derivative in zip(plan.dots, plan.dot_gradients, strict=True):
         lines.append(

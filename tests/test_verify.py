@@ -31,7 +31,7 @@ attention window(w: int = 9, bias: float[H, N, M]):
     mask  j <= i and i - j < w
     score 4 * dot(q, k) * scale + bias[h, i, j]
 """
-CENTERED = "attention centered():\n    mask j <= i\n    normalize s - max(s)\n"
+CENTERED = "attention centered():\n    mask j <= i\n    normalize exp(s) / sum(exp(2 * s))\n"
 CASE = Case("cpu", "float64", 150, 140, 16, 24, 2, 1, 1, "transposed", 0.3, 2, numbers=(("w", 9),))
 
 

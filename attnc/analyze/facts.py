@@ -102,7 +102,7 @@ class Weights:
     afterwards, in numbers of the row and its `LogSumExp` or `RowSum`s.
     """
 
-    kind: Literal["softmax", "sums", "other"]
+    kind: Literal["softmax", "sums", "largest", "other"]
     gate: Real | None
     because: tuple[Reason, ...]
     weight: Real | None = None
@@ -120,11 +120,12 @@ class Weights:
 class RowPass:
     """A pass over the keys that weighs no values: it leaves `numbers` of each row.
 
-    A number is a term in the `LogSumExp` of its softmax, or in the `RowSum`s of its sums. Later passes read it as an
+    A number is a term in the `LogSumExp` of its softmax, in the `RowSum`s of its sums, or, where the pass finds the key
+    with the largest `sums[0]`, in the `Score` of that key. Later passes read it as an
     array [B, H, N] of its name: `arrays` says what that takes the place of.
     """
 
-    kind: Literal["softmax", "sums"]
+    kind: Literal["softmax", "sums", "largest"]
     numbers: tuple[tuple[str, Real], ...]
     arrays: tuple[tuple[Node, Node], ...]
     because: tuple[Reason, ...]

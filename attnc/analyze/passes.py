@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 
 from attnc.algebra.products import factors_of, quotient
 from attnc.analyze.facts import Reason, RowPass
-from attnc.analyze.row_terms import as_exponential, holds_row, is_constant_along_row, is_number_of_row
-from attnc.analyze.sums import EXTREME, GROWS, number_sums, plain_sums
+from attnc.analyze.row_terms import as_exponential, holds, holds_row, is_constant_along_row, is_number_of_row
+from attnc.analyze.sums import GROWS, number_sums, plain_sums
 from attnc.ir import build
-from attnc.ir.nodes import Count, Index, LogSumExp, Node, Real, RealCall, RealLoad, RealOp, Row
+from attnc.ir.nodes import Count, Index, LogSumExp, Node, Real, RealCall, RealLoad, RealOp, Row, Score
 from attnc.ir.signs import grows
 from attnc.ir.text import print_ir
 from attnc.ir.walk import children, replace_terms, walk
@@ -35,8 +35,9 @@ def split_rows(split: Split, taken: set[str]) -> Split | str | None:
     numbers = list(dict.fromkeys(_numbers_in_factors(split.formula)))
     if not numbers:
         return None
-    if any(row.kind in ("max", "min") for number in numbers for row in _rows(number)):
-        return EXTREME
+    for row in (row for number in numbers for row in _rows(number)):
+        if row.kind in ("max", "min"):
+            return _split_extreme(split, row, taken)
     plain = [number for number in numbers if not any(grows(row, split.bounded) for row in _rows(number))]
     return _split_sums(split, plain, taken) if plain else _split_exponentials(split, numbers[0], taken)
 
@@ -82,9 +83,10 @@ def _numbers(term: Node, meets_score: bool) -> Iterator[Real]:
         if meets_score and outer and not any(holds_row(row.a) for row in outer if isinstance(row, Row)):
             yield term
             return
-        for row in outer:
-            if isinstance(row, Row):
-                yield from _numbers(row.a, meets_score=True)
+        for row in (row for row in outer if isinstance(row, Row)):
+            if row.kind in ("max", "min") and not holds_row(row.a):
+                yield row
+            yield from _numbers(row.a, meets_score=True)
         return
     for child in children(term):
         yield from _numbers(child, meets_score)
@@ -117,6 +119,17 @@ def _split_sums(split: Split, numbers: list[Real], taken: set[str]) -> Split | s
     why = Reason(f"a pass over the keys comes first, for {made}: weights need it", split.formula.span)
     arrays = tuple((number, _array(name, number)) for name, number in zip(names, numbers, strict=True))
     return _replaced(split, RowPass("sums", tuple(zip(names, terms, strict=True)), arrays, (why,), sums))
+
+
+def _split_extreme(split: Split, row: Row, taken: set[str]) -> Split | str:
+    """A pass that finds the first key with the largest, or least, number of its row."""
+    if not holds(row.a, Score):
+        return "the largest of numbers without a score has no kernel"
+    (name,) = _fresh(1, taken)
+    why = Reason(f"a pass over the keys comes first, for {name} = {print_ir(row)}: weights need it", row.span)
+    of = row.a if row.kind == "max" else build.negative(row.a)
+    arrays = ((row, _array(name, row)),)
+    return _replaced(split, RowPass("largest", ((name, row.a),), arrays, (why,), (of,)))
 
 
 def _split_exponentials(split: Split, number: Real, taken: set[str]) -> Split | str:

@@ -19,7 +19,7 @@ from attnc.ir.signs import grows
 from attnc.ir.walk import holds, replace_terms, walk
 
 ONE = RealConst(1.0)
-EXTREME = "a maximum or minimum over the row has no gradient in a kernel"
+EXTREME = "a maximum or minimum over the row needs a pass of its own"
 GROWS = "exponentials of scores overflow unless one sum divides them"
 
 

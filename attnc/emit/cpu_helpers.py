@@ -72,6 +72,14 @@ def _fill_hidden(pairs, visible, otherwise):
         bits.bitwise_or_(hidden & torch.tensor(otherwise, dtype=pairs.dtype).view(bits.dtype))
 
 
+def _first_of_largest(value, seen):
+    """Where the first of the largest numbers of each row is; -1 where a row sees no key."""
+    if value.shape[-1] == 0:
+        return -1
+    largest, column = value.max(-1)
+    return torch.where(largest == float("-inf"), -1, _positions(seen)[column])
+
+
 def _row_max(score):
     """The largest score of each row; 0 where a row sees no key, which is harmless to subtract."""
     if score.shape[-1] == 0:

@@ -163,7 +163,8 @@ def _write_forward(writer: Writer, kernels: Kernels) -> None:
         if plan.weighs_values:
             writer.line(f"out = q.new_empty(B, H, N, DV{'' if is_softmax else ', dtype=torch.float32'})")
         for name in plan.row_results:
-            writer.line(f"{name} = q.new_empty(B, H, N, dtype=torch.float32)")
+            dtype = "int32" if plan.weights.kind == "largest" else "float32"
+            writer.line(f"{name} = q.new_empty(B, H, N, dtype=torch.{dtype})")
         if is_softmax and not plan.rows.can_be_empty:
             with writer.block("if M == 0:  # every row of the kernel sees a key"):
                 nothing = [*_values(plan, "out.zero_()"), 'lse.fill_(float("-inf"))']

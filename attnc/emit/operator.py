@@ -38,7 +38,8 @@ def write_operator(writer: Writer, kernels: Kernels) -> None:
     writer.items("def _(", [*tensors, *scalars, "backend"], "):")
     with writer.indent():
         writer.line("wide = torch.promote_types(q.dtype, torch.float32)")
-        rows = ["q.new_empty(q.shape[:3], dtype=wide)"] * len(plan.row_results)
+        dtype = "torch.int32" if plan.weights.kind == "largest" else "wide"
+        rows = [f"q.new_empty(q.shape[:3], dtype={dtype})"] * len(plan.row_results)
         if plan.weighs_values:
             is_wide = plan.weights.kind == "sums"
             writer.line(f"out = q.new_empty(*q.shape[:3], v.shape[3]{', dtype=wide' if is_wide else ''})")

@@ -82,18 +82,15 @@ def write_public(writer: Writer, kernels: Kernels, options: Options) -> None:
 
 def _write_rows(writer: Writer, kernels: Kernels) -> None:
     """A pass that comes first, and what later ones read of it."""
-    if not kernels.plan.has_gradient:
-        with writer.block("with torch.no_grad():  # what it counts has no gradient"):
-            _write_pass(writer, kernels)
-    else:
-        _write_pass(writer, kernels)
-
-
-def _write_pass(writer: Writer, kernels: Kernels) -> None:
     plan = kernels.plan
     assert kernels.numbers is not None
+    call = f"{', '.join(plan.results)} = {operator_of(plan)}("
     arguments = [*tensors_of(plan), *scalars_of(plan), "backend"]
-    writer.items(f"{', '.join(plan.results)} = {operator_of(plan)}(", arguments, ")")
+    if plan.has_gradient:
+        writer.items(call, arguments, ")")
+    else:
+        with writer.block("with torch.no_grad():  # a count or a place has no gradient"):
+            writer.items(call, arguments, ")")
     names = [variable(name) for name, _ in plan.numbers]
     _write_call(writer, names, kernels.numbers.name, [p.name for p in kernels.numbers.params])
 

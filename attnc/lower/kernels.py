@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from attnc.kernel.nodes import Function
+from attnc.lower.at_key import lower_at_key
 from attnc.lower.collect import lower_adder
 from attnc.lower.cpu import lower_cpu
 from attnc.lower.lists import lower_lists
@@ -46,6 +47,12 @@ class Kernels:
         return next(fn for fn in self.lists if fn.name == f"_lists_of_{what}")
 
 
+def _lower_row_numbers(plan: Plan) -> Function | None:
+    if plan.weighs_values:
+        return None
+    return lower_at_key(plan) if plan.weights.kind == "largest" else lower_numbers(plan)
+
+
 def lower_plan(plan: Plan) -> Kernels:
     """Every function of the emitted module but its frame."""
     triton = list(lower_forward(plan))
@@ -62,7 +69,7 @@ def lower_plan(plan: Plan) -> Kernels:
         adders=tuple(lower_adder(plan, gradient) for gradient in plan.gradients),
         per_token=lower_per_token(plan),
         output=lower_output(plan) if plan.weighs_values else None,
-        numbers=None if plan.weighs_values else lower_numbers(plan),
+        numbers=_lower_row_numbers(plan),
         lists=lower_lists(plan),
         before=tuple(map(lower_plan, plan.before)),
     )

@@ -12,11 +12,11 @@ import re
 
 # fmt: off
 FRAME = frozenset([
-    "acc", "b", "backend", "backward", "col", "columns", "delta", "device", "distance", "dk", "dlse",
+    "acc", "at", "b", "backend", "backward", "col", "column", "columns", "delta", "device", "distance", "dk", "dlse",
     "dout", "dout_size", "dp", "dp_room", "dq", "ds", "ds_narrow", "dtype", "dv", "edge_end", "edge_left",
-    "edge_tiles", "edges", "every", "first", "first_row", "forward", "full_hi", "full_left", "full_lo",
-    "full_tiles", "g", "group", "h", "h_kv", "heads", "hi", "i", "i_first", "i_last", "index", "j",
-    "j_first", "j_last", "k", "k0", "key_hi", "key_lo", "kinds", "kv_heads", "list_row", "live_hi",
+    "edge_tiles", "edges", "every", "first", "first_row", "forward", "found", "full_hi", "full_left", "full_lo",
+    "full_tiles", "g", "group", "h", "h_kv", "heads", "here", "hi", "i", "i_first", "i_last", "index", "j",
+    "j_first", "j_last", "k", "k0", "key_hi", "key_lo", "kinds", "kv_heads", "largest", "list_row", "live_hi",
     "live_lo", "lo", "lse", "math", "narrow", "new_max", "nothing", "o", "os", "otherwise", "out", "p",
     "pair_row", "pairs", "q", "q0", "q1", "qk", "query_hi", "query_lo", "rescale", "result",
     "return_lse", "room", "row", "row_factor", "row_lse", "row_max", "row_sum", "rows", "scale", "score", "seen",

@@ -84,7 +84,9 @@ class Plan:
 
     @property
     def has_gradient(self) -> bool:
-        """Do its results change with any float tensor? Counts do not."""
+        """Do its results change with any float tensor? Counts do not, and nor does the place of a key."""
+        if self.weights.kind == "largest":
+            return False
         return self.weighs_values or not all(_is_constant(term, self) for _, term in self.numbers)
 
     @property
@@ -111,8 +113,8 @@ class Plan:
     @property
     def row_results(self) -> tuple[str, ...]:
         """What the kernels leave for each row beside the result."""
-        if self.weights.kind == "softmax":
-            return ("lse",)
+        if self.weights.kind != "sums":
+            return ("lse",) if self.weights.kind == "softmax" else ("at",)
         return tuple(f"sum_{n}" for n in range(1, len(self.weights.sums) + 1))
 
     @property
@@ -146,7 +148,12 @@ def make_plan(attention: Attention, facts: Facts) -> Plan:
     for number, row_pass in enumerate(facts.weights.before, 1):
         before.append(_plan_rows(attention, facts, row_pass, tuple(row_arrays), number))
         row_arrays += [Param(name, "float", sizes=ROWS) for name, _ in row_pass.numbers]
-    constant = frozenset(name for plan in before for name, term in plan.numbers if _is_constant(term, plan))
+    constant = frozenset(
+        name
+        for plan in before
+        for name, term in plan.numbers
+        if plan.weights.kind != "largest" and _is_constant(term, plan)
+    )
     return _plan_pass(attention, facts, facts.weights, tuple(row_arrays), constant, tuple(before))
 
 

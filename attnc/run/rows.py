@@ -37,7 +37,7 @@ class Rows:
     def reduce(self, kind: Literal["sum", "max", "min", "mean"], x: Number) -> Number:
         """One number for each row, from one for each pair."""
         if isinstance(x, Scaled):
-            power = finite(self._extreme(x.power.detach(), "amax"))
+            power = finite(self._largest(x.power.detach()))
             mantissa = x.mantissa * (x.power - power[self.of]).exp()
             return Scaled(self._reduce(kind, mantissa), power)
         return self._reduce(kind, x)
@@ -53,13 +53,19 @@ class Rows:
             case "mean":
                 return self._sum(x) / self.count
             case "max":
-                return self._extreme(x, "amax")
+                return self._largest(x)
             case "min":
-                return self._extreme(x, "amin")
+                return -self._largest(-x)
 
     def _sum(self, x: Tensor) -> Tensor:
         return x.new_zeros(len(self.pairs.rows.points)).index_add(0, self.of, x)
 
-    def _extreme(self, x: Tensor, reduce: Literal["amax", "amin"]) -> Tensor:
+    def _largest(self, x: Tensor) -> Tensor:
+        """The largest of each row. Of several that are equal it is the first, which gets the gradient."""
         rows = x.new_zeros(len(self.pairs.rows.points))
-        return rows.scatter_reduce(0, self.of, x, reduce, include_self=False)
+        largest = rows.scatter_reduce(0, self.of, x.detach(), "amax", include_self=False)
+        numbers = torch.arange(len(x), device=x.device)
+        is_largest = (x.detach() == largest[self.of]) | x.detach().isnan()
+        numbers = torch.where(is_largest, numbers, len(x))
+        first = torch.full_like(rows, len(x), dtype=torch.long).scatter_reduce(0, self.of, numbers, "amin")
+        return x[first]

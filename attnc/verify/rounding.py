@@ -35,10 +35,10 @@ sees what emitted code computes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from math import sqrt
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -186,9 +186,8 @@ def compute_rounded(attention: Attention, inputs: Inputs, precision: Precision) 
     at_row = tuple(seeing.index.values())
     shape = sizes["B"], sizes["H"], sizes["N"], sizes["M"]
     for each in weights.before:
-        numbers = _Sweep(values, pairs, score_of_a_pass(), shape, precision, wider).numbers_after(each)
-        for name, term in each.numbers:
-            values[name] = q.new_zeros(shape[:3]).index_put(at_row, numbers.real(term, seeing))
+        for name, number in _Sweep(values, pairs, score_of_a_pass(), shape, precision, wider).numbers(each):
+            values[name] = q.new_zeros(shape[:3]).index_put(at_row, number)
     sweep = _Sweep(values, pairs, score_of_a_pass(), shape, precision, wider)
     if weights.weight is None:
         out, lse = _Softmax.apply(sweep.table(weights.score, -torch.inf), values_of_keys, precision)  # type: ignore[no-untyped-call]
@@ -242,6 +241,18 @@ class _Sweep:
         here = _Rounded(self.values, {}, Rows(self.pairs, self.score), self.precision, self.wider)
         whole = self.score.new_full(self.shape, hidden)
         return whole.index_put(tuple(self.pairs.index.values()), here.real(term, self.pairs))
+
+    def numbers(self, done: RowPass) -> Iterator[tuple[str, Tensor]]:
+        """What a pass leaves, for every row that sees a key."""
+        if done.kind == "largest":
+            ((name, term),), rows = done.numbers, Rows(self.pairs, self.score)
+            here = _Rounded(self.values, {}, rows, self.precision, self.wider)
+            kind: Literal["max", "min"] = "max" if done.sums[0] == term else "min"
+            yield name, plain(rows.reduce(kind, here.real(term, self.pairs)))
+            return
+        after = self.numbers_after(done)
+        for name, term in done.numbers:
+            yield name, after.real(term, self.pairs.rows.points.as_origin())
 
     def numbers_after(self, done: Weights | RowPass) -> _Rounded:
         """Terms of rows, which know the log-sum-exp or the sums of a pass."""

@@ -33,11 +33,9 @@ def said(weights: Weights) -> list[str]:
     """Each pass in a line; the last with what a key weighs, and what the row is multiplied with."""
     lines = []
     for each in weights.before:
-        what = (
-            " and ".join(map(print_ir, each.sums))
-            if each.kind == "sums"
-            else f"lse of {print_ir(each.score)}"
-        )
+        terms = " and ".join(map(print_ir, each.sums))
+        words = {"sums": terms, "largest": f"largest {terms}", "softmax": f"lse of {print_ir(each.score)}"}
+        what = words[each.kind]
         lines.append(f"{what}: " + ", ".join(f"{name} = {print_ir(term)}" for name, term in each.numbers))
     last = f"softmax of {print_ir(weights.score)}" if weights.weight is None else print_ir(weights.weight)
     lines.append(" and ".join([last, *map(print_ir, weights.sums)]))
@@ -65,6 +63,14 @@ FOUND = {
     ],
     "exp(s / (1 + sum(s * s))) / sum(exp(s / (1 + sum(s * s))))": [
         "s * s: row_1 = 1.0 + sum_1", f"softmax of s / {ROW}"
+    ],
+    "s - min(s)": ["largest 0.0 - s: row_1 = s", f"s - {ROW}"],
+    "s / (1 + max(abs(s)))": ["largest abs(s): row_1 = abs(s)", "s", f"times 1.0 / (1.0 + {ROW})"],
+    "exp(s - max(s)) / sum(exp(s))": ["largest s: row_1 = s", "softmax of s", f"times exp(0.0 - {ROW})"],
+    "tanh(s - max(abs(s - mean(s))))": [
+        "s and 1.0: row_1 = sum_1 / sum_2",
+        f"largest abs(s - {ROW}): row_2 = abs(s - {ROW})",
+        "tanh(s - row_2[b, h, i])",
     ],
     "s - log(sum(exp(s)))": ["lse of s: row_1 = lse", f"s - {ROW}"],
     "s - log(sum(exp(s + c)))": ["lse of s: row_1 = lse + c", f"s - {ROW}"],
@@ -147,7 +153,17 @@ def chains(draw: st.DrawFn) -> str:
     number = st.one_of(
         st.builds(lambda k, g: f"{k}({g})", kind, inner),
         st.builds(lambda k, g, h: f"{k}(tanh({g} - mean({h})))", kind, inner, inner),
-        st.sampled_from(["log(sum(exp(s)))", "log(sum(exp(s * 2 + c)))", "count()", "c", "t[b, h, i]"]),
+        st.sampled_from(
+            [
+                "log(sum(exp(s)))",
+                "log(sum(exp(s * 2 + c)))",
+                "max(s)",
+                "min(s * 2 + u[j])",
+                "count()",
+                "c",
+                "t[b, h, i]",
+            ]
+        ),
     )
     one = st.builds(
         lambda f, x, op, n: f"{f}({x} {op} tanh({n}))",

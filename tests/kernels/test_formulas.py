@@ -39,6 +39,7 @@ FORMULAS = {
     "power": "relu(s) ** 3 / (0.001 + sum(relu(s) ** 3))",
     "tanh by count": "tanh(s) / count()",
     "none": "s",
+    "max-norm": "s / (0.001 + max(abs(s)))",
     # Beyond those: classes that the field uses besides.
     "softmax with a temperature": "exp(s / softplus(t[b, h, i])) / sum(exp(s / softplus(t[b, h, i])))",
     "re-weighted softplus": (

@@ -356,6 +356,13 @@ TOKENS = {
     "table_in_weights": spec(
         "t: float[H, 9]", "mask j <= i", "normalize relu(s) * t[h, clamp(j - i, -4, 4) + 4]"
     ),
+    "max_norm": spec("w: int", "mask abs(i - j) < w", "normalize s / (0.1 + max(abs(s)))", w=6),
+    "least_of_a_table": spec(
+        "t: float[H, 9], u: float[B, M]",
+        "mask j < i",
+        f"score {DOT} * (1 + u[b, j]) + t[h, clamp(j - i, -4, 4) + 4]",
+        "normalize sigmoid(s - min(s * u[b, j]))",
+    ),
     "row_sum_of_an_array": spec(
         "u: float[B, M], t: float[B, H, N]",
         "mask j <= i",

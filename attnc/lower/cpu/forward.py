@@ -12,7 +12,8 @@ from attnc.lower.cpu.handed import hand_forward
 from attnc.lower.cpu.signature import scalars_of, tensors_of
 from attnc.lower.cpu.tile import MINUS_INF, NARROW, ROWS, N, TilePath, matmul
 from attnc.lower.plan import Plan, said_results
-from attnc.lower.torch_terms import DTYPE
+from attnc.lower.scope import note_of
+from attnc.lower.torch_terms import DTYPE, torch
 
 LN_2 = 0.6931471805599453
 
@@ -23,10 +24,7 @@ def lower_forward(plan: Plan) -> Function:
     top = path.top
     path.enter()
     hand_forward(path)
-    if plan.weights.kind == "softmax":
-        _softmax(path)
-    else:
-        _sums(path)
+    {"softmax": _softmax, "sums": _sums, "largest": _largest}[plan.weights.kind](path)
     path.loop()
     top.returns(*map(Var, plan.results))
     doc = f"Forward on the CPU: {said_results(plan)}."
@@ -57,6 +55,17 @@ def _softmax(path: TilePath) -> None:
         step.assign(Var("out")[ROWS], product / total)
     lse = (row_max + row_sum.call("log2")) * LN_2
     step.assign(Var("lse")[ROWS], lse.call("squeeze", -1))
+
+
+def _largest(path: TilePath) -> None:
+    top, step, (term,) = path.top, path.step, path.plan.weights.sums
+    top.let("at", Var("q").call("new_empty", Var("B"), Var("H"), N, dtype=torch.value("int32")))
+    path.score([])
+    path.terms.named[Score()] = Var("score")
+    path.scope.bind([term], path.place)
+    step.let("value", path.spread(path.terms(term)), note_of(term))
+    path.hide_in("value", MINUS_INF)
+    step.assign(Var("at")[ROWS], function("_first_of_largest")(Var("value"), Var("seen")))
 
 
 def _sums(path: TilePath) -> None:

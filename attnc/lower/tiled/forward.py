@@ -43,7 +43,7 @@ def lower_forward(plan: Plan) -> tuple[Function, Function]:
     tile.score()
     if plan.weighs_values:
         kernel.keep.let("acc", tl.zeros(List((BLOCK_Q, Var(block_width("DV")))), FLOAT32))
-    carried, doc = _fold(tile) if plan.weights.kind == "softmax" else _add(tile)
+    carried, doc = STEPS[plan.weights.kind](tile)
     add_keys = kernel.helper("_add_keys", "k0", carried, doc)
     loop_over_keys(kernel, add_keys, carried)
     if plan.weights.kind == "softmax":
@@ -141,6 +141,28 @@ def _add(tile: Tile) -> tuple[tuple[str, ...], str]:
         block.assign(Var("acc"), add_product(kernel.plan, Var("acc"), Var("p"), v))
     doc = "Add keys [k0, k0 + BLOCK_K) to the sums of one query tile."
     return _carried(kernel.plan, *kernel.plan.row_results), doc
+
+
+def _seek(tile: Tile) -> tuple[tuple[str, ...], str]:
+    """The first key with the largest number of the row: what is carried, and what is done."""
+    kernel, block, (term,) = tile.kernel, tile.kernel.tile, tile.kernel.plan.weights.sums
+    kernel.terms.named[Score()] = Var("score")
+    kernel.scope.bind([term], tile.place)
+    block.blank()
+    block.let("value", kernel.terms(term), note_of(term))
+    tile.hide({"value": MINUS_INF})
+    kernel.keep.let("largest", tl.full(List((BLOCK_Q,)), MINUS_INF, FLOAT32))
+    kernel.keep.let("at", tl.full(List((BLOCK_Q,)), -1, tl.value("int32")))
+    largest, at = Var("largest"), Var("at")
+    block.lets(("here", "column"), tl.max(Var("value"), 1, return_indices=True))
+    found = block.let("found", Var("k0") + Var("column"))
+    earlier = (Var("here").equals(largest)) & (found < at)
+    block.assign(at, tl.where((Var("here") > largest) | earlier, found, at).to(tl.value("int32")))
+    block.assign(largest, tl.maximum(largest, Var("here")))
+    return ("largest", "at"), "Look among keys [k0, k0 + BLOCK_K) for the largest number of each row."
+
+
+STEPS = {"softmax": _fold, "sums": _add, "largest": _seek}
 
 
 def _carried(plan: Plan, *statistics: str) -> tuple[str, ...]:

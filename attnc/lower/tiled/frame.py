@@ -39,7 +39,7 @@ def kernel_params(plan: Plan) -> tuple[Param, ...]:
     arrays = [p for p in attention.params if p.sizes]
     scalars = [p for p in attention.params if not p.sizes]
     plain = [f"{name}_ptr" for name in names]
-    plain += [f"{name}_ptr" for name in ("out", "lse", "dlse", "delta", "dout_size")]
+    plain += [f"{name}_ptr" for name in ("out", "lse", "at", "dlse", "delta", "dout_size")]
     plain += [f"{d}sum_{n}_ptr" for d in ("", "d") for n in range(1, len(plan.weights.sums) + 1)]
     plain += [f"d{name}_ptr" for name in names]
     plain += [pointer(p.name) for p in arrays]

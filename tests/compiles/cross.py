@@ -72,13 +72,15 @@ def find_launches(
         forward = getattr(module, f"_forward_triton{number}")
         values = inspect.signature(forward).bind(*args[:-1]).arguments
         results = forward(**values)
+        left = results if isinstance(results, tuple) else (results,)
+        for place in (x for x in left if x.dtype == torch.int32):
+            place.zero_()  # nothing has looked for it
         backward = getattr(module, f"_backward_triton{number}", None)
         if backward is not None:
             wanted = inspect.signature(backward).parameters
             rows = [name[1:] for name in wanted if name == "dlse" or name.startswith("dsum_")]
             names = rows if number else ["out", *rows]
-            each = results if isinstance(results, tuple) else (results,)
-            for name, result in zip(names, each, strict=True):
+            for name, result in zip(names, left, strict=True):
                 values |= {name: result, f"d{name}": torch.zeros_like(result)}
             backward(*(values.get(name, True) for name in wanted))  # True: a gradient is needed
         return results

@@ -32,7 +32,7 @@ class Split:
 
 def split_rows(split: Split, taken: set[str]) -> Split | str | None:
     """One pass more before the formula; or why not; None where no number of a row stands in the way."""
-    numbers = list(dict.fromkeys(_numbers_in_factors(split.formula)))
+    numbers = list(dict.fromkeys(_numbers_in_factors(split)))
     if not numbers:
         return None
     for row in (row for number in numbers for row in _rows(number)):
@@ -71,25 +71,25 @@ def _with_plain_exponentials(formula: Real) -> Real:
 # ---- numbers -------------------------------------------------------------------------------------------
 
 
-def _numbers_in_factors(formula: Real) -> Iterator[Real]:
-    """The innermost numbers of a row that meet a single score."""
-    for factor in (factor for factors in factors_of(formula) for factor in factors):
-        yield from _numbers(factor, meets_score=not is_constant_along_row(factor))
+def _numbers_in_factors(split: Split) -> Iterator[Real]:
+    """The innermost numbers of a row that meet a single score, and those that are no plain sums."""
+    for factor in (factor for factors in factors_of(split.formula) for factor in factors):
+        yield from _numbers(factor, not is_constant_along_row(factor), split.bounded)
 
 
-def _numbers(term: Node, meets_score: bool) -> Iterator[Real]:
+def _numbers(term: Node, meets_score: bool, bounded: tuple[Node, ...]) -> Iterator[Real]:
     if isinstance(term, Real) and is_constant_along_row(term):
         outer = list(_outer_rows(term))
         if meets_score and outer and not any(holds_row(row.a) for row in outer if isinstance(row, Row)):
             yield term
             return
         for row in (row for row in outer if isinstance(row, Row)):
-            if row.kind in ("max", "min") and not holds_row(row.a):
+            if not holds_row(row.a) and (row.kind in ("max", "min") or grows(row, bounded)):
                 yield row
-            yield from _numbers(row.a, meets_score=True)
+            yield from _numbers(row.a, True, bounded)
         return
     for child in children(term):
-        yield from _numbers(child, meets_score)
+        yield from _numbers(child, meets_score, bounded)
 
 
 def _outer_rows(term: Node) -> Iterator[Row | Count]:

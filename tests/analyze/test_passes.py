@@ -73,6 +73,9 @@ FOUND = {
         "tanh(s - row_2[b, h, i])",
     ],
     "s - log(sum(exp(s)))": ["lse of s: row_1 = lse", f"s - {ROW}"],
+    "tanh(s) * log(sum(exp(s - mean(s))))": [
+        "s and 1.0: row_1 = sum_1 / sum_2", f"lse of s: row_2 = lse + (0.0 - {ROW})", "tanh(s)", "times row_2[b, h, i]"
+    ],
     "s - log(sum(exp(s + c)))": ["lse of s: row_1 = lse + c", f"s - {ROW}"],
     "s * exp(s) / sum(exp(s))": ["lse of s: row_1 = lse", f"s * exp(s - {ROW})"],
     "exp(s) / mean(exp(s))": ["lse of s: row_1 = lse", f"exp(s - {ROW}) and 1.0", "times sum_1"],

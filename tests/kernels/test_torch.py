@@ -24,6 +24,8 @@ SPECS = {
     "per_token": "attention zoo(gate: float[B, H, N, DV], w: float[H, D]):\n"
     "    query l2(q) * w[h, :]\n    mask j <= i\n"
     "    score dot(q, k) * 3\n    output o * sigmoid(gate[b, h, i, :])\n",
+    "passes": "attention zoo(z: float[H], u: float[B, M]):\n    let c = s - mean(s)\n    mask j <= i\n"
+    "    normalize tanh(c * u[b, j]) / (1 + max(abs(c)) + exp(z[h]) * log(sum(exp(c))) ** 2)\n",
 }
 B, H, HKV, D, DV = 2, 4, 2, 8, 6
 
@@ -50,6 +52,7 @@ def arguments_of(
             "kind": torch.randint(0, 6, (B, n), generator=make),
         },
         "table": {"t": normal(H, 13)},
+        "passes": {"z": normal(H), "u": normal(B, n)},
         "per_token": {"gate": normal(B, H, n, DV), "w": normal(H, D)},
     }
     return tensors, others[name]
@@ -102,7 +105,8 @@ def test_gradcheck(name: str) -> None:
     fixed = {n: x for n, x in others.items() if n not in names}
 
     def call(q: Tensor, k: Tensor, v: Tensor, *arrays: Tensor) -> Any:
-        return module_of(name).zoo(q, k, v, **fixed, **dict(zip(names, arrays, strict=True)), return_lse=True)
+        also = {} if name == "passes" else {"return_lse": True}
+        return module_of(name).zoo(q, k, v, **fixed, **dict(zip(names, arrays, strict=True)), **also)
 
     given = (*tensors, *(others[n] for n in names))
     assert torch.autograd.gradcheck(call, given, fast_mode=True)

@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 
 from attnc.algebra.products import factors_of, quotient
 from attnc.analyze.facts import Reason, RowPass
-from attnc.analyze.row_terms import as_exponential, holds, holds_row, is_constant_along_row, is_number_of_row
+from attnc.analyze.row_terms import as_exponential, holds_row, is_constant_along_row, is_number_of_row
 from attnc.analyze.sums import GROWS, number_sums, plain_sums
 from attnc.ir import build
 from attnc.ir.nodes import Count, Index, LogSumExp, Node, Real, RealCall, RealLoad, RealOp, Row, Score
 from attnc.ir.signs import grows
 from attnc.ir.text import print_ir
-from attnc.ir.walk import children, replace_terms, walk
+from attnc.ir.walk import children, holds, replace_terms, walk
 
 
 @dataclass(frozen=True, slots=True)

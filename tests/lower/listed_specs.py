@@ -190,9 +190,9 @@ LISTED = {
         ),
     ),
     "nothing": Spec(
-        "marked: bool[B, M], c: int",
-        "marked[b, j] and (i + j) % c == c",
-        lambda d: {"marked": d.bools(0.5, d.B, d.M), "c": d.one_of(1, 3)},
+        "marked: bool[B, M], c: int[H]",
+        "marked[b, j] and (i + j) % c[h] == c[h]",
+        lambda d: {"marked": d.bools(0.5, d.B, d.M), "c": d.ints(1, 4, d.H)},
     ),
     "all_but_first_corners": Spec(
         "c: int", "i % c != 0 or j % c != 0", lambda d: {"c": d.one_of(1, 8, 16, 64, 64)}

@@ -33,8 +33,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "plot": {"run", "analyze", "ir"},
     "compiler": {"explain", "plot", "run", "emit", "lower", "analyze", "check", "syntax", "ir"},
     "verify": {"compiler", "run", "analyze", "ir"},
+    "inspect": {"compiler", "run", "analyze", "ir"},
     "importer": {"compiler", "run", "syntax"},
-    "cli": {"verify", "compiler", "run", "syntax", "ir"},
+    "cli": {"inspect", "verify", "compiler", "run", "syntax", "ir"},
     "attnc": {"importer", "compiler"},  # attnc/__init__.py
     "__main__": {"cli"},
 }

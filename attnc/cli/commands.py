@@ -233,6 +233,53 @@ def verify(file: str, backend: str, quick: bool, **options: Any) -> None:
 
 
 @click.command()
+@click.argument("file")
+@click.option("--arch", default="sm_90", show_default=True, help="the GPU: sm_90, sm_80 or gfx942")
+@click.option("--head-dim", type=click.IntRange(min=1), default=128, show_default=True, help="D and DV")
+@click.option(
+    "--dtype",
+    type=click.Choice(["bfloat16", "float16", "float32"]),
+    default="bfloat16",
+    show_default=True,
+    help="of q, k and v",
+)
+@click.option(
+    "--at",
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=read_pairs,
+    help="a size or a number of the call: --at DV=64 --at window=256",
+)
+@click.option("--json", "as_json", is_flag=True, help="the same for programs")
+@_spec_options
+def inspect(
+    file: str, arch: str, head_dim: int, dtype: str, at: Pairs, as_json: bool, **options: Any
+) -> None:
+    """Build every kernel for a GPU that need not be there, and say how good its machine code is.
+
+    Registers, spills, shared memory, and what each loop over tiles holds: instructions, also for one pair of a query
+    and a key; matrix products; copies; exp2 and other special functions; and the share of its exp2 that run beside a
+    matrix product. The exit code is 1 where a limit does not hold. How fast a kernel is takes a GPU to say.
+    """
+    from attnc import inspect as room
+    from attnc.run.settings import read_numbers
+
+    target, compilation = room.find_target(arch), _open(file, options)
+    numbers = read_numbers(compilation.attention, by_name(at))
+    with click.progressbar(length=1, label="building", file=sys.stderr) as bar:
+
+        def progress(done: int, of: int) -> None:
+            bar.length = of
+            bar.update(done - bar.pos)
+
+        report = room.inspect(
+            compilation, target, head_dim=head_dim, dtype=dtype, numbers=numbers, progress=progress
+        )
+    click.echo(report.to_json() if as_json else str(report))
+    click.get_current_context().exit(not report.holds)
+
+
+@click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option(
     "--check", "only_check", is_flag=True, help="change nothing; exit 1 where something would change"
@@ -275,4 +322,4 @@ def _stdin() -> str:
         raise AttncError(Diagnostic("unreadable-file", what)) from None
 
 
-COMMANDS = (new, check, explain, plot, show, build, verify, fmt)
+COMMANDS = (new, check, explain, plot, show, build, verify, inspect, fmt)

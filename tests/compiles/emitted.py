@@ -1,48 +1,50 @@
-"""The emitted modules of the examples that have kernels."""
+"""The examples that have kernels, and what a call of each needs to launch them."""
 
 from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
-import torch
-
-import attnc
+from attnc.compiler import Compilation
 from attnc.errors import AttncError
-from attnc.run.loader import load_module
+from attnc.inspect import Report, inspect, plan_launches
+from attnc.inspect.launches import Launch
+from attnc.inspect.targets import SM_90, Target
+from attnc.syntax.parser import read_source
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
-
-
-def call_of(name: str, n: int = 128) -> dict[str, Any]:
-    """What a call with n tokens needs that does not follow from the sizes of its tensors."""
-    match name:
-        case "bigbird":
-            return {"table": torch.zeros(8, (n + 63) // 64, 3, dtype=torch.int64)}
-        case "mvpa":
-            return {"channels": 16, "by_channel": torch.zeros(8, 16)}
-        case "natten_2d" | "swin":
-            return {"rows": 1, "cols": n}
-        case "tree_decoding":
-            return {"context": 0, "ancestor": torch.zeros(2, n, n, dtype=torch.bool)}
-    return {}
+# Without a context, what divides a length divides the sizes of every array.
+NUMBERS = {"tree_decoding": {"context": 0}}
 
 
 @cache
-def emit(name: str) -> ModuleType:
-    """The module of one example."""
-    return load_module(name, attnc.load(EXAMPLES / f"{name}.attn").source)
+def spec(name: str) -> Compilation:
+    """One example."""
+    return Compilation(read_source(EXAMPLES / f"{name}.attn"))
 
 
-def _has_kernels(path: Path) -> bool:
+def launches(
+    name: str, target: Target = SM_90, d: int = 64, dtype: str = "bfloat16", **numbers: int | float
+) -> list[Launch]:
+    """What a call of an example launches."""
+    return plan_launches(spec(name), target, d, dtype, NUMBERS.get(name, {}) | numbers)
+
+
+def report(
+    name: str, target: Target = SM_90, d: int = 64, dtype: str = "bfloat16", **numbers: int | float
+) -> Report:
+    """The machine code of an example."""
+    numbers = NUMBERS.get(name, {}) | numbers
+    return inspect(spec(name), target, head_dim=d, dtype=dtype, numbers=numbers)
+
+
+def _has_kernels(name: str) -> bool:
     try:
-        return bool(attnc.load(path).source)
+        return bool(spec(name).module)
     except AttncError as error:
         if {d.code for d in error.diagnostics} == {"no-kernel"}:
             return False
         raise
 
 
-NAMES = [path.stem for path in sorted(EXAMPLES.glob("*.attn")) if _has_kernels(path)]
+NAMES = [path.stem for path in sorted(EXAMPLES.glob("*.attn")) if _has_kernels(path.stem)]

@@ -6,20 +6,19 @@ Enters: nothing. Leaves: one table for each GPU, of every kernel of every exampl
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections.abc import Iterator
-from unittest.mock import patch
 
 import triton
-from cross import BF16, GFX942, SM_80, SM_90, Code, compile_launch, find_launches
-from emitted import NAMES, call_of, emit
-from triton.backends.compiler import GPUTarget
+from emitted import NAMES, report
+
+from attnc.inspect.figures import Figures
+from attnc.inspect.targets import TARGETS, Target
 
 
 def tables(names: list[str]) -> Iterator[str]:
     """The lines of all tables."""
-    for title, target in (("sm_90", SM_90), ("sm_80", SM_80), ("gfx942", GFX942)):
-        yield f"### {title}, bfloat16, Triton {triton.__version__}\n"
+    for target in TARGETS.values():
+        yield f"### {target.name}, bfloat16, Triton {triton.__version__}\n"
         yield "| example | kernel | D | tile | registers | spilled bytes | shared KiB | loops |"
         yield "|---|---|---|---|---|---|---|---|"
         for name in names:
@@ -27,27 +26,25 @@ def tables(names: list[str]) -> Iterator[str]:
         yield ""
 
 
-def _rows(name: str, target: GPUTarget) -> Iterator[str]:
+def _rows(name: str, target: Target) -> Iterator[str]:
     for d in (64, 128):
-        for launch in find_launches(emit(name), BF16, d, target=target, **call_of(name)):
-            if launch.name == "delta":
+        for kernel in report(name, target, d).kernels:
+            if kernel.tile is None:
                 continue
-            code = compile_launch(launch, target)
-            tile = [launch.options[key] for key in ("BLOCK_Q", "BLOCK_K", "num_warps", "num_stages")]
-            cells = [name, code.name, d, "{} x {}, {} warps, {} stages".format(*tile), code.registers]
-            cells += [code.spills, -(-code.shared // 1024), _loops(code)]
+            tile = "{} x {}, {} warps, {} stages".format(*kernel.tile, kernel.warps, kernel.stages)
+            cells = [name, kernel.kernel, d, tile, kernel.registers, kernel.spilled]
+            cells += [-(-kernel.shared // 1024), _loops(kernel)]
             yield "| " + " | ".join(map(str, cells)) + " |"
 
 
-def _loops(code: Code) -> str:
+def _loops(kernel: Figures) -> str:
     """Instructions of each loop, those on matrix units, and special functions (exp2, reciprocals) among them."""
     return "; ".join(
-        f"{loop.size} ({loop.count('HGMMA', 'HMMA')} matrix, {loop.count('MUFU')} special)"
-        for loop in code.loops
+        f"{loop.instructions} ({loop.wgmma + loop.mma} matrix, {loop.exp2 + loop.special} special)"
+        for loop in kernel.loops
     )
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as cache, patch.dict("os.environ", {"TRITON_CACHE_DIR": cache}):
-        for line in tables(sys.argv[1:] or NAMES):
-            print(line, flush=True)
+    for line in tables(sys.argv[1:] or NAMES):
+        print(line, flush=True)

@@ -2,56 +2,71 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator
 from itertools import product
 
 import pytest
 import torch
-from cross import GFX942, SM_80, SM_90, assert_builds, find_launches, specialize
-from emitted import NAMES, call_of, emit
+from emitted import NAMES, launches, spec
 from triton.compiler import CompilationError
 
+from attnc.errors import AttncError
+from attnc.inspect.build import build_ttir, specialize
+from attnc.inspect.call import make_call
+from attnc.inspect.launches import Launch, find_launches
+from attnc.inspect.targets import GFX942, SM_80, SM_90, Target
 from attnc.run.loader import load_module
 
 every_example = pytest.mark.parametrize("name", NAMES)
 
 
+def assert_builds(found: list[Launch]) -> None:
+    for launch in found:
+        assert "tt.func public" in build_ttir(launch, SM_90), launch.name
+
+
 @every_example
 def test_every_kernel_builds(name: str) -> None:
-    assert_builds(emit(name), d=64, **call_of(name))
-    assert_builds(emit(name), d=80, dv=48, **call_of(name))
+    assert_builds(launches(name))
+    assert_builds(launches(name, d=80, DV=48))
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
-def test_every_dtype_builds(dtype: torch.dtype) -> None:
-    assert_builds(emit("sliding_window"), dtype=dtype)
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_every_dtype_builds(dtype: str) -> None:
+    assert_builds(launches("sliding_window", dtype=dtype))
 
 
 def test_a_call_launches_every_kernel_once() -> None:
-    launches = [launch.name for launch in find_launches(emit("causal"))]
-    assert launches == ["forward", "delta", "backward_keys", "backward_queries"]
-    with pytest.raises(ValueError, match="needs 256 or less"):
-        find_launches(emit("causal"), d=512)
+    names = [launch.name for launch in launches("causal")]
+    assert names == ["forward", "delta", "backward_keys", "backward_queries"]
+
+
+def test_heads_that_no_kernel_takes() -> None:
+    with pytest.raises(AttncError, match="`D` needs 256 or less in a kernel, got 512"):
+        launches("causal", d=512)
+    call = {name: torch.zeros(1, 1, 16, 512, dtype=torch.bfloat16) for name in "qkv"}
+    module = load_module("causal", spec("causal").module)
+    with pytest.raises(ValueError, match="`D` needs 256 or less in a kernel, got 512"):
+        find_launches(module, "causal", call, SM_90)
 
 
 def test_a_kernel_that_the_front_end_refuses_is_noticed() -> None:
-    text = inspect.getsource(emit("causal"))
+    causal = spec("causal")
     carried = "acc = tl.zeros([BLOCK_Q, BLOCK_DV]"
-    assert carried in text
+    assert carried in causal.module
+    text = causal.module.replace(carried, "acc = tl.zeros([BLOCK_DV, BLOCK_Q]")
+    call = make_call(causal.attention, causal.facts, torch.bfloat16, 32, {})
     with pytest.raises(CompilationError):
-        assert_builds(
-            load_module("broken", text.replace(carried, "acc = tl.zeros([BLOCK_DV, BLOCK_Q]")), d=32
-        )
+        assert_builds(find_launches(load_module("broken", text), "causal", call, SM_90))
 
 
 # ---- one compilation serves every call -------------------------------------------------------------
 
 
-def _keys(name: str, calls: Iterator[dict[str, object]]) -> dict[str, set[str]]:
+def _keys(name: str, calls: Iterator[dict[str, int | float]]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for call in calls:
-        for launch in find_launches(emit(name), d=64, **call):
+        for launch in launches(name, **call):
             found.setdefault(launch.name, set()).add(specialize(launch, SM_90)[0])
     return found
 
@@ -61,7 +76,7 @@ def test_one_compilation_serves_all_lengths_windows_and_caps() -> None:
     lengths = (1, 2, 16, 17, 64, 100, 128, 255, 256, 321)
     windows = (0, 1, 2, 16, 17, 64, 100, 128, 4096, 2**31 - 1)
     caps = (0.5, 1.0, 2.0, 16.0, 17.5, 30.0, 50.0, 64.0, 1e3, 1e30)
-    calls = ({"n": n, "window": w, "cap": c} for n, w, c in product(lengths, windows, caps))
+    calls = ({"N": n, "window": w, "cap": c} for n, w, c in product(lengths, windows, caps))
     assert {kernel: len(keys) for kernel, keys in _keys("gemma2_local", calls).items()} == {
         "forward": 1,
         "delta": 1,
@@ -76,9 +91,9 @@ def test_one_compilation_serves_all_lengths(name: str) -> None:
 
     So there is one compilation for lengths that 16 divides and one for odd lengths. Between them some may share one.
     """
-    keys = _keys(name, ({"n": n, **call_of(name, n)} for n in (17, 33, 101, 251)))
+    keys = _keys(name, ({"N": n} for n in (17, 33, 101, 251)))
     assert {len(found) for found in keys.values()} == {1}
-    keys = _keys(name, ({"n": n, **call_of(name, n)} for n in (32, 64, 128, 256)))
+    keys = _keys(name, ({"N": n} for n in (32, 64, 128, 256)))
     assert {len(found) for found in keys.values()} == {1}
 
 
@@ -86,16 +101,15 @@ def test_one_compilation_serves_all_lengths(name: str) -> None:
 
 
 def test_the_table_follows_the_card_and_the_dtype() -> None:
-    def tile(target: object, dtype: torch.dtype) -> tuple[int, int]:
-        forward = find_launches(emit("causal"), dtype=dtype, target=target)[0]
-        return forward.options["BLOCK_Q"], forward.options["BLOCK_K"]
+    def tile(target: Target, dtype: str) -> tuple[int, int] | None:
+        return launches("causal", target, dtype=dtype)[0].tile
 
-    tiles = emit("causal").TILES
+    tiles = load_module("causal", spec("causal").module).TILES
     for target, dtype, table in (
-        (SM_90, torch.bfloat16, "wgmma"),
-        (SM_80, torch.bfloat16, "mma"),
-        (GFX942, torch.float16, "mma"),
-        (SM_90, torch.float32, "float32"),
+        (SM_90, "bfloat16", "wgmma"),
+        (SM_80, "bfloat16", "mma"),
+        (GFX942, "float16", "mma"),
+        (SM_90, "float32", "float32"),
     ):
         rows = tiles[table]["forward"]
         assert tile(target, dtype) == rows[min(rows)][:2]

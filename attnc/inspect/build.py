@@ -1,0 +1,165 @@
+"""What Triton makes of a launch, for a GPU that need not be there.
+
+Enters: a launch and a target. Leaves: the key under which a run would look for its machine code, its TTIR, or the
+machine code itself with what the assembler said. Nothing is read from Triton's cache, and nothing is left in it.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import triton
+from triton import knobs
+from triton._C.libtriton import ir
+from triton.compiler import ASTSource, make_backend
+from triton.runtime import driver
+from triton.runtime.jit import compute_cache_key
+
+from attnc.errors import AttncError, Diagnostic
+from attnc.inspect.instructions import Language
+from attnc.inspect.launches import Launch
+from attnc.inspect.targets import Target
+
+
+@dataclass(frozen=True)
+class Build:
+    """Machine code of one launch. `log` is what NVIDIA's assembler says about it; AMD's code says it itself."""
+
+    launch: Launch
+    target: Target
+    language: Language
+    text: str
+    log: str
+    warps: int
+    stages: int
+    shared: int
+
+
+def specialize(launch: Launch, target: Target) -> tuple[str, Any, Any]:
+    """The key under which a run would look for its machine code, and what it would compile if it found none."""
+    kernel = launch.kernel
+    with _on(target):
+        _, _, _, backend, binder = kernel.create_binder()
+        kwargs = {"debug": False, **launch.options}
+        bound, specialization, options = binder(*launch.arguments, **kwargs)
+        key = compute_cache_key({}, specialization, options)
+        options, signature, constants, attrs = kernel._pack_args(
+            backend, kwargs, bound, specialization, options
+        )
+    return key, ASTSource(kernel, signature, constants, attrs), options
+
+
+def build_ttir(launch: Launch, target: Target) -> str:
+    """The front end alone: what it refuses, no GPU will run."""
+    _, source, options = specialize(launch, target)
+    there = target.for_triton()
+    backend, context = make_backend(there), ir.context()
+    ir.load_dialects(context)
+    backend.load_dialects(context)
+    stages: dict[str, Any] = {}
+    backend.add_stages(stages, options, source.language)
+    functions = backend.get_codegen_implementation(options)
+    module = source.make_ir(there, options, functions, backend.get_module_map(), context)
+    return str(stages["ttir"](module, {}))
+
+
+def build(launch: Launch, target: Target) -> Build:
+    """Machine code. What does not build is the user's to know, with the reason that Triton gives."""
+    said, log = _Said(), io.StringIO()
+    try:
+        with _kept_from_stderr(said), _without_cache(), _on(target), redirect_stdout(log):
+            _, source, options = specialize(launch, target)
+            kernel = triton.compile(source, target=target.for_triton(), options=vars(options))
+    except Exception as refusal:
+        raise AttncError(
+            _does_not_build(launch, target, f"{said.text}\n{type(refusal).__name__}: {refusal}")
+        ) from None
+    sys.stderr.write(said.text)
+    meta = kernel.metadata
+    language, text = _machine_code(kernel.asm, target)
+    return Build(launch, target, language, text, log.getvalue(), meta.num_warps, meta.num_stages, meta.shared)
+
+
+def _machine_code(asm: Any, target: Target) -> tuple[Language, str]:
+    """What runs, as text; PTX where Triton came without NVIDIA's disassembler."""
+    if target.backend == "hip":
+        return "AMDGCN", asm["amdgcn"]
+    try:
+        tool = knobs.nvidia.cuobjdump.path
+    except RuntimeError:
+        return "PTX", asm["ptx"]
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(asm["cubin"])
+        file.flush()
+        command = [tool, "-sass", file.name]
+        return "SASS", subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def _does_not_build(launch: Launch, target: Target, said: str) -> Diagnostic:
+    """The reason is in the first line that speaks of an error as assembler and passes do, else in the last of all."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    errors = [found[1] for line in lines if (found := re.search(r"\berror\s*:\s*(.+)", line))]
+    reason = next((error for error in errors if "PTX codegen" not in error), lines[-1])
+    tile = " with tiles of {} queries and {} keys".format(*launch.tile) if launch.tile else ""
+    what = f"`{launch.name}` does not build for {target.name}{tile}"
+    return Diagnostic("does-not-build", what, notes=(f"Triton {triton.__version__}: {reason}",))
+
+
+# ---- Triton, as it has to be meanwhile -------------------------------------------------------------
+
+
+@contextmanager
+def _on(target: Target) -> Iterator[None]:
+    """With a GPU of this kind, as far as the front end asks."""
+    there, before = target.for_triton(), driver._active
+    driver._active = SimpleNamespace(get_current_target=lambda: there, get_current_device=lambda: 0)
+    try:
+        yield
+    finally:
+        driver._active = before
+
+
+@contextmanager
+def _without_cache() -> Iterator[None]:
+    """Everything is built anew, in a place of its own, and the assembler says what it sees."""
+    with (
+        knobs.nvidia.scope(),
+        knobs.compilation.scope(),
+        knobs.cache.scope(),
+        tempfile.TemporaryDirectory(prefix="attnc-") as place,
+    ):
+        knobs.nvidia.dump_ptxas_log = True
+        knobs.compilation.always_compile = True
+        knobs.cache.dir = place
+        yield
+
+
+class _Said:
+    text = ""
+
+
+@contextmanager
+def _kept_from_stderr(said: _Said) -> Iterator[None]:
+    """Keeps what is written to stderr meanwhile: where a pass fails, it writes pages to it, and its reason."""
+    sys.stderr.flush()
+    before = os.dup(2)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(before, 2)
+            os.close(before)
+            file.seek(0)
+            said.text = file.read().decode(errors="replace")

@@ -1,0 +1,121 @@
+"""What the figures of a kernel say about it.
+
+Enters: figures, the target and the dtype. Leaves: verdicts. A limit that does not hold is a failure: the kernel is
+slow whatever its spec, or does not run at all. Where a good kernel may differ, since its spec asks for it or since
+nobody has found a better order yet, a verdict is a note.
+
+The numbers of the notes are what hand-tuned kernels of plain causal attention reached in bfloat16 on sm_90, with Triton
+3.6 and 3.9: forward with tiles of 128 x 128; dK/dV with 64 x 128 at D = 64 and 32 x 128 at D = 128; dQ with 128 x 64.
+For the backward pass they are a tenth above the best. Registers have no limit of their own: too many show as spills.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from attnc.inspect.figures import Figures, Part
+from attnc.inspect.targets import Target
+
+Limit = Literal[
+    "spills", "serialized", "shared", "loops", "local", "unit", "copies", "instructions", "special", "overlap"
+]
+_Finding = tuple[Limit, str, str]
+
+# By kind of kernel. Instructions for a pair of a full tile: at D = 64, and at D = 128.
+OVERLAP = {"forward": 0.9, "backward_keys": 0.65, "backward_queries": 0.8}
+PER_PAIR = {"forward": (8.9, 8.9), "backward_keys": (11.1, 18.5), "backward_queries": (9.1, 10.1)}
+PER_PAIR_AT_EDGE = 11.0  # forward
+SPECIAL = 0.25  # for a pair, beyond its exp2; what a row needs for itself is less
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One finding about one kernel, and why it matters."""
+
+    kernel: str
+    limit: Limit
+    what: str
+    why: str
+    is_failure: bool
+
+
+def judge(figures: Figures, target: Target, dtype: str, head_dim: int) -> tuple[Verdict, ...]:
+    """All findings, failures first."""
+    has_good_kernels = target.unit == "wgmma" and dtype != "float32"
+    failures = _failures(figures, target, dtype)
+    notes = _notes(figures, head_dim) if has_good_kernels else ()
+    return (
+        *(Verdict(figures.kernel, *finding, is_failure=True) for finding in failures),
+        *(Verdict(figures.kernel, *finding, is_failure=False) for finding in notes),
+    )
+
+
+def _failures(figures: Figures, target: Target, dtype: str) -> Iterator[_Finding]:
+    if figures.spilled:
+        what = f"spills {figures.spilled} bytes a thread"
+        yield "spills", what, "what has no register goes to memory and back"
+    if figures.serialized:
+        why = "the assembler makes each matrix product wait for the last"
+        yield "serialized", "its wgmma are serialized", why
+    if figures.shared > target.shared_memory:
+        what = f"needs {-(-figures.shared // 1024)} KiB of shared memory"
+        yield "shared", what, f"a block has {target.shared_memory // 1024} KiB, so it does not start"
+    if figures.tile is None:
+        return
+    if not figures.loops:
+        yield "loops", "has no loop over tiles", "there is none that can be read"
+    for loop in figures.loops:
+        yield from _failures_of_loop(loop, figures.stages, target, dtype)
+
+
+def _failures_of_loop(loop: Part, stages: int, target: Target, dtype: str) -> Iterator[_Finding]:
+    where = f"the {loop.name} loop"
+    if loop.local:
+        yield "local", f"{where} goes to local memory {loop.local} times", "numbers have left their registers"
+    if dtype == "float32":  # its products are exact, and no matrix unit computes those
+        return
+    match target.unit:
+        case "wgmma":
+            if not loop.wgmma:
+                yield "unit", f"{where} has no wgmma", "matrix products run on the slow unit, or on none"
+            if loop.mma:
+                yield "unit", f"{where} has {loop.mma} mma", "tiles too small for wgmma fall to the slow unit"
+        case "mma":
+            if not loop.mma:
+                yield "unit", f"{where} has no mma", "matrix products run without the matrix unit"
+    if target.backend == "cuda" and stages > 1 and not (loop.cp_async or loop.tma):
+        yield "copies", f"{where} copies nothing asynchronously", "each tile waits for the next to arrive"
+
+
+def _notes(figures: Figures, head_dim: int) -> Iterator[_Finding]:
+    kind = figures.kernel.rstrip("_0123456789")
+    for loop in figures.loops if figures.tile else ():
+        where, most = f"the {loop.name} loop", _most_per_pair(kind, loop, head_dim)
+        if most and loop.per_pair and loop.per_pair > most:
+            what = f"{where} issues {loop.per_pair:.1f} instructions for a pair"
+            yield "instructions", what, f"good kernels: {most} or fewer"
+        beyond = _special_per_pair(loop, figures)
+        if beyond > SPECIAL:
+            what = f"{where} has {beyond:.1f} special functions for a pair beyond its exp2"
+            yield "special", what, "each takes as long as eight multiplications"
+    if kind in OVERLAP and figures.loops and (share := figures.loops[-1].overlap) is not None:
+        least = OVERLAP[kind]
+        if share < least:
+            what = f"the {figures.loops[-1].name} loop has {share:.0%} of its exp2 beside a matrix product"
+            yield "overlap", what, f"good kernels: {least:.0%} or more"
+
+
+def _most_per_pair(kind: str, loop: Part, head_dim: int) -> float | None:
+    """What a good kernel issues, where one was seen."""
+    if kind == "forward" and loop.name == "edge":
+        return PER_PAIR_AT_EDGE
+    if kind not in PER_PAIR or loop.name != "full" or head_dim not in (64, 128):
+        return None
+    return PER_PAIR[kind][head_dim == 128]
+
+
+def _special_per_pair(loop: Part, figures: Figures) -> float:
+    assert figures.tile is not None  # it has loops over tiles
+    return (loop.exp2 + loop.special) * figures.threads / (figures.tile[0] * figures.tile[1]) - 1

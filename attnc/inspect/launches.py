@@ -1,0 +1,117 @@
+"""What a call of an emitted module would launch.
+
+Enters: the module, imported where kernels are compiled and not interpreted, and the arguments of a call. Leaves: the
+launches of that call and of its backward pass, each with what the module's own launchers pass. The call runs with
+tensors on the CPU, and a launch is written down instead of done.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import torch
+from triton.runtime.jit import JITFunction
+
+from attnc.errors import AttncError, Diagnostic
+from attnc.inspect.targets import Target
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One kernel and what it is called with."""
+
+    kernel: Any
+    arguments: tuple[Any, ...]
+    options: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return str(self.kernel.__name__).removeprefix("_")
+
+    @property
+    def tile(self) -> tuple[int, int] | None:
+        """Queries and keys of a tile, for a kernel that visits tiles of both."""
+        sides = self.options.get("BLOCK_Q"), self.options.get("BLOCK_K")
+        return None if None in sides else sides  # type: ignore[return-value]
+
+    def with_options(self, **options: Any) -> Launch:
+        """The same launch with other options, such as `num_stages`."""
+        return replace(self, options=self.options | options)
+
+
+def find_launches(
+    module: ModuleType, name: str, arguments: Mapping[str, Any], target: Target
+) -> list[Launch]:
+    """Every launch of one forward and one backward call of the module's function, in order."""
+    _check_compiled(module, name)
+    found: list[Launch] = []
+
+    def note(kernel: Any, *args: Any, grid: Any, warmup: bool, **options: Any) -> None:
+        found.append(Launch(kernel, args, options))
+
+    passes = {each: each.removeprefix("_rows") for each in vars(module) if re.fullmatch(r"_rows_\d+", each)}
+    operators = {each: partial(_run_pass, module, n) for each, n in {**passes, "_attention": ""}.items()}
+    find_table = module._table
+    card = SimpleNamespace(element_size=arguments["q"].element_size, is_cuda=True, device=0)
+    with (
+        _replaced(JITFunction, run=note),
+        _replaced(
+            module, **operators, _choose=lambda backend, q: "triton", _table=lambda q: find_table(card)
+        ),
+        _replaced(torch.version, hip="6.4" if target.backend == "hip" else None),
+        _replaced(torch.cuda, get_device_capability=lambda device: target.capability),
+    ):
+        getattr(module, name)(**arguments)
+    return found
+
+
+def _check_compiled(module: ModuleType, name: str) -> None:
+    if any(isinstance(each, JITFunction) for each in vars(module).values()):
+        return
+    raise AttncError(
+        Diagnostic(
+            "interpreted-kernels",
+            f"the kernels of `{name}` are interpreted, and have no machine code",
+            notes=("TRITON_INTERPRET was set when triton was imported",),
+            helps=("unset TRITON_INTERPRET",),
+        )
+    )
+
+
+def _run_pass(module: ModuleType, number: str, *args: Any) -> Any:
+    """Forward and backward of one pass over the keys; the last has no number."""
+    forward: Callable[..., Any] = getattr(module, f"_forward_triton{number}")
+    values = inspect.signature(forward).bind(*args[:-1]).arguments
+    results = forward(**values)
+    left = results if isinstance(results, tuple) else (results,)
+    for place in (x for x in left if x.dtype == torch.int32):
+        place.zero_()  # nothing has looked for it
+    backward: Callable[..., Any] | None = getattr(module, f"_backward_triton{number}", None)
+    if backward is not None:
+        wanted = inspect.signature(backward).parameters
+        rows = [name[1:] for name in wanted if name == "dlse" or name.startswith("dsum_")]
+        names = rows if number else ["out", *rows]
+        for name, result in zip(names, left, strict=True):
+            values |= {name: result, f"d{name}": torch.zeros_like(result)}
+        backward(*(values.get(name, True) for name in wanted))  # True: a gradient is needed
+    return results
+
+
+@contextmanager
+def _replaced(owner: object, **values: Any) -> Iterator[None]:
+    """Other values for some attributes, as long as it lasts."""
+    before = {name: getattr(owner, name) for name in values}
+    try:
+        for name, value in values.items():
+            setattr(owner, name, value)
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(owner, name, value)

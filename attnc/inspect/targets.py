@@ -1,0 +1,59 @@
+"""The GPUs that code is built for.
+
+Enters: the name of an arch, as the makers of GPUs have it. Leaves: a `Target`: what a gate has to know of such a card.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, Literal
+
+from attnc.errors import AttncError, Diagnostic
+
+Unit = Literal["wgmma", "mma"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """One kind of GPU. `shared_memory` is what one block may have, in bytes; `unit` multiplies 16-bit matrices."""
+
+    name: str
+    backend: Literal["cuda", "hip"]
+    warp_size: int
+    shared_memory: int
+    unit: Unit
+
+    @property
+    def capability(self) -> tuple[int, int]:
+        """What `torch.cuda.get_device_capability` says there; AMD's GPUs have no such number that matters here."""
+        return divmod(int(self.name.removeprefix("sm_")), 10) if self.backend == "cuda" else (0, 0)
+
+    def for_triton(self) -> Any:
+        """The same as Triton's `GPUTarget`."""
+        from triton.backends.compiler import GPUTarget
+
+        arch = int(self.name.removeprefix("sm_")) if self.backend == "cuda" else self.name
+        return GPUTarget(self.backend, arch, self.warp_size)
+
+
+SM_80 = Target("sm_80", "cuda", 32, 166912, "mma")
+SM_90 = Target("sm_90", "cuda", 32, 232448, "wgmma")
+GFX942 = Target("gfx942", "hip", 64, 65536, "mma")
+TARGETS = {target.name: target for target in (SM_90, SM_80, GFX942)}
+
+
+def find_target(name: str) -> Target:
+    """The target of this name."""
+    if name in TARGETS:
+        return TARGETS[name]
+    names = ", ".join(f"`{each}`" for each in TARGETS)
+    close = get_close_matches(name, TARGETS, n=1)
+    raise AttncError(
+        Diagnostic(
+            "unknown-arch",
+            f"no machine code is built for `{name}`",
+            notes=(f"the archs are {names}",),
+            helps=tuple(f"did you mean `{each}`?" for each in close),
+        )
+    )

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from attnc.inspect.build import Build
 from attnc.inspect.instructions import Language, Stretch, find_loops, find_overlap, read_instructions
+
+if TYPE_CHECKING:
+    from attnc.inspect.build import Build
 
 # Every kernel visits the tiles at the edge of the mask first, each pair tested, and then those that are seen in full.
 LOOPS = ("edge", "full")
@@ -24,7 +27,8 @@ class Part:
     `instructions` are those between the loop's label and its branch back, both included: what one thread issues for one
     tile, branches within the loop not taken. `per_pair` is that times the threads of a block over the pairs of a query
     and a key in a tile: what all threads together issue for one element of the score. `overlap` is the share of the
-    exp2 that run while a matrix product is under way. A loop that the compiler unrolled holds several tiles.
+    exp2 that run while a matrix product is under way. A loop that the compiler unrolled holds several tiles. In PTX,
+    which is read only where Triton has no disassembler, an instruction is not yet one of the machine's.
     """
 
     name: str

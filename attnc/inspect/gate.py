@@ -6,7 +6,8 @@ nobody has found a better order yet, a verdict is a note.
 
 The numbers of the notes are what hand-tuned kernels of plain causal attention reached in bfloat16 on sm_90, with Triton
 3.6 and 3.9: forward with tiles of 128 x 128; dK/dV with 64 x 128 at D = 64 and 32 x 128 at D = 128; dQ with 128 x 64.
-For the backward pass they are a tenth above the best. Registers have no limit of their own: too many show as spills.
+They count SASS. For the backward pass they are a tenth above the best. Registers have no limit of their own: too many
+show as spills.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Verdict:
 
 def judge(figures: Figures, target: Target, dtype: str, head_dim: int) -> tuple[Verdict, ...]:
     """All findings, failures first."""
-    has_good_kernels = target.unit == "wgmma" and dtype != "float32"
+    has_good_kernels = target.unit == "wgmma" and dtype != "float32" and figures.language == "SASS"
     failures = _failures(figures, target, dtype)
     notes = _notes(figures, head_dim) if has_good_kernels else ()
     return (

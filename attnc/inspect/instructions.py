@@ -24,8 +24,7 @@ Kind = Literal[
     "local",  # numbers that did not fit the registers, to memory or back
     "exp2",
     "special",  # the special function unit otherwise: reciprocals, logarithms, tanh
-    "commit",  # closes a group of `wgmma`
-    "wait",  # for all but so many groups of `wgmma`
+    "wait",  # for all but so many groups of `wgmma`; read from SASS alone
     "other",
 ]
 
@@ -50,8 +49,6 @@ _PTX: dict[str, Kind] = {
     r"(ld|st)\.local": "local",
     r"ex2\.": "exp2",
     r"(rcp|lg2|tanh|sqrt|rsqrt|sin|cos)\.approx": "special",
-    r"wgmma\.commit_group": "commit",
-    r"wgmma\.wait_group": "wait",
 }
 _AMDGCN: dict[str, Kind] = {
     r"v_(s?mfma|s?wmma|smfmac)": "mma",
@@ -126,9 +123,10 @@ def find_overlap(loop: Stretch) -> float | None:
     """The share of a loop's exp2 that stand where a matrix product is under way; None where it has not both.
 
     A group of products is under way from its first `wgmma` to the wait that leaves fewer groups than would include it.
-    The loop is walked twice, as what one round starts the next may wait for. A `mma` keeps its warp waiting.
+    The loop is walked twice, as what one round starts the next may wait for. A `mma` keeps its warp waiting. In PTX
+    nothing is under way yet: there the assembler has still to move instructions between a product and its wait.
     """
-    if not (loop.count("wgmma") and loop.count("exp2")):
+    if not (loop.count("wgmma") and loop.count("exp2") and loop.count("wait")):
         return None
     under_way, is_open, beside = 0, False, 0
     for _ in range(2):
@@ -137,9 +135,7 @@ def find_overlap(loop: Stretch) -> float | None:
             match each.kind:
                 case "wgmma":
                     under_way += not is_open
-                    is_open = "gsb" not in each.operands  # SASS closes a group with its last product
-                case "commit":
-                    is_open = False
+                    is_open = "gsb" not in each.operands  # what the last product of a group signals
                 case "wait":
                     under_way = min(under_way, _left_over(each))
                 case "exp2":
@@ -150,8 +146,8 @@ def find_overlap(loop: Stretch) -> float | None:
 
 
 def _left_over(wait: Instruction) -> int:
-    """How many groups a wait leaves under way: `gsb0, 0x1`, or `1` in PTX."""
-    return int(wait.operands.split(",")[-1].strip(), 0)
+    """How many groups a wait leaves under way, as in `gsb0, 0x1`."""
+    return int(wait.operands.split(",")[1], 0)
 
 
 # ---- the languages ---------------------------------------------------------------------------------

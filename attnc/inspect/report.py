@@ -41,7 +41,11 @@ class Report:
         return not self.failures
 
     def __str__(self) -> str:
-        head = f"{self.name} for {self.arch}: {self.dtype}, heads {self.head_dim} wide, Triton {self.triton}"
+        languages = " and ".join(sorted({kernel.language for kernel in self.kernels}))
+        head = (
+            f"{self.name} for {self.arch}: {self.dtype}, heads {self.head_dim} wide; "
+            f"{languages} of Triton {self.triton}"
+        )
         verdicts = [
             f"{'FAIL' if v.is_failure else 'note'}: {v.kernel}: {v.what} ({v.why})" for v in self.verdicts
         ]

@@ -2,6 +2,7 @@
 
 In a `console` block a line `$ attnc ...` is run and must print the lines below it; `...` stands for any lines. A block
 that opens with `# NAME.attn` is the file of that name for the commands of its page; the examples are in `examples/`.
+`$ attnc inspect` compiles, so that it is run with the tests that do.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ def blocks(text: str) -> Iterator[tuple[str, str]]:
         yield found[1], found[2]
 
 
-def sessions(text: str) -> Iterator[tuple[list[str], list[str]]]:
+Session = tuple[list[str], list[str]]
+
+
+def sessions(text: str) -> Iterator[Session]:
     """The arguments of every `$ attnc ...` and the lines that are said to follow."""
     for language, block in blocks(text):
         if language == "console":
@@ -47,21 +51,40 @@ def follows(said: list[str], printed: list[str]) -> bool:
     return bool(printed) and said[0] == printed[0] and follows(said[1:], printed[1:])
 
 
-@page
-def test_commands_print_what_they_are_said_to_print(
-    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture(params=PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def commands_of_a_page(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> list[Session]:
+    """The commands of a page, with the files that they speak of."""
     monkeypatch.chdir(tmp_path)
     shutil.copytree(ROOT / "examples", "examples")
-    text = page.read_text(encoding="utf-8")
+    text = request.param.read_text(encoding="utf-8")
     for _, block in blocks(text):
         if name := re.match(r"# (\w+\.attn)\n", block):
             Path(name[1]).write_text(block, encoding="utf-8")
-    for arguments, said in sessions(text):
+    return list(sessions(text))
+
+
+def test_commands_print_what_they_are_said_to_print(
+    commands_of_a_page: list[Session], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for arguments, said in commands_of_a_page:
+        if arguments[0] == "inspect":
+            continue
         main(arguments)
         out, err = capsys.readouterr()
         printed = [line for line in (out + err).splitlines() if line]
         assert follows(said, printed), f"attnc {shlex.join(arguments)} prints\n{out}{err}"
+
+
+@pytest.mark.compiles
+def test_machine_code_is_what_it_is_said_to_be(
+    commands_of_a_page: list[Session], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for arguments, said in commands_of_a_page:
+        if arguments[0] == "inspect":
+            main(arguments)
+            assert [line for line in capsys.readouterr().out.splitlines() if line] == said
 
 
 @page

@@ -1,0 +1,58 @@
+"""`attnc inspect` on examples: the figures are those of the golden files, and what does not build is said.
+
+The figures change with Triton, so every version has golden files of its own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import triton
+from emitted import EXAMPLES
+
+from attnc.cli import main
+
+pytestmark = pytest.mark.compiles
+Shell = pytest.CaptureFixture[str]
+
+
+def run(capsys: Shell, *arguments: str) -> tuple[int, str, str]:
+    code = main(["inspect", *arguments])
+    out, err = capsys.readouterr()
+    return code, out, err.removeprefix("building\n")
+
+
+@pytest.mark.parametrize("name", ["causal", "gemma2_local"])
+def test_figures(name: str, golden: Callable[[str, str], None], capsys: Shell) -> None:
+    code, out, err = run(capsys, str(EXAMPLES / f"{name}.attn"), "--head-dim", "64", "--json")
+    assert (code, err) == (0, "")
+    golden(f"machine_code/triton-{triton.__version__}/{name}.json", out)
+
+
+def test_a_limit_that_does_not_hold_is_exit_code_1(capsys: Shell) -> None:
+    code, out, _ = run(capsys, str(EXAMPLES / "relu_squared.attn"), "--head-dim", "64")
+    assert code == 1
+    assert "FAIL: forward: its wgmma are serialized" in out
+    assert out.endswith("relu_squared: 3 kernels, 1 FAIL\n")
+
+
+def test_a_kernel_that_does_not_build(capsys: Shell) -> None:
+    code, out, err = run(capsys, str(EXAMPLES / "tree_decoding.attn"), "--arch", "gfx942", "--head-dim", "64")
+    assert (code, out) == (1, "")
+    assert err == (
+        "error[does-not-build]: `backward_keys` does not build for gfx942 with tiles of 32 queries and 64 keys\n"
+        f"= note: Triton {triton.__version__}: shared-memory element type bit width must be a multiple of 8; got 1\n"
+    )
+
+
+def test_numbers_of_a_call(tmp_path: Path, capsys: Shell) -> None:
+    """Narrower values take less shared memory."""
+    causal = str(EXAMPLES / "causal.attn")
+    shared = []
+    for more in ((), ("--at", "DV=16")):
+        _, out, _ = run(capsys, causal, "--head-dim", "64", "--arch", "sm_80", "--json", *more)
+        shared.append(json.loads(out)["kernels"][0]["shared"])
+    assert shared[1] < shared[0]

@@ -39,7 +39,7 @@ test-gpu: $(DEV)
 
 # Rewrite the golden files from what the compiler says now; read the difference before you commit it.
 golden: $(DEV)
-	$(BIN)/python -m pytest -n $(WORKERS) -m "" tests/test_golden.py --update-golden
+	$(BIN)/python -m pytest -n $(WORKERS) -m "" tests/test_golden.py tests/compiles/test_inspect.py --update-golden
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -94,15 +94,22 @@ def _machine_code(asm: Any, target: Target) -> tuple[Language, str]:
     """What runs, as text; PTX where Triton came without NVIDIA's disassembler."""
     if target.backend == "hip":
         return "AMDGCN", asm["amdgcn"]
-    try:
-        tool = knobs.nvidia.cuobjdump.path
-    except RuntimeError:
+    tool = find_disassembler()
+    if tool is None:
         return "PTX", asm["ptx"]
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(asm["cubin"])
         file.flush()
         command = [tool, "-sass", file.name]
         return "SASS", subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def find_disassembler() -> str | None:
+    """The path of NVIDIA's `cuobjdump`: the one that Triton brought, or that $TRITON_CUOBJDUMP_PATH names."""
+    try:
+        return str(knobs.nvidia.cuobjdump.path)
+    except RuntimeError:
+        return None
 
 
 def _does_not_build(launch: Launch, target: Target, said: str) -> Diagnostic:

@@ -20,8 +20,9 @@ from attnc.inspect.figures import Figures, Part
 from attnc.inspect.targets import Target
 
 Limit = Literal[
-    "spills", "serialized", "shared", "loops", "local", "unit", "copies", "instructions", "special", "overlap"
-]
+    "spills", "serialized", "shared", "loops", "local", "unit", "copies",
+    "instructions", "loads", "special", "overlap",
+]  # fmt: skip
 _Finding = tuple[Limit, str, str]
 
 # By kind of kernel. Instructions for a pair of a full tile: at D = 64, and at D = 128.
@@ -97,6 +98,9 @@ def _notes(figures: Figures, head_dim: int) -> Iterator[_Finding]:
         if most and loop.per_pair and loop.per_pair > most:
             what = f"{where} issues {loop.per_pair:.1f} instructions for a pair"
             yield "instructions", what, f"good kernels: {most} or fewer"
+        if loop.loads:
+            what = f"{where} loads from global memory {loop.loads} times"
+            yield "loads", what, "good kernels: only by asynchronous copies"
         beyond = _special_per_pair(loop, figures)
         if beyond > SPECIAL:
             what = f"{where} has {beyond:.1f} special functions for a pair beyond its exp2"

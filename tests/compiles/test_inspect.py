@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 import triton
-from emitted import EXAMPLES
+from emitted import EXAMPLES, report
 
 from attnc.cli import main
+from attnc.inspect import build
 
 pytestmark = pytest.mark.compiles
 Shell = pytest.CaptureFixture[str]
@@ -56,3 +57,18 @@ def test_numbers_of_a_call(tmp_path: Path, capsys: Shell) -> None:
         _, out, _ = run(capsys, causal, "--head-dim", "64", "--arch", "sm_80", "--json", *more)
         shared.append(json.loads(out)["kernels"][0]["shared"])
     assert shared[1] < shared[0]
+
+
+def test_without_a_disassembler_ptx_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The assembler still says registers and spills, and each product is one of the machine's."""
+    monkeypatch.setattr(build, "find_disassembler", lambda: None)
+    ptx = report("causal", d=64)
+    monkeypatch.undo()
+    sass = report("causal", d=64)
+    assert {kernel.language for kernel in ptx.kernels} == {"PTX"}
+    assert ptx.verdicts == ()
+    for a, b in zip(ptx.kernels, sass.kernels, strict=True):
+        assert (a.registers, a.spilled, a.shared) == (b.registers, b.spilled, b.shared)
+        assert [(loop.name, loop.wgmma, loop.cp_async, loop.exp2) for loop in a.loops] == [
+            (loop.name, loop.wgmma, loop.cp_async, loop.exp2) for loop in b.loops
+        ]

@@ -48,6 +48,7 @@ def test_nothing_is_said_of_a_good_kernel() -> None:
         (with_loop(cp_async=0), "FAIL copies"),
         (with_loop(per_pair=8.91), "note instructions"),
         (replace(GOOD, loops=(replace(EDGE, per_pair=11.01), FULL)), "note instructions"),
+        (with_loop(loads=1), "note loads"),
         (with_loop(exp2=34, special=64), "note special"),
         (with_loop(exp2=98), "note special"),
         (with_loop(overlap=0.89), "note overlap"),

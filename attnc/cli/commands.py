@@ -264,8 +264,10 @@ def inspect(
     from attnc import inspect as room
     from attnc.run.settings import read_numbers
 
-    target, compilation = room.find_target(arch), _open(file, options)
-    numbers = read_numbers(compilation.attention, by_name(at))
+    target, compilation, given = room.find_target(arch), _open(file, options), by_name(at)
+    if "D" in given:
+        raise click.UsageError("`D` is what --head-dim says")
+    numbers = read_numbers(compilation.attention, given)
     with click.progressbar(length=1, label="building", file=sys.stderr) as bar:
 
         def progress(done: int, of: int) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 from typing import Literal
 
 from attnc.inspect.figures import Figures, Part
@@ -29,7 +30,7 @@ _Finding = tuple[Limit, str, str]
 OVERLAP = {"forward": 0.9, "backward_keys": 0.65, "backward_queries": 0.8}
 PER_PAIR = {"forward": (8.9, 8.9), "backward_keys": (11.1, 18.5), "backward_queries": (9.1, 10.1)}
 PER_PAIR_AT_EDGE = 11.0  # forward
-SPECIAL = 0.25  # for a pair, beyond its exp2; what a row needs for itself is less
+SMALL = 0.25  # for a pair: what a row or a tile needs for itself is less
 
 
 @dataclass(frozen=True)
@@ -92,24 +93,30 @@ def _failures_of_loop(loop: Part, stages: int, target: Target, dtype: str) -> It
 
 
 def _notes(figures: Figures, head_dim: int) -> Iterator[_Finding]:
-    kind = figures.kernel.rstrip("_0123456789")
-    for loop in figures.loops if figures.tile else ():
-        where, most = f"the {loop.name} loop", _most_per_pair(kind, loop, head_dim)
-        if most and loop.per_pair and loop.per_pair > most:
-            what = f"{where} issues {loop.per_pair:.1f} instructions for a pair"
-            yield "instructions", what, f"good kernels: {most} or fewer"
-        if loop.loads:
-            what = f"{where} loads from global memory {loop.loads} times"
-            yield "loads", what, "good kernels: only by asynchronous copies"
-        beyond = _special_per_pair(loop, figures)
-        if beyond > SPECIAL:
-            what = f"{where} has {beyond:.1f} special functions for a pair beyond its exp2"
-            yield "special", what, "each takes as long as eight multiplications"
-    if kind in OVERLAP and figures.loops and (share := figures.loops[-1].overlap) is not None:
-        least = OVERLAP[kind]
-        if share < least:
-            what = f"the {figures.loops[-1].name} loop has {share:.0%} of its exp2 beside a matrix product"
-            yield "overlap", what, f"good kernels: {least:.0%} or more"
+    if figures.tile is None:
+        return
+    kind, share = figures.kernel.rstrip("_0123456789"), figures.threads / prod(figures.tile)
+    for loop in figures.loops:
+        yield from _notes_of_loop(loop, share, _most_per_pair(kind, loop, head_dim))
+    for loop in figures.loops[-1:]:  # most tiles are seen in full
+        if kind in OVERLAP and loop.overlap is not None and loop.overlap < OVERLAP[kind]:
+            what = f"the {loop.name} loop has {loop.overlap:.0%} of its exp2 beside a matrix product"
+            yield "overlap", what, f"good kernels: {OVERLAP[kind]:.0%} or more"
+
+
+def _notes_of_loop(loop: Part, share: float, most: float | None) -> Iterator[_Finding]:
+    """`share` is the threads of a block for each pair of a tile."""
+    where = f"the {loop.name} loop"
+    if most and loop.per_pair and loop.per_pair > most:
+        what = f"{where} issues {loop.per_pair:.1f} instructions for a pair"
+        yield "instructions", what, f"good kernels: {most} or fewer"
+    if loop.loads * share > SMALL:
+        what = f"{where} loads from global memory {loop.loads * share:.1f} times for a pair"
+        yield "loads", what, "nothing is copied ahead of such a load"
+    beyond = (loop.exp2 + loop.special) * share - 1
+    if beyond > SMALL:
+        what = f"{where} has {beyond:.1f} special functions for a pair beyond its exp2"
+        yield "special", what, "each takes as long as eight multiplications"
 
 
 def _most_per_pair(kind: str, loop: Part, head_dim: int) -> float | None:
@@ -119,8 +126,3 @@ def _most_per_pair(kind: str, loop: Part, head_dim: int) -> float | None:
     if kind not in PER_PAIR or loop.name != "full" or head_dim not in (64, 128):
         return None
     return PER_PAIR[kind][head_dim == 128]
-
-
-def _special_per_pair(loop: Part, figures: Figures) -> float:
-    assert figures.tile is not None  # it has loops over tiles
-    return (loop.exp2 + loop.special) * figures.threads / (figures.tile[0] * figures.tile[1]) - 1

@@ -32,6 +32,11 @@ def test_unknown_arch(capsys: Shell) -> None:
     assert "did you mean" not in mistake(capsys, CAUSAL, "--arch", "tpu")
 
 
+def test_the_width_of_heads_is_said_in_one_way(capsys: Shell) -> None:
+    assert main(["inspect", CAUSAL, "--at", "D=64"]) == 2
+    assert "`D` is what --head-dim says" in capsys.readouterr().err
+
+
 def test_heads_that_no_kernel_takes(capsys: Shell) -> None:
     assert mistake(capsys, CAUSAL, "--head-dim", "64", "--at", "DV=512") == (
         "error[wrong-shape]: `DV` needs 256 or less in a kernel, got 512\n"

@@ -113,13 +113,16 @@ def find_disassembler() -> str | None:
 
 
 def _does_not_build(launch: Launch, target: Target, said: str) -> Diagnostic:
-    """The reason is in the first line that speaks of an error as assembler and passes do, else in the last of all."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    errors = [found[1] for line in lines if (found := re.search(r"\berror\s*:\s*(.+)", line))]
-    reason = next((error for error in errors if "PTX codegen" not in error), lines[-1])
     tile = " with tiles of {} queries and {} keys".format(*launch.tile) if launch.tile else ""
     what = f"`{launch.name}` does not build for {target.name}{tile}"
-    return Diagnostic("does-not-build", what, notes=(f"Triton {triton.__version__}: {reason}",))
+    return Diagnostic("does-not-build", what, notes=(f"Triton {triton.__version__}: {find_reason(said)}",))
+
+
+def find_reason(said: str) -> str:
+    """The first line that speaks of an error as passes and assemblers do, else the last of all, as Python does."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    errors = [found[1] for line in lines if (found := re.search(r"\b(?:error|fatal)\s*:\s*(.+)", line))]
+    return next((error for error in errors if error != "Internal Triton PTX codegen error"), lines[-1])
 
 
 # ---- Triton, as it has to be meanwhile -------------------------------------------------------------

@@ -11,7 +11,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -38,12 +38,8 @@ class Launch:
     @property
     def tile(self) -> tuple[int, int] | None:
         """Queries and keys of a tile, for a kernel that visits tiles of both."""
-        sides = self.options.get("BLOCK_Q"), self.options.get("BLOCK_K")
-        return None if None in sides else sides  # type: ignore[return-value]
-
-    def with_options(self, **options: Any) -> Launch:
-        """The same launch with other options, such as `num_stages`."""
-        return replace(self, options=self.options | options)
+        queries, keys = self.options.get("BLOCK_Q"), self.options.get("BLOCK_K")
+        return None if queries is None or keys is None else (queries, keys)
 
 
 def find_launches(

@@ -25,7 +25,7 @@ class Part:
     """What stands in a loop over tiles, or in the whole kernel (`all`).
 
     `instructions` are those between the loop's label and its branch back, both included: what one thread issues for one
-    tile, branches within the loop not taken. `per_pair` is that times the threads of a block over the pairs of a query
+    tile, no branch within the loop taken. `per_pair` is that times the threads of a block over the pairs of a query
     and a key in a tile: what all threads together issue for one element of the score. `overlap` is the share of the
     exp2 that run while a matrix product is under way. A loop that the compiler unrolled holds several tiles. In PTX,
     which is read only where Triton has no disassembler, an instruction is not yet one of the machine's.

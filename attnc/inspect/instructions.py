@@ -1,8 +1,9 @@
 """Machine code as instructions.
 
 Enters: SASS as `cuobjdump` prints it, PTX, or AMDGCN as LLVM writes it. Leaves: its instructions in order, each of a
-kind that a gate knows, and its loops. A loop is the stretch from the goal of a backward branch to that branch, both
-included, in the order in which instructions stand; only innermost loops are given, as tiles are visited there.
+kind that a gate knows, and its loops over tiles. A loop is the stretch from the goal of a backward branch to that
+branch, both included, in the order in which instructions stand. What a loop over tiles has for a loop of its own, such
+as a search in a row of a table, is part of it and stands there once.
 """
 
 from __future__ import annotations
@@ -99,20 +100,21 @@ def read_instructions(text: str, language: Language) -> Stretch:
 
 
 def find_loops(code: Stretch) -> list[Stretch]:
-    """The loops over tiles: innermost, and with matrix products in them where the code has any."""
+    """The loops over tiles: the innermost of those with matrix products, or of all loops where the code has none."""
     ends = {
         (each.goal, each.at) for each in code.instructions if each.goal is not None and each.goal < each.at
     }
-    inner = [
-        (first, last)
+    loops = {
+        (first, last): Stretch(tuple(each for each in code.instructions if first <= each.at <= last))
         for first, last in sorted(ends)
-        if not any((a, b) != (first, last) and first <= a and b <= last for a, b in ends)
+    }
+    if _has_products(code):
+        loops = {place: loop for place, loop in loops.items() if _has_products(loop)}
+    return [
+        loop
+        for (first, last), loop in loops.items()
+        if not any((a, b) != (first, last) and first <= a and b <= last for a, b in loops)
     ]
-    loops = [
-        Stretch(tuple(each for each in code.instructions if first <= each.at <= last))
-        for first, last in inner
-    ]
-    return [loop for loop in loops if _has_products(loop)] if _has_products(code) else loops
 
 
 def _has_products(code: Stretch) -> bool:

@@ -104,6 +104,11 @@ def test_only_innermost_loops_are_visited_tile_by_tile() -> None:
     assert [loop.size for loop in find_loops(code)] == [2]
 
 
+def test_a_loop_in_a_loop_over_tiles_is_part_of_it() -> None:
+    code = sass("HMMA R0", "LDG R1", "@P0 BRA 0x10", "BRA 0x0")
+    assert [loop.size for loop in find_loops(code)] == [4]
+
+
 def test_loops_without_products_count_where_a_kernel_has_none() -> None:
     sum_, products = ("FADD R0", "BRA 0x0"), ("HMMA R0", "BRA 0x20")
     assert len(find_loops(sass(*sum_))) == 1

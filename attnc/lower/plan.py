@@ -13,7 +13,6 @@ from typing import Literal
 from attnc.algebra.derivative import ONE, differentiate
 from attnc.analyze.facts import Facts, Implied, Ranges, Reason, Requirement, RowPass, Rows, TileTest, Weights
 from attnc.errors import AttncError, Diagnostic, Label
-from attnc.ir import build
 from attnc.ir.nodes import (
     Attention,
     Dot,
@@ -29,12 +28,14 @@ from attnc.ir.nodes import (
     VecInput,
 )
 from attnc.ir.signs import is_within_1
+from attnc.ir.text import print_ir
 from attnc.ir.walk import replace_terms, walk
+from attnc.lower.conversions import find_converted
 from attnc.lower.gradients import ArrayGradient, Home, find_array_gradients, why_pairs
 from attnc.lower.hoist import DotPair, TokenMap, hoist_token_maps
 from attnc.lower.plain import Plain, find_plain
 from attnc.lower.ranks import hoist_ranks
-from attnc.lower.regroup import LOG2_E, regroup
+from attnc.lower.regroup import in_base_2, regroup
 
 ROWS = (Size("B"), Size("H"), Size("N"))
 
@@ -193,6 +194,13 @@ def _plan_pass(
     ]
     gradients = tuple(g for g in find_array_gradients(inner, score, weights) if g.load.array not in constant)
     because += [Reason(why_pairs(g), g.load.span) for g in gradients if g.home == "pair"]
+    because += [
+        Reason(
+            f"`{print_ir(a)}` becomes a real once for each token of a tile, not for each pair: a subtraction is left",
+            a.span,
+        )
+        for a in find_converted(score)
+    ]
     plain = find_plain(inner, hoisted.dots) if weights.kind == "softmax" else None
     if plain:
         because.append(
@@ -207,7 +215,7 @@ def _plan_pass(
         dots=hoisted.dots,
         dot_gradients=tuple(regroup(differentiate(score, pair.dot)) for pair in hoisted.dots),
         gradients=gradients,
-        score=regroup(build.real("*", score, LOG2_E)) if weights.kind == "softmax" else score,
+        score=in_base_2(score) if weights.kind == "softmax" else score,
         weights=weights,
         places=ranked.reads,
         keys=facts.keys,

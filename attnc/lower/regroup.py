@@ -2,12 +2,16 @@
 
 Enters: a real term. Leaves: an equal one (over the reals) in which every product holds its invariant factors side by
 side: `dot(q, k) * scale / cap * log2(e)` becomes `dot(q, k) * (scale / cap * log2(e))`. A kernel then computes the
-bracket once, above its loops, and the loop pays for one multiplication.
+bracket once, above its loops, and the loop pays for one multiplication. A sum is multiplied with log2(e) summand by
+summand where each of them has such a bracket to take it, so that the loop does not pay for it at all.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from attnc.algebra.products import factors_of
+from attnc.ir import build
 from attnc.ir.nodes import Dot, Node, Real, RealConst, RealOp
 from attnc.ir.walk import axes_of, replace_terms, walk
 
@@ -20,6 +24,13 @@ def regroup(term: Real) -> Real:
     grouped = replace_terms(term, _regroup_product)
     assert isinstance(grouped, Real)
     return grouped
+
+
+def in_base_2(score: Real) -> Real:
+    """The score times log2(e), for weights that are `exp2` of it."""
+    if all(map(_has_fixed_part, _summands(score))):
+        return regroup(_times_log2e(score))
+    return regroup(build.real("*", score, LOG2_E))
 
 
 def is_invariant(term: Node) -> bool:
@@ -38,6 +49,28 @@ def _regroup_product(term: Node) -> Node | None:
             grouped = RealOp("*", _quotient(*moving), _quotient(*fixed), span=term.span)
             return None if grouped == term else grouped
     return None
+
+
+def _summands(term: Real) -> Iterator[Real]:
+    """What is added and subtracted."""
+    match term:
+        case RealOp("+" | "-", a, b):
+            yield from _summands(a)
+            yield from _summands(b)
+        case _:
+            yield term
+
+
+def _has_fixed_part(summand: Real) -> bool:
+    """Is one of its factors invariant? Then another such factor costs a loop nothing."""
+    return any(is_invariant(factor) for factors in factors_of(summand) for factor in factors)
+
+
+def _times_log2e(term: Real) -> Real:
+    match term:
+        case RealOp("+" | "-" as op, a, b):
+            return build.real(op, _times_log2e(a), _times_log2e(b), span=term.span)
+    return build.real("*", term, LOG2_E)
 
 
 def _quotient(above: list[Real], below: list[Real]) -> Real:

@@ -33,6 +33,7 @@ from attnc.ir.nodes import (
 )
 from attnc.ir.walk import Axis, axes_of, children, walk
 from attnc.kernel.build import Block
+from attnc.lower.conversions import name_by_token
 from attnc.lower.names import FRAME, SIZES, variable
 from attnc.lower.regroup import LOG2_E, is_invariant
 from attnc.lower.terms import Terms
@@ -79,11 +80,13 @@ class Scope:
             if term not in self.terms.named and (name := self._name(term, uses, roots)):
                 target = place(axes_of(term))
                 note = note_of(term) if term in self.lets else ""
+                if name_by_token(term):
+                    note = "converted by token"
                 self.terms.named[term] = target.let(self._fresh(name), self.terms(term), note)
 
     def _count(self, term: Node, uses: Counter[Node], order: dict[Node, None]) -> None:
         """Occurrences of every term, shared parts once per user; and all of them, innermost first."""
-        term = self.terms.places.get(term, term)
+        term = self.terms.instead(term)
         uses[term] += 1
         if uses[term] == 1:
             if term not in self.terms.named:
@@ -102,6 +105,8 @@ class Scope:
                 return f"{variable(array)}_{positions}" if positions else variable(array)
             case IntOp() if "i" in (axes := axes_of(term)) and "j" in axes and term in self._indices:
                 return f"{self._indices[term]}_index"
+            case RealOp() if name := name_by_token(term):
+                return name
             case RealCall(fn) if uses[term] > 1 and not is_invariant(term):
                 return f"{fn}_term"
             case RealOp() | RealCall() if self._is_worth_hoisting(term, uses):

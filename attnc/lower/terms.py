@@ -40,7 +40,6 @@ from attnc.ir.nodes import (
     Not,
     Or,
     OverTile,
-    Rank,
     Real,
     RealCall,
     RealConst,
@@ -82,6 +81,9 @@ class Terms(ABC):
     def __call__(self, term: Node) -> Expr:
         if term in self.named:
             return self.named[term]
+        other = self.instead(term)
+        if other != term:
+            return self(other)
         match term:
             case Int():
                 return self._int(term)
@@ -95,6 +97,10 @@ class Terms(ABC):
     @abstractmethod
     def variables(self) -> set[str]:
         """The variables that parameters of the call are here."""
+
+    def instead(self, term: Node) -> Node:
+        """What is computed in the place of a term: the same number, found in another way."""
+        return self.places.get(term, term)
 
     # ---- what both write alike ---------------------------------------------------------------------
 
@@ -112,8 +118,6 @@ class Terms(ABC):
                 return Var(name)
             case TileEnd(axis, end):
                 return Var(f"{axis}_{end}")
-            case Rank():
-                return self(self.places[term])
             case OverTile(kind, axis, a):
                 return self.over_tile(kind, axis, a)
             case IntParam(name):

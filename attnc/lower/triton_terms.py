@@ -8,11 +8,13 @@ negative; elsewhere a helper with Python's meaning does it. No expression here r
 from __future__ import annotations
 
 from functools import reduce
+from typing import Self
 
-from attnc.ir.nodes import Bool, Index, Int, IntConst, Node, Real, RealConst
+from attnc.ir.nodes import Bool, FromInt, Index, Int, IntConst, Node, Real, RealConst
 from attnc.ir.walk import axes_of
 from attnc.kernel.build import Namespace, function
 from attnc.kernel.nodes import Expr, Lit, Unary, Var
+from attnc.lower.conversions import Position, convert_by_token
 from attnc.lower.names import pointer, stride, variable
 from attnc.lower.terms import Terms
 
@@ -26,6 +28,17 @@ class TritonTerms(Terms):
 
     dtype = tl.value("float32")
     float64 = tl.value("float64")
+    moving: Position = "j"  # what the loop over tiles moves along
+
+    def instead(self, term: Node) -> Node:
+        if isinstance(term, FromInt):
+            return convert_by_token(term, self.moving)
+        return super().instead(term)
+
+    def exact(self) -> Self:
+        terms = super().exact()
+        terms.moving = self.moving
+        return terms
 
     @property
     def variables(self) -> set[str]:

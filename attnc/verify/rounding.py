@@ -15,6 +15,7 @@ precision, which is float32 for half precision and else the dtype itself:
     a function of the score (exp, tanh, ...)     2 w; x ** y by way of logarithms: 2 w (1 + (|y| + 1) |log x|)
     their derivatives                            the same; those of tanh, sigmoid and silu come from rounded results,
                                                  as in 1 - tanh(x) ** 2, and are off by another w (1 + 2 tanh(x) ** 2)
+    log2(e), which a score of softmax takes      w, of each of its summands
     lse, as it is stored and read back           2 w, of |lse| + 1
     p = exp(s - lse) in the backward pass        w (2 + |s| + |lse|): both are scaled by log2(e)
     p and ds before the second product           u (w for float16 on the CPU path, which keeps them in float32)
@@ -174,7 +175,13 @@ def compute_rounded(attention: Attention, inputs: Inputs, precision: Precision) 
             "q": mapped("q", attention.query, parts["q"]),
             "k": mapped("k", attention.key, parts["k"]),
         }
-        return _Rounded(values, vectors, None, precision, wider).real(attention.score, pairs)
+        score = _Rounded(values, vectors, None, precision, wider).real(attention.score, pairs)
+        if "softmax" not in {weights.kind, *(each.kind for each in weights.before)}:
+            return score
+        with torch.no_grad():
+            exact = Terms(values, vectors)
+            summands = [finite_part(exact.real(part, pairs)).abs() for part in _summands(attention.score)]
+        return score + precision.error(torch.stack(summands).sum(0), precision.working)
 
     weights = find_weights(attention)
     value = mapped("v", attention.value, whole["v"])
@@ -219,6 +226,16 @@ def compute_rounded(attention: Attention, inputs: Inputs, precision: Precision) 
         unit = UNIT[str(inputs.floats[name].dtype)[6:]]
         found[name] = g + precision.error(g.abs(), unit if precision.stored else 0.0)
     return found
+
+
+def _summands(term: Real) -> Iterator[Real]:
+    """What is added and subtracted."""
+    match term:
+        case RealOp("+" | "-", a, b):
+            yield from _summands(a)
+            yield from _summands(b)
+        case _:
+            yield term
 
 
 def _is_int(x: object) -> bool:

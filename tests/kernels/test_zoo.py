@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from kernel_checks import CPU, TRITON, assert_holds, case_for, compile_text
-from zoo import BIASES, MASKS, SCORES, TOKENS
+from zoo import BIASES, DISTANCES, MASKS, SCORES, TOKENS
 
 from attnc.inspect.build import build_ttir
 from attnc.inspect.launches import find_launches
@@ -14,7 +14,7 @@ from attnc.verify.cases import Case
 from attnc.verify.measure import find_call
 from attnc.verify.worker import Worker
 
-ZOO = {**BIASES, **MASKS, **SCORES, **TOKENS}
+ZOO = {**BIASES, **MASKS, **SCORES, **DISTANCES, **TOKENS}
 LARGER = [
     Case("cpu", "float32", N=200, M=150, D=40, DV=24, H=3, HKV=1, B=2, layout="transposed", variant=3),
     Case(

@@ -216,6 +216,45 @@ SCORES = {
     "const_bool": score(f"{DOT} if on else 0.0", "on: const bool"),
 }
 
+# Integers of a pair as reals, and what is the same for every key of a row: softmax loses it, the log-sum-exp does not.
+DISTANCES = {
+    "slope": score(f"{DOT} - t[h] * (i - j)", "t: float[H]", "j <= i"),
+    "slope_ahead": score(f"{DOT} + t[h] * (j - i)", "t: float[H]"),
+    "slope_both_ways": score(f"{DOT} - t[h] * abs(i - j)", "t: float[H]"),
+    "slope_of_row": score(f"{DOT} + t[h, i] * (i - j)", "t: float[H, N]"),
+    "slope_of_column": score(f"{DOT} + t[h, j] * (j - i) * 0.3", "t: float[H, M]", "j <= i"),
+    "slope_of_parameter": score(f"{DOT} - c * (i - j)", "c: float", "j <= i", c=0.17),
+    "slope_up_to": score(f"{DOT} - t[h] * min(abs(i - j), reach)", "t: float[H], reach: int", reach=9),
+    "slope_clamped": score(f"{DOT} - t[h] * clamp(j - i, -7, 5)", "t: float[H]"),
+    "slope_of_places": spec(
+        "at: int[B, N], t: float[H]", f"score {DOT} - t[h] * (at[b, i] - at[b, j])", at=(-40, 90)
+    ),
+    "slope_of_place": score(f"{DOT} - t[h] * (at[i] - j)", "at: int[N], t: float[H]", at=(0, 60)),
+    "slope_of_lengths": score(f"{DOT} - t[h] * (i + (M - N) - j)", "t: float[H]", "j <= i + (M - N)"),
+    "slope_offset": score(f"{DOT} - t[h] * (i - j + c)", "t: float[H], c: int", c=-7),
+    "slope_of_steps": score(f"{DOT} - t[h] * abs(3 * i - 2 * j) * 0.1", "t: float[H]"),
+    "slope_of_blocks": score(f"{DOT} - t[h] * (i // 4 - j)", "t: float[H]"),
+    "slope_of_sum": score(f"{DOT} - t[h] * (i + j) * 0.1", "t: float[H]"),
+    "slope_squared": score(f"{DOT} - (t[h] * (i - j)) ** 2 * 0.01", "t: float[H]"),
+    "slope_of_let": spec(
+        "t: float[H]", "let d = i - j", "mask d >= 0 and d * 0.3 < 5.2", f"score {DOT} - t[h] * d + 0.1 * d"
+    ),
+    "slope_in_weights": spec("t: float[H]", f"score {DOT} - t[h] * (i - j)", "normalize relu(s) / count()"),
+    "slope_with_sink": spec(
+        "t: float[H], z: float[H]",
+        "mask j <= i",
+        f"score {DOT} - t[h] * (i - j)",
+        "normalize exp(s) / (exp(z[h]) + sum(exp(s)))",
+    ),
+    "row_only": score(f"{DOT} + t[h, i]", "t: float[H, N]", "j <= i"),
+    "row_only_slope": score(f"{DOT} + t[h] * i - 0.7 * u[b, i]", "t: float[H], u: float[B, N]", "j < i"),
+    "row_and_column": score(f"{DOT} + t[h, i] - u[h, j] + 2", "t: float[H, N], u: float[H, M]"),
+    "row_only_with_sink": spec(
+        "t: float[H, N]", f"score {DOT} + t[h, i]", "normalize exp(s) / (1 + sum(exp(s)))"
+    ),
+    "row_only_in_weights": spec("t: float[H, N]", f"score {DOT} + t[h, i]", "normalize relu(s) ** 2"),
+}
+
 TOKENS = {
     "query_l2": spec("", "query l2(q)", "key l2(k)", "score dot(q, k) * 4"),
     "query_scaled": spec("", "query q * 0.5 + 0.1", "key relu(k)"),

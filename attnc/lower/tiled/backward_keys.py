@@ -27,7 +27,7 @@ from attnc.lower.tiled.frame import (
 from attnc.lower.tiled.listed import find_listed
 from attnc.lower.tiled.loops import lower_tiles
 from attnc.lower.tiled.tile import Tile, add_product, dot
-from attnc.lower.tiled.weights import add_up, load_row_statistics, weigh
+from attnc.lower.tiled.weights import add_up, gradients_in, load_row_statistics, weigh
 from attnc.lower.triton_terms import tl
 
 K0, M, H_KV = Var("k0"), Var("M"), Var("h_kv")
@@ -53,7 +53,7 @@ def lower_backward_keys(plan: Plan) -> tuple[Function, Function]:
     group.let("row", head_rows(H))
     for name in queries:
         kernel.point_in_group(name)
-    tile, columns = Tile(kernel, "i"), plan.home("column")
+    tile, columns = Tile(kernel, "i"), gradients_in(plan, "column")
     _one_tile(tile, plan)
     values = ["dv"] if plan.weighs_values else []
     carried = tuple(
@@ -95,7 +95,7 @@ def lower_backward_keys(plan: Plan) -> tuple[Function, Function]:
 
 
 def _one_tile(tile: Tile, plan: Plan) -> None:
-    kernel, block, columns = tile.kernel, tile.kernel.tile, plan.home("column")
+    kernel, block, columns = tile.kernel, tile.kernel.tile, gradients_in(plan, "column")
     tile.positions()
     tile.dots()
     if plan.weighs_values:

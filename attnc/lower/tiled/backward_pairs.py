@@ -12,7 +12,7 @@ from attnc.lower.plan import Plan
 from attnc.lower.tiled.forward import Q0, N, enter_query_tile, head_rows, loop_over_keys
 from attnc.lower.tiled.frame import BLOCK_Q, B, H, Kernel
 from attnc.lower.tiled.tile import Tile, dot
-from attnc.lower.tiled.weights import add_up, load_row_statistics, weigh
+from attnc.lower.tiled.weights import add_up, gradients_in, load_row_statistics, weigh
 from attnc.lower.triton_terms import INT64, tl
 
 FIRST, M = Var("first_row"), Var("M")
@@ -20,7 +20,7 @@ FIRST, M = Var("first_row"), Var("M")
 
 def lower_backward_pairs(plan: Plan) -> tuple[Function, Function] | None:
     """The helper and the kernel, or None."""
-    gradients = plan.home("pair")
+    gradients = gradients_in(plan, "pair")
     if not gradients:
         return None
     kernel = Kernel(plan)

@@ -17,7 +17,7 @@ from attnc.lower.regroup import is_invariant
 from attnc.lower.tiled.forward import Q0, N, enter_query_tile, head_rows, loop_over_keys
 from attnc.lower.tiled.frame import BLOCK_Q, FLOAT32, H, Kernel, block_width, store_rows
 from attnc.lower.tiled.tile import Tile, add_product, dot
-from attnc.lower.tiled.weights import add_up, load_row_statistics, weigh
+from attnc.lower.tiled.weights import add_up, gradients_in, load_row_statistics, weigh
 from attnc.lower.triton_terms import tl
 
 
@@ -27,7 +27,7 @@ def lower_backward_queries(plan: Plan) -> tuple[Function, Function] | None:
     enter_query_tile(kernel)
     if plan.weighs_values:
         kernel.point("dout", H)
-    rows = plan.home("row")
+    rows = gradients_in(plan, "row")
     row = kernel.loads.let("row", head_rows(H))
     load_row_statistics(kernel.loads, row, plan, rows)
     if plan.weighs_values:
@@ -96,7 +96,7 @@ def _finish(kernel: Kernel, plan: Plan) -> None:
             value = value * kernel.terms(factor)
         base = Var(f"d{name}_ptr") + row * Var(width)
         store.do(store_rows(base, Q0, N, value, Var(width), BLOCK_Q, Var(block_width(width))))
-    rows = plan.home("row")
+    rows = gradients_in(plan, "row")
     if rows:
         at = store.let("rows", Q0 + tl.arange(0, BLOCK_Q))
         for gradient in rows:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from attnc.ir.nodes import Node, Real, RealCall, RealOp, Truth
+from attnc.ir.nodes import Node, Real, RealCall, RealOp, TileEnd, Truth
 from attnc.ir.walk import Axis, axes_of, walk
 from attnc.kernel.build import Block, function
 from attnc.kernel.nodes import Expr, ExprLike, If, List, Var
@@ -26,7 +26,9 @@ class Tile:
 
     def __init__(self, kernel: Kernel, moving: Literal["i", "j"]) -> None:
         self.kernel = kernel
-        self.moving = moving
+        self.moving = kernel.terms.moving = moving
+        first = Var("k0" if moving == "j" else "q0")
+        kernel.terms.named[TileEnd(moving, "first")] = first
         plan = kernel.plan
         ranges = plan.keys if moving == "j" else plan.queries
         self.has_full_tiles = moving in plan.listed or any(whole is not None for whole in ranges.full)

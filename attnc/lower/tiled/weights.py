@@ -8,11 +8,14 @@ pass that weighs no values has no dp.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from attnc.algebra.derivative import ZERO, differentiate
 from attnc.ir.nodes import Real, Score
 from attnc.kernel.build import Block
 from attnc.kernel.nodes import Expr, Var
-from attnc.lower.gradients import ArrayGradient, pass_back
+from attnc.lower.conversions import turn_around
+from attnc.lower.gradients import ArrayGradient, Home, pass_back
 from attnc.lower.plan import Plan
 from attnc.lower.scope import note_of
 from attnc.lower.tiled.frame import LOG2E, MINUS_INF
@@ -39,6 +42,11 @@ def load_row_statistics(block: Block, row: Expr, plan: Plan, gradients: tuple[Ar
         block.let("lse", empty, "a row that sees no key: avoid inf - inf")
     name = "delta" if plan.weighs_values else "dlse"
     block.let(name, tl.load(Var(f"{name}_ptr") + row + I, mask=I < N, other=0.0))
+
+
+def gradients_in(plan: Plan, home: Home) -> tuple[ArrayGradient, ...]:
+    """The gradients that a kernel sums, less what they would keep of the score from before its matrix products."""
+    return tuple(replace(g, derivative=turn_around(g.derivative)) for g in plan.home(home))
 
 
 def weigh(tile: Tile, gradients: tuple[ArrayGradient, ...], needs_weights: bool = False) -> None:

@@ -21,6 +21,8 @@
 #     plan     tiled: forward, dK/dV and dQ kernels over tiles of queries and keys, and a CPU path
 #              - the tiles of keys that a tile of queries visits are bounds in closed form
 #              - the tiles of queries that a tile of keys visits are bounds in closed form
+#              - `i - j` becomes a real once for each token of a tile, not for each pair: a subtraction is left
+#                (line 6)
 
 import numbers
 import os
@@ -65,15 +67,16 @@ def _store_rows(ptr, first, end, tile, WIDTH: tl.constexpr, ROWS: tl.constexpr, 
 
 @triton.jit
 def _add_keys(
-    k0, acc, row_max, row_sum, i, q, slope, k_ptr, v_ptr, k_stride_t, v_stride_t, scale, M,
-    D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr,
+    k0, acc, row_max, row_sum, i, q, scale_times_log2e, slope_times_log2e, k_ptr, v_ptr, k_stride_t,
+    v_stride_t, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr,
     BLOCK_DV: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Fold keys [k0, k0 + BLOCK_K) into the running softmax of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
     k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, BLOCK_D, EDGE)
     qk = tl.dot(q, k.T, input_precision="ieee")
-    score = (qk * scale - slope * (i - j).to(tl.float32)) * LOG2_E      # alibi.attn:6
+    behind_term = (i - k0).to(tl.float32) - (j - k0).to(tl.float32)     # converted by token
+    score = qk * scale_times_log2e - behind_term * slope_times_log2e    # alibi.attn:6
     if EDGE:
         visible = (j <= i) & (j < M)                                    # alibi.attn:5
         score = tl.where(visible, score, MINUS_INF)
@@ -111,7 +114,9 @@ def _forward(
 
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, BLOCK_D, True)
+    scale_times_log2e = scale * LOG2_E
     slope = tl.load(slope_ptr + h * slope_stride_0).to(tl.float32)
+    slope_times_log2e = slope * LOG2_E
 
     acc = tl.zeros([BLOCK_Q, BLOCK_DV], tl.float32)
     row_max = tl.full([BLOCK_Q], MINUS_INF, tl.float32)
@@ -123,13 +128,13 @@ def _forward(
 
     for t in range(full_hi, live_hi):
         acc, row_max, row_sum = _add_keys(
-            t * BLOCK_K, acc, row_max, row_sum, i, q, slope, k_ptr, v_ptr, k_stride_t, v_stride_t,
-            scale, M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=True,
+            t * BLOCK_K, acc, row_max, row_sum, i, q, scale_times_log2e, slope_times_log2e, k_ptr,
+            v_ptr, k_stride_t, v_stride_t, M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=True,
         )
     for t in range(0, full_hi):
         acc, row_max, row_sum = _add_keys(
-            t * BLOCK_K, acc, row_max, row_sum, i, q, slope, k_ptr, v_ptr, k_stride_t, v_stride_t,
-            scale, M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=False,
+            t * BLOCK_K, acc, row_max, row_sum, i, q, scale_times_log2e, slope_times_log2e, k_ptr,
+            v_ptr, k_stride_t, v_stride_t, M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=False,
         )
 
     out = acc / row_sum[:, None]
@@ -161,9 +166,9 @@ def _delta(
 
 @triton.jit
 def _add_queries(
-    q0, dv, dk, j, k, v, row, q_head, dout_head, slope, lse_ptr, delta_ptr, q_stride_t,
-    dout_stride_t, scale, N, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr,
-    BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr, EDGE: tl.constexpr,
+    q0, dv, dk, j, k, v, scale_times_log2e, row, q_head, dout_head, slope_times_log2e, lse_ptr,
+    delta_ptr, q_stride_t, dout_stride_t, N, D: tl.constexpr, DV: tl.constexpr,
+    BLOCK_Q: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Add what queries [q0, q0 + BLOCK_Q) of one head say about the gradient of one key tile."""
     i = (q0 + tl.arange(0, BLOCK_Q))[None, :]
@@ -173,7 +178,8 @@ def _add_queries(
     dp = tl.dot(v, dout.T, input_precision="ieee")
     lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
-    score = (qk * scale - slope * (i - j).to(tl.float32)) * LOG2_E      # alibi.attn:6
+    behind_term = (q0 - j).to(tl.float32) + (i - q0).to(tl.float32)     # converted by token
+    score = qk * scale_times_log2e - behind_term * slope_times_log2e    # alibi.attn:6
     if EDGE:
         visible = (j <= i) & (i < N)                                    # alibi.attn:5
         score = tl.where(visible, score, MINUS_INF)
@@ -206,6 +212,7 @@ def _backward_keys(
     j = (k0 + tl.arange(0, BLOCK_K))[:, None]
     k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, BLOCK_D, True)
     v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, BLOCK_DV, True)
+    scale_times_log2e = scale * LOG2_E
 
     dk = tl.zeros([BLOCK_K, BLOCK_D], tl.float32)
     dv = tl.zeros([BLOCK_K, BLOCK_DV], tl.float32)
@@ -216,6 +223,7 @@ def _backward_keys(
         q_head = q_ptr + (b * q_stride_b + h * q_stride_h)
         dout_head = dout_ptr + (b * dout_stride_b + h * dout_stride_h)
         slope = tl.load(slope_ptr + h * slope_stride_0).to(tl.float32)
+        slope_times_log2e = slope * LOG2_E
 
         # Tiles of queries: [live_lo, live_hi) see one of these keys, [full_lo, full_hi) see all.
         query_lo = j_first
@@ -229,13 +237,15 @@ def _backward_keys(
         for t in range(0, edge_tiles):
             tile = tl.where(t < edge_left, live_lo + t, full_hi + t - edge_left)
             dv, dk = _add_queries(
-                tile * BLOCK_Q, dv, dk, j, k, v, row, q_head, dout_head, slope, lse_ptr, delta_ptr,
-                q_stride_t, dout_stride_t, scale, N, D, DV, BLOCK_Q, BLOCK_D, BLOCK_DV, EDGE=True,
+                tile * BLOCK_Q, dv, dk, j, k, v, scale_times_log2e, row, q_head, dout_head,
+                slope_times_log2e, lse_ptr, delta_ptr, q_stride_t, dout_stride_t, N, D, DV, BLOCK_Q,
+                BLOCK_D, BLOCK_DV, EDGE=True,
             )
         for t in range(full_lo, full_hi):
             dv, dk = _add_queries(
-                t * BLOCK_Q, dv, dk, j, k, v, row, q_head, dout_head, slope, lse_ptr, delta_ptr,
-                q_stride_t, dout_stride_t, scale, N, D, DV, BLOCK_Q, BLOCK_D, BLOCK_DV, EDGE=False,
+                t * BLOCK_Q, dv, dk, j, k, v, scale_times_log2e, row, q_head, dout_head,
+                slope_times_log2e, lse_ptr, delta_ptr, q_stride_t, dout_stride_t, N, D, DV, BLOCK_Q,
+                BLOCK_D, BLOCK_DV, EDGE=False,
             )
 
     row = (b * HKV + h_kv) * M
@@ -245,9 +255,9 @@ def _backward_keys(
 
 @triton.jit
 def _add_keys_backward(
-    k0, dq, d_slope, i, q, lse, delta, dout, slope, k_ptr, v_ptr, k_stride_t, v_stride_t, scale, M,
-    D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr,
-    BLOCK_DV: tl.constexpr, EDGE: tl.constexpr,
+    k0, dq, d_slope, i, q, lse, delta, dout, scale_times_log2e, slope_times_log2e, k_ptr, v_ptr,
+    k_stride_t, v_stride_t, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr,
+    BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Add what keys [k0, k0 + BLOCK_K) say about the gradient of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
@@ -255,7 +265,9 @@ def _add_keys_backward(
     qk = tl.dot(q, k.T, input_precision="ieee")
     v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, BLOCK_DV, EDGE)
     dp = tl.dot(dout, v.T, input_precision="ieee")
-    score = (qk * scale - slope * (i - j).to(tl.float32)) * LOG2_E      # alibi.attn:6
+    behind_term = (i - k0).to(tl.float32) - (j - k0).to(tl.float32)     # converted by token
+    ahead_term = (k0 - i).to(tl.float32) + (j - k0).to(tl.float32)      # converted by token
+    score = qk * scale_times_log2e - behind_term * slope_times_log2e    # alibi.attn:6
     if EDGE:
         visible = (j <= i) & (j < M)                                    # alibi.attn:5
         score = tl.where(visible, score, MINUS_INF)
@@ -263,7 +275,7 @@ def _add_keys_backward(
     p = tl.exp2(score - lse)
     ds = p * (dp - delta)
     dq = tl.dot(ds.to(k.dtype), k, dq, input_precision="ieee")
-    d_slope += tl.sum(ds * -(i - j).to(tl.float32), 1)
+    d_slope += tl.sum(ds * ahead_term, 1)
 
     return dq, d_slope
 
@@ -294,7 +306,9 @@ def _backward_queries(
     lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
     dout = _load_rows(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, BLOCK_DV, True)
+    scale_times_log2e = scale * LOG2_E
     slope = tl.load(slope_ptr + h * slope_stride_0).to(tl.float32)
+    slope_times_log2e = slope * LOG2_E
 
     dq = tl.zeros([BLOCK_Q, BLOCK_D], tl.float32)
     d_slope = tl.zeros([BLOCK_Q], tl.float32)
@@ -305,13 +319,13 @@ def _backward_queries(
 
     for t in range(full_hi, live_hi):
         dq, d_slope = _add_keys_backward(
-            t * BLOCK_K, dq, d_slope, i, q, lse, delta, dout, slope, k_ptr, v_ptr, k_stride_t,
-            v_stride_t, scale, M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=True,
+            t * BLOCK_K, dq, d_slope, i, q, lse, delta, dout, scale_times_log2e, slope_times_log2e,
+            k_ptr, v_ptr, k_stride_t, v_stride_t, M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=True,
         )
     for t in range(0, full_hi):
         dq, d_slope = _add_keys_backward(
-            t * BLOCK_K, dq, d_slope, i, q, lse, delta, dout, slope, k_ptr, v_ptr, k_stride_t,
-            v_stride_t, scale, M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=False,
+            t * BLOCK_K, dq, d_slope, i, q, lse, delta, dout, scale_times_log2e, slope_times_log2e,
+            k_ptr, v_ptr, k_stride_t, v_stride_t, M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=False,
         )
 
     _store_rows(dq_ptr + row * D, q0, N, dq * scale, D, BLOCK_Q, BLOCK_D)
@@ -450,6 +464,7 @@ def _forward_cpu(q, k, v, slope, scale):
     lse = q.new_empty(B, H, N, dtype=dtype)
     if M == 0:                                                          # else every row sees a key
         return out.zero_(), lse.fill_(float("-inf"))
+    scale_times_log2e = scale * 1.4426950408889634
     room = torch.empty(0, dtype=dtype)
 
     for q0 in range(0, N, TILE):
@@ -459,10 +474,12 @@ def _forward_cpu(q, k, v, slope, scale):
         j = _positions(seen)[None, :]
         for heads, kv_heads in _steps(H, HKV, B * (q1 - q0), seen):
             qk = _matmul(
-                q[:, heads, q0:q1].to(dtype) * scale, k[:, kv_heads, seen].to(dtype).mT, room,
+                q[:, heads, q0:q1].to(dtype) * scale_times_log2e, k[:, kv_heads, seen].to(dtype).mT,
+                room,
             )
             slope_2 = slope[heads, None, None].to(dtype)
-            score = (qk - slope_2 * (i - j).to(dtype)) * 1.4426950408889634  # alibi.attn:6
+            slope_times_log2e = slope_2 * 1.4426950408889634
+            score = qk - (i - j).to(dtype) * slope_times_log2e          # alibi.attn:6
             _hide(score, float("-inf"), edges, q0, q1)
             row_max = score.amax(-1, keepdim=True)
             p = score.sub_(row_max).exp2_()
@@ -486,6 +503,7 @@ def _backward_cpu(dout, dlse, q, k, v, slope, out, lse, scale):
     d_slope = torch.zeros(slope.shape, dtype=dtype)
     delta = ((dout.to(dtype) * out).sum(-1) - dlse).unsqueeze(-1)
     lse = (lse * 1.4426950408889634).unsqueeze(-1)                      # in base 2, like the score
+    scale_times_log2e = scale * 1.4426950408889634
     room = torch.empty(0, dtype=dtype)
     dp_room = torch.empty(0, dtype=dtype)
 
@@ -496,10 +514,12 @@ def _backward_cpu(dout, dlse, q, k, v, slope, out, lse, scale):
         j = _positions(seen)[None, :]
         for heads, kv_heads in _steps(H, HKV, B * (q1 - q0), seen):
             qk = _matmul(
-                q[:, heads, q0:q1].to(dtype) * scale, k[:, kv_heads, seen].to(dtype).mT, room,
+                q[:, heads, q0:q1].to(dtype) * scale_times_log2e, k[:, kv_heads, seen].to(dtype).mT,
+                room,
             )
             slope_2 = slope[heads, None, None].to(dtype)
-            score = (qk - slope_2 * (i - j).to(dtype)) * 1.4426950408889634  # alibi.attn:6
+            slope_times_log2e = slope_2 * 1.4426950408889634
+            score = qk - (i - j).to(dtype) * slope_times_log2e          # alibi.attn:6
             _hide(score, float("-inf"), edges, q0, q1)
             p = score.sub_(lse[:, heads, q0:q1]).exp2_()
             ds = _matmul(

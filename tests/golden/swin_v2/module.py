@@ -67,10 +67,10 @@ def _store_rows(ptr, first, end, tile, WIDTH: tl.constexpr, ROWS: tl.constexpr, 
 
 @triton.jit
 def _add_keys(
-    k0, acc, row_max, row_sum, h, i, q, exp_log_temperature_min_100, k_ptr, v_ptr, bias_ptr,
-    k_stride_t, v_stride_t, bias_stride_0, bias_stride_1, bias_stride_2, N, M, D: tl.constexpr,
-    DV: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
-    EDGE: tl.constexpr,
+    k0, acc, row_max, row_sum, h, i, q, exp_log_temperature_min_100_times_log2e, k_ptr, v_ptr,
+    bias_ptr, k_stride_t, v_stride_t, bias_stride_0, bias_stride_1, bias_stride_2, N, M,
+    D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr,
+    BLOCK_DV: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Fold keys [k0, k0 + BLOCK_K) into the running softmax of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
@@ -87,7 +87,7 @@ def _add_keys(
         other=0,
     ).to(tl.float32)
     # swin_v2.attn:7
-    score = (qk * exp_log_temperature_min_100 + 16.0 * tl.sigmoid(bias_ij)) * LOG2_E
+    score = qk * exp_log_temperature_min_100_times_log2e + tl.sigmoid(bias_ij) * (16.0 * LOG2_E)
     if EDGE:
         visible = j < M
         score = tl.where(visible, score, MINUS_INF)
@@ -125,7 +125,7 @@ def _forward(
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, BLOCK_D, True)
     log_temperature = tl.load(log_temperature_ptr + h * log_temperature_stride_0).to(tl.float32)
-    exp_log_temperature_min_100 = tl.minimum(tl.exp(log_temperature), 100.0)
+    exp_log_temperature_min_100_times_log2e = tl.minimum(tl.exp(log_temperature), 100.0) * LOG2_E
 
     acc = tl.zeros([BLOCK_Q, BLOCK_DV], tl.float32)
     row_max = tl.full([BLOCK_Q], MINUS_INF, tl.float32)
@@ -137,15 +137,15 @@ def _forward(
 
     for t in range(full_hi, live_hi):
         acc, row_max, row_sum = _add_keys(
-            t * BLOCK_K, acc, row_max, row_sum, h, i, q, exp_log_temperature_min_100, k_ptr, v_ptr,
-            bias_ptr, k_stride_t, v_stride_t, bias_stride_0, bias_stride_1, bias_stride_2, N, M, D,
-            DV, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=True,
+            t * BLOCK_K, acc, row_max, row_sum, h, i, q, exp_log_temperature_min_100_times_log2e,
+            k_ptr, v_ptr, bias_ptr, k_stride_t, v_stride_t, bias_stride_0, bias_stride_1,
+            bias_stride_2, N, M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=True,
         )
     for t in range(0, full_hi):
         acc, row_max, row_sum = _add_keys(
-            t * BLOCK_K, acc, row_max, row_sum, h, i, q, exp_log_temperature_min_100, k_ptr, v_ptr,
-            bias_ptr, k_stride_t, v_stride_t, bias_stride_0, bias_stride_1, bias_stride_2, N, M, D,
-            DV, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=False,
+            t * BLOCK_K, acc, row_max, row_sum, h, i, q, exp_log_temperature_min_100_times_log2e,
+            k_ptr, v_ptr, bias_ptr, k_stride_t, v_stride_t, bias_stride_0, bias_stride_1,
+            bias_stride_2, N, M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=False,
         )
 
     out = acc / row_sum[:, None]
@@ -177,10 +177,11 @@ def _delta(
 
 @triton.jit
 def _add_queries(
-    q0, dv, dk, j, k, v, h, row, q_head, dout_head, exp_log_temperature_min_100, lse_ptr, delta_ptr,
-    bias_ptr, q_stride_t, dout_stride_t, bias_stride_0, bias_stride_1, bias_stride_2, N, M,
-    D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_D: tl.constexpr,
-    BLOCK_DV: tl.constexpr, EDGE: tl.constexpr,
+    q0, dv, dk, j, k, v, h, row, q_head, dout_head, exp_log_temperature_min_100,
+    exp_log_temperature_min_100_times_log2e, lse_ptr, delta_ptr, bias_ptr, q_stride_t,
+    dout_stride_t, bias_stride_0, bias_stride_1, bias_stride_2, N, M, D: tl.constexpr,
+    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
+    EDGE: tl.constexpr,
 ):
     """Add what queries [q0, q0 + BLOCK_Q) of one head say about the gradient of one key tile."""
     i = (q0 + tl.arange(0, BLOCK_Q))[None, :]
@@ -201,7 +202,7 @@ def _add_queries(
         other=0,
     ).to(tl.float32)
     # swin_v2.attn:7
-    score = (qk * exp_log_temperature_min_100 + 16.0 * tl.sigmoid(bias_ij)) * LOG2_E
+    score = qk * exp_log_temperature_min_100_times_log2e + tl.sigmoid(bias_ij) * (16.0 * LOG2_E)
     if EDGE:
         visible = i < N
         score = tl.where(visible, score, MINUS_INF)
@@ -244,6 +245,7 @@ def _backward_keys(
         dout_head = dout_ptr + (b * dout_stride_b + h * dout_stride_h)
         log_temperature = tl.load(log_temperature_ptr + h * log_temperature_stride_0).to(tl.float32)
         exp_log_temperature_min_100 = tl.minimum(tl.exp(log_temperature), 100.0)
+        exp_log_temperature_min_100_times_log2e = exp_log_temperature_min_100 * LOG2_E
 
         # Tiles of queries: [live_lo, live_hi) see one of these keys, [full_lo, full_hi) see all.
         live_hi = tl.cdiv(N, BLOCK_Q)
@@ -251,16 +253,16 @@ def _backward_keys(
         for t in range(full_hi, live_hi):
             dv, dk = _add_queries(
                 t * BLOCK_Q, dv, dk, j, k, v, h, row, q_head, dout_head,
-                exp_log_temperature_min_100, lse_ptr, delta_ptr, bias_ptr, q_stride_t,
-                dout_stride_t, bias_stride_0, bias_stride_1, bias_stride_2, N, M, D, DV, BLOCK_Q,
-                BLOCK_D, BLOCK_DV, EDGE=True,
+                exp_log_temperature_min_100, exp_log_temperature_min_100_times_log2e, lse_ptr,
+                delta_ptr, bias_ptr, q_stride_t, dout_stride_t, bias_stride_0, bias_stride_1,
+                bias_stride_2, N, M, D, DV, BLOCK_Q, BLOCK_D, BLOCK_DV, EDGE=True,
             )
         for t in range(0, full_hi):
             dv, dk = _add_queries(
                 t * BLOCK_Q, dv, dk, j, k, v, h, row, q_head, dout_head,
-                exp_log_temperature_min_100, lse_ptr, delta_ptr, bias_ptr, q_stride_t,
-                dout_stride_t, bias_stride_0, bias_stride_1, bias_stride_2, N, M, D, DV, BLOCK_Q,
-                BLOCK_D, BLOCK_DV, EDGE=False,
+                exp_log_temperature_min_100, exp_log_temperature_min_100_times_log2e, lse_ptr,
+                delta_ptr, bias_ptr, q_stride_t, dout_stride_t, bias_stride_0, bias_stride_1,
+                bias_stride_2, N, M, D, DV, BLOCK_Q, BLOCK_D, BLOCK_DV, EDGE=False,
             )
 
     row = (b * HKV + h_kv) * M
@@ -271,9 +273,9 @@ def _backward_keys(
 @triton.jit
 def _add_keys_backward(
     k0, dq, d_log_temperature, h, i, q, lse, delta, dout, exp_log_temperature,
-    exp_log_temperature_min_100, k_ptr, v_ptr, bias_ptr, k_stride_t, v_stride_t, bias_stride_0,
-    bias_stride_1, bias_stride_2, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr,
-    BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr, EDGE: tl.constexpr,
+    exp_log_temperature_min_100_times_log2e, k_ptr, v_ptr, bias_ptr, k_stride_t, v_stride_t,
+    bias_stride_0, bias_stride_1, bias_stride_2, N, M, D: tl.constexpr, DV: tl.constexpr,
+    BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Add what keys [k0, k0 + BLOCK_K) say about the gradient of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
@@ -292,7 +294,7 @@ def _add_keys_backward(
         other=0,
     ).to(tl.float32)
     # swin_v2.attn:7
-    score = (qk * exp_log_temperature_min_100 + 16.0 * tl.sigmoid(bias_ij)) * LOG2_E
+    score = qk * exp_log_temperature_min_100_times_log2e + tl.sigmoid(bias_ij) * (16.0 * LOG2_E)
     if EDGE:
         visible = j < M
         score = tl.where(visible, score, MINUS_INF)
@@ -345,6 +347,7 @@ def _backward_queries(
     log_temperature = tl.load(log_temperature_ptr + h * log_temperature_stride_0).to(tl.float32)
     exp_log_temperature = tl.exp(log_temperature)
     exp_log_temperature_min_100 = tl.minimum(exp_log_temperature, 100.0)
+    exp_log_temperature_min_100_times_log2e = exp_log_temperature_min_100 * LOG2_E
 
     dq = tl.zeros([BLOCK_Q, BLOCK_D], tl.float32)
     d_log_temperature = tl.zeros([BLOCK_Q], tl.float32)
@@ -356,14 +359,14 @@ def _backward_queries(
     for t in range(full_hi, live_hi):
         dq, d_log_temperature = _add_keys_backward(
             t * BLOCK_K, dq, d_log_temperature, h, i, q, lse, delta, dout, exp_log_temperature,
-            exp_log_temperature_min_100, k_ptr, v_ptr, bias_ptr, k_stride_t, v_stride_t,
+            exp_log_temperature_min_100_times_log2e, k_ptr, v_ptr, bias_ptr, k_stride_t, v_stride_t,
             bias_stride_0, bias_stride_1, bias_stride_2, N, M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV,
             EDGE=True,
         )
     for t in range(0, full_hi):
         dq, d_log_temperature = _add_keys_backward(
             t * BLOCK_K, dq, d_log_temperature, h, i, q, lse, delta, dout, exp_log_temperature,
-            exp_log_temperature_min_100, k_ptr, v_ptr, bias_ptr, k_stride_t, v_stride_t,
+            exp_log_temperature_min_100_times_log2e, k_ptr, v_ptr, bias_ptr, k_stride_t, v_stride_t,
             bias_stride_0, bias_stride_1, bias_stride_2, N, M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV,
             EDGE=False,
         )
@@ -375,8 +378,8 @@ def _backward_queries(
 
 @triton.jit
 def _store_pairs(
-    k0, h, i, q, lse, delta, dout, pair_row, exp_log_temperature_min_100, k_ptr, v_ptr, bias_ptr,
-    d_bias_ptr, k_stride_t, v_stride_t, bias_stride_0, bias_stride_1, bias_stride_2, N, M,
+    k0, h, i, q, lse, delta, dout, pair_row, exp_log_temperature_min_100_times_log2e, k_ptr, v_ptr,
+    bias_ptr, d_bias_ptr, k_stride_t, v_stride_t, bias_stride_0, bias_stride_1, bias_stride_2, N, M,
     D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr,
     BLOCK_DV: tl.constexpr, EDGE: tl.constexpr,
 ):
@@ -397,7 +400,8 @@ def _store_pairs(
         other=0,
     ).to(tl.float32)
     sigmoid_term = tl.sigmoid(bias_ij)
-    score = (qk * exp_log_temperature_min_100 + 16.0 * sigmoid_term) * LOG2_E  # swin_v2.attn:7
+    # swin_v2.attn:7
+    score = qk * exp_log_temperature_min_100_times_log2e + sigmoid_term * (16.0 * LOG2_E)
     if EDGE:
         visible = j < M
         score = tl.where(visible, score, MINUS_INF)
@@ -437,7 +441,7 @@ def _backward_pairs(
     dout = _load_rows(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, BLOCK_DV, True)
     pair_row = ((b * H + h) * strip + i - first_row).to(tl.int64) * M
     log_temperature = tl.load(log_temperature_ptr + h * log_temperature_stride_0).to(tl.float32)
-    exp_log_temperature_min_100 = tl.minimum(tl.exp(log_temperature), 100.0)
+    exp_log_temperature_min_100_times_log2e = tl.minimum(tl.exp(log_temperature), 100.0) * LOG2_E
 
     # Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none.
     live_hi = tl.cdiv(M, BLOCK_K)
@@ -445,15 +449,17 @@ def _backward_pairs(
 
     for t in range(full_hi, live_hi):
         _store_pairs(
-            t * BLOCK_K, h, i, q, lse, delta, dout, pair_row, exp_log_temperature_min_100, k_ptr,
-            v_ptr, bias_ptr, d_bias_ptr, k_stride_t, v_stride_t, bias_stride_0, bias_stride_1,
-            bias_stride_2, N, M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=True,
+            t * BLOCK_K, h, i, q, lse, delta, dout, pair_row,
+            exp_log_temperature_min_100_times_log2e, k_ptr, v_ptr, bias_ptr, d_bias_ptr, k_stride_t,
+            v_stride_t, bias_stride_0, bias_stride_1, bias_stride_2, N, M, D, DV, BLOCK_K, BLOCK_D,
+            BLOCK_DV, EDGE=True,
         )
     for t in range(0, full_hi):
         _store_pairs(
-            t * BLOCK_K, h, i, q, lse, delta, dout, pair_row, exp_log_temperature_min_100, k_ptr,
-            v_ptr, bias_ptr, d_bias_ptr, k_stride_t, v_stride_t, bias_stride_0, bias_stride_1,
-            bias_stride_2, N, M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=False,
+            t * BLOCK_K, h, i, q, lse, delta, dout, pair_row,
+            exp_log_temperature_min_100_times_log2e, k_ptr, v_ptr, bias_ptr, d_bias_ptr, k_stride_t,
+            v_stride_t, bias_stride_0, bias_stride_1, bias_stride_2, N, M, D, DV, BLOCK_K, BLOCK_D,
+            BLOCK_DV, EDGE=False,
         )
 
 
@@ -566,13 +572,16 @@ def _forward_cpu(q, k, v, log_temperature, bias, scale):
         seen, edges = _keys_seen(M)
         for heads, kv_heads in _steps(H, HKV, B * (q1 - q0), seen):
             log_temperature_2 = log_temperature[heads, None, None].to(dtype)
-            exp_log_temperature_min_100 = torch.exp(log_temperature_2).clamp(max=100.0)
+            exp_log_temperature_min_100_times_log2e = (
+                torch.exp(log_temperature_2).clamp(max=100.0)
+                * 1.4426950408889634
+            )
             qk = _matmul(
-                q[:, heads, q0:q1].to(dtype) * exp_log_temperature_min_100,
+                q[:, heads, q0:q1].to(dtype) * exp_log_temperature_min_100_times_log2e,
                 k[:, kv_heads, seen].to(dtype).mT, room,
             )
             bias_ij = bias[heads, q0:q1, seen].to(dtype)
-            score = (qk + 16.0 * torch.sigmoid(bias_ij)) * 1.4426950408889634  # swin_v2.attn:7
+            score = qk + torch.sigmoid(bias_ij) * (16.0 * 1.4426950408889634)  # swin_v2.attn:7
             row_max = score.amax(-1, keepdim=True)
             p = score.sub_(row_max).exp2_()
             row_sum = p.sum(-1, keepdim=True)
@@ -607,10 +616,17 @@ def _backward_cpu(dout, dlse, q, k, v, log_temperature, bias, out, lse, scale, n
             log_temperature_2 = log_temperature[heads, None, None].to(dtype)
             exp_log_temperature = torch.exp(log_temperature_2)
             exp_log_temperature_min_100 = exp_log_temperature.clamp(max=100.0)
+            exp_log_temperature_min_100_times_log2e = (
+                exp_log_temperature_min_100
+                * 1.4426950408889634
+            )
             bias_ij = bias[heads, q0:q1, seen].to(dtype)
             sigmoid_term = torch.sigmoid(bias_ij)
             # swin_v2.attn:7
-            score = (qk * exp_log_temperature_min_100 + 16.0 * sigmoid_term) * 1.4426950408889634
+            score = (
+                qk * exp_log_temperature_min_100_times_log2e
+                + sigmoid_term * (16.0 * 1.4426950408889634)
+            )
             p = score.sub_(lse[:, heads, q0:q1]).exp2_()
             ds = _matmul(
                 dout[:, heads, q0:q1].to(dtype), v[:, kv_heads, seen].to(dtype).mT, dp_room,

@@ -12,7 +12,7 @@ from attnc.ir.walk import axes_of, walk
 from attnc.kernel.nodes import Do, Expr, Function, Var
 from attnc.lower.collect import call_adder, need
 from attnc.lower.cpu import backward_params, scalars_of, tensors_of, vectors_of
-from attnc.lower.gradients import ArrayGradient
+from attnc.lower.gradients import ArrayGradient, Home
 from attnc.lower.kernels import Kernels
 from attnc.lower.names import pointer, stride, variable
 from attnc.lower.plan import Plan, said_results
@@ -314,15 +314,23 @@ def _write_pairs(writer: Writer, kernels: Kernels) -> None:
 
 
 def _write_sums(writer: Writer, kernels: Kernels) -> None:
-    """Sums of what the kernels left for each query or key."""
-    for home, rows in (("row", ("0, N", "0, 1")), ("column", ("0, 1", "0, M"))):
-        gradients = kernels.plan.home(home)  # type: ignore[arg-type]
+    """Sums of what the kernels left for each query or key, and of what needed no kernel."""
+    homes: tuple[tuple[Home, tuple[str, str]], ...] = (
+        ("lse", ("0, N", "0, 1")),
+        ("row", ("0, N", "0, 1")),
+        ("column", ("0, 1", "0, M")),
+    )
+    for home, rows in homes:
+        gradients = kernels.plan.home(home)
+        if gradients and home == "lse":
+            writer.line('dlse = dlse.masked_fill(lse == float("-inf"), 0.0)  # none where a row sees no key')
         if gradients:
             _write_positions(
                 writer, [kernels.adders[kernels.plan.gradients.index(g)] for g in gradients], *rows
             )
         for gradient in gradients:
-            value = Var(gradient.name).call("unsqueeze", -1 if home == "row" else -2)
+            left = Var("dlse" if home == "lse" else gradient.name)
+            value = left.call("unsqueeze", -2 if home == "column" else -1)
             _write_add(writer, kernels, gradient, value)
 
 

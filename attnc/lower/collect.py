@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from attnc.ir.nodes import Index
 from attnc.ir.walk import axes_of
-from attnc.kernel.build import Block, function
-from attnc.kernel.nodes import Expr, Function, Lit, Param, Tuple, Var
+from attnc.kernel.build import Block, function, without_dead
+from attnc.kernel.nodes import Expr, Function, Lit, Param, Tuple, Var, names_in
 from attnc.lower.gradients import ArrayGradient
 from attnc.lower.names import variable
 from attnc.lower.plan import Plan
@@ -39,10 +39,14 @@ def lower_adder(plan: Plan, gradient: ArrayGradient) -> Function:
     """`total += value`, each number at its place in the array."""
     terms = TorchTerms(plan.attention, {}, plan.requires)
     load, block = gradient.load, Block()
+    each: Expr = VALUE
+    if gradient.home == "lse":
+        block.let("dtype", TOTAL.attr("dtype"))
+        each = terms.times(VALUE, gradient.derivative)
     sizes = plan.attention.param(load.array).sizes
     axes = [item.axis for item in load.index if isinstance(item, Index)]
     natural = all(map(terms.is_whole_axis, load.index, sizes)) and len(set(axes)) == len(sizes)
-    value = _sum_over(VALUE, set(AXES) - set(axes_of_index(gradient)), keep=not natural)
+    value = _sum_over(each, set(AXES) - set(axes_of_index(gradient)), keep=not natural)
     if natural:
         total: Expr = TOTAL
         if sorted(axes, key=AXES.index) != axes:
@@ -53,12 +57,13 @@ def lower_adder(plan: Plan, gradient: ArrayGradient) -> Function:
         index = Tuple(tuple(map(terms.clamped, load.index, sizes)))
         block.do(function("_add_at")(TOTAL, index, value))
     known = ["q0", "q1", "heads", "seen", "b", "h", "i", "j", *_scalars(plan), *_arrays(plan)]
-    used = set(block.names())
+    stmts = without_dead(tuple(block.stmts))
+    used = {name for stmt in stmts for name in names_in(stmt)}
     params = tuple(Param(n) for n in ["total", "value", *(n for n in known if n in used)])
     doc = (
         f"Add to the gradient of `{load.array}` what pairs of queries [q0, q1) and keys `seen` say about it."
     )
-    return Function(adder(gradient), params, doc, tuple(block.stmts))
+    return Function(adder(gradient), params, doc, stmts)
 
 
 def call_adder(function_: Function, value: Expr, total: Expr, also: dict[str, Expr] | None = None) -> Expr:
@@ -79,7 +84,7 @@ def _sum_over(value: Expr, axes: set[str], keep: bool) -> Expr:
 
 
 def _scalars(plan: Plan) -> list[str]:
-    sizes = ["B", "H", "HKV", "N", "M", "D", "DV"]
+    sizes = ["B", "H", "HKV", "N", "M", "D", "DV", "scale"]
     return [*sizes, *(variable(p.name) for p in plan.attention.params if not p.sizes)]
 
 

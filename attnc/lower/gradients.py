@@ -13,13 +13,14 @@ from typing import Literal
 
 from attnc.algebra.derivative import ZERO, differentiate
 from attnc.analyze.facts import Weights
-from attnc.ir.nodes import Attention, Real, RealLoad
-from attnc.ir.walk import axes_of, walk
+from attnc.ir.nodes import Attention, Dot, Node, Real, RealCall, RealLoad, RealOp
+from attnc.ir.text import print_ir
+from attnc.ir.walk import axes_of, holds, walk
 from attnc.kernel.nodes import Expr
-from attnc.lower.regroup import regroup
+from attnc.lower.regroup import is_invariant, regroup
 from attnc.lower.terms import Terms
 
-Home = Literal["row", "column", "pair"]
+Home = Literal["lse", "row", "column", "pair"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class ArrayGradient:
 
     `row`: over the keys of each query, in the registers of the dQ kernel. `column`: over the queries of each key, in
     the dK/dV kernel. `pair`: the index mixes both positions, so pairs are written out, a strip of queries at a time.
+    `lse`: what it adds is the same for every key of a row. Softmax loses that, so the sum of `ds` over the row is the
+    gradient of its log-sum-exp, and no kernel has to add it up.
     """
 
     load: RealLoad
@@ -61,18 +64,41 @@ def find_array_gradients(attention: Attention, score: Real, weights: Weights) ->
         in_sums = tuple(differentiate(each, load) for each in weights.sums)
         if all(each == ZERO for each in (derivative, in_weight, *in_sums)):
             continue
-        axes = axes_of(load)
-        home: Home = "pair" if {"i", "j"} <= axes else "column" if "j" in axes else "row"
+        home = _home(load, derivative, weights)
         count = sum(g.load.array == load.array for g in found)
         name = f"d_{load.array}" + (f"_{count + 1}" if count else "")
         found.append(ArrayGradient(load, derivative, in_weight, in_sums, home, name))
     return found
 
 
+def _home(load: RealLoad, derivative: Real, weights: Weights) -> Home:
+    axes = axes_of(load)
+    if "j" in axes:
+        return "pair" if "i" in axes else "column"
+    is_of_row = "j" not in axes_of(derivative) and not holds(derivative, Dot)
+    return "lse" if weights.kind == "softmax" and is_of_row and is_finite(derivative) else "row"
+
+
+def is_finite(term: Node) -> bool:
+    """Is a term finite wherever its leaves are? Division, logarithms and powers may not be."""
+    for part in walk(term):
+        match part:
+            case RealOp("/" | "**") | RealCall("log" | "sqrt" | "exp") if not is_invariant(part):
+                return False
+    return True
+
+
 def why_pairs(gradient: ArrayGradient) -> str:
     return (
         f"the gradient of `{gradient.load.array}` is summed from strips of query-key pairs, because its index mixes "
         "both positions"
+    )
+
+
+def why_lse(gradient: ArrayGradient) -> str:
+    return (
+        f"what `{print_ir(gradient.load)}` adds is the same for every key of a row: softmax loses it, and its gradient "
+        "is that of the log-sum-exp"
     )
 
 

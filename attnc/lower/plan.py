@@ -31,7 +31,7 @@ from attnc.ir.signs import is_within_1
 from attnc.ir.text import print_ir
 from attnc.ir.walk import replace_terms, walk
 from attnc.lower.conversions import find_converted
-from attnc.lower.gradients import ArrayGradient, Home, find_array_gradients, why_pairs
+from attnc.lower.gradients import ArrayGradient, Home, find_array_gradients, why_lse, why_pairs
 from attnc.lower.hoist import DotPair, TokenMap, hoist_token_maps
 from attnc.lower.plain import Plain, find_plain
 from attnc.lower.ranks import hoist_ranks
@@ -194,6 +194,7 @@ def _plan_pass(
     ]
     gradients = tuple(g for g in find_array_gradients(inner, score, weights) if g.load.array not in constant)
     because += [Reason(why_pairs(g), g.load.span) for g in gradients if g.home == "pair"]
+    because += [Reason(why_lse(g), g.load.span) for g in gradients if g.home == "lse"]
     because += [
         Reason(
             f"`{print_ir(a)}` becomes a real once for each token of a tile, not for each pair: a subtraction is left",

@@ -15,6 +15,11 @@ SPECS = {
 attention zoo(bias: float[H, N, M], column: float[B, M], row: float[B, N], t: float[H, 5]):
     score dot(q, k) * scale + bias[h, i, j] + column[b, j] * row[b, i] + t[h, (i - j) % 5]
 """,
+    "rows": """
+attention zoo(row: float[B, N], u: float[B, N], t: float[H]):
+    mask  j < i
+    score dot(q, k) * scale + row[b, i] - t[h] * abs(i - j) - row[b, i] * scale + u[b, i] * log(i)
+""",
     "per_token": """
 attention zoo(gate: float[B, H, N, DV]):
     query  l2(q)

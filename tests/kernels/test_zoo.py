@@ -64,3 +64,20 @@ def test_zoo_builds(name: str) -> None:
     module = load_module("zoo", compilation.module)
     for launch in find_launches(module, name, inputs.tensors | inputs.arguments, SM_90):
         assert "tt.func public" in build_ttir(launch, SM_90), launch.name
+
+
+@pytest.mark.parametrize("name", ["row_only", "row_only_slope", "row_and_column"])
+def test_softmax_loses_what_every_key_of_a_row_has(name: str) -> None:
+    """Through the output its gradient is 0, not nearly; through the log-sum-exp, what comes to that."""
+    compilation = compile_text(ZOO[name].text)
+    found = find_call(compilation, case_for(compilation, CPU))
+    assert found is not None
+    inputs, _ = found
+    tensors, arguments = inputs.leaves()
+    zoo = load_module("zoo", compilation.module).zoo
+    out, lse = zoo(*tensors.values(), **arguments, scale=inputs.case.scale, return_lse=True)
+    through_out, through_lse = (
+        torch.autograd.grad(result, arguments["t"], given, retain_graph=True)[0]
+        for result, given in ((out, inputs.dout), (lse, torch.ones_like(lse)))
+    )
+    assert not through_out.any() and through_lse.all()

@@ -59,6 +59,9 @@ def lower_backward(plan: Plan) -> Function:
 def _weigh_softmax(path: TilePath) -> tuple[Expr, Expr]:
     """`p` and `ds`, from the log-sum-exp."""
     plan, top, step = path.plan, path.top, path.step
+    if plan.home("lse"):
+        none = Var("dlse").call("masked_fill", Var("lse").equals(MINUS_INF), 0.0)
+        top.let("dlse", none, "none where a row sees no key")
     if plan.weighs_values:
         delta = (Var("dout").to(DTYPE) * Var("out")).call("sum", -1) - Var("dlse")
         top.let("delta", delta.call("unsqueeze", -1))
@@ -105,7 +108,7 @@ def _gradient_of(n: int) -> Expr:
 
 
 def _later_terms(plan: Plan) -> list[Real]:
-    return [*plan.dot_gradients, *(g.derivative for g in plan.gradients)]
+    return [*plan.dot_gradients, *(g.derivative for g in plan.gradients if g.home != "lse")]
 
 
 def _dp(path: TilePath) -> Expr:
@@ -142,7 +145,9 @@ def _add_to_keys(step: Block, key: str, pairs: Expr, rows: Expr) -> None:
 def _add_array(path: TilePath, gradient: ArrayGradient, ds: Expr) -> None:
     step, derivative = path.step, gradient.derivative
     value: Expr = Var(gradient.past)
-    if derivative != ZERO:
+    if gradient.home == "lse":
+        value = Var("dlse")[ROWS].call("unsqueeze", -1)
+    elif derivative != ZERO:
         through = path.shown(f"{gradient.name}_shown", path.terms.times(ds, derivative), derivative)
         value = through + value if gradient.passes_score else through
     call = call_adder(lower_adder(path.plan, gradient), value, Var(_total(gradient.load.array)))

@@ -11,12 +11,12 @@ from attnc.ir.walk import Axis, children, walk
 from attnc.kernel.build import Block, function, without_dead
 from attnc.kernel.nodes import Expr, For, Function, Param, Tuple, Var
 from attnc.lower.cpu.keys import call_hide, call_keys, lower_hide, lower_keys
+from attnc.lower.gradients import is_finite
 from attnc.lower.hoist import DotPair
 from attnc.lower.lists import call_kinds
 from attnc.lower.plan import Plan
 from attnc.lower.regroup import is_invariant
 from attnc.lower.scope import Scope, note_of
-from attnc.lower.tiled.tile import is_finite
 from attnc.lower.torch_terms import DTYPE, TorchTerms, is_number, torch
 
 MINUS_INF = function("float")("-inf")

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from attnc.ir.nodes import Node, Real, RealCall, RealOp, TileEnd, Truth
-from attnc.ir.walk import Axis, axes_of, walk
+from attnc.ir.nodes import Node, Real, TileEnd, Truth
+from attnc.ir.walk import Axis, axes_of
 from attnc.kernel.build import Block, function
 from attnc.kernel.nodes import Expr, ExprLike, If, List, Var
+from attnc.lower.gradients import is_finite
 from attnc.lower.plan import Plan
-from attnc.lower.regroup import is_invariant
 from attnc.lower.scope import note_of
 from attnc.lower.tiled.frame import BLOCK_K, BLOCK_Q, EDGE, FLOAT32, MINUS_INF, Kernel
 from attnc.lower.triton_terms import tl
@@ -117,12 +117,3 @@ def add_product(plan: Plan, total: Expr, pairs: Expr, rows: Expr) -> Expr:
     if plan.weights_have_any_size:
         return function("_add_product")(total, pairs, rows)
     return dot(pairs.to(rows.attr("dtype")), rows, total)
-
-
-def is_finite(term: Node) -> bool:
-    """Is a term finite wherever its leaves are? Division, logarithms and powers may not be."""
-    for part in walk(term):
-        match part:
-            case RealOp("/" | "**") | RealCall("log" | "sqrt" | "exp") if not is_invariant(part):
-                return False
-    return True

@@ -21,6 +21,8 @@
 #     plan     tiled: forward, dK/dV and dQ kernels over tiles of queries and keys, and a CPU path
 #              - the tiles of keys that a tile of queries visits are bounds in closed form
 #              - the tiles of queries that a tile of keys visits are bounds in closed form
+#              - what `log_forget[b, h, i]` adds is the same for every key of a row: softmax loses it, and its
+#                gradient is that of the log-sum-exp (line 6)
 
 import numbers
 import os
@@ -297,9 +299,9 @@ def _backward_keys(
 
 @triton.jit
 def _add_keys_backward(
-    k0, dq, d_log_forget, h, b, i, q, lse, delta, dout, log_forget_i, k_ptr, v_ptr, log_forget_ptr,
-    k_stride_t, v_stride_t, log_forget_stride_0, log_forget_stride_1, log_forget_stride_2, scale, N,
-    M, D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr,
+    k0, dq, h, b, i, q, lse, delta, dout, log_forget_i, k_ptr, v_ptr, log_forget_ptr, k_stride_t,
+    v_stride_t, log_forget_stride_0, log_forget_stride_1, log_forget_stride_2, scale, N, M,
+    D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr,
     BLOCK_DV: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Add what keys [k0, k0 + BLOCK_K) say about the gradient of one query tile."""
@@ -326,19 +328,17 @@ def _add_keys_backward(
     p = tl.exp2(score - lse)
     ds = p * (dp - delta)
     dq = tl.dot(ds.to(k.dtype), k, dq, input_precision="ieee")
-    d_log_forget += tl.sum(ds, 1)
 
-    return dq, d_log_forget
+    return dq
 
 
 @triton.jit(do_not_specialize=["N", "M"])
 def _backward_queries(
-    q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, delta_ptr, dq_ptr, log_forget_ptr, d_log_forget_ptr,
-    q_stride_b, q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h,
-    v_stride_t, dout_stride_b, dout_stride_h, dout_stride_t, log_forget_stride_0,
-    log_forget_stride_1, log_forget_stride_2, scale, H, group, N, M, D: tl.constexpr,
-    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr,
-    BLOCK_DV: tl.constexpr,
+    q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, delta_ptr, dq_ptr, log_forget_ptr, q_stride_b,
+    q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
+    dout_stride_b, dout_stride_h, dout_stride_t, log_forget_stride_0, log_forget_stride_1,
+    log_forget_stride_2, scale, H, group, N, M, D: tl.constexpr, DV: tl.constexpr,
+    BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
 ):
     """One program: the gradient of BLOCK_Q queries of one head."""
     q0 = tl.program_id(0) * BLOCK_Q
@@ -370,28 +370,25 @@ def _backward_queries(
     ).to(tl.float32)
 
     dq = tl.zeros([BLOCK_Q, BLOCK_D], tl.float32)
-    d_log_forget = tl.zeros([BLOCK_Q], tl.float32)
 
     # Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none.
     live_hi = tl.cdiv(tl.minimum(i_last + 1, M), BLOCK_K)
     full_hi = tl.minimum(i_first + 1, M) // BLOCK_K
 
     for t in range(full_hi, live_hi):
-        dq, d_log_forget = _add_keys_backward(
-            t * BLOCK_K, dq, d_log_forget, h, b, i, q, lse, delta, dout, log_forget_i, k_ptr, v_ptr,
+        dq = _add_keys_backward(
+            t * BLOCK_K, dq, h, b, i, q, lse, delta, dout, log_forget_i, k_ptr, v_ptr,
             log_forget_ptr, k_stride_t, v_stride_t, log_forget_stride_0, log_forget_stride_1,
             log_forget_stride_2, scale, N, M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=True,
         )
     for t in range(0, full_hi):
-        dq, d_log_forget = _add_keys_backward(
-            t * BLOCK_K, dq, d_log_forget, h, b, i, q, lse, delta, dout, log_forget_i, k_ptr, v_ptr,
+        dq = _add_keys_backward(
+            t * BLOCK_K, dq, h, b, i, q, lse, delta, dout, log_forget_i, k_ptr, v_ptr,
             log_forget_ptr, k_stride_t, v_stride_t, log_forget_stride_0, log_forget_stride_1,
             log_forget_stride_2, scale, N, M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=False,
         )
 
     _store_rows(dq_ptr + row * D, q0, N, dq * scale, D, BLOCK_Q, BLOCK_D)
-    rows = q0 + tl.arange(0, BLOCK_Q)
-    tl.store(d_log_forget_ptr + row + rows, d_log_forget, mask=rows < N)
 
 
 def _without_autocast(function):
@@ -574,6 +571,8 @@ def _backward_cpu(dout, dlse, q, k, v, log_forget, out, lse, scale):
     dk = torch.zeros(k.shape, dtype=dtype)
     dv = torch.zeros(v.shape, dtype=dtype)
     d_log_forget = torch.zeros(log_forget.shape, dtype=dtype)
+    # none where a row sees no key
+    dlse = dlse.masked_fill(lse == float("-inf"), 0.0)
     delta = ((dout.to(dtype) * out).sum(-1) - dlse).unsqueeze(-1)
     lse = (lse * 1.4426950408889634).unsqueeze(-1)                      # in base 2, like the score
     room = torch.empty(0, dtype=dtype)
@@ -600,7 +599,7 @@ def _backward_cpu(dout, dlse, q, k, v, log_forget, out, lse, scale):
             ds_narrow = ds.to(narrow)
             dq[:, heads, q0:q1] = _matmul(ds_narrow, k[:, kv_heads, seen].to(narrow)) * scale
             _add_transposed(dk[:, kv_heads], seen, ds_narrow, q[:, heads, q0:q1].to(narrow))
-            _add_to_d_log_forget(d_log_forget, ds, q0, q1, heads)
+            _add_to_d_log_forget(d_log_forget, dlse[:, heads, q0:q1].unsqueeze(-1), q0, q1, heads)
             _add_to_d_log_forget_2(d_log_forget, ds * -1.0, b, h, j, N)
 
     dk.mul_(scale)
@@ -692,7 +691,6 @@ def _backward_triton(dout, dlse, q, k, v, log_forget, out, lse, scale):
     dq = q.new_empty(B, H, N, D)
     dk = k.new_empty(B, HKV, M, D)
     dv = v.new_empty(B, HKV, M, DV)
-    d_log_forget = q.new_empty(B, H, N, dtype=torch.float32)
     d_log_forget_2 = q.new_empty(B, H, M, dtype=torch.float32)
     total_log_forget = torch.zeros(log_forget.shape, dtype=torch.float32, device=q.device)
     with torch.cuda.device_of(q):
@@ -709,13 +707,14 @@ def _backward_triton(dout, dlse, q, k, v, log_forget, out, lse, scale):
         )
         tiles = _tiles("backward_queries", q, ("D", D), ("DV", DV))
         _backward_queries[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
-            q, k, v, dout, lse, delta, dq, log_forget, d_log_forget, *q.stride()[:3],
-            *k.stride()[:3], *v.stride()[:3], *dout.stride()[:3], *log_forget.stride(), scale, H,
-            group, N, M, **tiles,
+            q, k, v, dout, lse, delta, dq, log_forget, *q.stride()[:3], *k.stride()[:3],
+            *v.stride()[:3], *dout.stride()[:3], *log_forget.stride(), scale, H, group, N, M,
+            **tiles,
         )
+    dlse = dlse.masked_fill(lse == float("-inf"), 0.0)  # none where a row sees no key
     q0, q1 = 0, N
     heads = slice(None)
-    _add_to_d_log_forget(total_log_forget, d_log_forget.unsqueeze(-1), q0, q1, heads)
+    _add_to_d_log_forget(total_log_forget, dlse.unsqueeze(-1), q0, q1, heads)
     b = torch.arange(B, device=q.device)[:, None, None, None]
     h = torch.arange(H, device=q.device)[:, None, None]
     j = torch.arange(0, M, device=q.device)[None, :]

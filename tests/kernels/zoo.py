@@ -234,6 +234,8 @@ DISTANCES = {
     "slope_offset": score(f"{DOT} - t[h] * (i - j + c)", "t: float[H], c: int", c=-7),
     "slope_of_steps": score(f"{DOT} - t[h] * abs(3 * i - 2 * j) * 0.1", "t: float[H]"),
     "slope_of_blocks": score(f"{DOT} - t[h] * (i // 4 - j)", "t: float[H]"),
+    "slope_of_phase": score(f"{DOT} - t[h] * (i - j % 5) * 0.1", "t: float[H]", "j <= i"),
+    "slope_of_pairs": score(f"{DOT} - t[h, (i + j) % 7] * (i - j % 5) * 0.1", "t: float[H, 7]"),
     "slope_of_sum": score(f"{DOT} - t[h] * (i + j) * 0.1", "t: float[H]"),
     "slope_squared": score(f"{DOT} - (t[h] * (i - j)) ** 2 * 0.01", "t: float[H]"),
     "slope_of_let": spec(

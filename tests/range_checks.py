@@ -6,6 +6,7 @@ full beside how many there are, for a test that wants them tight.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from integer_oracle import Values, evaluate
@@ -37,17 +38,18 @@ def check_ranges(
         every = [all(row[at] for row in tile) for at in range(size)]
         visited, full = [False] * size, [False] * size
         start = 0
-        for outer, inner in zip(ranges.visited, ranges.full, strict=True):
-            lo, hi = ends(outer, here, size)
-            if max(lo, 0) < hi:
-                assert start <= max(lo, 0), f"intervals out of order at {here}"
-                start = max(lo, 0)
-            visited[max(lo, 0) : max(hi, 0)] = [True] * len(visited[max(lo, 0) : max(hi, 0)])
-            if inner is not None:
-                low, high = ends(inner, here, size)
-                if max(low, 0) < high:
-                    assert max(lo, 0) <= max(low, 0) and high <= hi, f"full outside of visited at {here}"
-                    full[max(low, 0) : high] = [True] * (high - max(low, 0))
+        for place in each_period(ranges, here):
+            for outer, inner in zip(ranges.visited, ranges.full, strict=True):
+                lo, hi = ends(outer, place, size)
+                if max(lo, 0) < hi:
+                    assert start <= max(lo, 0), f"intervals out of order at {place}"
+                    start = max(lo, 0)
+                visited[max(lo, 0) : max(hi, 0)] = [True] * len(visited[max(lo, 0) : max(hi, 0)])
+                if inner is not None:
+                    low, high = ends(inner, place, size)
+                    if max(low, 0) < high:
+                        assert max(lo, 0) <= max(low, 0) and high <= hi, f"full outside of visited at {place}"
+                        full[max(low, 0) : high] = [True] * (high - max(low, 0))
         missed = [at for at in range(size) if some[at] and not visited[at]]
         assert not missed, f"missed {missed} at {here}"
         wrong = [at for at in range(size) if full[at] and not every[at]]
@@ -59,6 +61,26 @@ def check_ranges(
             counts.seen += any(some[left : left + columns])
             counts.full += all(full[left : left + columns])
             counts.truly_full += all(every[left : left + columns])
+
+
+def each_period(ranges: Ranges, here: Values) -> Iterator[Values]:
+    """The values in each period that the tile looks at; as they are where there are none."""
+    if ranges.periods is None:
+        yield here
+        return
+    periods = ranges.periods
+    length, shift, lo, hi = (
+        evaluate(term, here, outside=GARBAGE)
+        for term in (periods.length, periods.shift, periods.lo, periods.hi)
+    )
+    for number in range(lo, hi):
+        place = {**here, "period()": number}
+        first, size = number * length - shift, here["M" if ranges.target == "j" else "N"]
+        for interval in ranges.visited:
+            low, high = ends(interval, place, size)
+            if max(low, 0) < high:
+                assert first <= low and high <= first + length, f"outside of its period at {place}"
+        yield place
 
 
 def ends(interval: Interval, values: Values, size: int) -> tuple[int, int]:

@@ -7,7 +7,7 @@ what about the clause has no closed form: "`doc[b, i] == doc[b, j]` reads an arr
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from attnc.analyze.facts import Reason
@@ -26,6 +26,7 @@ from attnc.ir.nodes import (
     Node,
     Not,
     Or,
+    Period,
     Real,
     RealLoad,
     TileEnd,
@@ -54,6 +55,10 @@ class Clause:
     name: str
     reason: Reason
     is_closed: bool
+
+    def followed(self, how: str) -> Reason:
+        """The reason, where the whole mask has a closed form."""
+        return self.reason if self.is_closed else replace(self.reason, text=f"{self.name} is solved {how}")
 
 
 def explain_clauses(mask: Bool, plane: Plane, tile: Tile) -> tuple[Clause, ...]:
@@ -131,12 +136,17 @@ def stretch_text(stretch: Stretch, positions: str) -> str:
 
 
 def term_text(a: Polynomial) -> str:
-    """A term for people: a tile of queries goes from `i0` to `i1`, one of keys from `j0` to `j1`."""
-    return print_ir(replace_terms(to_int(a), _short_tile_end))
+    """A term for people: a tile of queries goes from `i0` to `i1`, one of keys from `j0` to `j1`, a period is `p`."""
+    return print_ir(replace_terms(to_int(a), _short_name))
 
 
-def _short_tile_end(node: Node) -> Node | None:
-    return IntParam(f"{node.axis}{0 if node.end == 'first' else 1}") if isinstance(node, TileEnd) else None
+def _short_name(node: Node) -> Node | None:
+    match node:
+        case TileEnd(axis, end):
+            return IntParam(f"{axis}{0 if end == 'first' else 1}")
+        case Period():
+            return IntParam("p")
+    return None
 
 
 # ---- what stands in the way ------------------------------------------------------------------------

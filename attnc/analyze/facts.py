@@ -38,6 +38,19 @@ class Interval:
 
 
 @dataclass(frozen=True, slots=True)
+class Periods:
+    """Positions of the target in periods of `length`: position `x` lies in number `(x + shift) // length`.
+
+    A tile looks at the periods `[lo, hi)`. Intervals that speak of a `Period` are those of one, and lie inside of it.
+    """
+
+    length: Int
+    shift: Int
+    lo: Int
+    hi: Int
+
+
+@dataclass(frozen=True, slots=True)
 class Requirement:
     """`term >= 1`, in parameters and sizes alone: what was found holds only there, and the call checks it once."""
 
@@ -57,6 +70,7 @@ class Ranges:
     found: `visited` is everything, and `because` says which clause stood in the way. All of it holds where every one
     of `requires` does.
     `loose` has what was not followed, so that tiles may be visited, or masked, without need.
+    Where there are `periods`, `visited` and `full` are those of one period.
     """
 
     target: Literal["i", "j"]
@@ -67,6 +81,14 @@ class Ranges:
     because: tuple[Reason, ...]
     loose: tuple[Reason, ...] = ()
     requires: tuple[Requirement, ...] = ()
+    periods: Periods | None = None
+
+    @property
+    def ends(self) -> tuple[Int, ...]:
+        """Every term that says where something begins or ends."""
+        intervals = [each for each in (*self.visited, *self.full) if each is not None]
+        of_periods = (self.periods.lo, self.periods.hi) if self.periods else ()
+        return (*of_periods, *(end for each in intervals for end in (each.lo, each.hi)))
 
 
 @dataclass(frozen=True, slots=True)

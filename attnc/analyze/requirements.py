@@ -83,11 +83,19 @@ def _divisions(node: Node, before: tuple[Bool, ...], decide: Decide) -> Iterator
 
 def _is_a_switch(condition: Bool, divisor: Node) -> bool:
     """Is it there to say whether one divides?"""
-    return not _moves(condition) or bool(_names(condition) & _names(divisor))
+    return not _moves(condition) or bool(set(_names(condition)) & set(_names(divisor)))
 
 
-def _names(node: Node) -> frozenset[Node]:
-    return frozenset(part for part in walk(node) if isinstance(part, (IntParam, Size)))
+def _names(node: Node) -> Iterator[Node]:
+    """The names that a term speaks of, other than to divide by them."""
+    match node:
+        case IntParam() | Size():
+            yield node
+        case IntOp("//" | "%", a, _):
+            yield from _names(a)
+        case _:
+            for child in children(node):
+                yield from _names(child)
 
 
 def _divides_a_position(term: IntOp) -> bool:

@@ -21,7 +21,7 @@ PRECEDENCE = {
     "*": PRODUCT, "/": PRODUCT, "//": PRODUCT, "%": PRODUCT,
     "**": POWER,
 }  # fmt: skip
-UNARY = {"-": SIGN, "~": SIGN, "not": NOT}
+UNARY = {"-": SIGN, "~": SIGN, "not": NOT, "*": SIGN}  # the last unpacks an argument
 
 
 def emit_expression(value: Expr) -> str:

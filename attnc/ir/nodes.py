@@ -72,6 +72,11 @@ class TileEnd(Int):
 
 
 @node
+class Period(Int):
+    """The number of a period of positions, of which a tile looks at several. Only in facts, never in a spec."""
+
+
+@node
 class OverTile(Int):
     """The least or the greatest value of a term over the positions of a tile. Only in facts, never in a spec."""
 

@@ -31,6 +31,7 @@ _CALLS: dict[tuple[str, int], Callable[..., ir.Node]] = {
     ("count", 0): ir.Count,
     ("first", 1): lambda a: ir.TileEnd(a.axis, "first"),
     ("last", 1): lambda a: ir.TileEnd(a.axis, "last"),
+    ("period", 0): ir.Period,
     ("least", 2): lambda axis, a: ir.OverTile("min", axis.axis, a),
     ("greatest", 2): lambda axis, a: ir.OverTile("max", axis.axis, a),
     ("rank", 2): lambda row, value: ir.Rank(row.array, row.index, value),

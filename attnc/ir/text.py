@@ -38,6 +38,7 @@ from attnc.ir.nodes import (
     Or,
     OverTile,
     Param,
+    Period,
     Rank,
     RealCall,
     RealConst,
@@ -183,6 +184,8 @@ def _atom(node: Node) -> str:
             return f"sum_{number}"
         case TileEnd(axis, end):
             return f"{end}({axis})"
+        case Period():
+            return "period()"
         case OverTile(kind, axis, a):
             return f"{'least' if kind == 'min' else 'greatest'}({axis}, {_term(a, _IF)})"
         case Rank(array, index, value):

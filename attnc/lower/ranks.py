@@ -38,9 +38,8 @@ def hoist_ranks(ranges: Iterable[Ranges], params: tuple[Param, ...]) -> Ranked:
     """Find the places that ranges ask for, outermost ones first."""
     work = _Ranks({p.name: p.sizes for p in params})
     for each in ranges:
-        for interval in (*each.visited, *(inner for inner in each.full if inner)):
-            replace_terms(interval.lo, work.read)
-            replace_terms(interval.hi, work.read)
+        for end in each.ends:
+            replace_terms(end, work.read)
     because: tuple[Reason, ...] = ()
     if work.maps:
         because = (Reason("places in sorted arrays are found once per token, before the kernels"),)

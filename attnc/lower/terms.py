@@ -40,6 +40,7 @@ from attnc.ir.nodes import (
     Not,
     Or,
     OverTile,
+    Period,
     Real,
     RealCall,
     RealConst,
@@ -118,6 +119,8 @@ class Terms(ABC):
                 return Var(name)
             case TileEnd(axis, end):
                 return Var(f"{axis}_{end}")
+            case Period():
+                return Var("period")
             case OverTile(kind, axis, a):
                 return self.over_tile(kind, axis, a)
             case IntParam(name):

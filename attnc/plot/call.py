@@ -106,10 +106,9 @@ def make_call(
 
 def _parts(attention: Attention, keys: Ranges) -> Iterator[Node]:
     """Everything that the mask, its ranges and the grid speak of."""
-    intervals = [each for each in (*keys.visited, *keys.full) if each is not None]
     for term in (
         attention.mask,
-        *(end for each in intervals for end in (each.lo, each.hi)),
+        *keys.ends,
         *(required.term for required in keys.requires),
         *(axis.extent for axis in attention.grid),
     ):

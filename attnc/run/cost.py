@@ -49,8 +49,7 @@ def complete_setting(attention: Attention, keys: Ranges, setting: Setting) -> di
     values = complete(attention, setting.numbers, TOKENS)
     check_place(values, setting.head, setting.batch)
     places: dict[Axis, int] = {"h": setting.head, "b": setting.batch}
-    intervals = [each for each in (*keys.visited, *keys.full) if each is not None]
-    parts = [part for each in intervals for end in (each.lo, each.hi) for part in walk(end)]
+    parts = [part for end in keys.ends for part in walk(end)]
     return values | {name: at for name, at in places.items() if any(p == Index(name) for p in parts)}
 
 

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from attnc.analyze.facts import Interval, Ranges
+from attnc.analyze.facts import Interval, Periods, Ranges
 from attnc.errors import AttncError, Diagnostic
 from attnc.ir.nodes import BoolLoad, IntLoad, Member, Rank, RealLoad
 from attnc.ir.text import print_ir
 from attnc.ir.walk import walk
 from attnc.run import messages
-from attnc.run.values import int_value, tile_end
+from attnc.run.values import PERIOD, int_value, tile_end
 
 Run = tuple[int, int]
 
@@ -70,12 +70,14 @@ def find_tile_rows(keys: Ranges, values: Mapping[str, Any], block_q: int, block_
     at, first_key, last_key = _with_lists(keys, values), tile_end("i", "first"), tile_end("i", "last")
     for first in range(0, queries, block_q):
         at[first_key], at[last_key] = first, min(first + block_q, queries) - 1
-        near = [(lo // block_k, -(-hi // block_k)) for lo, hi in _ends(keys.visited, at, size)]
-        # The last tile may be cut short by the end of the keys, and is whole all the same.
-        whole = [
-            (-(-lo // block_k), columns if hi == size else hi // block_k)
-            for lo, hi in _ends(keys.full, at, size)
-        ]
+        near, whole = list[Run](), list[Run]()
+        for _ in _each_period(keys.periods, at):
+            near += [(lo // block_k, -(-hi // block_k)) for lo, hi in _ends(keys.visited, at, size)]
+            # The last tile may be cut short by the end of the keys, and is whole all the same.
+            whole += [
+                (-(-lo // block_k), columns if hi == size else hi // block_k)
+                for lo, hi in _ends(keys.full, at, size)
+            ]
         yield TileRow(join(near), join(whole))
 
 
@@ -96,13 +98,22 @@ def find_density(keys: Ranges, values: Mapping[str, Any]) -> tuple[float, float]
 
 def _with_lists(keys: Ranges, values: Mapping[str, Any]) -> dict[str, Any]:
     """The values, with a list for each tensor that the ends read: its entries are fetched once, not one by one."""
-    intervals = [each for each in (*keys.visited, *keys.full) if each is not None]
-    parts = [part for each in intervals for end in (each.lo, each.hi) for part in walk(end)]
+    parts = [part for end in keys.ends for part in walk(end)]
     read = {part.array for part in parts if isinstance(part, IntLoad | RealLoad | BoolLoad | Member | Rank)}
     return {
         name: value.tolist() if name in read and hasattr(value, "tolist") else value
         for name, value in values.items()
     }
+
+
+def _each_period(periods: Periods | None, at: dict[str, Any]) -> Iterator[None]:
+    """Once for every period that the tile looks at, its number among the values; once where there are none."""
+    if periods is None:
+        yield
+        return
+    for number in range(int_value(periods.lo, at), int_value(periods.hi, at)):
+        at[PERIOD] = number
+        yield
 
 
 def _ends(intervals: Iterable[Interval | None], at: Mapping[str, Any], size: int) -> Iterator[Run]:

@@ -33,6 +33,7 @@ from attnc.ir.nodes import (
     Or,
     OverTile,
     Param,
+    Period,
     Rank,
     Real,
     Size,
@@ -73,7 +74,7 @@ from attnc.sets.predicate import (
 LONGEST = 4_000
 MOST_PRODUCTS = 100
 
-POSITIONS = frozenset({"i", "j", "i.first", "i.last", "j.first", "j.last"})
+POSITIONS = frozenset({"i", "j", "i.first", "i.last", "j.first", "j.last", "period"})
 
 # ---- from the IR -----------------------------------------------------------------------------------
 
@@ -86,7 +87,7 @@ def to_polynomial(term: Int) -> Polynomial:
 
 def _polynomial(term: Int) -> Polynomial:
     match term:
-        case IntConst() | Index() | Size() | TileEnd() | OverTile() | IntParam() | Floor():
+        case IntConst() | Index() | Size() | TileEnd() | Period() | OverTile() | IntParam() | Floor():
             return leaf(term)
         case IntOp("+", a, b):
             return to_polynomial(a) + to_polynomial(b)

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from attnc.sets.polynomial import (
+    ONE,
     ZERO,
     Atom,
     Extreme,
@@ -79,6 +80,10 @@ class Plane:
         fact = every(facts)
         return self if fact.truth else replace(self, prover=self.prover.given(fact))
 
+    def afresh(self) -> Plane:
+        """The plane, with all the steps of an analysis ahead of it."""
+        return replace(self, prover=self.prover.afresh())
+
     def join(self, pieces: Pieces, more: Iterable[Piece]) -> Pieces:
         """All of their pairs, in few pieces; `pieces` are joined already."""
         if self.prover.budget.is_spent:
@@ -100,12 +105,14 @@ class Plane:
         return (*kept, new)
 
     def simplify(self, a: Polynomial) -> Polynomial:
-        """The term without those items of a `min` or a `max` that are never the one."""
+        """The term without those items of a `min` or a `max` that are never the one; `-1 // n` is -1."""
 
         def change(atom: Atom) -> Polynomial:
             match atom:
                 case Extreme(kind, items):
                     return extreme(kind, self._strongest(kind, map(self.simplify, items)))
+                case Quotient(x, n) if x == -ONE and self.prover.prove_less(ZERO, n):
+                    return x
                 case Quotient(x, n):
                     return quotient(self.simplify(x), n)
                 case _:

@@ -19,7 +19,7 @@ from math import gcd
 from typing import TYPE_CHECKING, Literal
 
 from attnc.errors import CompilerBug
-from attnc.ir.nodes import Index, Int, IntConst, IntParam, Size, TileEnd
+from attnc.ir.nodes import Index, Int, IntConst, IntParam, OverTile, Period, Size, TileEnd
 from attnc.ir.walk import axes_of
 from attnc.sets.structural import Structural
 
@@ -165,6 +165,8 @@ class Leaf(Atom):
                 return name
             case TileEnd(axis, end):
                 return f"{axis}.{end}"
+            case Period():
+                return "period"
             case IntParam(name):
                 return f"${name}"
             case _:
@@ -172,7 +174,8 @@ class Leaf(Atom):
 
     @cached_property
     def leaves(self) -> frozenset[str]:
-        return frozenset({self.key, *axes_of(self.term)})
+        bound = {self.term.axis} if isinstance(self.term, OverTile) else set[str]()
+        return frozenset({self.key, *axes_of(self.term)} - bound)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

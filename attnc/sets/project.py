@@ -16,7 +16,7 @@ from itertools import product
 from operator import add
 from typing import Literal
 
-from attnc.ir.nodes import Int, IntLoad, Node, OverTile
+from attnc.ir.nodes import Int, IntLoad, Node, OverTile, Period
 from attnc.ir.walk import axes_of, replace_terms
 from attnc.sets.convert import to_int, to_polynomial
 from attnc.sets.pieces import Piece, Plane
@@ -25,6 +25,7 @@ from attnc.sets.polynomial import (
     Choice,
     Extreme,
     Kind,
+    Leaf,
     Polynomial,
     Quotient,
     choice,
@@ -37,6 +38,8 @@ from attnc.sets.predicate import Predicate, negation, nonnegative
 from attnc.sets.substitute import substitute
 
 Ends = tuple[Polynomial, ...]
+
+PERIOD = Leaf(Period())
 
 
 @dataclass(frozen=True)
@@ -111,11 +114,8 @@ class Bound:
             return None
         if any(atom.reads for atom in a.atoms):
             a = self._read_inside(a)
-        direction = self.direction(a)
-        if direction:
-            return self._at(a, self.tile.last if (kind == "max") == (direction > 0) else self.tile.first)
-        if self._is_affine(a):
-            return extreme(kind, (self._at(a, self.tile.first), self._at(a, self.tile.last)))
+        if (at_end := self._at_end(a, kind)) is not None:
+            return at_end
         for atom in a.atoms:
             if self.plane.other.key in atom.leaves:
                 match atom:
@@ -123,11 +123,22 @@ class Bound:
                         return self._end_of_extreme(atom, *a.split(atom), kind)
                     case Choice():
                         return self._end_of_choice(atom, *a.split(atom), kind)
+        if PERIOD.key in a.leaves and (once := self._over_tile(a, kind)):
+            return once  # the same for every period, and found before the first
         if not any(atom.reads for atom in a.atoms):
             found = [end for end in self._by_parts(a, kind) if end is not None]
             if found:
                 return extreme("min" if kind == "max" else "max", found)
         return self._over_tile(a, kind)
+
+    def _at_end(self, a: Polynomial, kind: Kind) -> Polynomial | None:
+        """The term at one end of the tile, or the one of both, where it moves one way."""
+        direction = self.direction(a)
+        if direction:
+            return self._at(a, self.tile.last if (kind == "max") == (direction > 0) else self.tile.first)
+        if self._is_affine(a):
+            return extreme(kind, (self._at(a, self.tile.first), self._at(a, self.tile.last)))
+        return None
 
     def _read_inside(self, a: Polynomial) -> Polynomial:
         """With sorted arrays read at their first or last entry where an index may leave them, so they stay in order.
@@ -155,10 +166,13 @@ class Bound:
         return self.plane.other.key in axes_of(term)
 
     def _over_tile(self, a: Polynomial, kind: Kind) -> Polynomial | None:
-        """The end that a reduction over the tile finds."""
+        """The end that a reduction over the tile finds, if it is one of positions."""
+        if self.plane.other.key not in ("i", "j"):
+            return None
         axis: Literal["i", "j"] = "i" if self.plane.other.key == "i" else "j"
         moving = Polynomial({p: n for p, n in a.terms.items() if any(axis in atom.leaves for atom in p)})
-        if self.plane.target.key not in moving.leaves and f"{axis}.first" in self.tile.first.leaves:
+        is_alone = not moving.leaves & {self.plane.target.key, PERIOD.key}
+        if is_alone and f"{axis}.first" in self.tile.first.leaves:
             if all(count < 0 for count in moving.terms.values()):
                 turned: Kind = "min" if kind == "max" else "max"
                 return a - moving - leaf(OverTile(turned, axis, to_int(-moving)))

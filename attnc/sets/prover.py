@@ -158,6 +158,10 @@ class Prover:
             self._given[fact] = Prover(bounds, (*self.facts, *parts), self.budget, self.in_order)
         return self._given[fact]
 
+    def afresh(self) -> Prover:
+        """The same with a budget of its own."""
+        return Prover(self._bounds, self.facts, None, self.in_order)
+
     # ---- how it is found ---------------------------------------------------------------------------
 
     def _follows_from_a_fact(self, a: Polynomial) -> bool:

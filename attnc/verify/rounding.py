@@ -71,6 +71,7 @@ from attnc.ir.nodes import (
     VecLoad,
 )
 from attnc.ir.walk import axes_of
+from attnc.lower.gradients import find_array_gradients
 from attnc.run.points import Points, all_pairs
 from attnc.run.rows import Rows
 from attnc.run.scaled import Number, call_scaled, plain
@@ -175,7 +176,8 @@ def compute_rounded(attention: Attention, inputs: Inputs, precision: Precision) 
             "q": mapped("q", attention.query, parts["q"]),
             "k": mapped("k", attention.key, parts["k"]),
         }
-        score = _Rounded(values, vectors, None, precision, wider).real(attention.score, pairs)
+        rounded = _Rounded(values, vectors, None, precision, wider, lost=frozenset(lost))
+        score = rounded.real(attention.score, pairs)
         if "softmax" not in {weights.kind, *(each.kind for each in weights.before)}:
             return score
         with torch.no_grad():
@@ -184,6 +186,7 @@ def compute_rounded(attention: Attention, inputs: Inputs, precision: Precision) 
         return score + precision.error(torch.stack(summands).sum(0), precision.working)
 
     weights = find_weights(attention)
+    lost = _find_lost(attention, weights)
     value = mapped("v", attention.value, whole["v"])
     everything = all_pairs({"b": sizes["B"], "h": sizes["H"], "i": sizes["N"], "j": sizes["M"]}, q.device)
     pairs = everything.select(Terms(values).condition(attention.mask, everything)).as_origin()
@@ -216,6 +219,10 @@ def compute_rounded(attention: Attention, inputs: Inputs, precision: Precision) 
 
     floats = {**tensors, **{n: x for n, x in arguments.items() if n in inputs.floats}}
     results = [(output, inputs.dout.double()), (lse, inputs.dlse.double())]
+    for load, slope in lost.items():
+        rows = _Rounded(values, {}, None, precision, wider)
+        through = rows.real(load, seeing) * rows.real(slope, seeing).detach()
+        results.append((through, inputs.dlse.double()[at_row]))
     results = [(x, g) for x, g in results if x.requires_grad]
     gradients = torch.autograd.grad(
         [x for x, _ in results], list(floats.values()), [g for _, g in results], allow_unused=True
@@ -226,6 +233,14 @@ def compute_rounded(attention: Attention, inputs: Inputs, precision: Precision) 
         unit = UNIT[str(inputs.floats[name].dtype)[6:]]
         found[name] = g + precision.error(g.abs(), unit if precision.stored else 0.0)
     return found
+
+
+def _find_lost(attention: Attention, weights: Weights) -> dict[Real, Real]:
+    """Readings that every key of a row has in common, with their slopes: they get the log-sum-exp's gradient."""
+    if weights.before or weights.score != Score():
+        return {}
+    gradients = find_array_gradients(attention, attention.score, weights)
+    return {each.load: each.derivative for each in gradients if each.home == "lse"}
 
 
 def _summands(term: Real) -> Iterator[Real]:
@@ -288,13 +303,14 @@ class _Sweep:
 class _Rounded(Terms):
     """The terms of the interpreter, each followed by its error.
 
-    `wider` names the arrays that are more precise than q; `coarse` is set within the map of a single token; `lse` and
-    `sums` are the log-sum-exp and the sums of every row.
+    `wider` names the arrays that are more precise than q; `coarse` is set within the map of a single token; `lost`
+    readings get no gradient here; `lse` and `sums` are the log-sum-exp and the sums of every row.
     """
 
     precision: Precision | None = None
     wider: frozenset[str] = frozenset()
     coarse: bool = False
+    lost: frozenset[Real] = frozenset()
     lse: Tensor | None = None
     sums: tuple[Tensor, ...] = ()
 
@@ -319,6 +335,8 @@ class _Rounded(Terms):
         if not isinstance(x, Tensor) or isinstance(term, RealConst | RealParam | Scale):
             return x
         match term:
+            case RealLoad() if term in self.lost:
+                return x.detach()
             case RealLoad(array, _):
                 # Its gradient is a sum of this many numbers in working precision.
                 terms = len(at) / max(1, self.values[array].numel())  # type: ignore[union-attr]

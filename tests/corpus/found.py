@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from range_checks import ends, requirements_hold
+from range_checks import each_period, ends, requirements_hold
 from truth import EDGE, FULL, NONE, Matrix, Role, in_role
 
 from attnc.analyze.facts import Ranges
@@ -71,17 +71,19 @@ class Intervals:
 
     def _sweep(self, row: Matrix, here: Mapping[str, Any], size: int, columns: int) -> None:
         left = reached = 0
-        for outer, inner in zip(self.ranges.visited, self.ranges.full, strict=True):
-            lo, hi = ends(outer, here, size)
-            stop = max(-(-hi // columns) if max(lo, 0) < hi else 0, reached)
-            row[max(max(lo, 0) // columns, reached) : stop] = EDGE
-            if inner is not None:
-                low, high = ends(inner, here, size)
-                first = min(max(-(-max(low, 0) // columns), left), stop)
-                whole = len(row) if high == size else high // columns
-                left = max(min(whole, stop), first)
-                row[first:left] = FULL
-            reached = stop
+        for place in each_period(self.ranges, here):
+            left = reached
+            for outer, inner in zip(self.ranges.visited, self.ranges.full, strict=True):
+                lo, hi = ends(outer, place, size)
+                stop = max(-(-hi // columns) if max(lo, 0) < hi else 0, reached)
+                row[max(max(lo, 0) // columns, reached) : stop] = EDGE
+                if inner is not None:
+                    low, high = ends(inner, place, size)
+                    first = min(max(-(-max(low, 0) // columns), left), stop)
+                    whole = len(row) if high == size else high // columns
+                    left = max(min(whole, stop), first)
+                    row[first:left] = FULL
+                reached = stop
 
 
 @dataclass(frozen=True)

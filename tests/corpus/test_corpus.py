@@ -23,16 +23,16 @@ each_mask = pytest.mark.parametrize("mask", CORPUS, ids=lambda mask: mask.name)
 
 
 @each_mask
-def test_no_tile_is_missed_and_few_are_visited_without_need(mask: Mask) -> None:
-    scores = judge(mask, calls=3, seed=1)
-    for role, score in scores.items():
-        assert score.is_tight, f"{role}: {score}"
+def test_no_tile_is_missed(mask: Mask) -> None:
+    """Nor wrongly full: whoever judges raises. How many too many are visited, three calls do not tell."""
+    for role, score in judge(mask, calls=3, seed=1).items():
+        assert score.visited >= score.seen and score.full <= score.truly_full, f"{role}: {score}"
 
 
 @pytest.mark.slow
 @each_mask
-def test_few_are_visited_without_need_over_many_calls(mask: Mask) -> None:
-    """Those of docs/masks.md."""
+def test_few_are_visited_without_need(mask: Mask) -> None:
+    """Over the many calls of docs/masks.md."""
     for role, score in judge(mask, MANY_CALLS).items():
         assert score.is_tight, f"{role}: {score}"
 

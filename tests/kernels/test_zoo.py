@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from kernel_checks import CPU, TRITON, assert_holds, case_for, compile_text
 from zoo import BIASES, DISTANCES, MASKS, SCORES, TOKENS
 

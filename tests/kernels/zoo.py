@@ -125,6 +125,21 @@ MASKS = {
         "mask near(i.y, j.y, wy, rows) and near(i.x, j.x, wx, cols)",
         above="from std import near",
     ),
+    "sink_of_every_chunk": mask("j <= i and i - j < w or j % c == 0", "w: int, c: int", w=5, c=40),
+    "end_of_every_chunk": mask("j <= i and (i // c == j // c or j % c >= c - 3)", "c: int", c=17),
+    "same_row_or_column": mask("i // c == j // c or i % c == j % c", "c: int", c=23),
+    "same_column_behind_a_prefix": mask(
+        "i < p or j < p or abs((i - p) % c - (j - p) % c) < w", "p: int, c: int, w: int", p=9, c=50, w=6
+    ),
+    "shifted_by_head": mask(
+        "(i // c + shift[h]) // 2 == (j // c + shift[h]) // 2 and (i % c + shift[h]) // 5 == (j % c + shift[h]) // 5",
+        "c: int, shift: int[H]",
+        c=13,
+        shift=(0, 4),
+    ),
+    "causal_in_two_dimensions": mask(
+        "j <= i and abs(i // c - j // c) <= 2 and abs(i % c - j % c) <= 3", "c: int", c=70
+    ),
     "indirect_bound": mask("start[b, i] <= j and j <= i", "start: int[B, N]", start=(0, 50)),
     "computed_bound": mask("j < table[i % 4]", "table: int[4]", table=(0, 60)),
     "chain": mask("i - 20 < j <= i"),

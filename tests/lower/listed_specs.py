@@ -38,6 +38,9 @@ class Draw:
     def reals(self, *shape: int) -> Tensor:
         return torch.randn(shape, generator=self.generator, dtype=torch.float64)
 
+    def some_of(self, size: int, *choices: int) -> Tensor:
+        return torch.tensor([self.one_of(*choices) for _ in range(size)], dtype=torch.int32)
+
     def one_of(self, *choices: Any) -> Any:
         return choices[int(self.ints(0, len(choices), 1))]
 
@@ -195,18 +198,22 @@ LISTED = {
         lambda d: {"marked": d.bools(0.5, d.B, d.M), "c": d.ints(1, 4, d.H)},
     ),
     "all_but_first_corners": Spec(
-        "c: int", "i % c != 0 or j % c != 0", lambda d: {"c": d.one_of(1, 8, 16, 64, 64)}
+        "c: int[H]",
+        "i % c[h] != 0 or j % c[h] != 0",
+        lambda d: {"c": d.some_of(d.H, 1, 8, 16, 64, 64)},
     ),
     "all_but_last_corners": Spec(
         "c: int", "(N - 1 - i) % c != 0 or (M - 1 - j) % c != 0", lambda d: {"c": d.one_of(1, 8, 16, 64, 64)}
     ),
     "only_first_corners": Spec(
-        "c: int", "i % c == 0 and j % c == 0", lambda d: {"c": d.one_of(1, 8, 16, 64, 64)}
+        "c: int[H]",
+        "i % c[h] == 0 and j % c[h] == 0",
+        lambda d: {"c": d.some_of(d.H, 1, 8, 16, 64, 64)},
     ),
     "neighbors": Spec(
-        "cols: int, radius: int",
-        "abs(i // cols - j // cols) <= radius and abs(i % cols - j % cols) <= radius",
-        lambda d: {"cols": d.one_of(1, 3, 5, 100), "radius": d.one_of(-1, 0, 1, 2)},
+        "cols: int[H], radius: int",
+        "abs(i // cols[h] - j // cols[h]) <= radius and abs(i % cols[h] - j % cols[h]) <= radius",
+        lambda d: {"cols": d.some_of(d.H, 1, 3, 5, 100), "radius": d.one_of(-1, 0, 1, 2)},
     ),
     "floors": Spec(
         "t: float[N]",

@@ -6,13 +6,27 @@ where some pair may be hidden; and `_hide`, which evaluates the mask there and n
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
-from attnc.analyze.facts import Interval
-from attnc.ir.nodes import Bool, BoolLoad, Index, Int, IntConst, IntLoad, Member, Real, Truth
-from attnc.ir.walk import axes_of, walk
+from attnc.analyze.facts import Interval, Periods, Ranges
+from attnc.ir.nodes import (
+    Bool,
+    BoolLoad,
+    Index,
+    Int,
+    IntConst,
+    IntLoad,
+    IntParam,
+    Member,
+    Node,
+    OverTile,
+    Real,
+    Truth,
+)
+from attnc.ir.walk import axes_of, replace_terms, walk
 from attnc.kernel.build import Block, function, without_dead
-from attnc.kernel.nodes import Do, Expr, For, Function, Lit, Param, Tuple, Var, names_in
+from attnc.kernel.nodes import Do, Expr, For, Function, List, Lit, Param, Tuple, Unary, Var, names_in
 from attnc.lower.cpu.signature import scalars_of, tensors_of
 from attnc.lower.plan import Plan
 from attnc.lower.scope import Scope, note_of
@@ -46,19 +60,56 @@ def lower_keys(plan: Plan) -> Function:
     block.let("h", torch.arange(Var("H"))[:, None, None])
     block.let("i", torch.arange(Q0, Q1)[:, None])
     if plan.attention.mask == Truth(True):
-        ends: list[Expr] = [Tuple((Lit(0), M, Lit(0), M))]
+        block.returns(function("_join")(M, Tuple((Lit(0), M, Lit(0), M))))
+    elif plan.keys.periods is None:
+        block.returns(function("_join")(M, *_ends(terms, plan.keys)))
     else:
-        ends = [_ends(terms, plan, n) for n in range(len(plan.keys.visited))]
-    block.returns(function("_join")(M, *ends))
+        block.returns(
+            function("_join")(M, Unary("*", _in_periods(block, terms, plan.keys, plan.keys.periods)))
+        )
     return _function("_keys_seen", [], block, plan, ["q0", "q1", *PLACES[6:]], doc)
 
 
-def _ends(terms: TorchTerms, plan: Plan, n: int) -> Expr:
-    """First and end of an interval, of its keys and of those that every query of the tile sees; `_join` clamps them."""
-    visited, full = plan.keys.visited[n], plan.keys.full[n]
-    lo, hi = _end(terms, visited.lo, "min"), _end(terms, visited.hi, "max")
-    inner = full or Interval(IntConst(0), IntConst(0))
-    return Tuple((lo, hi, _end(terms, inner.lo, "max"), _end(terms, inner.hi, "min")))
+def _ends(terms: TorchTerms, keys: Ranges) -> Iterator[Expr]:
+    """First and end of each interval, of its keys and of those that every query sees; `_join` clamps them."""
+    for visited, full in zip(keys.visited, keys.full, strict=True):
+        inner = full or Interval(IntConst(0), IntConst(0))
+        ends = (visited.lo, "min"), (visited.hi, "max"), (inner.lo, "max"), (inner.hi, "min")
+        yield Tuple(tuple(_end(terms, end, kind) for end, kind in ends))
+
+
+def _in_periods(block: Block, terms: TorchTerms, keys: Ranges, periods: Periods) -> Expr:
+    """The ends of every period. The least and the greatest over the tile are found before, as numbers if they are."""
+    numbers: dict[Node, Node] = {}
+    for part in dict.fromkeys(part for end in keys.ends for part in walk(end) if isinstance(part, OverTile)):
+        name = f"{'least' if part.kind == 'min' else 'greatest'}_{len(numbers) + 1}"
+        is_one = not axes_of(part) & {"b", "h"}
+        numbers[part] = IntParam(name) if is_one else part
+        value = terms(part)
+        terms.named[numbers[part]] = block.let(name, function("int")(value) if is_one else value)
+
+    def end_of(block: Block, name: str, end: Int, kind: str) -> Expr:
+        """By its name, if it is a tensor of all heads."""
+        term = replace_terms(end, numbers.get)
+        assert isinstance(term, Int)
+        if not is_number(term):
+            terms.named[term] = block.let(name, terms(term))
+        return _end(terms, term, kind)
+
+    lo, hi = end_of(block, "lo", periods.lo, "min"), end_of(block, "hi", periods.hi, "max")
+    lo, hi = block.let("period_lo", lo), block.let("period_hi", hi)
+    spans = block.let("spans", List(()))
+    with block.loop("period", function("range")(lo, hi)) as inside:
+        for n, (seen, whole) in enumerate(zip(keys.visited, keys.full, strict=True), 1):
+            inner = whole or Interval(IntConst(0), IntConst(0))
+            ends = (
+                end_of(inside, f"lo_{n}", seen.lo, "min"),
+                end_of(inside, f"hi_{n}", seen.hi, "max"),
+                end_of(inside, f"full_lo_{n}", inner.lo, "max"),
+                end_of(inside, f"full_hi_{n}", inner.hi, "min"),
+            )
+            inside.do(spans.call("append", Tuple(ends)))
+    return spans
 
 
 def _end(terms: TorchTerms, term: Int, kind: str) -> Expr:

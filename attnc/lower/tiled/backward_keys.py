@@ -25,7 +25,7 @@ from attnc.lower.tiled.frame import (
     store_rows,
 )
 from attnc.lower.tiled.listed import find_listed
-from attnc.lower.tiled.loops import lower_tiles
+from attnc.lower.tiled.loops import Bounds, loop_over_tiles
 from attnc.lower.tiled.tile import Tile, add_product, dot
 from attnc.lower.tiled.weights import add_up, gradients_in, load_row_statistics, weigh
 from attnc.lower.triton_terms import tl
@@ -81,7 +81,7 @@ def lower_backward_keys(plan: Plan) -> tuple[Function, Function]:
             "Tiles of queries: [live_lo, live_hi) see one of these keys, [full_lo, full_hi) see all."
         )
         kernel.name_reads(plan.queries, group)
-        lower_tiles(group, kernel.terms, plan.queries, Size("N"), BLOCK_Q).loop(group, body)
+        loop_over_tiles(Bounds(group, kernel.terms, Size("N"), BLOCK_Q), plan.queries, group, body)
     if columns:
         at = group.let("columns", K0 + tl.arange(0, BLOCK_K))
         start = (B * Var("H") + H) * M

@@ -26,7 +26,7 @@ from attnc.lower.tiled.frame import (
     store_rows,
 )
 from attnc.lower.tiled.listed import find_listed
-from attnc.lower.tiled.loops import lower_tiles
+from attnc.lower.tiled.loops import Bounds, loop_over_tiles
 from attnc.lower.tiled.tile import Tile, add_product, dot
 from attnc.lower.triton_terms import tl
 
@@ -88,7 +88,8 @@ def loop_over_keys(kernel: Kernel, helper: Function, carried: tuple[str, ...]) -
         "Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none."
     )
     kernel.name_reads(kernel.plan.keys, kernel.which)
-    lower_tiles(kernel.which, kernel.terms, kernel.plan.keys, Size("M"), BLOCK_K).loop(kernel.loops, body)
+    bounds = Bounds(kernel.which, kernel.terms, Size("M"), BLOCK_K)
+    loop_over_tiles(bounds, kernel.plan.keys, kernel.loops, body)
 
 
 def head_rows(head: Expr) -> Expr:

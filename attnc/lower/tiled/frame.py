@@ -99,8 +99,7 @@ class Kernel:
 
     def name_reads(self, ranges: Ranges, block: Block) -> None:
         """Name what the bounds of a program read from arrays."""
-        ends = [end for part in (*ranges.visited, *ranges.full) if part for end in (part.lo, part.hi)]
-        self.scope.bind(ends, lambda axes: self.loads if axes & {"i", "j"} else block)
+        self.scope.bind(list(ranges.ends), lambda axes: self.loads if axes & {"i", "j"} else block)
 
     def point(self, name: str, head: Expr) -> None:
         """Move a pointer to its batch and head, for the whole program."""

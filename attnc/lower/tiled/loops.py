@@ -4,25 +4,33 @@ Enters: the visited and full intervals of positions. Leaves: lines that turn the
 which are masked, and full tiles, which are not. Several intervals are flattened into the same two loops, in order and
 without visiting a tile twice; a tile that one of them shows as a whole is full, whatever else the others show of it.
 Rounding is outward for what is visited and inward for what is full.
+
+Intervals that repeat have all of that inside of a loop over their periods, which remembers how far it has come: a tile
+that two periods share is visited in the first of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from attnc.analyze.facts import Interval, Ranges
+from attnc.analyze.facts import Interval, Periods, Ranges
 from attnc.ir import build
-from attnc.ir.nodes import Int, IntConst, Size
+from attnc.ir.nodes import Index, Int, IntConst, IntLoad, OverTile, Size
+from attnc.ir.walk import walk
 from attnc.kernel.build import Block, function
-from attnc.kernel.nodes import Expr, Lit, Var
+from attnc.kernel.nodes import Expr, Lit, Var, names_in
 from attnc.lower.terms import Terms
-from attnc.lower.triton_terms import tl
+from attnc.lower.triton_terms import INT32, tl
 
 Segment = tuple[Expr, Expr]
+Shown = tuple[Interval, Interval | None]
 Body = Callable[[Block, Expr, bool], None]
 
 NO_TILE = Lit(0)
+
+# An end of full tiles that speaks of more names gets one of its own.
+MOST_NAMES = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,19 +80,55 @@ def _ends(block: Block, segments: tuple[Segment, ...], kind: str) -> list[Expr]:
     return ends
 
 
-def lower_tiles(block: Block, terms: Terms, ranges: Ranges, size: Size, step: Expr) -> Tiles:
-    """Write the bounds of `ranges` in tiles of `step` positions; leave their segments."""
-    bounds = _Bounds(block, terms, size, step)
+def loop_over_tiles(bounds: Bounds, ranges: Ranges, loops: Block, body: Body) -> None:
+    """Write the bounds of `ranges`, and the loops over their tiles."""
     intervals = list(zip(ranges.visited, ranges.full, strict=True))
-    if len(intervals) == 1:
-        return _lower_one(bounds, *intervals[0])
-    sweep = _Sweep(bounds)
+    if ranges.periods is not None:
+        _name_reductions(bounds, ranges.ends)
+        _loop_over_periods(bounds, ranges, ranges.periods, loops, body)
+    elif len(intervals) == 1:
+        _lower_one(bounds, *intervals[0]).loop(loops, body)
+    else:
+        _sweep(bounds, intervals).tiles().loop(loops, body)
+
+
+def _loop_over_periods(bounds: Bounds, ranges: Ranges, periods: Periods, loops: Block, body: Body) -> None:
+    terms = bounds.terms
+    lo, hi = (
+        bounds.let(f"period_{end}", terms(term)) for end, term in (("lo", periods.lo), ("hi", periods.hi))
+    )
+    terms.proofs = terms.proofs.in_period(periods)
+    reached = loops.let("reached", 0)
+    with loops.loop("period", function("range")(lo, hi)) as inside:
+        intervals = list(zip(ranges.visited, ranges.full, strict=True))
+        sweep = _sweep(replace(bounds, block=inside), intervals, reached)
+        sweep.tiles().loop(inside, body)
+        inside.assign(reached, sweep.reached.to(INT32) if _may_be_wide(ranges) else sweep.reached)
+
+
+def _may_be_wide(ranges: Ranges) -> bool:
+    """Are there ends of 64 bits? Heads and batch entries are, and what is read from arrays may be."""
+    parts = (part for end in ranges.ends for part in walk(end))
+    return any(isinstance(part, IntLoad) or part in (Index("b"), Index("h")) for part in parts)
+
+
+def _name_reductions(bounds: Bounds, ends: Iterable[Int]) -> None:
+    """What is the least and the greatest over the tile is so for every period."""
+    found = dict.fromkeys(part for end in ends for part in walk(end) if isinstance(part, OverTile))
+    for kind, name in (("min", "least"), ("max", "greatest")):
+        for n, part in enumerate((part for part in found if part.kind == kind), 1):
+            suffix = f"_{n}" if n > 1 else ""
+            bounds.terms.named[part] = bounds.block.let(f"{name}{suffix}", bounds.terms(part))
+
+
+def _sweep(bounds: Bounds, intervals: Sequence[Shown], reached: Expr = NO_TILE) -> _Sweep:
+    sweep = _Sweep(bounds, left=reached, reached=reached)
     for n, (seen, whole) in enumerate(intervals, 1):
-        sweep.add(n, seen, whole)
-    return Tiles(_filled(*sweep.edge, (sweep.left, sweep.reached)), tuple(sweep.full), step)
+        sweep.add(f"_{n}" if len(intervals) > 1 else "", seen, whole)
+    return sweep
 
 
-def _lower_one(bounds: _Bounds, seen: Interval, whole: Interval | None) -> Tiles:
+def _lower_one(bounds: Bounds, seen: Interval, whole: Interval | None) -> Tiles:
     first, end, has_some = bounds.clipped(seen)
     lo = bounds.let("live_lo", bounds.tile(first))
     hi = tl.cdiv(end, bounds.step)
@@ -103,35 +147,41 @@ class _Sweep:
     interval without a position ends at tile 0, and stands in nobody's way wherever it starts.
     """
 
-    bounds: _Bounds
+    bounds: Bounds
+    left: Expr
+    reached: Expr
     edge: list[Segment] = field(default_factory=list)
     full: list[Segment] = field(default_factory=list)
-    left: Expr = NO_TILE
-    reached: Expr = NO_TILE
+    before: str = ""
 
-    def add(self, n: int, seen: Interval, whole: Interval | None) -> None:
-        here = replace(self.bounds, suffix=f"_{n}")
+    def tiles(self) -> Tiles:
+        return Tiles(_filled(*self.edge, (self.left, self.reached)), tuple(self.full), self.bounds.step)
+
+    def add(self, suffix: str, seen: Interval, whole: Interval | None) -> None:
+        """The next interval; `suffix` is the end of its names."""
+        here = replace(self.bounds, suffix=suffix)
         first, end, has_some = here.clipped(seen)
         lo, hi = here.tile(first), tl.cdiv(end, here.step)
         hi = here.let("live_hi", _greater(hi if has_some else tl.where(first < end, hi, 0), self.reached))
         if whole is not None:
             full_lo, full_hi = here.full(seen, whole, self.left, lo, hi, has_some)
-            self._close(n, lo, full_lo, has_some)
+            self._close(here, lo, full_lo, has_some)
             self._add_full(full_lo, full_hi)
             self.left = full_hi
         elif lo != Lit(0):
             self.edge.append((self.left, self.reached))
             lo = _greater(lo, self.reached)
             self.left = here.let("live_lo", lo if has_some else _lesser(lo, hi))
-        self.reached = hi
+        self.reached, self.before = hi, suffix
 
-    def _close(self, n: int, lo: Expr, end: Expr, has_some: bool) -> None:
+    def _close(self, here: Bounds, lo: Expr, end: Expr, has_some: bool) -> None:
         """Edge tiles up to `end`: those that are left, and from the first tile of an interval."""
         if lo == Lit(0):
             self.edge.append((self.left, end))
             return
-        before, here = (replace(self.bounds, suffix=f"_{at}") for at in (n - 1, n))
-        self.edge.append((self.left, before.let("edge_hi", _lesser(self.reached, end))))
+        if self.left != self.reached:
+            before = replace(here, suffix=self.before)
+            self.edge.append((self.left, before.let("edge_hi", _lesser(self.reached, end))))
         is_first = self.reached == Lit(0)
         lo = lo if is_first and has_some else _lesser(_greater(lo, self.reached), end)
         self.edge.append((here.let("live_lo", lo), end))
@@ -156,7 +206,9 @@ def _lesser(a: Expr, b: Expr) -> Expr:
 
 
 @dataclass(frozen=True, slots=True)
-class _Bounds:
+class Bounds:
+    """Where bounds are written, of tiles of `step` of `size` positions."""
+
     block: Block
     terms: Terms
     size: Size
@@ -189,13 +241,13 @@ class _Bounds:
         starts_alike = self._is_at_most_zero(whole.lo) and lo == Lit(0)
         full_lo = start
         if not starts_alike:
-            full_lo = tl.cdiv(self._from_zero(whole.lo), self.step)
+            full_lo = tl.cdiv(self._named("whole_lo", self._from_zero(whole.lo)), self.step)
             if not self._is_ordered(seen.lo, whole.lo):
                 full_lo = _greater(full_lo, lo)
             if start != lo:
                 full_lo = _greater(full_lo, start)
             full_lo = self.block.let(f"full_lo{self.suffix}", tl.minimum(full_lo, hi))
-        full_hi = self._to_size(whole.hi) // self.step
+        full_hi = self._named("whole_hi", self._to_size(whole.hi)) // self.step
         if not (has_some or starts_alike) or not self._is_ordered(whole.hi, seen.hi):
             full_hi = tl.minimum(full_hi, hi)
         if full_lo != Lit(0):
@@ -203,6 +255,10 @@ class _Bounds:
         elif not self.terms.proofs.is_nonnegative(whole.hi):
             full_hi = tl.maximum(full_hi, 0)
         return full_lo, self.block.let(f"full_hi{self.suffix}", full_hi)
+
+    def _named(self, name: str, value: Expr) -> Expr:
+        """A name for what is long to read."""
+        return self.let(name, value) if len(list(names_in(value))) > MOST_NAMES else value
 
     def _is_at_most_zero(self, term: Int) -> bool:
         return isinstance(term, IntConst) and term.value <= 0

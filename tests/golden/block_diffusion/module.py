@@ -424,42 +424,27 @@ def _backward_keys(
             N,
         )
         live_hi_1 = tl.where(query_lo_1 < query_hi_1, tl.cdiv(query_hi_1, BLOCK_Q), 0)
+        whole_lo_1 = tl.maximum(
+            tl.where(
+                block * (j_first // block) <= block, block * (j_last // block),
+                block * _floor_divide(j_last - length, block) + block,
+            ),
+            0,
+        )
         full_lo_1 = tl.minimum(
-            tl.maximum(
-                tl.cdiv(
-                    tl.maximum(
-                        tl.where(
-                            block * (j_first // block) <= block, block * (j_last // block),
-                            block * _floor_divide(j_last - length, block) + block,
-                        ),
-                        0,
-                    ),
-                    BLOCK_Q,
-                ),
-                query_lo_1 // BLOCK_Q,
-            ),
-            live_hi_1,
+            tl.maximum(tl.cdiv(whole_lo_1, BLOCK_Q), query_lo_1 // BLOCK_Q), live_hi_1,
         )
-        full_hi_1 = tl.maximum(
-            tl.minimum(
-                (
-                    tl.minimum(
-                        tl.where(
-                            block * (j_first // block) <= block,
-                            tl.where(
-                                j_last < length,
-                                tl.minimum(block * (j_first // block) + block, length), 0,
-                            ),
-                            tl.where(length <= j_first, length, 0),
-                        ),
-                        N,
-                    )
-                    // BLOCK_Q
+        whole_hi_1 = tl.minimum(
+            tl.where(
+                block * (j_first // block) <= block,
+                tl.where(
+                    j_last < length, tl.minimum(block * (j_first // block) + block, length), 0,
                 ),
-                live_hi_1,
+                tl.where(length <= j_first, length, 0),
             ),
-            full_lo_1,
+            N,
         )
+        full_hi_1 = tl.maximum(tl.minimum(whole_hi_1 // BLOCK_Q, live_hi_1), full_lo_1)
         live_lo_1 = tl.minimum(query_lo_1 // BLOCK_Q, full_lo_1)
         query_lo_2 = tl.where(
             block * (j_first // block) <= block,
@@ -484,46 +469,28 @@ def _backward_keys(
         live_hi_2 = tl.maximum(
             tl.where(query_lo_2 < query_hi_2, tl.cdiv(query_hi_2, BLOCK_Q), 0), live_hi_1,
         )
-        full_lo_2 = tl.minimum(
-            tl.maximum(
-                tl.maximum(
-                    tl.cdiv(
-                        tl.maximum(
-                            tl.where(
-                                block * (j_first // block) <= block,
-                                block * _floor_divide(j_last - length, block) + block,
-                                block * (j_last // block),
-                            ),
-                            0,
-                        ),
-                        BLOCK_Q,
-                    ),
-                    query_lo_2 // BLOCK_Q,
-                ),
-                full_hi_1,
+        whole_lo_2 = tl.maximum(
+            tl.where(
+                block * (j_first // block) <= block,
+                block * _floor_divide(j_last - length, block) + block, block * (j_last // block),
             ),
+            0,
+        )
+        full_lo_2 = tl.minimum(
+            tl.maximum(tl.maximum(tl.cdiv(whole_lo_2, BLOCK_Q), query_lo_2 // BLOCK_Q), full_hi_1),
             live_hi_2,
         )
-        full_hi_2 = tl.maximum(
-            tl.minimum(
-                (
-                    tl.minimum(
-                        tl.where(
-                            block * (j_first // block) <= block,
-                            tl.where(length <= j_first, length, 0),
-                            tl.where(
-                                j_last < length,
-                                tl.minimum(block * (j_first // block) + block, length), 0,
-                            ),
-                        ),
-                        N,
-                    )
-                    // BLOCK_Q
+        whole_hi_2 = tl.minimum(
+            tl.where(
+                block * (j_first // block) <= block,
+                tl.where(length <= j_first, length, 0),
+                tl.where(
+                    j_last < length, tl.minimum(block * (j_first // block) + block, length), 0,
                 ),
-                live_hi_2,
             ),
-            full_lo_2,
+            N,
         )
+        full_hi_2 = tl.maximum(tl.minimum(whole_hi_2 // BLOCK_Q, live_hi_2), full_lo_2)
         edge_hi_1 = tl.minimum(live_hi_1, full_lo_2)
         live_lo_2 = tl.minimum(tl.maximum(query_lo_2 // BLOCK_Q, live_hi_1), full_lo_2)
         query_lo_3 = tl.maximum(

@@ -13,8 +13,8 @@
 #              - `i < start[b, j]` reads an array at key positions: no closed form, so tiles are listed (line 5)
 #              - `end[b, j] <= i` reads an array at key positions: no closed form, so tiles are listed (line 5)
 #     queries  keys [j0, j1] are read only by queries [j0, greatest(j, start[b, j])) and
-#              [max(least(j, end[b, j]), j0), N); queries [j1, least(j, start[b, j])) and
-#              [max(greatest(j, end[b, j]), j1), N) see all of them
+#              [max(j0, least(j, end[b, j])), N); queries [j1, least(j, start[b, j])) and
+#              [max(j1, greatest(j, end[b, j])), N) see all of them
 #              - `j <= i` gives queries from j (line 5)
 #              - `i < start[b, j]` gives queries below start[b, j] (line 5)
 #              - `end[b, j] <= i` gives queries from end[b, j] (line 5)
@@ -263,13 +263,13 @@ def _backward_keys(
             tl.minimum(tl.minimum(_least(start_j, j < M), N) // BLOCK_Q, live_hi_1), full_lo_1,
         )
         live_lo_1 = tl.minimum(query_lo_1 // BLOCK_Q, full_lo_1)
-        query_lo_2 = tl.maximum(_least(end_j, j < M), j_first)
+        query_lo_2 = tl.maximum(j_first, _least(end_j, j < M))
         query_hi_2 = N
         live_hi_2 = tl.maximum(
             tl.where(query_lo_2 < query_hi_2, tl.cdiv(query_hi_2, BLOCK_Q), 0), live_hi_1,
         )
         full_lo_2 = tl.minimum(
-            tl.maximum(tl.cdiv(tl.maximum(_greatest(end_j, j < M), j_last), BLOCK_Q), full_hi_1),
+            tl.maximum(tl.cdiv(tl.maximum(j_last, _greatest(end_j, j < M)), BLOCK_Q), full_hi_1),
             live_hi_2,
         )
         full_hi_2 = tl.maximum(tl.minimum(N // BLOCK_Q, live_hi_2), full_lo_2)

@@ -2,7 +2,7 @@
 #     attnc build natten_2d.attn
 #
 #    1 | # Neighborhood attention (Hassani et al. 2023): a window around each pixel, which shifts at the border and is not cut.
-#    2 | # attnc finds: the rows of the window; its columns give no interval, so tiles are listed before the kernel runs.
+#    2 | # attnc finds: the rows of the window, and of each the keys, in closed form; for the backward pass queries are listed.
 #    3 |
 #    4 | from std import near
 #    5 |
@@ -12,13 +12,16 @@
 #
 # What was found in it:
 #     keys     queries [i0, i1] read only keys
-#              [min(cols * max(i0 // cols - wy // 2, 0), cols * rows - cols * wy), min(cols * max(i1 // cols - wy // 2, 0) + cols * wy, cols * rows))
+#              [max(cols * p, min(cols * p + cols - wx, max(cols * p, cols * p - wx // 2 + least(i, i % cols)))), min(cols * p + cols, max(cols * p + wx, cols * p + wx - wx // 2 + greatest(i, i % cols))) if 0 <= min(max(i1 // cols - wy // 2, 0) - p + wy - 1, rows - p - 1) else 0)
 #              - `near(i.y, j.y, wy, rows)` gives keys from cols * min(max(i // cols - wy // 2, 0), rows - wy) (line
 #                8)
 #              - `near(i.y, j.y, wy, rows)` gives keys below cols * min(max(i // cols - wy // 2, 0), rows - wy) +
 #                cols * wy (line 8)
-#              - `near(i.x, j.x, wx, cols)` picks keys by a remainder: no closed form, so tiles are listed (line 8)
+#              - `near(i.x, j.x, wx, cols)` is solved in every period of `cols` keys (line 8)
 #              - `i // cols` divides by `cols`: the call checks that `cols` is at least 1 (line 8)
+#              - least and greatest are taken over the tile, at the start of each program
+#              - period p has keys [cols * p, cols * p + cols); queries [i0, i1] look at periods
+#                [max(min(max(i0 // cols - wy // 2, 0), rows - wy), 0), min(min(max(i1 // cols - wy // 2, 0) + wy, rows), (M - 1) // cols + 1))
 #     queries  keys [j0, j1] are read only by queries
 #              [0, N if j0 < cols * rows and j0 < cols * wy and cols * rows <= j1 + cols * wy and 0 < cols * wy and cols * rows < 2 * cols * wy else 0)
 #              and
@@ -41,8 +44,7 @@
 #              - exp(s) / sum(exp(s)): softmax (line 6)
 #              - one pass over the keys keeps a maximum and a sum of each row; its output and log-sum-exp are saved
 #     plan     tiled: forward, dK/dV and dQ kernels over tiles of queries and keys, and a CPU path
-#              - the tiles of keys that a tile of queries visits are listed before the kernel runs, because
-#                `near(i.x, j.x, wx, cols)` picks keys by a remainder: no closed form (line 8)
+#              - the tiles of keys that a tile of queries visits are bounds in closed form
 #              - the tiles of queries that a tile of keys visits are listed before the kernel runs, because
 #                `near(i.x, j.x, wx, cols)` picks queries by a remainder: no closed form (line 8)
 
@@ -88,6 +90,18 @@ def _store_rows(ptr, first, end, tile, WIDTH: tl.constexpr, ROWS: tl.constexpr, 
 
 
 @triton.jit
+def _least(values, inside):
+    """The least of the values that are inside of the sequence."""
+    return tl.min(tl.where(inside, values, 2147483647))
+
+
+@triton.jit
+def _greatest(values, inside):
+    """The greatest of the values that are inside of the sequence."""
+    return tl.max(tl.where(inside, values, -2147483648))
+
+
+@triton.jit
 def _floor_divide(a, b):
     """a // b as Python means it; Triton's own truncates."""
     quotient = a // b
@@ -98,29 +112,22 @@ def _floor_divide(a, b):
 def _add_keys(
     k0, acc, row_max, row_sum, i, q, scale_times_log2e, k_ptr, v_ptr, k_stride_t, v_stride_t, wy,
     wx, rows_, cols, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr,
-    BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr, EDGE: tl.constexpr,
+    BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
 ):
     """Fold keys [k0, k0 + BLOCK_K) into the running softmax of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
-    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, BLOCK_D, EDGE)
+    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, BLOCK_D, True)
     qk = tl.dot(q, k.T, input_precision="ieee")
     score = qk * scale_times_log2e
-    if EDGE:
-        # natten_2d.attn:8
-        visible = (
-            (tl.minimum(tl.maximum(i // cols - _floor_divide(wy, 2), 0), rows_ - wy) <= j // cols)
-            & (
-                j // cols
-                < tl.minimum(tl.maximum(i // cols - _floor_divide(wy, 2), 0), rows_ - wy) + wy
-            )
-            & (tl.minimum(tl.maximum(i % cols - _floor_divide(wx, 2), 0), cols - wx) <= j % cols)
-            & (
-                j % cols
-                < tl.minimum(tl.maximum(i % cols - _floor_divide(wx, 2), 0), cols - wx) + wx
-            )
-            & (j < M)
-        )
-        score = tl.where(visible, score, MINUS_INF)
+    # natten_2d.attn:8
+    visible = (
+        (tl.minimum(tl.maximum(i // cols - _floor_divide(wy, 2), 0), rows_ - wy) <= j // cols)
+        & (j // cols < tl.minimum(tl.maximum(i // cols - _floor_divide(wy, 2), 0), rows_ - wy) + wy)
+        & (tl.minimum(tl.maximum(i % cols - _floor_divide(wx, 2), 0), cols - wx) <= j % cols)
+        & (j % cols < tl.minimum(tl.maximum(i % cols - _floor_divide(wx, 2), 0), cols - wx) + wx)
+        & (j < M)
+    )
+    score = tl.where(visible, score, MINUS_INF)
 
     new_max = tl.maximum(row_max, tl.max(score, 1))
     # no key yet: avoid inf - inf
@@ -128,7 +135,7 @@ def _add_keys(
     p = tl.exp2(score - shift[:, None])
     rescale = tl.exp2(row_max - shift)
     row_sum = row_sum * rescale + tl.sum(p, 1)
-    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, BLOCK_DV, EDGE)
+    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, BLOCK_DV, True)
     acc = tl.dot(p.to(v.dtype), v, acc * rescale[:, None], input_precision="ieee")
     row_max = new_max
 
@@ -138,15 +145,16 @@ def _add_keys(
 @triton.jit(do_not_specialize=["wy", "wx", "rows_", "cols", "N", "M"])
 def _forward(
     q_ptr, k_ptr, v_ptr, out_ptr, lse_ptr, q_stride_b, q_stride_h, q_stride_t, k_stride_b,
-    k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t, edge_start_ptr, edge_tiles_ptr,
-    full_start_ptr, full_tiles_ptr, scale, wy, wx, rows_, cols, H, group, N, M, D: tl.constexpr,
-    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr,
-    BLOCK_DV: tl.constexpr,
+    k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t, scale, wy, wx, rows_, cols, H,
+    group, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
+    BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
 ):
     """One program: BLOCK_Q queries of one head."""
     q0 = tl.program_id(0) * BLOCK_Q
     h = tl.program_id(1).to(tl.int64)
     b = tl.program_id(2).to(tl.int64)
+    i_first = q0
+    i_last = tl.minimum(q0 + BLOCK_Q, N) - 1
     h_kv = h // group
     q_ptr += b * q_stride_b + h * q_stride_h
     k_ptr += b * k_stride_b + h_kv * k_stride_h
@@ -160,21 +168,53 @@ def _forward(
     row_max = tl.full([BLOCK_Q], MINUS_INF, tl.float32)
     row_sum = tl.zeros([BLOCK_Q], tl.float32)
 
-    # Tiles of keys, from the lists: edge tiles hold a visible key, full tiles hide none.
-    list_row = q0 // BLOCK_Q
+    # Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none.
+    least = _least(i % cols, i < N)
+    greatest = _greatest(i % cols, i < N)
+    period_lo = tl.maximum(
+        tl.minimum(tl.maximum(i_first // cols - _floor_divide(wy, 2), 0), rows_ - wy), 0,
+    )
+    period_hi = tl.minimum(
+        tl.minimum(tl.maximum(i_last // cols - _floor_divide(wy, 2), 0) + wy, rows_),
+        (M - 1) // cols + 1,
+    )
 
-    for t in range(tl.load(edge_start_ptr + list_row), tl.load(edge_start_ptr + list_row + 1)):
-        acc, row_max, row_sum = _add_keys(
-            tl.load(edge_tiles_ptr + t) * BLOCK_K, acc, row_max, row_sum, i, q, scale_times_log2e,
-            k_ptr, v_ptr, k_stride_t, v_stride_t, wy, wx, rows_, cols, M, D, DV, BLOCK_K, BLOCK_D,
-            BLOCK_DV, EDGE=True,
+    reached = 0
+    for period in range(period_lo, period_hi):
+        key_lo = tl.maximum(
+            cols * period,
+            tl.minimum(
+                cols * period + cols - wx,
+                tl.maximum(cols * period, cols * period - _floor_divide(wx, 2) + least),
+            ),
         )
-    for t in range(tl.load(full_start_ptr + list_row), tl.load(full_start_ptr + list_row + 1)):
-        acc, row_max, row_sum = _add_keys(
-            tl.load(full_tiles_ptr + t) * BLOCK_K, acc, row_max, row_sum, i, q, scale_times_log2e,
-            k_ptr, v_ptr, k_stride_t, v_stride_t, wy, wx, rows_, cols, M, D, DV, BLOCK_K, BLOCK_D,
-            BLOCK_DV, EDGE=False,
+        key_hi = tl.minimum(
+            tl.where(
+                (
+                    0
+                    <= tl.minimum(
+                        tl.maximum(i_last // cols - _floor_divide(wy, 2), 0) - period + wy - 1,
+                        rows_ - period - 1,
+                    )
+                ),
+                tl.minimum(
+                    cols * period + cols,
+                    tl.maximum(
+                        cols * period + wx, cols * period + wx - _floor_divide(wx, 2) + greatest,
+                    ),
+                ),
+                0,
+            ),
+            M,
         )
+        live_hi = tl.maximum(tl.where(key_lo < key_hi, tl.cdiv(key_hi, BLOCK_K), 0), reached)
+        live_lo = tl.minimum(tl.maximum(key_lo // BLOCK_K, reached), live_hi)
+        for t in range(live_lo, live_hi):
+            acc, row_max, row_sum = _add_keys(
+                t * BLOCK_K, acc, row_max, row_sum, i, q, scale_times_log2e, k_ptr, v_ptr,
+                k_stride_t, v_stride_t, wy, wx, rows_, cols, M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV,
+            )
+        reached = live_hi
 
     total = tl.where(row_sum == 0.0, 1.0, row_sum)                      # a row that sees no key: 0
     out = acc / total[:, None]
@@ -300,31 +340,24 @@ def _backward_keys(
 def _add_keys_backward(
     k0, dq, i, q, lse, delta, dout, scale_times_log2e, k_ptr, v_ptr, k_stride_t, v_stride_t, wy, wx,
     rows_, cols, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr,
-    BLOCK_DV: tl.constexpr, EDGE: tl.constexpr,
+    BLOCK_DV: tl.constexpr,
 ):
     """Add what keys [k0, k0 + BLOCK_K) say about the gradient of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
-    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, BLOCK_D, EDGE)
+    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, BLOCK_D, True)
     qk = tl.dot(q, k.T, input_precision="ieee")
-    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, BLOCK_DV, EDGE)
+    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, BLOCK_DV, True)
     dp = tl.dot(dout, v.T, input_precision="ieee")
     score = qk * scale_times_log2e
-    if EDGE:
-        # natten_2d.attn:8
-        visible = (
-            (tl.minimum(tl.maximum(i // cols - _floor_divide(wy, 2), 0), rows_ - wy) <= j // cols)
-            & (
-                j // cols
-                < tl.minimum(tl.maximum(i // cols - _floor_divide(wy, 2), 0), rows_ - wy) + wy
-            )
-            & (tl.minimum(tl.maximum(i % cols - _floor_divide(wx, 2), 0), cols - wx) <= j % cols)
-            & (
-                j % cols
-                < tl.minimum(tl.maximum(i % cols - _floor_divide(wx, 2), 0), cols - wx) + wx
-            )
-            & (j < M)
-        )
-        score = tl.where(visible, score, MINUS_INF)
+    # natten_2d.attn:8
+    visible = (
+        (tl.minimum(tl.maximum(i // cols - _floor_divide(wy, 2), 0), rows_ - wy) <= j // cols)
+        & (j // cols < tl.minimum(tl.maximum(i // cols - _floor_divide(wy, 2), 0), rows_ - wy) + wy)
+        & (tl.minimum(tl.maximum(i % cols - _floor_divide(wx, 2), 0), cols - wx) <= j % cols)
+        & (j % cols < tl.minimum(tl.maximum(i % cols - _floor_divide(wx, 2), 0), cols - wx) + wx)
+        & (j < M)
+    )
+    score = tl.where(visible, score, MINUS_INF)
 
     p = tl.exp2(score - lse)
     ds = p * (dp - delta)
@@ -337,14 +370,16 @@ def _add_keys_backward(
 def _backward_queries(
     q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, delta_ptr, dq_ptr, q_stride_b, q_stride_h, q_stride_t,
     k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t, dout_stride_b,
-    dout_stride_h, dout_stride_t, edge_start_ptr, edge_tiles_ptr, full_start_ptr, full_tiles_ptr,
-    scale, wy, wx, rows_, cols, H, group, N, M, D: tl.constexpr, DV: tl.constexpr,
-    BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
+    dout_stride_h, dout_stride_t, scale, wy, wx, rows_, cols, H, group, N, M, D: tl.constexpr,
+    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr,
+    BLOCK_DV: tl.constexpr,
 ):
     """One program: the gradient of BLOCK_Q queries of one head."""
     q0 = tl.program_id(0) * BLOCK_Q
     h = tl.program_id(1).to(tl.int64)
     b = tl.program_id(2).to(tl.int64)
+    i_first = q0
+    i_last = tl.minimum(q0 + BLOCK_Q, N) - 1
     h_kv = h // group
     q_ptr += b * q_stride_b + h * q_stride_h
     k_ptr += b * k_stride_b + h_kv * k_stride_h
@@ -363,21 +398,53 @@ def _backward_queries(
 
     dq = tl.zeros([BLOCK_Q, BLOCK_D], tl.float32)
 
-    # Tiles of keys, from the lists: edge tiles hold a visible key, full tiles hide none.
-    list_row = q0 // BLOCK_Q
+    # Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none.
+    least = _least(i % cols, i < N)
+    greatest = _greatest(i % cols, i < N)
+    period_lo = tl.maximum(
+        tl.minimum(tl.maximum(i_first // cols - _floor_divide(wy, 2), 0), rows_ - wy), 0,
+    )
+    period_hi = tl.minimum(
+        tl.minimum(tl.maximum(i_last // cols - _floor_divide(wy, 2), 0) + wy, rows_),
+        (M - 1) // cols + 1,
+    )
 
-    for t in range(tl.load(edge_start_ptr + list_row), tl.load(edge_start_ptr + list_row + 1)):
-        dq = _add_keys_backward(
-            tl.load(edge_tiles_ptr + t) * BLOCK_K, dq, i, q, lse, delta, dout, scale_times_log2e,
-            k_ptr, v_ptr, k_stride_t, v_stride_t, wy, wx, rows_, cols, M, D, DV, BLOCK_K, BLOCK_D,
-            BLOCK_DV, EDGE=True,
+    reached = 0
+    for period in range(period_lo, period_hi):
+        key_lo = tl.maximum(
+            cols * period,
+            tl.minimum(
+                cols * period + cols - wx,
+                tl.maximum(cols * period, cols * period - _floor_divide(wx, 2) + least),
+            ),
         )
-    for t in range(tl.load(full_start_ptr + list_row), tl.load(full_start_ptr + list_row + 1)):
-        dq = _add_keys_backward(
-            tl.load(full_tiles_ptr + t) * BLOCK_K, dq, i, q, lse, delta, dout, scale_times_log2e,
-            k_ptr, v_ptr, k_stride_t, v_stride_t, wy, wx, rows_, cols, M, D, DV, BLOCK_K, BLOCK_D,
-            BLOCK_DV, EDGE=False,
+        key_hi = tl.minimum(
+            tl.where(
+                (
+                    0
+                    <= tl.minimum(
+                        tl.maximum(i_last // cols - _floor_divide(wy, 2), 0) - period + wy - 1,
+                        rows_ - period - 1,
+                    )
+                ),
+                tl.minimum(
+                    cols * period + cols,
+                    tl.maximum(
+                        cols * period + wx, cols * period + wx - _floor_divide(wx, 2) + greatest,
+                    ),
+                ),
+                0,
+            ),
+            M,
         )
+        live_hi = tl.maximum(tl.where(key_lo < key_hi, tl.cdiv(key_hi, BLOCK_K), 0), reached)
+        live_lo = tl.minimum(tl.maximum(key_lo // BLOCK_K, reached), live_hi)
+        for t in range(live_lo, live_hi):
+            dq = _add_keys_backward(
+                t * BLOCK_K, dq, i, q, lse, delta, dout, scale_times_log2e, k_ptr, v_ptr,
+                k_stride_t, v_stride_t, wy, wx, rows_, cols, M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV,
+            )
+        reached = live_hi
 
     _store_rows(dq_ptr + row * D, q0, N, dq * scale, D, BLOCK_Q, BLOCK_D)
 
@@ -479,17 +546,6 @@ def _join(M, *intervals):
     if len(parts) <= 1:
         return parts[0] if parts else slice(0, 0), edges
     return torch.cat([_positions(part) for part in parts]), edges
-
-
-def _join_tiles(M, kinds):
-    """`_join` of a row of tiles, by their kinds [B or 1, H or 1, tiles]: what some head sees."""
-    some = (kinds > 0).flatten(0, 1).any(0)
-    every = (kinds == 2).flatten(0, 1).all(0).tolist()
-    intervals = []
-    for tile in some.nonzero().flatten().tolist():
-        lo, hi = tile * TILE, tile * TILE + TILE
-        intervals.append((lo, hi, lo, hi) if every[tile] else (lo, hi, 0, 0))
-    return _join(M, *intervals)
 
 
 def _positions(seen):
@@ -650,20 +706,49 @@ def _tile_kinds(rows, columns, device, wy, wx, rows_, cols, N, M):
 
 
 @_remembered
-def _lists_of_keys(rows, columns, device, wy, wx, rows_, cols, N, M):
-    """Tiles of keys for each tile of queries: edge_start, edge_tiles, full_start, full_tiles."""
-    return _lists(_tile_kinds(rows, columns, device, wy, wx, rows_, cols, N, M), M // columns)
-
-
-@_remembered
 def _lists_of_queries(rows, columns, device, wy, wx, rows_, cols, N, M):
     """Tiles of queries for each tile of keys: edge_start, edge_tiles, full_start, full_tiles."""
     return _lists(_tile_kinds(rows, columns, device, wy, wx, rows_, cols, N, M).mT, N // rows)
 
 
-def _keys_seen(q0, M, kinds):
+def _keys_seen(q0, q1, M, wy, wx, rows_, cols):
     """The keys that queries [q0, q1) see, and the edges, where some are hidden."""
-    return _join_tiles(M, kinds[:, :, q0 // TILE])
+    i_first = q0
+    i_last = q1 - 1
+    i = torch.arange(q0, q1)[:, None]
+    least_1 = int((i % cols).amin(-2, keepdim=True))
+    greatest_2 = int((i % cols).amax(-2, keepdim=True))
+    period_lo = max(min(max(i_first // cols - wy // 2, 0), rows_ - wy), 0)
+    period_hi = min(min(max(i_last // cols - wy // 2, 0) + wy, rows_), (M - 1) // cols + 1)
+    spans = []
+    for period in range(period_lo, period_hi):
+        spans.append(
+            (
+                max(
+                    cols * period,
+                    min(
+                        cols * period + cols - wx,
+                        max(cols * period, cols * period - wx // 2 + least_1),
+                    ),
+                ),
+                (
+                    min(
+                        cols * period + cols,
+                        max(cols * period + wx, cols * period + wx - wx // 2 + greatest_2),
+                    )
+                    if (
+                        0
+                        <= min(
+                            max(i_last // cols - wy // 2, 0) - period + wy - 1, rows_ - period - 1,
+                        )
+                    )
+                    else 0
+                ),
+                0,
+                0,
+            ),
+        )
+    return _join(M, *spans)
 
 
 def _hide(pairs, otherwise, edges, i, wy, wx, rows_, cols):
@@ -687,9 +772,6 @@ def _forward_cpu(q, k, v, scale, wy, wx, rows_, cols):
     HKV, M, DV = v.shape[1:]
     dtype = torch.promote_types(q.dtype, torch.float32)
     narrow = _narrow(q.dtype)
-    device = q.device
-    rows, columns = TILE, TILE
-    kinds = _tile_kinds(rows, columns, device, wy, wx, rows_, cols, N, M)
     out = q.new_empty(B, H, N, DV)
     lse = q.new_empty(B, H, N, dtype=dtype)
     scale_times_log2e = scale * 1.4426950408889634
@@ -697,7 +779,7 @@ def _forward_cpu(q, k, v, scale, wy, wx, rows_, cols):
 
     for q0 in range(0, N, TILE):
         q1 = min(q0 + TILE, N)
-        seen, edges = _keys_seen(q0, M, kinds)
+        seen, edges = _keys_seen(q0, q1, M, wy, wx, rows_, cols)
         i = torch.arange(q0, q1)[:, None]
         for heads, kv_heads in _steps(H, HKV, B * (q1 - q0), seen):
             score = _matmul(
@@ -722,9 +804,6 @@ def _backward_cpu(dout, dlse, q, k, v, out, lse, scale, wy, wx, rows_, cols):
     HKV, M, DV = v.shape[1:]
     dtype = torch.promote_types(q.dtype, torch.float32)
     narrow = _narrow(q.dtype)
-    device = q.device
-    rows, columns = TILE, TILE
-    kinds = _tile_kinds(rows, columns, device, wy, wx, rows_, cols, N, M)
     dq = torch.empty(q.shape, dtype=q.dtype)
     dk = torch.zeros(k.shape, dtype=dtype)
     dv = torch.zeros(v.shape, dtype=dtype)
@@ -738,7 +817,7 @@ def _backward_cpu(dout, dlse, q, k, v, out, lse, scale, wy, wx, rows_, cols):
 
     for q0 in range(0, N, TILE):
         q1 = min(q0 + TILE, N)
-        seen, edges = _keys_seen(q0, M, kinds)
+        seen, edges = _keys_seen(q0, q1, M, wy, wx, rows_, cols)
         i = torch.arange(q0, q1)[:, None]
         for heads, kv_heads in _steps(H, HKV, B * (q1 - q0), seen):
             score = _matmul(
@@ -810,13 +889,10 @@ def _forward_triton(q, k, v, scale, wy, wx, rows_, cols):
     out = q.new_empty(B, H, N, DV)
     lse = q.new_empty(B, H, N, dtype=torch.float32)
     tiles = _tiles("forward", q, ("D", D), ("DV", DV))
-    edge_start, edge_tiles, full_start, full_tiles = _lists_of_keys(
-        tiles["BLOCK_Q"], tiles["BLOCK_K"], q.device, wy, wx, rows_, cols, N, M,
-    )
     with torch.cuda.device_of(q):
         _forward[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
-            q, k, v, out, lse, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], edge_start,
-            edge_tiles, full_start, full_tiles, scale, wy, wx, rows_, cols, H, group, N, M, **tiles,
+            q, k, v, out, lse, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], scale, wy, wx,
+            rows_, cols, H, group, N, M, **tiles,
         )
     return out, lse
 
@@ -847,13 +923,9 @@ def _backward_triton(dout, dlse, q, k, v, out, lse, scale, wy, wx, rows_, cols):
             rows_, cols, H, HKV, group, N, M, **tiles,
         )
         tiles = _tiles("backward_queries", q, ("D", D), ("DV", DV))
-        edge_start, edge_tiles, full_start, full_tiles = _lists_of_keys(
-            tiles["BLOCK_Q"], tiles["BLOCK_K"], q.device, wy, wx, rows_, cols, N, M,
-        )
         _backward_queries[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
             q, k, v, dout, lse, delta, dq, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
-            *dout.stride()[:3], edge_start, edge_tiles, full_start, full_tiles, scale, wy, wx,
-            rows_, cols, H, group, N, M, **tiles,
+            *dout.stride()[:3], scale, wy, wx, rows_, cols, H, group, N, M, **tiles,
         )
     return dq, dk, dv
 

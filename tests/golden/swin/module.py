@@ -2,7 +2,7 @@
 #     attnc build swin.attn
 #
 #    1 | # Swin (Liu et al. 2021): square windows of an image that see only themselves, shifted by an amount for each head.
-#    2 | # attnc finds: the rows of a window; its columns give no interval, so tiles are listed before the kernel runs.
+#    2 | # attnc finds: the rows of a window, and of each row the keys that some query of a tile sees, in closed form.
 #    3 |
 #    4 | attention swin(shift: int[H], size: int = 7):
 #    5 |     grid      y: rows, x: cols
@@ -12,40 +12,44 @@
 #
 # What was found in it:
 #     keys     queries [i0, i1] read only keys
-#              [cols * size * ((i0 // cols + shift[h]) // size) - cols * shift[h], cols * size * ((i1 // cols + shift[h]) // size) + cols * size - cols * shift[h])
+#              [max(cols * p, cols * p - shift[h] % size), min(cols * p + size * (((i1 % cols if i1 // cols <= i0 // cols + 1 else cols - 1) + shift[h]) // size) + size - shift[h], cols * p + cols) if i0 // cols < i1 // cols else 0)
+#              and
+#              [max(cols * p, cols * p + size * ((i0 % cols + shift[h]) // size) - shift[h]), min(cols * p + size * ((min(i1 - cols * (i0 // cols), cols - 1) + shift[h]) // size) + size - shift[h], cols * p + cols))
 #              - `(i.y + shift[h]) // size == (j.y + shift[h]) // size` gives keys
 #                [cols * size * ((i // cols + shift[h]) // size) - cols * shift[h], cols * size * ((i // cols + shift[h]) // size) + cols * size - cols * shift[h])
 #                (line 6)
-#              - `(i.x + shift[h]) // size == (j.x + shift[h]) // size` picks keys by a remainder: no closed form,
-#                so tiles are listed (line 7)
+#              - `(i.x + shift[h]) // size == (j.x + shift[h]) // size` is solved in every period of `cols` keys
+#                (line 7)
 #              - `i // cols` divides by `cols`: the call checks that `cols` is at least 1 (line 6)
 #              - `(i // cols + shift[h]) // size` divides by `size`: the call checks that `size` is at least 1 (line
 #                6)
+#              - period p has keys [cols * p, cols * p + cols); queries [i0, i1] look at periods
+#                [max(size * ((i0 // cols + shift[h]) // size) - shift[h], 0), min(size * ((i1 // cols + shift[h]) // size) + size - shift[h], (M - 1) // cols + 1))
 #     queries  keys [j0, j1] are read only by queries
-#              [cols * size * ((j0 // cols + shift[h]) // size) - cols * shift[h], cols * size * ((j1 // cols + shift[h]) // size) + cols * size - cols * shift[h])
+#              [max(cols * p, cols * p - shift[h] % size), min(cols * p + size * (((j1 % cols if j1 // cols <= j0 // cols + 1 else cols - 1) + shift[h]) // size) + size - shift[h], cols * p + cols) if j0 // cols < j1 // cols else 0)
+#              and
+#              [max(cols * p, cols * p + size * ((j0 % cols + shift[h]) // size) - shift[h]), min(cols * p + size * ((min(j1 - cols * (j0 // cols), cols - 1) + shift[h]) // size) + size - shift[h], cols * p + cols))
 #              - `(i.y + shift[h]) // size == (j.y + shift[h]) // size` gives queries
 #                [cols * size * ((j // cols + shift[h]) // size) - cols * shift[h], cols * size * ((j // cols + shift[h]) // size) + cols * size - cols * shift[h])
 #                (line 6)
-#              - `(i.x + shift[h]) // size == (j.x + shift[h]) // size` picks queries by a remainder: no closed
-#                form, so tiles are listed (line 7)
+#              - `(i.x + shift[h]) // size == (j.x + shift[h]) // size` is solved in every period of `cols` queries
+#                (line 7)
 #              - `i // cols` divides by `cols`: the call checks that `cols` is at least 1 (line 6)
 #              - `(i // cols + shift[h]) // size` divides by `size`: the call checks that `size` is at least 1 (line
 #                6)
+#              - period p has queries [cols * p, cols * p + cols); keys [j0, j1] look at periods
+#                [max(size * ((j0 // cols + shift[h]) // size) - shift[h], 0), min(size * ((j1 // cols + shift[h]) // size) + size - shift[h], (N - 1) // cols + 1))
 #     rows     a query may see no key: its output is 0
 #              - query i sees key i, so a row is empty only where i >= M; that can be where N > M
 #     weights  softmax
 #              - exp(s) / sum(exp(s)): softmax (line 4)
 #              - one pass over the keys keeps a maximum and a sum of each row; its output and log-sum-exp are saved
 #     plan     tiled: forward, dK/dV and dQ kernels over tiles of queries and keys, and a CPU path
-#              - the tiles of keys that a tile of queries visits are listed before the kernel runs, because `(i.x +
-#                shift[h]) // size == (j.x + shift[h]) // size` picks keys by a remainder: no closed form (line 7)
-#              - the tiles of queries that a tile of keys visits are listed before the kernel runs, because `(i.x +
-#                shift[h]) // size == (j.x + shift[h]) // size` picks queries by a remainder: no closed form (line
-#                7)
+#              - the tiles of keys that a tile of queries visits are bounds in closed form
+#              - the tiles of queries that a tile of keys visits are bounds in closed form
 
 import numbers
 import os
-import weakref
 
 import torch
 import triton
@@ -92,23 +96,29 @@ def _floor_divide(a, b):
 
 
 @triton.jit
+def _floor_modulo(a, b):
+    """a % b as Python means it; Triton's own has the sign of a."""
+    rest = a % b
+    return tl.where((rest != 0) & ((rest < 0) != (b < 0)), rest + b, rest)
+
+
+@triton.jit
 def _add_keys(
     k0, acc, row_max, row_sum, i, q, scale_times_log2e, shift_, k_ptr, v_ptr, k_stride_t,
     v_stride_t, size, cols, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr,
-    BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr, EDGE: tl.constexpr,
+    BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
 ):
     """Fold keys [k0, k0 + BLOCK_K) into the running softmax of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
-    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, BLOCK_D, EDGE)
+    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, BLOCK_D, True)
     qk = tl.dot(q, k.T, input_precision="ieee")
     score = qk * scale_times_log2e
-    if EDGE:
-        # swin.attn:6
-        same_y = _floor_divide(i // cols + shift_, size) == _floor_divide(j // cols + shift_, size)
-        # swin.attn:7
-        same_x = _floor_divide(i % cols + shift_, size) == _floor_divide(j % cols + shift_, size)
-        visible = same_y & same_x & (j < M)                             # swin.attn:8
-        score = tl.where(visible, score, MINUS_INF)
+    # swin.attn:6
+    same_y = _floor_divide(i // cols + shift_, size) == _floor_divide(j // cols + shift_, size)
+    # swin.attn:7
+    same_x = _floor_divide(i % cols + shift_, size) == _floor_divide(j % cols + shift_, size)
+    visible = same_y & same_x & (j < M)                                 # swin.attn:8
+    score = tl.where(visible, score, MINUS_INF)
 
     new_max = tl.maximum(row_max, tl.max(score, 1))
     # no key yet: avoid inf - inf
@@ -116,7 +126,7 @@ def _add_keys(
     p = tl.exp2(score - shift[:, None])
     rescale = tl.exp2(row_max - shift)
     row_sum = row_sum * rescale + tl.sum(p, 1)
-    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, BLOCK_DV, EDGE)
+    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, BLOCK_DV, True)
     acc = tl.dot(p.to(v.dtype), v, acc * rescale[:, None], input_precision="ieee")
     row_max = new_max
 
@@ -126,15 +136,16 @@ def _add_keys(
 @triton.jit(do_not_specialize=["size", "cols", "N", "M"])
 def _forward(
     q_ptr, k_ptr, v_ptr, out_ptr, lse_ptr, shift__ptr, q_stride_b, q_stride_h, q_stride_t,
-    k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t, shift__stride_0,
-    edge_start_ptr, edge_tiles_ptr, full_start_ptr, full_tiles_ptr, scale, size, cols, H, group, N,
-    M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
-    BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
+    k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t, shift__stride_0, scale,
+    size, cols, H, group, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr,
+    BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
 ):
     """One program: BLOCK_Q queries of one head."""
     q0 = tl.program_id(0) * BLOCK_Q
     h = tl.program_id(1).to(tl.int64)
     b = tl.program_id(2).to(tl.int64)
+    i_first = q0
+    i_last = tl.minimum(q0 + BLOCK_Q, N) - 1
     h_kv = h // group
     q_ptr += b * q_stride_b + h * q_stride_h
     k_ptr += b * k_stride_b + h_kv * k_stride_h
@@ -149,21 +160,81 @@ def _forward(
     row_max = tl.full([BLOCK_Q], MINUS_INF, tl.float32)
     row_sum = tl.zeros([BLOCK_Q], tl.float32)
 
-    # Tiles of keys, from the lists: edge tiles hold a visible key, full tiles hide none.
-    list_row = h * tl.cdiv(N, BLOCK_Q) + q0 // BLOCK_Q
+    # Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none.
+    period_lo = tl.maximum(size * _floor_divide(i_first // cols + shift_, size) - shift_, 0)
+    period_hi = tl.minimum(
+        size * _floor_divide(i_last // cols + shift_, size) + size - shift_, (M - 1) // cols + 1,
+    )
 
-    for t in range(tl.load(edge_start_ptr + list_row), tl.load(edge_start_ptr + list_row + 1)):
-        acc, row_max, row_sum = _add_keys(
-            tl.load(edge_tiles_ptr + t) * BLOCK_K, acc, row_max, row_sum, i, q, scale_times_log2e,
-            shift_, k_ptr, v_ptr, k_stride_t, v_stride_t, size, cols, M, D, DV, BLOCK_K, BLOCK_D,
-            BLOCK_DV, EDGE=True,
+    reached = 0
+    for period in range(period_lo, period_hi):
+        key_lo_1 = tl.maximum(cols * period, cols * period - _floor_modulo(shift_, size))
+        key_hi_1 = tl.minimum(
+            tl.where(
+                i_first // cols < i_last // cols,
+                tl.minimum(
+                    (
+                        cols * period
+                        + (
+                            size
+                            * _floor_divide(
+                                (
+                                    tl.where(
+                                        i_last // cols <= i_first // cols + 1, i_last % cols,
+                                        cols - 1,
+                                    )
+                                    + shift_
+                                ),
+                                size,
+                            )
+                        )
+                        + size
+                        - shift_
+                    ),
+                    cols * period + cols,
+                ),
+                0,
+            ),
+            M,
         )
-    for t in range(tl.load(full_start_ptr + list_row), tl.load(full_start_ptr + list_row + 1)):
-        acc, row_max, row_sum = _add_keys(
-            tl.load(full_tiles_ptr + t) * BLOCK_K, acc, row_max, row_sum, i, q, scale_times_log2e,
-            shift_, k_ptr, v_ptr, k_stride_t, v_stride_t, size, cols, M, D, DV, BLOCK_K, BLOCK_D,
-            BLOCK_DV, EDGE=False,
+        live_hi_1 = tl.maximum(
+            tl.where(key_lo_1 < key_hi_1, tl.cdiv(key_hi_1, BLOCK_K), 0), reached,
         )
+        live_lo_1 = tl.minimum(tl.maximum(key_lo_1 // BLOCK_K, reached), live_hi_1)
+        key_lo_2 = tl.maximum(
+            cols * period,
+            cols * period + size * _floor_divide(i_first % cols + shift_, size) - shift_,
+        )
+        key_hi_2 = tl.minimum(
+            tl.minimum(
+                (
+                    cols * period
+                    + (
+                        size
+                        * _floor_divide(
+                            tl.minimum(i_last - cols * (i_first // cols), cols - 1) + shift_, size,
+                        )
+                    )
+                    + size
+                    - shift_
+                ),
+                cols * period + cols,
+            ),
+            M,
+        )
+        live_hi_2 = tl.maximum(
+            tl.where(key_lo_2 < key_hi_2, tl.cdiv(key_hi_2, BLOCK_K), 0), live_hi_1,
+        )
+        live_lo_2 = tl.minimum(tl.maximum(key_lo_2 // BLOCK_K, live_hi_1), live_hi_2)
+        edge_left = live_hi_1 - live_lo_1
+        edge_tiles = edge_left + (live_hi_2 - live_lo_2)
+        for t in range(0, edge_tiles):
+            tile = tl.where(t < edge_left, live_lo_1 + t, live_lo_2 + t - edge_left)
+            acc, row_max, row_sum = _add_keys(
+                tile * BLOCK_K, acc, row_max, row_sum, i, q, scale_times_log2e, shift_, k_ptr,
+                v_ptr, k_stride_t, v_stride_t, size, cols, M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV,
+            )
+        reached = live_hi_2.to(tl.int32)
 
     total = tl.where(row_sum == 0.0, 1.0, row_sum)                      # a row that sees no key: 0
     out = acc / total[:, None]
@@ -197,26 +268,25 @@ def _delta(
 def _add_queries(
     q0, dv, dk, j, k, v, scale_times_log2e, row, q_head, dout_head, shift_, lse_ptr, delta_ptr,
     q_stride_t, dout_stride_t, size, cols, N, D: tl.constexpr, DV: tl.constexpr,
-    BLOCK_Q: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr, EDGE: tl.constexpr,
+    BLOCK_Q: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
 ):
     """Add what queries [q0, q0 + BLOCK_Q) of one head say about the gradient of one key tile."""
     i = (q0 + tl.arange(0, BLOCK_Q))[None, :]
-    q = _load_rows(q_head, q0, N, q_stride_t, D, BLOCK_Q, BLOCK_D, EDGE)
+    q = _load_rows(q_head, q0, N, q_stride_t, D, BLOCK_Q, BLOCK_D, True)
     qk = tl.dot(k, q.T, input_precision="ieee")
-    dout = _load_rows(dout_head, q0, N, dout_stride_t, DV, BLOCK_Q, BLOCK_DV, EDGE)
+    dout = _load_rows(dout_head, q0, N, dout_stride_t, DV, BLOCK_Q, BLOCK_DV, True)
     dp = tl.dot(v, dout.T, input_precision="ieee")
     lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
     # a row that sees no key: avoid inf - inf
     lse = tl.where(lse == MINUS_INF, 0.0, lse)
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
     score = qk * scale_times_log2e
-    if EDGE:
-        # swin.attn:6
-        same_y = _floor_divide(i // cols + shift_, size) == _floor_divide(j // cols + shift_, size)
-        # swin.attn:7
-        same_x = _floor_divide(i % cols + shift_, size) == _floor_divide(j % cols + shift_, size)
-        visible = same_y & same_x & (i < N)                             # swin.attn:8
-        score = tl.where(visible, score, MINUS_INF)
+    # swin.attn:6
+    same_y = _floor_divide(i // cols + shift_, size) == _floor_divide(j // cols + shift_, size)
+    # swin.attn:7
+    same_x = _floor_divide(i % cols + shift_, size) == _floor_divide(j % cols + shift_, size)
+    visible = same_y & same_x & (i < N)                                 # swin.attn:8
+    score = tl.where(visible, score, MINUS_INF)
 
     p = tl.exp2(score - lse)
     ds = p * (dp - delta)
@@ -230,15 +300,16 @@ def _add_queries(
 def _backward_keys(
     q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, delta_ptr, dk_ptr, dv_ptr, shift__ptr, q_stride_b,
     q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
-    dout_stride_b, dout_stride_h, dout_stride_t, shift__stride_0, edge_start_ptr, edge_tiles_ptr,
-    full_start_ptr, full_tiles_ptr, scale, size, cols, H, HKV, group, N, M, D: tl.constexpr,
-    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr,
-    BLOCK_DV: tl.constexpr,
+    dout_stride_b, dout_stride_h, dout_stride_t, shift__stride_0, scale, size, cols, H, HKV, group,
+    N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
+    BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
 ):
     """One program: the gradient of BLOCK_K keys and values of one key head."""
     k0 = tl.program_id(0) * BLOCK_K
     h_kv = tl.program_id(1).to(tl.int64)
     b = tl.program_id(2).to(tl.int64)
+    j_first = k0
+    j_last = tl.minimum(k0 + BLOCK_K, M) - 1
     k_ptr += b * k_stride_b + h_kv * k_stride_h
     v_ptr += b * v_stride_b + h_kv * v_stride_h
 
@@ -257,20 +328,83 @@ def _backward_keys(
         dout_head = dout_ptr + (b * dout_stride_b + h * dout_stride_h)
         shift_ = tl.load(shift__ptr + h * shift__stride_0)
 
-        # Tiles of queries, from the lists: edge tiles see one of these keys, full tiles see all.
-        list_row = h * tl.cdiv(M, BLOCK_K) + k0 // BLOCK_K
-        for t in range(tl.load(edge_start_ptr + list_row), tl.load(edge_start_ptr + list_row + 1)):
-            dv, dk = _add_queries(
-                tl.load(edge_tiles_ptr + t) * BLOCK_Q, dv, dk, j, k, v, scale_times_log2e, row,
-                q_head, dout_head, shift_, lse_ptr, delta_ptr, q_stride_t, dout_stride_t, size,
-                cols, N, D, DV, BLOCK_Q, BLOCK_D, BLOCK_DV, EDGE=True,
+        # Tiles of queries: [live_lo, live_hi) see one of these keys, [full_lo, full_hi) see all.
+        period_lo = tl.maximum(size * _floor_divide(j_first // cols + shift_, size) - shift_, 0)
+        period_hi = tl.minimum(
+            size * _floor_divide(j_last // cols + shift_, size) + size - shift_,
+            (N - 1) // cols + 1,
+        )
+        reached = 0
+        for period in range(period_lo, period_hi):
+            query_lo_1 = tl.maximum(cols * period, cols * period - _floor_modulo(shift_, size))
+            query_hi_1 = tl.minimum(
+                tl.where(
+                    j_first // cols < j_last // cols,
+                    tl.minimum(
+                        (
+                            cols * period
+                            + (
+                                size
+                                * _floor_divide(
+                                    (
+                                        tl.where(
+                                            j_last // cols <= j_first // cols + 1, j_last % cols,
+                                            cols - 1,
+                                        )
+                                        + shift_
+                                    ),
+                                    size,
+                                )
+                            )
+                            + size
+                            - shift_
+                        ),
+                        cols * period + cols,
+                    ),
+                    0,
+                ),
+                N,
             )
-        for t in range(tl.load(full_start_ptr + list_row), tl.load(full_start_ptr + list_row + 1)):
-            dv, dk = _add_queries(
-                tl.load(full_tiles_ptr + t) * BLOCK_Q, dv, dk, j, k, v, scale_times_log2e, row,
-                q_head, dout_head, shift_, lse_ptr, delta_ptr, q_stride_t, dout_stride_t, size,
-                cols, N, D, DV, BLOCK_Q, BLOCK_D, BLOCK_DV, EDGE=False,
+            live_hi_1 = tl.maximum(
+                tl.where(query_lo_1 < query_hi_1, tl.cdiv(query_hi_1, BLOCK_Q), 0), reached,
             )
+            live_lo_1 = tl.minimum(tl.maximum(query_lo_1 // BLOCK_Q, reached), live_hi_1)
+            query_lo_2 = tl.maximum(
+                cols * period,
+                cols * period + size * _floor_divide(j_first % cols + shift_, size) - shift_,
+            )
+            query_hi_2 = tl.minimum(
+                tl.minimum(
+                    (
+                        cols * period
+                        + (
+                            size
+                            * _floor_divide(
+                                tl.minimum(j_last - cols * (j_first // cols), cols - 1) + shift_,
+                                size,
+                            )
+                        )
+                        + size
+                        - shift_
+                    ),
+                    cols * period + cols,
+                ),
+                N,
+            )
+            live_hi_2 = tl.maximum(
+                tl.where(query_lo_2 < query_hi_2, tl.cdiv(query_hi_2, BLOCK_Q), 0), live_hi_1,
+            )
+            live_lo_2 = tl.minimum(tl.maximum(query_lo_2 // BLOCK_Q, live_hi_1), live_hi_2)
+            edge_left = live_hi_1 - live_lo_1
+            edge_tiles = edge_left + (live_hi_2 - live_lo_2)
+            for t in range(0, edge_tiles):
+                tile = tl.where(t < edge_left, live_lo_1 + t, live_lo_2 + t - edge_left)
+                dv, dk = _add_queries(
+                    tile * BLOCK_Q, dv, dk, j, k, v, scale_times_log2e, row, q_head, dout_head,
+                    shift_, lse_ptr, delta_ptr, q_stride_t, dout_stride_t, size, cols, N, D, DV,
+                    BLOCK_Q, BLOCK_D, BLOCK_DV,
+                )
+            reached = live_hi_2.to(tl.int32)
 
     row = (b * HKV + h_kv) * M
     _store_rows(dk_ptr + row * D, k0, M, dk * scale, D, BLOCK_K, BLOCK_D)
@@ -281,22 +415,21 @@ def _backward_keys(
 def _add_keys_backward(
     k0, dq, i, q, lse, delta, dout, scale_times_log2e, shift_, k_ptr, v_ptr, k_stride_t, v_stride_t,
     size, cols, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr,
-    BLOCK_DV: tl.constexpr, EDGE: tl.constexpr,
+    BLOCK_DV: tl.constexpr,
 ):
     """Add what keys [k0, k0 + BLOCK_K) say about the gradient of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
-    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, BLOCK_D, EDGE)
+    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, BLOCK_D, True)
     qk = tl.dot(q, k.T, input_precision="ieee")
-    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, BLOCK_DV, EDGE)
+    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, BLOCK_DV, True)
     dp = tl.dot(dout, v.T, input_precision="ieee")
     score = qk * scale_times_log2e
-    if EDGE:
-        # swin.attn:6
-        same_y = _floor_divide(i // cols + shift_, size) == _floor_divide(j // cols + shift_, size)
-        # swin.attn:7
-        same_x = _floor_divide(i % cols + shift_, size) == _floor_divide(j % cols + shift_, size)
-        visible = same_y & same_x & (j < M)                             # swin.attn:8
-        score = tl.where(visible, score, MINUS_INF)
+    # swin.attn:6
+    same_y = _floor_divide(i // cols + shift_, size) == _floor_divide(j // cols + shift_, size)
+    # swin.attn:7
+    same_x = _floor_divide(i % cols + shift_, size) == _floor_divide(j % cols + shift_, size)
+    visible = same_y & same_x & (j < M)                                 # swin.attn:8
+    score = tl.where(visible, score, MINUS_INF)
 
     p = tl.exp2(score - lse)
     ds = p * (dp - delta)
@@ -309,15 +442,16 @@ def _add_keys_backward(
 def _backward_queries(
     q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, delta_ptr, dq_ptr, shift__ptr, q_stride_b, q_stride_h,
     q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
-    dout_stride_b, dout_stride_h, dout_stride_t, shift__stride_0, edge_start_ptr, edge_tiles_ptr,
-    full_start_ptr, full_tiles_ptr, scale, size, cols, H, group, N, M, D: tl.constexpr,
-    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr,
-    BLOCK_DV: tl.constexpr,
+    dout_stride_b, dout_stride_h, dout_stride_t, shift__stride_0, scale, size, cols, H, group, N, M,
+    D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
+    BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
 ):
     """One program: the gradient of BLOCK_Q queries of one head."""
     q0 = tl.program_id(0) * BLOCK_Q
     h = tl.program_id(1).to(tl.int64)
     b = tl.program_id(2).to(tl.int64)
+    i_first = q0
+    i_last = tl.minimum(q0 + BLOCK_Q, N) - 1
     h_kv = h // group
     q_ptr += b * q_stride_b + h * q_stride_h
     k_ptr += b * k_stride_b + h_kv * k_stride_h
@@ -337,21 +471,81 @@ def _backward_queries(
 
     dq = tl.zeros([BLOCK_Q, BLOCK_D], tl.float32)
 
-    # Tiles of keys, from the lists: edge tiles hold a visible key, full tiles hide none.
-    list_row = h * tl.cdiv(N, BLOCK_Q) + q0 // BLOCK_Q
+    # Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none.
+    period_lo = tl.maximum(size * _floor_divide(i_first // cols + shift_, size) - shift_, 0)
+    period_hi = tl.minimum(
+        size * _floor_divide(i_last // cols + shift_, size) + size - shift_, (M - 1) // cols + 1,
+    )
 
-    for t in range(tl.load(edge_start_ptr + list_row), tl.load(edge_start_ptr + list_row + 1)):
-        dq = _add_keys_backward(
-            tl.load(edge_tiles_ptr + t) * BLOCK_K, dq, i, q, lse, delta, dout, scale_times_log2e,
-            shift_, k_ptr, v_ptr, k_stride_t, v_stride_t, size, cols, M, D, DV, BLOCK_K, BLOCK_D,
-            BLOCK_DV, EDGE=True,
+    reached = 0
+    for period in range(period_lo, period_hi):
+        key_lo_1 = tl.maximum(cols * period, cols * period - _floor_modulo(shift_, size))
+        key_hi_1 = tl.minimum(
+            tl.where(
+                i_first // cols < i_last // cols,
+                tl.minimum(
+                    (
+                        cols * period
+                        + (
+                            size
+                            * _floor_divide(
+                                (
+                                    tl.where(
+                                        i_last // cols <= i_first // cols + 1, i_last % cols,
+                                        cols - 1,
+                                    )
+                                    + shift_
+                                ),
+                                size,
+                            )
+                        )
+                        + size
+                        - shift_
+                    ),
+                    cols * period + cols,
+                ),
+                0,
+            ),
+            M,
         )
-    for t in range(tl.load(full_start_ptr + list_row), tl.load(full_start_ptr + list_row + 1)):
-        dq = _add_keys_backward(
-            tl.load(full_tiles_ptr + t) * BLOCK_K, dq, i, q, lse, delta, dout, scale_times_log2e,
-            shift_, k_ptr, v_ptr, k_stride_t, v_stride_t, size, cols, M, D, DV, BLOCK_K, BLOCK_D,
-            BLOCK_DV, EDGE=False,
+        live_hi_1 = tl.maximum(
+            tl.where(key_lo_1 < key_hi_1, tl.cdiv(key_hi_1, BLOCK_K), 0), reached,
         )
+        live_lo_1 = tl.minimum(tl.maximum(key_lo_1 // BLOCK_K, reached), live_hi_1)
+        key_lo_2 = tl.maximum(
+            cols * period,
+            cols * period + size * _floor_divide(i_first % cols + shift_, size) - shift_,
+        )
+        key_hi_2 = tl.minimum(
+            tl.minimum(
+                (
+                    cols * period
+                    + (
+                        size
+                        * _floor_divide(
+                            tl.minimum(i_last - cols * (i_first // cols), cols - 1) + shift_, size,
+                        )
+                    )
+                    + size
+                    - shift_
+                ),
+                cols * period + cols,
+            ),
+            M,
+        )
+        live_hi_2 = tl.maximum(
+            tl.where(key_lo_2 < key_hi_2, tl.cdiv(key_hi_2, BLOCK_K), 0), live_hi_1,
+        )
+        live_lo_2 = tl.minimum(tl.maximum(key_lo_2 // BLOCK_K, live_hi_1), live_hi_2)
+        edge_left = live_hi_1 - live_lo_1
+        edge_tiles = edge_left + (live_hi_2 - live_lo_2)
+        for t in range(0, edge_tiles):
+            tile = tl.where(t < edge_left, live_lo_1 + t, live_lo_2 + t - edge_left)
+            dq = _add_keys_backward(
+                tile * BLOCK_K, dq, i, q, lse, delta, dout, scale_times_log2e, shift_, k_ptr, v_ptr,
+                k_stride_t, v_stride_t, size, cols, M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV,
+            )
+        reached = live_hi_2.to(tl.int32)
 
     _store_rows(dq_ptr + row * D, q0, N, dq * scale, D, BLOCK_Q, BLOCK_D)
 
@@ -372,70 +566,6 @@ def _without_autocast(function):
 def _with_unit_stride(tensor):
     """The kernels step along a row by one element."""
     return tensor if tensor.stride(-1) == 1 else tensor.contiguous()
-
-
-def _remembered(function):
-    """Keep the last results, for the same numbers and the very same tensors, unchanged."""
-    kept = []
-
-    def stamp(arg):
-        if isinstance(arg, Tensor):
-            return arg._version, arg.data_ptr()
-        return arg.hex() if isinstance(arg, float) else arg
-
-    def remembering(*args):
-        tensors = [arg for arg in args if isinstance(arg, Tensor)]
-        if any(tensor.is_inference() for tensor in tensors):  # torch does not count their changes
-            return function(*args)
-        stamps = [stamp(arg) for arg in args]
-        for known, refs, result in kept:
-            if known == stamps and all(ref() is x for ref, x in zip(refs, tensors, strict=True)):
-                return result
-        result = function(*args)
-        kept.insert(0, (stamps, [weakref.ref(tensor) for tensor in tensors], result))
-        del kept[8:]
-        return result
-
-    return remembering
-
-
-def _over_tiles(values, reduce, step, dim):
-    """The least ("amin") or the greatest ("amax") of each `step` values along a dimension."""
-    count = values.shape[dim]
-    tiles = -(-count // step)
-    whole = torch.arange(tiles * step, device=values.device).clamp(max=count - 1)
-    parts = values.index_select(dim, whole).unflatten(dim, (tiles, step))
-    return getattr(parts, reduce)(dim)
-
-
-def _look_inside(some, every, shape, rows, columns, N, M, *given):
-    """Kinds of tiles: 0 hides all, 2 shows all, 1 is an edge. Undecided ones are looked at."""
-    kinds = (some.int() + (some & every).int()).expand(shape).contiguous()
-    undecided = (kinds == 1).nonzero()
-    for first in range(0, len(undecided), 256):
-        part = undecided[first : first + 256]
-        b, h, tile_i, tile_j = part.T[..., None, None]
-        i = (tile_i * rows + torch.arange(rows, device=kinds.device)[:, None]).clamp(max=N - 1)
-        j = (tile_j * columns + torch.arange(columns, device=kinds.device)).clamp(max=M - 1)
-        visible = _visible(b, h, i, j, *given).expand(len(part), rows, columns).flatten(1)
-        kinds[tuple(part.T)] = visible.any(1).int() + visible.all(1).int()
-    return kinds
-
-
-def _lists(kinds, whole):
-    """Tiles to mask and tiles that need no mask: where those of each row begin, and their numbers.
-
-    A tile from `whole` on is cut off by the end of the sequence, and so is always masked.
-    """
-    full = kinds == 2
-    full[..., whole:] = False
-    lists = []
-    for chosen in ((kinds > 0) & ~full, full):
-        rows = chosen.shape[:-1].numel()
-        starts = torch.zeros(rows + 1, dtype=torch.int32, device=kinds.device)
-        starts[1:] = chosen.sum(-1).flatten().cumsum(0)
-        lists += [starts, chosen.nonzero()[:, -1].int()]
-    return lists
 
 
 def _join(M, *intervals):
@@ -462,17 +592,6 @@ def _join(M, *intervals):
     if len(parts) <= 1:
         return parts[0] if parts else slice(0, 0), edges
     return torch.cat([_positions(part) for part in parts]), edges
-
-
-def _join_tiles(M, kinds):
-    """`_join` of a row of tiles, by their kinds [B or 1, H or 1, tiles]: what some head sees."""
-    some = (kinds > 0).flatten(0, 1).any(0)
-    every = (kinds == 2).flatten(0, 1).all(0).tolist()
-    intervals = []
-    for tile in some.nonzero().flatten().tolist():
-        lo, hi = tile * TILE, tile * TILE + TILE
-        intervals.append((lo, hi, lo, hi) if every[tile] else (lo, hi, 0, 0))
-    return _join(M, *intervals)
 
 
 def _positions(seen):
@@ -535,61 +654,73 @@ def _add_transposed(total, seen, a, b):
             batch[:, seen] += torch.bmm(x.mT, y)
 
 
-def _visible(b, h, i, j, shift_, size, cols):
-    """Does query i see key j? For any pairs."""
-    return (
-        ((i // cols + shift_[h]) // size == (j // cols + shift_[h]) // size)
-        & ((i % cols + shift_[h]) // size == (j % cols + shift_[h]) // size)
-    )
-
-
-@_remembered
-def _tile_kinds(rows, columns, device, shift_, size, cols, H, N, M):
-    """Kinds of tiles, [B or 1, H or 1, ...]: 0 hides all its pairs, 2 shows all, 1 is an edge."""
-    h = torch.arange(H, device=device)[:, None, None]
-    i = torch.arange(N, device=device)[:, None]
-    j = torch.arange(M, device=device)
-    i_first = torch.arange(0, N, rows, device=device)[:, None]
-    i_last = (i_first + rows).clamp(max=N) - 1
-    j_first = torch.arange(0, M, columns, device=device)
-    j_last = (j_first + columns).clamp(max=M) - 1
-    least_shift_i = _over_tiles((i % cols + shift_[h]) // size, "amin", rows, -2)
-    greatest_shift_j = _over_tiles((j % cols + shift_[h]) // size, "amax", columns, -1)
-    least_shift_j = _over_tiles((j % cols + shift_[h]) // size, "amin", columns, -1)
-    greatest_shift_i = _over_tiles((i % cols + shift_[h]) // size, "amax", rows, -2)
-    # swin.attn:8
-    some = (
-        ((i_first // cols + shift_[h]) // size <= (j_last // cols + shift_[h]) // size)
-        & ((j_first // cols + shift_[h]) // size <= (i_last // cols + shift_[h]) // size)
-        & (least_shift_i <= greatest_shift_j)
-        & (least_shift_j <= greatest_shift_i)
-    )
-    # swin.attn:8
-    every = (
-        ((i_last // cols + shift_[h]) // size <= (j_first // cols + shift_[h]) // size)
-        & ((j_last // cols + shift_[h]) // size <= (i_first // cols + shift_[h]) // size)
-        & (greatest_shift_i <= least_shift_j)
-        & (greatest_shift_j <= least_shift_i)
-    )
-    shape = 1, H, i_first.numel(), j_first.numel()
-    return _look_inside(some, every, shape, rows, columns, N, M, shift_, size, cols)
-
-
-@_remembered
-def _lists_of_keys(rows, columns, device, shift_, size, cols, H, N, M):
-    """Tiles of keys for each tile of queries: edge_start, edge_tiles, full_start, full_tiles."""
-    return _lists(_tile_kinds(rows, columns, device, shift_, size, cols, H, N, M), M // columns)
-
-
-@_remembered
-def _lists_of_queries(rows, columns, device, shift_, size, cols, H, N, M):
-    """Tiles of queries for each tile of keys: edge_start, edge_tiles, full_start, full_tiles."""
-    return _lists(_tile_kinds(rows, columns, device, shift_, size, cols, H, N, M).mT, N // rows)
-
-
-def _keys_seen(q0, M, kinds):
+def _keys_seen(q0, q1, M, shift_, size, cols):
     """The keys that queries [q0, q1) see, and the edges, where some are hidden."""
-    return _join_tiles(M, kinds[:, :, q0 // TILE])
+    i_first = q0
+    i_last = q1 - 1
+    lo = (
+        size * ((i_first // cols + shift_[:, None, None]) // size)
+        - shift_[:, None, None]
+    ).clamp(min=0)
+    hi = (
+        size * ((i_last // cols + shift_[:, None, None]) // size)
+        + size
+        - shift_[:, None, None]
+    ).clamp(max=(M - 1) // cols + 1)
+    period_lo = min(lo.flatten().tolist(), default=0)
+    period_hi = max(hi.flatten().tolist(), default=0)
+    spans = []
+    for period in range(period_lo, period_hi):
+        lo_1 = (cols * period - shift_[:, None, None] % size).clamp(min=cols * period)
+        hi_1 = (
+            (
+                cols * period
+                + (
+                    size
+                    * (
+                        (
+                            (i_last % cols if i_last // cols <= i_first // cols + 1 else cols - 1)
+                            + shift_[:, None, None]
+                        )
+                        // size
+                    )
+                )
+                + size
+                - shift_[:, None, None]
+            ).clamp(max=cols * period + cols)
+            if i_first // cols < i_last // cols
+            else torch.tensor(0)
+        )
+        spans.append(
+            (
+                min(lo_1.flatten().tolist(), default=0), max(hi_1.flatten().tolist(), default=0), 0,
+                0,
+            ),
+        )
+        lo_2 = (
+            cols * period
+            + size * ((i_first % cols + shift_[:, None, None]) // size)
+            - shift_[:, None, None]
+        ).clamp(min=cols * period)
+        hi_2 = (
+            cols * period
+            + (
+                size
+                * (
+                    (min(i_last - cols * (i_first // cols), cols - 1) + shift_[:, None, None])
+                    // size
+                )
+            )
+            + size
+            - shift_[:, None, None]
+        ).clamp(max=cols * period + cols)
+        spans.append(
+            (
+                min(lo_2.flatten().tolist(), default=0), max(hi_2.flatten().tolist(), default=0), 0,
+                0,
+            ),
+        )
+    return _join(M, *spans)
 
 
 def _hide(pairs, otherwise, edges, i, heads, shift_, size, cols):
@@ -610,9 +741,6 @@ def _forward_cpu(q, k, v, shift_, scale, size, rows_, cols):
     HKV, M, DV = v.shape[1:]
     dtype = torch.promote_types(q.dtype, torch.float32)
     narrow = _narrow(q.dtype)
-    device = q.device
-    rows, columns = TILE, TILE
-    kinds = _tile_kinds(rows, columns, device, shift_, size, cols, H, N, M)
     out = q.new_empty(B, H, N, DV)
     lse = q.new_empty(B, H, N, dtype=dtype)
     scale_times_log2e = scale * 1.4426950408889634
@@ -620,7 +748,7 @@ def _forward_cpu(q, k, v, shift_, scale, size, rows_, cols):
 
     for q0 in range(0, N, TILE):
         q1 = min(q0 + TILE, N)
-        seen, edges = _keys_seen(q0, M, kinds)
+        seen, edges = _keys_seen(q0, q1, M, shift_, size, cols)
         i = torch.arange(q0, q1)[:, None]
         for heads, kv_heads in _steps(H, HKV, B * (q1 - q0), seen):
             score = _matmul(
@@ -645,9 +773,6 @@ def _backward_cpu(dout, dlse, q, k, v, shift_, out, lse, scale, size, rows_, col
     HKV, M, DV = v.shape[1:]
     dtype = torch.promote_types(q.dtype, torch.float32)
     narrow = _narrow(q.dtype)
-    device = q.device
-    rows, columns = TILE, TILE
-    kinds = _tile_kinds(rows, columns, device, shift_, size, cols, H, N, M)
     dq = torch.empty(q.shape, dtype=q.dtype)
     dk = torch.zeros(k.shape, dtype=dtype)
     dv = torch.zeros(v.shape, dtype=dtype)
@@ -661,7 +786,7 @@ def _backward_cpu(dout, dlse, q, k, v, shift_, out, lse, scale, size, rows_, col
 
     for q0 in range(0, N, TILE):
         q1 = min(q0 + TILE, N)
-        seen, edges = _keys_seen(q0, M, kinds)
+        seen, edges = _keys_seen(q0, q1, M, shift_, size, cols)
         i = torch.arange(q0, q1)[:, None]
         for heads, kv_heads in _steps(H, HKV, B * (q1 - q0), seen):
             score = _matmul(
@@ -733,14 +858,10 @@ def _forward_triton(q, k, v, shift_, scale, size, rows_, cols):
     out = q.new_empty(B, H, N, DV)
     lse = q.new_empty(B, H, N, dtype=torch.float32)
     tiles = _tiles("forward", q, ("D", D), ("DV", DV))
-    edge_start, edge_tiles, full_start, full_tiles = _lists_of_keys(
-        tiles["BLOCK_Q"], tiles["BLOCK_K"], q.device, shift_, size, cols, H, N, M,
-    )
     with torch.cuda.device_of(q):
         _forward[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
             q, k, v, out, lse, shift_, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
-            *shift_.stride(), edge_start, edge_tiles, full_start, full_tiles, scale, size, cols, H,
-            group, N, M, **tiles,
+            *shift_.stride(), scale, size, cols, H, group, N, M, **tiles,
         )
     return out, lse
 
@@ -762,22 +883,16 @@ def _backward_triton(dout, dlse, q, k, v, shift_, out, lse, scale, size, rows_, 
             BLOCK_Q=tiles["BLOCK_Q"], BLOCK_DV=tiles["BLOCK_DV"], enable_fp_fusion=True,
         )
         tiles = _tiles("backward_keys", q, ("D", D), ("DV", DV))
-        edge_start, edge_tiles, full_start, full_tiles = _lists_of_queries(
-            tiles["BLOCK_Q"], tiles["BLOCK_K"], q.device, shift_, size, cols, H, N, M,
-        )
         _backward_keys[triton.cdiv(M, tiles["BLOCK_K"]), HKV, B](
             q, k, v, dout, lse, delta, dk, dv, shift_, *q.stride()[:3], *k.stride()[:3],
-            *v.stride()[:3], *dout.stride()[:3], *shift_.stride(), edge_start, edge_tiles,
-            full_start, full_tiles, scale, size, cols, H, HKV, group, N, M, **tiles,
+            *v.stride()[:3], *dout.stride()[:3], *shift_.stride(), scale, size, cols, H, HKV, group,
+            N, M, **tiles,
         )
         tiles = _tiles("backward_queries", q, ("D", D), ("DV", DV))
-        edge_start, edge_tiles, full_start, full_tiles = _lists_of_keys(
-            tiles["BLOCK_Q"], tiles["BLOCK_K"], q.device, shift_, size, cols, H, N, M,
-        )
         _backward_queries[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
             q, k, v, dout, lse, delta, dq, shift_, *q.stride()[:3], *k.stride()[:3],
-            *v.stride()[:3], *dout.stride()[:3], *shift_.stride(), edge_start, edge_tiles,
-            full_start, full_tiles, scale, size, cols, H, group, N, M, **tiles,
+            *v.stride()[:3], *dout.stride()[:3], *shift_.stride(), scale, size, cols, H, group, N,
+            M, **tiles,
         )
     return dq, dk, dv
 

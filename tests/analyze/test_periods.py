@@ -1,0 +1,214 @@
+"""Masks that repeat: which have a closed form in each of their periods, and what it says."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any, Literal
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from integer_oracle import evaluate, pairs_seen
+from mask_zoo import attention_of, mask_of
+from random_masks import MANY
+from range_checks import Counts, check_ranges, requirements_hold, transposed
+
+from attnc.analyze.periods import find_periods
+from attnc.analyze.ranges import find_ranges, make_plane, make_tile
+from attnc.analyze.requirements import find_requirements
+from attnc.analyze.strips import Strip
+from attnc.ir.text import print_ir
+from attnc.sets.convert import to_bool, to_predicate
+from attnc.sets.divisions import find_divisions, flat, map_divisions
+from attnc.sets.polynomial import ZERO
+
+Target = Literal["i", "j"]
+
+WINDOW = "abs(i // chunk - j // chunk) <= window and abs(i % chunk - j % chunk) <= window"
+
+
+@pytest.mark.parametrize(
+    ("mask", "length"),
+    [
+        (WINDOW, "chunk"),
+        (f"j <= i and {WINDOW}", "chunk"),
+        ("i // chunk == j // chunk or i % chunk == j % chunk", "chunk"),
+        ("j <= i and (i // chunk == j // chunk or chunk - window <= j % chunk)", "chunk"),
+        # the shorter one, where the longer does not help
+        ("i // (chunk * stride) == j // (chunk * stride) and i % chunk <= j % chunk", "chunk"),
+        # of tiles of `stride` tokens
+        (
+            "i // stride // chunk == j // stride // chunk"
+            " and abs(i // stride % chunk - j // stride % chunk) <= window",
+            "chunk * stride",
+        ),
+        ("j < prefix or abs((i - prefix) % chunk - (j - prefix) % chunk) < window", "chunk"),
+    ],
+)
+@pytest.mark.parametrize("target", ["j", "i"])
+def test_what_repeats(mask: str, length: str, target: Target) -> None:
+    ranges = find_ranges(attention_of(mask), target)
+    assert ranges.periods is not None and not ranges.loose, ranges.loose
+    assert print_ir(ranges.periods.length) == length
+
+
+def test_what_repeats_for_keys_alone() -> None:
+    attention = attention_of("j % chunk == 0")
+    keys, queries = find_ranges(attention, "j"), find_ranges(attention, "i")
+    assert keys.periods is not None and not keys.loose and queries.loose
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        "(i - j) % chunk == 0",  # begins elsewhere for each query
+        "i % chunk == j % chunk and i % stride == j % stride",  # no one length
+        "i % windows[h] <= 2 and j % windows[h] == 1",  # perhaps of no length
+        "chunk == 0 or i % chunk == j % chunk",
+        "doc[j] % chunk == 0",
+        "ispow2(j % chunk)",
+    ],
+)
+def test_what_is_listed_all_the_same(mask: str) -> None:
+    ranges = find_ranges(attention_of(mask), "j")
+    assert ranges.periods is None and ranges.loose
+
+
+@pytest.mark.parametrize(
+    "mask", ["true", "j <= i", "i // chunk == j // chunk", "i // 8 == j // 8 and j % 8 <= i % 8"]
+)
+def test_what_has_a_closed_form_without(mask: str) -> None:
+    assert find_ranges(attention_of(mask), "j").periods is None
+
+
+def test_words() -> None:
+    keys, queries = find_ranges(attention_of(WINDOW), "j"), find_ranges(attention_of(WINDOW), "i")
+    texts = [reason.text for reason in keys.because]
+    assert texts[:3] == [
+        "`abs(i // chunk - j // chunk) <= window` gives keys"
+        " [chunk * (i // chunk) - chunk * window, chunk * (i // chunk) + chunk + chunk * window)",
+        "`abs(i % chunk - j % chunk) <= window` is solved in every period of `chunk` keys",
+        "`i // chunk` divides by `chunk`: the call checks that `chunk` is at least 1",
+    ]
+    assert texts[-2] == (
+        "period p has keys [chunk * p, chunk * p + chunk); queries [i0, i1] look at periods"
+        " [max(i0 // chunk - window, 0), min(i1 // chunk + window + 1, (M - 1) // chunk + 1))"
+    )
+    assert "keys [j0, j1] look at periods" in queries.because[-2].text
+
+
+def test_bounds_that_nobody_would_read_are_not_taken() -> None:
+    """The closed form of queries of a neighborhood in two dimensions fills a page."""
+    start = "min(max({q} - left // 2, 0), {n} - left)"
+    near = f"{start} <= {{k}} and {{k}} < {start} + left"
+    rows = near.format(q="i // chunk", k="j // chunk", n="N // chunk")
+    mask = f"{rows} and {near.format(q='i % chunk', k='j % chunk', n='chunk')}"
+    assert find_ranges(attention_of(mask), "j").periods is not None
+    assert find_ranges(attention_of(mask), "i").loose
+
+
+DIVIDED = [
+    WINDOW,
+    "i // stride // chunk == j // stride // chunk and i // stride % chunk <= j // stride % chunk",
+    "(j + prefix) // chunk % stride < min(i % chunk, (j + prefix) % chunk)"
+    " if j < prefix else max(j // chunk, i // chunk) % stride == 0",
+]
+
+
+@pytest.mark.parametrize("mask", DIVIDED)
+def test_divisions_of_divisions_mean_the_same_at_once(mask: str) -> None:
+    attention, random = attention_of(mask), Random(mask)
+    plane = make_plane("j", find_requirements(attention.mask))
+    flattened = map_divisions(to_predicate(attention.mask), lambda each: flat(each, plane.prover))
+    for _ in range(300):
+        values: dict[str, Any] = {
+            name: random.randint(1, 9) for name in ("chunk", "stride", "window", "prefix")
+        }
+        values |= {"N": 200, "M": 200, "i": random.randrange(200), "j": random.randrange(200)}
+        assert evaluate(to_bool(flattened), values) == evaluate(attention.mask, values), values
+
+
+def test_divisions_are_found_inside_of_others() -> None:
+    text = "max(i // 3, j // chunk) < 4 if j // stride < 2 else i // 5 == 0"
+    found = {each.key for each in find_divisions(to_predicate(attention_of(text).mask))}
+    assert found == {
+        key for part in ("i // 3", "j // chunk", "j // stride", "i // 5") for key in _keys_of(part)
+    }
+
+
+def _keys_of(text: str) -> list[str]:
+    return [each.key for each in find_divisions(to_predicate(attention_of(f"{text} == 1").mask))]
+
+
+@pytest.mark.parametrize("target", ["j", "i"])
+def test_there_is_no_period_without_a_division(target: Target) -> None:
+    plane, tile = make_plane(target, ()), make_tile("i" if target == "j" else "j")
+    everything = Strip(ZERO, plane.target_last + 1, None, exact=False)
+    assert find_periods(to_predicate(attention_of("ispow2(i - j)").mask), everything, tile, plane) is None
+
+
+# ---- random masks that repeat ----------------------------------------------------------------------
+
+
+def _of_position(position: str) -> st.SearchStrategy[str]:
+    """A position, its row, its place in the row, and the same of rows that begin elsewhere or hold tiles."""
+    shifted = st.sampled_from([position, position, f"({position} - offset)", f"({position} + prefix)"])
+    forms = ["{x}", "{x} // chunk", "{x} // chunk", "{x} % chunk", "{x} % chunk"]
+    forms += [
+        "{x} % chunk // 2",
+        "{x} // chunk // per_frame",
+        "{x} // chunk % per_frame",
+        "{x} // (chunk * per_frame)",
+    ]
+    return st.builds(lambda form, x: form.format(x=x), st.sampled_from(forms), shifted)
+
+
+def _clauses() -> st.SearchStrategy[str]:
+    i, j = _of_position("i"), _of_position("j")
+    forms = [
+        "{i} == {j}", "{j} <= {i}", "{i} - {j} < window", "abs({i} - {j}) <= window", "{j} < window", "{i} < prefix",
+        "{j} == {i} + 1", "max({i} - window, 0) <= {j}", "{j} < min(max({i}, 1), chunk) + 1", "{i} + {j} <= offset + 9",
+    ]  # fmt: skip
+    return st.builds(lambda form, i, j: form.format(i=i, j=j), st.sampled_from(forms), i, j)
+
+
+def _masks() -> st.SearchStrategy[str]:
+    both = st.builds(
+        lambda a, b, op: f"({a} {op} {b})", _clauses(), _clauses(), st.sampled_from(["and", "or"])
+    )
+    more = st.builds(
+        lambda a, b, op: f"{a} {op} {b}", both, _clauses(), st.sampled_from(["and", "or", "and"])
+    )
+    return st.one_of(_clauses(), both, more)
+
+
+def _calls() -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries(
+        {
+            "N": st.integers(1, 40), "M": st.integers(1, 40),
+            "chunk": st.integers(1, 17), "per_frame": st.integers(1, 4),
+            "window": st.integers(-2, 9), "prefix": st.integers(-3, 12), "offset": st.integers(-9, 9),
+        }
+    )  # fmt: skip
+
+
+def _check(text: str, values: dict[str, Any], rows: int) -> None:
+    mask = mask_of(text)
+    seen = pairs_seen(mask, values)
+    for target in ("j", "i"):
+        ranges = find_ranges(attention_of(mask), target)  # type: ignore[arg-type]
+        if requirements_hold(ranges, values):
+            check_ranges(ranges, seen if target == "j" else transposed(seen), values, rows, rows, Counts())
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(_masks(), _calls(), st.integers(1, 9))
+def test_ranges_of_masks_that_repeat_are_sound(text: str, values: dict[str, Any], rows: int) -> None:
+    _check(text, values, rows)
+
+
+@pytest.mark.slow
+@settings(max_examples=MANY, deadline=None, suppress_health_check=list(HealthCheck))
+@given(_masks(), _calls(), st.integers(1, 9))
+def test_ranges_of_many_masks_that_repeat_are_sound(text: str, values: dict[str, Any], rows: int) -> None:
+    _check(text, values, rows)

@@ -42,6 +42,8 @@ from attnc.sets.solve import Limits, Solver
 
 # Bounds that are longer than this, in characters, nobody would read: no tile is known to be full, or all are listed.
 MOST_READ = 1000
+# Who divides by more numbers than this looks at bits, not at rows.
+MOST_TRIED = 3
 
 NUMBER = polynomial(PERIOD)
 
@@ -62,7 +64,7 @@ class Repeated:
 def find_periods(mask: Predicate, where: Strip, tile: Tile, plane: Plane) -> Repeated | None:
     """By the longest periods that give the mask a closed form."""
     mask = map_divisions(mask, lambda division: flat(division, plane.prover))
-    for division in _divisions(mask, plane):
+    for division in _divisions(mask, plane)[:MOST_TRIED]:
         numbered = map_divisions(mask, lambda other: _by_number(other, division, plane.prover))  # noqa: B023
         lo, hi = _numbers(numbered, where, division, tile, plane.afresh())
         inside = plane.afresh().given(_between(lo, hi))

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from time import perf_counter
+from time import process_time
 
 TESTS = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(TESTS), str(TESTS / "corpus")]
@@ -42,15 +42,16 @@ costs time, and this page says how much.
 Keys are looked for with each tile of queries (the forward pass and dQ), queries with each tile of keys (dK and dV);
 each has its columns:
 
-- **found**: how. `closed form`: intervals whose ends the kernel computes from the place of its tile. `listed`: before
-  the kernel runs, a test of each tile, and a look at all pairs of a tile where the test does not decide; a list is
-  therefore exact, and costs time and memory of its own. Lists are those that the emitted module makes.
+- **found**: how. `closed form`: intervals whose ends the kernel computes from the place of its tile, in some masks one
+  after the other for the rows of an image, or what else repeats (ADR 0013). `listed`: before the kernel runs, a test of
+  each tile, and a look at all pairs of a tile where the test does not decide; a list is therefore exact, and costs time
+  and memory of its own. Lists are those that the emitted module makes.
 - **visited**: tiles that are visited, for each one that has to be. 1.00 is best, and the least there can be.
 - **full**: of the tiles without a hidden pair, the share that is known to need no mask; `-` where there was no such
   tile.
 
-**ms** is the time of the whole analysis once the file is read: both roles, and whether rows can be empty. It is the
-median of {times}, on a cloud machine of two cores.
+**ms** is the processor time of the whole analysis once the file is read: both roles, and whether rows can be empty. It
+is the median of {times}, on a cloud machine of two cores.
 
 Each row sums over {calls} random calls, all batch entries and heads: up to some {longest} tokens, tiles of 16, 32 and
 64 positions, other numbers of keys than of queries where the mask allows it. The page is made by
@@ -113,9 +114,9 @@ def analysis_times(mask: Mask) -> list[float]:
     for _ in range(TIMES):
         compilation = mask.compilation()
         assert compilation.attention
-        start = perf_counter()
+        start = process_time()
         assert compilation.facts
-        times.append((perf_counter() - start) * 1000)
+        times.append((process_time() - start) * 1000)
     return times
 
 

@@ -188,6 +188,21 @@ SCORES = {
     "power": score(f"(1.5 + abs({DOT})) ** 1.5"),
     "cube": score(f"({DOT}) ** 3 / 9"),
     "square": score(f"({DOT}) ** 2 / 3"),
+    "learned_square": score("dot(q, k) * scale + w[h] * (dot(q, k) * scale) ** 2", "w: float[H]"),
+    "learned_softplus": score("softplus(dot(q, k) * scale * w[h])", "w: float[H]"),
+    "learned_cosine": score(
+        "w[h] * dot(q, k) / ((1 + u[b, h, i] ** 2) * (1 + t[b, h, j] ** 2))",
+        "w: float[H], u: float[B, H, N], t: float[B, H, M]",
+    ),
+    "capped_bias_over_temperature": score(
+        "cap * tanh((dot(q, k) * scale + bias[h, i, j]) / (cap * (1 + abs(heat[b, i]))))",
+        "bias: float[H, N, M], heat: float[B, N], cap: float = 2.0",
+        "j <= i",
+    ),
+    "gated_by_distance": score(
+        "dot(q, k) * scale * exp(-(abs(w[h]) * abs(i - j))) + u[h] * log(1 + abs(i - j))",
+        "w: float[H], u: float[H]",
+    ),
     "power_of_parameter": score(f"{DOT} * gamma ** (i - j)", "gamma: float", "j <= i", gamma=0.93),
     "power_of_array": score(f"{DOT} * abs(gamma[h]) ** (i - j)", "gamma: float[H]", "j <= i"),
     "power_negative_base": score(f"{DOT} + (-0.9) ** (i - j)", mask="j <= i"),

@@ -21,8 +21,10 @@ from attnc.verify import rounding as rounding_room
 from attnc.verify.cases import Case, cover, plan_cases
 from attnc.verify.inputs import is_square
 from attnc.verify.measure import find_call, measure
+from attnc.verify.precision import Precision, finite_part
+from attnc.verify.replay import compute_rounded
 from attnc.verify.report import Measurement, Quantity, from_json, to_json
-from attnc.verify.rounding import RUNS, Precision, compute_rounded, finite_part
+from attnc.verify.rounding import RUNS
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 WINDOW = """

@@ -14,12 +14,15 @@ import torch
 from torch import Tensor
 
 from attnc.errors import AttncError
+from attnc.ir.nodes import Real, Score
 from attnc.run.interpreter import interpret
 from attnc.run.loader import load_module
 from attnc.verify.cases import Case
 from attnc.verify.inputs import Inputs, candidates
+from attnc.verify.precision import finite_part
+from attnc.verify.replay import Results
 from attnc.verify.report import Measurement, Quantity
-from attnc.verify.rounding import Results, find_limits, finite_part
+from attnc.verify.rounding import find_limits
 
 if TYPE_CHECKING:
     from attnc.compiler import Compilation
@@ -34,7 +37,7 @@ def measure(compilation: Compilation, case: Case) -> Measurement:
     if found is None:
         return Measurement(case, problem="no values were found that the spec allows here", is_skipped=True)
     inputs, expected = found
-    limits = find_limits(attention, inputs, expected)
+    limits = find_limits(attention, inputs, expected, _find_lost(compilation))
     try:
         got = run(emitted(compilation, inputs.case), inputs)
     except Exception as problem:
@@ -42,6 +45,15 @@ def measure(compilation: Compilation, case: Case) -> Measurement:
     quantities = tuple(_compare(name, got[name], expected[name], limits[name], inputs) for name in got)
     empty = expected["lse"].isneginf()
     return Measurement(inputs.case, quantities, empty_rows=int(empty.sum()))
+
+
+def _find_lost(compilation: Compilation) -> dict[Real, Real]:
+    """The readings whose gradient the plan takes from the log-sum-exp of the score, with their slopes."""
+    plan, names = compilation.plan, {param.name for param in compilation.attention.params}
+    if plan.before or plan.weights.score != Score():
+        return {}
+    readings = (each for each in plan.gradients if each.home == "lse" and each.load.array in names)
+    return {each.load: each.derivative for each in readings}
 
 
 def find_call(compilation: Compilation, case: Case) -> tuple[Inputs, Results] | None:

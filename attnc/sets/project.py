@@ -236,12 +236,15 @@ class Bound:
     # ---- exactness ---------------------------------------------------------------------------------
 
     def leaves_no_gap(self, lows: Ends, highs: Ends) -> bool:
-        """Do the stretches of neighboring rows overlap or touch, and their ends move one way? No row is empty."""
+        """Do the stretches of neighboring rows overlap or touch, and all first ends move one way, and all last ones?
+
+        No row is empty. Of ends that move against each other, as in `min(i, n - i)`, each has its greatest elsewhere.
+        """
         for atom in (atom for end in lows + highs for atom in end.atoms):
             if isinstance(atom, Choice) and self.plane.other.key not in atom.condition.leaves:
                 cases = (atom.condition, atom.a), (negation(atom.condition), atom.b)
                 return all(self._leaves_no_gap_where(case, atom, value, lows, highs) for case, value in cases)
-        if not all(self.plane.other.key not in end.leaves or self.direction(end) for end in lows + highs):
+        if not self._move_one_way(lows) or not self._move_one_way(highs):
             return False
         pairs = [(low, high) for low in lows for high in highs]
         filled = [nonnegative(high - low) for low, high in pairs]
@@ -250,6 +253,10 @@ class Bound:
         return all(
             at_most(self._step(low), high + 1) and at_most(low, self._step(high) + 1) for low, high in pairs
         )
+
+    def _move_one_way(self, ends: Ends) -> bool:
+        ways = {self.direction(end) for end in ends if self.plane.other.key in end.leaves}
+        return ways <= {1} or ways <= {-1}
 
     def _leaves_no_gap_where(
         self, case: Predicate, atom: Choice, value: Polynomial, lows: Ends, highs: Ends

@@ -227,6 +227,12 @@ def test_reasons(mask: str, target: Literal["i", "j"]) -> None:
         ("j <= i or doc[i] == doc[j]", False, False),
         ("3 * i <= j and j <= 3 * i + 1", False, True),  # the keys of neighboring queries leave gaps
         ("2 * i <= j and j <= 2 * i + 1", True, True),
+        (
+            "j <= i and i + j <= 9",
+            False,
+            True,
+        ),  # the last keys of neighboring queries move against each other
+        ("window - i <= j and j <= window + i", True, True),
     ],
 )
 def test_exact_and_closed(mask: str, exact: bool, closed: bool) -> None:

@@ -184,7 +184,9 @@ def _chosen(attentions: tuple[Attention, ...], name: str | None, source: Source)
         code, what = "which-attention", f"`{source.name}` holds several attentions: {names}"
     else:
         code, what = "unknown-attention", f"`{source.name}` holds no attention `{name}`; it holds {names}"
-    raise AttncError(Diagnostic(code, what, helps=(f"say which, as in `name={attentions[0].name}`",)))
+    first = attentions[0].name
+    say = f"say which: `name=\"{first}\"` in Python, `--name {first}` on the command line"
+    raise AttncError(Diagnostic(code, what, helps=(say,)))
 
 
 def _tree(c: Compilation) -> str:

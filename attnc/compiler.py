@@ -185,7 +185,7 @@ def _chosen(attentions: tuple[Attention, ...], name: str | None, source: Source)
     else:
         code, what = "unknown-attention", f"`{source.name}` holds no attention `{name}`; it holds {names}"
     first = attentions[0].name
-    say = f"say which: `name=\"{first}\"` in Python, `--name {first}` on the command line"
+    say = f'say which: `name="{first}"` in Python, `--name {first}` on the command line'
     raise AttncError(Diagnostic(code, what, helps=(say,)))
 
 

@@ -208,7 +208,7 @@ def test_ranges_of_masks_that_repeat_are_sound(text: str, values: dict[str, Any]
 
 
 @pytest.mark.slow
-@settings(max_examples=MANY, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=MANY // 4, deadline=None, suppress_health_check=list(HealthCheck))
 @given(_masks(), _calls(), st.integers(1, 9))
 def test_ranges_of_many_masks_that_repeat_are_sound(text: str, values: dict[str, Any], rows: int) -> None:
     _check(text, values, rows)

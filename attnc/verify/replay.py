@@ -90,6 +90,10 @@ def compute_rounded(
     sweep = _Sweep(values, pairs, score_of_a_pass(), shape, precision, wider)
     if weights.weight is None:
         out, lse = _Softmax.apply(sweep.table(weights.score, -torch.inf), values_of_keys, precision)  # type: ignore[no-untyped-call]
+        for load, slope in lost.items():
+            rows = RoundedTerms(values, {}, None, precision, wider)
+            through = rows.real(load, seeing) * rows.real(slope, seeing).detach()
+            lse = lse + torch.zeros_like(lse).index_put(at_row, through - through.detach())
         numbers = RoundedTerms(values, {}, None, precision, wider, lse=lse)
     else:
         lse = torch.logsumexp(sweep.table(Score(), -torch.inf).detach(), -1)
@@ -108,10 +112,6 @@ def compute_rounded(
 
     floats = {**tensors, **{n: x for n, x in arguments.items() if n in inputs.floats}}
     results = [(output, inputs.dout.double()), (lse, inputs.dlse.double())]
-    for load, slope in lost.items():
-        rows = RoundedTerms(values, {}, None, precision, wider)
-        through = rows.real(load, seeing) * rows.real(slope, seeing).detach()
-        results.append((through, inputs.dlse.double()[at_row]))
     results = [(x, g) for x, g in results if x.requires_grad]
     gradients = torch.autograd.grad(
         [x for x, _ in results], list(floats.values()), [g for _, g in results], allow_unused=True

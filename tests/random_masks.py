@@ -23,7 +23,7 @@ AT_HEAD = ir.IntLoad("at_head", (H,))
 THREE = ir.IntConst(3)
 
 # How many masks a slow test draws; `make fuzz` asks for more.
-MANY = int(os.environ.get("MASKS", "4000"))
+MANY = int(os.environ.get("MASKS", "2000"))
 
 S = ir.IntParam("s")
 IN_ORDER = (

@@ -6,11 +6,12 @@ module and the docs print the reasons as they stand here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from attnc.ir.nodes import Bool, Int, Node, Real, Score
+from attnc.ir.walk import walk
 from attnc.source import Span
 
 
@@ -90,6 +91,11 @@ class Ranges:
         of_periods = (self.periods.lo, self.periods.hi) if self.periods else ()
         return (*of_periods, *(end for each in intervals for end in (each.lo, each.hi)))
 
+    @property
+    def parts(self) -> Iterator[Node]:
+        """Everything that the ends speak of."""
+        return (part for end in self.ends for part in walk(end))
+
 
 @dataclass(frozen=True, slots=True)
 class TileTest:
@@ -143,8 +149,8 @@ class RowPass:
     """A pass over the keys that weighs no values: it leaves `numbers` of each row.
 
     A number is a term in the `LogSumExp` of its softmax, in the `RowSum`s of its sums, or, where the pass finds the key
-    with the largest `sums[0]`, in the `Score` of that key. Later passes read it as an
-    array [B, H, N] of its name: `arrays` says what that takes the place of.
+    with the largest `sums[0]`, in the `Score` of that key. Later passes read it as an array [B, H, N] of its name:
+    `arrays` says what that takes the place of.
     """
 
     kind: Literal["softmax", "sums", "largest"]

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Literal
 
 from attnc.analyze.clauses import PLURAL, Clause, explain_clauses, term_text
-from attnc.analyze.facts import Interval, Periods, Ranges, Reason, Requirement
+from attnc.analyze.facts import Periods, Ranges, Reason, Requirement
 from attnc.analyze.periods import NUMBER, Repeated, find_periods
 from attnc.analyze.requirements import find_requirements
 from attnc.analyze.strips import Strip, around, in_order, is_everything, make_strip
@@ -62,8 +62,8 @@ def find_ranges(attention: Attention, target: Target) -> Ranges:
             return _in_periods(repeated, clauses, requires, where)
     return Ranges(
         target,
-        visited=tuple(Interval(to_int(strip.lo), to_int(strip.hi)) for strip in strips),
-        full=tuple(Interval(*map(to_int, strip.full)) if strip.full else None for strip in strips),
+        visited=tuple(strip.visited_interval for strip in strips),
+        full=tuple(strip.full_interval for strip in strips),
         exact=exact,
         closed=closed,
         because=(
@@ -85,8 +85,8 @@ def _in_periods(
     length = print_ir(found.periods.length)
     return Ranges(
         "i" if target == "i" else "j",
-        visited=tuple(Interval(to_int(strip.lo), to_int(strip.hi)) for strip in found.strips),
-        full=tuple(Interval(*map(to_int, strip.full)) if strip.full else None for strip in found.strips),
+        visited=tuple(strip.visited_interval for strip in found.strips),
+        full=tuple(strip.full_interval for strip in found.strips),
         exact=False,
         closed=True,
         because=(

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from attnc.analyze.facts import Reason
+from attnc.analyze.facts import Interval, Reason
 from attnc.ir.nodes import OverTile
-from attnc.sets.convert import to_polynomial
+from attnc.sets.convert import to_int, to_polynomial
 from attnc.sets.pieces import Piece, Plane
 from attnc.sets.polynomial import (
     ZERO,
@@ -47,6 +47,14 @@ class Strip:
     exact: bool
     guard: Predicate = ALWAYS
     known: bool = True
+
+    @property
+    def visited_interval(self) -> Interval:
+        return Interval(to_int(self.lo), to_int(self.hi))
+
+    @property
+    def full_interval(self) -> Interval | None:
+        return Interval(*map(to_int, self.full)) if self.full else None
 
 
 def make_strip(piece: Piece, under: Sequence[Piece], tile: Tile, plane: Plane) -> Strip:

@@ -11,7 +11,7 @@ from typing import Any
 
 from attnc.analyze.facts import Ranges
 from attnc.ir.nodes import Attention, Index
-from attnc.ir.walk import Axis, walk
+from attnc.ir.walk import Axis
 from attnc.run.settings import check_place, complete
 from attnc.run.tiles import Tiles, count_tiles, find_density
 
@@ -49,7 +49,7 @@ def complete_setting(attention: Attention, keys: Ranges, setting: Setting) -> di
     values = complete(attention, setting.numbers, TOKENS)
     check_place(values, setting.head, setting.batch)
     places: dict[Axis, int] = {"h": setting.head, "b": setting.batch}
-    parts = [part for end in keys.ends for part in walk(end)]
+    parts = list(keys.parts)
     return values | {name: at for name, at in places.items() if any(p == Index(name) for p in parts)}
 
 

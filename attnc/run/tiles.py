@@ -15,7 +15,6 @@ from attnc.analyze.facts import Interval, Periods, Ranges
 from attnc.errors import AttncError, Diagnostic
 from attnc.ir.nodes import BoolLoad, IntLoad, Member, Rank, RealLoad
 from attnc.ir.text import print_ir
-from attnc.ir.walk import walk
 from attnc.run import messages
 from attnc.run.values import PERIOD, int_value, tile_end
 
@@ -98,8 +97,9 @@ def find_density(keys: Ranges, values: Mapping[str, Any]) -> tuple[float, float]
 
 def _with_lists(keys: Ranges, values: Mapping[str, Any]) -> dict[str, Any]:
     """The values, with a list for each tensor that the ends read: its entries are fetched once, not one by one."""
-    parts = [part for end in keys.ends for part in walk(end)]
-    read = {part.array for part in parts if isinstance(part, IntLoad | RealLoad | BoolLoad | Member | Rank)}
+    read = {
+        part.array for part in keys.parts if isinstance(part, IntLoad | RealLoad | BoolLoad | Member | Rank)
+    }
     return {
         name: value.tolist() if name in read and hasattr(value, "tolist") else value
         for name, value in values.items()

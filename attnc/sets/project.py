@@ -114,8 +114,11 @@ class Bound:
             return None
         if any(atom.reads for atom in a.atoms):
             a = self._read_inside(a)
-        if (at_end := self._at_end(a, kind)) is not None:
-            return at_end
+        direction = self.direction(a)
+        if direction:
+            return self._at(a, self.tile.last if (kind == "max") == (direction > 0) else self.tile.first)
+        if self._is_affine(a):
+            return extreme(kind, (self._at(a, self.tile.first), self._at(a, self.tile.last)))
         for atom in a.atoms:
             if self.plane.other.key in atom.leaves:
                 match atom:
@@ -130,15 +133,6 @@ class Bound:
             if found:
                 return extreme("min" if kind == "max" else "max", found)
         return self._over_tile(a, kind)
-
-    def _at_end(self, a: Polynomial, kind: Kind) -> Polynomial | None:
-        """The term at one end of the tile, or the one of both, where it moves one way."""
-        direction = self.direction(a)
-        if direction:
-            return self._at(a, self.tile.last if (kind == "max") == (direction > 0) else self.tile.first)
-        if self._is_affine(a):
-            return extreme(kind, (self._at(a, self.tile.first), self._at(a, self.tile.last)))
-        return None
 
     def _read_inside(self, a: Polynomial) -> Polynomial:
         """With sorted arrays read at their first or last entry where an index may leave them, so they stay in order.

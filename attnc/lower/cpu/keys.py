@@ -6,8 +6,9 @@ where some pair may be hidden; and `_hide`, which evaluates the mask there and n
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 
 from attnc.analyze.facts import Interval, Periods, Ranges
 from attnc.ir.nodes import (
@@ -62,7 +63,8 @@ def lower_keys(plan: Plan) -> Function:
     if plan.attention.mask == Truth(True):
         block.returns(function("_join")(M, Tuple((Lit(0), M, Lit(0), M))))
     elif plan.keys.periods is None:
-        block.returns(function("_join")(M, *_ends(terms, plan.keys)))
+        ends = _ends(plan.keys, lambda _, end, kind: _end(terms, end, kind))
+        block.returns(function("_join")(M, *ends))
     else:
         block.returns(
             function("_join")(M, Unary("*", _in_periods(block, terms, plan.keys, plan.keys.periods)))
@@ -70,18 +72,27 @@ def lower_keys(plan: Plan) -> Function:
     return _function("_keys_seen", [], block, plan, ["q0", "q1", *PLACES[6:]], doc)
 
 
-def _ends(terms: TorchTerms, keys: Ranges) -> Iterator[Expr]:
-    """First and end of each interval, of its keys and of those that every query sees; `_join` clamps them."""
-    for visited, full in zip(keys.visited, keys.full, strict=True):
+def _ends(keys: Ranges, end_of: Callable[[str, Int, str], Expr]) -> Iterator[Expr]:
+    """First and end of each interval, of its keys and of those that every query sees; `_join` clamps them.
+
+    `end_of` writes one, given a name for it, the term, and whether the least or the greatest of all heads counts.
+    """
+    for n, (visited, full) in enumerate(zip(keys.visited, keys.full, strict=True), 1):
         inner = full or Interval(IntConst(0), IntConst(0))
-        ends = (visited.lo, "min"), (visited.hi, "max"), (inner.lo, "max"), (inner.hi, "min")
-        yield Tuple(tuple(_end(terms, end, kind) for end, kind in ends))
+        yield Tuple(
+            (
+                end_of(f"lo_{n}", visited.lo, "min"),
+                end_of(f"hi_{n}", visited.hi, "max"),
+                end_of(f"full_lo_{n}", inner.lo, "max"),
+                end_of(f"full_hi_{n}", inner.hi, "min"),
+            )
+        )
 
 
 def _in_periods(block: Block, terms: TorchTerms, keys: Ranges, periods: Periods) -> Expr:
     """The ends of every period. The least and the greatest over the tile are found before, as numbers if they are."""
     numbers: dict[Node, Node] = {}
-    for part in dict.fromkeys(part for end in keys.ends for part in walk(end) if isinstance(part, OverTile)):
+    for part in dict.fromkeys(part for part in keys.parts if isinstance(part, OverTile)):
         name = f"{'least' if part.kind == 'min' else 'greatest'}_{len(numbers) + 1}"
         is_one = not axes_of(part) & {"b", "h"}
         numbers[part] = IntParam(name) if is_one else part
@@ -100,15 +111,8 @@ def _in_periods(block: Block, terms: TorchTerms, keys: Ranges, periods: Periods)
     lo, hi = block.let("period_lo", lo), block.let("period_hi", hi)
     spans = block.let("spans", List(()))
     with block.loop("period", function("range")(lo, hi)) as inside:
-        for n, (seen, whole) in enumerate(zip(keys.visited, keys.full, strict=True), 1):
-            inner = whole or Interval(IntConst(0), IntConst(0))
-            ends = (
-                end_of(inside, f"lo_{n}", seen.lo, "min"),
-                end_of(inside, f"hi_{n}", seen.hi, "max"),
-                end_of(inside, f"full_lo_{n}", inner.lo, "max"),
-                end_of(inside, f"full_hi_{n}", inner.hi, "min"),
-            )
-            inside.do(spans.call("append", Tuple(ends)))
+        for ends in _ends(keys, partial(end_of, inside)):
+            inside.do(spans.call("append", ends))
     return spans
 
 

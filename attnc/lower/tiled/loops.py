@@ -11,13 +11,12 @@ that two periods share is visited in the first of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from attnc.analyze.facts import Interval, Periods, Ranges
 from attnc.ir import build
 from attnc.ir.nodes import Index, Int, IntConst, IntLoad, OverTile, Size
-from attnc.ir.walk import walk
 from attnc.kernel.build import Block, function
 from attnc.kernel.nodes import Expr, Lit, Var, names_in
 from attnc.lower.terms import Terms
@@ -84,7 +83,7 @@ def loop_over_tiles(bounds: Bounds, ranges: Ranges, loops: Block, body: Body) ->
     """Write the bounds of `ranges`, and the loops over their tiles."""
     intervals = list(zip(ranges.visited, ranges.full, strict=True))
     if ranges.periods is not None:
-        _name_reductions(bounds, ranges.ends)
+        _name_reductions(bounds, ranges)
         _loop_over_periods(bounds, ranges, ranges.periods, loops, body)
     elif len(intervals) == 1:
         _lower_one(bounds, *intervals[0]).loop(loops, body)
@@ -108,13 +107,12 @@ def _loop_over_periods(bounds: Bounds, ranges: Ranges, periods: Periods, loops: 
 
 def _may_be_wide(ranges: Ranges) -> bool:
     """Are there ends of 64 bits? Heads and batch entries are, and what is read from arrays may be."""
-    parts = (part for end in ranges.ends for part in walk(end))
-    return any(isinstance(part, IntLoad) or part in (Index("b"), Index("h")) for part in parts)
+    return any(isinstance(part, IntLoad) or part in (Index("b"), Index("h")) for part in ranges.parts)
 
 
-def _name_reductions(bounds: Bounds, ends: Iterable[Int]) -> None:
+def _name_reductions(bounds: Bounds, ranges: Ranges) -> None:
     """What is the least and the greatest over the tile is so for every period."""
-    found = dict.fromkeys(part for end in ends for part in walk(end) if isinstance(part, OverTile))
+    found = dict.fromkeys(part for part in ranges.parts if isinstance(part, OverTile))
     for kind, name in (("min", "least"), ("max", "greatest")):
         for n, part in enumerate((part for part in found if part.kind == kind), 1):
             suffix = f"_{n}" if n > 1 else ""

@@ -12,12 +12,15 @@ from difflib import get_close_matches
 from typing import Any, Literal, get_args
 
 from attnc.errors import Diagnostic, raise_all
+from attnc.tiles import ChosenTiles
 
 Backend = Literal["auto", "triton", "cpu", "reference"]
 
 
-def _about(text: str, kind: type, choices: tuple[str, ...] = (), *, in_text: bool = True) -> dict[str, Any]:
-    return {"help": text, "kind": kind, "choices": choices, "in_text": in_text}
+def _about(
+    text: str, kind: type, choices: tuple[str, ...] = (), *, in_text: bool = True, has_flag: bool = True
+) -> dict[str, Any]:
+    return {"help": text, "kind": kind, "choices": choices, "in_text": in_text, "has_flag": has_flag}
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,12 @@ class Options:
     check_sorted: bool = field(
         default=True, metadata=_about("check in every call that `sorted` arrays do not decrease", bool)
     )
+    tiles: ChosenTiles | None = field(
+        default=None,
+        metadata=_about(
+            "tiles that were chosen for one GPU beside the usual ones", ChosenTiles, has_flag=False
+        ),
+    )
 
     @property
     def key(self) -> str:
@@ -44,7 +53,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Option:
-    """A row of the table. `in_text` says that the emitted module depends on it."""
+    """A row of the table. `in_text` says that the emitted module depends on it, `has_flag` that a text can say it."""
 
     name: str
     kind: type
@@ -52,6 +61,7 @@ class Option:
     help: str
     choices: tuple[str, ...]
     in_text: bool
+    has_flag: bool
 
 
 OPTIONS: tuple[Option, ...] = tuple(
@@ -86,7 +96,11 @@ def _mistake(name: str, value: object) -> Diagnostic | None:
     return None
 
 
-_KINDS: dict[type, str] = {str: "a text", bool: "true or false"}
+_KINDS: dict[type, str] = {
+    str: "a text",
+    bool: "true or false",
+    ChosenTiles: "what `attnc.inspect.choose` chose, as `choose(...).tiles`",
+}
 
 
 def _impossible(name: str, value: object, needs: str) -> Diagnostic:

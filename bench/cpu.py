@@ -12,11 +12,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import shlex
 import statistics
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -25,11 +23,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import triton
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 import attnc
+from attnc.bench.machine import find_versions, name_processor
+from attnc.bench.timing import take_turns, time_on_cpu
 
 RESULTS = Path(__file__).parent / "results"
 WINDOW = """
@@ -163,15 +162,14 @@ def check(case: Case, q: Tensor, k: Tensor, v: Tensor) -> None:
 
 
 def _timed(case: Case, direction: str, calls: Mapping[str, Callable[[], Any]], rounds: int) -> Row:
-    row = Row(case.name, case.dtype, direction, rounds={name: [] for name in calls})
-    for number in range(rounds + 1):  # the first one warms up
-        for name, call in calls.items():
-            start = time.perf_counter()
-            call()
-            if number:
-                row.rounds[name].append(1000 * (time.perf_counter() - start))
-    row.median = {name: statistics.median(times) for name, times in row.rounds.items()}
-    return row
+    ready = {name: partial(_as_it_is, call) for name, call in calls.items()}
+    times = take_turns(ready, rounds, time_on_cpu)
+    median = {name: statistics.median(of_name) for name, of_name in times.items()}
+    return Row(case.name, case.dtype, direction, median, times)
+
+
+def _as_it_is(call: Callable[[], Any]) -> Callable[[], Any]:
+    return call
 
 
 # ---- the report ------------------------------------------------------------------------------------
@@ -189,21 +187,13 @@ def save(rows: Sequence[Row], path: Path) -> None:
     found = {
         "command": shlex.join(["python", *sys.argv]),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "processor": _processor(),
+        "processor": name_processor(),
         "threads": torch.get_num_threads(),
-        "versions": {"attnc": attnc.__version__, "torch": torch.__version__, "triton": triton.__version__},
+        "versions": find_versions(),
         "rows": [{**asdict(row), "faster": row.faster} for row in rows],
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(found, indent=2) + "\n")
-
-
-def _processor() -> str:
-    listed = Path("/proc/cpuinfo")
-    lines = listed.read_text().splitlines() if listed.exists() else []
-    return next(
-        (line.partition(":")[2].strip() for line in lines if "model name" in line), platform.machine()
-    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -4,7 +4,7 @@
 writes the file instead. Whoever updates reads the difference like any other change.
 
 Properties are tried on the same cases in every run, so that what passed once passes again; `HYPOTHESIS_PROFILE=anew`
-draws others each time, as `make fuzz` does.
+draws others each time, as `make fuzz` does. None of them is held to a clock: machines are slow now and then.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-settings.register_profile("seeded", derandomize=True)
-settings.register_profile("anew", derandomize=False)
+UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("seeded", UNTIMED, derandomize=True)
+settings.register_profile("anew", UNTIMED, derandomize=False)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "seeded"))
 
 GOLDEN = Path(__file__).parent / "golden"

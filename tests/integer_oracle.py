@@ -40,8 +40,8 @@ def evaluate(term: ir.Node, values: Values, outside: int | None = None) -> Any:
                 return value
             case ir.Index(name) | ir.Size(name) | ir.IntParam(name) | ir.BoolParam(name) | ir.RealParam(name):
                 return values[name]
-            case ir.Period():
-                return values["period()"]
+            case ir.Period(end):
+                return values[f"period.{end}"]
             case ir.TileEnd(axis, end):
                 return values[f"{axis}.{end}"]
             case ir.OverTile(kind, axis, a):

@@ -29,6 +29,21 @@ def check_ranges(
     ranges: Ranges, seen: list[list[bool]], values: Values, rows: int, columns: int, counts: Counts
 ) -> None:
     """`seen` has a row for each position of the tile's axis; a tile is `rows` of them by `columns` of the target."""
+    if ranges.takes_several_periods:
+        _check(ranges, seen, values, rows, columns, Counts(), one_by_one=True)
+    _check(ranges, seen, values, rows, columns, counts, one_by_one=False)
+
+
+def _check(
+    ranges: Ranges,
+    seen: list[list[bool]],
+    values: Values,
+    rows: int,
+    columns: int,
+    counts: Counts,
+    *,
+    one_by_one: bool,
+) -> None:
     size = len(seen[0])
     for first in range(0, len(seen), rows):
         tile = seen[first : first + rows]
@@ -38,7 +53,7 @@ def check_ranges(
         every = [all(row[at] for row in tile) for at in range(size)]
         visited, full = [False] * size, [False] * size
         start = 0
-        for place in each_period(ranges, here):
+        for place in each_period(ranges, here, 1 if one_by_one else columns):
             for outer, inner in zip(ranges.visited, ranges.full, strict=True):
                 lo, hi = ends(outer, place, size)
                 if max(lo, 0) < hi:
@@ -63,23 +78,32 @@ def check_ranges(
             counts.truly_full += all(every[left : left + columns])
 
 
-def each_period(ranges: Ranges, here: Values) -> Iterator[Values]:
-    """The values in each period that the tile looks at; as they are where there are none."""
+def each_period(ranges: Ranges, here: Values, columns: int) -> Iterator[Values]:
+    """The values in each period that the tile looks at; as they are where there are none.
+
+    Several periods are taken at once where a tile of `columns` holds them.
+    """
     if ranges.periods is None:
         yield here
         return
     periods = ranges.periods
-    length, shift, lo, hi = (
-        evaluate(term, here, outside=GARBAGE)
-        for term in (periods.length, periods.shift, periods.lo, periods.hi)
+    other = "i" if ranges.target == "j" else "j"
+    length, lo, hi = (
+        evaluate(term, here, outside=GARBAGE) for term in (periods.length, periods.lo, periods.hi)
     )
-    for number in range(lo, hi):
-        place = {**here, "period()": number}
-        first, size = number * length - shift, here["M" if ranges.target == "j" else "N"]
+    step = max(columns // length, 1) if ranges.takes_several_periods else 1
+    for number in range(lo, hi, step):
+        place = {**here, "period.first": number, "period.last": min(number + step, hi) - 1}
+        starts = [
+            evaluate(periods.start, {**here, other: here[f"{other}.{end}"], "period.first": each})
+            for end in ("first", "last")
+            for each in (number, place["period.last"])
+        ]
+        first, size = min(starts), here["M" if ranges.target == "j" else "N"]
         for interval in ranges.visited:
             low, high = ends(interval, place, size)
             if max(low, 0) < high:
-                assert first <= low and high <= first + length, f"outside of its period at {place}"
+                assert first <= low and high <= max(starts) + length, f"outside of its period at {place}"
         yield place
 
 

@@ -110,7 +110,7 @@ def test_dots_stand_for_any_lines() -> None:
 
 def test_readme_shows_what_is_written() -> None:
     """The kernel's heart in README is the golden kernel's, but for spaces and the place of the mask in its file."""
-    shown = re.search(r"```python\n(j = .*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    shown = re.search(r"```python\n(score = .*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert shown is not None
     written = (ROOT / "tests/golden/sliding_window/module.py").read_text()
 

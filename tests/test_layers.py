@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
-GROUND = {"source", "errors", "render", "options", "data", "version"}
+GROUND = {"source", "errors", "render", "options", "tiles", "data", "version"}
 
 # From top to bottom as data flows: each room, and the rooms it may import from beside the ground and itself.
 MAY_IMPORT: dict[str, set[str]] = {
@@ -17,6 +18,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "render": set(),
     "options": set(),
+    "tiles": set(),
     "data": set(),
     "version": set(),
     "ir": set(),
@@ -34,8 +36,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "compiler": {"explain", "plot", "run", "emit", "lower", "analyze", "check", "syntax", "ir"},
     "verify": {"compiler", "run", "analyze", "ir"},
     "inspect": {"compiler", "run", "analyze", "ir"},
+    "bench": {"compiler", "plot", "run", "emit", "lower", "kernel", "analyze", "algebra", "ir"},
     "importer": {"compiler", "run", "syntax"},
-    "cli": {"inspect", "verify", "compiler", "run", "syntax", "ir"},
+    "cli": {"bench", "inspect", "verify", "compiler", "run", "syntax", "ir"},
     "attnc": {"importer", "compiler"},  # attnc/__init__.py
     "__main__": {"cli"},
 }
@@ -67,6 +70,7 @@ def imported_rooms(text: str) -> Iterator[tuple[int, str]]:
                 yield node.lineno, room if room in MAY_IMPORT else "attnc"
 
 
+TESTS = [path for path in (ROOT / "tests").rglob("test_*.py") if "golden" not in path.parts]
 FILES = sorted((ROOT / "attnc").rglob("*.py"))
 
 
@@ -95,3 +99,10 @@ def f():
     from attnc.run.loader import x
 """
     assert sorted(imported_rooms(text)) == [(1, "ir"), (3, "attnc"), (3, "options"), (4, "run")]
+
+
+def test_every_file_of_tests_has_a_name_of_its_own() -> None:
+    """pytest imports them by their names alone, and a run of one folder would not notice two of the same name."""
+    counts = Counter(path.name for path in TESTS)
+    assert len(TESTS) > 100
+    assert [name for name, count in counts.items() if count > 1] == []

@@ -68,7 +68,7 @@ MISTAKES = {
     "one key too many": (r"visible = \(j <= i\)", "visible = (j <= i + 1)"),
     "one key too few": (r"i - j < w\)", "i - j < w - 1)"),
     "a scale that is a little off": (r"score = \(qk \+ bias_ij\)", "score = (qk + bias_ij) * (1 + 1e-7)"),
-    "a forgotten delta": (r"\.sub_\(delta\[:, heads, q0:q1\]\)", ""),
+    "a forgotten delta": (r"dp\.sub_\(delta\)", "dp"),
     "a gradient of lse that is lost": (r"- dlse", "- 0 * dlse"),
     "half a gradient": (r"return dq, ", "return dq / 2, "),
     "a value of the next key": (

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from attnc.ir.nodes import Bool, Int, Node, Real, Score
+from attnc.ir.nodes import Bool, Int, Node, Period, Real, Score
 from attnc.ir.walk import walk
 from attnc.source import Span
 
@@ -40,13 +40,15 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Periods:
-    """Positions of the target in periods of `length`: position `x` lies in number `(x + shift) // length`.
+    """Positions of the target in periods of `length`; `start` is the first position of the one of a number.
 
-    A tile looks at the periods `[lo, hi)`. Intervals that speak of a `Period` are those of one, and lie inside of it.
+    A tile looks at the periods `[lo, hi)`. Intervals that speak of a `Period` are those of one. They lie inside of it,
+    or of those of all rows of the tile, where a period starts elsewhere for each. Where their ends speak of the last
+    period, several may be taken at once: what is visited goes on to that one's, what is full is the first one's.
     """
 
     length: Int
-    shift: Int
+    start: Int
     lo: Int
     hi: Int
 
@@ -90,6 +92,10 @@ class Ranges:
         intervals = [each for each in (*self.visited, *self.full) if each is not None]
         of_periods = (self.periods.lo, self.periods.hi) if self.periods else ()
         return (*of_periods, *(end for each in intervals for end in (each.lo, each.hi)))
+
+    @property
+    def takes_several_periods(self) -> bool:
+        return any(part == Period("last") for part in self.parts)
 
     @property
     def parts(self) -> Iterator[Node]:
@@ -142,6 +148,14 @@ class Weights:
     def has_lse(self) -> bool:
         """Is there a log-sum-exp of the scores themselves?"""
         return self.kind == "softmax" and self.score == Score()
+
+    @property
+    def merges(self) -> bool:
+        """Does what two parts of a row's keys leave give what all of them leave?
+
+        A maximum with a sum does, and so do sums, and the first key with the largest number.
+        """
+        return self.kind != "other"
 
 
 @dataclass(frozen=True, slots=True)

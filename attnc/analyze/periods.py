@@ -1,20 +1,22 @@
 """Masks that repeat: what a tile sees of one period of positions.
 
-Enters: a mask without a closed form as it stands, and the strip of the target where all that it shows lies. Leaves: the
-strips of one period, whose ends speak of its number, and which periods a tile looks at; nothing where that does not
+Enters: a mask without a closed form as it stands, and the pieces of the target where all that it shows lies. Leaves:
+the strips of one period, whose ends speak of its number, and which periods a tile looks at; nothing where that does not
 help.
 
 `j // cols` says in which row of an image a key lies, and `j % cols` where in the row. With the row as a number of its
 own, what is left is a mask like any other, of the keys from the row's first to its last: there `j % cols` is
-`j - row * cols`.
+`j - row * cols`. Periods of distances, `(i - j) // d`, begin somewhere else for each query: what a tile sees of one is
+then as much longer as the tile has more queries than one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from attnc.analyze.facts import Periods
+from attnc.analyze.clauses import PLURAL
+from attnc.analyze.facts import Periods, Reason
 from attnc.analyze.places import Places
 from attnc.analyze.strips import Strip, in_order
 from attnc.ir.nodes import OverTile, Period, Rank
@@ -22,7 +24,7 @@ from attnc.ir.text import print_ir
 from attnc.ir.walk import holds, walk
 from attnc.sets.convert import to_int
 from attnc.sets.divisions import find_divisions, flat, map_divisions, times_of
-from attnc.sets.pieces import Pieces, Plane
+from attnc.sets.pieces import Piece, Pieces, Plane, Stretch
 from attnc.sets.polynomial import (
     ONE,
     ZERO,
@@ -36,9 +38,10 @@ from attnc.sets.polynomial import (
     quotient,
 )
 from attnc.sets.predicate import All, Predicate, every, nonnegative
-from attnc.sets.project import PERIOD, Bound, Tile, project_some
+from attnc.sets.project import LAST_PERIOD, PERIOD, Bound, Tile, project_some
 from attnc.sets.prover import Prover
 from attnc.sets.solve import Limits, Solver
+from attnc.sets.substitute import substitute
 
 # Bounds that are longer than this, in characters, nobody would read: no tile is known to be full, or all are listed.
 MOST_READ = 1000
@@ -54,6 +57,10 @@ class Repeated:
     periods: Periods
 
     @property
+    def is_readable(self) -> bool:
+        return self.length <= MOST_READ
+
+    @property
     def length(self) -> int:
         """How much there is to read, in characters."""
         ends = [end for strip in self.strips for end in (strip.lo, strip.hi, *(strip.full or ()))]
@@ -61,69 +68,125 @@ class Repeated:
         return sum(len(print_ir(term)) for term in terms)
 
 
-def find_periods(mask: Predicate, where: Strip, tile: Tile, plane: Plane) -> Repeated | None:
-    """By the longest periods that give the mask a closed form."""
+@dataclass(frozen=True)
+class Division:
+    """`(target + shift) // n`, or `(shift - target) // n`, whose periods are counted from the last: number -1, -2, ...
+
+    `way` is 1 or -1: what the target is multiplied by.
+    """
+
+    quotient: Quotient
+    way: int
+    shift: Polynomial
+
+    @property
+    def n(self) -> Polynomial:
+        return self.quotient.n
+
+    @property
+    def place(self) -> Polynomial:
+        """Of a position in its period, `0 <= place < n`."""
+        return self.quotient.a - NUMBER * self.way * self.n
+
+    @property
+    def start(self) -> Polynomial:
+        """The first position of a period."""
+        return NUMBER * self.n - self.shift if self.way > 0 else NUMBER * self.n + self.shift - self.n + 1
+
+    def number_at(self, position: Polynomial) -> Polynomial:
+        """The number of the period that a position lies in; that of a greatest position is the greatest."""
+        for atom in position.atoms:
+            factor, rest = position.split(atom)
+            if isinstance(atom, Extreme) and factor == ONE:
+                return extreme(atom.kind, (self.number_at(item + rest) for item in atom.items))
+        return quotient(position * self.way + self.shift, self.n) * self.way
+
+
+def find_periods(
+    mask: Predicate, where: Pieces, tile: Tile, plane: Plane
+) -> tuple[Repeated | None, list[Reason]]:
+    """By the longest periods that give the mask a closed form; and what was found that nobody would read."""
+    notes = list[Reason]()
     mask = map_divisions(mask, lambda division: flat(division, plane.prover))
     for division in _divisions(mask, plane)[:MOST_TRIED]:
         numbered = map_divisions(mask, lambda other: _by_number(other, division, plane.prover))  # noqa: B023
-        lo, hi = _numbers(numbered, where, division, tile, plane.afresh())
-        inside = plane.afresh().given(_between(lo, hi))
+        ends = _numbers(numbered, where, division, tile, plane.afresh())
+        if ends is None:
+            continue
+        inside = plane.afresh().given(_between(*ends))
         strips = _strips_of_one(numbered, division, tile, inside)
-        terms = division.n, _shift(division, plane), lo, hi
-        found = Repeated(strips, Periods(*map(to_int, terms)))
-        if found.length > MOST_READ:
-            found = replace(found, strips=[replace(strip, full=None) for strip in strips])
-        if strips and found.length <= MOST_READ:
-            return found
-    return None
+        if not strips:
+            continue
+        found = Repeated(strips, Periods(*map(to_int, (division.n, division.start, *ends))))
+        if found.is_readable:
+            return found, []
+        period = f"in every period of `{print_ir(to_int(division.n))}` {PLURAL[plane.target.key]}"
+        found = replace(found, strips=[replace(strip, full=None) for strip in strips])
+        if found.is_readable:
+            why = f"no tile is known to be full: {period} the bounds of those that are would be too long to read"
+            return found, [Reason(why)]
+        notes.append(Reason(f"the bounds {period} would be too long to read, so they are not taken"))
+    return None, notes
 
 
-def _divisions(mask: Predicate, plane: Plane) -> list[Quotient]:
-    """Every `(target + shift) // length` whose shift and length no position moves, the longest first."""
+def _divisions(mask: Predicate, plane: Plane) -> list[Division]:
+    """Every division of a target, or of its distance, by a length that no position moves, the longest first.
 
-    def is_fixed(a: Polynomial) -> bool:
-        return not a.leaves & {plane.target.key, plane.other.key}
-
+    Those whose periods begin at the same positions for every row come before the others.
+    """
     found = []
     for each in find_divisions(mask):
         factor, shift = each.a.split(plane.target)
-        if factor == ONE and is_fixed(shift) and is_fixed(each.n) and plane.prover.prove_less(ZERO, each.n):
-            found.append(each)
-    return sorted(found, key=lambda one: (-sum(times_of(one.n, other.n) is not None for other in found), one))
+        is_linear = factor in (ONE, -ONE) and plane.target.key not in shift.leaves
+        is_fixed = not each.n.leaves & {plane.target.key, plane.other.key}
+        if is_linear and is_fixed and plane.prover.prove_less(ZERO, each.n):
+            found.append(Division(each, 1 if factor == ONE else -1, shift))
+
+    def rank(one: Division) -> tuple[bool, int, Quotient]:
+        longer_than = sum(times_of(one.n, other.n) is not None for other in found)
+        return plane.other.key in one.shift.leaves, -longer_than, one.quotient
+
+    return sorted(found, key=rank)
 
 
 def _numbers(
-    numbered: Predicate, where: Strip, division: Quotient, tile: Tile, plane: Plane
-) -> tuple[Polynomial, Polynomial]:
+    numbered: Predicate, where: Pieces, division: Division, tile: Tile, plane: Plane
+) -> tuple[Polynomial, Polynomial] | None:
     """The numbers `[lo, hi)` of the periods to look at: those that every condition on a row and a period leaves.
 
-    Numbers are solved for as positions are, from 0 on; where the first may be below, all that the strip reaches into.
+    Numbers are solved for as positions are, from 0 on; where the first may be below, all that the pieces reach into.
+    None where the periods of a tile of rows have no first or last.
     """
-    first, last = (_number_at(end, division, plane) for end in (ZERO, plane.target_last))
+    bound = Bound(plane, tile)
+    first = bound.end(division.number_at(ZERO), "min")
+    last = bound.end(division.number_at(plane.target_last), "max")
+    if first is None or last is None:
+        return None
     numbers = replace(plane, target=PERIOD, target_last=last)
     lows, highs = [first], [last]
+
+    def look_at(pieces: Pieces) -> None:
+        shadows = [project_some(piece, tile, numbers) for piece in pieces]
+        lo = extreme("min", (choice(every(s.guards), s.lo, last + 1) for s in shadows))
+        hi = extreme("max", (choice(every(s.guards), s.hi, first) for s in shadows))
+        lows.extend(items_of(lo, "max"))
+        highs.extend(items_of(hi - 1, "min"))
+
     items = numbered.items if isinstance(numbered, All) and plane.prover.prove_nonnegative(first) else ()
     for condition in items:
         pieces = Solver(numbers, "over").solve(condition) if plane.target.key not in condition.leaves else ()
         if pieces:
-            shadows = [project_some(piece, tile, numbers) for piece in pieces]
-            lo = extreme("min", (choice(every(s.guards), s.lo, last + 1) for s in shadows))
-            hi = extreme("max", (choice(every(s.guards), s.hi, first) for s in shadows))
-            lows += items_of(lo, "max")
-            highs += items_of(hi - 1, "min")
+            look_at(pieces)
     if len(lows) == 1:
-        lows.append(_number_at(where.lo, division, plane))
-        highs.append(_number_at(where.hi - 1, division, plane))
+        look_at(tuple(_in_numbers(piece, division, plane) for piece in where))
     return plane.simplify(extreme("max", lows)), plane.simplify(extreme("min", highs)) + 1
 
 
-def _number_at(position: Polynomial, division: Quotient, plane: Plane) -> Polynomial:
-    """The number of the period that a position lies in; that of a greatest position is the greatest."""
-    for atom in position.atoms:
-        factor, rest = position.split(atom)
-        if isinstance(atom, Extreme) and factor == ONE:
-            return extreme(atom.kind, (_number_at(item + rest, division, plane) for item in atom.items))
-    return quotient(position + _shift(division, plane), division.n)
+def _in_numbers(piece: Piece, division: Division, plane: Plane) -> Piece:
+    """The piece, with the numbers of its periods in place of its positions."""
+    lows, highs = piece.target.lows or (ZERO,), piece.target.highs or (plane.target_last,)
+    ends = (tuple(division.number_at(end) for end in each) for each in (lows, highs))
+    return replace(piece, target=Stretch(*ends))
 
 
 def _between(lo: Polynomial, hi: Polynomial) -> Iterator[Predicate]:
@@ -149,16 +212,12 @@ def _multiples_of_quotients(a: Polynomial) -> Iterator[tuple[Polynomial, Polynom
             yield factor, polynomial(atom), rest
 
 
-def _shift(division: Quotient, plane: Plane) -> Polynomial:
-    return division.a - polynomial(plane.target)
-
-
 # ---- one period ------------------------------------------------------------------------------------
 
 
-def _strips_of_one(numbered: Predicate, division: Quotient, tile: Tile, plane: Plane) -> list[Strip]:
+def _strips_of_one(numbered: Predicate, division: Division, tile: Tile, plane: Plane) -> list[Strip]:
     """What the tile sees of the period `NUMBER`; nothing where that has no closed form either."""
-    place, limits = division.a - NUMBER * division.n, Limits()
+    place, limits = division.place, Limits()
     here = every((nonnegative(place), nonnegative(division.n - 1 - place), numbered))
     over = _ByTile(plane, "over", limits, tile=tile).solve(here)
     if limits.reached or not all(piece.exact for piece in over):
@@ -169,8 +228,20 @@ def _strips_of_one(numbered: Predicate, division: Quotient, tile: Tile, plane: P
     found = [places.strips(piece, under) for piece in over]
     ahead = [nonnegative(extreme("max", (two.lo, ZERO)) - one.lo) for one, *after in found for two in after]
     strips, notes = in_order([strip for each in found for strip in each], plane.given(ahead))
-    is_found = not notes and not plane.prover.budget.is_spent
-    return strips if is_found and all(strip.known and not _looks_around(strip) for strip in strips) else []
+    is_found = not notes and not plane.prover.budget.is_spent and _go_on(strips, division, plane)
+    is_found &= all(strip.known and not _looks_around(strip) for strip in strips)
+    return _taken_together(strips, plane) if is_found else []
+
+
+def _go_on(strips: Sequence[Strip], division: Division, plane: Plane) -> bool:
+    """Does no strip of a period start before one of the period before it?
+
+    Strips lie in their periods; where periods begin elsewhere for each row, those of a tile of rows overlap.
+    """
+    if plane.other.key not in division.shift.leaves:
+        return True
+    nexts = [extreme("max", (substitute(strip.lo, PERIOD, NUMBER + 1), ZERO)) for strip in strips]
+    return all(plane.prover.prove_at_most(strip.lo, lo) for strip in strips for lo in nexts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,11 +257,23 @@ class _ByTile(Solver):
         return self._unknown if end is None else super()._solve_inequality(end)
 
 
-def _shift_of_rows(numbered: Predicate, division: Quotient, plane: Plane) -> Polynomial | None:
+def _taken_together(strips: list[Strip], plane: Plane) -> list[Strip]:
+    """Up to the end of the last of several periods, where no end ever falls from one period to the next.
+
+    Between two strips lies less than a period, so where a tile holds several periods none of its tiles lies between.
+    """
+    steps = [(end, substitute(end, PERIOD, NUMBER + 1)) for each in strips for end in (each.lo, each.hi)]
+    if not all(plane.prover.prove_at_most(end, after) for end, after in steps):
+        return strips
+    last = polynomial(LAST_PERIOD)
+    return [replace(strip, hi=substitute(strip.hi, PERIOD, last)) for strip in strips]
+
+
+def _shift_of_rows(numbered: Predicate, division: Division, plane: Plane) -> Polynomial | None:
     """That of periods of rows which are as long as those of the target."""
     rows = replace(plane, target=plane.other, other=plane.target)
-    shifts = (_shift(each, rows) for each in _divisions(numbered, rows) if each.n == division.n)
-    return next(shifts, None)
+    alike = (each for each in _divisions(numbered, rows) if each.n == division.n and each.way > 0)
+    return next((each.shift for each in alike if plane.target.key not in each.shift.leaves), None)
 
 
 def _looks_around(strip: Strip) -> bool:
@@ -200,9 +283,14 @@ def _looks_around(strip: Strip) -> bool:
     return any(isinstance(part, OverTile | Rank) and holds(part, Period) for part in parts)
 
 
-def _by_number(other: Quotient, division: Quotient, prover: Prover) -> Polynomial:
-    """`x // (n * k)` is `(x // n) // k` where both divide by what is positive: the number of the period, by `k`."""
-    times = times_of(other.n, division.n)
-    if other.a == division.a and times is not None and prover.prove_less(ZERO, other.n):
-        return quotient(NUMBER, times)
+def _by_number(other: Quotient, division: Division, prover: Prover) -> Polynomial:
+    """`x // (n * k)` is `(x // n) // k` where both divide by what is positive: the number of the period, by `k`.
+
+    `-x // n` is the number too, turned around, and one less for who does not stand in the first place.
+    """
+    times, number = times_of(other.n, division.n), NUMBER * division.way
+    if other.a == division.quotient.a and times is not None and prover.prove_less(ZERO, other.n):
+        return quotient(number, times)
+    if other == Quotient(-division.quotient.a, division.n):
+        return choice(nonnegative(division.place - 1), -ONE, ZERO) - number
     return polynomial(other)

@@ -12,7 +12,7 @@ from typing import Literal
 
 from attnc.analyze.clauses import PLURAL, Clause, explain_clauses, term_text
 from attnc.analyze.facts import Periods, Ranges, Reason, Requirement
-from attnc.analyze.periods import NUMBER, Repeated, find_periods
+from attnc.analyze.periods import Repeated, find_periods
 from attnc.analyze.requirements import find_requirements
 from attnc.analyze.strips import Strip, around, in_order, is_everything, make_strip
 from attnc.ir.nodes import Attention, Index, OverTile, Param, Rank, Size, TileEnd
@@ -57,9 +57,10 @@ def find_ranges(attention: Attention, target: Target) -> Ranges:
     loose = (*(clause.reason for clause in open_ones), *notes)
     if loose and strips:
         where = make_plane(target, requires, attention.params)
-        repeated = find_periods(mask, around(strips), tile, where)
+        repeated, unread = find_periods(mask, over, tile, where)
         if repeated:
-            return _in_periods(repeated, clauses, requires, where)
+            return _in_periods(repeated, clauses, requires, unread, where)
+        notes += unread
     return Ranges(
         target,
         visited=tuple(strip.visited_interval for strip in strips),
@@ -79,7 +80,11 @@ def find_ranges(attention: Attention, target: Target) -> Ranges:
 
 
 def _in_periods(
-    found: Repeated, clauses: Sequence[Clause], requires: tuple[Requirement, ...], plane: Plane
+    found: Repeated,
+    clauses: Sequence[Clause],
+    requires: tuple[Requirement, ...],
+    notes: Sequence[Reason],
+    plane: Plane,
 ) -> Ranges:
     target, keys = plane.target.key, PLURAL[plane.target.key]
     length = print_ir(found.periods.length)
@@ -92,6 +97,7 @@ def _in_periods(
         because=(
             *(clause.followed(f"in every period of `{length}` {keys}") for clause in clauses),
             *(requirement.reason for requirement in requires),
+            *notes,
             *_words_of(found.strips),
             Reason(_periods_text(found.periods, plane)),
             Reason(_summary(found.strips, plane)),
@@ -153,7 +159,7 @@ def _periods_text(periods: Periods, plane: Plane) -> str:
     """`period p has keys [cols * p, cols * p + cols); queries [i0, i1] look at periods [0, i1 // cols + 1)`."""
     keys, queries = PLURAL[plane.target.key], PLURAL[plane.other.key]
     tile = "i0, i1" if queries == "queries" else "j0, j1"
-    first = to_polynomial(periods.length) * NUMBER - to_polynomial(periods.shift)
+    first = to_polynomial(periods.start)
     lo, hi = (term_text(to_polynomial(end)) for end in (periods.lo, periods.hi))
     span = f"[{term_text(first)}, {term_text(first + to_polynomial(periods.length))})"
     return f"period p has {keys} {span}; {queries} [{tile}] look at periods [{lo}, {hi})"

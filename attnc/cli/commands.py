@@ -8,46 +8,24 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from attnc.cli.console import can_print_blocks, print_diagnostics
+from attnc.cli.bench import bench
+from attnc.cli.console import can_print_blocks, print_diagnostics, show_progress
 from attnc.cli.given import Pairs, by_name, read_arrays, read_pairs, read_tile
+from attnc.cli.options import Command, array_option, open_spec, spec_options
 from attnc.compiler import STAGES, Compilation
 from attnc.errors import AttncError, Diagnostic
-from attnc.options import OPTIONS, make_options
 from attnc.source import Source
+from attnc.tiles import ChosenTiles
 
+ARCHS = "sm_80, sm_86, sm_89, sm_90, sm_100, sm_120 or gfx942"
 STARTER = Path(__file__).with_name("starter.attn")
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-def _spec_options(command: Command) -> Command:
-    """A flag for every option that shapes what is compiled, drawn from the table of options."""
-    for option in reversed(OPTIONS):
-        if not option.in_text:
-            continue
-        flag = f"--{option.name.replace('_', '-')}"
-        if option.kind is bool:
-            flag += f"/--no-{option.name.replace('_', '-')}"
-        command = click.option(
-            flag,
-            option.name,
-            type=option.kind,
-            default=option.default,
-            show_default=option.default is not None,
-            help=option.help,
-        )(command)
-    return command
-
-
-def _open(path: str, options: dict[str, Any]) -> Compilation:
-    from attnc.syntax.parser import read_source
-
-    return Compilation(read_source(path), make_options(**options))
 
 
 @click.command()
@@ -76,7 +54,7 @@ def check(files: tuple[str, ...]) -> None:
     found: list[Diagnostic] = []
     for file in files:
         try:
-            checked = _open(file, {}).checked
+            checked = open_spec(file, {}).checked
         except AttncError as mistake:
             found += mistake.diagnostics
             continue
@@ -110,7 +88,7 @@ def _setting_options(tile: str, several: bool) -> Callable[[Command], Command]:
 
 @click.command()
 @click.argument("file", metavar="FILE|CODE")
-@_spec_options
+@spec_options
 @_setting_options(tile="128x128", several=False)
 @click.option("--json", "as_json", is_flag=True, help="the same for programs")
 def explain(
@@ -131,7 +109,7 @@ def explain(
         from attnc.run.cost import Setting
         from attnc.run.settings import read_numbers
 
-        compilation, given = _open(file, options), by_name(at)
+        compilation, given = open_spec(file, options), by_name(at)
         setting = Setting(read_numbers(compilation.attention, given), tile, head, batch)
         click.echo(compilation.explain_json(setting) if as_json else compilation.explain(setting))
 
@@ -141,13 +119,7 @@ def explain(
 @click.option("-o", "--output", metavar="OUT", help="a .png, .svg or .pdf file; without it, text on stdout")
 @click.option("--name", help="the attention to take, where the file holds several")
 @_setting_options(tile="16x16", several=True)
-@click.option(
-    "--array",
-    multiple=True,
-    callback=read_pairs,
-    metavar="NAME=FILE.npy",
-    help="an array that the mask reads, or the entries of one with one axis: --array length=40,200",
-)
+@array_option("an array that the mask reads")
 def plot(
     file: str,
     output: str | None,
@@ -166,7 +138,7 @@ def plot(
     """
     from attnc.run.settings import read_numbers
 
-    compilation, given = _open(file, {"name": name}), by_name([*at, *array])
+    compilation, given = open_spec(file, {"name": name}), by_name([*at, *array])
     attention = compilation.attention
     values = {
         **read_numbers(attention, {name: given[name] for name, _ in at}),
@@ -182,21 +154,32 @@ def plot(
 @click.command()
 @click.argument("file")
 @click.option("--stage", type=click.Choice(list(STAGES)), required=True, help="which intermediate")
-@_spec_options
+@spec_options
 def show(file: str, stage: str, **options: Any) -> None:
     """Print what stands between the text and the module."""
-    click.echo(_open(file, options).show(stage).rstrip("\n"))
+    click.echo(open_spec(file, options).show(stage).rstrip("\n"))
 
 
 @click.command()
 @click.argument("file")
 @click.option("-o", "--output", required=True, metavar="OUT.py", help="where to write it; - for stdout")
-@_spec_options
-def build(file: str, output: str, **options: Any) -> None:
-    """Write the standalone module of a spec: torch and triton only, yours to keep."""
+@click.option("--arch", help=f"choose tiles for this GPU, which need not be there: {ARCHS}")
+@spec_options
+def build(file: str, output: str, arch: str | None, **options: Any) -> None:
+    """Write the standalone module of a spec: torch and triton only, yours to keep.
+
+    With --arch, tiles, warps and stages are tried for that GPU, for heads from 64 to 256 wide: the first whose machine
+    code holds the limits of `attnc inspect` are written into the module. That takes a minute. On another GPU, or with
+    another version of Triton, the module takes its usual tiles.
+    """
     from attnc.run.loader import write_file
 
-    text = _open(file, options).show("module")
+    compilation = open_spec(file, options)
+    if arch is not None:
+        compilation = replace(
+            compilation, options=replace(compilation.options, tiles=_choose(compilation, arch))
+        )
+    text = compilation.show("module")
     if output == "-":
         click.echo(text.encode(), nl=False)
     else:
@@ -213,20 +196,15 @@ def build(file: str, output: str, **options: Any) -> None:
     help="which emitted code; triton runs in its interpreter",
 )
 @click.option("--quick", is_flag=True, help="a few cases instead of the whole grid")
-@_spec_options
+@spec_options
 def verify(file: str, backend: str, quick: bool, **options: Any) -> None:
     """Compare emitted code with the interpreter: values and every gradient, over an edge-case grid."""
     from attnc import verify as room
 
-    compilation = _open(file, options)
+    compilation = open_spec(file, options)
     _ = compilation.attention  # mistakes of the spec come before any process is started
     backends = [each for each in room.BACKENDS if backend in (each, "both")]
-    with click.progressbar(length=1, label="verifying", file=sys.stderr) as bar:
-
-        def progress(done: int, of: int) -> None:
-            bar.length = of
-            bar.update(done - bar.pos)
-
+    with show_progress("verifying") as progress:
         report = room.verify(compilation, backends, quick=quick, progress=progress)
     click.echo(str(report))
     click.get_current_context().exit(not report.holds)
@@ -234,7 +212,7 @@ def verify(file: str, backend: str, quick: bool, **options: Any) -> None:
 
 @click.command()
 @click.argument("file")
-@click.option("--arch", default="sm_90", show_default=True, help="the GPU: sm_90, sm_80 or gfx942")
+@click.option("--arch", default="sm_90", show_default=True, help=f"the GPU: {ARCHS}")
 @click.option("--head-dim", type=click.IntRange(min=1), default=128, show_default=True, help="D and DV")
 @click.option(
     "--dtype",
@@ -250,35 +228,53 @@ def verify(file: str, backend: str, quick: bool, **options: Any) -> None:
     callback=read_pairs,
     help="a size or a number of the call: --at DV=64 --at window=256",
 )
+@click.option("--choose", is_flag=True, help="try other tiles: which is the first that holds all limits")
 @click.option("--json", "as_json", is_flag=True, help="the same for programs")
-@_spec_options
+@spec_options
 def inspect(
-    file: str, arch: str, head_dim: int, dtype: str, at: Pairs, as_json: bool, **options: Any
+    file: str, arch: str, head_dim: int, dtype: str, at: Pairs, choose: bool, as_json: bool, **options: Any
 ) -> None:
     """Build every kernel for a GPU that need not be there, and say how good its machine code is.
 
     Registers, spills, shared memory, and what each loop over tiles holds: instructions, also for one pair of a query
     and a key; matrix products; copies; exp2 and other special functions; and the share of its exp2 that run beside a
     matrix product. The exit code is 1 where a limit does not hold. How fast a kernel is takes a GPU to say.
+
+    With --choose, other tiles, warps and stages are tried, best first, until one holds every limit.
     """
     from attnc import inspect as room
     from attnc.run.settings import read_numbers
 
-    target, compilation, given = room.find_target(arch), _open(file, options), by_name(at)
+    target, compilation, given = room.find_target(arch), open_spec(file, options), by_name(at)
     if "D" in given:
         raise click.UsageError("`D` is what --head-dim says")
     numbers = read_numbers(compilation.attention, given)
-    with click.progressbar(length=1, label="building", file=sys.stderr) as bar:
-
-        def progress(done: int, of: int) -> None:
-            bar.length = of
-            bar.update(done - bar.pos)
-
-        report = room.inspect(
-            compilation, target, head_dim=head_dim, dtype=dtype, numbers=numbers, progress=progress
-        )
+    with show_progress("building") as progress:
+        report: room.Report | room.Choices
+        if choose:
+            report = room.choose(
+                compilation, target, widths=(head_dim,), dtype=dtype, numbers=numbers, progress=progress
+            )
+        else:
+            report = room.inspect(
+                compilation, target, head_dim=head_dim, dtype=dtype, numbers=numbers, progress=progress
+            )
     click.echo(report.to_json() if as_json else str(report))
     click.get_current_context().exit(not report.holds)
+
+
+def _choose(compilation: Compilation, arch: str) -> ChosenTiles:
+    """The tiles for a GPU; what has a fault is said on stderr."""
+    from attnc import inspect as room
+
+    with show_progress("choosing tiles") as progress:
+        tiles = room.choose(compilation, room.find_target(arch), progress=progress).tiles
+    for row in tiles.rows:
+        if row.fault:
+            click.echo(
+                f"note: heads {row.width} wide: {row.tile} is the best for {arch}, but {row.fault}", err=True
+            )
+    return tiles
 
 
 @click.command()
@@ -324,4 +320,4 @@ def _stdin() -> str:
         raise AttncError(Diagnostic("unreadable-file", what)) from None
 
 
-COMMANDS = (new, check, explain, plot, show, build, verify, inspect, fmt)
+COMMANDS = (new, check, explain, plot, show, build, verify, inspect, bench, fmt)

@@ -47,10 +47,28 @@ def _positions(seen):
     return torch.arange(seen.start, seen.stop) if isinstance(seen, slice) else seen
 
 
+def _count(seen):
+    """How many keys an index has."""
+    return seen.stop - seen.start if isinstance(seen, slice) else len(seen)
+
+
+def _rows_of_tile(last, heads, narrow):
+    """Queries in a tile, by the keys that the last sees: few read few in vain, many multiply fast.
+
+    Products of bfloat16 need more of them than others, and few heads need work for each step.
+    """
+    keys = _count(last[0])
+    if narrow == torch.bfloat16:
+        return 2 * TILE if keys >= 2048 else TILE
+    return TILE // 2 if keys <= 512 and heads >= 8 else TILE
+
+
 def _steps(heads, groups, rows, seen):
-    """Heads of queries and of their keys, so many at a time that the pairs stay in the cache."""
-    keys = seen.stop - seen.start if isinstance(seen, slice) else len(seen)
-    pairs = rows * keys * (heads // groups)
+    """Heads of queries and of their keys, so many at a time that the pairs stay in the cache.
+
+    The keys should too: they weigh more than their pairs where a head has fewer than 16 rows.
+    """
+    pairs = max(16, rows * (heads // groups)) * _count(seen)
     count = max(1, torch.get_num_threads() * 2**19 // max(1, pairs))
     for first in range(0, groups, count):
         end = min(first + count, groups)
@@ -62,14 +80,19 @@ def _narrow(dtype):
     return dtype if dtype == torch.bfloat16 else torch.promote_types(dtype, torch.float32)
 
 
-def _fill_hidden(pairs, visible, otherwise):
+def _bits_of_pairs(visible, dtype, otherwise):
+    """What stays of the bits of every pair, and what comes to those of hidden pairs, if not 0."""
+    shown = visible.to(torch.int32 if dtype == torch.float32 else torch.int64).neg_()
+    if otherwise == 0:
+        return shown, None
+    return shown, shown.bitwise_not() & torch.tensor(otherwise, dtype=dtype).view(shown.dtype)
+
+
+def _fill_hidden(pairs, shown, filled):
     """Fill in the hidden pairs, by their bits: `masked_fill_` takes five times as long."""
-    bits = pairs.view(torch.int32 if pairs.dtype == torch.float32 else torch.int64)
-    shown = visible.to(bits.dtype).neg_()
-    bits.bitwise_and_(shown)
-    if otherwise != 0:
-        hidden = shown.bitwise_not_()
-        bits.bitwise_or_(hidden & torch.tensor(otherwise, dtype=pairs.dtype).view(bits.dtype))
+    bits = pairs.view(shown.dtype).bitwise_and_(shown)
+    if filled is not None:
+        bits.bitwise_or_(filled)
 
 
 def _first_of_largest(value, seen):
@@ -81,11 +104,10 @@ def _first_of_largest(value, seen):
 
 
 def _row_max(score):
-    """The largest score of each row; 0 where a row sees no key, which is harmless to subtract."""
+    """The largest score of each row; where a row sees no key finite, and harmless to subtract."""
     if score.shape[-1] == 0:
         return score.new_zeros(*score.shape[:-1], 1)
-    row_max = score.amax(-1, keepdim=True)
-    return row_max.masked_fill_(row_max == float("-inf"), 0.0)
+    return score.amax(-1, keepdim=True).clamp_(min=torch.finfo(score.dtype).min)
 
 
 def _matmul(a, b, room=None):
@@ -98,7 +120,12 @@ def _matmul(a, b, room=None):
     return torch.bmm(a, b, out=room.resize_(*a.shape[:2], Y)).view(B, H, T, Y)
 
 
-def _add_transposed(total, seen, a, b):
+def _in_room(x, room):
+    """`x` in the dtype of `room`, and in its memory where that is another."""
+    return x if x.dtype == room.dtype else room.resize_(x.shape).copy_(x)
+
+
+def _add_transposed(total, seen, a, b, room):
     """At the keys seen: += the transpose of a [B, H, T, X] @ b [B, H, T, Y], over shared heads."""
     groups = total.shape[1]
     rows = a.shape[1] // groups * a.shape[2]
@@ -107,7 +134,8 @@ def _add_transposed(total, seen, a, b):
         if isinstance(seen, slice) and total.dtype == a.dtype:
             batch[:, seen].baddbmm_(x.mT, y)
         else:
-            batch[:, seen] += torch.bmm(x.mT, y)
+            shape = groups, x.shape[2], y.shape[2]
+            batch[:, seen] += torch.bmm(x.mT, y, out=room.resize_(shape))
 
 
 def _suits_torch(q, k, v):

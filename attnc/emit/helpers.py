@@ -40,6 +40,39 @@ def _store_rows(ptr, first, end, tile, WIDTH: tl.constexpr, ROWS: tl.constexpr, 
 
 
 @triton.jit
+def _load_rows_at(places, inside, WIDTH: tl.constexpr, COLS: tl.constexpr):
+    """Rows that begin at a column of pointers; what is not inside reads as zero."""
+    col = tl.arange(0, COLS)[None, :]
+    return tl.load(places + col, mask=inside & (col < WIDTH), other=0.0)
+
+
+@triton.jit
+def _store_rows_at(places, inside, tile, WIDTH: tl.constexpr, COLS: tl.constexpr):
+    """Write rows that begin at a column of pointers, where they are inside."""
+    col = tl.arange(0, COLS)[None, :]
+    tl.store(places + col, tile, mask=inside & (col < WIDTH))
+
+
+@triton.jit
+def _bits(tile, dtype: tl.constexpr):
+    """A tile in this dtype, as ints: a loop carries those in registers, and numbers not always."""
+    if dtype.primitive_bitwidth == 16:
+        return tile.to(dtype).to(tl.int16, bitcast=True)
+    else:
+        return tile.to(dtype).to(tl.int32, bitcast=True)
+
+
+@triton.jit
+def _add_values(
+    acc, first, p, rescale, ptr, stride, end, WIDTH: tl.constexpr, ROWS: tl.constexpr,
+    COLS: tl.constexpr,
+):
+    """Add the values of rows [first, first + ROWS), whose weights come as bits."""
+    v = _load_rows(ptr, first, end, stride, WIDTH, ROWS, COLS, True)
+    return tl.dot(p.to(v.dtype, bitcast=True), v, acc * rescale[:, None], input_precision="ieee")
+
+
+@triton.jit
 def _least(values, inside):
     """The least of the values that are inside of the sequence."""
     return tl.min(tl.where(inside, values, 2147483647))
@@ -151,6 +184,18 @@ def _add_at(total, index, value):
 def _with_unit_stride(tensor):
     """The kernels step along a row by one element."""
     return tensor if tensor.stride(-1) == 1 else tensor.contiguous()
+
+
+def _parts(tensor, shares):
+    """Room for what each share of a head's programs leaves of its gradient."""
+    B, heads, *rest = tensor.shape
+    dtype = tensor.dtype if shares == 1 else torch.float32
+    return tensor.new_empty(B, heads * shares, *rest, dtype=dtype)
+
+
+def _sum_of_parts(parts, shares, dtype):
+    """The gradient, of what the shares left: in the same order every time."""
+    return parts if shares == 1 else parts.unflatten(1, (-1, shares)).sum(2).to(dtype)
 
 
 def _nonzero(divisor):

@@ -6,6 +6,8 @@ pass. Arguments stand in the order of each kernel's signature.
 
 from __future__ import annotations
 
+from attnc.emit.arguments import arguments, named_tiles, values, write_tiles
+from attnc.emit.split import choice_of_splits, write_split
 from attnc.emit.tiles import tile_table
 from attnc.emit.writer import Writer
 from attnc.kernel.nodes import Do, Expr, Function, Var
@@ -13,8 +15,9 @@ from attnc.lower.collect import call_adder, need
 from attnc.lower.cpu import backward_params, scalars_of, tensors_of, vectors_of
 from attnc.lower.gradients import ArrayGradient, Home
 from attnc.lower.kernels import Kernels
-from attnc.lower.names import pointer, stride, variable
+from attnc.lower.names import variable
 from attnc.lower.plan import Plan, said_results
+from attnc.tiles import ChosenTiles
 
 STRIP = '''
 def _strip_rows(pairs_of_a_row, block_q):
@@ -23,11 +26,32 @@ def _strip_rows(pairs_of_a_row, block_q):
 '''.strip()
 
 
-def write_launchers(writer: Writer, kernels: Kernels) -> None:
+AHEAD = '''
+def _ahead(q, tiles):
+    """How many tiles ahead keys are read where products run beside other work; else None."""
+    return tiles["num_stages"] if _generation(q) == 9 and tiles["BLOCK_Q"] >= 64 else None
+'''.strip()
+
+
+SHARES = '''
+def _shares(q, programs):
+    """Into how many shares the work of each program goes, so that two fall to a processor."""
+    card = torch.cuda.get_device_properties(q.device) if q.is_cuda else None
+    processors = card.multi_processor_count if card else 8
+    return max(1, 2 * processors // max(1, programs))
+'''.strip()
+
+
+def write_launchers(writer: Writer, kernels: Kernels, tiles: ChosenTiles | None) -> None:
     """The table of tiles; forward and backward of every pass."""
     passes = [*kernels.before, kernels]
+    goes_ahead = any(p.name == "AHEAD" for each in passes for fn in each.triton for p in fn.params)
     has_strips = any(each.plan.home("pair") for each in passes)
-    for text in [tile_table(kernels.plan)] + [STRIP] * has_strips:
+    has_splits = any(each.plan.split for each in passes)
+    has_shares = has_splits or any(each.kernel("_backward_keys") for each in passes)
+    splits = [choice_of_splits(kernels.plan)] * has_splits
+    asked = [*[AHEAD] * goes_ahead, *[STRIP] * has_strips, *[SHARES] * has_shares, *splits]
+    for text in [tile_table(kernels.plan, tiles), *asked]:
         writer.lines(text)
         writer.line()
         writer.line()
@@ -40,16 +64,6 @@ def write_launchers(writer: Writer, kernels: Kernels) -> None:
             writer.line()
             writer.line()
             _write_backward(writer, each)
-
-
-def widths_of(plan: Plan) -> list[str]:
-    """The names of all widths: D, those of other dot products, DV where there are values to weigh."""
-    return list(dict.fromkeys([*(pair.width for pair in plan.dots), *_values(plan, "DV")]))
-
-
-def _values(plan: Plan, *names: str) -> list[str]:
-    """Names that a pass knows where it weighs values."""
-    return [*names] if plan.weighs_values else []
 
 
 def _sizes(writer: Writer, kernels: Kernels, names: set[str]) -> None:
@@ -65,7 +79,7 @@ def _sizes(writer: Writer, kernels: Kernels, names: set[str]) -> None:
 
 def _unit_strides(writer: Writer, plan: Plan, also: list[str]) -> None:
     vectors = [n for p in plan.dots for n in (p.query, p.key)]
-    names = list(dict.fromkeys([*vectors, *_values(plan, "v", *also)]))
+    names = list(dict.fromkeys([*vectors, *values(plan, "v", *also)]))
     if not names:
         return
     if len(names) == 1:
@@ -91,9 +105,11 @@ def _write_forward(writer: Writer, kernels: Kernels) -> None:
             writer.line(f"{name} = q.new_empty(B, H, N, dtype=torch.{dtype})")
         if is_softmax and not plan.rows.can_be_empty:
             with writer.block("if M == 0:  # every row of the kernel sees a key"):
-                nothing = [*_values(plan, "out.zero_()"), 'lse.fill_(float("-inf"))']
+                nothing = [*values(plan, "out.zero_()"), 'lse.fill_(float("-inf"))']
                 writer.line(f"return {', '.join(nothing)}")
-        _write_tiles(writer, plan, "forward")
+        write_tiles(writer, plan, "forward")
+        if plan.split:
+            write_split(writer, kernels, plan.split)
         _write_lists(writer, kernels, kernel)
         with writer.block("with torch.cuda.device_of(q):"):
             _write_launch(writer, kernel, plan, "N", "BLOCK_Q", "H")
@@ -113,16 +129,14 @@ def _write_backward(writer: Writer, kernels: Kernels) -> None:
         narrow = "dout = dout.to(v.dtype)"
         if plan.dout_has_any_size:
             narrow = "dout, dout_size = _sized(dout, v.dtype)"
-        for line in _values(plan, "delta = torch.empty_like(lse)" if is_softmax else narrow):
+        for line in values(plan, "delta = torch.empty_like(lse)" if is_softmax else narrow):
             writer.line(line)
         vectors = vectors_of(plan)
         for name in vectors:
-            heads, length = ("H", "N") if _is_query(plan, name) else ("HKV", "M")
-            width = next(
-                (p.width for p in plan.dots if name in (p.query, p.key)), "DV" if name == "v" else "D"
-            )
-            make = "new_empty" if _is_written(kernels, name) else "new_zeros"
-            writer.line(f"d{name} = {name}.{make}(B, {heads}, {length}, {width})")
+            if not _is_written(kernels, name):
+                writer.line(f"d{name} = {name}.new_zeros({name}.shape)")
+            elif _is_query(plan, name):
+                writer.line(f"d{name} = {name}.new_empty({name}.shape)")
         for gradient in plan.home("row"):
             writer.line(f"{gradient.name} = q.new_empty(B, H, N, dtype=torch.float32)")
         for gradient in plan.home("column"):
@@ -139,9 +153,12 @@ def _write_backward(writer: Writer, kernels: Kernels) -> None:
                 kernel = kernels.kernel(name)
                 if kernel is not None:
                     table = "backward_keys" if name == "_backward_keys" else "backward_queries"
-                    _write_tiles(writer, plan, table, only="DV" if name == "_delta" else "")
+                    write_tiles(writer, plan, table, only="DV" if name == "_delta" else "")
                     _write_lists(writer, kernels, kernel)
-                    _write_launch(writer, kernel, plan, length, block, heads)
+                    if name == "_backward_keys":
+                        _write_keys(writer, kernels, kernel)
+                    else:
+                        _write_launch(writer, kernel, plan, length, block, heads)
             _write_pairs(writer, kernels)
         _write_sums(writer, kernels)
         results = [f"d{name}" for name in vectors]
@@ -149,18 +166,25 @@ def _write_backward(writer: Writer, kernels: Kernels) -> None:
         writer.items("return ", results, "")
 
 
-def _write_tiles(writer: Writer, plan: Plan, kernel: str, only: str = "") -> None:
-    widths = [only] if only else widths_of(plan)
-    pairs = [f'("{name}", {name})' for name in widths]
-    writer.items(f'tiles = _tiles("{kernel}", q, ', pairs, ")")
+def _write_keys(writer: Writer, kernels: Kernels, kernel: Function) -> None:
+    """The launch of the kernel whose programs may share the heads of a group, and the sums of what they leave."""
+    plan, written = kernels.plan, [p.name for p in kernel.params]
+    names = [n for n in vectors_of(plan) if not _is_query(plan, n) and f"d{n}_ptr" in written]
+    writer.line('shares = min(group, _shares(q, triton.cdiv(M, tiles["BLOCK_K"]) * HKV * B))')
+    for name in names:
+        writer.line(f"d{name} = _parts({name}, shares)")
+    _write_launch(writer, kernel, plan, "M", "BLOCK_K", "HKV * shares")
+    for name in names:
+        writer.line(f"d{name} = _sum_of_parts(d{name}, shares, {name}.dtype)")
 
 
 def _write_launch(writer: Writer, kernel: Function, plan: Plan, length: str, block: str, heads: str) -> None:
     """One launch: a program for each tile, head and batch."""
     head = f'{kernel.name}[triton.cdiv({length}, tiles["{block}"]), {heads}, B]('
     names = {p.name for p in kernel.params}
-    options = ["**tiles"] if {"BLOCK_Q", "BLOCK_K"} <= names else _named_tiles(kernel)
-    writer.items(head, [*_arguments(kernel, plan), *options], ")")
+    options = ["**tiles"] if {"BLOCK_Q", "BLOCK_K"} <= names else named_tiles(kernel)
+    options += ["AHEAD=_ahead(q, tiles)"] * ("AHEAD" in names)
+    writer.items(head, [*arguments(kernel, plan), *options], ")")
 
 
 def _write_lists(writer: Writer, kernels: Kernels, kernel: Function) -> None:
@@ -176,43 +200,6 @@ def _write_lists(writer: Writer, kernels: Kernels, kernel: Function) -> None:
         }
         given = [own.get(p.name, p.name) for p in lists.params]
         writer.items(f"edge_start, edge_tiles, full_start, full_tiles = {lists.name}(", given, ")")
-
-
-def _named_tiles(kernel: Function) -> list[str]:
-    """The constants of a kernel that takes only some of the tiles."""
-    constants = [f'{p.name}=tiles["{p.name}"]' for p in kernel.params if p.annotation]
-    return [*constants, "enable_fp_fusion=True"]
-
-
-def _arguments(kernel: Function, plan: Plan) -> list[str]:
-    """What a kernel is given, in the order of its signature; constants come with the tiles."""
-    names = [p.name for p in kernel.params if not p.annotation]
-    arrays = {pointer(p.name): variable(p.name) for p in plan.attention.params if p.sizes}
-    strides = {
-        stride(p.name, dim): (variable(p.name), dim, len(p.sizes))
-        for p in plan.attention.params
-        for dim in range(len(p.sizes))
-    }
-    for tensor in dict.fromkeys([*(n for pair in plan.dots for n in (pair.query, pair.key)), "v", "dout"]):
-        strides |= {f"{tensor}_stride_{axis}": (tensor, dim, 4) for dim, axis in enumerate("bht")}
-    taken: dict[str, list[int]] = {}
-    for tensor, dim, _ in (strides[name] for name in names if name in strides):
-        taken.setdefault(tensor, []).append(dim)
-    given: list[str] = []
-    for name in names:
-        if name in arrays:
-            given.append(arrays[name])
-        elif name in strides:
-            tensor, dim, count = strides[name]
-            dims = taken[tensor]
-            if dims != list(range(len(dims))):
-                given.append(f"{tensor}.stride({dim})")
-            elif dim == 0:
-                given.append(f"*{tensor}.stride()" + (f"[:{len(dims)}]" if len(dims) < count else ""))
-        else:
-            given.append(name.removesuffix("_ptr"))
-    constants = [variable(p.name) for p in plan.attention.params if p.const and not p.sizes]
-    return given + [f"{name}={name}" for name in constants if name in {p.name for p in kernel.params}]
 
 
 def _write_pairs(writer: Writer, kernels: Kernels) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from attnc.emit.header import write_header
 from attnc.emit.helpers import TORCH_HELPERS, TRITON_HELPERS, select_helpers
 from attnc.emit.launch import write_launchers
-from attnc.emit.operator import write_operator
+from attnc.emit.operator import write_library, write_operator
 from attnc.emit.public import write_public
 from attnc.emit.writer import Writer
 from attnc.errors import CompilerBug
@@ -24,7 +24,7 @@ from attnc.options import Options
 CONSTANTS = """
 LOG2_E = tl.constexpr(1.4426950408889634)
 MINUS_INF = tl.constexpr(float("-inf"))
-TILE = 128  # queries in a tile of the CPU path
+TILE = 128  # queries in a tile of the CPU path, unless fewer or more are faster
 """.strip()
 
 
@@ -74,15 +74,14 @@ def emit_module(kernels: Kernels, found: list[str], options: Options) -> str:
     for fn in _triton(kernels):
         _write_function(body, _with_decorator(fn, kernels))
     launch = Writer()
-    write_launchers(launch, kernels)
+    write_launchers(launch, kernels, options.tiles)
     helpers = used | set(re.findall(r"\w+", launch.text)) | {fn.decorator for fn in functions}
     _write_texts(body, select_helpers(TORCH_HELPERS, helpers))
     for fn in _plain(kernels):
         _write_function(body, fn)
     body.lines(launch.text.rstrip("\n"))
     _gap(body)
-    body.line('_NAMESPACE = "".join(c if c.isalnum() else "_" for c in __name__)')
-    _gap(body)
+    write_library(body)
     for each in (*kernels.before, kernels):
         write_operator(body, each)
     for fn in _around(kernels):
@@ -115,13 +114,16 @@ def _imports(text: str) -> list[str]:
     ]
 
 
+LAUNCHED = ("N", "M", "B", "strip", "first_row", "splits", "shares")
+
+
 def _with_decorator(fn: Function, kernels: Kernels) -> Function:
     """Lengths and parameters change from call to call: they are no part of what a kernel is compiled for."""
     if fn.decorator != "kernel":
         return fn
     scalars = {p.name for p in kernels.plan.attention.params if not p.sizes}
     free = [p.name for p in fn.params if not p.annotation]
-    names = [n for n in free if n in ("N", "M", "B", "strip", "first_row") or n.rstrip("_") in scalars]
+    names = [n for n in free if n in LAUNCHED or n.rstrip("_") in scalars]
     listed = ", ".join(f'"{name}"' for name in names)
     decorator = f"triton.jit(do_not_specialize=[{listed}])"
     return Function(fn.name, fn.params, fn.doc, fn.body, decorator)

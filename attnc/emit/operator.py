@@ -1,8 +1,8 @@
 """The operator that torch sees: forward, its shapes without data, and its gradient.
 
-Enters: the kernels of a plan. Leaves: two `torch.library.custom_op`s with fake implementations and autograd, the form
-that works in eager mode, under `torch.compile`, in `opcheck` and in `torch.export`. Its namespace is the module's own
-name, so that copies of a module do not meet.
+Enters: the kernels of a plan. Leaves: two operators with fake implementations and autograd, the form that works in
+eager mode, under `torch.compile`, in `opcheck` and in `torch.export`. Their namespace is the module's own name, so that
+copies of a module do not meet.
 """
 
 from __future__ import annotations
@@ -16,6 +16,41 @@ from attnc.lower.kernels import Kernels
 from attnc.lower.names import variable
 from attnc.lower.plan import Plan, said_results
 
+LIBRARY = '''
+def _library():
+    """The operators of this module, under its name; a copy of it has a `_` behind."""
+    name = "".join(c if c.isalnum() else "_" for c in __name__)
+    while hasattr(getattr(torch.ops, name), "attention"):
+        name += "_"
+    return torch.library.Library(name, "FRAGMENT")
+
+
+_LIBRARY = _library()
+
+
+def _operator(function):
+    """The function as an operator of torch, which does not look inside.
+
+    `torch.library.custom_op` does so too, but its first call loads all of torch.compile.
+    """
+    name = function.__name__.lstrip("_")
+    schema = torch.library.infer_schema(function, mutates_args=())
+    _LIBRARY.define(name + schema, tags=torch.Tag.pt2_compliant_tag)
+    _LIBRARY.impl(name, function, "CompositeExplicitAutograd")
+    return getattr(getattr(torch.ops, _LIBRARY.ns), name).default
+
+
+def _refuse(ctx, *gradients):
+    """The gradient of what has none that is known: zero would be wrong."""
+    raise RuntimeError(f"a second derivative of `{_LIBRARY.ns}` was asked for, and there is none")
+'''.strip()
+
+
+def write_library(writer: Writer) -> None:
+    """Where the operators of a module are registered."""
+    writer.lines(LIBRARY)
+    _gap(writer)
+
 
 def write_operator(writer: Writer, kernels: Kernels) -> None:
     """Forward and backward as operators of torch."""
@@ -25,7 +60,7 @@ def write_operator(writer: Writer, kernels: Kernels) -> None:
     results = [*vectors_of(plan), *map(variable, arrays_with_gradient(plan))]
     typed = [f"{n}: Tensor" for n in tensors] + _typed_scalars(plan) + ["backend: str"]
     name = operator_of(plan)
-    _write_head(writer, name)
+    writer.line("@_operator")
     outputs = plan.results
     kinds = f"tuple[{', '.join(['Tensor'] * len(outputs))}]" if outputs[1:] else "Tensor"
     writer.items(f"def {name}(", typed, f") -> {kinds}:")
@@ -34,7 +69,7 @@ def write_operator(writer: Writer, kernels: Kernels) -> None:
         _write_choice(writer, plan, "forward")
         writer.items("return forward(", [*tensors, *scalars], ")")
     _gap(writer)
-    writer.line(f"@{name}.register_fake")
+    writer.line(f"@torch.library.register_fake({name}, lib=_LIBRARY)")
     writer.items("def _(", [*tensors, *scalars, "backend"], "):")
     with writer.indent():
         writer.line("wide = torch.promote_types(q.dtype, torch.float32)")
@@ -47,13 +82,15 @@ def write_operator(writer: Writer, kernels: Kernels) -> None:
         writer.items("return ", rows, "")
     _gap(writer)
     if not plan.has_gradient:
+        writer.line(f"torch.library.register_autograd({name}, _refuse, lib=_LIBRARY)")
+        _gap(writer)
         return
 
     gradients = [f"d{each}" for each in outputs]
     backward = [f"{n}: Tensor" for n in [*gradients, *tensors, *plan.saved]]
     backward += [*_typed_scalars(plan), *(f"{n}: bool" for n in needs), "backend: str"]
     plain = backward_params(plan)
-    _write_head(writer, f"{name}_backward")
+    writer.line("@_operator")
     kinds = ", ".join(["Tensor"] * len(results))
     writer.items(f"def {name}_backward(", backward, f") -> tuple[{kinds}]:")
     with writer.indent():
@@ -61,11 +98,13 @@ def write_operator(writer: Writer, kernels: Kernels) -> None:
         _write_choice(writer, plan, "backward")
         writer.items("return backward(", plain, ")")
     _gap(writer)
-    writer.line(f"@{name}_backward.register_fake")
+    writer.line(f"@torch.library.register_fake({name}_backward, lib=_LIBRARY)")
     writer.items("def _(", [*plain, "backend"], "):")
     with writer.indent():
         shapes = [f"{name}.new_empty({name}.shape)" for name in results]
         writer.items("return ", shapes, "")
+    _gap(writer)
+    writer.line(f"torch.library.register_autograd({name}_backward, _refuse, lib=_LIBRARY)")
     _gap(writer)
     _write_autograd(writer, plan, tensors, scalars, needs, results)
     _gap(writer)
@@ -97,16 +136,14 @@ def _write_autograd(
         given += ["None"] * (len(scalars) + 1)
         writer.items("return ", given, "")
     _gap(writer)
-    writer.line(f"{name}.register_autograd({turn}, setup_context={save})")
+    writer.items(
+        "torch.library.register_autograd(", [name, turn, f"setup_context={save}", "lib=_LIBRARY"], ")"
+    )
 
 
 def operator_of(plan: Plan) -> str:
     """The name of a pass as an operator."""
     return "_attention" if plan.weighs_values else plan.named("_rows")
-
-
-def _write_head(writer: Writer, name: str) -> None:
-    writer.line(f'@torch.library.custom_op(f"{{_NAMESPACE}}::{name.lstrip("_")}", mutates_args=())')
 
 
 def _write_choice(writer: Writer, plan: Plan, what: str) -> None:

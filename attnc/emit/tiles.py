@@ -1,28 +1,35 @@
 """The table of tiles: how large they are for each kernel, kind of GPU and head width.
 
-Enters: a plan. Leaves: the text of TILES, and of the functions that read it.
+Enters: a plan, and tiles that were chosen for one GPU, where they were. Leaves: the text of TILES, and of the functions
+that read it.
 """
 
 from __future__ import annotations
 
-from attnc.ir.nodes import BoolLoad, Compare, IntLoad, RealLoad
+from collections.abc import Iterator
+
+from attnc.ir.nodes import BoolLoad, Compare, IntLoad, Node, RealLoad
 from attnc.ir.walk import axes_of, walk
+from attnc.lower.divided import count_divisions, divides_much
 from attnc.lower.plan import Plan
+from attnc.tiles import ChosenTiles
 
 LOADS = (RealLoad, IntLoad, BoolLoad)
+TOKENS = {"i", "j"}
 
 TILES = '''
 # Queries and keys of a tile, warps, pipeline stages: of each kernel, by the widest head they serve.
 TILES = {
+CHOSEN_ROWS
     "wgmma": {  # data center Hopper and Blackwell: 227 KiB of shared memory
-        "forward": {64: (128, 64, 8, STAGES), 128: (128, FORWARD_KEYS, 8, STAGES), 256: (128, 32, 8, 2)},
-        "backward_keys": {64: KEYS_64, 128: KEYS_128, 256: (16, 64, 8, 2)},
-        "backward_queries": {64: QUERIES_64, 128: QUERIES_128, 256: (128, 16, 8, 2)},
+        "forward": {64: HOPPER_FORWARD_64, 128: HOPPER_FORWARD_128, 256: (128, 32, 8, 2)},
+        "backward_keys": {64: HOPPER_KEYS_64, 128: HOPPER_KEYS_128, 256: HOPPER_KEYS_256},
+        "backward_queries": {64: HOPPER_QUERIES_64, 128: HOPPER_QUERIES_128, 256: HOPPER_QUERIES_256},
     },
     "mma": {  # other GPUs: some have no more than 64 KiB
-        "forward": {64: (64, 64, 4, 2), 128: (64, 64, 4, 2), 256: (64, 32, 4, 1)},
-        "backward_keys": {64: (32, 64, 4, 2), 128: (32, 64, 4, 2), 256: (32, 32, 4, 1)},
-        "backward_queries": {64: (64, 32, 4, 2), 128: (64, 32, 4, 2), 256: (32, 32, 4, 1)},
+        "forward": {64: OTHER_FORWARD_64, 128: OTHER_FORWARD_128, 256: (64, 32, 4, 1)},
+        "backward_keys": {64: OTHER_KEYS_64, 128: OTHER_KEYS_128, 256: (16, 32, 4, 1)},
+        "backward_queries": {64: OTHER_QUERIES, 128: OTHER_QUERIES, 256: (32, 32, 4, 1)},
     },
     "float32": {  # exact products of float32, without matrix units
         "forward": {128: (32, 32, 8, 1), 256: (16, 32, 8, 1)},
@@ -36,9 +43,14 @@ def _table(q):
     """The rows of TILES for tensors like q."""
     if q.element_size() > 2:
         return TILES["float32"]
-    is_cuda = q.is_cuda and torch.version.hip is None
-    has_wgmma = is_cuda and torch.cuda.get_device_capability(q.device)[0] in (9, 10)
-    return TILES["wgmma" if has_wgmma else "mma"]
+CHOSEN_CARD
+    return TILES["wgmma" if _generation(q) in (9, 10) else "mma"]
+
+
+def _generation(q):
+    """Of matrix units for half precision: 9 is data center Hopper, 10 is Blackwell; 0 elsewhere."""
+    is_narrow_cuda = q.element_size() <= 2 and q.is_cuda and torch.version.hip is None
+    return torch.cuda.get_device_capability(q.device)[0] if is_narrow_cuda else 0
 
 
 def _tiles(kernel, q, *widths):
@@ -48,39 +60,106 @@ def _tiles(kernel, q, *widths):
         if size > max(rows):
             raise ValueError(f"`{name}` needs {max(rows)} or less in a kernel, got {size}")
     blocks = {f"BLOCK_{name}": max(16, triton.next_power_of_2(size)) for name, size in widths}
-    widest = min(size for size in rows if size >= max(blocks.values()))
+    widest = min(width for width in rows if width >= max(size for _, size in widths))
     block_q, block_k, warps, stages = rows[widest]
     options = {"BLOCK_Q": block_q, "BLOCK_K": block_k, "num_warps": warps, "num_stages": stages}
     return {**dict(widths), **blocks, **options, "enable_fp_fusion": True}
 '''.strip()
 
 
-def tile_table(plan: Plan) -> str:
+# Another version of Triton makes other code of the same tiles.
+CHOSEN_CUDA = """
+    is_cuda = q.is_cuda and torch.version.hip is None
+    capability = torch.cuda.get_device_capability(q.device) if is_cuda else None
+    if capability == CAPABILITY and triton.__version__ == "VERSION":
+        return TILES["CHOSEN"]
+""".strip("\n")
+CHOSEN_AMD = """
+    is_amd = q.is_cuda and torch.version.hip is not None
+    name = torch.cuda.get_device_properties(q.device).gcnArchName if is_amd else ""
+    if name.startswith("CHOSEN") and triton.__version__ == "VERSION":
+        return TILES["CHOSEN"]
+""".strip("\n")
+
+
+def tile_table(plan: Plan, tiles: ChosenTiles | None) -> str:
+    """TILES and what reads it: the usual tiles, and those that were chosen for one GPU."""
+    rows = "\n".join(_chosen_rows(tiles)) if tiles else ""
+    card = _chosen_card(tiles) if tiles else ""
+    text = _usual_tiles(plan)
+    for place, lines in (("CHOSEN_ROWS\n", rows), ("CHOSEN_CARD\n", card)):
+        text = text.replace(place, lines and f"{lines}\n")
+    return text
+
+
+def _chosen_rows(tiles: ChosenTiles) -> Iterator[str]:
+    yield f'    "{tiles.arch}": {{  # the first that pass the static gate, of code that Triton {tiles.triton} makes'
+    for kernel in dict.fromkeys(row.kernel for row in tiles.rows):
+        yield f'        "{kernel}": {{'
+        for row in tiles.of(kernel):
+            fault = f"  # none passes: {row.fault}" if row.fault else ""
+            yield f"            {row.width}: {tuple(row.tile)},{fault}"
+        yield "        },"
+    yield "    },"
+
+
+def _chosen_card(tiles: ChosenTiles) -> str:
+    if tiles.arch.startswith("sm_"):
+        capability = divmod(int(tiles.arch.removeprefix("sm_")), 10)
+        text = CHOSEN_CUDA.replace("CAPABILITY", str(capability))
+    else:
+        text = CHOSEN_AMD
+    return text.replace("VERSION", tiles.triton).replace("CHOSEN", tiles.arch)
+
+
+def _usual_tiles(plan: Plan) -> str:
     """TILES and what reads it. A number that is kept for each pair or token takes registers, and leaves smaller tiles.
 
-    That of a token is kept where the mask asks which of two positions comes first; to be equal costs less.
+    That of a token is kept where the mask asks which of two positions comes first; to be equal costs less. A position
+    that is divided by what only a call knows takes many instructions, and each thread has it for all keys of a tile.
     """
     attention = plan.attention
-    parts = [*walk(attention.score), *walk(attention.mask)]
-    reads_pairs = any(isinstance(part, LOADS) and {"i", "j"} <= axes_of(part) for part in parts)
+    masks_pairs = any(map(_reads_pair, walk(attention.mask)))
+    of_pairs = reads_pairs(plan)
     bounds = [part for part in walk(attention.mask) if isinstance(part, Compare) and part.op in ("<", "<=")]
-    reads_bounds = any(
-        isinstance(part, LOADS) and axes_of(part) & {"i", "j"} for b in bounds for part in walk(b)
-    )
+    reads_bounds = any(isinstance(part, LOADS) and axes_of(part) & TOKENS for b in bounds for part in walk(b))
     # A table of each token has its row computed for each pair.
     reads_tables = any(token_map.table is not None for token_map in plan.maps)
-    keeps_much = reads_pairs or plan.weights.kind == "sums"
+    many_divisions = divides_much(attention)
+    reads_quotients = of_pairs and count_divisions(attention) > 0
+
+    keeps_much = of_pairs or many_divisions or plan.weights.kind == "sums"
+    keeps_some = keeps_much or reads_bounds
+    has_quotients = many_divisions or reads_quotients
+    few_keys = masks_pairs or has_quotients
+    stages = 2 if of_pairs else 3
     chosen = {
-        "STAGES": "2" if reads_pairs else "3",
-        "FORWARD_KEYS": "32" if reads_tables else "64",
-        "KEYS_64": "(32, 128, 8, 3)" if keeps_much else "(64, 128, 8, 3)",
-        "KEYS_128": "(16, 128, 8, 3)" if keeps_much or reads_bounds else "(32, 128, 8, 3)",
-        "QUERIES_64": "(128, 32, 8, 2)" if reads_pairs else "(128, 64, 8, 2)",
-        "QUERIES_128": "(128, 32, 8, 2)"
-        if keeps_much or reads_bounds or plan.row_arrays
-        else "(128, 64, 8, 2)",
-    }
+        "HOPPER_FORWARD_64": (128, 32 if few_keys else 64, 8, stages),
+        "HOPPER_FORWARD_128": (128, 32 if few_keys or reads_tables else 64, 8, stages),
+        "HOPPER_KEYS_64": (16 if many_divisions else 32 if keeps_much else 64, 128, 8, 3),
+        "HOPPER_KEYS_128": (16 if keeps_some else 32, 128, 8, 3),
+        "HOPPER_KEYS_256": (16 if keeps_much else 32, 64, 8, 2),
+        "HOPPER_QUERIES_64": (128, 32 if of_pairs or many_divisions else 64, 8, 2),
+        "HOPPER_QUERIES_128": (
+            128, 16 if reads_quotients else 32 if keeps_some or plan.row_arrays else 64, 8, 2
+        ),
+        "HOPPER_QUERIES_256": (128, 16 if keeps_much else 32, 8, 2),
+        "OTHER_FORWARD_64": (32 if has_quotients else 64, 32, 4, 2) if few_keys else (128, 64, 8, 2),
+        "OTHER_FORWARD_128": (32 if has_quotients else 64, 32, 4, 2) if few_keys else (128, 32, 8, 2),
+        "OTHER_KEYS_64": (32, 32 if keeps_much else 64, 4, 2),
+        "OTHER_KEYS_128": (16 if keeps_much else 32, 32, 4, 2),
+        "OTHER_QUERIES": (32 if has_quotients else 64, 32, 4, 2),
+    }  # fmt: skip
     table = TILES
     for name, tile in chosen.items():
-        table = table.replace(name, tile)
+        table = table.replace(name, str(tile))
     return table
+
+
+def reads_pairs(plan: Plan) -> bool:
+    """Is a number read for each pair, and kept until the pair is done?"""
+    return any(map(_reads_pair, (*walk(plan.attention.score), *walk(plan.attention.mask))))
+
+
+def _reads_pair(part: Node) -> bool:
+    return isinstance(part, LOADS) and axes_of(part) >= TOKENS

@@ -145,7 +145,8 @@ class Writer:
             case Blank():
                 self.line()
             case For(var, over, body):
-                with self.block(f"for {emit_expression(var)} in {emit_expression(over)}:"):
+                self.expression(f"for {emit_expression(var)} in ", over, ":")
+                with self.indent():
                     self.body(body)
             case If(cond, then, other, note):
                 self.line(_noted(f"if {emit_expression(cond)}:", note, self._depth))

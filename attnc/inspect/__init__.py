@@ -13,10 +13,14 @@ builds them, and the figures are read from what its assembler wrote. How fast a 
     gate.py          the limits, and the reason for each
     report.py        all of it as a table and as JSON
     check.py         all of it, in order
+    remember.py      figures that were read once, from the cache
+    candidates.py    the tiles that are tried for each kernel and width, best first
+    choose.py        the first of them that passes the gate
 """
 
 from attnc.inspect.check import inspect, plan_launches
+from attnc.inspect.choose import Choices, choose
 from attnc.inspect.report import Report
 from attnc.inspect.targets import find_target
 
-__all__ = ["Report", "find_target", "inspect", "plan_launches"]
+__all__ = ["Choices", "Report", "choose", "find_target", "inspect", "plan_launches"]

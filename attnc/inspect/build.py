@@ -43,6 +43,7 @@ class Build:
     warps: int
     stages: int
     shared: int
+    tensor: int
 
 
 def specialize(launch: Launch, target: Target) -> tuple[str, Any, Any]:
@@ -87,7 +88,10 @@ def build(launch: Launch, target: Target) -> Build:
     sys.stderr.write(said.text)
     meta = kernel.metadata
     language, text = _machine_code(kernel.asm, target)
-    return Build(launch, target, language, text, log.getvalue(), meta.num_warps, meta.num_stages, meta.shared)
+    tensor = getattr(meta, "tmem_size", None) or 0  # of a GPU that has none, nothing is said
+    return Build(
+        launch, target, language, text, log.getvalue(), meta.num_warps, meta.num_stages, meta.shared, tensor
+    )
 
 
 def _machine_code(asm: Any, target: Target) -> tuple[Language, str]:

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from attnc.analyze.facts import Facts
-from attnc.errors import AttncError, Diagnostic, raise_all
-from attnc.ir.nodes import Attention, Int, IntParam, Param
-from attnc.ir.text import print_ir
+from attnc.errors import Diagnostic, raise_all
+from attnc.ir.nodes import Attention, IntParam, Param
 from attnc.run import messages
 from attnc.run.arguments import check_arguments
+from attnc.run.arrays import find_shape
 from attnc.run.limits import WIDEST, check_limits
 from attnc.run.settings import Number, complete
 from attnc.run.sizes import size_value
@@ -69,17 +69,4 @@ def _numbers(attention: Attention, given: Mapping[str, Number]) -> dict[str, Num
 
 
 def _array(param: Param, sizes: Mapping[str, int]) -> Tensor:
-    return torch.zeros([_size(param, size, sizes) for size in param.sizes], dtype=ARRAYS[param.sort])
-
-
-def _size(param: Param, size: Int, sizes: Mapping[str, int]) -> int:
-    name, written = f"`{param.name}`", print_ir(size)
-    try:
-        got = size_value(size, sizes)
-    except ZeroDivisionError:
-        what = messages.size_divides_by_zero(name, written)
-    else:
-        if got >= 0:
-            return got
-        what = messages.negative_size(name, written, got)
-    raise AttncError(Diagnostic("wrong-size", what, helps=("choose other numbers, as in `--at N=8192`",)))
+    return torch.zeros(find_shape(param, sizes), dtype=ARRAYS[param.sort])

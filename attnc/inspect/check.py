@@ -14,7 +14,7 @@ from attnc.inspect.targets import SM_90, Target
 
 if TYPE_CHECKING:
     from attnc.compiler import Compilation
-    from attnc.inspect.launches import Launch
+    from attnc.inspect.launches import Launch, Rows
     from attnc.run.settings import Number
 
 Progress = Callable[[int, int], None]
@@ -53,9 +53,14 @@ def inspect(
 
 
 def plan_launches(
-    compilation: Compilation, target: Target, head_dim: int, dtype: str, numbers: Mapping[str, Number]
+    compilation: Compilation,
+    target: Target,
+    head_dim: int,
+    dtype: str,
+    numbers: Mapping[str, Number],
+    tiles: Rows | None = None,
 ) -> list[Launch]:
-    """What a call with these sizes and numbers launches."""
+    """What a call with these sizes and numbers launches; with `tiles`, in place of the module's own."""
     attention, text = compilation.attention, compilation.module
     try:
         import triton  # noqa: F401
@@ -71,4 +76,4 @@ def plan_launches(
     from attnc.run.loader import load_module
 
     call = make_call(attention, compilation.facts, getattr(torch, dtype), head_dim, numbers)
-    return find_launches(load_module(attention.name, text), attention.name, call, target)
+    return find_launches(load_module(attention.name, text), attention.name, call, target, tiles)

@@ -34,6 +34,7 @@ class Part:
     name: str
     instructions: int
     per_pair: float | None
+    tcgen05: int
     wgmma: int
     mma: int
     cp_async: int
@@ -47,7 +48,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Figures:
-    """One kernel. `tile` is queries and keys; `serialized`: the assembler made each `wgmma` wait for the last."""
+    """One kernel. `tile` is queries and keys; `serialized`: the assembler made each `wgmma` wait for the last.
+
+    `shared` is bytes, and `tensor` columns of the memory that tcgen05 computes in.
+    """
 
     kernel: str
     tile: tuple[int, int] | None
@@ -57,6 +61,7 @@ class Figures:
     registers: int
     spilled: int
     shared: int
+    tensor: int
     serialized: bool
     language: Language
     whole: Part
@@ -67,8 +72,9 @@ def read_figures(build: Build) -> Figures:
     """The figures of one kernel."""
     code = read_instructions(build.text, build.language)
     loops = find_loops(code)
-    names = LOOPS if len(loops) <= len(LOOPS) else [f"loop {n}" for n in range(1, len(loops) + 1)]
     threads, tile = build.warps * build.target.warp_size, build.launch.tile
+    is_over_tiles = tile is not None and len(loops) <= len(LOOPS)
+    names = LOOPS if is_over_tiles else [f"loop {n}" for n in range(1, len(loops) + 1)]
     share = threads / (tile[0] * tile[1]) if tile else None
     registers, spilled = _read_amd(build.text) if build.language == "AMDGCN" else read_log(build.log)
     return Figures(
@@ -80,6 +86,7 @@ def read_figures(build: Build) -> Figures:
         registers=registers,
         spilled=spilled,
         shared=build.shared,
+        tensor=build.tensor,
         serialized="serialized" in build.log,
         language=build.language,
         whole=count_part("all", code, None),
@@ -94,6 +101,7 @@ def count_part(name: str, code: Stretch, share: float | None) -> Part:
         name=name,
         instructions=code.size,
         per_pair=round(code.size * share, 2) if share else None,
+        tcgen05=code.count("tcgen05"),
         wgmma=code.count("wgmma"),
         mma=code.count("mma"),
         cp_async=code.count("cp.async"),

@@ -18,10 +18,11 @@ from math import prod
 from typing import Literal
 
 from attnc.inspect.figures import Figures, Part
-from attnc.inspect.targets import Target
+from attnc.inspect.targets import Target, Unit
 
+# `builds` is what `choose.py` says of a kernel that has no figures.
 Limit = Literal[
-    "spills", "serialized", "shared", "loops", "local", "unit", "copies",
+    "builds", "spills", "serialized", "shared", "tensor", "loops", "local", "unit", "copies",
     "instructions", "loads", "special", "overlap",
 ]  # fmt: skip
 _Finding = tuple[Limit, str, str]
@@ -30,6 +31,7 @@ _Finding = tuple[Limit, str, str]
 OVERLAP = {"forward": 0.9, "backward_keys": 0.65, "backward_queries": 0.8}
 PER_PAIR = {"forward": (8.9, 8.9), "backward_keys": (11.1, 18.5), "backward_queries": (9.1, 10.1)}
 PER_PAIR_AT_EDGE = 11.0  # forward
+ROWS_OF_WGMMA = 64
 SMALL = 0.25  # for a pair: what a row or a tile needs for itself is less
 
 
@@ -65,21 +67,39 @@ def _failures(figures: Figures, target: Target, dtype: str) -> Iterator[_Finding
     if figures.shared > target.shared_memory:
         what = f"needs {-(-figures.shared // 1024)} KiB of shared memory"
         yield "shared", what, f"a block has {target.shared_memory // 1024} KiB, so it does not start"
+    if figures.tensor > target.tensor_memory:
+        what = f"needs {figures.tensor} columns of tensor memory"
+        yield "tensor", what, f"a block has {target.tensor_memory}, so it does not start"
     if figures.tile is None:
         return
     if not figures.loops:
         yield "loops", "has no loop over tiles", "there is none that can be read"
     for loop in figures.loops:
-        yield from _failures_of_loop(loop, figures.stages, target, dtype)
+        yield from _failures_of_loop(loop, _unit_of(figures, target), figures.stages, target, dtype)
 
 
-def _failures_of_loop(loop: Part, stages: int, target: Target, dtype: str) -> Iterator[_Finding]:
+def _unit_of(figures: Figures, target: Target) -> Unit:
+    """What multiplies matrices. Few queries fill no wgmma, and wait for memory in any case."""
+    is_few = figures.kernel.startswith("forward_split") and figures.tile and figures.tile[0] < ROWS_OF_WGMMA
+    return "mma" if is_few else target.unit
+
+
+def _failures_of_loop(loop: Part, unit: Unit, stages: int, target: Target, dtype: str) -> Iterator[_Finding]:
     where = f"the {loop.name} loop"
     if loop.local:
         yield "local", f"{where} goes to local memory {loop.local} times", "numbers have left their registers"
     if dtype == "float32":  # its products are exact, and no matrix unit computes those
         return
-    match target.unit:
+    match unit:
+        case "tcgen05":
+            if not loop.tcgen05:
+                yield "unit", f"{where} has no tcgen05", "matrix products run on the slow unit, or on none"
+            if loop.mma:
+                yield (
+                    "unit",
+                    f"{where} has {loop.mma} mma",
+                    "tiles too small for tcgen05 fall to the slow unit",
+                )
         case "wgmma":
             if not loop.wgmma:
                 yield "unit", f"{where} has no wgmma", "matrix products run on the slow unit, or on none"

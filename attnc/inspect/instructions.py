@@ -17,6 +17,7 @@ from attnc.errors import CompilerBug
 
 Language = Literal["SASS", "PTX", "AMDGCN"]
 Kind = Literal[
+    "tcgen05",  # a product of matrices that one thread issues, in a memory of its own
     "wgmma",  # a product of matrices that a group of warps issues and waits for later
     "mma",  # one that a warp does at once
     "cp.async",  # global to shared memory, while the thread goes on
@@ -29,8 +30,11 @@ Kind = Literal[
     "other",
 ]
 
+PRODUCTS: tuple[Kind, ...] = ("tcgen05", "wgmma", "mma")
+
 # What a name begins with, and its kind; the first that fits decides.
 _SASS: dict[str, Kind] = {
+    r"UTC[A-Z]?MMA": "tcgen05",
     r"[HQI]GMMA": "wgmma",
     r"[HQID]MMA": "mma",
     r"LDGSTS": "cp.async",
@@ -42,6 +46,7 @@ _SASS: dict[str, Kind] = {
     r"WARPGROUP\.DEPBAR": "wait",
 }
 _PTX: dict[str, Kind] = {
+    r"tcgen05\.mma": "tcgen05",
     r"wgmma\.mma_async": "wgmma",
     r"mma\.sync": "mma",
     r"cp\.async\.bulk\.tensor.*\.shared\S*\.global": "tma",
@@ -100,7 +105,11 @@ def read_instructions(text: str, language: Language) -> Stretch:
 
 
 def find_loops(code: Stretch) -> list[Stretch]:
-    """The loops over tiles: the innermost of those with matrix products, or of all loops where the code has none."""
+    """The loops over tiles: the innermost of those with matrix products, or of all loops where the code has none.
+
+    A wait that stands behind all else branches back to the middle of its loop. From there to that branch is no loop:
+    the end of a shorter one lies within, though not always its beginning.
+    """
     ends = {
         (each.goal, each.at) for each in code.instructions if each.goal is not None and each.goal < each.at
     }
@@ -113,12 +122,12 @@ def find_loops(code: Stretch) -> list[Stretch]:
     return [
         loop
         for (first, last), loop in loops.items()
-        if not any((a, b) != (first, last) and first <= a and b <= last for a, b in loops)
+        if not any(first < b <= last and b - a < last - first for a, b in loops)
     ]
 
 
 def _has_products(code: Stretch) -> bool:
-    return bool(code.count("wgmma") or code.count("mma"))
+    return any(code.count(kind) for kind in PRODUCTS)
 
 
 def find_overlap(loop: Stretch) -> float | None:

@@ -22,6 +22,9 @@ from triton.runtime.jit import JITFunction
 from attnc.errors import AttncError, Diagnostic
 from attnc.inspect.targets import Target
 
+# Of each kernel: queries, keys, warps and stages by the widest head they serve.
+Rows = Mapping[str, Mapping[int, tuple[int, int, int, int]]]
+
 
 @dataclass(frozen=True)
 class Launch:
@@ -36,6 +39,11 @@ class Launch:
         return str(self.kernel.__name__).removeprefix("_")
 
     @property
+    def table(self) -> str:
+        """The name without the number of its pass over the keys, as the gate and the table of tiles know it."""
+        return self.name.rstrip("_0123456789")
+
+    @property
     def tile(self) -> tuple[int, int] | None:
         """Queries and keys of a tile, for a kernel that visits tiles of both."""
         queries, keys = self.options.get("BLOCK_Q"), self.options.get("BLOCK_K")
@@ -43,9 +51,13 @@ class Launch:
 
 
 def find_launches(
-    module: ModuleType, name: str, arguments: Mapping[str, Any], target: Target
+    module: ModuleType, name: str, arguments: Mapping[str, Any], target: Target, tiles: Rows | None = None
 ) -> list[Launch]:
-    """Every launch of one forward and one backward call of the module's function, in order."""
+    """Every launch of one forward and one backward call of the module's function, in order.
+
+    `tiles` are rows that take the place of the module's own. Where few queries have kernels of their own, the forward
+    pass is launched both ways.
+    """
     _check_compiled(module, name)
     found: list[Launch] = []
 
@@ -54,18 +66,31 @@ def find_launches(
 
     passes = {each: each.removeprefix("_rows") for each in vars(module) if re.fullmatch(r"_rows_\d+", each)}
     operators = {each: partial(_run_pass, module, n) for each, n in {**passes, "_attention": ""}.items()}
-    find_table = module._table
     card = SimpleNamespace(element_size=arguments["q"].element_size, is_cuda=True, device=0)
     with (
         _replaced(JITFunction, run=note),
-        _replaced(
-            module, **operators, _choose=lambda backend, q: "triton", _table=lambda q: find_table(card)
-        ),
         _replaced(torch.version, hip="6.4" if target.backend == "hip" else None),
-        _replaced(torch.cuda, get_device_capability=lambda device: target.capability),
+        _replaced(
+            torch.cuda,
+            get_device_capability=lambda device: target.capability,
+            get_device_properties=lambda device: SimpleNamespace(gcnArchName=target.name),
+        ),
     ):
-        getattr(module, name)(**arguments)
+        rows, generation = module._table(card) | (tiles or {}), module._generation(card)
+        numbers = {"_splits": 0, "_shares": 1}
+        whole = {name: partial(_same, n) for name, n in numbers.items() if hasattr(module, name)}
+        chosen = {
+            "_choose": lambda backend, q: "triton",
+            "_table": lambda q: rows,
+            "_generation": lambda q: generation,
+        }
+        with _replaced(module, **operators, **whole, **chosen):
+            getattr(module, name)(**arguments)
     return found
+
+
+def _same(number: int, *sizes: object) -> int:
+    return number
 
 
 def _check_compiled(module: ModuleType, name: str) -> None:
@@ -86,6 +111,9 @@ def _run_pass(module: ModuleType, number: str, *args: Any) -> Any:
     forward: Callable[..., Any] = getattr(module, f"_forward_triton{number}")
     values = inspect.signature(forward).bind(*args[:-1]).arguments
     results = forward(**values)
+    if hasattr(module, f"_forward_split{number}"):
+        with _replaced(module, _splits=lambda *sizes: 2):
+            forward(**values)
     left = results if isinstance(results, tuple) else (results,)
     for place in (x for x in left if x.dtype == torch.int32):
         place.zero_()  # nothing has looked for it

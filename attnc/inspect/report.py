@@ -49,8 +49,8 @@ class Report:
         verdicts = [
             f"{'FAIL' if v.is_failure else 'note'}: {v.kernel}: {v.what} ({v.why})" for v in self.verdicts
         ]
-        kernels = _table(KERNELS, [_kernel_row(kernel) for kernel in self.kernels])
-        loops = _table(LOOPS, [row for kernel in self.kernels for row in _loop_rows(kernel)])
+        kernels = write_table(KERNELS, [_kernel_row(kernel) for kernel in self.kernels])
+        loops = write_table(LOOPS, [row for kernel in self.kernels for row in _loop_rows(kernel)])
         return "\n".join([head, "", *kernels, "", *loops, "", *verdicts, self.summary])
 
     @property
@@ -64,7 +64,8 @@ class Report:
         return json.dumps({**asdict(self), "holds": self.holds}, indent=2)
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def write_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table whose columns are as wide as their widest cell."""
     widths = [max(len(row[n]) for row in (header, *rows)) for n in range(len(header))]
     return [
         "  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip()
@@ -87,7 +88,7 @@ def _loop_rows(kernel: Figures) -> Iterator[list[str]]:
 
 
 def _cells(part: Part) -> list[str]:
-    matrix = _sum_of(("wgmma", part.wgmma), ("mma", part.mma))
+    matrix = _sum_of(("tcgen05", part.tcgen05), ("wgmma", part.wgmma), ("mma", part.mma))
     copies = _sum_of(("cp.async", part.cp_async), ("tma", part.tma))
     per_pair = "-" if part.per_pair is None else f"{part.per_pair:.1f}"
     overlap = "-" if part.overlap is None else f"{part.overlap:.0%}"

@@ -11,18 +11,22 @@ from typing import Any, Literal
 
 from attnc.errors import AttncError, Diagnostic
 
-Unit = Literal["wgmma", "mma"]
+Unit = Literal["tcgen05", "wgmma", "mma"]
 
 
 @dataclass(frozen=True)
 class Target:
-    """One kind of GPU. `shared_memory` is what one block may have, in bytes; `unit` multiplies 16-bit matrices."""
+    """One kind of GPU. `unit` multiplies 16-bit matrices.
+
+    A block may have `shared_memory` bytes, and `tensor_memory` columns of the memory that tcgen05 computes in.
+    """
 
     name: str
     backend: Literal["cuda", "hip"]
     warp_size: int
     shared_memory: int
     unit: Unit
+    tensor_memory: int = 0
 
     @property
     def capability(self) -> tuple[int, int]:
@@ -38,9 +42,13 @@ class Target:
 
 
 SM_80 = Target("sm_80", "cuda", 32, 166912, "mma")
+SM_86 = Target("sm_86", "cuda", 32, 101376, "mma")
+SM_89 = Target("sm_89", "cuda", 32, 101376, "mma")
 SM_90 = Target("sm_90", "cuda", 32, 232448, "wgmma")
+SM_100 = Target("sm_100", "cuda", 32, 232448, "tcgen05", 512)
+SM_120 = Target("sm_120", "cuda", 32, 101376, "mma")
 GFX942 = Target("gfx942", "hip", 64, 65536, "mma")
-TARGETS = {target.name: target for target in (SM_90, SM_80, GFX942)}
+TARGETS = {target.name: target for target in (SM_90, SM_100, SM_80, SM_86, SM_89, SM_120, GFX942)}
 
 
 def find_target(name: str) -> Target:

@@ -73,7 +73,9 @@ class TileEnd(Int):
 
 @node
 class Period(Int):
-    """The number of a period of positions, of which a tile looks at several. Only in facts, never in a spec."""
+    """The number of the first or last (inclusive) of several periods of positions. Only in facts, never in a spec."""
+
+    end: Literal["first", "last"]
 
 
 @node

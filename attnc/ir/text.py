@@ -184,8 +184,8 @@ def _atom(node: Node) -> str:
             return f"sum_{number}"
         case TileEnd(axis, end):
             return f"{end}({axis})"
-        case Period():
-            return "period()"
+        case Period(end):
+            return f"{end}_period()"
         case OverTile(kind, axis, a):
             return f"{'least' if kind == 'min' else 'greatest'}({axis}, {_term(a, _IF)})"
         case Rank(array, index, value):

@@ -15,6 +15,8 @@ from attnc.lower.cpu import lower_cpu
 from attnc.lower.lists import lower_lists
 from attnc.lower.per_token import lower_numbers, lower_output, lower_per_token
 from attnc.lower.plan import Plan
+from attnc.lower.split.combine import lower_combine
+from attnc.lower.split.forward import lower_split
 from attnc.lower.tiled.backward_keys import lower_backward_keys
 from attnc.lower.tiled.backward_pairs import lower_backward_pairs
 from attnc.lower.tiled.backward_queries import lower_backward_queries
@@ -56,6 +58,8 @@ def _lower_row_numbers(plan: Plan) -> Function | None:
 def lower_plan(plan: Plan) -> Kernels:
     """Every function of the emitted module but its frame."""
     triton = list(lower_forward(plan))
+    if plan.split:
+        triton += [fn for fn in (*lower_split(plan), lower_combine(plan)) if fn not in triton]
     if plan.weights.kind == "softmax" and plan.weighs_values:
         triton.append(lower_delta(plan))
     if plan.has_gradient:

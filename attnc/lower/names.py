@@ -12,16 +12,18 @@ import re
 
 # fmt: off
 FRAME = frozenset([
-    "acc", "at", "b", "backend", "backward", "col", "column", "columns", "delta", "device", "distance", "dk", "dlse",
-    "dout", "dout_size", "dp", "dp_room", "dq", "ds", "ds_narrow", "dtype", "dv", "edge_end", "edge_left",
-    "edge_tiles", "edges", "every", "first", "first_row", "forward", "found", "full_hi", "full_left", "full_lo",
-    "full_tiles", "g", "greatest", "group", "h", "h_kv", "heads", "here", "hi", "i", "i_first", "i_last", "index", "j",
-    "j_first", "j_last", "k", "k0", "key_hi", "key_lo", "kinds", "kv_heads", "largest", "least", "list_row", "live_hi",
-    "live_lo", "lo", "lse", "math", "narrow", "new_max", "nothing", "o", "os", "otherwise", "out", "p",
-    "pair_row", "pairs", "period", "q", "q0", "q1", "qk", "query_hi", "query_lo", "reached", "rescale", "result",
-    "return_lse", "room", "row", "row_factor", "row_lse", "row_max", "row_sum", "rows", "scale", "score", "seen",
-    "shape", "shift", "some", "spans", "strip", "t", "tile", "tiles", "tl", "torch", "total", "triton", "v",
-    "value", "visible", "wide",
+    "acc", "at", "b", "backend", "backward", "col", "column", "columns", "count", "delta", "device", "distance",
+    "dk", "dlse", "dout", "dout_size", "dout_wide", "dp", "dq", "ds", "ds_narrow", "dtype", "dv", "edge_end",
+    "edge_left", "edge_tiles", "edges", "every", "few", "first", "first_row", "forward", "found", "full_hi",
+    "full_left", "full_lo", "full_tiles", "g", "greatest", "group", "h", "h_end", "h_first", "h_kv", "heads",
+    "here", "hi", "i", "i_first", "i_last", "index", "inside", "j", "j_first", "j_last", "k", "k0", "key_hi",
+    "key_lo", "kinds", "kv_heads", "largest", "late_k0", "late_p", "late_rescale", "least", "list_row", "live_hi",
+    "live_lo", "lo",
+    "lse", "math", "narrow", "new_max", "nothing", "o", "os", "otherwise", "out", "p", "p_narrow", "pair_row",
+    "pairs", "part", "period", "place", "q", "q0", "q1", "qk", "query_hi", "query_lo", "r0", "reached", "rescale",
+    "rest", "result", "return_lse", "room", "row", "row_factor", "row_lse", "row_max", "row_sum", "rows", "scale",
+    "score", "seen", "shape", "share", "share_hi", "share_lo", "shares", "shift", "some", "spans", "split", "splits",
+    "strip", "t", "tile", "tiles", "tl", "torch", "total", "triton", "v", "value", "visible", "wide",
     # What Triton takes beside the arguments of a kernel.
     "debug", "enable_fp_fusion", "instrumentation_mode", "maxnreg", "num_ctas", "num_stages",
     "num_warps", "warmup",
@@ -32,9 +34,9 @@ SIZES = ("B", "H", "HKV", "N", "M", "D", "DV")
 
 # Names that the frame makes of others: pointers, strides, bounds, gradients.
 MADE = re.compile(
-    r"\w+_(ptr|head)|\w+_stride_([bht]|\d+)|BLOCK_\w+|D_\d+"
+    r"\w+_(ptr|head|room)|\w+_stride_([bht]|\d+)|BLOCK_\w+|D_\d+"
     r"|(key|query|live|full|whole|period|lo|hi)(_lo|_hi)?(_\d+)?|(edge|full)_((end|hi)_\d+|left|start|tiles)"
-    r"|(least|greatest)_\w+|(d|need|total)_\w+|d[qkv]\w*|(part|d?sum)_\d+"
+    r"|(least|greatest)_\w+|(d|need|total)_\w+|d[qkv]\w*|part_\w+|d?sum_\d+|period_(last|step)"
     r"|[A-Z][A-Z0-9_]+|_\w*|\w+_"
 )
 

@@ -33,9 +33,12 @@ from attnc.ir.walk import replace_terms, walk
 from attnc.lower.conversions import find_converted
 from attnc.lower.gradients import ArrayGradient, Home, find_array_gradients, why_lse, why_pairs
 from attnc.lower.hoist import DotPair, TokenMap, hoist_token_maps
+from attnc.lower.overlap import find_overlap
 from attnc.lower.plain import Plain, find_plain
+from attnc.lower.proofs import Proofs
 from attnc.lower.ranks import hoist_ranks
 from attnc.lower.regroup import in_base_2, regroup
+from attnc.lower.split.choice import Split, find_split
 
 ROWS = (Size("B"), Size("H"), Size("N"))
 
@@ -49,7 +52,8 @@ class Plan:
     are softmax. Tiles of the positions in `listed` come from lists that the tile test makes, the others from ranges.
 
     Passes over the keys that come `before` have a plan each, with its `number`, counted from 1. Such a pass weighs no
-    values; it leaves `numbers` of its rows, which are `row_arrays` of those after it.
+    values; it leaves `numbers` of its rows, which are `row_arrays` of those after it. `split` says how few queries are
+    forwarded, where they have a schedule of their own, and `waits` whether weights wait for the next tile.
     """
 
     schedule: Literal["tiled"]
@@ -67,6 +71,8 @@ class Plan:
     queries: Ranges
     tiles: TileTest
     listed: frozenset[Literal["i", "j"]]
+    split: Split | None
+    waits: bool
     rows: Rows
     plain: Plain | None
     because: tuple[Reason, ...]
@@ -155,7 +161,10 @@ def make_plan(attention: Attention, facts: Facts) -> Plan:
         for name, term in plan.numbers
         if plan.weights.kind != "largest" and _is_constant(term, plan)
     )
-    return _plan_pass(attention, facts, facts.weights, tuple(row_arrays), constant, tuple(before))
+    plan = _plan_pass(attention, facts, facts.weights, tuple(row_arrays), constant, tuple(before))
+    sees_keys = bool(plan.keys.visited) or "j" in plan.listed
+    waits, why = find_overlap(plan.attention, plan.weights, sees_keys)
+    return replace(plan, waits=waits, because=(*plan.because, *([why] if why else [])))
 
 
 def _plan_rows(
@@ -192,6 +201,8 @@ def _plan_pass(
         *_reasons_of(facts.keys),
         *_reasons_of(facts.queries),
     ]
+    split, why_split = find_split(inner, facts.keys, weights)
+    because.append(why_split)
     gradients = tuple(g for g in find_array_gradients(inner, score, weights) if g.load.array not in constant)
     because += [Reason(why_pairs(g), g.load.span) for g in gradients if g.home == "pair"]
     because += [Reason(why_lse(g), g.load.span) for g in gradients if g.home == "lse"]
@@ -202,6 +213,7 @@ def _plan_pass(
         )
         for a in find_converted(score)
     ]
+    proofs = Proofs((*facts.keys.requires, *facts.queries.requires), inner.params)
     plain = find_plain(inner, hoisted.dots) if weights.kind == "softmax" else None
     if plain:
         because.append(
@@ -219,9 +231,11 @@ def _plan_pass(
         score=in_base_2(score) if weights.kind == "softmax" else score,
         weights=weights,
         places=ranked.reads,
-        keys=facts.keys,
-        queries=facts.queries,
+        keys=proofs.without_slivers(facts.keys),
+        queries=proofs.without_slivers(facts.queries),
         tiles=facts.tiles,
+        split=split,
+        waits=False,
         listed=frozenset(ranges.target for ranges in (facts.keys, facts.queries) if ranges.loose),
         rows=facts.rows,
         plain=plain,

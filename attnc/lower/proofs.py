@@ -1,15 +1,17 @@
 """What a lowering may assume of integers.
 
-Enters: what the call checks before a kernel runs. Leaves: the two questions that a lowering asks about terms, answered
-by the prover of `sets/`.
+Enters: what the call checks before a kernel runs. Leaves: the questions that a lowering asks about terms and ranges,
+answered by the prover of `sets/`.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 
-from attnc.analyze.facts import Periods, Requirement
-from attnc.ir.nodes import Int, Param, Period
+from attnc.analyze.facts import Interval, Periods, Ranges, Requirement
+from attnc.ir import build
+from attnc.ir.nodes import Int, IntConst, Param, Period
 from attnc.sets.convert import sizes_in_order, to_polynomial
 from attnc.sets.predicate import nonnegative
 from attnc.sets.prover import Prover
@@ -38,12 +40,27 @@ class Proofs:
         for requirement in self.requires:
             prover = prover.given(nonnegative(to_polynomial(requirement.term) - 1))
         if self.periods is not None:
-            number, lo, hi = map(to_polynomial, (Period(), self.periods.lo, self.periods.hi))
-            prover = prover.given(nonnegative(number - lo)).given(nonnegative(hi - 1 - number))
+            numbers = self.periods.lo, Period("first"), Period("last"), self.periods.hi
+            lo, first, last, hi = map(to_polynomial, numbers)
+            for gap in (first - lo, last - first, hi - 1 - last):
+                prover = prover.given(nonnegative(gap))
         return prover
 
     def is_nonnegative(self, term: Int) -> bool:
         return self._prover.prove_nonnegative(to_polynomial(term))
+
+    def without_slivers(self, ranges: Ranges) -> Ranges:
+        """The ranges without full intervals of one position at most: they fill no tile."""
+        proofs = self.in_period(ranges.periods) if ranges.periods else self
+
+        def is_sliver(whole: Interval) -> bool:
+            return proofs.is_nonnegative(
+                build.integer("-", build.integer("+", whole.lo, IntConst(1)), whole.hi)
+            )
+
+        return replace(
+            ranges, full=tuple(whole if whole and not is_sliver(whole) else None for whole in ranges.full)
+        )
 
     def is_below(self, term: Int, bound: Int) -> bool:
         return self._prover.prove_less(to_polynomial(term), to_polynomial(bound))

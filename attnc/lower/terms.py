@@ -119,8 +119,8 @@ class Terms(ABC):
                 return Var(name)
             case TileEnd(axis, end):
                 return Var(f"{axis}_{end}")
-            case Period():
-                return Var("period")
+            case Period(end):
+                return Var("period" if end == "first" else "period_last")
             case OverTile(kind, axis, a):
                 return self.over_tile(kind, axis, a)
             case IntParam(name):

@@ -44,7 +44,7 @@ class TorchTerms(Terms):
         "b": slice(None), "h": Var("heads"), "i": slice(Var("q0"), Var("q1")), "j": Var("seen"),
     }  # fmt: skip
 
-    dtype = DTYPE
+    dtype: Expr = DTYPE
     float64 = torch.value("float64")
 
     @property

@@ -35,14 +35,11 @@ from attnc.ir.nodes import (
     VecLoad,
 )
 from attnc.ir.walk import walk
-from attnc.run import messages
 from attnc.run.arguments import check_arguments
+from attnc.run.arrays import are_documents, make_documents, missing_argument, sizes_of_arrays
 from attnc.run.scalars import check_number, check_scalar
-from attnc.run.settings import SIZES, check_names, check_place, complete, declared
+from attnc.run.settings import SIZES, check_names, check_place, complete
 from attnc.run.values import int_value
-
-# Where documents that are made up begin, as shares of the sequence: short and long ones, none of them aligned to tiles.
-STARTS = (0.0, 0.12, 0.43, 0.5, 0.81)
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,7 @@ def make_call(
     sizes = {name: check_number(name, "int", given[name]) for name in SIZES if name in given}
     numbers = {p.name: check_scalar(p, given[p.name]) for p in used if not p.sizes and p.name in given}
     arrays = {p.name: given[p.name] for p in used if p.sizes and p.name in given}
-    told = _sizes_of(arrays, used) | sizes | numbers
+    told = sizes_of_arrays(arrays, used) | sizes | numbers
     values = complete(_only(attention, used), told, tokens)
     for head in heads:
         for batch in batches:
@@ -91,13 +88,13 @@ def make_call(
     for param in used:
         if param.name in values or param.name in arrays:
             continue
-        if _are_documents(param):
+        if are_documents(param):
             made_up.append(param.name)
         else:
-            missing.append(_missing(attention, param))
+            missing.append(missing_argument(attention, param))
     raise_all(missing)
     for name in made_up:
-        arrays[name] = _documents([max(int_value(e, values), 0) for e in attention.param(name).sizes])
+        arrays[name] = make_documents([max(int_value(e, values), 0) for e in attention.param(name).sizes])
     return Call(_checked(_only(attention, used), values, arrays), tuple(made_up))
 
 
@@ -154,47 +151,7 @@ def _checked(attention: Attention, values: Mapping[str, Any], arrays: Mapping[st
     return sizes | check_arguments(attention, *tensors, on_cpu)
 
 
-# ---- arrays ----------------------------------------------------------------------------------------
-
-
-def _sizes_of(arrays: Mapping[str, Any], used: list[Param]) -> dict[str, int]:
-    """Sizes and int parameters without a default, as far as the shapes of arrays tell them."""
-    open_names = {p.name for p in used if not p.sizes and p.default is None}
-    found: dict[str, int] = {}
-    for param in used:
-        shape = getattr(arrays.get(param.name), "shape", ())
-        for term, size in zip(param.sizes, shape, strict=False):
-            match term:
-                case Size(name):
-                    found.setdefault(name, size)
-                case IntParam(name) if name in open_names:
-                    found.setdefault(name, size)
-                case _:
-                    pass
-    return found
-
-
-def _are_documents(param: Param) -> bool:
-    return param.sort == "int" and param.sorted and param.sizes[-1] in (Size("N"), Size("M"))
-
-
-def _documents(shape: Sequence[int]) -> Tensor:
-    """The number of its document for each token."""
-    *outer, tokens = shape
-    starts = torch.tensor([int(share * tokens) for share in STARTS])
-    numbers = torch.searchsorted(starts, torch.arange(tokens), right=True) - 1
-    return numbers.expand(*outer, tokens).clone()
-
-
 # ---- what is missing -------------------------------------------------------------------------------
-
-
-def _missing(attention: Attention, param: Param) -> Diagnostic:
-    what = messages.missing_argument(attention.name, param.name, declared(param))
-    option = f"`--array {param.name}=FILE.npy`" if param.sizes else f"`--at {param.name}=...`"
-    if len(param.sizes) == 1:
-        option += f", or its entries, as in `--array {param.name}=0,1`"
-    return Diagnostic("missing-argument", what, helps=(f"on the command line: {option}",))
 
 
 def _missing_size(name: str) -> Diagnostic:

@@ -49,15 +49,11 @@ MOST_TICKS, MOST_LINES = 5, 64
 
 def draw_figure(plot: Plot) -> Figure:
     """Every panel, one legend, the name and the call."""
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-        from matplotlib.patches import Patch
-    except ImportError:
-        what = "a plot needs matplotlib, which is not installed"
-        raise AttncError(
-            Diagnostic("missing-package", what, helps=("install it: `pip install attnc[plot]`",))
-        ) from None
+    need_matplotlib()
+    import matplotlib
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
     columns = min(len(plot.panels), MOST_COLUMNS)
     rows = -(-len(plot.panels) // columns)
     height, width = plot.panels[0].classes.shape
@@ -76,6 +72,17 @@ def draw_figure(plot: Plot) -> Figure:
                 for kind in plot.classes]  # fmt: skip
         figure.legend(handles=keys, loc="outside lower center", ncols=2 if columns == 1 else 4, frameon=False)
     return figure
+
+
+def need_matplotlib() -> None:
+    """Refuse to draw without it."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        what = "a plot needs matplotlib, which is not installed"
+        raise AttncError(
+            Diagnostic("missing-package", what, helps=("install it: `pip install attnc[plot]`",))
+        ) from None
 
 
 def check_format(path: Path) -> dict[str, None]:

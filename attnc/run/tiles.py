@@ -16,7 +16,7 @@ from attnc.errors import AttncError, Diagnostic
 from attnc.ir.nodes import BoolLoad, IntLoad, Member, Rank, RealLoad
 from attnc.ir.text import print_ir
 from attnc.run import messages
-from attnc.run.values import PERIOD, int_value, tile_end
+from attnc.run.values import int_value, period_end, tile_end
 
 Run = tuple[int, int]
 
@@ -67,10 +67,11 @@ def find_tile_rows(keys: Ranges, values: Mapping[str, Any], block_q: int, block_
     queries, size = int(values["N"]), int(values["M"])
     columns = -(-size // block_k)
     at, first_key, last_key = _with_lists(keys, values), tile_end("i", "first"), tile_end("i", "last")
+    periods_at_once = _periods_at_once(keys, block_k, at)
     for first in range(0, queries, block_q):
         at[first_key], at[last_key] = first, min(first + block_q, queries) - 1
         near, whole = list[Run](), list[Run]()
-        for _ in _each_period(keys.periods, at):
+        for _ in _each_period(keys.periods, periods_at_once, at):
             near += [(lo // block_k, -(-hi // block_k)) for lo, hi in _ends(keys.visited, at, size)]
             # The last tile may be cut short by the end of the keys, and is whole all the same.
             whole += [
@@ -106,13 +107,21 @@ def _with_lists(keys: Ranges, values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _each_period(periods: Periods | None, at: dict[str, Any]) -> Iterator[None]:
-    """Once for every period that the tile looks at, its number among the values; once where there are none."""
+def _periods_at_once(keys: Ranges, block: int, at: Mapping[str, Any]) -> int:
+    """As many as a tile of `block` keys holds, where that may be."""
+    if keys.periods is None or not keys.takes_several_periods:
+        return 1
+    return max(block // int_value(keys.periods.length, at), 1)
+
+
+def _each_period(periods: Periods | None, step: int, at: dict[str, Any]) -> Iterator[None]:
+    """Once for every `step` periods that the tile looks at, with their numbers; once where there are none."""
     if periods is None:
         yield
         return
-    for number in range(int_value(periods.lo, at), int_value(periods.hi, at)):
-        at[PERIOD] = number
+    lo, hi = int_value(periods.lo, at), int_value(periods.hi, at)
+    for number in range(lo, hi, step):
+        at[period_end("first")], at[period_end("last")] = number, min(number + step, hi) - 1
         yield
 
 

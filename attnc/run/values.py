@@ -67,8 +67,10 @@ def tile_end(axis: Literal["i", "j"], end: Literal["first", "last"]) -> str:
     return f"{end} {axis}"
 
 
-# The key of the number of a period among the values: no parameter can be called this.
-PERIOD = "period()"
+def period_end(end: Literal["first", "last"]) -> str:
+    """The key of the number of a period among the values: no parameter can be called this."""
+    return f"{end} period"
+
 
 _Operator = Callable[[Any, Any], Any]
 _INT: dict[str, _Operator] = {"+": add, "-": sub, "*": mul, "//": floordiv, "%": mod, "min": min, "max": max}
@@ -86,8 +88,8 @@ def _int(term: Int, at: Mapping[str, Any]) -> int:
             return int(_value(axis, at))
         case TileEnd(axis, end):
             return int(at[tile_end(axis, end)])
-        case Period():
-            return int(at[PERIOD])
+        case Period(end):
+            return int(at[period_end(end)])
         case OverTile(kind, axis, a):
             return _over_tile(min if kind == "min" else max, axis, a, at)
         case Rank(array, index, value):

@@ -74,7 +74,9 @@ from attnc.sets.predicate import (
 LONGEST = 4_000
 MOST_PRODUCTS = 100
 
-POSITIONS = frozenset({"i", "j", "i.first", "i.last", "j.first", "j.last", "period"})
+POSITIONS = frozenset(
+    {"i", "j", *(f"{axis}.{end}" for axis in ("i", "j", "period") for end in ("first", "last"))}
+)
 
 # ---- from the IR -----------------------------------------------------------------------------------
 
@@ -128,6 +130,8 @@ def _predicate(term: Bool) -> Predicate:
             return Opaque(term)
         case Truth(value):
             return ALWAYS if value else NEVER
+        case Compare("==" | "!=" as op, IntOp("%", IntAbs(a), n), IntConst(0)):
+            return _predicate(Compare(op, IntOp("%", a, n), IntConst(0)))  # n divides both or neither
         case Compare(op, Int() as a, Int() as b):
             gap = to_polynomial(b) - to_polynomial(a)
             match op:

@@ -32,11 +32,15 @@ def find_divisions(mask: Predicate) -> list[Quotient]:
 
 
 def flat(division: Quotient, prover: Prover) -> Polynomial:
-    """`(x // m) // n` is `x // (m * n)`."""
-    inner = division.a.atom
-    if isinstance(inner, Quotient) and all(prover.prove_less(ZERO, n) for n in (inner.n, division.n)):
-        return quotient(inner.a, inner.n * division.n)
-    return polynomial(division)
+    """`(x // m) // n` is `x // (m * n)`, and `max(x, y) // n` is `max(x // n, y // n)`."""
+    inner, is_positive = division.a.atom, prover.prove_less(ZERO, division.n)
+    match inner:
+        case Quotient(x, m) if is_positive and prover.prove_less(ZERO, m):
+            return quotient(x, m * division.n)
+        case Extreme(kind, items) if is_positive:
+            return extreme(kind, (quotient(item, division.n) for item in items))
+        case _:
+            return polynomial(division)
 
 
 def times_of(n: Polynomial, divisor: Polynomial) -> Polynomial | None:

@@ -222,9 +222,11 @@ class Plane:
             start, end = self._ends(left, last)
             next_start, next_end = self._ends(right, last)
             at_most = self.prover.prove_at_most
-            if at_most(start, next_start) and at_most(next_start, end + 1):
-                highs = right.highs if at_most(end, next_end) else (extreme("max", (end, next_end)),)
-                return Stretch(left.lows, highs)
+            touches, ends_last = at_most(next_start, end + 1), at_most(end, next_end)
+            if touches and at_most(start, next_start):
+                return Stretch(left.lows, right.highs if ends_last else (extreme("max", (end, next_end)),))
+            if touches and ends_last:
+                return Stretch((extreme("min", (start, next_start)),), right.highs)
         return None
 
     def _ends(self, stretch: Stretch, last: Polynomial) -> tuple[Polynomial, Polynomial]:

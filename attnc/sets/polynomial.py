@@ -165,8 +165,8 @@ class Leaf(Atom):
                 return name
             case TileEnd(axis, end):
                 return f"{axis}.{end}"
-            case Period():
-                return "period"
+            case Period(end):
+                return f"period.{end}"
             case IntParam(name):
                 return f"${name}"
             case _:

@@ -39,7 +39,7 @@ from attnc.sets.substitute import substitute
 
 Ends = tuple[Polynomial, ...]
 
-PERIOD = Leaf(Period())
+PERIOD, LAST_PERIOD = Leaf(Period("first")), Leaf(Period("last"))
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 Backend = Literal["cpu", "triton"]
 Layout = Literal["contiguous", "transposed", "sliced", "expanded", "strided"]
+Unit = Literal["mma", "wgmma"]
 
 LENGTHS = (1, 7, 64, 127, 129, 200)
 KEYS = ("same", "longer", "shorter", "one")
@@ -21,7 +22,10 @@ HEADS = ((1, 1), (8, 1), (2, 2), (3, 1), (6, 2))
 LAYOUTS: tuple[Layout, ...] = ("contiguous", "transposed", "sliced", "expanded", "strided")
 SCALES = (None, 0.3, -0.2)
 VARIANTS = range(6)
+# Kernels are ordered otherwise where matrix products run beside other work.
+UNITS: tuple[Unit, ...] = ("wgmma", "mma")
 TILES = ((32, 16), (16, 32), (16, 16), (64, 32))
+SPLITS = (0, 3)
 # Triton's interpreter multiplies the bits of bfloat16 as integers, so that dtype is left to the CPU path.
 DTYPES: dict[Backend, tuple[str, ...]] = {
     "cpu": ("float64", "float32", "bfloat16", "float16"),
@@ -33,7 +37,12 @@ PAIRS, TILE_PAIRS = 200_000, 80
 
 @dataclass(frozen=True)
 class Case:
-    """One call. `variant` chooses parameter values; `numbers` and `entries` fix scalars and ranges of int arrays."""
+    """One call. `variant` chooses parameter values; `numbers` and `entries` fix scalars and ranges of int arrays.
+
+    Kernels are launched with tiles of one size, and else as on a GPU whose matrix unit is `unit`. With `splits`, a
+    kernel of few queries is taken where there is one, and its keys are split into so many shares; so are the heads of
+    a group, for the gradients of keys.
+    """
 
     backend: Backend
     dtype: str
@@ -48,6 +57,8 @@ class Case:
     scale: float | None = None
     variant: int = 0
     tile: tuple[int, int] = (32, 16)
+    splits: int = 0
+    unit: Unit = "wgmma"
     numbers: tuple[tuple[str, int | float | bool], ...] = ()
     entries: tuple[tuple[str, int, int], ...] = ()
 
@@ -65,6 +76,8 @@ def plan_cases(backend: Backend, is_square: bool, quick: bool = False) -> list[C
         "scale": SCALES,
         "variant": VARIANTS,
         "tile": TILES if backend == "triton" else TILES[:1],
+        "splits": SPLITS if backend == "triton" else SPLITS[:1],
+        "unit": UNITS if backend == "triton" else UNITS[:1],
     }
     usual: dict[str, Any] = {
         "N": 1,
@@ -83,7 +96,7 @@ def _case(backend: Backend, row: Mapping[str, Any]) -> Case:
     (d, dv), (h, hkv) = row["width"], row["heads"]
     return Case(
         backend, row["dtype"], row["N"], _keys(row), d, dv, h, hkv,
-        row["B"], row["layout"], row["scale"], row["variant"], row["tile"],
+        row["B"], row["layout"], row["scale"], row["variant"], row["tile"], row["splits"], row["unit"],
     )  # fmt: skip
 
 

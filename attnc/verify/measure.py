@@ -86,7 +86,7 @@ def reference(compilation: Compilation, inputs: Inputs) -> Results:
 
 
 def emitted(compilation: Compilation, case: Case) -> Attend:
-    """The emitted function with the backend and the tiles of a case."""
+    """The emitted function with the backend, the tiles, the shares and the matrix unit of a case."""
     name = compilation.attention.name
     module = load_module(name, compilation.module)
     if case.backend == "triton":
@@ -95,6 +95,12 @@ def emitted(compilation: Compilation, case: Case) -> Attend:
             for kernel, widths in kernels.items():
                 tile = (block_k, block_q) if kernel == "backward_keys" else (block_q, block_k)
                 kernels[kernel] = dict.fromkeys(widths, (*tile, 4, 1))
+        if hasattr(module, "_splits"):
+            vars(module)["_splits"] = lambda *sizes: case.splits
+        if hasattr(module, "_shares"):
+            vars(module)["_shares"] = lambda *sizes: max(1, case.splits)
+        if hasattr(module, "_ahead"):
+            vars(module)["_ahead"] = lambda q, tiles: 2 if case.unit == "wgmma" else None
 
     def attend(q: Tensor, k: Tensor, v: Tensor, scale: float | None, **arguments: Any) -> Any:
         function = getattr(module, name)

@@ -50,7 +50,8 @@ class Measurement:
         c = self.case
         words = [f"N={c.N}", f"M={c.M}", f"D={c.D}/{c.DV}", f"H={c.H}/{c.HKV}", f"B={c.B}"]
         words += [c.layout] * (c.layout != "contiguous")
-        words += [f"tile={c.tile[0]}x{c.tile[1]}"] * (c.backend == "triton")
+        words += [f"tile={c.tile[0]}x{c.tile[1]}", c.unit] * (c.backend == "triton")
+        words += [f"splits={c.splits}"] * bool(c.splits)
         words += [f"scale={c.scale}"] * (c.scale is not None)
         return " ".join([*words, *(f"{name}={value}" for name, value in c.numbers)])
 

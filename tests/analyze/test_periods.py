@@ -16,11 +16,10 @@ from range_checks import Counts, check_ranges, requirements_hold, transposed
 from attnc.analyze.periods import find_periods
 from attnc.analyze.ranges import find_ranges, make_plane, make_tile
 from attnc.analyze.requirements import find_requirements
-from attnc.analyze.strips import Strip
 from attnc.ir.text import print_ir
 from attnc.sets.convert import to_bool, to_predicate
 from attnc.sets.divisions import find_divisions, flat, map_divisions
-from attnc.sets.polynomial import ZERO
+from attnc.sets.pieces import Piece
 
 Target = Literal["i", "j"]
 
@@ -43,6 +42,12 @@ WINDOW = "abs(i // chunk - j // chunk) <= window and abs(i % chunk - j % chunk) 
             "chunk * stride",
         ),
         ("j < prefix or abs((i - prefix) % chunk - (j - prefix) % chunk) < window", "chunk"),
+        # begins elsewhere for each query
+        ("(i - j) % chunk == 0", "chunk"),
+        ("abs(i - j) <= window and abs(i - j) % chunk == 0", "chunk"),
+        ("j <= i and (i - j < window or (i - j) % chunk == 0)", "chunk"),
+        ("(i + j) % chunk < window and (j + i) // (chunk * stride) != 1", "chunk"),
+        ("abs(i - j) <= window and (j - i) % chunk <= (i - j) % chunk", "chunk"),
     ],
 )
 @pytest.mark.parametrize("target", ["j", "i"])
@@ -61,7 +66,8 @@ def test_what_repeats_for_keys_alone() -> None:
 @pytest.mark.parametrize(
     "mask",
     [
-        "(i - j) % chunk == 0",  # begins elsewhere for each query
+        "(i - j) % chunk == 0 and j % chunk == stride",  # begins elsewhere for each query, and does not
+        "(i - 2 * j) % chunk == 0",
         "i % chunk == j % chunk and i % stride == j % stride",  # no one length
         "i % windows[h] <= 2 and j % windows[h] == 1",  # perhaps of no length
         "chunk == 0 or i % chunk == j % chunk",
@@ -97,14 +103,49 @@ def test_words() -> None:
     assert "keys [j0, j1] look at periods" in queries.because[-2].text
 
 
+def test_full_tiles_that_nobody_would_read_are_given_up() -> None:
+    columns = "j < prefix or abs((i - prefix) % chunk - (j - prefix) % chunk) < window"
+    keys = find_ranges(attention_of(columns), "j")
+    assert not any(keys.full) and (
+        "no tile is known to be full: in every period of `chunk` keys the bounds of those that are would be too"
+        " long to read"
+    ) in [reason.text for reason in keys.because]
+
+
+def test_words_for_distances() -> None:
+    keys = find_ranges(attention_of("abs(i - j) <= window and (i - j) % chunk == 0"), "j")
+    assert [reason.text for reason in keys.because[1:]] == [
+        "`(i - j) % chunk == 0` is solved in every period of `chunk` keys",
+        "`(i - j) % chunk` divides by `chunk`: the call checks that `chunk` is at least 1",
+        "period p has keys [chunk * p + i - chunk + 1, chunk * p + i + 1); queries [i0, i1] look at periods"
+        " [max(0 - i1 // chunk, 0 - window // chunk),"
+        " min(1 - (i0 - M + 1) // chunk, 1 - (0 - window) // chunk))",
+        "queries [i0, i1] read only keys [chunk * p + i0, min(chunk * p + i1 + 1, i1 + window + 1));"
+        " all of them see keys [chunk * p + i1, min(chunk * p + i0 + 1, i0 + window + 1))",
+    ]
+
+
+def test_strips_that_may_start_before_those_of_the_period_before_are_listed() -> None:
+    """Queries from 50 on see one strip more, which begins behind what earlier queries see of the next period."""
+    mask = "(i - j) % chunk == 0 or 50 <= i and (i - j) % chunk == 1"
+    for target in ("j", "i"):
+        ranges = find_ranges(attention_of(mask), target)  # type: ignore[arg-type]
+        for values in ({"N": 90, "M": 90, "chunk": chunk} for chunk in (1, 2, 3, 7, 40)):
+            seen = pairs_seen(mask_of(mask), values)
+            check_ranges(ranges, seen if target == "j" else transposed(seen), values, 64, 16, Counts())
+
+
 def test_bounds_that_nobody_would_read_are_not_taken() -> None:
     """The closed form of queries of a neighborhood in two dimensions fills a page."""
     start = "min(max({q} - left // 2, 0), {n} - left)"
     near = f"{start} <= {{k}} and {{k}} < {start} + left"
     rows = near.format(q="i // chunk", k="j // chunk", n="N // chunk")
     mask = f"{rows} and {near.format(q='i % chunk', k='j % chunk', n='chunk')}"
-    assert find_ranges(attention_of(mask), "j").periods is not None
-    assert find_ranges(attention_of(mask), "i").loose
+    keys, queries = find_ranges(attention_of(mask), "j"), find_ranges(attention_of(mask), "i")
+    assert keys.periods is not None and queries.loose
+    assert (
+        "the bounds in every period of `chunk` queries would be too long to read, so they are not taken"
+    ) in [reason.text for reason in queries.because]
 
 
 DIVIDED = [
@@ -143,8 +184,11 @@ def _keys_of(text: str) -> list[str]:
 @pytest.mark.parametrize("target", ["j", "i"])
 def test_there_is_no_period_without_a_division(target: Target) -> None:
     plane, tile = make_plane(target, ()), make_tile("i" if target == "j" else "j")
-    everything = Strip(ZERO, plane.target_last + 1, None, exact=False)
-    assert find_periods(to_predicate(attention_of("ispow2(i - j)").mask), everything, tile, plane) is None
+    everything = (Piece(exact=False),)
+    assert find_periods(to_predicate(attention_of("ispow2(i - j)").mask), everything, tile, plane) == (
+        None,
+        [],
+    )
 
 
 # ---- random masks that repeat ----------------------------------------------------------------------
@@ -169,7 +213,15 @@ def _clauses() -> st.SearchStrategy[str]:
         "{i} == {j}", "{j} <= {i}", "{i} - {j} < window", "abs({i} - {j}) <= window", "{j} < window", "{i} < prefix",
         "{j} == {i} + 1", "max({i} - window, 0) <= {j}", "{j} < min(max({i}, 1), chunk) + 1", "{i} + {j} <= offset + 9",
     ]  # fmt: skip
-    return st.builds(lambda form, i, j: form.format(i=i, j=j), st.sampled_from(forms), i, j)
+    apart = ["i - j", "j - i", "abs(i - j)", "i + j", "i - j + offset", "max(i, window) - j", "i // 2 - j"]
+    distances = [
+        "({x}) % chunk == 0", "({x}) % chunk < window", "window <= ({x}) % chunk", "({x}) // chunk <= offset",
+        "({x}) % chunk <= (j - i) % chunk", "({x}) // chunk % per_frame == 0", "({x}) % (chunk * per_frame) < chunk",
+    ]  # fmt: skip
+    return st.one_of(
+        st.builds(lambda form, i, j: form.format(i=i, j=j), st.sampled_from(forms), i, j),
+        st.builds(lambda form, x: form.format(x=x), st.sampled_from(distances), st.sampled_from(apart)),
+    )
 
 
 def _masks() -> st.SearchStrategy[str]:

@@ -39,7 +39,7 @@ def test_every_dtype_builds(dtype: str) -> None:
 
 def test_a_call_launches_every_kernel_once() -> None:
     names = [launch.name for launch in launches("causal")]
-    assert names == ["forward", "delta", "backward_keys", "backward_queries"]
+    assert names == ["forward", "forward_split", "combine", "delta", "backward_keys", "backward_queries"]
 
 
 def test_heads_that_no_kernel_takes() -> None:
@@ -82,6 +82,8 @@ def test_one_compilation_serves_all_lengths_windows_and_caps() -> None:
     calls = ({"N": n, "window": w, "cap": c} for n, w, c in product(lengths, windows, caps))
     assert {kernel: len(keys) for kernel, keys in _keys("gemma2_local", calls).items()} == {
         "forward": 1,
+        "forward_split": 2,  # tiles of 16 rows, and of 64
+        "combine": 1,
         "delta": 1,
         "backward_keys": 1,
         "backward_queries": 1,

@@ -5,21 +5,21 @@ from __future__ import annotations
 import pytest
 from emitted import NAMES, report
 
-from attnc.inspect.targets import TARGETS
+from attnc.inspect.targets import SM_100, TARGETS
 
 pytestmark = pytest.mark.compiles
 
 
-# Masks that ask much of every pair: an element of a matrix, divisions on both sides. The fixed tiles are too large for
-# them; tiles that are chosen by what the compiler makes of a kernel will not be.
-TOO_LARGE = {(name, d) for name in ("swin", "tree_decoding") for d in (64, 128)} | {("mvpa", 128)}
-COSTLY = pytest.mark.xfail(
-    strict=True, reason="the tiles are too large for what this mask keeps in registers"
-)
+# Eight divisions for each position. The tiles that spill nothing issue twice the instructions for a pair; what the
+# usual ones spill, they spill outside the loops.
+DIVIDES = pytest.mark.xfail(strict=True, reason="the divisions of a position take many registers")
 # A pair at the edge is looked for in a row of a table, slot by slot: Triton copies nothing ahead in a loop with a loop.
 SEARCHED = pytest.mark.xfail(strict=True, reason="the search in a row keeps the loop from being pipelined")
 # Weights that cost next to nothing: the compiler waits for each product before it starts the next.
 WAITS = pytest.mark.xfail(strict=True, reason="products of matrices are not asynchronous in the forward pass")
+
+# Bounds of every key are kept beside the gradients, and the end of a share of the heads is a register too many.
+SHARED = pytest.mark.xfail(strict=True, reason="dK/dV spills 8 bytes where heads of a group may be shared")
 
 
 def _known_on_hopper(name: str, d: int) -> tuple[pytest.MarkDecorator, ...]:
@@ -28,7 +28,12 @@ def _known_on_hopper(name: str, d: int) -> tuple[pytest.MarkDecorator, ...]:
             return (SEARCHED,)
         case "relu_squared":
             return (WAITS,)
-    return (COSTLY,) if (name, d) in TOO_LARGE else ()
+        case "swin" if d == 128:
+            return (DIVIDES,)
+        case "share_question" if d == 128:
+            return (SHARED,)
+        case _:
+            return ()
 
 
 ON_HOPPER = [pytest.param(name, d, marks=_known_on_hopper(name, d)) for name in NAMES for d in (64, 128)]
@@ -43,32 +48,47 @@ def test_hopper_with_padded_heads() -> None:
     assert report("sliding_window", d=96, DV=64).failures == ()
 
 
+@pytest.mark.parametrize("name", ["causal", "gemma2_local"])
+def test_blackwell(name: str) -> None:
+    """Its registers are less crowded: accumulators have a memory of their own."""
+    assert report(name, SM_100, d=128).failures == ()
+
+
 # Triton 3.9 ends with "shared-memory element type bit width must be a multiple of 8; got 1" where a tile of bools, one
 # for each pair, changes its layout.
 NO_TILE_OF_BOOLS = pytest.mark.xfail(strict=True, reason="gfx942: Triton cannot move a tile of bools")
-KNOWN_ON_OTHERS = {("tree_decoding", "gfx942"): NO_TILE_OF_BOOLS, ("bigbird", "sm_80"): SEARCHED}
+KNOWN_ON_OTHERS = {
+    ("tree_decoding", "gfx942", 64): NO_TILE_OF_BOOLS,
+    ("bigbird", "sm_80", 64): SEARCHED,
+    ("bigbird", "sm_80", 128): SEARCHED,
+}
 ON_OTHERS = [
-    pytest.param(name, target, marks=KNOWN_ON_OTHERS.get((name, target), ()))
+    pytest.param(name, target, d, marks=KNOWN_ON_OTHERS.get((name, target, d), ()))
+    for d in (64, 128)
     for name in NAMES
     for target in ("sm_80", "gfx942")
 ]
 
 
-@pytest.mark.parametrize("d", [64, 128])
-@pytest.mark.parametrize(("name", "target"), ON_OTHERS)
+@pytest.mark.parametrize(("name", "target", "d"), ON_OTHERS)
 def test_other_gpus(name: str, target: str, d: int) -> None:
     """Some of the tiles for cards of any size spill; the rest of the gate holds."""
     assert {verdict.limit for verdict in report(name, TARGETS[target], d).failures} <= {"spills", "local"}
 
 
-@pytest.mark.parametrize("target", TARGETS)
+# The other targets are built for as one of these.
+EACH = ("sm_90", "sm_100", "sm_80", "gfx942")
+
+
+@pytest.mark.parametrize("target", EACH)
 @pytest.mark.parametrize("name", ["gemma2_local", "t5_bias"])
 def test_wide_heads_fit(name: str, target: str) -> None:
-    assert "shared" not in {verdict.limit for verdict in report(name, TARGETS[target], 256).failures}
+    found = report(name, TARGETS[target], 256).failures
+    assert {"shared", "tensor"}.isdisjoint(verdict.limit for verdict in found)
 
 
-@pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("d", [64, 256])
+@pytest.mark.parametrize("target", EACH)
+@pytest.mark.parametrize("d", [128, 256])
 def test_float32_fits(d: int, target: str) -> None:
     found = report("sliding_window", TARGETS[target], d, "float32").failures
     assert "shared" not in {verdict.limit for verdict in found}

@@ -218,9 +218,6 @@ BOTH = KEYS + QUERIES
 LISTED: dict[str, tuple[Role, ...]] = {
     "window_by_token": QUERIES,
     "marked_and_window": BOTH,
-    "dilated_window": BOTH,
-    "dilated_causal": BOTH,
-    "strided_sparse": BOTH,
     "sink_in_every_chunk": QUERIES,
     "power_tokens": BOTH,
     "power_blocks": BOTH,

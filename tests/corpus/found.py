@@ -71,7 +71,7 @@ class Intervals:
 
     def _sweep(self, row: Matrix, here: Mapping[str, Any], size: int, columns: int) -> None:
         left = reached = 0
-        for place in each_period(self.ranges, here):
+        for place in each_period(self.ranges, here, columns):
             left = reached
             for outer, inner in zip(self.ranges.visited, self.ranges.full, strict=True):
                 lo, hi = ends(outer, place, size)

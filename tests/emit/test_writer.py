@@ -54,6 +54,19 @@ def test_a_long_call_is_filled() -> None:
     )
 
 
+def test_the_ends_of_a_loop_may_be_long() -> None:
+    block = Block()
+    ends = [tl.load(Var(name * 28)) for name in ("a", "b")]
+    with block.loop("t", tl.range(*ends, num_stages=Var("AHEAD"))) as body:
+        body.do(function("visit")(Var("t")))
+    assert text_of(block) == (
+        "for t in tl.range(\n"
+        f"    tl.load({'a' * 28}), tl.load({'b' * 28}), num_stages=AHEAD,\n"
+        "):\n"
+        "    visit(t)\n"
+    )
+
+
 def test_a_long_chain_is_broken_before_its_operators() -> None:
     block, names = Block(), [Var(f"condition_number_{n}") for n in range(6)]
     chain: Expr = names[0]

@@ -11,13 +11,13 @@ import pytest
 from attnc.inspect.figures import Figures, Part
 from attnc.inspect.gate import judge
 from attnc.inspect.report import Report
-from attnc.inspect.targets import GFX942, SM_80, SM_90, TARGETS
+from attnc.inspect.targets import GFX942, SM_80, SM_90, SM_100, TARGETS
 
-FULL = Part("full", 270, 8.44, 8, 0, 4, 0, 0, 0, 34, 0, 1.0)
+FULL = Part("full", 270, 8.44, 0, 8, 0, 4, 0, 0, 0, 34, 0, 1.0)
 EDGE = replace(FULL, name="edge", instructions=340, per_pair=10.62)
 WHOLE = replace(FULL, name="all", instructions=900, per_pair=None, overlap=None)
-GOOD = Figures("forward", (128, 64), 8, 256, 3, 160, 0, 65536, False, "SASS", WHOLE, (EDGE, FULL))
-DELTA = Figures("delta", None, 4, 128, 3, 48, 0, 512, False, "SASS", replace(WHOLE, wgmma=0, exp2=0), ())
+GOOD = Figures("forward", (128, 64), 8, 256, 3, 160, 0, 65536, 0, False, "SASS", WHOLE, (EDGE, FULL))
+DELTA = Figures("delta", None, 4, 128, 3, 48, 0, 512, 0, False, "SASS", replace(WHOLE, wgmma=0, exp2=0), ())
 
 
 def limits(figures: Figures, target: Any = SM_90, dtype: str = "bfloat16", head_dim: int = 64) -> list[str]:
@@ -104,10 +104,23 @@ def test_other_targets_and_dtypes() -> None:
     assert limits(replace(with_loop(per_pair=50.0), language="PTX")) == []
 
 
+def test_blackwell_computes_in_a_memory_of_its_own() -> None:
+    loops = (replace(FULL, wgmma=0, tcgen05=8, per_pair=50.0, overlap=None),)
+    good = replace(GOOD, tensor=512, loops=loops)
+    assert limits(good, SM_100) == []
+    assert limits(replace(good, tensor=513), SM_100) == ["FAIL tensor"]
+    assert limits(replace(good, loops=(replace(loops[0], tcgen05=0),)), SM_100) == ["FAIL unit"]
+    assert limits(replace(good, loops=(replace(loops[0], mma=4),)), SM_100) == ["FAIL unit"]
+
+
 def test_what_torch_says_of_a_card() -> None:
     assert {name: target.capability for name, target in TARGETS.items()} == {
         "sm_90": (9, 0),
+        "sm_100": (10, 0),
         "sm_80": (8, 0),
+        "sm_86": (8, 6),
+        "sm_89": (8, 9),
+        "sm_120": (12, 0),
         "gfx942": (0, 0),
     }
 
@@ -162,6 +175,7 @@ def test_json() -> None:
         "name": "full",
         "instructions": 270,
         "per_pair": 8.44,
+        "tcgen05": 0,
         "wgmma": 8,
         "mma": 0,
         "cp_async": 4,

@@ -26,10 +26,16 @@ def mistake(capsys: Shell, *arguments: str) -> str:
 def test_unknown_arch(capsys: Shell) -> None:
     assert mistake(capsys, CAUSAL, "--arch", "sm90") == (
         "error[unknown-arch]: no machine code is built for `sm90`\n"
-        "= note: the archs are `sm_90`, `sm_80`, `gfx942`\n"
+        "= note: the archs are `sm_90`, `sm_100`, `sm_80`, `sm_86`, `sm_89`, `sm_120`, `gfx942`\n"
         "= help: did you mean `sm_90`?\n"
     )
     assert "did you mean" not in mistake(capsys, CAUSAL, "--arch", "tpu")
+
+
+def test_tiles_for_an_unknown_arch(capsys: Shell, tmp_path: Path) -> None:
+    assert main(["build", CAUSAL, "--arch", "sm_91", "-o", str(tmp_path / "causal.py")]) == 1
+    assert "error[unknown-arch]: no machine code is built for `sm_91`" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_width_of_heads_is_said_in_one_way(capsys: Shell) -> None:

@@ -30,17 +30,17 @@ def sass(*lines: str) -> Stretch:
 def test_sass() -> None:
     code = excerpt("SASS")
     assert [count_part(name, loop, SHARE) for name, loop in zip("ab", find_loops(code), strict=True)] == [
-        Part("a", 32, 1.0, 12, 0, 4, 0, 0, 0, 4, 0, 0.75),
-        Part("b", 34, 1.06, 12, 0, 4, 0, 0, 0, 4, 0, 1.0),
+        Part("a", 32, 1.0, 0, 12, 0, 4, 0, 0, 0, 4, 0, 0.75),
+        Part("b", 34, 1.06, 0, 12, 0, 4, 0, 0, 0, 4, 0, 1.0),
     ]
-    assert count_part("all", code, None) == Part("all", 81, None, 24, 0, 8, 0, 2, 0, 8, 0, None)
+    assert count_part("all", code, None) == Part("all", 81, None, 0, 24, 0, 8, 0, 2, 0, 8, 0, None)
 
 
 def test_ptx() -> None:
     code = excerpt("PTX")
     assert [count_part(name, loop, SHARE) for name, loop in zip("ab", find_loops(code), strict=True)] == [
-        Part("a", 32, 1.0, 12, 0, 4, 0, 0, 0, 4, 0, None),
-        Part("b", 33, 1.03, 12, 0, 4, 0, 0, 0, 4, 0, None),
+        Part("a", 32, 1.0, 0, 12, 0, 4, 0, 0, 0, 4, 0, None),
+        Part("b", 33, 1.03, 0, 12, 0, 4, 0, 0, 0, 4, 0, None),
     ]
     assert code.count("load") == 2
 
@@ -48,8 +48,8 @@ def test_ptx() -> None:
 def test_amdgcn() -> None:
     code = excerpt("AMDGCN")
     assert [count_part(name, loop, SHARE) for name, loop in zip("ab", find_loops(code), strict=True)] == [
-        Part("a", 11, 0.34, 0, 6, 0, 0, 1, 0, 2, 0, None),
-        Part("b", 12, 0.38, 0, 6, 0, 0, 1, 0, 2, 0, None),
+        Part("a", 11, 0.34, 0, 0, 6, 0, 0, 1, 0, 2, 0, None),
+        Part("b", 12, 0.38, 0, 0, 6, 0, 0, 1, 0, 2, 0, None),
     ]
     assert (code.count("special"), code.count("load")) == (1, 5)
 
@@ -57,6 +57,9 @@ def test_amdgcn() -> None:
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
+        ("UTCHMMA", "tcgen05"),
+        ("UTCQMMA.2CTA", "tcgen05"),
+        ("UTCBAR", "other"),
         ("HGMMA.64x64x16.F32.BF16", "wgmma"),
         ("HMMA.16816.F32.BF16", "mma"),
         ("LDGSTS.E.BYPASS.128", "cp.async"),
@@ -107,6 +110,16 @@ def test_only_innermost_loops_are_visited_tile_by_tile() -> None:
 def test_a_loop_in_a_loop_over_tiles_is_part_of_it() -> None:
     code = sass("HMMA R0", "LDG R1", "@P0 BRA 0x10", "BRA 0x0")
     assert [loop.size for loop in find_loops(code)] == [4]
+
+
+def test_a_wait_behind_all_else_makes_no_loop() -> None:
+    """As on sm_100: what waits for a product stands at the end, and goes back to the middle of the loop."""
+    wait, back = "@!P0 BRA 0x70", "@P0 BRA 0x30"
+    code = sass(
+        "FADD R0", "UTCHMMA R0", wait, "MUFU.EX2 R1", "UTCHMMA R0", "BRA.U UP0, 0x10", "EXIT", "NOP", back
+    )
+    (loop,) = find_loops(code)
+    assert (loop.size, loop.count("tcgen05"), find_overlap(loop)) == (5, 2, None)
 
 
 def test_loops_without_products_count_where_a_kernel_has_none() -> None:

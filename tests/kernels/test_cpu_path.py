@@ -19,7 +19,8 @@ CAUSAL = "attention causal():\n    mask j <= i\n"
 FULL = "attention full():\n    mask true\n"
 SINKS = "attention sinks(w: int = 70):\n    mask j <= i and (j < 3 or i - j < w)\n"
 HELPERS: dict[str, Any] = {"torch": torch, "TILE": 128}
-exec("\n\n\n".join(select_helpers(TORCH_HELPERS, ["_join", "_steps", "_fill_hidden"])), HELPERS)
+TESTED = ["_join", "_rows_of_tile", "_steps", "_bits_of_pairs", "_fill_hidden"]
+exec("\n\n\n".join(select_helpers(TORCH_HELPERS, TESTED)), HELPERS)
 
 
 def module_of(text: str) -> ModuleType:
@@ -69,6 +70,38 @@ def test_steps_have_every_head_once(groups: int, group: int, rows: int, keys: in
         assert read == set(range(of_keys.start, of_keys.stop))
 
 
+@pytest.mark.parametrize(
+    ("keys", "heads", "dtype", "rows"),
+    [
+        (320, 8, torch.float32, 64),
+        (320, 4, torch.float32, 128),
+        (8192, 8, torch.float32, 128),
+        (320, 8, torch.bfloat16, 128),
+        (8192, 8, torch.bfloat16, 256),
+    ],
+)
+def test_rows_of_a_tile(keys: int, heads: int, dtype: torch.dtype, rows: int) -> None:
+    assert HELPERS["_rows_of_tile"]((slice(7, 7 + keys), ()), heads, dtype) == rows
+    assert HELPERS["_rows_of_tile"]((torch.arange(keys), ()), heads, dtype) == rows
+
+
+@pytest.mark.parametrize("tile", [64, 128, 256])
+def test_tiles_of_any_number_of_queries_agree(tile: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also the last one, which has fewer."""
+    module = module_of(SINKS)
+    leaves = [normal(1, 2, 300, 16, dtype=torch.float64, seed=n).requires_grad_() for n in range(3)]
+
+    def run() -> list[Tensor]:
+        out = module.sinks(*leaves, w=90)
+        return [out.detach(), *torch.autograd.grad(out.sin().sum(), leaves)]
+
+    monkeypatch.setattr(module, "_rows_of_tile", lambda *_: 300)
+    at_once = run()
+    monkeypatch.setattr(module, "_rows_of_tile", lambda *_: tile)
+    for a, b in zip(run(), at_once, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("otherwise", [0.0, float("-inf")])
 def test_hidden_pairs_are_filled_whatever_they_are(dtype: torch.dtype, otherwise: float) -> None:
@@ -76,7 +109,7 @@ def test_hidden_pairs_are_filled_whatever_they_are(dtype: torch.dtype, otherwise
     pairs = torch.tensor(values, dtype=dtype).repeat(2, 3, 4, 1)
     visible = torch.rand(3, 1, 6, generator=torch.Generator().manual_seed(0)) < 0.5
     expected = torch.where(visible, pairs, otherwise)
-    HELPERS["_fill_hidden"](pairs, visible, otherwise)
+    HELPERS["_fill_hidden"](pairs, *HELPERS["_bits_of_pairs"](visible, dtype, otherwise))
     torch.testing.assert_close(pairs, expected, rtol=0, atol=0, equal_nan=True)
 
 

@@ -21,6 +21,11 @@ from types import ModuleType
 from typing import Any
 
 HELPERS = {"_add_keys": "keys", "_add_keys_backward": "keys", "_add_queries": "queries"}
+KERNELS = {
+    "_add_keys": "_forward",
+    "_add_keys_backward": "_backward_queries",
+    "_add_queries": "_backward_keys",
+}
 Visit = tuple[int, int, int, int, bool]
 
 
@@ -100,6 +105,7 @@ def _count(
     for rows in module.TILES.values():
         for kernel, widths in rows.items():
             rows[kernel] = dict.fromkeys(widths, (*tile, 4, 1))
+    module._splits = lambda *sizes: 0
     visits: dict[str, list[Visit]] = {}
     for helper in HELPERS:
         visits[helper] = []
@@ -122,13 +128,19 @@ def _note_visits(module: ModuleType, helper: str, visits: list[Visit], sizes: di
     assert ending.value is not None
     carried = [n.id for n in ast.walk(ending.value) if isinstance(n, ast.Name)]
 
+    kernel = inspect.getsource(getattr(module, KERNELS[helper]).fn)
+    is_last_first = "tl.num_programs(0) - 1 - tl.program_id(0)" in kernel
+
     def note(*args: Any, **kwargs: Any) -> Any:
         given = signature.bind(*args, **kwargs).arguments
         program, head, batch = interpreter_builder.grid_idx
         first, *_ = given.values()
         if helper == "_add_queries":  # one program goes through the heads that share its keys
             head = _int(given["row"]) // sizes["N"] - batch * sizes["H"]
-        visits.append((batch, head, program, _int(first), bool(_int(given["EDGE"]))))
+        is_edge = bool(_int(given.get("EDGE", True)))  # a kernel without full tiles does not ask
+        if is_last_first:  # programs are counted by their tiles
+            program = interpreter_builder.grid_dim[0] - 1 - program
+        visits.append((batch, head, program, _int(first), is_edge))
         kept = tuple(given[name] for name in carried)
         return kept if len(kept) > 1 else kept[0]
 

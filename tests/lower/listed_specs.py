@@ -112,9 +112,9 @@ LISTED = {
         "not (row[b, i] and column[h, j])",
         lambda d: {"row": d.bools(0.9, d.B, d.N), "column": d.bools(0.8, d.H, d.M)},
     ),
-    "dilated": Spec(
+    "every_other_key": Spec(
         "dilation: int, window: int",
-        "(i - j) % dilation == 0 and i - j < window",
+        "(i - 2 * j) % dilation == 0 and i - j < window",
         lambda d: {"dilation": d.one_of(1, 2, 7, 50), "window": d.one_of(0, 9, 1000)},
     ),
     "table_of_blocks": Spec(
@@ -203,7 +203,9 @@ LISTED = {
         lambda d: {"c": d.some_of(d.H, 1, 8, 16, 64, 64)},
     ),
     "all_but_last_corners": Spec(
-        "c: int", "(N - 1 - i) % c != 0 or (M - 1 - j) % c != 0", lambda d: {"c": d.one_of(1, 8, 16, 64, 64)}
+        "c: int[H]",
+        "(N - 1 - i) % c[h] != 0 or (M - 1 - j) % c[h] != 0",
+        lambda d: {"c": d.some_of(d.H, 1, 8, 16, 64, 64)},
     ),
     "only_first_corners": Spec(
         "c: int[H]",
@@ -256,6 +258,19 @@ LISTED = {
 
 # Bounds of intervals, some of which are read from arrays or are the least or greatest of a tile.
 SWEPT = {
+    "all_but_last_corners": Spec(
+        "c: int", "(N - 1 - i) % c != 0 or (M - 1 - j) % c != 0", lambda d: {"c": d.one_of(1, 8, 16, 64, 64)}
+    ),
+    "dilated": Spec(
+        "dilation: int, window: int",
+        "(i - j) % dilation == 0 and i - j < window",
+        lambda d: {"dilation": d.one_of(1, 2, 7, 50), "window": d.one_of(0, 9, 1000)},
+    ),
+    "strided": Spec(
+        "stride: int, window: int",
+        "j <= i and (i - j < window or abs(i - j) % stride <= 1)",
+        lambda d: {"stride": d.one_of(1, 3, 9, 40), "window": d.one_of(0, 9, 1000)},
+    ),
     "sorted_documents": Spec(
         "doc: sorted int[B, N]",
         "doc[b, i] == doc[b, j]",

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from scalar_meaning import Scene, meaning
@@ -104,7 +104,6 @@ def integers(depth: int = 3) -> SearchStrategy[ir.Int]:
 PLACES = st.tuples(st.integers(0, 4000), st.integers(0, 4000), st.integers(-500, 500))
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])  # the first is built slowly
 @given(integers(), PLACES, st.sampled_from(["i", "j"]))
 def test_to_the_last_bit(term: ir.Int, places: tuple[int, int, int], moving: Position) -> None:
     i, j, w = places
@@ -148,7 +147,6 @@ def test_the_other_way_round(text: str, around: str) -> None:
     assert print_ir(turn_around(term)) == around
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])  # the first is built slowly
 @given(integers(), PLACES)
 def test_the_other_way_round_is_equal(term: ir.Int, places: tuple[int, int, int]) -> None:
     values = dict(zip("ijw", places, strict=True))
@@ -156,7 +154,6 @@ def test_the_other_way_round_is_equal(term: ir.Int, places: tuple[int, int, int]
     assert meaning(turn_around(real), Scene(values)) == meaning(real, Scene(values))
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])  # the first is built slowly
 @given(integers())
 def test_what_is_found_is_what_is_converted(term: ir.Int) -> None:
     real = build.from_int(term)

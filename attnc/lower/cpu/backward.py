@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from attnc.algebra.derivative import ZERO, differentiate
 from attnc.ir.nodes import Real, RealConst, Score
-from attnc.kernel.build import Block, function
+from attnc.kernel.build import function
 from attnc.kernel.nodes import Expr, Function, Var
 from attnc.lower.collect import call_adder, lower_adder, need
 from attnc.lower.cpu.handed import hand_backward
@@ -26,7 +26,7 @@ LOG2_E = 1.4426950408889634
 def lower_backward(plan: Plan) -> Function:
     """`_backward_cpu(...)`: the gradient of every float tensor."""
     path = TilePath(plan)
-    top, step = path.top, path.step
+    top = path.top
     path.enter()
     hand_backward(path)
     for name in vectors_of(plan):
@@ -38,7 +38,7 @@ def lower_backward(plan: Plan) -> Function:
         top.let(_total(array), torch.zeros(Var(variable(array)).attr("shape"), dtype=DTYPE))
     p, ds = _weigh_softmax(path) if plan.weights.kind == "softmax" else _weigh_sums(path)
     if plan.weighs_values:
-        _add_to_keys(step, "v", p.to(NARROW), Var("dout")[ROWS])
+        _add_to_keys(path, "v", path.step.let("p_narrow", path.narrowed(p)), Var("dout")[ROWS])
     for pair, derivative in zip(plan.dots, plan.dot_gradients, strict=True):
         _add_dot(path, pair, derivative, ds)
     for gradient in plan.gradients:
@@ -62,9 +62,6 @@ def _weigh_softmax(path: TilePath) -> tuple[Expr, Expr]:
     if plan.home("lse"):
         none = Var("dlse").call("masked_fill", Var("lse").equals(MINUS_INF), 0.0)
         top.let("dlse", none, "none where a row sees no key")
-    if plan.weighs_values:
-        delta = (Var("dout").to(DTYPE) * Var("out")).call("sum", -1) - Var("dlse")
-        top.let("delta", delta.call("unsqueeze", -1))
     if plan.rows.can_be_empty:
         empty = Var("lse").call("masked_fill", Var("lse").equals(MINUS_INF), 0.0)
         top.let("lse", empty, "a row that sees no key: avoid inf - inf")
@@ -72,9 +69,13 @@ def _weigh_softmax(path: TilePath) -> tuple[Expr, Expr]:
 
     path.score(_later_terms(plan))
     p = step.let("p", Var("score").call("sub_", Var("lse")[ROWS]).call("exp2_"))
+    dlse = Var("dlse")[ROWS].call("unsqueeze", -1)
     if not plan.weighs_values:
-        return p, step.let("ds", p * Var("dlse")[ROWS].call("unsqueeze", -1))
-    return p, step.let("ds", _dp(path).call("sub_", Var("delta")[ROWS]).call("mul_", p))
+        return p, step.let("ds", p * dlse)
+    dp = step.let("dp", _dp(path))
+    delta = (Var("dout_wide") * Var("out")[ROWS]).call("sum", -1, keepdim=True) - dlse
+    step.let("delta", delta)
+    return p, step.let("ds", dp.call("sub_", Var("delta")).call("mul_", p))
 
 
 def _weigh_sums(path: TilePath) -> tuple[Expr, Expr]:
@@ -113,33 +114,33 @@ def _later_terms(plan: Plan) -> list[Real]:
 
 def _dp(path: TilePath) -> Expr:
     """The gradient of the weights."""
-    dout = Var("dout")[ROWS].to(DTYPE)
-    return matmul(dout, path.seen("v").to(DTYPE).attr("mT"), path.room("dp_room"))
+    dout = path.step.let("dout_wide", Var("dout")[ROWS].to(DTYPE))
+    return matmul(dout, path.wide("v").attr("mT"), path.room("dp_room"))
 
 
 def _add_dot(path: TilePath, pair: DotPair, derivative: Real, ds: Expr) -> None:
     """What the two sides of a dot product get from `ds` times the derivative."""
     plan, step = path.plan, path.step
     later = _later(plan, pair)
-    value = step.let("ds_narrow", ds.to(NARROW)) if later else _times(path, pair, derivative, ds)
+    value = step.let("ds_narrow", path.narrowed(ds)) if later else _times(path, pair, derivative, ds)
     product = matmul(value, path.seen(pair.key).to(NARROW))
     for factor in later:
         product = path.terms.times(product, factor)
     op = "=" if _is_written_once(plan, pair.query) else "+="
     step.assign(Var(f"d{pair.query}")[ROWS], product, op)
-    _add_to_keys(step, pair.key, value, Var(pair.query)[ROWS])
+    _add_to_keys(path, pair.key, value, Var(pair.query)[ROWS])
 
 
 def _times(path: TilePath, pair: DotPair, derivative: Real, ds: Expr) -> Expr:
     name = f"d{pair.query}_{pair.key}"
     value = path.shown(name, path.terms.times(ds, derivative), derivative)
-    return path.step.let(name, value.to(NARROW))
+    return path.step.let(name, path.narrowed(value))
 
 
-def _add_to_keys(step: Block, key: str, pairs: Expr, rows: Expr) -> None:
+def _add_to_keys(path: TilePath, key: str, pairs: Expr, rows: Expr) -> None:
     """Keys get from every query that sees them, in every tile."""
-    total = Var(f"d{key}")[:, KV_HEADS]
-    step.do(function("_add_transposed")(total, SEEN, pairs, rows.to(NARROW)))
+    total, room = Var(f"d{key}")[:, KV_HEADS], path.room("keys_room", NARROW)
+    path.step.do(function("_add_transposed")(total, SEEN, pairs, rows.to(NARROW), room))
 
 
 def _add_array(path: TilePath, gradient: ArrayGradient, ds: Expr) -> None:

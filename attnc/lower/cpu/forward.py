@@ -26,6 +26,9 @@ def lower_forward(plan: Plan) -> Function:
     hand_forward(path)
     {"softmax": _softmax, "sums": _sums, "largest": _largest}[plan.weights.kind](path)
     path.loop()
+    if plan.weights.kind == "softmax":
+        lse = (Var("row_max") + Var("row_sum").call("log2_")) * LN_2
+        top.let("lse", lse.call("squeeze", -1))
     top.returns(*map(Var, plan.results))
     doc = f"Forward on the CPU: {said_results(plan)}."
     return path.function("_forward_cpu", [*tensors_of(plan), *scalars_of(plan)], doc)
@@ -35,26 +38,27 @@ def _softmax(path: TilePath) -> None:
     plan, top, step = path.plan, path.top, path.step
     if plan.weighs_values:
         top.let("out", Var("q").call("new_empty", Var("B"), Var("H"), N, Var("DV")))
-    top.let("lse", Var("q").call("new_empty", Var("B"), Var("H"), N, dtype=DTYPE))
+    for name in ("row_max", "row_sum"):
+        top.let(name, Var("q").call("new_empty", Var("B"), Var("H"), N, 1, dtype=DTYPE))
     if not plan.rows.can_be_empty:
         with top.when(Var("M").equals(0), "else every row sees a key") as none:
             zero = [Var("out").call("zero_")] if plan.weighs_values else []
-            none.returns(*zero, Var("lse").call("fill_", MINUS_INF))
+            none.returns(*zero, Var("row_max").call("fill_", MINUS_INF).call("squeeze", -1))
     path.score([])
     if plan.rows.can_be_empty:
-        row_max = step.let("row_max", function("_row_max")(Var("score")))
+        largest = step.let("largest", function("_row_max")(Var("score")))
     else:
-        row_max = step.let("row_max", Var("score").call("amax", -1, keepdim=True))
-    p = step.let("p", Var("score").call("sub_", row_max).call("exp2_"))
-    row_sum = step.let("row_sum", p.call("sum", -1, keepdim=True))
+        largest = step.let("largest", Var("score").call("amax", -1, keepdim=True))
+    p = step.let("p", Var("score").call("sub_", largest).call("exp2_"))
+    total = step.let("total", p.call("sum", -1, keepdim=True))
+    step.assign(Var("row_max")[ROWS], largest)
+    step.assign(Var("row_sum")[ROWS], total)
     if plan.weighs_values:
-        total = row_sum
         if plan.rows.can_be_empty:
-            total = step.let("total", row_sum.call("masked_fill", row_sum.equals(0.0), 1.0), "no key: 0")
-        product = matmul(p.to(NARROW), path.seen("v").to(NARROW))
+            step.do(total.call("clamp_", min=1.0), "no key: 0; else the largest adds 1")
+        narrow = step.let("p_narrow", path.narrowed(p))
+        product = matmul(narrow, path.seen("v").to(NARROW))
         step.assign(Var("out")[ROWS], product / total)
-    lse = (row_max + row_sum.call("log2")) * LN_2
-    step.assign(Var("lse")[ROWS], lse.call("squeeze", -1))
 
 
 def _largest(path: TilePath) -> None:
@@ -86,4 +90,5 @@ def _sums(path: TilePath) -> None:
             named[each] = path.pairs(f"part_{n}", each)
         step.assign(Var(f"sum_{n}")[ROWS], named[each].call("sum", -1))
     if plan.weighs_values:
-        step.assign(Var("out")[ROWS], matmul(Var("p").to(NARROW), path.seen("v").to(NARROW)))
+        narrow = step.let("p_narrow", path.narrowed(Var("p")))
+        step.assign(Var("out")[ROWS], matmul(narrow, path.seen("v").to(NARROW)))

@@ -1,7 +1,8 @@
 """Plain attention, which torch's own kernel for the CPU computes as fast as it gets.
 
 Enters: a plan. Leaves: the lines that hand a whole call over; none where the attention is not plain. The causal kernel
-multiplies by the scale after it has hidden keys with -inf, so it needs a scale above 0.
+multiplies by the scale after it has hidden keys with -inf, so it needs a scale above 0. Half precision stays here: the
+kernel sums gradients of keys in bfloat16, with 1.6 times the error at 2048 tokens.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ from attnc.kernel.nodes import Do, Expr, For, Function, List, Lit, Param, Tuple,
 from attnc.lower.cpu.signature import scalars_of, tensors_of
 from attnc.lower.plan import Plan
 from attnc.lower.scope import Scope, note_of
-from attnc.lower.torch_terms import TorchTerms, is_number, torch
+from attnc.lower.torch_terms import DTYPE, TorchTerms, is_number, torch
 from attnc.sets.convert import to_predicate
 from attnc.sets.polynomial import Leaf, leaf
 from attnc.sets.substitute import substitute_in
@@ -109,8 +109,13 @@ def _in_periods(block: Block, terms: TorchTerms, keys: Ranges, periods: Periods)
 
     lo, hi = end_of(block, "lo", periods.lo, "min"), end_of(block, "hi", periods.hi, "max")
     lo, hi = block.let("period_lo", lo), block.let("period_hi", hi)
+    over: list[Expr] = [lo, hi]
+    if keys.takes_several_periods:
+        over.append(block.let("period_step", function("max")((Q1 - Q0) // terms(periods.length), 1)))
     spans = block.let("spans", List(()))
-    with block.loop("period", function("range")(lo, hi)) as inside:
+    with block.loop("period", function("range")(*over)) as inside:
+        if keys.takes_several_periods:
+            inside.let("period_last", function("min")(Var("period") + over[-1], hi) - 1)
         for ends in _ends(keys, partial(end_of, inside)):
             inside.do(spans.call("append", ends))
     return spans
@@ -140,7 +145,8 @@ def lower_hide(plan: Plan) -> tuple[Function, ...]:
         visible = torch.tensor(visible)
     visible = edge.let("visible", visible, note_of(mask))
     columns = Var("pairs")[:, :, :, Var("columns")]
-    edge.do(function("_fill_hidden")(columns, visible, Var("otherwise")))
+    bits = function("_bits_of_pairs")(visible, Var("pairs").attr("dtype"), Var("otherwise"))
+    edge.do(function("_fill_hidden")(columns, Unary("*", bits)))
     block.stmts.append(For(Tuple((Var("columns"), SEEN)), EDGES, tuple(edge.stmts)))
     doc = "Fill in every pair of a tile that the mask hides."
     return (_function("_hide", ["pairs", "otherwise", "edges"], block, plan, PLACES, doc),)
@@ -157,34 +163,36 @@ def _knows_distances_alone(mask: Bool) -> bool:
 
 
 def _lower_hide_by_distance(plan: Plan) -> tuple[Function, ...]:
-    """Most tiles have the same edges, as seen from their first query: what they show is kept."""
+    """Most tiles have the same edges, as seen from their first query: what hides there is kept."""
     mask, terms = plan.attention.mask, TorchTerms(plan.attention, {}, plan.requires, plan.places)
     block = Block()
     block.let("i", torch.arange(Var("rows"))[:, None])
     block.let("j", torch.arange(Var("lo"), Var("hi"))[None, :])
-    block.returns(block.let("visible", terms(mask), note_of(mask)))
-    doc = "Which of the keys [lo, hi) do `rows` queries see? Counted from the first of the queries."
-    shown = replace(
-        _function("_shown", ["rows", "lo", "hi"], block, plan, PLACES[6:], doc),
-        decorator="lru_cache(maxsize=8)",
+    visible = block.let("visible", terms(mask), note_of(mask))
+    block.returns(function("_bits_of_pairs")(visible, DTYPE, Var("otherwise")))
+    doc = "What hides the unseen of the keys [lo, hi), counted from the first of `rows` queries."
+    known = [*PLACES[6:-1], "dtype", "otherwise"]
+    hidden = replace(
+        _function("_hidden", ["rows", "lo", "hi"], block, plan, known, doc), decorator="lru_cache(maxsize=16)"
     )
     here = [
         Var("q1") - Q0,
         SEEN.attr("start") - Q0,
         SEEN.attr("stop") - Q0,
-        *(Var(p.name) for p in shown.params[3:]),
+        *(Var(p.name) for p in hidden.params[3:]),
     ]
     columns = Var("pairs")[:, :, :, Var("columns")]
-    fill = Do(function("_fill_hidden")(columns, function("_shown")(*here), Var("otherwise")))
+    fill = Do(function("_fill_hidden")(columns, Unary("*", function("_hidden")(*here))))
     block = Block()
     block.stmts.append(For(Tuple((Var("columns"), SEEN)), EDGES, (fill,)))
     doc = "Fill in every pair of a tile that the mask hides."
-    return shown, _function("_hide", ["pairs", "otherwise", "edges"], block, plan, PLACES, doc)
+    return hidden, _function("_hide", ["pairs", "otherwise", "edges"], block, plan, PLACES, doc)
 
 
-def call_keys(keys: Function) -> Expr:
-    """Its call, where every parameter has its own name."""
-    return function(keys.name)(*(Var(p.name) for p in keys.params))
+def call_keys(keys: Function, q0: Expr = Q0, q1: Expr = Q1) -> Expr:
+    """Its call for these queries, where every other parameter has its own name."""
+    rows = {"q0": q0, "q1": q1}
+    return function(keys.name)(*(rows.get(p.name, Var(p.name)) for p in keys.params))
 
 
 def call_hide(hide: Function, pairs: Expr, otherwise: Expr) -> Expr:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from attnc.ir.nodes import Dot, Node, Real, RealCall, RealIf, RealOp, Score
 from attnc.ir.walk import Axis, children, walk
 from attnc.kernel.build import Block, function, without_dead
-from attnc.kernel.nodes import Expr, For, Function, Param, Tuple, Var
+from attnc.kernel.nodes import Expr, For, Function, Param, Ternary, Tuple, Var
 from attnc.lower.cpu.keys import call_hide, call_keys, lower_hide, lower_keys
 from attnc.lower.gradients import is_finite
 from attnc.lower.hoist import DotPair
@@ -32,6 +32,8 @@ class TilePath:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.top, self.tile, self.step = Block(), Block(), Block()
+        self.rooms: set[str] = set()
+        self.rows = Var("TILE" if "j" in plan.listed else "tile")
         self.terms = TorchTerms(plan.attention, {}, plan.requires, plan.places)
         self.scope = Scope(plan.attention, self.terms)
         self.keys, self.hide = lower_keys(plan), next(iter(lower_hide(plan)[::-1]), None)
@@ -55,7 +57,7 @@ class TilePath:
     def score(self, also: list[Real]) -> None:
         """Positions, dot products and `score`, which is a tensor of its own: what follows may write in it."""
         plan, terms, step = self.plan, self.terms, self.step
-        self.tile.let("q1", function("min")(Q0 + Var("TILE"), N))
+        self.tile.let("q1", function("min")(Q0 + self.rows, N))
         self.tile.lets(("seen", "edges"), call_keys(self.keys))
         self.tile.let("i", torch.arange(Q0, Q1)[:, None])
         self.tile.let("j", function("_positions")(SEEN)[None, :])
@@ -92,7 +94,7 @@ class TilePath:
         if term == plan.score and not any(term in walk(root) for root in also):
             name, note = "score", note_of(plan.attention.score)
         room = self.room("room" if not n else f"room_{n + 1}")
-        value = matmul(query, self.seen(pair.key).to(DTYPE).attr("mT"), room)
+        value = matmul(query, self.wide(pair.key).attr("mT"), room)
         self.terms.named[term] = self.step.let(name, value, note)
 
     def _all_pairs(self, score: Real) -> Expr:
@@ -109,14 +111,24 @@ class TilePath:
         is_new = isinstance(score, RealOp | RealCall) and score not in self.terms.named
         return value if is_new else value.call("clone")
 
-    def room(self, name: str) -> Expr:
-        """Memory for the pairs of a step, which the next step uses again."""
-        self.top.let(name, torch.empty(0, dtype=DTYPE))
+    def room(self, name: str, dtype: Expr = DTYPE) -> Expr:
+        """Memory for what a step computes, which the next step uses again."""
+        if name not in self.rooms:
+            self.rooms.add(name)
+            self.top.let(name, torch.empty(0, dtype=dtype))
         return Var(name)
+
+    def narrowed(self, pairs: Expr) -> Expr:
+        """Pairs as a factor of the products that may be narrow; the next call uses the memory again."""
+        return function("_in_room")(pairs, self.room("narrow_room", NARROW))
 
     def seen(self, name: str) -> Expr:
         """The rows of a tensor of keys that a tile sees."""
         return Var(name)[:, KV_HEADS, SEEN]
+
+    def wide(self, name: str) -> Expr:
+        """The same in the dtype of the scores; the next call uses the memory again."""
+        return function("_in_room")(self.seen(name), self.room(f"{name}_room"))
 
     def shown(self, name: str, value: Expr, term: Node) -> Expr:
         """`value`, with 0 where the mask hides a key and `term` may not be finite there."""
@@ -147,8 +159,12 @@ class TilePath:
         """The loops, once all that belongs into them is there."""
         steps = function("_steps")(Var("H"), Var("HKV"), Var("B") * (Q1 - Q0), SEEN)
         over_heads = For(Tuple((HEADS, KV_HEADS)), steps, tuple(self.step.stmts))
+        if self.rows.name == "tile":
+            of_last = call_keys(self.keys, N - 1, N)
+            rows = function("_rows_of_tile")(of_last, Var("B") * Var("H"), NARROW)
+            self.top.let("tile", Ternary(rows, N > 0, Var("TILE")))
         self.top.blank()
-        self.top.stmts.append(For(Q0, function("range")(0, N, Var("TILE")), (*self.tile.stmts, over_heads)))
+        self.top.stmts.append(For(Q0, function("range")(0, N, self.rows), (*self.tile.stmts, over_heads)))
         self.top.blank()
 
     def function(self, name: str, params: list[str], doc: str) -> Function:

@@ -1,8 +1,9 @@
 """The dK/dV kernel: one program sums the gradient of a tile of keys over the queries that see them.
 
 Enters: a plan. Leaves: the helper that adds one tile of queries, and the kernel. The program goes through the query
-heads of its group in order, so grouped heads need no atomics and no second pass. The gradient of a captured array that
-is indexed by keys leaves one number per key and query head.
+heads of its group in order, so grouped heads need no atomics. Where that makes too few programs for a GPU, it goes
+through a share of them, and torch adds up what the shares leave. The gradient of a captured array that is indexed by
+keys leaves one number per key and query head.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ from attnc.ir.nodes import Size
 from attnc.kernel.build import Block
 from attnc.kernel.nodes import Expr, Function, List, Lit, Var
 from attnc.lower.plan import Plan
+from attnc.lower.regroup import is_invariant
 from attnc.lower.tiled.backward_queries import factors, waits
 from attnc.lower.tiled.forward import head_rows
 from attnc.lower.tiled.frame import (
     BLOCK_K,
     BLOCK_Q,
     FLOAT32,
+    SHARE,
+    SHARES,
     B,
     H,
     Kernel,
@@ -27,10 +31,10 @@ from attnc.lower.tiled.frame import (
 from attnc.lower.tiled.listed import find_listed
 from attnc.lower.tiled.loops import Bounds, loop_over_tiles
 from attnc.lower.tiled.tile import Tile, add_product, dot
-from attnc.lower.tiled.weights import add_up, gradients_in, load_row_statistics, weigh
-from attnc.lower.triton_terms import tl
+from attnc.lower.tiled.weights import add_up, gradients_in, load_lse, load_row_gradients, weigh
+from attnc.lower.triton_terms import INT64, tl
 
-K0, M, H_KV = Var("k0"), Var("M"), Var("h_kv")
+K0, M, H_KV, GROUP = Var("k0"), Var("M"), Var("h_kv"), Var("group")
 
 
 def lower_backward_keys(plan: Plan) -> tuple[Function, Function]:
@@ -42,14 +46,14 @@ def lower_backward_keys(plan: Plan) -> tuple[Function, Function]:
     if plan.weighs_values:
         keys.append(("v", "DV"))
         queries.append("dout")
-    kernel.start("k0", "j", BLOCK_K, M)
+    kernel.start("k0", kernel.tile_of(plan.queries) * BLOCK_K, "j", BLOCK_K, M)
     for name, _ in keys:
         kernel.point(name, H_KV)
     kernel.loads.let("j", (K0 + tl.arange(0, BLOCK_K))[:, None])
     for name, width in keys:
         kernel.loads.let(name, kernel.rows(name, K0, "M", width, BLOCK_K, True))
 
-    group.let("h", H_KV * Var("group") + Var("g"))
+    group.let("h", tl.cast(Var("g"), INT64))
     group.let("row", head_rows(H))
     for name in queries:
         kernel.point_in_group(name)
@@ -87,23 +91,34 @@ def lower_backward_keys(plan: Plan) -> tuple[Function, Function]:
         start = (B * Var("H") + H) * M
         for gradient in columns:
             group.do(tl.store(Var(f"{gradient.name}_ptr") + start + at, Var(gradient.name), mask=at < M))
-    with kernel.loops.loop("g", tl.range(0, Var("group"), disable_licm=Lit(True))) as per_head:
+    in_group = tl.program_id(1) // SHARES * GROUP
+    first = kernel.where.let("h_first", in_group + SHARE * GROUP // SHARES)
+    end = kernel.where.let("h_end", in_group + (SHARE + 1) * GROUP // SHARES)
+    with kernel.loops.loop("g", tl.range(first, end, disable_licm=Lit(True))) as per_head:
         per_head.extend(group)
     _finish(kernel, plan)
-    doc = "One program: the gradient of BLOCK_K keys and values of one key head."
+    doc = "One program: what a share of the query heads says about BLOCK_K keys of one key head."
     return helper, kernel.kernel("_backward_keys", doc)
 
 
 def _one_tile(tile: Tile, plan: Plan) -> None:
     kernel, block, columns = tile.kernel, tile.kernel.tile, gradients_in(plan, "column")
+    of_rows = Block()
     tile.positions()
+    load_row_gradients(of_rows, Var("row"), plan, columns)
+    # Between a product and its use, a load would have Triton wait for the product. A derivative that changes with the
+    # pair or a position takes the registers that the other order needs.
+    is_first = all(is_invariant(derivative) for derivative in plan.dot_gradients)
+    if is_first:
+        load_lse(block, Var("row"), plan)
     tile.dots()
     if plan.weighs_values:
         dout = tile.load("dout", "DV")
         block.let("dp", dot(Var("v"), dout.attr("T")))
-    load_row_statistics(block, Var("row"), plan, columns)
+    if not is_first:
+        load_lse(block, Var("row"), plan)
     tile.score([*plan.dot_gradients, *(g.derivative for g in columns)])
-    weigh(tile, columns, needs_weights=True)
+    weigh(tile, columns, of_rows, needs_weights=True)
     if plan.weighs_values:
         p = Var("p") * Var("dout_size") if plan.dout_has_any_size else Var("p")
         block.let("dv", add_product(plan, Var("dv"), p, dout))
@@ -119,7 +134,7 @@ def _one_tile(tile: Tile, plan: Plan) -> None:
 
 def _finish(kernel: Kernel, plan: Plan) -> None:
     store = kernel.store
-    row = store.let("row", (B * Var("HKV") + H_KV) * M)
+    row = store.let("row", (B * tl.num_programs(1) + tl.program_id(1)) * M)
     values = [("v", "DV", None)] if plan.weighs_values else []
     for name, width, factor in [*factors(plan, "key"), *values]:
         value: Expr = Var(f"d{name}")

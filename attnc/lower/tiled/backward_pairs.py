@@ -7,6 +7,7 @@ A strip is as many queries as fit a bounded buffer, so nothing here grows with q
 
 from __future__ import annotations
 
+from attnc.kernel.build import Block
 from attnc.kernel.nodes import Function, Var
 from attnc.lower.plan import Plan
 from attnc.lower.tiled.forward import Q0, N, enter_query_tile, head_rows, loop_over_keys
@@ -41,7 +42,7 @@ def lower_backward_pairs(plan: Plan) -> tuple[Function, Function] | None:
         v = tile.load("v", "DV")
         kernel.tile.let("dp", dot(Var("dout"), v.attr("T")))
     tile.score([g.derivative for g in gradients])
-    weigh(tile, gradients)
+    weigh(tile, gradients, of_rows=Block())
     inside = (Var("i") < N) & (Var("j") < M)
     for gradient in gradients:
         value = add_up(tile, gradient)

@@ -11,6 +11,7 @@ from typing import Literal
 from attnc.algebra.derivative import ONE
 from attnc.ir.nodes import Real
 from attnc.ir.walk import axes_of
+from attnc.kernel.build import Block
 from attnc.kernel.nodes import Expr, Function, List, Var
 from attnc.lower.plan import Plan
 from attnc.lower.regroup import is_invariant
@@ -40,7 +41,7 @@ def lower_backward_queries(plan: Plan) -> tuple[Function, Function] | None:
         v = tile.load("v", "DV")
         kernel.tile.let("dp", dot(Var("dout"), v.attr("T")))
     tile.score([*plan.dot_gradients, *(g.derivative for g in rows)])
-    weigh(tile, rows)
+    weigh(tile, rows, of_rows=Block())
     for pair, derivative in zip(plan.dots, plan.dot_gradients, strict=True):
         value: Expr = Var("ds")
         if not waits(plan, pair.query, derivative):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from attnc.kernel.nodes import Function, Var
 from attnc.lower.plan import Plan
 from attnc.lower.tiled.forward import Q0, N, head_rows
-from attnc.lower.tiled.frame import BLOCK_Q, FLOAT32, H, Kernel, block_width, load_rows
+from attnc.lower.tiled.frame import BLOCK_Q, FLOAT32, PROGRAM, H, Kernel, block_width, load_rows
 from attnc.lower.triton_terms import tl
 
 DV = Var("DV")
@@ -17,7 +17,7 @@ DV = Var("DV")
 def lower_delta(plan: Plan) -> Function:
     """The kernel."""
     kernel = Kernel(plan)
-    kernel.start("q0", "i", BLOCK_Q, N)
+    kernel.start("q0", PROGRAM * BLOCK_Q, "i", BLOCK_Q, N)
     kernel.point("dout", H)
     row = kernel.loads.let("row", head_rows(H))
     dout = kernel.loads.let("dout", kernel.rows("dout", Q0, "N", "DV", BLOCK_Q, True).to(FLOAT32))

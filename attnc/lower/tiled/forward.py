@@ -25,8 +25,16 @@ from attnc.lower.tiled.frame import (
     call_helper,
     store_rows,
 )
+from attnc.lower.tiled.late import (
+    LATE,
+    add_last_values,
+    add_late_values,
+    count_ahead,
+    hold_or,
+    keep_none,
+)
 from attnc.lower.tiled.listed import find_listed
-from attnc.lower.tiled.loops import Bounds, loop_over_tiles
+from attnc.lower.tiled.loops import Body, Bounds, Count, count, loop_over_tiles
 from attnc.lower.tiled.tile import Tile, add_product, dot
 from attnc.lower.triton_terms import tl
 
@@ -37,15 +45,9 @@ def lower_forward(plan: Plan) -> tuple[Function, Function]:
     """The helper and the kernel."""
     kernel = Kernel(plan)
     enter_query_tile(kernel)
-    tile = Tile(kernel, "j")
-    tile.positions()
-    tile.dots()
-    tile.score()
-    if plan.weighs_values:
-        kernel.keep.let("acc", tl.zeros(List((BLOCK_Q, Var(block_width("DV")))), FLOAT32))
-    carried, doc = STEPS[plan.weights.kind](tile)
-    add_keys = kernel.helper("_add_keys", "k0", carried, doc)
-    loop_over_keys(kernel, add_keys, carried)
+    add_keys, carried = lower_add_keys(kernel)
+    loop_over_keys(kernel, add_keys, carried, count_ahead if plan.waits else count)
+    add_last_values(kernel)
     if plan.weights.kind == "softmax":
         _finish(kernel)
     else:
@@ -53,43 +55,72 @@ def lower_forward(plan: Plan) -> tuple[Function, Function]:
     return add_keys, kernel.kernel("_forward", "One program: BLOCK_Q queries of one head.")
 
 
+def lower_add_keys(kernel: Kernel) -> tuple[Function, tuple[str, ...]]:
+    """The helper that adds one tile of keys to what a program keeps of its rows, and the names of that."""
+    tile = Tile(kernel, "j")
+    tile.positions()
+    tile.dots()
+    add_late_values(kernel)
+    tile.score()
+    if kernel.plan.weighs_values:
+        kernel.keep.let("acc", tl.zeros(List((BLOCK_Q, Var(block_width("DV")))), FLOAT32))
+    carried, doc = STEPS[kernel.plan.weights.kind](tile)
+    return kernel.helper("_add_keys", "k0", carried, doc), carried
+
+
 def enter_query_tile(kernel: Kernel, first_row: Expr | None = None) -> None:
     """A program of queries: where it is (from `first_row` on), and the queries that it keeps."""
-    kernel.start("q0", "i", BLOCK_Q, N, first_row)
+    place = kernel.tile_of(kernel.plan.keys) * BLOCK_Q
+    kernel.start("q0", place if first_row is None else first_row + place, "i", BLOCK_Q, N)
     kernel.where.let("h_kv", H // Var("group"))
+    point_to_heads(kernel)
+    kernel.loads.let("i", (Q0 + tl.arange(0, BLOCK_Q))[:, None])
+    for name, width in dict.fromkeys((pair.query, pair.width) for pair in kernel.plan.dots):
+        kernel.loads.let(name, kernel.rows(name, Q0, "N", width, BLOCK_Q, True))
+
+
+def point_to_heads(kernel: Kernel) -> None:
+    """Pointers to the head of the program, of queries, and to the one of keys and values that it reads."""
     for name in dict.fromkeys(pair.query for pair in kernel.plan.dots):
         kernel.point(name, H)
     for name in dict.fromkeys(pair.key for pair in kernel.plan.dots):
         kernel.point(name, Var("h_kv"))
     if kernel.plan.weighs_values:
         kernel.point("v", Var("h_kv"))
-    kernel.loads.let("i", (Q0 + tl.arange(0, BLOCK_Q))[:, None])
-    for name, width in dict.fromkeys((pair.query, pair.width) for pair in kernel.plan.dots):
-        kernel.loads.let(name, kernel.rows(name, Q0, "N", width, BLOCK_Q, True))
 
 
-def loop_over_keys(kernel: Kernel, helper: Function, carried: tuple[str, ...]) -> None:
+def loop_over_keys(kernel: Kernel, helper: Function, carried: tuple[str, ...], over: Count = count) -> None:
     """The bounds of the keys that the program's queries see, and the two loops over them."""
+    body = body_of(helper, carried)
+    if "j" in kernel.plan.listed:
+        kernel.which.comment(
+            "Tiles of keys, from the lists: edge tiles hold a visible key, full tiles hide none."
+        )
+        find_listed(kernel.which, kernel, "j").loop(kernel.loops, body, over)
+        return
+    loop_over_tiles(bounds_of_keys(kernel), kernel.plan.keys, kernel.loops, body, over)
+
+
+def body_of(helper: Function, carried: tuple[str, ...], **fixed: Expr) -> Body:
+    """What a loop does with a tile: it calls the helper, with constants that are `fixed` for every launch."""
 
     def body(block: Block, first: Expr, is_edge: bool) -> None:
-        call = call_helper(helper, first, is_edge)
+        call = call_helper(helper, first, is_edge, **fixed)
         if carried:
             block.lets(carried, call)
         else:
             block.do(call)
 
-    if "j" in kernel.plan.listed:
-        kernel.which.comment(
-            "Tiles of keys, from the lists: edge tiles hold a visible key, full tiles hide none."
-        )
-        find_listed(kernel.which, kernel, "j").loop(kernel.loops, body)
-        return
+    return body
+
+
+def bounds_of_keys(kernel: Kernel) -> Bounds:
+    """Where the bounds of the keys that the program's queries see are written."""
     kernel.which.comment(
         "Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none."
     )
     kernel.name_reads(kernel.plan.keys, kernel.which)
-    bounds = Bounds(kernel.which, kernel.terms, Size("M"), BLOCK_K)
-    loop_over_tiles(bounds, kernel.plan.keys, kernel.loops, body)
+    return Bounds(kernel.which, kernel.terms, Size("M"), BLOCK_K)
 
 
 def head_rows(head: Expr) -> Expr:
@@ -103,6 +134,7 @@ def _fold(tile: Tile) -> tuple[tuple[str, ...], str]:
     keep.let("row_max", tl.full(List((BLOCK_Q,)), MINUS_INF, FLOAT32))
     keep.let("row_sum", tl.zeros(List((BLOCK_Q,)), FLOAT32))
     row_max, row_sum, acc, block = Var("row_max"), Var("row_sum"), Var("acc"), tile.kernel.tile
+    plan = tile.kernel.plan
     block.blank()
     new_max = block.let("new_max", tl.maximum(row_max, tl.max(Var("score"), 1)))
     no_key = tl.where(new_max.equals(MINUS_INF), 0.0, new_max)
@@ -110,12 +142,19 @@ def _fold(tile: Tile) -> tuple[tuple[str, ...], str]:
     p = block.let("p", tl.exp2(Var("score") - shift[:, None]))
     rescale = block.let("rescale", tl.exp2(row_max - shift))
     block.assign(row_sum, row_sum * rescale + tl.sum(p, 1))
-    if tile.kernel.plan.weighs_values:
-        v = tile.load("v", "DV")
-        block.assign(acc, dot(p.to(v.attr("dtype")), v, acc * rescale[:, None]))
     block.assign(row_max, new_max)
     doc = "Fold keys [k0, k0 + BLOCK_K) into the running softmax of one query tile."
-    return _carried(tile.kernel.plan, "row_max", "row_sum"), doc
+    statistics = ("row_max", "row_sum")
+    if plan.weighs_values:
+        now = Block()
+        v = tile.load("v", "DV", now)
+        now.assign(acc, dot(p.to(v.attr("dtype")), v, acc * rescale[:, None]))
+        if plan.waits:
+            keep_none(tile.kernel)
+            hold_or(block, now)
+            return _carried(plan, *statistics, *LATE), doc
+        block.extend(now)
+    return _carried(plan, *statistics), doc
 
 
 def _add(tile: Tile) -> tuple[tuple[str, ...], str]:

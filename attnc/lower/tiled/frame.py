@@ -14,14 +14,18 @@ from attnc.kernel.build import Block, function, without_dead
 from attnc.kernel.nodes import Assign, Expr, ExprLike, For, Function, If, Lit, Param, Stmt, Var, names_in
 from attnc.lower.names import pointer, stride, variable
 from attnc.lower.plan import Plan
+from attnc.lower.proofs import Proofs
 from attnc.lower.regroup import LOG2_E
 from attnc.lower.scope import Scope
+from attnc.lower.tiled.order import visits_more_later
 from attnc.lower.triton_terms import INT64, TritonTerms, tl
 
 CONSTEXPR = "tl.constexpr"
 B, H, I, J = Var("b"), Var("h"), Var("i"), Var("j")
-BLOCK_Q, BLOCK_K, EDGE = Var("BLOCK_Q"), Var("BLOCK_K"), Var("EDGE")
+BLOCK_Q, BLOCK_K, AHEAD, EDGE = Var("BLOCK_Q"), Var("BLOCK_K"), Var("AHEAD"), Var("EDGE")
 MINUS_INF, LOG2E = Var("MINUS_INF"), Var("LOG2_E")
+SHARE, SHARES = Var("share"), Var("shares")
+PROGRAM = tl.program_id(0)
 FLOAT32 = tl.value("float32")
 load_rows, store_rows = function("_load_rows"), function("_store_rows")
 
@@ -39,8 +43,10 @@ def kernel_params(plan: Plan) -> tuple[Param, ...]:
     arrays = [p for p in attention.params if p.sizes]
     scalars = [p for p in attention.params if not p.sizes]
     plain = [f"{name}_ptr" for name in names]
+    sums = [f"sum_{n}" for n in range(1, len(plan.weights.sums) + 1)]
+    plain += [f"part_{name}_ptr" for name in ("acc", "max", "sum", "largest", "at", *sums)]
     plain += [f"{name}_ptr" for name in ("out", "lse", "at", "dlse", "delta", "dout_size")]
-    plain += [f"{d}sum_{n}_ptr" for d in ("", "d") for n in range(1, len(plan.weights.sums) + 1)]
+    plain += [f"{d}{name}_ptr" for d in ("", "d") for name in sums]
     plain += [f"d{name}_ptr" for name in names]
     plain += [pointer(p.name) for p in arrays]
     plain += [f"{g.name}_ptr" for g in plan.gradients]
@@ -48,10 +54,10 @@ def kernel_params(plan: Plan) -> tuple[Param, ...]:
     plain += [stride(p.name, dim) for p in arrays for dim in range(len(p.sizes))]
     plain += [f"{kind}_{what}_ptr" for kind in ("edge", "full") for what in ("start", "tiles")]
     plain += ["scale"] + [variable(p.name) for p in scalars if not p.const]
-    plain += ["first_row", "strip", "B", "H", "HKV", "group", "N", "M"]
+    plain += ["first_row", "strip", "splits", "shares", "B", "H", "HKV", "group", "N", "M"]
     widths = list(dict.fromkeys([*(pair.width for pair in plan.dots), "D", "DV"]))
     constant = [variable(p.name) for p in scalars if p.const]
-    constant += widths + ["BLOCK_Q", "BLOCK_K"] + [block_width(w) for w in widths]
+    constant += widths + ["BLOCK_Q", "BLOCK_K", "SHARES"] + [block_width(w) for w in widths] + ["AHEAD"]
     return tuple(Param(n) for n in plain) + tuple(Param(n, CONSTEXPR) for n in constant)
 
 
@@ -88,11 +94,24 @@ class Kernel:
                 whole.extend(part)
         return whole.stmts
 
-    def start(self, first: str, axis: str, block: Expr, size: Expr, origin: Expr | None = None) -> None:
-        """Where the program is: its tile (counted from `origin`), head and batch, and the ends of its tile."""
-        where, tile = self.where, tl.program_id(0) * block
-        where.let(first, tile if origin is None else origin + tile)
-        where.let("h_kv" if axis == "j" else "h", tl.program_id(1).to(INT64))
+    def tile_of(self, ranges: Ranges) -> Expr:
+        """The number of the tile of a program, whose loops go over these ranges: those that visit most come first."""
+        # Proofs of its own: what they take is not to be had by those of the terms.
+        if not visits_more_later(ranges, Proofs(self.plan.requires, self.plan.attention.params)):
+            return PROGRAM
+        theirs = "keys" if ranges.target == "j" else "queries"
+        self.where.comment(f"Later tiles may have more {theirs}: they begin first.")
+        return tl.num_programs(0) - 1 - PROGRAM
+
+    def start(self, first: str, place: Expr, axis: str, block: Expr, size: Expr) -> None:
+        """Where the program is: the first position of its tile, head and batch, and the ends of its tile."""
+        where = self.where
+        where.let(first, place)
+        if axis == "i":
+            where.let("h", tl.program_id(1).to(INT64))
+        else:
+            where.let("share", tl.program_id(1) % SHARES)
+            where.let("h_kv", (tl.program_id(1) // SHARES).to(INT64))
         where.let("b", tl.program_id(2).to(INT64))
         where.let(f"{axis}_first", Var(first))
         where.let(f"{axis}_last", tl.minimum(Var(first) + block, size) - 1)
@@ -143,10 +162,11 @@ def _head_offset(name: str, head: Expr) -> Expr:
     return B * Var(f"{name}_stride_b") + head * Var(f"{name}_stride_h")
 
 
-def call_helper(helper: Function, first: Expr, is_edge: bool) -> Expr:
-    """A call of a tile's helper with the names as they stand in the kernel."""
-    names = [p.name for p in helper.params if p.name != "EDGE"]
-    flags = {"EDGE": Lit(is_edge)} if len(names) < len(helper.params) else {}
+def call_helper(helper: Function, first: Expr, is_edge: bool, **fixed: Expr) -> Expr:
+    """A call of a tile's helper with the names as they stand in the kernel; `fixed` are constants of every launch."""
+    constants = {**fixed, "EDGE": Lit(is_edge)}
+    flags = {name: value for name, value in constants.items() if any(p.name == name for p in helper.params)}
+    names = [p.name for p in helper.params if p.name not in flags]
     return function(helper.name)(first, *map(Var, names[1:]), **flags)
 
 

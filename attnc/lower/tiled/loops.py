@@ -25,6 +25,10 @@ from attnc.lower.triton_terms import INT32, tl
 Segment = tuple[Expr, Expr]
 Shown = tuple[Interval, Interval | None]
 Body = Callable[[Block, Expr, bool], None]
+# What a loop goes over, from its first number to before its last.
+Count = Callable[[Expr, Expr], Expr]
+
+count: Count = function("range")
 
 NO_TILE = Lit(0)
 
@@ -40,25 +44,33 @@ class Tiles:
     full: tuple[Segment, ...]
     step: Expr
 
-    def loop(self, block: Block, body: Body) -> None:
+    def loop(self, block: Block, body: Body, over: Count = count) -> None:
         """The two loops; `body` writes one tile, given its first position and whether it is an edge tile."""
         for segments, is_edge in ((self.edge, True), (self.full, False)):
             if segments:
-                self._loop(block, segments, is_edge, body)
+                self._loop(block, segments, is_edge, body, over)
 
-    def _loop(self, block: Block, segments: tuple[Segment, ...], is_edge: bool, body: Body) -> None:
-        t, kind = Var("t"), "edge" if is_edge else "full"
+    def _loop(
+        self, block: Block, segments: tuple[Segment, ...], is_edge: bool, body: Body, over: Count
+    ) -> None:
         if len(segments) == 1:
-            with block.loop("t", function("range")(*segments[0])) as inside:
-                body(inside, t * self.step, is_edge)
+            with block.loop("t", over(*segments[0])) as inside:
+                body(inside, Var("t") * self.step, is_edge)
             return
-        ends = _ends(block, segments, kind)
-        starts = [Lit(0), *ends]
-        tile = _shifted(segments[-1][0], t, starts[-2])
-        for (lo, _), start, end in list(zip(segments, starts, ends, strict=False))[-2::-1]:
-            tile = tl.where(t < end, _shifted(lo, t, start), tile)
-        with block.loop("t", function("range")(0, ends[-1])) as inside:
+        number, tile = in_a_row(block, segments, "edge" if is_edge else "full")
+        with block.loop("t", over(Lit(0), number)) as inside:
             body(inside, inside.let("tile", tile) * self.step, is_edge)
+
+
+def in_a_row(block: Block, segments: tuple[Segment, ...], kind: str) -> tuple[Expr, Expr]:
+    """Segments one after the other: how many tiles they have, and the tile of iteration `t`."""
+    ends = _ends(block, segments, kind)
+    starts = [Lit(0), *ends]
+    t = Var("t")
+    tile = _shifted(segments[-1][0], t, starts[-2])
+    for (lo, _), start, end in list(zip(segments, starts, ends, strict=False))[-2::-1]:
+        tile = tl.where(t < end, _shifted(lo, t, start), tile)
+    return ends[-1], tile
 
 
 def _shifted(lo: Expr, t: Expr, start: Expr) -> Expr:
@@ -75,33 +87,47 @@ def _ends(block: Block, segments: tuple[Segment, ...], kind: str) -> list[Expr]:
         total = size if not ends else ends[-1] + size
         last = n == len(segments) - 1
         name = f"{kind}_tiles" if last else f"{kind}_end_{n + 1}" if len(segments) > 2 else f"{kind}_left"
-        ends.append(block.let(name, total))
+        has_name = len(segments) == 1 and isinstance(total, Var)
+        ends.append(total if has_name else block.let(name, total))
     return ends
 
 
-def loop_over_tiles(bounds: Bounds, ranges: Ranges, loops: Block, body: Body) -> None:
+def loop_over_tiles(bounds: Bounds, ranges: Ranges, loops: Block, body: Body, over: Count = count) -> None:
     """Write the bounds of `ranges`, and the loops over their tiles."""
-    intervals = list(zip(ranges.visited, ranges.full, strict=True))
     if ranges.periods is not None:
         _name_reductions(bounds, ranges)
-        _loop_over_periods(bounds, ranges, ranges.periods, loops, body)
-    elif len(intervals) == 1:
-        _lower_one(bounds, *intervals[0]).loop(loops, body)
+        _loop_over_periods(bounds, ranges, ranges.periods, loops, body, over)
     else:
-        _sweep(bounds, intervals).tiles().loop(loops, body)
+        find_tiles(bounds, ranges).loop(loops, body, over)
 
 
-def _loop_over_periods(bounds: Bounds, ranges: Ranges, periods: Periods, loops: Block, body: Body) -> None:
+def find_tiles(bounds: Bounds, ranges: Ranges) -> Tiles:
+    """Write the bounds of `ranges` without periods."""
+    intervals = list(zip(ranges.visited, ranges.full, strict=True))
+    if len(intervals) == 1:
+        return _lower_one(bounds, *intervals[0])
+    return _sweep(bounds, intervals).tiles()
+
+
+def _loop_over_periods(
+    bounds: Bounds, ranges: Ranges, periods: Periods, loops: Block, body: Body, over: Count
+) -> None:
     terms = bounds.terms
     lo, hi = (
         bounds.let(f"period_{end}", terms(term)) for end, term in (("lo", periods.lo), ("hi", periods.hi))
     )
     terms.proofs = terms.proofs.in_period(periods)
     reached = loops.let("reached", 0)
-    with loops.loop("period", function("range")(lo, hi)) as inside:
+    numbers: list[Expr] = [lo, hi]
+    if ranges.takes_several_periods:
+        loops.comment("As many periods at once as a tile holds.")
+        numbers.append(loops.let("period_step", tl.maximum(bounds.step // terms(periods.length), 1)))
+    with loops.loop("period", function("range")(*numbers)) as inside:
+        if ranges.takes_several_periods:
+            inside.let("period_last", tl.minimum(Var("period") + numbers[-1], hi) - 1)
         intervals = list(zip(ranges.visited, ranges.full, strict=True))
         sweep = _sweep(replace(bounds, block=inside), intervals, reached)
-        sweep.tiles().loop(inside, body)
+        sweep.tiles().loop(inside, body, over)
         inside.assign(reached, sweep.reached.to(INT32) if _may_be_wide(ranges) else sweep.reached)
 
 

@@ -45,11 +45,11 @@ class Tile:
         first, block = ("k0", BLOCK_K) if self.moving == "j" else ("q0", BLOCK_Q)
         self.kernel.tile.let(self.moving, (Var(first) + tl.arange(0, block))[None, :])
 
-    def load(self, name: str, width: str) -> Expr:
-        """The moving rows of a tensor."""
-        first, end, block = ("k0", "M", BLOCK_K) if self.moving == "j" else ("q0", "N", BLOCK_Q)
-        rows = self.kernel.rows(name, Var(first), end, width, block, self.ragged)
-        return self.kernel.tile.let(name, rows)
+    def load(self, name: str, width: str, block: Block | None = None) -> Expr:
+        """The moving rows of a tensor, in the body of the loop or in a block that stands in it."""
+        first, end, step = ("k0", "M", BLOCK_K) if self.moving == "j" else ("q0", "N", BLOCK_Q)
+        rows = self.kernel.rows(name, Var(first), end, width, step, self.ragged)
+        return (block or self.kernel.tile).let(name, rows)
 
     def dots(self) -> None:
         """Every dot product of the score, as a tile."""

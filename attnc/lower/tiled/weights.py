@@ -26,7 +26,24 @@ I, N = Var("i"), Var("N")
 
 
 def load_row_statistics(block: Block, row: Expr, plan: Plan, gradients: tuple[ArrayGradient, ...]) -> None:
-    """Of softmax `lse` in base 2 and `delta`, else the gradients of the row's sums; shaped like `i`."""
+    """What the weights and the gradient of the score need of a row; shaped like `i`."""
+    load_lse(block, row, plan)
+    load_row_gradients(block, row, plan, gradients)
+
+
+def load_lse(block: Block, row: Expr, plan: Plan) -> None:
+    """Of softmax `lse` in base 2: what its weights need."""
+    if plan.weights.kind != "softmax":
+        return
+    lse = tl.load(Var("lse_ptr") + row + I, mask=I < N, other=0.0) * LOG2E
+    block.let("lse", lse)
+    if plan.rows.can_be_empty:
+        empty = tl.where(Var("lse").equals(MINUS_INF), 0.0, Var("lse"))
+        block.let("lse", empty, "a row that sees no key: avoid inf - inf")
+
+
+def load_row_gradients(block: Block, row: Expr, plan: Plan, gradients: tuple[ArrayGradient, ...]) -> None:
+    """Of softmax `delta`, else the gradients of the row's sums."""
     if plan.weights.kind == "sums":
         for n, each in enumerate(plan.weights.sums, 1):
             slopes = [differentiate(each, Score()), *(g.in_sums[n - 1] for g in gradients)]
@@ -35,11 +52,6 @@ def load_row_statistics(block: Block, row: Expr, plan: Plan, gradients: tuple[Ar
         if plan.dout_has_any_size:
             block.let("dout_size", tl.load(Var("dout_size_ptr") + row + I, mask=I < N, other=0.0))
         return
-    lse = tl.load(Var("lse_ptr") + row + I, mask=I < N, other=0.0) * LOG2E
-    block.let("lse", lse)
-    if plan.rows.can_be_empty:
-        empty = tl.where(Var("lse").equals(MINUS_INF), 0.0, Var("lse"))
-        block.let("lse", empty, "a row that sees no key: avoid inf - inf")
     name = "delta" if plan.weighs_values else "dlse"
     block.let(name, tl.load(Var(f"{name}_ptr") + row + I, mask=I < N, other=0.0))
 
@@ -49,17 +61,23 @@ def gradients_in(plan: Plan, home: Home) -> tuple[ArrayGradient, ...]:
     return tuple(replace(g, derivative=turn_around(g.derivative)) for g in plan.home(home))
 
 
-def weigh(tile: Tile, gradients: tuple[ArrayGradient, ...], needs_weights: bool = False) -> None:
+def weigh(
+    tile: Tile, gradients: tuple[ArrayGradient, ...], of_rows: Block, needs_weights: bool = False
+) -> None:
     """`ds` of one tile, and `p` if asked for. `dp` comes first: its dot product runs while the score is computed.
 
-    Of `gradients`, what does not go through the score is named here too, and hidden with the rest.
+    `of_rows` reads what `ds` needs of the rows, where they move: behind the weights, which have no need to wait for
+    it, nor registers to spare. Of `gradients`, what does not go through the score is named here too, and hidden with
+    the rest.
     """
     block, plan = tile.kernel.tile, tile.kernel.plan
     block.blank()
     if plan.weights.kind == "softmax":
         p = block.let("p", tl.exp2(Var("score") - Var("lse")))
+        block.extend(of_rows)
         block.let("ds", p * (Var("dp") - Var("delta")) if plan.weighs_values else p * Var("dlse"))
         return
+    block.extend(of_rows)
     if plan.dout_has_any_size:
         block.let("dp", Var("dp") * Var("dout_size"))
     weight, sums, terms = plan.weights.weight, plan.weights.sums, tile.kernel.terms

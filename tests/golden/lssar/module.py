@@ -36,6 +36,8 @@
 #              - the map of k is computed once per token, before the kernel (line 8)
 #              - the tiles of keys that a tile of queries visits are bounds in closed form
 #              - the tiles of queries that a tile of keys visits are bounds in closed form
+#              - for few queries, programs share the keys of a tile, and what they leave of each row is merged; the
+#                heads of a group are rows of one tile
 
 import numbers
 import os
@@ -48,7 +50,7 @@ from torch import Tensor
 
 LOG2_E = tl.constexpr(1.4426950408889634)
 MINUS_INF = tl.constexpr(float("-inf"))
-TILE = 128  # queries in a tile of the CPU path
+TILE = 128  # queries in a tile of the CPU path, unless fewer or more are faster
 
 
 @triton.jit
@@ -76,6 +78,20 @@ def _store_rows(ptr, first, end, tile, WIDTH: tl.constexpr, ROWS: tl.constexpr, 
     inside = (first + row < end) & (col < WIDTH)
     place = (ptr + tl.cast(first, tl.int64) * WIDTH) + (row * WIDTH + col)
     tl.store(place, tile.to(ptr.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def _load_rows_at(places, inside, WIDTH: tl.constexpr, COLS: tl.constexpr):
+    """Rows that begin at a column of pointers; what is not inside reads as zero."""
+    col = tl.arange(0, COLS)[None, :]
+    return tl.load(places + col, mask=inside & (col < WIDTH), other=0.0)
+
+
+@triton.jit
+def _store_rows_at(places, inside, tile, WIDTH: tl.constexpr, COLS: tl.constexpr):
+    """Write rows that begin at a column of pointers, where they are inside."""
+    col = tl.arange(0, COLS)[None, :]
+    tl.store(places + col, tile, mask=inside & (col < WIDTH))
 
 
 @triton.jit
@@ -139,7 +155,8 @@ def _forward_1(
     BLOCK_D: tl.constexpr,
 ):
     """One program: BLOCK_Q queries of one head."""
-    q0 = tl.program_id(0) * BLOCK_Q
+    # Later tiles may have more keys: they begin first.
+    q0 = (tl.num_programs(0) - 1 - tl.program_id(0)) * BLOCK_Q
     h = tl.program_id(1).to(tl.int64)
     b = tl.program_id(2).to(tl.int64)
     i_first = q0
@@ -176,6 +193,79 @@ def _forward_1(
     tl.store(sum_2_ptr + row + rows, sum_2, mask=rows < N)
 
 
+@triton.jit(do_not_specialize=["splits", "B", "N", "M"])
+def _forward_split_1(
+    q_ptr, k_ptr, part_sum_1_ptr, part_sum_2_ptr, q_stride_b, q_stride_h, q_stride_t, k_stride_b,
+    k_stride_h, k_stride_t, splits, B, H, group, N, M, D: tl.constexpr, BLOCK_Q: tl.constexpr,
+    BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr,
+):
+    """One program: a share of the keys of BLOCK_Q rows, of one key head."""
+    # Row r is query r // group of head r % group, of those that share their keys.
+    r0 = tl.program_id(0) * BLOCK_Q
+    row = r0 + tl.arange(0, BLOCK_Q)[:, None]
+    split = tl.program_id(1) % splits
+    h_kv = (tl.program_id(1) // splits).to(tl.int64)
+    h = h_kv * group + row % group
+    b = tl.program_id(2).to(tl.int64)
+    i_first = r0 // group
+    i_last = (tl.minimum(r0 + BLOCK_Q, N * group) - 1) // group
+    q_ptr += b * q_stride_b + h * q_stride_h
+    k_ptr += b * k_stride_b + h_kv * k_stride_h
+
+    i = row // group
+    q = _load_rows_at(q_ptr + i.to(tl.int64) * q_stride_t, i < N, D, BLOCK_D)
+    log_D = tl.log(tl.cast(D, tl.float32))
+
+    sum_1 = tl.zeros([BLOCK_Q], tl.float32)
+    sum_2 = tl.zeros([BLOCK_Q], tl.float32)
+
+    # Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none.
+    live_hi = tl.cdiv(tl.minimum(i_last + 1, M), BLOCK_K)
+    full_hi = tl.minimum(i_first + 1, M) // BLOCK_K
+
+    # The share of this program: edge tiles are counted first, then full ones.
+    edge_tiles = live_hi - full_hi
+    count = edge_tiles + full_hi
+    share = count // splits
+    rest = count % splits
+    share_lo = split * share + tl.minimum(split, rest)
+    share_hi = (split + 1) * share + tl.minimum(split + 1, rest)
+    for t in range(tl.minimum(share_lo, edge_tiles), tl.minimum(share_hi, edge_tiles)):
+        tile = full_hi + t
+        sum_1, sum_2 = _add_keys_1(
+            tile * BLOCK_K, sum_1, sum_2, i, q, log_D, k_ptr, k_stride_t, M, D, BLOCK_Q, BLOCK_K,
+            BLOCK_D, EDGE=True,
+        )
+    for t in range(tl.maximum(share_lo - edge_tiles, 0), tl.maximum(share_hi - edge_tiles, 0)):
+        sum_1, sum_2 = _add_keys_1(
+            t * BLOCK_K, sum_1, sum_2, i, q, log_D, k_ptr, k_stride_t, M, D, BLOCK_Q, BLOCK_K,
+            BLOCK_D, EDGE=False,
+        )
+
+    place = ((split * B + b) * H + h) * N + i
+    tl.store(part_sum_1_ptr + place, sum_1[:, None], mask=i < N)
+    tl.store(part_sum_2_ptr + place, sum_2[:, None], mask=i < N)
+
+
+@triton.jit(do_not_specialize=["splits"])
+def _combine_1(part_sum_1_ptr, part_sum_2_ptr, sum_1_ptr, sum_2_ptr, splits, SHARES: tl.constexpr):
+    """One program: one row, from what each share of its keys has left."""
+    row = tl.program_id(0).to(tl.int64)
+    rows = tl.num_programs(0).to(tl.int64)
+    part = tl.arange(0, SHARES)[:, None]
+
+    sum_1 = tl.zeros([SHARES, 1], tl.float32)
+    sum_2 = tl.zeros([SHARES, 1], tl.float32)
+    for first in range(0, splits, SHARES):
+        inside = first + part < splits
+        place = (first + part) * rows + row
+        sum_1 += tl.load(part_sum_1_ptr + place, mask=inside, other=0.0)
+        sum_2 += tl.load(part_sum_2_ptr + place, mask=inside, other=0.0)
+
+    tl.store(sum_1_ptr + row, tl.sum(sum_1))
+    tl.store(sum_2_ptr + row, tl.sum(sum_2))
+
+
 @triton.jit
 def _add_queries_1(
     q0, dk, j, k, log_D, row, q_head, dsum_2_ptr, q_stride_t, N, D: tl.constexpr,
@@ -185,9 +275,9 @@ def _add_queries_1(
     i = (q0 + tl.arange(0, BLOCK_Q))[None, :]
     q = _load_rows(q_head, q0, N, q_stride_t, D, BLOCK_Q, BLOCK_D, EDGE)
     qk = tl.dot(k, q.T, input_precision="ieee")
-    dsum_2 = tl.load(dsum_2_ptr + row + i, mask=i < N, other=0.0)
     score = log_D * tl.log((i + 1).to(tl.float32)) * qk                 # lssar.attn:10
 
+    dsum_2 = tl.load(dsum_2_ptr + row + i, mask=i < N, other=0.0)
     ds = dsum_2 * tl.sigmoid(score)
     if EDGE:
         visible = (j <= i) & (i < N)                                    # lssar.attn:9
@@ -200,19 +290,22 @@ def _add_queries_1(
     return dk
 
 
-@triton.jit(do_not_specialize=["N", "M"])
+@triton.jit(do_not_specialize=["shares", "N", "M"])
 def _backward_keys_1(
     q_ptr, k_ptr, dsum_2_ptr, dk_ptr, q_stride_b, q_stride_h, q_stride_t, k_stride_b, k_stride_h,
-    k_stride_t, H, HKV, group, N, M, D: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
-    BLOCK_D: tl.constexpr,
+    k_stride_t, shares, H, group, N, M, D: tl.constexpr, BLOCK_Q: tl.constexpr,
+    BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr,
 ):
-    """One program: the gradient of BLOCK_K keys and values of one key head."""
+    """One program: what a share of the query heads says about BLOCK_K keys of one key head."""
     k0 = tl.program_id(0) * BLOCK_K
-    h_kv = tl.program_id(1).to(tl.int64)
+    share = tl.program_id(1) % shares
+    h_kv = (tl.program_id(1) // shares).to(tl.int64)
     b = tl.program_id(2).to(tl.int64)
     j_first = k0
     j_last = tl.minimum(k0 + BLOCK_K, M) - 1
     k_ptr += b * k_stride_b + h_kv * k_stride_h
+    h_first = tl.program_id(1) // shares * group + share * group // shares
+    h_end = tl.program_id(1) // shares * group + (share + 1) * group // shares
 
     j = (k0 + tl.arange(0, BLOCK_K))[:, None]
     k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, BLOCK_D, True)
@@ -220,8 +313,8 @@ def _backward_keys_1(
 
     dk = tl.zeros([BLOCK_K, BLOCK_D], tl.float32)
 
-    for g in tl.range(0, group, disable_licm=True):
-        h = h_kv * group + g
+    for g in tl.range(h_first, h_end, disable_licm=True):
+        h = tl.cast(g, tl.int64)
         row = (b * H + h) * N
         q_head = q_ptr + (b * q_stride_b + h * q_stride_h)
 
@@ -246,7 +339,7 @@ def _backward_keys_1(
                 BLOCK_D, EDGE=False,
             )
 
-    row = (b * HKV + h_kv) * M
+    row = (b * tl.num_programs(1) + tl.program_id(1)) * M
     _store_rows(dk_ptr + row * D, k0, M, dk, D, BLOCK_K, BLOCK_D)
 
 
@@ -280,7 +373,8 @@ def _backward_queries_1(
     BLOCK_D: tl.constexpr,
 ):
     """One program: the gradient of BLOCK_Q queries of one head."""
-    q0 = tl.program_id(0) * BLOCK_Q
+    # Later tiles may have more keys: they begin first.
+    q0 = (tl.num_programs(0) - 1 - tl.program_id(0)) * BLOCK_Q
     h = tl.program_id(1).to(tl.int64)
     b = tl.program_id(2).to(tl.int64)
     i_first = q0
@@ -350,7 +444,8 @@ def _forward(
     BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
 ):
     """One program: BLOCK_Q queries of one head."""
-    q0 = tl.program_id(0) * BLOCK_Q
+    # Later tiles may have more keys: they begin first.
+    q0 = (tl.num_programs(0) - 1 - tl.program_id(0)) * BLOCK_Q
     h = tl.program_id(1).to(tl.int64)
     b = tl.program_id(2).to(tl.int64)
     i_first = q0
@@ -396,6 +491,94 @@ def _forward(
     tl.store(sum_1_ptr + row + rows, sum_1, mask=rows < N)
 
 
+@triton.jit(do_not_specialize=["p_", "splits", "B", "N", "M"])
+def _forward_split(
+    q_ptr, k_ptr, v_ptr, part_acc_ptr, part_sum_1_ptr, row_1_ptr, row_2_ptr, q_stride_b, q_stride_h,
+    q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
+    row_1_stride_0, row_1_stride_1, row_1_stride_2, row_2_stride_0, row_2_stride_1, row_2_stride_2,
+    p_, splits, B, H, group, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr,
+    BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
+):
+    """One program: a share of the keys of BLOCK_Q rows, of one key head."""
+    # Row r is query r // group of head r % group, of those that share their keys.
+    r0 = tl.program_id(0) * BLOCK_Q
+    row = r0 + tl.arange(0, BLOCK_Q)[:, None]
+    split = tl.program_id(1) % splits
+    h_kv = (tl.program_id(1) // splits).to(tl.int64)
+    h = h_kv * group + row % group
+    b = tl.program_id(2).to(tl.int64)
+    i_first = r0 // group
+    i_last = (tl.minimum(r0 + BLOCK_Q, N * group) - 1) // group
+    q_ptr += b * q_stride_b + h * q_stride_h
+    k_ptr += b * k_stride_b + h_kv * k_stride_h
+    v_ptr += b * v_stride_b + h_kv * v_stride_h
+
+    i = row // group
+    q = _load_rows_at(q_ptr + i.to(tl.int64) * q_stride_t, i < N, D, BLOCK_D)
+    log_D = tl.log(tl.cast(D, tl.float32))
+    row_1_i = tl.load(
+        row_1_ptr + b * row_1_stride_0 + h * row_1_stride_1 + i.to(tl.int64) * row_1_stride_2,
+        mask=i < N, other=0,
+    ).to(tl.float32)
+    row_2_i = tl.load(
+        row_2_ptr + b * row_2_stride_0 + h * row_2_stride_1 + i.to(tl.int64) * row_2_stride_2,
+        mask=i < N, other=0,
+    ).to(tl.float32)
+
+    acc = tl.zeros([BLOCK_Q, BLOCK_DV], tl.float32)
+    sum_1 = tl.zeros([BLOCK_Q], tl.float32)
+
+    # Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none.
+    live_hi = tl.cdiv(tl.minimum(i_last + 1, M), BLOCK_K)
+    full_hi = tl.minimum(i_first + 1, M) // BLOCK_K
+
+    # The share of this program: edge tiles are counted first, then full ones.
+    edge_tiles = live_hi - full_hi
+    count = edge_tiles + full_hi
+    share = count // splits
+    rest = count % splits
+    share_lo = split * share + tl.minimum(split, rest)
+    share_hi = (split + 1) * share + tl.minimum(split + 1, rest)
+    for t in range(tl.minimum(share_lo, edge_tiles), tl.minimum(share_hi, edge_tiles)):
+        tile = full_hi + t
+        acc, sum_1 = _add_keys(
+            tile * BLOCK_K, acc, sum_1, i, q, log_D, row_1_i, row_2_i, k_ptr, v_ptr, k_stride_t,
+            v_stride_t, p_, M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=True,
+        )
+    for t in range(tl.maximum(share_lo - edge_tiles, 0), tl.maximum(share_hi - edge_tiles, 0)):
+        acc, sum_1 = _add_keys(
+            t * BLOCK_K, acc, sum_1, i, q, log_D, row_1_i, row_2_i, k_ptr, v_ptr, k_stride_t,
+            v_stride_t, p_, M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=False,
+        )
+
+    place = ((split * B + b) * H + h) * N + i
+    _store_rows_at(part_acc_ptr + place * DV, i < N, acc, DV, BLOCK_DV)
+    tl.store(part_sum_1_ptr + place, sum_1[:, None], mask=i < N)
+
+
+@triton.jit(do_not_specialize=["splits"])
+def _combine(
+    part_acc_ptr, part_sum_1_ptr, out_ptr, sum_1_ptr, splits, DV: tl.constexpr,
+    SHARES: tl.constexpr, BLOCK_DV: tl.constexpr,
+):
+    """One program: one row, from what each share of its keys has left."""
+    row = tl.program_id(0).to(tl.int64)
+    rows = tl.num_programs(0).to(tl.int64)
+    part = tl.arange(0, SHARES)[:, None]
+
+    sum_1 = tl.zeros([SHARES, 1], tl.float32)
+    acc = tl.zeros([SHARES, BLOCK_DV], tl.float32)
+    for first in range(0, splits, SHARES):
+        inside = first + part < splits
+        place = (first + part) * rows + row
+        sum_1 += tl.load(part_sum_1_ptr + place, mask=inside, other=0.0)
+        acc += _load_rows_at(part_acc_ptr + place * DV, inside, DV, BLOCK_DV)
+
+    col = tl.arange(0, BLOCK_DV)
+    tl.store(out_ptr + row * DV + col, tl.sum(acc, 0).to(out_ptr.dtype.element_ty), mask=col < DV)
+    tl.store(sum_1_ptr + row, tl.sum(sum_1))
+
+
 @triton.jit
 def _add_queries(
     q0, dv, dk, b, j, k, v, log_D, p_minus_1, h, row, q_head, dout_head, dout_size_ptr, dsum_1_ptr,
@@ -409,10 +592,10 @@ def _add_queries(
     qk = tl.dot(k, q.T, input_precision="ieee")
     dout = _load_rows(dout_head, q0, N, dout_stride_t, DV, BLOCK_Q, BLOCK_DV, EDGE)
     dp = tl.dot(v, dout.T, input_precision="ieee")
-    dsum_1 = tl.load(dsum_1_ptr + row + i, mask=i < N, other=0.0)
-    dout_size = tl.load(dout_size_ptr + row + i, mask=i < N, other=0.0)
     score = log_D * tl.log((i + 1).to(tl.float32)) * qk                 # lssar.attn:10
 
+    dsum_1 = tl.load(dsum_1_ptr + row + i, mask=i < N, other=0.0)
+    dout_size = tl.load(dout_size_ptr + row + i, mask=i < N, other=0.0)
     dp = dp * dout_size
     row_1_i = tl.load(
         row_1_ptr + b * row_1_stride_0 + h * row_1_stride_1 + i.to(tl.int64) * row_1_stride_2,
@@ -445,23 +628,26 @@ def _add_queries(
     return dv, dk
 
 
-@triton.jit(do_not_specialize=["p_", "N", "M"])
+@triton.jit(do_not_specialize=["p_", "shares", "N", "M"])
 def _backward_keys(
     q_ptr, k_ptr, v_ptr, dout_ptr, dout_size_ptr, dsum_1_ptr, dk_ptr, dv_ptr, row_1_ptr, row_2_ptr,
     q_stride_b, q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h,
     v_stride_t, dout_stride_b, dout_stride_h, dout_stride_t, row_1_stride_0, row_1_stride_1,
-    row_1_stride_2, row_2_stride_0, row_2_stride_1, row_2_stride_2, p_, H, HKV, group, N, M,
+    row_1_stride_2, row_2_stride_0, row_2_stride_1, row_2_stride_2, p_, shares, H, group, N, M,
     D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
     BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
 ):
-    """One program: the gradient of BLOCK_K keys and values of one key head."""
+    """One program: what a share of the query heads says about BLOCK_K keys of one key head."""
     k0 = tl.program_id(0) * BLOCK_K
-    h_kv = tl.program_id(1).to(tl.int64)
+    share = tl.program_id(1) % shares
+    h_kv = (tl.program_id(1) // shares).to(tl.int64)
     b = tl.program_id(2).to(tl.int64)
     j_first = k0
     j_last = tl.minimum(k0 + BLOCK_K, M) - 1
     k_ptr += b * k_stride_b + h_kv * k_stride_h
     v_ptr += b * v_stride_b + h_kv * v_stride_h
+    h_first = tl.program_id(1) // shares * group + share * group // shares
+    h_end = tl.program_id(1) // shares * group + (share + 1) * group // shares
 
     j = (k0 + tl.arange(0, BLOCK_K))[:, None]
     k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, BLOCK_D, True)
@@ -472,8 +658,8 @@ def _backward_keys(
     dk = tl.zeros([BLOCK_K, BLOCK_D], tl.float32)
     dv = tl.zeros([BLOCK_K, BLOCK_DV], tl.float32)
 
-    for g in tl.range(0, group, disable_licm=True):
-        h = h_kv * group + g
+    for g in tl.range(h_first, h_end, disable_licm=True):
+        h = tl.cast(g, tl.int64)
         row = (b * H + h) * N
         q_head = q_ptr + (b * q_stride_b + h * q_stride_h)
         dout_head = dout_ptr + (b * dout_stride_b + h * dout_stride_h)
@@ -503,7 +689,7 @@ def _backward_keys(
                 row_2_stride_2, p_, N, D, DV, BLOCK_Q, BLOCK_D, BLOCK_DV, EDGE=False,
             )
 
-    row = (b * HKV + h_kv) * M
+    row = (b * tl.num_programs(1) + tl.program_id(1)) * M
     _store_rows(dk_ptr + row * D, k0, M, dk, D, BLOCK_K, BLOCK_D)
     _store_rows(dv_ptr + row * DV, k0, M, dv, DV, BLOCK_K, BLOCK_DV)
 
@@ -560,7 +746,8 @@ def _backward_queries(
     BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
 ):
     """One program: the gradient of BLOCK_Q queries of one head."""
-    q0 = tl.program_id(0) * BLOCK_Q
+    # Later tiles may have more keys: they begin first.
+    q0 = (tl.num_programs(0) - 1 - tl.program_id(0)) * BLOCK_Q
     h = tl.program_id(1).to(tl.int64)
     b = tl.program_id(2).to(tl.int64)
     i_first = q0
@@ -639,6 +826,18 @@ def _with_unit_stride(tensor):
     return tensor if tensor.stride(-1) == 1 else tensor.contiguous()
 
 
+def _parts(tensor, shares):
+    """Room for what each share of a head's programs leaves of its gradient."""
+    B, heads, *rest = tensor.shape
+    dtype = tensor.dtype if shares == 1 else torch.float32
+    return tensor.new_empty(B, heads * shares, *rest, dtype=dtype)
+
+
+def _sum_of_parts(parts, shares, dtype):
+    """The gradient, of what the shares left: in the same order every time."""
+    return parts if shares == 1 else parts.unflatten(1, (-1, shares)).sum(2).to(dtype)
+
+
 def _join(M, *intervals):
     """Intervals of keys, cut at [0, M), as an index of all keys, and its edges: columns and keys.
 
@@ -670,10 +869,28 @@ def _positions(seen):
     return torch.arange(seen.start, seen.stop) if isinstance(seen, slice) else seen
 
 
+def _count(seen):
+    """How many keys an index has."""
+    return seen.stop - seen.start if isinstance(seen, slice) else len(seen)
+
+
+def _rows_of_tile(last, heads, narrow):
+    """Queries in a tile, by the keys that the last sees: few read few in vain, many multiply fast.
+
+    Products of bfloat16 need more of them than others, and few heads need work for each step.
+    """
+    keys = _count(last[0])
+    if narrow == torch.bfloat16:
+        return 2 * TILE if keys >= 2048 else TILE
+    return TILE // 2 if keys <= 512 and heads >= 8 else TILE
+
+
 def _steps(heads, groups, rows, seen):
-    """Heads of queries and of their keys, so many at a time that the pairs stay in the cache."""
-    keys = seen.stop - seen.start if isinstance(seen, slice) else len(seen)
-    pairs = rows * keys * (heads // groups)
+    """Heads of queries and of their keys, so many at a time that the pairs stay in the cache.
+
+    The keys should too: they weigh more than their pairs where a head has fewer than 16 rows.
+    """
+    pairs = max(16, rows * (heads // groups)) * _count(seen)
     count = max(1, torch.get_num_threads() * 2**19 // max(1, pairs))
     for first in range(0, groups, count):
         end = min(first + count, groups)
@@ -685,14 +902,19 @@ def _narrow(dtype):
     return dtype if dtype == torch.bfloat16 else torch.promote_types(dtype, torch.float32)
 
 
-def _fill_hidden(pairs, visible, otherwise):
+def _bits_of_pairs(visible, dtype, otherwise):
+    """What stays of the bits of every pair, and what comes to those of hidden pairs, if not 0."""
+    shown = visible.to(torch.int32 if dtype == torch.float32 else torch.int64).neg_()
+    if otherwise == 0:
+        return shown, None
+    return shown, shown.bitwise_not() & torch.tensor(otherwise, dtype=dtype).view(shown.dtype)
+
+
+def _fill_hidden(pairs, shown, filled):
     """Fill in the hidden pairs, by their bits: `masked_fill_` takes five times as long."""
-    bits = pairs.view(torch.int32 if pairs.dtype == torch.float32 else torch.int64)
-    shown = visible.to(bits.dtype).neg_()
-    bits.bitwise_and_(shown)
-    if otherwise != 0:
-        hidden = shown.bitwise_not_()
-        bits.bitwise_or_(hidden & torch.tensor(otherwise, dtype=pairs.dtype).view(bits.dtype))
+    bits = pairs.view(shown.dtype).bitwise_and_(shown)
+    if filled is not None:
+        bits.bitwise_or_(filled)
 
 
 def _matmul(a, b, room=None):
@@ -705,7 +927,12 @@ def _matmul(a, b, room=None):
     return torch.bmm(a, b, out=room.resize_(*a.shape[:2], Y)).view(B, H, T, Y)
 
 
-def _add_transposed(total, seen, a, b):
+def _in_room(x, room):
+    """`x` in the dtype of `room`, and in its memory where that is another."""
+    return x if x.dtype == room.dtype else room.resize_(x.shape).copy_(x)
+
+
+def _add_transposed(total, seen, a, b, room):
     """At the keys seen: += the transpose of a [B, H, T, X] @ b [B, H, T, Y], over shared heads."""
     groups = total.shape[1]
     rows = a.shape[1] // groups * a.shape[2]
@@ -714,7 +941,8 @@ def _add_transposed(total, seen, a, b):
         if isinstance(seen, slice) and total.dtype == a.dtype:
             batch[:, seen].baddbmm_(x.mT, y)
         else:
-            batch[:, seen] += torch.bmm(x.mT, y)
+            shape = groups, x.shape[2], y.shape[2]
+            batch[:, seen] += torch.bmm(x.mT, y, out=room.resize_(shape))
 
 
 def _keys_seen(q0, q1, M):
@@ -724,20 +952,21 @@ def _keys_seen(q0, q1, M):
     return _join(M, (0, i_last + 1, 0, i_first + 1))
 
 
-@lru_cache(maxsize=8)
-def _shown(rows, lo, hi):
-    """Which of the keys [lo, hi) do `rows` queries see? Counted from the first of the queries."""
+@lru_cache(maxsize=16)
+def _hidden(rows, lo, hi, dtype, otherwise):
+    """What hides the unseen of the keys [lo, hi), counted from the first of `rows` queries."""
     i = torch.arange(rows)[:, None]
     j = torch.arange(lo, hi)[None, :]
     visible = j <= i                                                    # lssar.attn:9
-    return visible
+    return _bits_of_pairs(visible, dtype, otherwise)
 
 
-def _hide(pairs, otherwise, edges, q0, q1):
+def _hide(pairs, otherwise, edges, q0, q1, dtype):
     """Fill in every pair of a tile that the mask hides."""
     for columns, seen in edges:
         _fill_hidden(
-            pairs[:, :, :, columns], _shown(q1 - q0, seen.start - q0, seen.stop - q0), otherwise,
+            pairs[:, :, :, columns],
+            *_hidden(q1 - q0, seen.start - q0, seen.stop - q0, dtype, otherwise),
         )
 
 
@@ -747,23 +976,28 @@ def _forward_cpu_1(q, k, scale, p_):
     B, H, N, D = q.shape
     HKV, M = k.shape[1:3]
     dtype = torch.promote_types(q.dtype, torch.float32)
+    narrow = _narrow(q.dtype)
     sum_1 = q.new_empty(B, H, N, dtype=dtype)
     sum_2 = q.new_empty(B, H, N, dtype=dtype)
     room = torch.empty(0, dtype=dtype)
+    k_room = torch.empty(0, dtype=dtype)
     log_D = torch.log(torch.tensor(D, dtype=torch.float64)).item()
+    tile = _rows_of_tile(_keys_seen(N - 1, N, M), B * H, narrow) if N > 0 else TILE
 
-    for q0 in range(0, N, TILE):
-        q1 = min(q0 + TILE, N)
+    for q0 in range(0, N, tile):
+        q1 = min(q0 + tile, N)
         seen, edges = _keys_seen(q0, q1, M)
         i = torch.arange(q0, q1)[:, None]
         for heads, kv_heads in _steps(H, HKV, B * (q1 - q0), seen):
-            qk = _matmul(q[:, heads, q0:q1].to(dtype), k[:, kv_heads, seen].to(dtype).mT, room)
+            qk = _matmul(
+                q[:, heads, q0:q1].to(dtype), _in_room(k[:, kv_heads, seen], k_room).mT, room,
+            )
             score = log_D * torch.log((i + 1).to(dtype)) * qk           # lssar.attn:10
             part_1 = torch.full_like(score, 1.0)
-            _hide(part_1, float(0), edges, q0, q1)
+            _hide(part_1, float(0), edges, q0, q1, dtype)
             sum_1[:, heads, q0:q1] = part_1.sum(-1)
             part_2 = torch.logaddexp(score, torch.zeros_like(score))    # lssar.attn:5
-            _hide(part_2, float(0), edges, q0, q1)
+            _hide(part_2, float(0), edges, q0, q1, dtype)
             sum_2[:, heads, q0:q1] = part_2.sum(-1)
 
     return sum_1, sum_2
@@ -779,22 +1013,28 @@ def _backward_cpu_1(dsum_1, dsum_2, q, k, scale, p_):
     dq = torch.empty(q.shape, dtype=q.dtype)
     dk = torch.zeros(k.shape, dtype=dtype)
     room = torch.empty(0, dtype=dtype)
+    k_room = torch.empty(0, dtype=dtype)
     log_D = torch.log(torch.tensor(D, dtype=torch.float64)).item()
+    narrow_room = torch.empty(0, dtype=narrow)
+    keys_room = torch.empty(0, dtype=narrow)
+    tile = _rows_of_tile(_keys_seen(N - 1, N, M), B * H, narrow) if N > 0 else TILE
 
-    for q0 in range(0, N, TILE):
-        q1 = min(q0 + TILE, N)
+    for q0 in range(0, N, tile):
+        q1 = min(q0 + tile, N)
         seen, edges = _keys_seen(q0, q1, M)
         i = torch.arange(q0, q1)[:, None]
         for heads, kv_heads in _steps(H, HKV, B * (q1 - q0), seen):
-            qk = _matmul(q[:, heads, q0:q1].to(dtype), k[:, kv_heads, seen].to(dtype).mT, room)
+            qk = _matmul(
+                q[:, heads, q0:q1].to(dtype), _in_room(k[:, kv_heads, seen], k_room).mT, room,
+            )
             score = log_D * torch.log((i + 1).to(dtype)) * qk           # lssar.attn:10
             ds = dsum_2[:, heads, q0:q1].unsqueeze(-1) * torch.sigmoid(score)
-            _hide(ds, float(0), edges, q0, q1)
+            _hide(ds, float(0), edges, q0, q1, dtype)
             dq_k = ds * (log_D * torch.log((i + 1).to(dtype)))
-            _hide(dq_k, float(0), edges, q0, q1)
-            dq_k = dq_k.to(narrow)
+            _hide(dq_k, float(0), edges, q0, q1, dtype)
+            dq_k = _in_room(dq_k, narrow_room)
             dq[:, heads, q0:q1] = _matmul(dq_k, k[:, kv_heads, seen].to(narrow))
-            _add_transposed(dk[:, kv_heads], seen, dq_k, q[:, heads, q0:q1].to(narrow))
+            _add_transposed(dk[:, kv_heads], seen, dq_k, q[:, heads, q0:q1].to(narrow), keys_room)
 
     return dq, dk.to(k.dtype)
 
@@ -809,14 +1049,19 @@ def _forward_cpu(q, k, v, row_1, row_2, scale, p_):
     out = q.new_empty(B, H, N, DV, dtype=dtype)
     sum_1 = q.new_empty(B, H, N, dtype=dtype)
     room = torch.empty(0, dtype=dtype)
+    k_room = torch.empty(0, dtype=dtype)
     log_D = torch.log(torch.tensor(D, dtype=torch.float64)).item()
+    narrow_room = torch.empty(0, dtype=narrow)
+    tile = _rows_of_tile(_keys_seen(N - 1, N, M), B * H, narrow) if N > 0 else TILE
 
-    for q0 in range(0, N, TILE):
-        q1 = min(q0 + TILE, N)
+    for q0 in range(0, N, tile):
+        q1 = min(q0 + tile, N)
         seen, edges = _keys_seen(q0, q1, M)
         i = torch.arange(q0, q1)[:, None]
         for heads, kv_heads in _steps(H, HKV, B * (q1 - q0), seen):
-            qk = _matmul(q[:, heads, q0:q1].to(dtype), k[:, kv_heads, seen].to(dtype).mT, room)
+            qk = _matmul(
+                q[:, heads, q0:q1].to(dtype), _in_room(k[:, kv_heads, seen], k_room).mT, room,
+            )
             score = log_D * torch.log((i + 1).to(dtype)) * qk           # lssar.attn:10
             row_1_i = row_1[:, heads, q0:q1, None].to(dtype)
             row_2_i = row_2[:, heads, q0:q1, None].to(dtype)
@@ -829,9 +1074,10 @@ def _forward_cpu(q, k, v, row_1, row_2, scale, p_):
                 ** p_
             )
             p = r.clone()                                               # lssar.attn:6
-            _hide(p, float(0), edges, q0, q1)
+            _hide(p, float(0), edges, q0, q1, dtype)
             sum_1[:, heads, q0:q1] = p.sum(-1)
-            out[:, heads, q0:q1] = _matmul(p.to(narrow), v[:, kv_heads, seen].to(narrow))
+            p_narrow = _in_room(p, narrow_room)
+            out[:, heads, q0:q1] = _matmul(p_narrow, v[:, kv_heads, seen].to(narrow))
 
     return out, sum_1
 
@@ -848,16 +1094,23 @@ def _backward_cpu(dout, dsum_1, q, k, v, row_1, row_2, scale, p_):
     dv = torch.zeros(v.shape, dtype=dtype)
     d_row_2 = torch.zeros(row_2.shape, dtype=dtype)
     room = torch.empty(0, dtype=dtype)
+    k_room = torch.empty(0, dtype=dtype)
     log_D = torch.log(torch.tensor(D, dtype=torch.float64)).item()
     p_minus_1 = p_ - 1.0
+    v_room = torch.empty(0, dtype=dtype)
     dp_room = torch.empty(0, dtype=dtype)
+    narrow_room = torch.empty(0, dtype=narrow)
+    keys_room = torch.empty(0, dtype=narrow)
+    tile = _rows_of_tile(_keys_seen(N - 1, N, M), B * H, narrow) if N > 0 else TILE
 
-    for q0 in range(0, N, TILE):
-        q1 = min(q0 + TILE, N)
+    for q0 in range(0, N, tile):
+        q1 = min(q0 + tile, N)
         seen, edges = _keys_seen(q0, q1, M)
         i = torch.arange(q0, q1)[:, None]
         for heads, kv_heads in _steps(H, HKV, B * (q1 - q0), seen):
-            qk = _matmul(q[:, heads, q0:q1].to(dtype), k[:, kv_heads, seen].to(dtype).mT, room)
+            qk = _matmul(
+                q[:, heads, q0:q1].to(dtype), _in_room(k[:, kv_heads, seen], k_room).mT, room,
+            )
             score = log_D * torch.log((i + 1).to(dtype)) * qk           # lssar.attn:10
             row_1_i = row_1[:, heads, q0:q1, None].to(dtype)
             row_2_i = row_2[:, heads, q0:q1, None].to(dtype)
@@ -867,10 +1120,9 @@ def _backward_cpu(dout, dsum_1, q, k, v, row_1, row_2, scale, p_):
             )
             r = relu_term**p_                                           # lssar.attn:6
             p = r.clone()                                               # lssar.attn:6
-            _hide(p, float(0), edges, q0, q1)
-            dp = _matmul(
-                dout[:, heads, q0:q1].to(dtype), v[:, kv_heads, seen].to(dtype).mT, dp_room,
-            )
+            _hide(p, float(0), edges, q0, q1, dtype)
+            dout_wide = dout[:, heads, q0:q1].to(dtype)
+            dp = _matmul(dout_wide, _in_room(v[:, kv_heads, seen], v_room).mT, dp_room)
             ds = (
                 (dp + dsum_1[:, heads, q0:q1].unsqueeze(-1))
                 * torch.where(
@@ -879,7 +1131,7 @@ def _backward_cpu(dout, dsum_1, q, k, v, row_1, row_2, scale, p_):
                     torch.tensor(0.0, dtype=dtype),
                 )
             )
-            _hide(ds, float(0), edges, q0, q1)
+            _hide(ds, float(0), edges, q0, q1, dtype)
             d_row_2_past = (
                 (dp + dsum_1[:, heads, q0:q1].unsqueeze(-1))
                 * torch.where(
@@ -887,13 +1139,16 @@ def _backward_cpu(dout, dsum_1, q, k, v, row_1, row_2, scale, p_):
                     torch.tensor(0.0, dtype=dtype),
                 )
             )
-            _hide(d_row_2_past, float(0), edges, q0, q1)
-            _add_transposed(dv[:, kv_heads], seen, p.to(narrow), dout[:, heads, q0:q1].to(narrow))
+            _hide(d_row_2_past, float(0), edges, q0, q1, dtype)
+            p_narrow = _in_room(p, narrow_room)
+            _add_transposed(
+                dv[:, kv_heads], seen, p_narrow, dout[:, heads, q0:q1].to(narrow), keys_room,
+            )
             dq_k = ds * (log_D * torch.log((i + 1).to(dtype)))
-            _hide(dq_k, float(0), edges, q0, q1)
-            dq_k = dq_k.to(narrow)
+            _hide(dq_k, float(0), edges, q0, q1, dtype)
+            dq_k = _in_room(dq_k, narrow_room)
             dq[:, heads, q0:q1] = _matmul(dq_k, k[:, kv_heads, seen].to(narrow))
-            _add_transposed(dk[:, kv_heads], seen, dq_k, q[:, heads, q0:q1].to(narrow))
+            _add_transposed(dk[:, kv_heads], seen, dq_k, q[:, heads, q0:q1].to(narrow), keys_room)
             _add_to_d_row_2(d_row_2, d_row_2_past, q0, q1, heads)
 
     return dq, dk.to(k.dtype), dv.to(v.dtype), d_row_2.to(row_2.dtype)
@@ -913,8 +1168,8 @@ TILES = {
         "backward_queries": {64: (128, 64, 8, 2), 128: (128, 32, 8, 2), 256: (128, 16, 8, 2)},
     },
     "mma": {  # other GPUs: some have no more than 64 KiB
-        "forward": {64: (64, 64, 4, 2), 128: (64, 64, 4, 2), 256: (64, 32, 4, 1)},
-        "backward_keys": {64: (32, 64, 4, 2), 128: (32, 64, 4, 2), 256: (32, 32, 4, 1)},
+        "forward": {64: (128, 64, 8, 2), 128: (128, 32, 8, 2), 256: (64, 32, 4, 1)},
+        "backward_keys": {64: (32, 32, 4, 2), 128: (16, 32, 4, 2), 256: (16, 32, 4, 1)},
         "backward_queries": {64: (64, 32, 4, 2), 128: (64, 32, 4, 2), 256: (32, 32, 4, 1)},
     },
     "float32": {  # exact products of float32, without matrix units
@@ -929,9 +1184,13 @@ def _table(q):
     """The rows of TILES for tensors like q."""
     if q.element_size() > 2:
         return TILES["float32"]
-    is_cuda = q.is_cuda and torch.version.hip is None
-    has_wgmma = is_cuda and torch.cuda.get_device_capability(q.device)[0] in (9, 10)
-    return TILES["wgmma" if has_wgmma else "mma"]
+    return TILES["wgmma" if _generation(q) in (9, 10) else "mma"]
+
+
+def _generation(q):
+    """Of matrix units for half precision: 9 is data center Hopper, 10 is Blackwell; 0 elsewhere."""
+    is_narrow_cuda = q.element_size() <= 2 and q.is_cuda and torch.version.hip is None
+    return torch.cuda.get_device_capability(q.device)[0] if is_narrow_cuda else 0
 
 
 def _tiles(kernel, q, *widths):
@@ -941,10 +1200,31 @@ def _tiles(kernel, q, *widths):
         if size > max(rows):
             raise ValueError(f"`{name}` needs {max(rows)} or less in a kernel, got {size}")
     blocks = {f"BLOCK_{name}": max(16, triton.next_power_of_2(size)) for name, size in widths}
-    widest = min(size for size in rows if size >= max(blocks.values()))
+    widest = min(width for width in rows if width >= max(size for _, size in widths))
     block_q, block_k, warps, stages = rows[widest]
     options = {"BLOCK_Q": block_q, "BLOCK_K": block_k, "num_warps": warps, "num_stages": stages}
     return {**dict(widths), **blocks, **options, "enable_fp_fusion": True}
+
+
+def _shares(q, programs):
+    """Into how many shares the work of each program goes, so that two fall to a processor."""
+    card = torch.cuda.get_device_properties(q.device) if q.is_cuda else None
+    processors = card.multi_processor_count if card else 8
+    return max(1, 2 * processors // max(1, programs))
+
+
+def _few_rows(tiles, rows):
+    """The tiles of a forward kernel for so many rows of a key head, each a query of a head."""
+    if rows <= 16:
+        return {**tiles, "BLOCK_Q": 16, "num_warps": 4}
+    return {**tiles, "BLOCK_Q": min(64, tiles["BLOCK_Q"]), "num_warps": 4}
+
+
+def _splits(q, rows, heads, keys, tiles):
+    """Shares of the keys in sight that fill the GPU, of four tiles or more; 0 for none."""
+    programs = max(1, triton.cdiv(rows, tiles["BLOCK_Q"]) * heads)
+    splits = min(_shares(q, programs), max(0, keys) // (4 * tiles["BLOCK_K"]))
+    return splits if splits > 1 or rows <= tiles["BLOCK_Q"] else 0
 
 
 def _forward_triton_1(q, k, scale, p_):
@@ -956,6 +1236,20 @@ def _forward_triton_1(q, k, scale, p_):
     sum_1 = q.new_empty(B, H, N, dtype=torch.float32)
     sum_2 = q.new_empty(B, H, N, dtype=torch.float32)
     tiles = _tiles("forward", q, ("D", D))
+    few = _few_rows(tiles, N * group)
+    splits = _splits(q, N * group, B * HKV, min(M, N), few)
+    if splits:
+        part_sum_1 = q.new_empty(splits, B, H, N, dtype=torch.float32)
+        part_sum_2 = q.new_empty(splits, B, H, N, dtype=torch.float32)
+        with torch.cuda.device_of(q):
+            _forward_split_1[triton.cdiv(N * group, few["BLOCK_Q"]), HKV * splits, B](
+                q, k, part_sum_1, part_sum_2, *q.stride()[:3], *k.stride()[:3], splits, B, H, group,
+                N, M, **few,
+            )
+            _combine_1[(B * H * N,)](
+                part_sum_1, part_sum_2, sum_1, sum_2, splits, SHARES=16, enable_fp_fusion=True,
+            )
+        return sum_1, sum_2
     with torch.cuda.device_of(q):
         _forward_1[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
             q, k, sum_1, sum_2, *q.stride()[:3], *k.stride()[:3], H, group, N, M, **tiles,
@@ -969,13 +1263,15 @@ def _backward_triton_1(dsum_1, dsum_2, q, k, scale, p_):
     HKV, M = k.shape[1:3]
     group = H // HKV
     q, k = map(_with_unit_stride, (q, k))
-    dq = q.new_empty(B, H, N, D)
-    dk = k.new_empty(B, HKV, M, D)
+    dq = q.new_empty(q.shape)
     with torch.cuda.device_of(q):
         tiles = _tiles("backward_keys", q, ("D", D))
-        _backward_keys_1[triton.cdiv(M, tiles["BLOCK_K"]), HKV, B](
-            q, k, dsum_2, dk, *q.stride()[:3], *k.stride()[:3], H, HKV, group, N, M, **tiles,
+        shares = min(group, _shares(q, triton.cdiv(M, tiles["BLOCK_K"]) * HKV * B))
+        dk = _parts(k, shares)
+        _backward_keys_1[triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B](
+            q, k, dsum_2, dk, *q.stride()[:3], *k.stride()[:3], shares, H, group, N, M, **tiles,
         )
+        dk = _sum_of_parts(dk, shares, k.dtype)
         tiles = _tiles("backward_queries", q, ("D", D))
         _backward_queries_1[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
             q, k, dsum_2, dq, *q.stride()[:3], *k.stride()[:3], H, group, N, M, **tiles,
@@ -992,6 +1288,22 @@ def _forward_triton(q, k, v, row_1, row_2, scale, p_):
     out = q.new_empty(B, H, N, DV, dtype=torch.float32)
     sum_1 = q.new_empty(B, H, N, dtype=torch.float32)
     tiles = _tiles("forward", q, ("D", D), ("DV", DV))
+    few = _few_rows(tiles, N * group)
+    splits = _splits(q, N * group, B * HKV, min(M, N), few)
+    if splits:
+        part_acc = q.new_empty(splits, B, H, N, DV, dtype=torch.float32)
+        part_sum_1 = q.new_empty(splits, B, H, N, dtype=torch.float32)
+        with torch.cuda.device_of(q):
+            _forward_split[triton.cdiv(N * group, few["BLOCK_Q"]), HKV * splits, B](
+                q, k, v, part_acc, part_sum_1, row_1, row_2, *q.stride()[:3], *k.stride()[:3],
+                *v.stride()[:3], *row_1.stride(), *row_2.stride(), p_, splits, B, H, group, N, M,
+                **few,
+            )
+            _combine[(B * H * N,)](
+                part_acc, part_sum_1, out, sum_1, splits, DV=DV, SHARES=16,
+                BLOCK_DV=few["BLOCK_DV"], enable_fp_fusion=True,
+            )
+        return out, sum_1
     with torch.cuda.device_of(q):
         _forward[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
             q, k, v, out, sum_1, row_1, row_2, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
@@ -1007,18 +1319,21 @@ def _backward_triton(dout, dsum_1, q, k, v, row_1, row_2, scale, p_):
     group = H // HKV
     q, k, v, dout = map(_with_unit_stride, (q, k, v, dout))
     dout, dout_size = _sized(dout, v.dtype)
-    dq = q.new_empty(B, H, N, D)
-    dk = k.new_empty(B, HKV, M, D)
-    dv = v.new_empty(B, HKV, M, DV)
+    dq = q.new_empty(q.shape)
     d_row_2 = q.new_empty(B, H, N, dtype=torch.float32)
     total_row_2 = torch.zeros(row_2.shape, dtype=torch.float32, device=q.device)
     with torch.cuda.device_of(q):
         tiles = _tiles("backward_keys", q, ("D", D), ("DV", DV))
-        _backward_keys[triton.cdiv(M, tiles["BLOCK_K"]), HKV, B](
+        shares = min(group, _shares(q, triton.cdiv(M, tiles["BLOCK_K"]) * HKV * B))
+        dk = _parts(k, shares)
+        dv = _parts(v, shares)
+        _backward_keys[triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B](
             q, k, v, dout, dout_size, dsum_1, dk, dv, row_1, row_2, *q.stride()[:3],
             *k.stride()[:3], *v.stride()[:3], *dout.stride()[:3], *row_1.stride(), *row_2.stride(),
-            p_, H, HKV, group, N, M, **tiles,
+            p_, shares, H, group, N, M, **tiles,
         )
+        dk = _sum_of_parts(dk, shares, k.dtype)
+        dv = _sum_of_parts(dv, shares, v.dtype)
         tiles = _tiles("backward_queries", q, ("D", D), ("DV", DV))
         _backward_queries[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
             q, k, v, dout, dout_size, dsum_1, dq, row_1, row_2, d_row_2, *q.stride()[:3],
@@ -1031,23 +1346,48 @@ def _backward_triton(dout, dsum_1, q, k, v, row_1, row_2, scale, p_):
     return dq, dk, dv, total_row_2.to(row_2.dtype)
 
 
-_NAMESPACE = "".join(c if c.isalnum() else "_" for c in __name__)
+def _library():
+    """The operators of this module, under its name; a copy of it has a `_` behind."""
+    name = "".join(c if c.isalnum() else "_" for c in __name__)
+    while hasattr(getattr(torch.ops, name), "attention"):
+        name += "_"
+    return torch.library.Library(name, "FRAGMENT")
 
 
-@torch.library.custom_op(f"{_NAMESPACE}::rows_1", mutates_args=())
+_LIBRARY = _library()
+
+
+def _operator(function):
+    """The function as an operator of torch, which does not look inside.
+
+    `torch.library.custom_op` does so too, but its first call loads all of torch.compile.
+    """
+    name = function.__name__.lstrip("_")
+    schema = torch.library.infer_schema(function, mutates_args=())
+    _LIBRARY.define(name + schema, tags=torch.Tag.pt2_compliant_tag)
+    _LIBRARY.impl(name, function, "CompositeExplicitAutograd")
+    return getattr(getattr(torch.ops, _LIBRARY.ns), name).default
+
+
+def _refuse(ctx, *gradients):
+    """The gradient of what has none that is known: zero would be wrong."""
+    raise RuntimeError(f"a second derivative of `{_LIBRARY.ns}` was asked for, and there is none")
+
+
+@_operator
 def _rows_1(q: Tensor, k: Tensor, scale: float, p_: float, backend: str) -> tuple[Tensor, Tensor]:
     """Pass 1, which weighs no values: sum_1 and sum_2 [B, H, N]."""
     forward = _forward_triton_1 if backend == "triton" else _forward_cpu_1
     return forward(q, k, scale, p_)
 
 
-@_rows_1.register_fake
+@torch.library.register_fake(_rows_1, lib=_LIBRARY)
 def _(q, k, scale, p_, backend):
     wide = torch.promote_types(q.dtype, torch.float32)
     return q.new_empty(q.shape[:3], dtype=wide), q.new_empty(q.shape[:3], dtype=wide)
 
 
-@torch.library.custom_op(f"{_NAMESPACE}::rows_1_backward", mutates_args=())
+@_operator
 def _rows_1_backward(
     dsum_1: Tensor, dsum_2: Tensor, q: Tensor, k: Tensor, scale: float, p_: float, backend: str,
 ) -> tuple[Tensor, Tensor]:
@@ -1056,9 +1396,12 @@ def _rows_1_backward(
     return backward(dsum_1, dsum_2, q, k, scale, p_)
 
 
-@_rows_1_backward.register_fake
+@torch.library.register_fake(_rows_1_backward, lib=_LIBRARY)
 def _(dsum_1, dsum_2, q, k, scale, p_, backend):
     return q.new_empty(q.shape), k.new_empty(k.shape)
+
+
+torch.library.register_autograd(_rows_1_backward, _refuse, lib=_LIBRARY)
 
 
 def _save_1(ctx, inputs, output):
@@ -1074,10 +1417,10 @@ def _differentiate_1(ctx, dsum_1, dsum_2):
     return dq, dk, None, None, None
 
 
-_rows_1.register_autograd(_differentiate_1, setup_context=_save_1)
+torch.library.register_autograd(_rows_1, _differentiate_1, setup_context=_save_1, lib=_LIBRARY)
 
 
-@torch.library.custom_op(f"{_NAMESPACE}::attention", mutates_args=())
+@_operator
 def _attention(
     q: Tensor, k: Tensor, v: Tensor, row_1: Tensor, row_2: Tensor, scale: float, p_: float,
     backend: str,
@@ -1087,14 +1430,14 @@ def _attention(
     return forward(q, k, v, row_1, row_2, scale, p_)
 
 
-@_attention.register_fake
+@torch.library.register_fake(_attention, lib=_LIBRARY)
 def _(q, k, v, row_1, row_2, scale, p_, backend):
     wide = torch.promote_types(q.dtype, torch.float32)
     out = q.new_empty(*q.shape[:3], v.shape[3], dtype=wide)
     return out, q.new_empty(q.shape[:3], dtype=wide)
 
 
-@torch.library.custom_op(f"{_NAMESPACE}::attention_backward", mutates_args=())
+@_operator
 def _attention_backward(
     dout: Tensor, dsum_1: Tensor, q: Tensor, k: Tensor, v: Tensor, row_1: Tensor, row_2: Tensor,
     scale: float, p_: float, backend: str,
@@ -1104,12 +1447,15 @@ def _attention_backward(
     return backward(dout, dsum_1, q, k, v, row_1, row_2, scale, p_)
 
 
-@_attention_backward.register_fake
+@torch.library.register_fake(_attention_backward, lib=_LIBRARY)
 def _(dout, dsum_1, q, k, v, row_1, row_2, scale, p_, backend):
     return (
         q.new_empty(q.shape), k.new_empty(k.shape), v.new_empty(v.shape),
         row_2.new_empty(row_2.shape),
     )
+
+
+torch.library.register_autograd(_attention_backward, _refuse, lib=_LIBRARY)
 
 
 def _save(ctx, inputs, output):
@@ -1125,7 +1471,7 @@ def _differentiate(ctx, dout, dsum_1):
     return dq, dk, dv, None, d_row_2, None, None, None
 
 
-_attention.register_autograd(_differentiate, setup_context=_save)
+torch.library.register_autograd(_attention, _differentiate, setup_context=_save, lib=_LIBRARY)
 
 
 @_without_autocast

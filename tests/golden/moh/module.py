@@ -28,6 +28,8 @@
 #                `gate[b, h, i] != 0` reads an array at query positions: no closed form (line 5)
 #              - the tiles of queries that a tile of keys visits are listed before the kernel runs, because
 #                `gate[b, h, i] != 0` reads an array at query positions: no closed form (line 5)
+#              - few queries have no schedule of their own: their tiles come from lists
+#              - the weights of a tile wait for the products of the next, where a GPU does both at once
 
 import numbers
 import os
@@ -40,7 +42,7 @@ from torch import Tensor
 
 LOG2_E = tl.constexpr(1.4426950408889634)
 MINUS_INF = tl.constexpr(float("-inf"))
-TILE = 128  # queries in a tile of the CPU path
+TILE = 128  # queries in a tile of the CPU path, unless fewer or more are faster
 
 
 @triton.jit
@@ -71,15 +73,40 @@ def _store_rows(ptr, first, end, tile, WIDTH: tl.constexpr, ROWS: tl.constexpr, 
 
 
 @triton.jit
+def _bits(tile, dtype: tl.constexpr):
+    """A tile in this dtype, as ints: a loop carries those in registers, and numbers not always."""
+    if dtype.primitive_bitwidth == 16:
+        return tile.to(dtype).to(tl.int16, bitcast=True)
+    else:
+        return tile.to(dtype).to(tl.int32, bitcast=True)
+
+
+@triton.jit
+def _add_values(
+    acc, first, p, rescale, ptr, stride, end, WIDTH: tl.constexpr, ROWS: tl.constexpr,
+    COLS: tl.constexpr,
+):
+    """Add the values of rows [first, first + ROWS), whose weights come as bits."""
+    v = _load_rows(ptr, first, end, stride, WIDTH, ROWS, COLS, True)
+    return tl.dot(p.to(v.dtype, bitcast=True), v, acc * rescale[:, None], input_precision="ieee")
+
+
+@triton.jit
 def _add_keys(
-    k0, acc, row_max, row_sum, i, q, scale_times_log2e, gate_i, k_ptr, v_ptr, k_stride_t,
-    v_stride_t, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr,
-    BLOCK_DV: tl.constexpr, EDGE: tl.constexpr,
+    k0, acc, row_max, row_sum, late_k0, late_p, late_rescale, i, q, scale_times_log2e, gate_i,
+    k_ptr, v_ptr, k_stride_t, v_stride_t, M, D: tl.constexpr, DV: tl.constexpr,
+    BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr, AHEAD: tl.constexpr,
+    EDGE: tl.constexpr,
 ):
     """Fold keys [k0, k0 + BLOCK_K) into the running softmax of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
     k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, BLOCK_D, EDGE)
     qk = tl.dot(q, k.T, input_precision="ieee")
+    if AHEAD:
+        # The values of the last tile, while the weights of this one are computed.
+        acc = _add_values(
+            acc, late_k0, late_p, late_rescale, v_ptr, v_stride_t, M, DV, BLOCK_K, BLOCK_DV,
+        )
     score = qk * scale_times_log2e
     if EDGE:
         visible = (j <= i) & (gate_i != 0.0) & (j < M)                  # moh.attn:5
@@ -91,11 +118,16 @@ def _add_keys(
     p = tl.exp2(score - shift[:, None])
     rescale = tl.exp2(row_max - shift)
     row_sum = row_sum * rescale + tl.sum(p, 1)
-    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, BLOCK_DV, EDGE)
-    acc = tl.dot(p.to(v.dtype), v, acc * rescale[:, None], input_precision="ieee")
     row_max = new_max
+    if AHEAD:
+        late_k0 = tl.cast(k0, tl.int32)
+        late_p = _bits(p, v_ptr.dtype.element_ty)
+        late_rescale = rescale
+    else:
+        v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, BLOCK_DV, EDGE)
+        acc = tl.dot(p.to(v.dtype), v, acc * rescale[:, None], input_precision="ieee")
 
-    return acc, row_max, row_sum
+    return acc, row_max, row_sum, late_k0, late_p, late_rescale
 
 
 @triton.jit(do_not_specialize=["N", "M"])
@@ -104,10 +136,11 @@ def _forward(
     k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t, gate_stride_0, gate_stride_1,
     gate_stride_2, edge_start_ptr, edge_tiles_ptr, full_start_ptr, full_tiles_ptr, scale, H, group,
     N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
-    BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
+    BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr, AHEAD: tl.constexpr,
 ):
     """One program: BLOCK_Q queries of one head."""
-    q0 = tl.program_id(0) * BLOCK_Q
+    # Later tiles may have more keys: they begin first.
+    q0 = (tl.num_programs(0) - 1 - tl.program_id(0)) * BLOCK_Q
     h = tl.program_id(1).to(tl.int64)
     b = tl.program_id(2).to(tl.int64)
     h_kv = h // group
@@ -126,21 +159,36 @@ def _forward(
     acc = tl.zeros([BLOCK_Q, BLOCK_DV], tl.float32)
     row_max = tl.full([BLOCK_Q], MINUS_INF, tl.float32)
     row_sum = tl.zeros([BLOCK_Q], tl.float32)
+    # No weights wait for their values yet: behind the last key, rows are zero.
+    late_k0 = M
+    late_p = _bits(tl.zeros([BLOCK_Q, BLOCK_K], tl.float32), v_ptr.dtype.element_ty)
+    late_rescale = tl.zeros([BLOCK_Q], tl.float32)
 
     # Tiles of keys, from the lists: edge tiles hold a visible key, full tiles hide none.
     list_row = (b * H + h) * tl.cdiv(N, BLOCK_Q) + q0 // BLOCK_Q
 
-    for t in range(tl.load(edge_start_ptr + list_row), tl.load(edge_start_ptr + list_row + 1)):
-        acc, row_max, row_sum = _add_keys(
-            tl.load(edge_tiles_ptr + t) * BLOCK_K, acc, row_max, row_sum, i, q, scale_times_log2e,
-            gate_i, k_ptr, v_ptr, k_stride_t, v_stride_t, M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV,
-            EDGE=True,
+    for t in tl.range(
+        tl.load(edge_start_ptr + list_row), tl.load(edge_start_ptr + list_row + 1),
+        num_stages=AHEAD,
+    ):
+        acc, row_max, row_sum, late_k0, late_p, late_rescale = _add_keys(
+            tl.load(edge_tiles_ptr + t) * BLOCK_K, acc, row_max, row_sum, late_k0, late_p,
+            late_rescale, i, q, scale_times_log2e, gate_i, k_ptr, v_ptr, k_stride_t, v_stride_t, M,
+            D, DV, BLOCK_K, BLOCK_D, BLOCK_DV, AHEAD, EDGE=True,
         )
-    for t in range(tl.load(full_start_ptr + list_row), tl.load(full_start_ptr + list_row + 1)):
-        acc, row_max, row_sum = _add_keys(
-            tl.load(full_tiles_ptr + t) * BLOCK_K, acc, row_max, row_sum, i, q, scale_times_log2e,
-            gate_i, k_ptr, v_ptr, k_stride_t, v_stride_t, M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV,
-            EDGE=False,
+    for t in tl.range(
+        tl.load(full_start_ptr + list_row), tl.load(full_start_ptr + list_row + 1),
+        num_stages=AHEAD,
+    ):
+        acc, row_max, row_sum, late_k0, late_p, late_rescale = _add_keys(
+            tl.load(full_tiles_ptr + t) * BLOCK_K, acc, row_max, row_sum, late_k0, late_p,
+            late_rescale, i, q, scale_times_log2e, gate_i, k_ptr, v_ptr, k_stride_t, v_stride_t, M,
+            D, DV, BLOCK_K, BLOCK_D, BLOCK_DV, AHEAD, EDGE=False,
+        )
+    if AHEAD:
+        # The values of the last of all tiles.
+        acc = _add_values(
+            acc, late_k0, late_p, late_rescale, v_ptr, v_stride_t, M, DV, BLOCK_K, BLOCK_DV,
         )
 
     total = tl.where(row_sum == 0.0, 1.0, row_sum)                      # a row that sees no key: 0
@@ -180,14 +228,13 @@ def _add_queries(
 ):
     """Add what queries [q0, q0 + BLOCK_Q) of one head say about the gradient of one key tile."""
     i = (q0 + tl.arange(0, BLOCK_Q))[None, :]
+    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
+    # a row that sees no key: avoid inf - inf
+    lse = tl.where(lse == MINUS_INF, 0.0, lse)
     q = _load_rows(q_head, q0, N, q_stride_t, D, BLOCK_Q, BLOCK_D, EDGE)
     qk = tl.dot(k, q.T, input_precision="ieee")
     dout = _load_rows(dout_head, q0, N, dout_stride_t, DV, BLOCK_Q, BLOCK_DV, EDGE)
     dp = tl.dot(v, dout.T, input_precision="ieee")
-    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
-    # a row that sees no key: avoid inf - inf
-    lse = tl.where(lse == MINUS_INF, 0.0, lse)
-    delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
     score = qk * scale_times_log2e
     if EDGE:
         gate_i = tl.load(
@@ -198,6 +245,7 @@ def _add_queries(
         score = tl.where(visible, score, MINUS_INF)
 
     p = tl.exp2(score - lse)
+    delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
     ds = p * (dp - delta)
     dv = tl.dot(p.to(dout.dtype), dout, dv, input_precision="ieee")
     dk = tl.dot(ds.to(q.dtype), q, dk, input_precision="ieee")
@@ -205,21 +253,24 @@ def _add_queries(
     return dv, dk
 
 
-@triton.jit(do_not_specialize=["N", "M"])
+@triton.jit(do_not_specialize=["shares", "N", "M"])
 def _backward_keys(
     q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, delta_ptr, dk_ptr, dv_ptr, gate_ptr, q_stride_b,
     q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
     dout_stride_b, dout_stride_h, dout_stride_t, gate_stride_0, gate_stride_1, gate_stride_2,
-    edge_start_ptr, edge_tiles_ptr, full_start_ptr, full_tiles_ptr, scale, H, HKV, group, N, M,
+    edge_start_ptr, edge_tiles_ptr, full_start_ptr, full_tiles_ptr, scale, shares, H, group, N, M,
     D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
     BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
 ):
-    """One program: the gradient of BLOCK_K keys and values of one key head."""
+    """One program: what a share of the query heads says about BLOCK_K keys of one key head."""
     k0 = tl.program_id(0) * BLOCK_K
-    h_kv = tl.program_id(1).to(tl.int64)
+    share = tl.program_id(1) % shares
+    h_kv = (tl.program_id(1) // shares).to(tl.int64)
     b = tl.program_id(2).to(tl.int64)
     k_ptr += b * k_stride_b + h_kv * k_stride_h
     v_ptr += b * v_stride_b + h_kv * v_stride_h
+    h_first = tl.program_id(1) // shares * group + share * group // shares
+    h_end = tl.program_id(1) // shares * group + (share + 1) * group // shares
 
     j = (k0 + tl.arange(0, BLOCK_K))[:, None]
     k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, BLOCK_D, True)
@@ -229,8 +280,8 @@ def _backward_keys(
     dk = tl.zeros([BLOCK_K, BLOCK_D], tl.float32)
     dv = tl.zeros([BLOCK_K, BLOCK_DV], tl.float32)
 
-    for g in tl.range(0, group, disable_licm=True):
-        h = h_kv * group + g
+    for g in tl.range(h_first, h_end, disable_licm=True):
+        h = tl.cast(g, tl.int64)
         row = (b * H + h) * N
         q_head = q_ptr + (b * q_stride_b + h * q_stride_h)
         dout_head = dout_ptr + (b * dout_stride_b + h * dout_stride_h)
@@ -252,7 +303,7 @@ def _backward_keys(
                 EDGE=False,
             )
 
-    row = (b * HKV + h_kv) * M
+    row = (b * tl.num_programs(1) + tl.program_id(1)) * M
     _store_rows(dk_ptr + row * D, k0, M, dk * scale, D, BLOCK_K, BLOCK_D)
     _store_rows(dv_ptr + row * DV, k0, M, dv, DV, BLOCK_K, BLOCK_DV)
 
@@ -291,7 +342,8 @@ def _backward_queries(
     BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
 ):
     """One program: the gradient of BLOCK_Q queries of one head."""
-    q0 = tl.program_id(0) * BLOCK_Q
+    # Later tiles may have more keys: they begin first.
+    q0 = (tl.num_programs(0) - 1 - tl.program_id(0)) * BLOCK_Q
     h = tl.program_id(1).to(tl.int64)
     b = tl.program_id(2).to(tl.int64)
     h_kv = h // group
@@ -351,6 +403,18 @@ def _without_autocast(function):
 def _with_unit_stride(tensor):
     """The kernels step along a row by one element."""
     return tensor if tensor.stride(-1) == 1 else tensor.contiguous()
+
+
+def _parts(tensor, shares):
+    """Room for what each share of a head's programs leaves of its gradient."""
+    B, heads, *rest = tensor.shape
+    dtype = tensor.dtype if shares == 1 else torch.float32
+    return tensor.new_empty(B, heads * shares, *rest, dtype=dtype)
+
+
+def _sum_of_parts(parts, shares, dtype):
+    """The gradient, of what the shares left: in the same order every time."""
+    return parts if shares == 1 else parts.unflatten(1, (-1, shares)).sum(2).to(dtype)
 
 
 def _remembered(function):
@@ -459,10 +523,17 @@ def _positions(seen):
     return torch.arange(seen.start, seen.stop) if isinstance(seen, slice) else seen
 
 
+def _count(seen):
+    """How many keys an index has."""
+    return seen.stop - seen.start if isinstance(seen, slice) else len(seen)
+
+
 def _steps(heads, groups, rows, seen):
-    """Heads of queries and of their keys, so many at a time that the pairs stay in the cache."""
-    keys = seen.stop - seen.start if isinstance(seen, slice) else len(seen)
-    pairs = rows * keys * (heads // groups)
+    """Heads of queries and of their keys, so many at a time that the pairs stay in the cache.
+
+    The keys should too: they weigh more than their pairs where a head has fewer than 16 rows.
+    """
+    pairs = max(16, rows * (heads // groups)) * _count(seen)
     count = max(1, torch.get_num_threads() * 2**19 // max(1, pairs))
     for first in range(0, groups, count):
         end = min(first + count, groups)
@@ -474,22 +545,26 @@ def _narrow(dtype):
     return dtype if dtype == torch.bfloat16 else torch.promote_types(dtype, torch.float32)
 
 
-def _fill_hidden(pairs, visible, otherwise):
+def _bits_of_pairs(visible, dtype, otherwise):
+    """What stays of the bits of every pair, and what comes to those of hidden pairs, if not 0."""
+    shown = visible.to(torch.int32 if dtype == torch.float32 else torch.int64).neg_()
+    if otherwise == 0:
+        return shown, None
+    return shown, shown.bitwise_not() & torch.tensor(otherwise, dtype=dtype).view(shown.dtype)
+
+
+def _fill_hidden(pairs, shown, filled):
     """Fill in the hidden pairs, by their bits: `masked_fill_` takes five times as long."""
-    bits = pairs.view(torch.int32 if pairs.dtype == torch.float32 else torch.int64)
-    shown = visible.to(bits.dtype).neg_()
-    bits.bitwise_and_(shown)
-    if otherwise != 0:
-        hidden = shown.bitwise_not_()
-        bits.bitwise_or_(hidden & torch.tensor(otherwise, dtype=pairs.dtype).view(bits.dtype))
+    bits = pairs.view(shown.dtype).bitwise_and_(shown)
+    if filled is not None:
+        bits.bitwise_or_(filled)
 
 
 def _row_max(score):
-    """The largest score of each row; 0 where a row sees no key, which is harmless to subtract."""
+    """The largest score of each row; where a row sees no key finite, and harmless to subtract."""
     if score.shape[-1] == 0:
         return score.new_zeros(*score.shape[:-1], 1)
-    row_max = score.amax(-1, keepdim=True)
-    return row_max.masked_fill_(row_max == float("-inf"), 0.0)
+    return score.amax(-1, keepdim=True).clamp_(min=torch.finfo(score.dtype).min)
 
 
 def _matmul(a, b, room=None):
@@ -502,7 +577,12 @@ def _matmul(a, b, room=None):
     return torch.bmm(a, b, out=room.resize_(*a.shape[:2], Y)).view(B, H, T, Y)
 
 
-def _add_transposed(total, seen, a, b):
+def _in_room(x, room):
+    """`x` in the dtype of `room`, and in its memory where that is another."""
+    return x if x.dtype == room.dtype else room.resize_(x.shape).copy_(x)
+
+
+def _add_transposed(total, seen, a, b, room):
     """At the keys seen: += the transpose of a [B, H, T, X] @ b [B, H, T, Y], over shared heads."""
     groups = total.shape[1]
     rows = a.shape[1] // groups * a.shape[2]
@@ -511,7 +591,8 @@ def _add_transposed(total, seen, a, b):
         if isinstance(seen, slice) and total.dtype == a.dtype:
             batch[:, seen].baddbmm_(x.mT, y)
         else:
-            batch[:, seen] += torch.bmm(x.mT, y)
+            shape = groups, x.shape[2], y.shape[2]
+            batch[:, seen] += torch.bmm(x.mT, y, out=room.resize_(shape))
 
 
 def _visible(b, h, i, j, dtype, gate):
@@ -566,7 +647,7 @@ def _hide(pairs, otherwise, edges, i, heads, q0, q1, dtype, gate):
     for columns, seen in edges:
         j = torch.arange(seen.start, seen.stop)[None, :]
         visible = (j <= i) & (gate_i != 0.0)                            # moh.attn:5
-        _fill_hidden(pairs[:, :, :, columns], visible, otherwise)
+        _fill_hidden(pairs[:, :, :, columns], *_bits_of_pairs(visible, pairs.dtype, otherwise))
 
 
 @_without_autocast
@@ -580,9 +661,12 @@ def _forward_cpu(q, k, v, gate, scale):
     rows, columns = TILE, TILE
     kinds = _tile_kinds(rows, columns, device, dtype, gate, B, H, N, M)
     out = q.new_empty(B, H, N, DV)
-    lse = q.new_empty(B, H, N, dtype=dtype)
+    row_max = q.new_empty(B, H, N, 1, dtype=dtype)
+    row_sum = q.new_empty(B, H, N, 1, dtype=dtype)
     scale_times_log2e = scale * 1.4426950408889634
     room = torch.empty(0, dtype=dtype)
+    k_room = torch.empty(0, dtype=dtype)
+    narrow_room = torch.empty(0, dtype=narrow)
 
     for q0 in range(0, N, TILE):
         q1 = min(q0 + TILE, N)
@@ -590,17 +674,21 @@ def _forward_cpu(q, k, v, gate, scale):
         i = torch.arange(q0, q1)[:, None]
         for heads, kv_heads in _steps(H, HKV, B * (q1 - q0), seen):
             score = _matmul(
-                q[:, heads, q0:q1].to(dtype) * scale_times_log2e, k[:, kv_heads, seen].to(dtype).mT,
-                room,
+                q[:, heads, q0:q1].to(dtype) * scale_times_log2e,
+                _in_room(k[:, kv_heads, seen], k_room).mT, room,
             )
             _hide(score, float("-inf"), edges, i, heads, q0, q1, dtype, gate)
-            row_max = _row_max(score)
-            p = score.sub_(row_max).exp2_()
-            row_sum = p.sum(-1, keepdim=True)
-            total = row_sum.masked_fill(row_sum == 0.0, 1.0)            # no key: 0
-            out[:, heads, q0:q1] = _matmul(p.to(narrow), v[:, kv_heads, seen].to(narrow)) / total
-            lse[:, heads, q0:q1] = ((row_max + row_sum.log2()) * 0.6931471805599453).squeeze(-1)
+            largest = _row_max(score)
+            p = score.sub_(largest).exp2_()
+            total = p.sum(-1, keepdim=True)
+            row_max[:, heads, q0:q1] = largest
+            row_sum[:, heads, q0:q1] = total
+            # no key: 0; else the largest adds 1
+            total.clamp_(min=1.0)
+            p_narrow = _in_room(p, narrow_room)
+            out[:, heads, q0:q1] = _matmul(p_narrow, v[:, kv_heads, seen].to(narrow)) / total
 
+    lse = ((row_max + row_sum.log2_()) * 0.6931471805599453).squeeze(-1)
     return out, lse
 
 
@@ -617,13 +705,16 @@ def _backward_cpu(dout, dlse, q, k, v, gate, out, lse, scale):
     dq = torch.empty(q.shape, dtype=q.dtype)
     dk = torch.zeros(k.shape, dtype=dtype)
     dv = torch.zeros(v.shape, dtype=dtype)
-    delta = ((dout.to(dtype) * out).sum(-1) - dlse).unsqueeze(-1)
     # a row that sees no key: avoid inf - inf
     lse = lse.masked_fill(lse == float("-inf"), 0.0)
     lse = (lse * 1.4426950408889634).unsqueeze(-1)                      # in base 2, like the score
     scale_times_log2e = scale * 1.4426950408889634
     room = torch.empty(0, dtype=dtype)
+    k_room = torch.empty(0, dtype=dtype)
+    v_room = torch.empty(0, dtype=dtype)
     dp_room = torch.empty(0, dtype=dtype)
+    narrow_room = torch.empty(0, dtype=narrow)
+    keys_room = torch.empty(0, dtype=narrow)
 
     for q0 in range(0, N, TILE):
         q1 = min(q0 + TILE, N)
@@ -631,18 +722,27 @@ def _backward_cpu(dout, dlse, q, k, v, gate, out, lse, scale):
         i = torch.arange(q0, q1)[:, None]
         for heads, kv_heads in _steps(H, HKV, B * (q1 - q0), seen):
             score = _matmul(
-                q[:, heads, q0:q1].to(dtype) * scale_times_log2e, k[:, kv_heads, seen].to(dtype).mT,
-                room,
+                q[:, heads, q0:q1].to(dtype) * scale_times_log2e,
+                _in_room(k[:, kv_heads, seen], k_room).mT, room,
             )
             _hide(score, float("-inf"), edges, i, heads, q0, q1, dtype, gate)
             p = score.sub_(lse[:, heads, q0:q1]).exp2_()
-            ds = _matmul(
-                dout[:, heads, q0:q1].to(dtype), v[:, kv_heads, seen].to(dtype).mT, dp_room,
-            ).sub_(delta[:, heads, q0:q1]).mul_(p)
-            _add_transposed(dv[:, kv_heads], seen, p.to(narrow), dout[:, heads, q0:q1].to(narrow))
-            ds_narrow = ds.to(narrow)
+            dout_wide = dout[:, heads, q0:q1].to(dtype)
+            dp = _matmul(dout_wide, _in_room(v[:, kv_heads, seen], v_room).mT, dp_room)
+            delta = (
+                (dout_wide * out[:, heads, q0:q1]).sum(-1, keepdim=True)
+                - dlse[:, heads, q0:q1].unsqueeze(-1)
+            )
+            ds = dp.sub_(delta).mul_(p)
+            p_narrow = _in_room(p, narrow_room)
+            _add_transposed(
+                dv[:, kv_heads], seen, p_narrow, dout[:, heads, q0:q1].to(narrow), keys_room,
+            )
+            ds_narrow = _in_room(ds, narrow_room)
             dq[:, heads, q0:q1] = _matmul(ds_narrow, k[:, kv_heads, seen].to(narrow)) * scale
-            _add_transposed(dk[:, kv_heads], seen, ds_narrow, q[:, heads, q0:q1].to(narrow))
+            _add_transposed(
+                dk[:, kv_heads], seen, ds_narrow, q[:, heads, q0:q1].to(narrow), keys_room,
+            )
 
     dk.mul_(scale)
     return dq, dk.to(k.dtype), dv.to(v.dtype)
@@ -652,12 +752,12 @@ def _backward_cpu(dout, dlse, q, k, v, gate, out, lse, scale):
 TILES = {
     "wgmma": {  # data center Hopper and Blackwell: 227 KiB of shared memory
         "forward": {64: (128, 64, 8, 3), 128: (128, 64, 8, 3), 256: (128, 32, 8, 2)},
-        "backward_keys": {64: (64, 128, 8, 3), 128: (32, 128, 8, 3), 256: (16, 64, 8, 2)},
-        "backward_queries": {64: (128, 64, 8, 2), 128: (128, 64, 8, 2), 256: (128, 16, 8, 2)},
+        "backward_keys": {64: (64, 128, 8, 3), 128: (32, 128, 8, 3), 256: (32, 64, 8, 2)},
+        "backward_queries": {64: (128, 64, 8, 2), 128: (128, 64, 8, 2), 256: (128, 32, 8, 2)},
     },
     "mma": {  # other GPUs: some have no more than 64 KiB
-        "forward": {64: (64, 64, 4, 2), 128: (64, 64, 4, 2), 256: (64, 32, 4, 1)},
-        "backward_keys": {64: (32, 64, 4, 2), 128: (32, 64, 4, 2), 256: (32, 32, 4, 1)},
+        "forward": {64: (128, 64, 8, 2), 128: (128, 32, 8, 2), 256: (64, 32, 4, 1)},
+        "backward_keys": {64: (32, 64, 4, 2), 128: (32, 32, 4, 2), 256: (16, 32, 4, 1)},
         "backward_queries": {64: (64, 32, 4, 2), 128: (64, 32, 4, 2), 256: (32, 32, 4, 1)},
     },
     "float32": {  # exact products of float32, without matrix units
@@ -672,9 +772,13 @@ def _table(q):
     """The rows of TILES for tensors like q."""
     if q.element_size() > 2:
         return TILES["float32"]
-    is_cuda = q.is_cuda and torch.version.hip is None
-    has_wgmma = is_cuda and torch.cuda.get_device_capability(q.device)[0] in (9, 10)
-    return TILES["wgmma" if has_wgmma else "mma"]
+    return TILES["wgmma" if _generation(q) in (9, 10) else "mma"]
+
+
+def _generation(q):
+    """Of matrix units for half precision: 9 is data center Hopper, 10 is Blackwell; 0 elsewhere."""
+    is_narrow_cuda = q.element_size() <= 2 and q.is_cuda and torch.version.hip is None
+    return torch.cuda.get_device_capability(q.device)[0] if is_narrow_cuda else 0
 
 
 def _tiles(kernel, q, *widths):
@@ -684,10 +788,22 @@ def _tiles(kernel, q, *widths):
         if size > max(rows):
             raise ValueError(f"`{name}` needs {max(rows)} or less in a kernel, got {size}")
     blocks = {f"BLOCK_{name}": max(16, triton.next_power_of_2(size)) for name, size in widths}
-    widest = min(size for size in rows if size >= max(blocks.values()))
+    widest = min(width for width in rows if width >= max(size for _, size in widths))
     block_q, block_k, warps, stages = rows[widest]
     options = {"BLOCK_Q": block_q, "BLOCK_K": block_k, "num_warps": warps, "num_stages": stages}
     return {**dict(widths), **blocks, **options, "enable_fp_fusion": True}
+
+
+def _ahead(q, tiles):
+    """How many tiles ahead keys are read where products run beside other work; else None."""
+    return tiles["num_stages"] if _generation(q) == 9 and tiles["BLOCK_Q"] >= 64 else None
+
+
+def _shares(q, programs):
+    """Into how many shares the work of each program goes, so that two fall to a processor."""
+    card = torch.cuda.get_device_properties(q.device) if q.is_cuda else None
+    processors = card.multi_processor_count if card else 8
+    return max(1, 2 * processors // max(1, programs))
 
 
 def _forward_triton(q, k, v, gate, scale):
@@ -707,7 +823,7 @@ def _forward_triton(q, k, v, gate, scale):
         _forward[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
             q, k, v, out, lse, gate, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
             *gate.stride(), edge_start, edge_tiles, full_start, full_tiles, scale, H, group, N, M,
-            **tiles,
+            **tiles, AHEAD=_ahead(q, tiles),
         )
     return out, lse
 
@@ -719,25 +835,29 @@ def _backward_triton(dout, dlse, q, k, v, gate, out, lse, scale):
     group = H // HKV
     q, k, v, dout = map(_with_unit_stride, (q, k, v, dout))
     delta = torch.empty_like(lse)
-    dq = q.new_empty(B, H, N, D)
-    dk = k.new_empty(B, HKV, M, D)
-    dv = v.new_empty(B, HKV, M, DV)
+    dq = q.new_empty(q.shape)
     with torch.cuda.device_of(q):
         tiles = _tiles("backward_queries", q, ("DV", DV))
         _delta[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
             dout, out, dlse, delta, *dout.stride()[:3], H, N, DV=tiles["DV"],
-            BLOCK_Q=tiles["BLOCK_Q"], BLOCK_DV=tiles["BLOCK_DV"], enable_fp_fusion=True,
+            BLOCK_Q=tiles["BLOCK_Q"], BLOCK_DV=tiles["BLOCK_DV"], num_warps=tiles["num_warps"],
+            enable_fp_fusion=True,
         )
         tiles = _tiles("backward_keys", q, ("D", D), ("DV", DV))
         edge_start, edge_tiles, full_start, full_tiles = _lists_of_queries(
             tiles["BLOCK_Q"], tiles["BLOCK_K"], q.device,
             torch.promote_types(q.dtype, torch.float32), gate, B, H, N, M,
         )
-        _backward_keys[triton.cdiv(M, tiles["BLOCK_K"]), HKV, B](
+        shares = min(group, _shares(q, triton.cdiv(M, tiles["BLOCK_K"]) * HKV * B))
+        dk = _parts(k, shares)
+        dv = _parts(v, shares)
+        _backward_keys[triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B](
             q, k, v, dout, lse, delta, dk, dv, gate, *q.stride()[:3], *k.stride()[:3],
             *v.stride()[:3], *dout.stride()[:3], *gate.stride(), edge_start, edge_tiles, full_start,
-            full_tiles, scale, H, HKV, group, N, M, **tiles,
+            full_tiles, scale, shares, H, group, N, M, **tiles,
         )
+        dk = _sum_of_parts(dk, shares, k.dtype)
+        dv = _sum_of_parts(dv, shares, v.dtype)
         tiles = _tiles("backward_queries", q, ("D", D), ("DV", DV))
         edge_start, edge_tiles, full_start, full_tiles = _lists_of_keys(
             tiles["BLOCK_Q"], tiles["BLOCK_K"], q.device,
@@ -751,10 +871,35 @@ def _backward_triton(dout, dlse, q, k, v, gate, out, lse, scale):
     return dq, dk, dv
 
 
-_NAMESPACE = "".join(c if c.isalnum() else "_" for c in __name__)
+def _library():
+    """The operators of this module, under its name; a copy of it has a `_` behind."""
+    name = "".join(c if c.isalnum() else "_" for c in __name__)
+    while hasattr(getattr(torch.ops, name), "attention"):
+        name += "_"
+    return torch.library.Library(name, "FRAGMENT")
 
 
-@torch.library.custom_op(f"{_NAMESPACE}::attention", mutates_args=())
+_LIBRARY = _library()
+
+
+def _operator(function):
+    """The function as an operator of torch, which does not look inside.
+
+    `torch.library.custom_op` does so too, but its first call loads all of torch.compile.
+    """
+    name = function.__name__.lstrip("_")
+    schema = torch.library.infer_schema(function, mutates_args=())
+    _LIBRARY.define(name + schema, tags=torch.Tag.pt2_compliant_tag)
+    _LIBRARY.impl(name, function, "CompositeExplicitAutograd")
+    return getattr(getattr(torch.ops, _LIBRARY.ns), name).default
+
+
+def _refuse(ctx, *gradients):
+    """The gradient of what has none that is known: zero would be wrong."""
+    raise RuntimeError(f"a second derivative of `{_LIBRARY.ns}` was asked for, and there is none")
+
+
+@_operator
 def _attention(
     q: Tensor, k: Tensor, v: Tensor, gate: Tensor, scale: float, backend: str,
 ) -> tuple[Tensor, Tensor]:
@@ -763,14 +908,14 @@ def _attention(
     return forward(q, k, v, gate, scale)
 
 
-@_attention.register_fake
+@torch.library.register_fake(_attention, lib=_LIBRARY)
 def _(q, k, v, gate, scale, backend):
     wide = torch.promote_types(q.dtype, torch.float32)
     out = q.new_empty(*q.shape[:3], v.shape[3])
     return out, q.new_empty(q.shape[:3], dtype=wide)
 
 
-@torch.library.custom_op(f"{_NAMESPACE}::attention_backward", mutates_args=())
+@_operator
 def _attention_backward(
     dout: Tensor, dlse: Tensor, q: Tensor, k: Tensor, v: Tensor, gate: Tensor, out: Tensor,
     lse: Tensor, scale: float, backend: str,
@@ -780,9 +925,12 @@ def _attention_backward(
     return backward(dout, dlse, q, k, v, gate, out, lse, scale)
 
 
-@_attention_backward.register_fake
+@torch.library.register_fake(_attention_backward, lib=_LIBRARY)
 def _(dout, dlse, q, k, v, gate, out, lse, scale, backend):
     return q.new_empty(q.shape), k.new_empty(k.shape), v.new_empty(v.shape)
+
+
+torch.library.register_autograd(_attention_backward, _refuse, lib=_LIBRARY)
 
 
 def _save(ctx, inputs, output):
@@ -798,7 +946,7 @@ def _differentiate(ctx, dout, dlse):
     return dq, dk, dv, None, None, None
 
 
-_attention.register_autograd(_differentiate, setup_context=_save)
+torch.library.register_autograd(_attention, _differentiate, setup_context=_save, lib=_LIBRARY)
 
 
 @_without_autocast

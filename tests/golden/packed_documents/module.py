@@ -33,6 +33,9 @@
 #              - places in sorted arrays are found once per token, before the kernels
 #              - the tiles of keys that a tile of queries visits are bounds in closed form
 #              - the tiles of queries that a tile of keys visits are bounds in closed form
+#              - for few queries, programs share the keys of a tile, and what they leave of each row is merged; the
+#                heads of a group are rows of one tile
+#              - the weights of a tile wait for the products of the next, where a GPU does both at once
 
 import numbers
 import os
@@ -44,7 +47,7 @@ from torch import Tensor
 
 LOG2_E = tl.constexpr(1.4426950408889634)
 MINUS_INF = tl.constexpr(float("-inf"))
-TILE = 128  # queries in a tile of the CPU path
+TILE = 128  # queries in a tile of the CPU path, unless fewer or more are faster
 
 
 @triton.jit
@@ -75,15 +78,54 @@ def _store_rows(ptr, first, end, tile, WIDTH: tl.constexpr, ROWS: tl.constexpr, 
 
 
 @triton.jit
+def _load_rows_at(places, inside, WIDTH: tl.constexpr, COLS: tl.constexpr):
+    """Rows that begin at a column of pointers; what is not inside reads as zero."""
+    col = tl.arange(0, COLS)[None, :]
+    return tl.load(places + col, mask=inside & (col < WIDTH), other=0.0)
+
+
+@triton.jit
+def _store_rows_at(places, inside, tile, WIDTH: tl.constexpr, COLS: tl.constexpr):
+    """Write rows that begin at a column of pointers, where they are inside."""
+    col = tl.arange(0, COLS)[None, :]
+    tl.store(places + col, tile, mask=inside & (col < WIDTH))
+
+
+@triton.jit
+def _bits(tile, dtype: tl.constexpr):
+    """A tile in this dtype, as ints: a loop carries those in registers, and numbers not always."""
+    if dtype.primitive_bitwidth == 16:
+        return tile.to(dtype).to(tl.int16, bitcast=True)
+    else:
+        return tile.to(dtype).to(tl.int32, bitcast=True)
+
+
+@triton.jit
+def _add_values(
+    acc, first, p, rescale, ptr, stride, end, WIDTH: tl.constexpr, ROWS: tl.constexpr,
+    COLS: tl.constexpr,
+):
+    """Add the values of rows [first, first + ROWS), whose weights come as bits."""
+    v = _load_rows(ptr, first, end, stride, WIDTH, ROWS, COLS, True)
+    return tl.dot(p.to(v.dtype, bitcast=True), v, acc * rescale[:, None], input_precision="ieee")
+
+
+@triton.jit
 def _add_keys(
-    k0, acc, row_max, row_sum, b, i, q, scale_times_log2e, doc_i, k_ptr, v_ptr, doc_ptr, k_stride_t,
-    v_stride_t, doc_stride_0, doc_stride_1, N, M, D: tl.constexpr, DV: tl.constexpr,
-    BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr, EDGE: tl.constexpr,
+    k0, acc, row_max, row_sum, late_k0, late_p, late_rescale, b, i, q, scale_times_log2e, doc_i,
+    k_ptr, v_ptr, doc_ptr, k_stride_t, v_stride_t, doc_stride_0, doc_stride_1, N, M,
+    D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr,
+    BLOCK_DV: tl.constexpr, AHEAD: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Fold keys [k0, k0 + BLOCK_K) into the running softmax of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
     k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, BLOCK_D, EDGE)
     qk = tl.dot(q, k.T, input_precision="ieee")
+    if AHEAD:
+        # The values of the last tile, while the weights of this one are computed.
+        acc = _add_values(
+            acc, late_k0, late_p, late_rescale, v_ptr, v_stride_t, M, DV, BLOCK_K, BLOCK_DV,
+        )
     score = qk * scale_times_log2e
     if EDGE:
         doc_j = tl.load(
@@ -99,11 +141,16 @@ def _add_keys(
     p = tl.exp2(score - shift[:, None])
     rescale = tl.exp2(row_max - shift)
     row_sum = row_sum * rescale + tl.sum(p, 1)
-    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, BLOCK_DV, EDGE)
-    acc = tl.dot(p.to(v.dtype), v, acc * rescale[:, None], input_precision="ieee")
     row_max = new_max
+    if AHEAD:
+        late_k0 = tl.cast(k0, tl.int32)
+        late_p = _bits(p, v_ptr.dtype.element_ty)
+        late_rescale = rescale
+    else:
+        v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, BLOCK_DV, EDGE)
+        acc = tl.dot(p.to(v.dtype), v, acc * rescale[:, None], input_precision="ieee")
 
-    return acc, row_max, row_sum
+    return acc, row_max, row_sum, late_k0, late_p, late_rescale
 
 
 @triton.jit(do_not_specialize=["N", "M"])
@@ -113,6 +160,7 @@ def _forward(
     doc_stride_0, doc_stride_1, doc_start_stride_0, doc_start_stride_1, doc_end_stride_0,
     doc_end_stride_1, scale, H, group, N, M, D: tl.constexpr, DV: tl.constexpr,
     BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
+    AHEAD: tl.constexpr,
 ):
     """One program: BLOCK_Q queries of one head."""
     q0 = tl.program_id(0) * BLOCK_Q
@@ -133,6 +181,10 @@ def _forward(
     acc = tl.zeros([BLOCK_Q, BLOCK_DV], tl.float32)
     row_max = tl.full([BLOCK_Q], MINUS_INF, tl.float32)
     row_sum = tl.zeros([BLOCK_Q], tl.float32)
+    # No weights wait for their values yet: behind the last key, rows are zero.
+    late_k0 = M
+    late_p = _bits(tl.zeros([BLOCK_Q, BLOCK_K], tl.float32), v_ptr.dtype.element_ty)
+    late_rescale = tl.zeros([BLOCK_Q], tl.float32)
 
     # Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none.
     doc_start_first = tl.load(doc_start_ptr + b * doc_start_stride_0 + i_first * doc_start_stride_1)
@@ -148,18 +200,23 @@ def _forward(
 
     edge_left = full_lo - live_lo
     edge_tiles = edge_left + (live_hi - full_hi)
-    for t in range(0, edge_tiles):
+    for t in tl.range(0, edge_tiles, num_stages=AHEAD):
         tile = tl.where(t < edge_left, live_lo + t, full_hi + t - edge_left)
-        acc, row_max, row_sum = _add_keys(
-            tile * BLOCK_K, acc, row_max, row_sum, b, i, q, scale_times_log2e, doc_i, k_ptr, v_ptr,
-            doc_ptr, k_stride_t, v_stride_t, doc_stride_0, doc_stride_1, N, M, D, DV, BLOCK_K,
-            BLOCK_D, BLOCK_DV, EDGE=True,
+        acc, row_max, row_sum, late_k0, late_p, late_rescale = _add_keys(
+            tile * BLOCK_K, acc, row_max, row_sum, late_k0, late_p, late_rescale, b, i, q,
+            scale_times_log2e, doc_i, k_ptr, v_ptr, doc_ptr, k_stride_t, v_stride_t, doc_stride_0,
+            doc_stride_1, N, M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV, AHEAD, EDGE=True,
         )
-    for t in range(full_lo, full_hi):
-        acc, row_max, row_sum = _add_keys(
-            t * BLOCK_K, acc, row_max, row_sum, b, i, q, scale_times_log2e, doc_i, k_ptr, v_ptr,
-            doc_ptr, k_stride_t, v_stride_t, doc_stride_0, doc_stride_1, N, M, D, DV, BLOCK_K,
-            BLOCK_D, BLOCK_DV, EDGE=False,
+    for t in tl.range(full_lo, full_hi, num_stages=AHEAD):
+        acc, row_max, row_sum, late_k0, late_p, late_rescale = _add_keys(
+            t * BLOCK_K, acc, row_max, row_sum, late_k0, late_p, late_rescale, b, i, q,
+            scale_times_log2e, doc_i, k_ptr, v_ptr, doc_ptr, k_stride_t, v_stride_t, doc_stride_0,
+            doc_stride_1, N, M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV, AHEAD, EDGE=False,
+        )
+    if AHEAD:
+        # The values of the last of all tiles.
+        acc = _add_values(
+            acc, late_k0, late_p, late_rescale, v_ptr, v_stride_t, M, DV, BLOCK_K, BLOCK_DV,
         )
 
     total = tl.where(row_sum == 0.0, 1.0, row_sum)                      # a row that sees no key: 0
@@ -168,6 +225,122 @@ def _forward(
     _store_rows(out_ptr + row * DV, q0, N, out, DV, BLOCK_Q, BLOCK_DV)
     rows = q0 + tl.arange(0, BLOCK_Q)
     tl.store(lse_ptr + row + rows, (row_max + tl.log2(row_sum)) / LOG2_E, mask=rows < N)
+
+
+@triton.jit(do_not_specialize=["splits", "B", "N", "M"])
+def _forward_split(
+    q_ptr, k_ptr, v_ptr, part_acc_ptr, part_max_ptr, part_sum_ptr, doc_ptr, doc_start_ptr,
+    doc_end_ptr, q_stride_b, q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b,
+    v_stride_h, v_stride_t, doc_stride_0, doc_stride_1, doc_start_stride_0, doc_start_stride_1,
+    doc_end_stride_0, doc_end_stride_1, scale, splits, B, H, group, N, M, D: tl.constexpr,
+    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr,
+    BLOCK_DV: tl.constexpr,
+):
+    """One program: a share of the keys of BLOCK_Q rows, of one key head."""
+    # Row r is query r // group of head r % group, of those that share their keys.
+    r0 = tl.program_id(0) * BLOCK_Q
+    row = r0 + tl.arange(0, BLOCK_Q)[:, None]
+    split = tl.program_id(1) % splits
+    h_kv = (tl.program_id(1) // splits).to(tl.int64)
+    h = h_kv * group + row % group
+    b = tl.program_id(2).to(tl.int64)
+    i_first = r0 // group
+    i_last = (tl.minimum(r0 + BLOCK_Q, N * group) - 1) // group
+    q_ptr += b * q_stride_b + h * q_stride_h
+    k_ptr += b * k_stride_b + h_kv * k_stride_h
+    v_ptr += b * v_stride_b + h_kv * v_stride_h
+
+    i = row // group
+    q = _load_rows_at(q_ptr + i.to(tl.int64) * q_stride_t, i < N, D, BLOCK_D)
+    scale_times_log2e = scale * LOG2_E
+    doc_i = tl.load(doc_ptr + b * doc_stride_0 + i.to(tl.int64) * doc_stride_1, mask=i < N, other=0)
+
+    acc = tl.zeros([BLOCK_Q, BLOCK_DV], tl.float32)
+    row_max = tl.full([BLOCK_Q], MINUS_INF, tl.float32)
+    row_sum = tl.zeros([BLOCK_Q], tl.float32)
+    # No weights wait for their values yet: behind the last key, rows are zero.
+    late_k0 = M
+    late_p = _bits(tl.zeros([BLOCK_Q, BLOCK_K], tl.float32), v_ptr.dtype.element_ty)
+    late_rescale = tl.zeros([BLOCK_Q], tl.float32)
+
+    # Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none.
+    doc_start_first = tl.load(doc_start_ptr + b * doc_start_stride_0 + i_first * doc_start_stride_1)
+    doc_end_last = tl.load(doc_end_ptr + b * doc_end_stride_0 + i_last * doc_end_stride_1)
+    doc_start_last = tl.load(doc_start_ptr + b * doc_start_stride_0 + i_last * doc_start_stride_1)
+    doc_end_first = tl.load(doc_end_ptr + b * doc_end_stride_0 + i_first * doc_end_stride_1)
+    key_lo = doc_start_first
+    key_hi = tl.minimum(tl.minimum(i_last + 1, doc_end_last), M)
+    live_lo = key_lo // BLOCK_K
+    live_hi = tl.where(key_lo < key_hi, tl.cdiv(key_hi, BLOCK_K), live_lo)
+    full_lo = tl.minimum(tl.cdiv(doc_start_last, BLOCK_K), live_hi)
+    full_hi = tl.maximum(tl.minimum(tl.minimum(i_first + 1, doc_end_first), M) // BLOCK_K, full_lo)
+
+    # The share of this program: edge tiles are counted first, then full ones.
+    edge_left = full_lo - live_lo
+    edge_tiles = edge_left + (live_hi - full_hi)
+    full_tiles = full_hi - full_lo
+    count = edge_tiles + full_tiles
+    share = count // splits
+    rest = count % splits
+    share_lo = split * share + tl.minimum(split, rest)
+    share_hi = (split + 1) * share + tl.minimum(split + 1, rest)
+    for t in range(tl.minimum(share_lo, edge_tiles), tl.minimum(share_hi, edge_tiles)):
+        tile = tl.where(t < edge_left, live_lo + t, full_hi + t - edge_left)
+        acc, row_max, row_sum, late_k0, late_p, late_rescale = _add_keys(
+            tile * BLOCK_K, acc, row_max, row_sum, late_k0, late_p, late_rescale, b, i, q,
+            scale_times_log2e, doc_i, k_ptr, v_ptr, doc_ptr, k_stride_t, v_stride_t, doc_stride_0,
+            doc_stride_1, N, M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV, AHEAD=None, EDGE=True,
+        )
+    for t in range(tl.maximum(share_lo - edge_tiles, 0), tl.maximum(share_hi - edge_tiles, 0)):
+        tile = full_lo + t
+        acc, row_max, row_sum, late_k0, late_p, late_rescale = _add_keys(
+            tile * BLOCK_K, acc, row_max, row_sum, late_k0, late_p, late_rescale, b, i, q,
+            scale_times_log2e, doc_i, k_ptr, v_ptr, doc_ptr, k_stride_t, v_stride_t, doc_stride_0,
+            doc_stride_1, N, M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV, AHEAD=None, EDGE=False,
+        )
+
+    place = ((split * B + b) * H + h) * N + i
+    _store_rows_at(part_acc_ptr + place * DV, i < N, acc, DV, BLOCK_DV)
+    tl.store(part_max_ptr + place, row_max[:, None], mask=i < N)
+    tl.store(part_sum_ptr + place, row_sum[:, None], mask=i < N)
+
+
+@triton.jit(do_not_specialize=["splits"])
+def _combine(
+    part_acc_ptr, part_max_ptr, part_sum_ptr, out_ptr, lse_ptr, splits, DV: tl.constexpr,
+    SHARES: tl.constexpr, BLOCK_DV: tl.constexpr,
+):
+    """One program: one row, from what each share of its keys has left."""
+    row = tl.program_id(0).to(tl.int64)
+    rows = tl.num_programs(0).to(tl.int64)
+    part = tl.arange(0, SHARES)[:, None]
+
+    row_max = tl.full([SHARES, 1], MINUS_INF, tl.float32)
+    for first in range(0, splits, SHARES):
+        inside = first + part < splits
+        place = (first + part) * rows + row
+        row_max = tl.maximum(row_max, tl.load(part_max_ptr + place, mask=inside, other=MINUS_INF))
+    row_max = tl.max(row_max)
+
+    # a row that sees no key: avoid inf - inf
+    shift = tl.where(row_max == MINUS_INF, 0.0, row_max)
+    row_sum = tl.zeros([SHARES, 1], tl.float32)
+    acc = tl.zeros([SHARES, BLOCK_DV], tl.float32)
+    for first in range(0, splits, SHARES):
+        inside = first + part < splits
+        place = (first + part) * rows + row
+        rescale = tl.exp2(tl.load(part_max_ptr + place, mask=inside, other=MINUS_INF) - shift)
+        row_sum += rescale * tl.load(part_sum_ptr + place, mask=inside, other=0.0)
+        acc += rescale * _load_rows_at(part_acc_ptr + place * DV, inside, DV, BLOCK_DV)
+
+    row_sum = tl.sum(row_sum)
+    total = tl.where(row_sum == 0.0, 1.0, row_sum)                      # a row that sees no key: 0
+    col = tl.arange(0, BLOCK_DV)
+    tl.store(
+        out_ptr + row * DV + col, (tl.sum(acc, 0) / total).to(out_ptr.dtype.element_ty),
+        mask=col < DV,
+    )
+    tl.store(lse_ptr + row, (row_max + tl.log2(row_sum)) / LOG2_E)
 
 
 @triton.jit(do_not_specialize=["N"])
@@ -199,14 +372,13 @@ def _add_queries(
 ):
     """Add what queries [q0, q0 + BLOCK_Q) of one head say about the gradient of one key tile."""
     i = (q0 + tl.arange(0, BLOCK_Q))[None, :]
+    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
+    # a row that sees no key: avoid inf - inf
+    lse = tl.where(lse == MINUS_INF, 0.0, lse)
     q = _load_rows(q_head, q0, N, q_stride_t, D, BLOCK_Q, BLOCK_D, EDGE)
     qk = tl.dot(k, q.T, input_precision="ieee")
     dout = _load_rows(dout_head, q0, N, dout_stride_t, DV, BLOCK_Q, BLOCK_DV, EDGE)
     dp = tl.dot(v, dout.T, input_precision="ieee")
-    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
-    # a row that sees no key: avoid inf - inf
-    lse = tl.where(lse == MINUS_INF, 0.0, lse)
-    delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
     score = qk * scale_times_log2e
     if EDGE:
         doc_i = tl.load(
@@ -216,6 +388,7 @@ def _add_queries(
         score = tl.where(visible, score, MINUS_INF)
 
     p = tl.exp2(score - lse)
+    delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
     ds = p * (dp - delta)
     dv = tl.dot(p.to(dout.dtype), dout, dv, input_precision="ieee")
     dk = tl.dot(ds.to(q.dtype), q, dk, input_precision="ieee")
@@ -223,23 +396,26 @@ def _add_queries(
     return dv, dk
 
 
-@triton.jit(do_not_specialize=["N", "M"])
+@triton.jit(do_not_specialize=["shares", "N", "M"])
 def _backward_keys(
     q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, delta_ptr, dk_ptr, dv_ptr, doc_ptr, doc_start_ptr,
     doc_end_ptr, q_stride_b, q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b,
     v_stride_h, v_stride_t, dout_stride_b, dout_stride_h, dout_stride_t, doc_stride_0, doc_stride_1,
-    doc_start_stride_0, doc_start_stride_1, doc_end_stride_0, doc_end_stride_1, scale, H, HKV,
+    doc_start_stride_0, doc_start_stride_1, doc_end_stride_0, doc_end_stride_1, scale, shares, H,
     group, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
     BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
 ):
-    """One program: the gradient of BLOCK_K keys and values of one key head."""
+    """One program: what a share of the query heads says about BLOCK_K keys of one key head."""
     k0 = tl.program_id(0) * BLOCK_K
-    h_kv = tl.program_id(1).to(tl.int64)
+    share = tl.program_id(1) % shares
+    h_kv = (tl.program_id(1) // shares).to(tl.int64)
     b = tl.program_id(2).to(tl.int64)
     j_first = k0
     j_last = tl.minimum(k0 + BLOCK_K, M) - 1
     k_ptr += b * k_stride_b + h_kv * k_stride_h
     v_ptr += b * v_stride_b + h_kv * v_stride_h
+    h_first = tl.program_id(1) // shares * group + share * group // shares
+    h_end = tl.program_id(1) // shares * group + (share + 1) * group // shares
 
     j = (k0 + tl.arange(0, BLOCK_K))[:, None]
     k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, BLOCK_D, True)
@@ -253,8 +429,8 @@ def _backward_keys(
     dk = tl.zeros([BLOCK_K, BLOCK_D], tl.float32)
     dv = tl.zeros([BLOCK_K, BLOCK_DV], tl.float32)
 
-    for g in tl.range(0, group, disable_licm=True):
-        h = h_kv * group + g
+    for g in tl.range(h_first, h_end, disable_licm=True):
+        h = tl.cast(g, tl.int64)
         row = (b * H + h) * N
         q_head = q_ptr + (b * q_stride_b + h * q_stride_h)
         dout_head = dout_ptr + (b * dout_stride_b + h * dout_stride_h)
@@ -298,7 +474,7 @@ def _backward_keys(
                 N, D, DV, BLOCK_Q, BLOCK_D, BLOCK_DV, EDGE=False,
             )
 
-    row = (b * HKV + h_kv) * M
+    row = (b * tl.num_programs(1) + tl.program_id(1)) * M
     _store_rows(dk_ptr + row * D, k0, M, dk * scale, D, BLOCK_K, BLOCK_D)
     _store_rows(dv_ptr + row * DV, k0, M, dv, DV, BLOCK_K, BLOCK_DV)
 
@@ -414,6 +590,18 @@ def _with_unit_stride(tensor):
     return tensor if tensor.stride(-1) == 1 else tensor.contiguous()
 
 
+def _parts(tensor, shares):
+    """Room for what each share of a head's programs leaves of its gradient."""
+    B, heads, *rest = tensor.shape
+    dtype = tensor.dtype if shares == 1 else torch.float32
+    return tensor.new_empty(B, heads * shares, *rest, dtype=dtype)
+
+
+def _sum_of_parts(parts, shares, dtype):
+    """The gradient, of what the shares left: in the same order every time."""
+    return parts if shares == 1 else parts.unflatten(1, (-1, shares)).sum(2).to(dtype)
+
+
 def _rank(rows, values):
     """How many entries of each sorted row are below each of the values: int32 [..., count]."""
     lead = torch.broadcast_shapes(rows.shape[:-1], values.shape[:-1])
@@ -452,10 +640,28 @@ def _positions(seen):
     return torch.arange(seen.start, seen.stop) if isinstance(seen, slice) else seen
 
 
+def _count(seen):
+    """How many keys an index has."""
+    return seen.stop - seen.start if isinstance(seen, slice) else len(seen)
+
+
+def _rows_of_tile(last, heads, narrow):
+    """Queries in a tile, by the keys that the last sees: few read few in vain, many multiply fast.
+
+    Products of bfloat16 need more of them than others, and few heads need work for each step.
+    """
+    keys = _count(last[0])
+    if narrow == torch.bfloat16:
+        return 2 * TILE if keys >= 2048 else TILE
+    return TILE // 2 if keys <= 512 and heads >= 8 else TILE
+
+
 def _steps(heads, groups, rows, seen):
-    """Heads of queries and of their keys, so many at a time that the pairs stay in the cache."""
-    keys = seen.stop - seen.start if isinstance(seen, slice) else len(seen)
-    pairs = rows * keys * (heads // groups)
+    """Heads of queries and of their keys, so many at a time that the pairs stay in the cache.
+
+    The keys should too: they weigh more than their pairs where a head has fewer than 16 rows.
+    """
+    pairs = max(16, rows * (heads // groups)) * _count(seen)
     count = max(1, torch.get_num_threads() * 2**19 // max(1, pairs))
     for first in range(0, groups, count):
         end = min(first + count, groups)
@@ -467,22 +673,26 @@ def _narrow(dtype):
     return dtype if dtype == torch.bfloat16 else torch.promote_types(dtype, torch.float32)
 
 
-def _fill_hidden(pairs, visible, otherwise):
+def _bits_of_pairs(visible, dtype, otherwise):
+    """What stays of the bits of every pair, and what comes to those of hidden pairs, if not 0."""
+    shown = visible.to(torch.int32 if dtype == torch.float32 else torch.int64).neg_()
+    if otherwise == 0:
+        return shown, None
+    return shown, shown.bitwise_not() & torch.tensor(otherwise, dtype=dtype).view(shown.dtype)
+
+
+def _fill_hidden(pairs, shown, filled):
     """Fill in the hidden pairs, by their bits: `masked_fill_` takes five times as long."""
-    bits = pairs.view(torch.int32 if pairs.dtype == torch.float32 else torch.int64)
-    shown = visible.to(bits.dtype).neg_()
-    bits.bitwise_and_(shown)
-    if otherwise != 0:
-        hidden = shown.bitwise_not_()
-        bits.bitwise_or_(hidden & torch.tensor(otherwise, dtype=pairs.dtype).view(bits.dtype))
+    bits = pairs.view(shown.dtype).bitwise_and_(shown)
+    if filled is not None:
+        bits.bitwise_or_(filled)
 
 
 def _row_max(score):
-    """The largest score of each row; 0 where a row sees no key, which is harmless to subtract."""
+    """The largest score of each row; where a row sees no key finite, and harmless to subtract."""
     if score.shape[-1] == 0:
         return score.new_zeros(*score.shape[:-1], 1)
-    row_max = score.amax(-1, keepdim=True)
-    return row_max.masked_fill_(row_max == float("-inf"), 0.0)
+    return score.amax(-1, keepdim=True).clamp_(min=torch.finfo(score.dtype).min)
 
 
 def _matmul(a, b, room=None):
@@ -495,7 +705,12 @@ def _matmul(a, b, room=None):
     return torch.bmm(a, b, out=room.resize_(*a.shape[:2], Y)).view(B, H, T, Y)
 
 
-def _add_transposed(total, seen, a, b):
+def _in_room(x, room):
+    """`x` in the dtype of `room`, and in its memory where that is another."""
+    return x if x.dtype == room.dtype else room.resize_(x.shape).copy_(x)
+
+
+def _add_transposed(total, seen, a, b, room):
     """At the keys seen: += the transpose of a [B, H, T, X] @ b [B, H, T, Y], over shared heads."""
     groups = total.shape[1]
     rows = a.shape[1] // groups * a.shape[2]
@@ -504,7 +719,8 @@ def _add_transposed(total, seen, a, b):
         if isinstance(seen, slice) and total.dtype == a.dtype:
             batch[:, seen].baddbmm_(x.mT, y)
         else:
-            batch[:, seen] += torch.bmm(x.mT, y)
+            shape = groups, x.shape[2], y.shape[2]
+            batch[:, seen] += torch.bmm(x.mT, y, out=room.resize_(shape))
 
 
 def _keys_seen(q0, q1, B, M, doc_start, doc_end):
@@ -530,7 +746,7 @@ def _hide(pairs, otherwise, edges, b, i, q0, q1, N, doc):
         j = torch.arange(seen.start, seen.stop)[None, :]
         doc_j = doc[b, j.clamp(0, N - 1)]
         visible = (doc_i == doc_j) & (j <= i)                           # packed_documents.attn:5
-        _fill_hidden(pairs[:, :, :, columns], visible, otherwise)
+        _fill_hidden(pairs[:, :, :, columns], *_bits_of_pairs(visible, pairs.dtype, otherwise))
 
 
 @_without_autocast
@@ -542,27 +758,39 @@ def _forward_cpu(q, k, v, doc, doc_start, doc_end, scale):
     narrow = _narrow(q.dtype)
     b = torch.arange(B)[:, None, None, None]
     out = q.new_empty(B, H, N, DV)
-    lse = q.new_empty(B, H, N, dtype=dtype)
+    row_max = q.new_empty(B, H, N, 1, dtype=dtype)
+    row_sum = q.new_empty(B, H, N, 1, dtype=dtype)
     scale_times_log2e = scale * 1.4426950408889634
     room = torch.empty(0, dtype=dtype)
+    k_room = torch.empty(0, dtype=dtype)
+    narrow_room = torch.empty(0, dtype=narrow)
+    tile = (
+        _rows_of_tile(_keys_seen(N - 1, N, B, M, doc_start, doc_end), B * H, narrow)
+        if N > 0
+        else TILE
+    )
 
-    for q0 in range(0, N, TILE):
-        q1 = min(q0 + TILE, N)
+    for q0 in range(0, N, tile):
+        q1 = min(q0 + tile, N)
         seen, edges = _keys_seen(q0, q1, B, M, doc_start, doc_end)
         i = torch.arange(q0, q1)[:, None]
         for heads, kv_heads in _steps(H, HKV, B * (q1 - q0), seen):
             score = _matmul(
-                q[:, heads, q0:q1].to(dtype) * scale_times_log2e, k[:, kv_heads, seen].to(dtype).mT,
-                room,
+                q[:, heads, q0:q1].to(dtype) * scale_times_log2e,
+                _in_room(k[:, kv_heads, seen], k_room).mT, room,
             )
             _hide(score, float("-inf"), edges, b, i, q0, q1, N, doc)
-            row_max = _row_max(score)
-            p = score.sub_(row_max).exp2_()
-            row_sum = p.sum(-1, keepdim=True)
-            total = row_sum.masked_fill(row_sum == 0.0, 1.0)            # no key: 0
-            out[:, heads, q0:q1] = _matmul(p.to(narrow), v[:, kv_heads, seen].to(narrow)) / total
-            lse[:, heads, q0:q1] = ((row_max + row_sum.log2()) * 0.6931471805599453).squeeze(-1)
+            largest = _row_max(score)
+            p = score.sub_(largest).exp2_()
+            total = p.sum(-1, keepdim=True)
+            row_max[:, heads, q0:q1] = largest
+            row_sum[:, heads, q0:q1] = total
+            # no key: 0; else the largest adds 1
+            total.clamp_(min=1.0)
+            p_narrow = _in_room(p, narrow_room)
+            out[:, heads, q0:q1] = _matmul(p_narrow, v[:, kv_heads, seen].to(narrow)) / total
 
+    lse = ((row_max + row_sum.log2_()) * 0.6931471805599453).squeeze(-1)
     return out, lse
 
 
@@ -577,32 +805,49 @@ def _backward_cpu(dout, dlse, q, k, v, doc, doc_start, doc_end, out, lse, scale)
     dq = torch.empty(q.shape, dtype=q.dtype)
     dk = torch.zeros(k.shape, dtype=dtype)
     dv = torch.zeros(v.shape, dtype=dtype)
-    delta = ((dout.to(dtype) * out).sum(-1) - dlse).unsqueeze(-1)
     # a row that sees no key: avoid inf - inf
     lse = lse.masked_fill(lse == float("-inf"), 0.0)
     lse = (lse * 1.4426950408889634).unsqueeze(-1)                      # in base 2, like the score
     scale_times_log2e = scale * 1.4426950408889634
     room = torch.empty(0, dtype=dtype)
+    k_room = torch.empty(0, dtype=dtype)
+    v_room = torch.empty(0, dtype=dtype)
     dp_room = torch.empty(0, dtype=dtype)
+    narrow_room = torch.empty(0, dtype=narrow)
+    keys_room = torch.empty(0, dtype=narrow)
+    tile = (
+        _rows_of_tile(_keys_seen(N - 1, N, B, M, doc_start, doc_end), B * H, narrow)
+        if N > 0
+        else TILE
+    )
 
-    for q0 in range(0, N, TILE):
-        q1 = min(q0 + TILE, N)
+    for q0 in range(0, N, tile):
+        q1 = min(q0 + tile, N)
         seen, edges = _keys_seen(q0, q1, B, M, doc_start, doc_end)
         i = torch.arange(q0, q1)[:, None]
         for heads, kv_heads in _steps(H, HKV, B * (q1 - q0), seen):
             score = _matmul(
-                q[:, heads, q0:q1].to(dtype) * scale_times_log2e, k[:, kv_heads, seen].to(dtype).mT,
-                room,
+                q[:, heads, q0:q1].to(dtype) * scale_times_log2e,
+                _in_room(k[:, kv_heads, seen], k_room).mT, room,
             )
             _hide(score, float("-inf"), edges, b, i, q0, q1, N, doc)
             p = score.sub_(lse[:, heads, q0:q1]).exp2_()
-            ds = _matmul(
-                dout[:, heads, q0:q1].to(dtype), v[:, kv_heads, seen].to(dtype).mT, dp_room,
-            ).sub_(delta[:, heads, q0:q1]).mul_(p)
-            _add_transposed(dv[:, kv_heads], seen, p.to(narrow), dout[:, heads, q0:q1].to(narrow))
-            ds_narrow = ds.to(narrow)
+            dout_wide = dout[:, heads, q0:q1].to(dtype)
+            dp = _matmul(dout_wide, _in_room(v[:, kv_heads, seen], v_room).mT, dp_room)
+            delta = (
+                (dout_wide * out[:, heads, q0:q1]).sum(-1, keepdim=True)
+                - dlse[:, heads, q0:q1].unsqueeze(-1)
+            )
+            ds = dp.sub_(delta).mul_(p)
+            p_narrow = _in_room(p, narrow_room)
+            _add_transposed(
+                dv[:, kv_heads], seen, p_narrow, dout[:, heads, q0:q1].to(narrow), keys_room,
+            )
+            ds_narrow = _in_room(ds, narrow_room)
             dq[:, heads, q0:q1] = _matmul(ds_narrow, k[:, kv_heads, seen].to(narrow)) * scale
-            _add_transposed(dk[:, kv_heads], seen, ds_narrow, q[:, heads, q0:q1].to(narrow))
+            _add_transposed(
+                dk[:, kv_heads], seen, ds_narrow, q[:, heads, q0:q1].to(narrow), keys_room,
+            )
 
     dk.mul_(scale)
     return dq, dk.to(k.dtype), dv.to(v.dtype)
@@ -612,12 +857,12 @@ def _backward_cpu(dout, dlse, q, k, v, doc, doc_start, doc_end, out, lse, scale)
 TILES = {
     "wgmma": {  # data center Hopper and Blackwell: 227 KiB of shared memory
         "forward": {64: (128, 64, 8, 3), 128: (128, 64, 8, 3), 256: (128, 32, 8, 2)},
-        "backward_keys": {64: (64, 128, 8, 3), 128: (32, 128, 8, 3), 256: (16, 64, 8, 2)},
-        "backward_queries": {64: (128, 64, 8, 2), 128: (128, 64, 8, 2), 256: (128, 16, 8, 2)},
+        "backward_keys": {64: (64, 128, 8, 3), 128: (32, 128, 8, 3), 256: (32, 64, 8, 2)},
+        "backward_queries": {64: (128, 64, 8, 2), 128: (128, 64, 8, 2), 256: (128, 32, 8, 2)},
     },
     "mma": {  # other GPUs: some have no more than 64 KiB
-        "forward": {64: (64, 64, 4, 2), 128: (64, 64, 4, 2), 256: (64, 32, 4, 1)},
-        "backward_keys": {64: (32, 64, 4, 2), 128: (32, 64, 4, 2), 256: (32, 32, 4, 1)},
+        "forward": {64: (128, 64, 8, 2), 128: (128, 32, 8, 2), 256: (64, 32, 4, 1)},
+        "backward_keys": {64: (32, 64, 4, 2), 128: (32, 32, 4, 2), 256: (16, 32, 4, 1)},
         "backward_queries": {64: (64, 32, 4, 2), 128: (64, 32, 4, 2), 256: (32, 32, 4, 1)},
     },
     "float32": {  # exact products of float32, without matrix units
@@ -632,9 +877,13 @@ def _table(q):
     """The rows of TILES for tensors like q."""
     if q.element_size() > 2:
         return TILES["float32"]
-    is_cuda = q.is_cuda and torch.version.hip is None
-    has_wgmma = is_cuda and torch.cuda.get_device_capability(q.device)[0] in (9, 10)
-    return TILES["wgmma" if has_wgmma else "mma"]
+    return TILES["wgmma" if _generation(q) in (9, 10) else "mma"]
+
+
+def _generation(q):
+    """Of matrix units for half precision: 9 is data center Hopper, 10 is Blackwell; 0 elsewhere."""
+    is_narrow_cuda = q.element_size() <= 2 and q.is_cuda and torch.version.hip is None
+    return torch.cuda.get_device_capability(q.device)[0] if is_narrow_cuda else 0
 
 
 def _tiles(kernel, q, *widths):
@@ -644,10 +893,36 @@ def _tiles(kernel, q, *widths):
         if size > max(rows):
             raise ValueError(f"`{name}` needs {max(rows)} or less in a kernel, got {size}")
     blocks = {f"BLOCK_{name}": max(16, triton.next_power_of_2(size)) for name, size in widths}
-    widest = min(size for size in rows if size >= max(blocks.values()))
+    widest = min(width for width in rows if width >= max(size for _, size in widths))
     block_q, block_k, warps, stages = rows[widest]
     options = {"BLOCK_Q": block_q, "BLOCK_K": block_k, "num_warps": warps, "num_stages": stages}
     return {**dict(widths), **blocks, **options, "enable_fp_fusion": True}
+
+
+def _ahead(q, tiles):
+    """How many tiles ahead keys are read where products run beside other work; else None."""
+    return tiles["num_stages"] if _generation(q) == 9 and tiles["BLOCK_Q"] >= 64 else None
+
+
+def _shares(q, programs):
+    """Into how many shares the work of each program goes, so that two fall to a processor."""
+    card = torch.cuda.get_device_properties(q.device) if q.is_cuda else None
+    processors = card.multi_processor_count if card else 8
+    return max(1, 2 * processors // max(1, programs))
+
+
+def _few_rows(tiles, rows):
+    """The tiles of a forward kernel for so many rows of a key head, each a query of a head."""
+    if rows <= 16:
+        return {**tiles, "BLOCK_Q": 16, "num_warps": 4}
+    return {**tiles, "BLOCK_Q": min(64, tiles["BLOCK_Q"]), "num_warps": 4}
+
+
+def _splits(q, rows, heads, keys, tiles):
+    """Shares of the keys in sight that fill the GPU, of four tiles or more; 0 for none."""
+    programs = max(1, triton.cdiv(rows, tiles["BLOCK_Q"]) * heads)
+    splits = min(_shares(q, programs), max(0, keys) // (4 * tiles["BLOCK_K"]))
+    return splits if splits > 1 or rows <= tiles["BLOCK_Q"] else 0
 
 
 def _forward_triton(q, k, v, doc, doc_start, doc_end, scale):
@@ -659,11 +934,28 @@ def _forward_triton(q, k, v, doc, doc_start, doc_end, scale):
     out = q.new_empty(B, H, N, DV)
     lse = q.new_empty(B, H, N, dtype=torch.float32)
     tiles = _tiles("forward", q, ("D", D), ("DV", DV))
+    few = _few_rows(tiles, N * group)
+    splits = _splits(q, N * group, B * HKV, M, few)
+    if splits:
+        part_acc = q.new_empty(splits, B, H, N, DV, dtype=torch.float32)
+        part_max = q.new_empty(splits, B, H, N, dtype=torch.float32)
+        part_sum = q.new_empty(splits, B, H, N, dtype=torch.float32)
+        with torch.cuda.device_of(q):
+            _forward_split[triton.cdiv(N * group, few["BLOCK_Q"]), HKV * splits, B](
+                q, k, v, part_acc, part_max, part_sum, doc, doc_start, doc_end, *q.stride()[:3],
+                *k.stride()[:3], *v.stride()[:3], *doc.stride(), *doc_start.stride(),
+                *doc_end.stride(), scale, splits, B, H, group, N, M, **few,
+            )
+            _combine[(B * H * N,)](
+                part_acc, part_max, part_sum, out, lse, splits, DV=DV, SHARES=16,
+                BLOCK_DV=few["BLOCK_DV"], enable_fp_fusion=True,
+            )
+        return out, lse
     with torch.cuda.device_of(q):
         _forward[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
             q, k, v, out, lse, doc, doc_start, doc_end, *q.stride()[:3], *k.stride()[:3],
             *v.stride()[:3], *doc.stride(), *doc_start.stride(), *doc_end.stride(), scale, H, group,
-            N, M, **tiles,
+            N, M, **tiles, AHEAD=_ahead(q, tiles),
         )
     return out, lse
 
@@ -675,21 +967,25 @@ def _backward_triton(dout, dlse, q, k, v, doc, doc_start, doc_end, out, lse, sca
     group = H // HKV
     q, k, v, dout = map(_with_unit_stride, (q, k, v, dout))
     delta = torch.empty_like(lse)
-    dq = q.new_empty(B, H, N, D)
-    dk = k.new_empty(B, HKV, M, D)
-    dv = v.new_empty(B, HKV, M, DV)
+    dq = q.new_empty(q.shape)
     with torch.cuda.device_of(q):
         tiles = _tiles("backward_queries", q, ("DV", DV))
         _delta[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
             dout, out, dlse, delta, *dout.stride()[:3], H, N, DV=tiles["DV"],
-            BLOCK_Q=tiles["BLOCK_Q"], BLOCK_DV=tiles["BLOCK_DV"], enable_fp_fusion=True,
+            BLOCK_Q=tiles["BLOCK_Q"], BLOCK_DV=tiles["BLOCK_DV"], num_warps=tiles["num_warps"],
+            enable_fp_fusion=True,
         )
         tiles = _tiles("backward_keys", q, ("D", D), ("DV", DV))
-        _backward_keys[triton.cdiv(M, tiles["BLOCK_K"]), HKV, B](
+        shares = min(group, _shares(q, triton.cdiv(M, tiles["BLOCK_K"]) * HKV * B))
+        dk = _parts(k, shares)
+        dv = _parts(v, shares)
+        _backward_keys[triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B](
             q, k, v, dout, lse, delta, dk, dv, doc, doc_start, doc_end, *q.stride()[:3],
             *k.stride()[:3], *v.stride()[:3], *dout.stride()[:3], *doc.stride(),
-            *doc_start.stride(), *doc_end.stride(), scale, H, HKV, group, N, M, **tiles,
+            *doc_start.stride(), *doc_end.stride(), scale, shares, H, group, N, M, **tiles,
         )
+        dk = _sum_of_parts(dk, shares, k.dtype)
+        dv = _sum_of_parts(dv, shares, v.dtype)
         tiles = _tiles("backward_queries", q, ("D", D), ("DV", DV))
         _backward_queries[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
             q, k, v, dout, lse, delta, dq, doc, doc_start, doc_end, *q.stride()[:3],
@@ -699,10 +995,35 @@ def _backward_triton(dout, dlse, q, k, v, doc, doc_start, doc_end, out, lse, sca
     return dq, dk, dv
 
 
-_NAMESPACE = "".join(c if c.isalnum() else "_" for c in __name__)
+def _library():
+    """The operators of this module, under its name; a copy of it has a `_` behind."""
+    name = "".join(c if c.isalnum() else "_" for c in __name__)
+    while hasattr(getattr(torch.ops, name), "attention"):
+        name += "_"
+    return torch.library.Library(name, "FRAGMENT")
 
 
-@torch.library.custom_op(f"{_NAMESPACE}::attention", mutates_args=())
+_LIBRARY = _library()
+
+
+def _operator(function):
+    """The function as an operator of torch, which does not look inside.
+
+    `torch.library.custom_op` does so too, but its first call loads all of torch.compile.
+    """
+    name = function.__name__.lstrip("_")
+    schema = torch.library.infer_schema(function, mutates_args=())
+    _LIBRARY.define(name + schema, tags=torch.Tag.pt2_compliant_tag)
+    _LIBRARY.impl(name, function, "CompositeExplicitAutograd")
+    return getattr(getattr(torch.ops, _LIBRARY.ns), name).default
+
+
+def _refuse(ctx, *gradients):
+    """The gradient of what has none that is known: zero would be wrong."""
+    raise RuntimeError(f"a second derivative of `{_LIBRARY.ns}` was asked for, and there is none")
+
+
+@_operator
 def _attention(
     q: Tensor, k: Tensor, v: Tensor, doc: Tensor, doc_start: Tensor, doc_end: Tensor, scale: float,
     backend: str,
@@ -712,14 +1033,14 @@ def _attention(
     return forward(q, k, v, doc, doc_start, doc_end, scale)
 
 
-@_attention.register_fake
+@torch.library.register_fake(_attention, lib=_LIBRARY)
 def _(q, k, v, doc, doc_start, doc_end, scale, backend):
     wide = torch.promote_types(q.dtype, torch.float32)
     out = q.new_empty(*q.shape[:3], v.shape[3])
     return out, q.new_empty(q.shape[:3], dtype=wide)
 
 
-@torch.library.custom_op(f"{_NAMESPACE}::attention_backward", mutates_args=())
+@_operator
 def _attention_backward(
     dout: Tensor, dlse: Tensor, q: Tensor, k: Tensor, v: Tensor, doc: Tensor, doc_start: Tensor,
     doc_end: Tensor, out: Tensor, lse: Tensor, scale: float, backend: str,
@@ -729,9 +1050,12 @@ def _attention_backward(
     return backward(dout, dlse, q, k, v, doc, doc_start, doc_end, out, lse, scale)
 
 
-@_attention_backward.register_fake
+@torch.library.register_fake(_attention_backward, lib=_LIBRARY)
 def _(dout, dlse, q, k, v, doc, doc_start, doc_end, out, lse, scale, backend):
     return q.new_empty(q.shape), k.new_empty(k.shape), v.new_empty(v.shape)
+
+
+torch.library.register_autograd(_attention_backward, _refuse, lib=_LIBRARY)
 
 
 def _save(ctx, inputs, output):
@@ -747,7 +1071,7 @@ def _differentiate(ctx, dout, dlse):
     return dq, dk, dv, None, None, None, None, None
 
 
-_attention.register_autograd(_differentiate, setup_context=_save)
+torch.library.register_autograd(_attention, _differentiate, setup_context=_save, lib=_LIBRARY)
 
 
 @_without_autocast

@@ -25,6 +25,8 @@
 #     plan     tiled: forward, dK/dV and dQ kernels over tiles of queries and keys, and a CPU path
 #              - the tiles of keys that a tile of queries visits are bounds in closed form
 #              - the tiles of queries that a tile of keys visits are bounds in closed form
+#              - for few queries, programs share the keys of a tile, and what they leave of each row is merged; the
+#                heads of a group are rows of one tile
 
 import numbers
 import os
@@ -37,7 +39,7 @@ from torch import Tensor
 
 LOG2_E = tl.constexpr(1.4426950408889634)
 MINUS_INF = tl.constexpr(float("-inf"))
-TILE = 128  # queries in a tile of the CPU path
+TILE = 128  # queries in a tile of the CPU path, unless fewer or more are faster
 
 
 @triton.jit
@@ -65,6 +67,20 @@ def _store_rows(ptr, first, end, tile, WIDTH: tl.constexpr, ROWS: tl.constexpr, 
     inside = (first + row < end) & (col < WIDTH)
     place = (ptr + tl.cast(first, tl.int64) * WIDTH) + (row * WIDTH + col)
     tl.store(place, tile.to(ptr.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def _load_rows_at(places, inside, WIDTH: tl.constexpr, COLS: tl.constexpr):
+    """Rows that begin at a column of pointers; what is not inside reads as zero."""
+    col = tl.arange(0, COLS)[None, :]
+    return tl.load(places + col, mask=inside & (col < WIDTH), other=0.0)
+
+
+@triton.jit
+def _store_rows_at(places, inside, tile, WIDTH: tl.constexpr, COLS: tl.constexpr):
+    """Write rows that begin at a column of pointers, where they are inside."""
+    col = tl.arange(0, COLS)[None, :]
+    tl.store(places + col, tile, mask=inside & (col < WIDTH))
 
 
 @triton.jit
@@ -155,6 +171,91 @@ def _forward(
     tl.store(sum_1_ptr + row + rows, sum_1, mask=rows < N)
 
 
+@triton.jit(do_not_specialize=["window", "splits", "B", "N", "M"])
+def _forward_split(
+    q_ptr, k_ptr, v_ptr, part_acc_ptr, part_sum_1_ptr, q_stride_b, q_stride_h, q_stride_t,
+    k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t, scale, window, splits,
+    B, H, group, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr,
+    BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
+):
+    """One program: a share of the keys of BLOCK_Q rows, of one key head."""
+    # Row r is query r // group of head r % group, of those that share their keys.
+    r0 = tl.program_id(0) * BLOCK_Q
+    row = r0 + tl.arange(0, BLOCK_Q)[:, None]
+    split = tl.program_id(1) % splits
+    h_kv = (tl.program_id(1) // splits).to(tl.int64)
+    h = h_kv * group + row % group
+    b = tl.program_id(2).to(tl.int64)
+    i_first = r0 // group
+    i_last = (tl.minimum(r0 + BLOCK_Q, N * group) - 1) // group
+    q_ptr += b * q_stride_b + h * q_stride_h
+    k_ptr += b * k_stride_b + h_kv * k_stride_h
+    v_ptr += b * v_stride_b + h_kv * v_stride_h
+
+    i = row // group
+    q = _load_rows_at(q_ptr + i.to(tl.int64) * q_stride_t, i < N, D, BLOCK_D)
+
+    acc = tl.zeros([BLOCK_Q, BLOCK_DV], tl.float32)
+    sum_1 = tl.zeros([BLOCK_Q], tl.float32)
+
+    # Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none.
+    key_lo = tl.maximum(i_first - window + 1, 0)
+    key_hi = tl.minimum(i_last + 1, M)
+    live_lo = key_lo // BLOCK_K
+    live_hi = tl.where(key_lo < key_hi, tl.cdiv(key_hi, BLOCK_K), live_lo)
+    full_lo = tl.minimum(tl.cdiv(tl.maximum(i_last - window + 1, 0), BLOCK_K), live_hi)
+    full_hi = tl.maximum(tl.minimum(i_first + 1, M) // BLOCK_K, full_lo)
+
+    # The share of this program: edge tiles are counted first, then full ones.
+    edge_left = full_lo - live_lo
+    edge_tiles = edge_left + (live_hi - full_hi)
+    full_tiles = full_hi - full_lo
+    count = edge_tiles + full_tiles
+    share = count // splits
+    rest = count % splits
+    share_lo = split * share + tl.minimum(split, rest)
+    share_hi = (split + 1) * share + tl.minimum(split + 1, rest)
+    for t in range(tl.minimum(share_lo, edge_tiles), tl.minimum(share_hi, edge_tiles)):
+        tile = tl.where(t < edge_left, live_lo + t, full_hi + t - edge_left)
+        acc, sum_1 = _add_keys(
+            tile * BLOCK_K, acc, sum_1, i, q, k_ptr, v_ptr, k_stride_t, v_stride_t, scale, window,
+            M, D, DV, BLOCK_Q, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=True,
+        )
+    for t in range(tl.maximum(share_lo - edge_tiles, 0), tl.maximum(share_hi - edge_tiles, 0)):
+        tile = full_lo + t
+        acc, sum_1 = _add_keys(
+            tile * BLOCK_K, acc, sum_1, i, q, k_ptr, v_ptr, k_stride_t, v_stride_t, scale, window,
+            M, D, DV, BLOCK_Q, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=False,
+        )
+
+    place = ((split * B + b) * H + h) * N + i
+    _store_rows_at(part_acc_ptr + place * DV, i < N, acc, DV, BLOCK_DV)
+    tl.store(part_sum_1_ptr + place, sum_1[:, None], mask=i < N)
+
+
+@triton.jit(do_not_specialize=["splits"])
+def _combine(
+    part_acc_ptr, part_sum_1_ptr, out_ptr, sum_1_ptr, splits, DV: tl.constexpr,
+    SHARES: tl.constexpr, BLOCK_DV: tl.constexpr,
+):
+    """One program: one row, from what each share of its keys has left."""
+    row = tl.program_id(0).to(tl.int64)
+    rows = tl.num_programs(0).to(tl.int64)
+    part = tl.arange(0, SHARES)[:, None]
+
+    sum_1 = tl.zeros([SHARES, 1], tl.float32)
+    acc = tl.zeros([SHARES, BLOCK_DV], tl.float32)
+    for first in range(0, splits, SHARES):
+        inside = first + part < splits
+        place = (first + part) * rows + row
+        sum_1 += tl.load(part_sum_1_ptr + place, mask=inside, other=0.0)
+        acc += _load_rows_at(part_acc_ptr + place * DV, inside, DV, BLOCK_DV)
+
+    col = tl.arange(0, BLOCK_DV)
+    tl.store(out_ptr + row * DV + col, tl.sum(acc, 0).to(out_ptr.dtype.element_ty), mask=col < DV)
+    tl.store(sum_1_ptr + row, tl.sum(sum_1))
+
+
 @triton.jit
 def _add_queries(
     q0, dv, dk, j, k, v, row, q_head, dout_head, dout_size_ptr, q_stride_t, dout_stride_t, scale,
@@ -167,9 +268,9 @@ def _add_queries(
     qk = tl.dot(k, q.T, input_precision="ieee")
     dout = _load_rows(dout_head, q0, N, dout_stride_t, DV, BLOCK_Q, BLOCK_DV, EDGE)
     dp = tl.dot(v, dout.T, input_precision="ieee")
-    dout_size = tl.load(dout_size_ptr + row + i, mask=i < N, other=0.0)
     score = qk * scale
 
+    dout_size = tl.load(dout_size_ptr + row + i, mask=i < N, other=0.0)
     dp = dp * dout_size
     relu_term = tl.maximum(score, 0.0)
     p = relu_term * relu_term                                           # relu_squared.attn:6
@@ -184,22 +285,25 @@ def _add_queries(
     return dv, dk
 
 
-@triton.jit(do_not_specialize=["window", "N", "M"])
+@triton.jit(do_not_specialize=["window", "shares", "N", "M"])
 def _backward_keys(
     q_ptr, k_ptr, v_ptr, dout_ptr, dout_size_ptr, dk_ptr, dv_ptr, q_stride_b, q_stride_h,
     q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
-    dout_stride_b, dout_stride_h, dout_stride_t, scale, window, H, HKV, group, N, M,
+    dout_stride_b, dout_stride_h, dout_stride_t, scale, window, shares, H, group, N, M,
     D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
     BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
 ):
-    """One program: the gradient of BLOCK_K keys and values of one key head."""
+    """One program: what a share of the query heads says about BLOCK_K keys of one key head."""
     k0 = tl.program_id(0) * BLOCK_K
-    h_kv = tl.program_id(1).to(tl.int64)
+    share = tl.program_id(1) % shares
+    h_kv = (tl.program_id(1) // shares).to(tl.int64)
     b = tl.program_id(2).to(tl.int64)
     j_first = k0
     j_last = tl.minimum(k0 + BLOCK_K, M) - 1
     k_ptr += b * k_stride_b + h_kv * k_stride_h
     v_ptr += b * v_stride_b + h_kv * v_stride_h
+    h_first = tl.program_id(1) // shares * group + share * group // shares
+    h_end = tl.program_id(1) // shares * group + (share + 1) * group // shares
 
     j = (k0 + tl.arange(0, BLOCK_K))[:, None]
     k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, BLOCK_D, True)
@@ -208,8 +312,8 @@ def _backward_keys(
     dk = tl.zeros([BLOCK_K, BLOCK_D], tl.float32)
     dv = tl.zeros([BLOCK_K, BLOCK_DV], tl.float32)
 
-    for g in tl.range(0, group, disable_licm=True):
-        h = h_kv * group + g
+    for g in tl.range(h_first, h_end, disable_licm=True):
+        h = tl.cast(g, tl.int64)
         row = (b * H + h) * N
         q_head = q_ptr + (b * q_stride_b + h * q_stride_h)
         dout_head = dout_ptr + (b * dout_stride_b + h * dout_stride_h)
@@ -235,7 +339,7 @@ def _backward_keys(
                 dout_stride_t, scale, window, N, D, DV, BLOCK_Q, BLOCK_D, BLOCK_DV, EDGE=False,
             )
 
-    row = (b * HKV + h_kv) * M
+    row = (b * tl.num_programs(1) + tl.program_id(1)) * M
     _store_rows(dk_ptr + row * D, k0, M, dk * scale, D, BLOCK_K, BLOCK_D)
     _store_rows(dv_ptr + row * DV, k0, M, dv, DV, BLOCK_K, BLOCK_DV)
 
@@ -343,6 +447,18 @@ def _with_unit_stride(tensor):
     return tensor if tensor.stride(-1) == 1 else tensor.contiguous()
 
 
+def _parts(tensor, shares):
+    """Room for what each share of a head's programs leaves of its gradient."""
+    B, heads, *rest = tensor.shape
+    dtype = tensor.dtype if shares == 1 else torch.float32
+    return tensor.new_empty(B, heads * shares, *rest, dtype=dtype)
+
+
+def _sum_of_parts(parts, shares, dtype):
+    """The gradient, of what the shares left: in the same order every time."""
+    return parts if shares == 1 else parts.unflatten(1, (-1, shares)).sum(2).to(dtype)
+
+
 def _join(M, *intervals):
     """Intervals of keys, cut at [0, M), as an index of all keys, and its edges: columns and keys.
 
@@ -374,10 +490,28 @@ def _positions(seen):
     return torch.arange(seen.start, seen.stop) if isinstance(seen, slice) else seen
 
 
+def _count(seen):
+    """How many keys an index has."""
+    return seen.stop - seen.start if isinstance(seen, slice) else len(seen)
+
+
+def _rows_of_tile(last, heads, narrow):
+    """Queries in a tile, by the keys that the last sees: few read few in vain, many multiply fast.
+
+    Products of bfloat16 need more of them than others, and few heads need work for each step.
+    """
+    keys = _count(last[0])
+    if narrow == torch.bfloat16:
+        return 2 * TILE if keys >= 2048 else TILE
+    return TILE // 2 if keys <= 512 and heads >= 8 else TILE
+
+
 def _steps(heads, groups, rows, seen):
-    """Heads of queries and of their keys, so many at a time that the pairs stay in the cache."""
-    keys = seen.stop - seen.start if isinstance(seen, slice) else len(seen)
-    pairs = rows * keys * (heads // groups)
+    """Heads of queries and of their keys, so many at a time that the pairs stay in the cache.
+
+    The keys should too: they weigh more than their pairs where a head has fewer than 16 rows.
+    """
+    pairs = max(16, rows * (heads // groups)) * _count(seen)
     count = max(1, torch.get_num_threads() * 2**19 // max(1, pairs))
     for first in range(0, groups, count):
         end = min(first + count, groups)
@@ -389,14 +523,19 @@ def _narrow(dtype):
     return dtype if dtype == torch.bfloat16 else torch.promote_types(dtype, torch.float32)
 
 
-def _fill_hidden(pairs, visible, otherwise):
+def _bits_of_pairs(visible, dtype, otherwise):
+    """What stays of the bits of every pair, and what comes to those of hidden pairs, if not 0."""
+    shown = visible.to(torch.int32 if dtype == torch.float32 else torch.int64).neg_()
+    if otherwise == 0:
+        return shown, None
+    return shown, shown.bitwise_not() & torch.tensor(otherwise, dtype=dtype).view(shown.dtype)
+
+
+def _fill_hidden(pairs, shown, filled):
     """Fill in the hidden pairs, by their bits: `masked_fill_` takes five times as long."""
-    bits = pairs.view(torch.int32 if pairs.dtype == torch.float32 else torch.int64)
-    shown = visible.to(bits.dtype).neg_()
-    bits.bitwise_and_(shown)
-    if otherwise != 0:
-        hidden = shown.bitwise_not_()
-        bits.bitwise_or_(hidden & torch.tensor(otherwise, dtype=pairs.dtype).view(bits.dtype))
+    bits = pairs.view(shown.dtype).bitwise_and_(shown)
+    if filled is not None:
+        bits.bitwise_or_(filled)
 
 
 def _matmul(a, b, room=None):
@@ -409,7 +548,12 @@ def _matmul(a, b, room=None):
     return torch.bmm(a, b, out=room.resize_(*a.shape[:2], Y)).view(B, H, T, Y)
 
 
-def _add_transposed(total, seen, a, b):
+def _in_room(x, room):
+    """`x` in the dtype of `room`, and in its memory where that is another."""
+    return x if x.dtype == room.dtype else room.resize_(x.shape).copy_(x)
+
+
+def _add_transposed(total, seen, a, b, room):
     """At the keys seen: += the transpose of a [B, H, T, X] @ b [B, H, T, Y], over shared heads."""
     groups = total.shape[1]
     rows = a.shape[1] // groups * a.shape[2]
@@ -418,7 +562,8 @@ def _add_transposed(total, seen, a, b):
         if isinstance(seen, slice) and total.dtype == a.dtype:
             batch[:, seen].baddbmm_(x.mT, y)
         else:
-            batch[:, seen] += torch.bmm(x.mT, y)
+            shape = groups, x.shape[2], y.shape[2]
+            batch[:, seen] += torch.bmm(x.mT, y, out=room.resize_(shape))
 
 
 def _keys_seen(q0, q1, M, window):
@@ -428,21 +573,21 @@ def _keys_seen(q0, q1, M, window):
     return _join(M, (i_first - window + 1, i_last + 1, i_last - window + 1, i_first + 1))
 
 
-@lru_cache(maxsize=8)
-def _shown(rows, lo, hi, window):
-    """Which of the keys [lo, hi) do `rows` queries see? Counted from the first of the queries."""
+@lru_cache(maxsize=16)
+def _hidden(rows, lo, hi, dtype, otherwise, window):
+    """What hides the unseen of the keys [lo, hi), counted from the first of `rows` queries."""
     i = torch.arange(rows)[:, None]
     j = torch.arange(lo, hi)[None, :]
     visible = (j <= i) & (i - j < window)                               # relu_squared.attn:5
-    return visible
+    return _bits_of_pairs(visible, dtype, otherwise)
 
 
-def _hide(pairs, otherwise, edges, q0, q1, window):
+def _hide(pairs, otherwise, edges, q0, q1, dtype, window):
     """Fill in every pair of a tile that the mask hides."""
     for columns, seen in edges:
         _fill_hidden(
-            pairs[:, :, :, columns], _shown(q1 - q0, seen.start - q0, seen.stop - q0, window),
-            otherwise,
+            pairs[:, :, :, columns],
+            *_hidden(q1 - q0, seen.start - q0, seen.stop - q0, dtype, otherwise, window),
         )
 
 
@@ -456,20 +601,25 @@ def _forward_cpu(q, k, v, scale, window):
     out = q.new_empty(B, H, N, DV, dtype=dtype)
     sum_1 = q.new_empty(B, H, N, dtype=dtype)
     room = torch.empty(0, dtype=dtype)
+    k_room = torch.empty(0, dtype=dtype)
+    narrow_room = torch.empty(0, dtype=narrow)
+    tile = _rows_of_tile(_keys_seen(N - 1, N, M, window), B * H, narrow) if N > 0 else TILE
 
-    for q0 in range(0, N, TILE):
-        q1 = min(q0 + TILE, N)
+    for q0 in range(0, N, tile):
+        q1 = min(q0 + tile, N)
         seen, edges = _keys_seen(q0, q1, M, window)
         for heads, kv_heads in _steps(H, HKV, B * (q1 - q0), seen):
             score = _matmul(
-                q[:, heads, q0:q1].to(dtype) * scale, k[:, kv_heads, seen].to(dtype).mT, room,
+                q[:, heads, q0:q1].to(dtype) * scale, _in_room(k[:, kv_heads, seen], k_room).mT,
+                room,
             )
             p = torch.relu(score) * torch.relu(score)                   # relu_squared.attn:6
-            _hide(p, float(0), edges, q0, q1, window)
+            _hide(p, float(0), edges, q0, q1, dtype, window)
             part_1 = torch.full_like(score, 1.0)
-            _hide(part_1, float(0), edges, q0, q1, window)
+            _hide(part_1, float(0), edges, q0, q1, dtype, window)
             sum_1[:, heads, q0:q1] = part_1.sum(-1)
-            out[:, heads, q0:q1] = _matmul(p.to(narrow), v[:, kv_heads, seen].to(narrow))
+            p_narrow = _in_room(p, narrow_room)
+            out[:, heads, q0:q1] = _matmul(p_narrow, v[:, kv_heads, seen].to(narrow))
 
     return out, sum_1
 
@@ -485,27 +635,37 @@ def _backward_cpu(dout, dsum_1, q, k, v, scale, window):
     dk = torch.zeros(k.shape, dtype=dtype)
     dv = torch.zeros(v.shape, dtype=dtype)
     room = torch.empty(0, dtype=dtype)
+    k_room = torch.empty(0, dtype=dtype)
+    v_room = torch.empty(0, dtype=dtype)
     dp_room = torch.empty(0, dtype=dtype)
+    narrow_room = torch.empty(0, dtype=narrow)
+    keys_room = torch.empty(0, dtype=narrow)
+    tile = _rows_of_tile(_keys_seen(N - 1, N, M, window), B * H, narrow) if N > 0 else TILE
 
-    for q0 in range(0, N, TILE):
-        q1 = min(q0 + TILE, N)
+    for q0 in range(0, N, tile):
+        q1 = min(q0 + tile, N)
         seen, edges = _keys_seen(q0, q1, M, window)
         for heads, kv_heads in _steps(H, HKV, B * (q1 - q0), seen):
             score = _matmul(
-                q[:, heads, q0:q1].to(dtype) * scale, k[:, kv_heads, seen].to(dtype).mT, room,
+                q[:, heads, q0:q1].to(dtype) * scale, _in_room(k[:, kv_heads, seen], k_room).mT,
+                room,
             )
             relu_term = torch.relu(score)
             p = relu_term * relu_term                                   # relu_squared.attn:6
-            _hide(p, float(0), edges, q0, q1, window)
-            dp = _matmul(
-                dout[:, heads, q0:q1].to(dtype), v[:, kv_heads, seen].to(dtype).mT, dp_room,
-            )
+            _hide(p, float(0), edges, q0, q1, dtype, window)
+            dout_wide = dout[:, heads, q0:q1].to(dtype)
+            dp = _matmul(dout_wide, _in_room(v[:, kv_heads, seen], v_room).mT, dp_room)
             ds = dp * torch.where(0.0 < relu_term, 2.0 * relu_term, torch.tensor(0.0, dtype=dtype))
-            _hide(ds, float(0), edges, q0, q1, window)
-            _add_transposed(dv[:, kv_heads], seen, p.to(narrow), dout[:, heads, q0:q1].to(narrow))
-            ds_narrow = ds.to(narrow)
+            _hide(ds, float(0), edges, q0, q1, dtype, window)
+            p_narrow = _in_room(p, narrow_room)
+            _add_transposed(
+                dv[:, kv_heads], seen, p_narrow, dout[:, heads, q0:q1].to(narrow), keys_room,
+            )
+            ds_narrow = _in_room(ds, narrow_room)
             dq[:, heads, q0:q1] = _matmul(ds_narrow, k[:, kv_heads, seen].to(narrow)) * scale
-            _add_transposed(dk[:, kv_heads], seen, ds_narrow, q[:, heads, q0:q1].to(narrow))
+            _add_transposed(
+                dk[:, kv_heads], seen, ds_narrow, q[:, heads, q0:q1].to(narrow), keys_room,
+            )
 
     dk.mul_(scale)
     return dq, dk.to(k.dtype), dv.to(v.dtype)
@@ -519,8 +679,8 @@ TILES = {
         "backward_queries": {64: (128, 64, 8, 2), 128: (128, 32, 8, 2), 256: (128, 16, 8, 2)},
     },
     "mma": {  # other GPUs: some have no more than 64 KiB
-        "forward": {64: (64, 64, 4, 2), 128: (64, 64, 4, 2), 256: (64, 32, 4, 1)},
-        "backward_keys": {64: (32, 64, 4, 2), 128: (32, 64, 4, 2), 256: (32, 32, 4, 1)},
+        "forward": {64: (128, 64, 8, 2), 128: (128, 32, 8, 2), 256: (64, 32, 4, 1)},
+        "backward_keys": {64: (32, 32, 4, 2), 128: (16, 32, 4, 2), 256: (16, 32, 4, 1)},
         "backward_queries": {64: (64, 32, 4, 2), 128: (64, 32, 4, 2), 256: (32, 32, 4, 1)},
     },
     "float32": {  # exact products of float32, without matrix units
@@ -535,9 +695,13 @@ def _table(q):
     """The rows of TILES for tensors like q."""
     if q.element_size() > 2:
         return TILES["float32"]
-    is_cuda = q.is_cuda and torch.version.hip is None
-    has_wgmma = is_cuda and torch.cuda.get_device_capability(q.device)[0] in (9, 10)
-    return TILES["wgmma" if has_wgmma else "mma"]
+    return TILES["wgmma" if _generation(q) in (9, 10) else "mma"]
+
+
+def _generation(q):
+    """Of matrix units for half precision: 9 is data center Hopper, 10 is Blackwell; 0 elsewhere."""
+    is_narrow_cuda = q.element_size() <= 2 and q.is_cuda and torch.version.hip is None
+    return torch.cuda.get_device_capability(q.device)[0] if is_narrow_cuda else 0
 
 
 def _tiles(kernel, q, *widths):
@@ -547,10 +711,31 @@ def _tiles(kernel, q, *widths):
         if size > max(rows):
             raise ValueError(f"`{name}` needs {max(rows)} or less in a kernel, got {size}")
     blocks = {f"BLOCK_{name}": max(16, triton.next_power_of_2(size)) for name, size in widths}
-    widest = min(size for size in rows if size >= max(blocks.values()))
+    widest = min(width for width in rows if width >= max(size for _, size in widths))
     block_q, block_k, warps, stages = rows[widest]
     options = {"BLOCK_Q": block_q, "BLOCK_K": block_k, "num_warps": warps, "num_stages": stages}
     return {**dict(widths), **blocks, **options, "enable_fp_fusion": True}
+
+
+def _shares(q, programs):
+    """Into how many shares the work of each program goes, so that two fall to a processor."""
+    card = torch.cuda.get_device_properties(q.device) if q.is_cuda else None
+    processors = card.multi_processor_count if card else 8
+    return max(1, 2 * processors // max(1, programs))
+
+
+def _few_rows(tiles, rows):
+    """The tiles of a forward kernel for so many rows of a key head, each a query of a head."""
+    if rows <= 16:
+        return {**tiles, "BLOCK_Q": 16, "num_warps": 4}
+    return {**tiles, "BLOCK_Q": min(64, tiles["BLOCK_Q"]), "num_warps": 4}
+
+
+def _splits(q, rows, heads, keys, tiles):
+    """Shares of the keys in sight that fill the GPU, of four tiles or more; 0 for none."""
+    programs = max(1, triton.cdiv(rows, tiles["BLOCK_Q"]) * heads)
+    splits = min(_shares(q, programs), max(0, keys) // (4 * tiles["BLOCK_K"]))
+    return splits if splits > 1 or rows <= tiles["BLOCK_Q"] else 0
 
 
 def _forward_triton(q, k, v, scale, window):
@@ -562,6 +747,21 @@ def _forward_triton(q, k, v, scale, window):
     out = q.new_empty(B, H, N, DV, dtype=torch.float32)
     sum_1 = q.new_empty(B, H, N, dtype=torch.float32)
     tiles = _tiles("forward", q, ("D", D), ("DV", DV))
+    few = _few_rows(tiles, N * group)
+    splits = _splits(q, N * group, B * HKV, min(M, N + window - 1), few)
+    if splits:
+        part_acc = q.new_empty(splits, B, H, N, DV, dtype=torch.float32)
+        part_sum_1 = q.new_empty(splits, B, H, N, dtype=torch.float32)
+        with torch.cuda.device_of(q):
+            _forward_split[triton.cdiv(N * group, few["BLOCK_Q"]), HKV * splits, B](
+                q, k, v, part_acc, part_sum_1, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
+                scale, window, splits, B, H, group, N, M, **few,
+            )
+            _combine[(B * H * N,)](
+                part_acc, part_sum_1, out, sum_1, splits, DV=DV, SHARES=16,
+                BLOCK_DV=few["BLOCK_DV"], enable_fp_fusion=True,
+            )
+        return out, sum_1
     with torch.cuda.device_of(q):
         _forward[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
             q, k, v, out, sum_1, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], scale, window,
@@ -577,15 +777,18 @@ def _backward_triton(dout, dsum_1, q, k, v, scale, window):
     group = H // HKV
     q, k, v, dout = map(_with_unit_stride, (q, k, v, dout))
     dout, dout_size = _sized(dout, v.dtype)
-    dq = q.new_empty(B, H, N, D)
-    dk = k.new_empty(B, HKV, M, D)
-    dv = v.new_empty(B, HKV, M, DV)
+    dq = q.new_empty(q.shape)
     with torch.cuda.device_of(q):
         tiles = _tiles("backward_keys", q, ("D", D), ("DV", DV))
-        _backward_keys[triton.cdiv(M, tiles["BLOCK_K"]), HKV, B](
+        shares = min(group, _shares(q, triton.cdiv(M, tiles["BLOCK_K"]) * HKV * B))
+        dk = _parts(k, shares)
+        dv = _parts(v, shares)
+        _backward_keys[triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B](
             q, k, v, dout, dout_size, dk, dv, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
-            *dout.stride()[:3], scale, window, H, HKV, group, N, M, **tiles,
+            *dout.stride()[:3], scale, window, shares, H, group, N, M, **tiles,
         )
+        dk = _sum_of_parts(dk, shares, k.dtype)
+        dv = _sum_of_parts(dv, shares, v.dtype)
         tiles = _tiles("backward_queries", q, ("D", D), ("DV", DV))
         _backward_queries[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
             q, k, v, dout, dout_size, dq, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
@@ -594,10 +797,35 @@ def _backward_triton(dout, dsum_1, q, k, v, scale, window):
     return dq, dk, dv
 
 
-_NAMESPACE = "".join(c if c.isalnum() else "_" for c in __name__)
+def _library():
+    """The operators of this module, under its name; a copy of it has a `_` behind."""
+    name = "".join(c if c.isalnum() else "_" for c in __name__)
+    while hasattr(getattr(torch.ops, name), "attention"):
+        name += "_"
+    return torch.library.Library(name, "FRAGMENT")
 
 
-@torch.library.custom_op(f"{_NAMESPACE}::attention", mutates_args=())
+_LIBRARY = _library()
+
+
+def _operator(function):
+    """The function as an operator of torch, which does not look inside.
+
+    `torch.library.custom_op` does so too, but its first call loads all of torch.compile.
+    """
+    name = function.__name__.lstrip("_")
+    schema = torch.library.infer_schema(function, mutates_args=())
+    _LIBRARY.define(name + schema, tags=torch.Tag.pt2_compliant_tag)
+    _LIBRARY.impl(name, function, "CompositeExplicitAutograd")
+    return getattr(getattr(torch.ops, _LIBRARY.ns), name).default
+
+
+def _refuse(ctx, *gradients):
+    """The gradient of what has none that is known: zero would be wrong."""
+    raise RuntimeError(f"a second derivative of `{_LIBRARY.ns}` was asked for, and there is none")
+
+
+@_operator
 def _attention(
     q: Tensor, k: Tensor, v: Tensor, scale: float, window: int, backend: str,
 ) -> tuple[Tensor, Tensor]:
@@ -606,14 +834,14 @@ def _attention(
     return forward(q, k, v, scale, window)
 
 
-@_attention.register_fake
+@torch.library.register_fake(_attention, lib=_LIBRARY)
 def _(q, k, v, scale, window, backend):
     wide = torch.promote_types(q.dtype, torch.float32)
     out = q.new_empty(*q.shape[:3], v.shape[3], dtype=wide)
     return out, q.new_empty(q.shape[:3], dtype=wide)
 
 
-@torch.library.custom_op(f"{_NAMESPACE}::attention_backward", mutates_args=())
+@_operator
 def _attention_backward(
     dout: Tensor, dsum_1: Tensor, q: Tensor, k: Tensor, v: Tensor, scale: float, window: int,
     backend: str,
@@ -623,9 +851,12 @@ def _attention_backward(
     return backward(dout, dsum_1, q, k, v, scale, window)
 
 
-@_attention_backward.register_fake
+@torch.library.register_fake(_attention_backward, lib=_LIBRARY)
 def _(dout, dsum_1, q, k, v, scale, window, backend):
     return q.new_empty(q.shape), k.new_empty(k.shape), v.new_empty(v.shape)
+
+
+torch.library.register_autograd(_attention_backward, _refuse, lib=_LIBRARY)
 
 
 def _save(ctx, inputs, output):
@@ -641,7 +872,7 @@ def _differentiate(ctx, dout, dsum_1):
     return dq, dk, dv, None, None, None
 
 
-_attention.register_autograd(_differentiate, setup_context=_save)
+torch.library.register_autograd(_attention, _differentiate, setup_context=_save, lib=_LIBRARY)
 
 
 @_without_autocast

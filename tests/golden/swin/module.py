@@ -23,6 +23,8 @@
 #              - `i // cols` divides by `cols`: the call checks that `cols` is at least 1 (line 6)
 #              - `(i // cols + shift[h]) // size` divides by `size`: the call checks that `size` is at least 1 (line
 #                6)
+#              - no tile is known to be full: in every period of `cols` keys the bounds of those that are would be
+#                too long to read
 #              - period p has keys [cols * p, cols * p + cols); queries [i0, i1] look at periods
 #                [max(size * ((i0 // cols + shift[h]) // size) - shift[h], 0), min(size * ((i1 // cols + shift[h]) // size) + size - shift[h], (M - 1) // cols + 1))
 #     queries  keys [j0, j1] are read only by queries
@@ -37,6 +39,8 @@
 #              - `i // cols` divides by `cols`: the call checks that `cols` is at least 1 (line 6)
 #              - `(i // cols + shift[h]) // size` divides by `size`: the call checks that `size` is at least 1 (line
 #                6)
+#              - no tile is known to be full: in every period of `cols` queries the bounds of those that are would
+#                be too long to read
 #              - period p has queries [cols * p, cols * p + cols); keys [j0, j1] look at periods
 #                [max(size * ((j0 // cols + shift[h]) // size) - shift[h], 0), min(size * ((j1 // cols + shift[h]) // size) + size - shift[h], (N - 1) // cols + 1))
 #     rows     a query may see no key: its output is 0
@@ -47,6 +51,9 @@
 #     plan     tiled: forward, dK/dV and dQ kernels over tiles of queries and keys, and a CPU path
 #              - the tiles of keys that a tile of queries visits are bounds in closed form
 #              - the tiles of queries that a tile of keys visits are bounds in closed form
+#              - few queries have no schedule of their own: their tiles are found period by period
+#              - the weights of a tile do not wait for the products of the next, because positions are divided 8
+#                times for each pair
 
 import numbers
 import os
@@ -58,7 +65,7 @@ from torch import Tensor
 
 LOG2_E = tl.constexpr(1.4426950408889634)
 MINUS_INF = tl.constexpr(float("-inf"))
-TILE = 128  # queries in a tile of the CPU path
+TILE = 128  # queries in a tile of the CPU path, unless fewer or more are faster
 
 
 @triton.jit
@@ -126,9 +133,9 @@ def _add_keys(
     p = tl.exp2(score - shift[:, None])
     rescale = tl.exp2(row_max - shift)
     row_sum = row_sum * rescale + tl.sum(p, 1)
+    row_max = new_max
     v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, BLOCK_DV, True)
     acc = tl.dot(p.to(v.dtype), v, acc * rescale[:, None], input_precision="ieee")
-    row_max = new_max
 
     return acc, row_max, row_sum
 
@@ -167,14 +174,17 @@ def _forward(
     )
 
     reached = 0
-    for period in range(period_lo, period_hi):
+    # As many periods at once as a tile holds.
+    period_step = tl.maximum(BLOCK_K // cols, 1)
+    for period in range(period_lo, period_hi, period_step):
+        period_last = tl.minimum(period + period_step, period_hi) - 1
         key_lo_1 = tl.maximum(cols * period, cols * period - _floor_modulo(shift_, size))
         key_hi_1 = tl.minimum(
             tl.where(
                 i_first // cols < i_last // cols,
                 tl.minimum(
                     (
-                        cols * period
+                        cols * period_last
                         + (
                             size
                             * _floor_divide(
@@ -191,7 +201,7 @@ def _forward(
                         + size
                         - shift_
                     ),
-                    cols * period + cols,
+                    cols * period_last + cols,
                 ),
                 0,
             ),
@@ -208,7 +218,7 @@ def _forward(
         key_hi_2 = tl.minimum(
             tl.minimum(
                 (
-                    cols * period
+                    cols * period_last
                     + (
                         size
                         * _floor_divide(
@@ -218,7 +228,7 @@ def _forward(
                     + size
                     - shift_
                 ),
-                cols * period + cols,
+                cols * period_last + cols,
             ),
             M,
         )
@@ -272,14 +282,13 @@ def _add_queries(
 ):
     """Add what queries [q0, q0 + BLOCK_Q) of one head say about the gradient of one key tile."""
     i = (q0 + tl.arange(0, BLOCK_Q))[None, :]
+    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
+    # a row that sees no key: avoid inf - inf
+    lse = tl.where(lse == MINUS_INF, 0.0, lse)
     q = _load_rows(q_head, q0, N, q_stride_t, D, BLOCK_Q, BLOCK_D, True)
     qk = tl.dot(k, q.T, input_precision="ieee")
     dout = _load_rows(dout_head, q0, N, dout_stride_t, DV, BLOCK_Q, BLOCK_DV, True)
     dp = tl.dot(v, dout.T, input_precision="ieee")
-    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
-    # a row that sees no key: avoid inf - inf
-    lse = tl.where(lse == MINUS_INF, 0.0, lse)
-    delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
     score = qk * scale_times_log2e
     # swin.attn:6
     same_y = _floor_divide(i // cols + shift_, size) == _floor_divide(j // cols + shift_, size)
@@ -289,6 +298,7 @@ def _add_queries(
     score = tl.where(visible, score, MINUS_INF)
 
     p = tl.exp2(score - lse)
+    delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
     ds = p * (dp - delta)
     dv = tl.dot(p.to(dout.dtype), dout, dv, input_precision="ieee")
     dk = tl.dot(ds.to(q.dtype), q, dk, input_precision="ieee")
@@ -296,22 +306,25 @@ def _add_queries(
     return dv, dk
 
 
-@triton.jit(do_not_specialize=["size", "cols", "N", "M"])
+@triton.jit(do_not_specialize=["size", "cols", "shares", "N", "M"])
 def _backward_keys(
     q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, delta_ptr, dk_ptr, dv_ptr, shift__ptr, q_stride_b,
     q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
-    dout_stride_b, dout_stride_h, dout_stride_t, shift__stride_0, scale, size, cols, H, HKV, group,
-    N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
+    dout_stride_b, dout_stride_h, dout_stride_t, shift__stride_0, scale, size, cols, shares, H,
+    group, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
     BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
 ):
-    """One program: the gradient of BLOCK_K keys and values of one key head."""
+    """One program: what a share of the query heads says about BLOCK_K keys of one key head."""
     k0 = tl.program_id(0) * BLOCK_K
-    h_kv = tl.program_id(1).to(tl.int64)
+    share = tl.program_id(1) % shares
+    h_kv = (tl.program_id(1) // shares).to(tl.int64)
     b = tl.program_id(2).to(tl.int64)
     j_first = k0
     j_last = tl.minimum(k0 + BLOCK_K, M) - 1
     k_ptr += b * k_stride_b + h_kv * k_stride_h
     v_ptr += b * v_stride_b + h_kv * v_stride_h
+    h_first = tl.program_id(1) // shares * group + share * group // shares
+    h_end = tl.program_id(1) // shares * group + (share + 1) * group // shares
 
     j = (k0 + tl.arange(0, BLOCK_K))[:, None]
     k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, BLOCK_D, True)
@@ -321,8 +334,8 @@ def _backward_keys(
     dk = tl.zeros([BLOCK_K, BLOCK_D], tl.float32)
     dv = tl.zeros([BLOCK_K, BLOCK_DV], tl.float32)
 
-    for g in tl.range(0, group, disable_licm=True):
-        h = h_kv * group + g
+    for g in tl.range(h_first, h_end, disable_licm=True):
+        h = tl.cast(g, tl.int64)
         row = (b * H + h) * N
         q_head = q_ptr + (b * q_stride_b + h * q_stride_h)
         dout_head = dout_ptr + (b * dout_stride_b + h * dout_stride_h)
@@ -335,14 +348,17 @@ def _backward_keys(
             (N - 1) // cols + 1,
         )
         reached = 0
-        for period in range(period_lo, period_hi):
+        # As many periods at once as a tile holds.
+        period_step = tl.maximum(BLOCK_Q // cols, 1)
+        for period in range(period_lo, period_hi, period_step):
+            period_last = tl.minimum(period + period_step, period_hi) - 1
             query_lo_1 = tl.maximum(cols * period, cols * period - _floor_modulo(shift_, size))
             query_hi_1 = tl.minimum(
                 tl.where(
                     j_first // cols < j_last // cols,
                     tl.minimum(
                         (
-                            cols * period
+                            cols * period_last
                             + (
                                 size
                                 * _floor_divide(
@@ -359,7 +375,7 @@ def _backward_keys(
                             + size
                             - shift_
                         ),
-                        cols * period + cols,
+                        cols * period_last + cols,
                     ),
                     0,
                 ),
@@ -376,7 +392,7 @@ def _backward_keys(
             query_hi_2 = tl.minimum(
                 tl.minimum(
                     (
-                        cols * period
+                        cols * period_last
                         + (
                             size
                             * _floor_divide(
@@ -387,7 +403,7 @@ def _backward_keys(
                         + size
                         - shift_
                     ),
-                    cols * period + cols,
+                    cols * period_last + cols,
                 ),
                 N,
             )
@@ -406,7 +422,7 @@ def _backward_keys(
                 )
             reached = live_hi_2.to(tl.int32)
 
-    row = (b * HKV + h_kv) * M
+    row = (b * tl.num_programs(1) + tl.program_id(1)) * M
     _store_rows(dk_ptr + row * D, k0, M, dk * scale, D, BLOCK_K, BLOCK_D)
     _store_rows(dv_ptr + row * DV, k0, M, dv, DV, BLOCK_K, BLOCK_DV)
 
@@ -478,14 +494,17 @@ def _backward_queries(
     )
 
     reached = 0
-    for period in range(period_lo, period_hi):
+    # As many periods at once as a tile holds.
+    period_step = tl.maximum(BLOCK_K // cols, 1)
+    for period in range(period_lo, period_hi, period_step):
+        period_last = tl.minimum(period + period_step, period_hi) - 1
         key_lo_1 = tl.maximum(cols * period, cols * period - _floor_modulo(shift_, size))
         key_hi_1 = tl.minimum(
             tl.where(
                 i_first // cols < i_last // cols,
                 tl.minimum(
                     (
-                        cols * period
+                        cols * period_last
                         + (
                             size
                             * _floor_divide(
@@ -502,7 +521,7 @@ def _backward_queries(
                         + size
                         - shift_
                     ),
-                    cols * period + cols,
+                    cols * period_last + cols,
                 ),
                 0,
             ),
@@ -519,7 +538,7 @@ def _backward_queries(
         key_hi_2 = tl.minimum(
             tl.minimum(
                 (
-                    cols * period
+                    cols * period_last
                     + (
                         size
                         * _floor_divide(
@@ -529,7 +548,7 @@ def _backward_queries(
                     + size
                     - shift_
                 ),
-                cols * period + cols,
+                cols * period_last + cols,
             ),
             M,
         )
@@ -568,6 +587,18 @@ def _with_unit_stride(tensor):
     return tensor if tensor.stride(-1) == 1 else tensor.contiguous()
 
 
+def _parts(tensor, shares):
+    """Room for what each share of a head's programs leaves of its gradient."""
+    B, heads, *rest = tensor.shape
+    dtype = tensor.dtype if shares == 1 else torch.float32
+    return tensor.new_empty(B, heads * shares, *rest, dtype=dtype)
+
+
+def _sum_of_parts(parts, shares, dtype):
+    """The gradient, of what the shares left: in the same order every time."""
+    return parts if shares == 1 else parts.unflatten(1, (-1, shares)).sum(2).to(dtype)
+
+
 def _join(M, *intervals):
     """Intervals of keys, cut at [0, M), as an index of all keys, and its edges: columns and keys.
 
@@ -599,10 +630,28 @@ def _positions(seen):
     return torch.arange(seen.start, seen.stop) if isinstance(seen, slice) else seen
 
 
+def _count(seen):
+    """How many keys an index has."""
+    return seen.stop - seen.start if isinstance(seen, slice) else len(seen)
+
+
+def _rows_of_tile(last, heads, narrow):
+    """Queries in a tile, by the keys that the last sees: few read few in vain, many multiply fast.
+
+    Products of bfloat16 need more of them than others, and few heads need work for each step.
+    """
+    keys = _count(last[0])
+    if narrow == torch.bfloat16:
+        return 2 * TILE if keys >= 2048 else TILE
+    return TILE // 2 if keys <= 512 and heads >= 8 else TILE
+
+
 def _steps(heads, groups, rows, seen):
-    """Heads of queries and of their keys, so many at a time that the pairs stay in the cache."""
-    keys = seen.stop - seen.start if isinstance(seen, slice) else len(seen)
-    pairs = rows * keys * (heads // groups)
+    """Heads of queries and of their keys, so many at a time that the pairs stay in the cache.
+
+    The keys should too: they weigh more than their pairs where a head has fewer than 16 rows.
+    """
+    pairs = max(16, rows * (heads // groups)) * _count(seen)
     count = max(1, torch.get_num_threads() * 2**19 // max(1, pairs))
     for first in range(0, groups, count):
         end = min(first + count, groups)
@@ -614,22 +663,26 @@ def _narrow(dtype):
     return dtype if dtype == torch.bfloat16 else torch.promote_types(dtype, torch.float32)
 
 
-def _fill_hidden(pairs, visible, otherwise):
+def _bits_of_pairs(visible, dtype, otherwise):
+    """What stays of the bits of every pair, and what comes to those of hidden pairs, if not 0."""
+    shown = visible.to(torch.int32 if dtype == torch.float32 else torch.int64).neg_()
+    if otherwise == 0:
+        return shown, None
+    return shown, shown.bitwise_not() & torch.tensor(otherwise, dtype=dtype).view(shown.dtype)
+
+
+def _fill_hidden(pairs, shown, filled):
     """Fill in the hidden pairs, by their bits: `masked_fill_` takes five times as long."""
-    bits = pairs.view(torch.int32 if pairs.dtype == torch.float32 else torch.int64)
-    shown = visible.to(bits.dtype).neg_()
-    bits.bitwise_and_(shown)
-    if otherwise != 0:
-        hidden = shown.bitwise_not_()
-        bits.bitwise_or_(hidden & torch.tensor(otherwise, dtype=pairs.dtype).view(bits.dtype))
+    bits = pairs.view(shown.dtype).bitwise_and_(shown)
+    if filled is not None:
+        bits.bitwise_or_(filled)
 
 
 def _row_max(score):
-    """The largest score of each row; 0 where a row sees no key, which is harmless to subtract."""
+    """The largest score of each row; where a row sees no key finite, and harmless to subtract."""
     if score.shape[-1] == 0:
         return score.new_zeros(*score.shape[:-1], 1)
-    row_max = score.amax(-1, keepdim=True)
-    return row_max.masked_fill_(row_max == float("-inf"), 0.0)
+    return score.amax(-1, keepdim=True).clamp_(min=torch.finfo(score.dtype).min)
 
 
 def _matmul(a, b, room=None):
@@ -642,7 +695,12 @@ def _matmul(a, b, room=None):
     return torch.bmm(a, b, out=room.resize_(*a.shape[:2], Y)).view(B, H, T, Y)
 
 
-def _add_transposed(total, seen, a, b):
+def _in_room(x, room):
+    """`x` in the dtype of `room`, and in its memory where that is another."""
+    return x if x.dtype == room.dtype else room.resize_(x.shape).copy_(x)
+
+
+def _add_transposed(total, seen, a, b, room):
     """At the keys seen: += the transpose of a [B, H, T, X] @ b [B, H, T, Y], over shared heads."""
     groups = total.shape[1]
     rows = a.shape[1] // groups * a.shape[2]
@@ -651,7 +709,8 @@ def _add_transposed(total, seen, a, b):
         if isinstance(seen, slice) and total.dtype == a.dtype:
             batch[:, seen].baddbmm_(x.mT, y)
         else:
-            batch[:, seen] += torch.bmm(x.mT, y)
+            shape = groups, x.shape[2], y.shape[2]
+            batch[:, seen] += torch.bmm(x.mT, y, out=room.resize_(shape))
 
 
 def _keys_seen(q0, q1, M, shift_, size, cols):
@@ -669,12 +728,14 @@ def _keys_seen(q0, q1, M, shift_, size, cols):
     ).clamp(max=(M - 1) // cols + 1)
     period_lo = min(lo.flatten().tolist(), default=0)
     period_hi = max(hi.flatten().tolist(), default=0)
+    period_step = max((q1 - q0) // cols, 1)
     spans = []
-    for period in range(period_lo, period_hi):
+    for period in range(period_lo, period_hi, period_step):
+        period_last = min(period + period_step, period_hi) - 1
         lo_1 = (cols * period - shift_[:, None, None] % size).clamp(min=cols * period)
         hi_1 = (
             (
-                cols * period
+                cols * period_last
                 + (
                     size
                     * (
@@ -687,7 +748,7 @@ def _keys_seen(q0, q1, M, shift_, size, cols):
                 )
                 + size
                 - shift_[:, None, None]
-            ).clamp(max=cols * period + cols)
+            ).clamp(max=cols * period_last + cols)
             if i_first // cols < i_last // cols
             else torch.tensor(0)
         )
@@ -703,7 +764,7 @@ def _keys_seen(q0, q1, M, shift_, size, cols):
             - shift_[:, None, None]
         ).clamp(min=cols * period)
         hi_2 = (
-            cols * period
+            cols * period_last
             + (
                 size
                 * (
@@ -713,7 +774,7 @@ def _keys_seen(q0, q1, M, shift_, size, cols):
             )
             + size
             - shift_[:, None, None]
-        ).clamp(max=cols * period + cols)
+        ).clamp(max=cols * period_last + cols)
         spans.append(
             (
                 min(lo_2.flatten().tolist(), default=0), max(hi_2.flatten().tolist(), default=0), 0,
@@ -731,7 +792,7 @@ def _hide(pairs, otherwise, edges, i, heads, shift_, size, cols):
         same_y = (i // cols + shift__2) // size == (j // cols + shift__2) // size  # swin.attn:6
         same_x = (i % cols + shift__2) // size == (j % cols + shift__2) // size  # swin.attn:7
         visible = same_y & same_x                                       # swin.attn:8
-        _fill_hidden(pairs[:, :, :, columns], visible, otherwise)
+        _fill_hidden(pairs[:, :, :, columns], *_bits_of_pairs(visible, pairs.dtype, otherwise))
 
 
 @_without_autocast
@@ -742,27 +803,39 @@ def _forward_cpu(q, k, v, shift_, scale, size, rows_, cols):
     dtype = torch.promote_types(q.dtype, torch.float32)
     narrow = _narrow(q.dtype)
     out = q.new_empty(B, H, N, DV)
-    lse = q.new_empty(B, H, N, dtype=dtype)
+    row_max = q.new_empty(B, H, N, 1, dtype=dtype)
+    row_sum = q.new_empty(B, H, N, 1, dtype=dtype)
     scale_times_log2e = scale * 1.4426950408889634
     room = torch.empty(0, dtype=dtype)
+    k_room = torch.empty(0, dtype=dtype)
+    narrow_room = torch.empty(0, dtype=narrow)
+    tile = (
+        _rows_of_tile(_keys_seen(N - 1, N, M, shift_, size, cols), B * H, narrow)
+        if N > 0
+        else TILE
+    )
 
-    for q0 in range(0, N, TILE):
-        q1 = min(q0 + TILE, N)
+    for q0 in range(0, N, tile):
+        q1 = min(q0 + tile, N)
         seen, edges = _keys_seen(q0, q1, M, shift_, size, cols)
         i = torch.arange(q0, q1)[:, None]
         for heads, kv_heads in _steps(H, HKV, B * (q1 - q0), seen):
             score = _matmul(
-                q[:, heads, q0:q1].to(dtype) * scale_times_log2e, k[:, kv_heads, seen].to(dtype).mT,
-                room,
+                q[:, heads, q0:q1].to(dtype) * scale_times_log2e,
+                _in_room(k[:, kv_heads, seen], k_room).mT, room,
             )
             _hide(score, float("-inf"), edges, i, heads, shift_, size, cols)
-            row_max = _row_max(score)
-            p = score.sub_(row_max).exp2_()
-            row_sum = p.sum(-1, keepdim=True)
-            total = row_sum.masked_fill(row_sum == 0.0, 1.0)            # no key: 0
-            out[:, heads, q0:q1] = _matmul(p.to(narrow), v[:, kv_heads, seen].to(narrow)) / total
-            lse[:, heads, q0:q1] = ((row_max + row_sum.log2()) * 0.6931471805599453).squeeze(-1)
+            largest = _row_max(score)
+            p = score.sub_(largest).exp2_()
+            total = p.sum(-1, keepdim=True)
+            row_max[:, heads, q0:q1] = largest
+            row_sum[:, heads, q0:q1] = total
+            # no key: 0; else the largest adds 1
+            total.clamp_(min=1.0)
+            p_narrow = _in_room(p, narrow_room)
+            out[:, heads, q0:q1] = _matmul(p_narrow, v[:, kv_heads, seen].to(narrow)) / total
 
+    lse = ((row_max + row_sum.log2_()) * 0.6931471805599453).squeeze(-1)
     return out, lse
 
 
@@ -776,32 +849,49 @@ def _backward_cpu(dout, dlse, q, k, v, shift_, out, lse, scale, size, rows_, col
     dq = torch.empty(q.shape, dtype=q.dtype)
     dk = torch.zeros(k.shape, dtype=dtype)
     dv = torch.zeros(v.shape, dtype=dtype)
-    delta = ((dout.to(dtype) * out).sum(-1) - dlse).unsqueeze(-1)
     # a row that sees no key: avoid inf - inf
     lse = lse.masked_fill(lse == float("-inf"), 0.0)
     lse = (lse * 1.4426950408889634).unsqueeze(-1)                      # in base 2, like the score
     scale_times_log2e = scale * 1.4426950408889634
     room = torch.empty(0, dtype=dtype)
+    k_room = torch.empty(0, dtype=dtype)
+    v_room = torch.empty(0, dtype=dtype)
     dp_room = torch.empty(0, dtype=dtype)
+    narrow_room = torch.empty(0, dtype=narrow)
+    keys_room = torch.empty(0, dtype=narrow)
+    tile = (
+        _rows_of_tile(_keys_seen(N - 1, N, M, shift_, size, cols), B * H, narrow)
+        if N > 0
+        else TILE
+    )
 
-    for q0 in range(0, N, TILE):
-        q1 = min(q0 + TILE, N)
+    for q0 in range(0, N, tile):
+        q1 = min(q0 + tile, N)
         seen, edges = _keys_seen(q0, q1, M, shift_, size, cols)
         i = torch.arange(q0, q1)[:, None]
         for heads, kv_heads in _steps(H, HKV, B * (q1 - q0), seen):
             score = _matmul(
-                q[:, heads, q0:q1].to(dtype) * scale_times_log2e, k[:, kv_heads, seen].to(dtype).mT,
-                room,
+                q[:, heads, q0:q1].to(dtype) * scale_times_log2e,
+                _in_room(k[:, kv_heads, seen], k_room).mT, room,
             )
             _hide(score, float("-inf"), edges, i, heads, shift_, size, cols)
             p = score.sub_(lse[:, heads, q0:q1]).exp2_()
-            ds = _matmul(
-                dout[:, heads, q0:q1].to(dtype), v[:, kv_heads, seen].to(dtype).mT, dp_room,
-            ).sub_(delta[:, heads, q0:q1]).mul_(p)
-            _add_transposed(dv[:, kv_heads], seen, p.to(narrow), dout[:, heads, q0:q1].to(narrow))
-            ds_narrow = ds.to(narrow)
+            dout_wide = dout[:, heads, q0:q1].to(dtype)
+            dp = _matmul(dout_wide, _in_room(v[:, kv_heads, seen], v_room).mT, dp_room)
+            delta = (
+                (dout_wide * out[:, heads, q0:q1]).sum(-1, keepdim=True)
+                - dlse[:, heads, q0:q1].unsqueeze(-1)
+            )
+            ds = dp.sub_(delta).mul_(p)
+            p_narrow = _in_room(p, narrow_room)
+            _add_transposed(
+                dv[:, kv_heads], seen, p_narrow, dout[:, heads, q0:q1].to(narrow), keys_room,
+            )
+            ds_narrow = _in_room(ds, narrow_room)
             dq[:, heads, q0:q1] = _matmul(ds_narrow, k[:, kv_heads, seen].to(narrow)) * scale
-            _add_transposed(dk[:, kv_heads], seen, ds_narrow, q[:, heads, q0:q1].to(narrow))
+            _add_transposed(
+                dk[:, kv_heads], seen, ds_narrow, q[:, heads, q0:q1].to(narrow), keys_room,
+            )
 
     dk.mul_(scale)
     return dq, dk.to(k.dtype), dv.to(v.dtype)
@@ -810,14 +900,14 @@ def _backward_cpu(dout, dlse, q, k, v, shift_, out, lse, scale, size, rows_, col
 # Queries and keys of a tile, warps, pipeline stages: of each kernel, by the widest head they serve.
 TILES = {
     "wgmma": {  # data center Hopper and Blackwell: 227 KiB of shared memory
-        "forward": {64: (128, 64, 8, 3), 128: (128, 64, 8, 3), 256: (128, 32, 8, 2)},
-        "backward_keys": {64: (64, 128, 8, 3), 128: (32, 128, 8, 3), 256: (16, 64, 8, 2)},
-        "backward_queries": {64: (128, 64, 8, 2), 128: (128, 64, 8, 2), 256: (128, 16, 8, 2)},
+        "forward": {64: (128, 32, 8, 3), 128: (128, 32, 8, 3), 256: (128, 32, 8, 2)},
+        "backward_keys": {64: (16, 128, 8, 3), 128: (16, 128, 8, 3), 256: (16, 64, 8, 2)},
+        "backward_queries": {64: (128, 32, 8, 2), 128: (128, 32, 8, 2), 256: (128, 16, 8, 2)},
     },
     "mma": {  # other GPUs: some have no more than 64 KiB
-        "forward": {64: (64, 64, 4, 2), 128: (64, 64, 4, 2), 256: (64, 32, 4, 1)},
-        "backward_keys": {64: (32, 64, 4, 2), 128: (32, 64, 4, 2), 256: (32, 32, 4, 1)},
-        "backward_queries": {64: (64, 32, 4, 2), 128: (64, 32, 4, 2), 256: (32, 32, 4, 1)},
+        "forward": {64: (32, 32, 4, 2), 128: (32, 32, 4, 2), 256: (64, 32, 4, 1)},
+        "backward_keys": {64: (32, 32, 4, 2), 128: (16, 32, 4, 2), 256: (16, 32, 4, 1)},
+        "backward_queries": {64: (32, 32, 4, 2), 128: (32, 32, 4, 2), 256: (32, 32, 4, 1)},
     },
     "float32": {  # exact products of float32, without matrix units
         "forward": {128: (32, 32, 8, 1), 256: (16, 32, 8, 1)},
@@ -831,9 +921,13 @@ def _table(q):
     """The rows of TILES for tensors like q."""
     if q.element_size() > 2:
         return TILES["float32"]
-    is_cuda = q.is_cuda and torch.version.hip is None
-    has_wgmma = is_cuda and torch.cuda.get_device_capability(q.device)[0] in (9, 10)
-    return TILES["wgmma" if has_wgmma else "mma"]
+    return TILES["wgmma" if _generation(q) in (9, 10) else "mma"]
+
+
+def _generation(q):
+    """Of matrix units for half precision: 9 is data center Hopper, 10 is Blackwell; 0 elsewhere."""
+    is_narrow_cuda = q.element_size() <= 2 and q.is_cuda and torch.version.hip is None
+    return torch.cuda.get_device_capability(q.device)[0] if is_narrow_cuda else 0
 
 
 def _tiles(kernel, q, *widths):
@@ -843,10 +937,17 @@ def _tiles(kernel, q, *widths):
         if size > max(rows):
             raise ValueError(f"`{name}` needs {max(rows)} or less in a kernel, got {size}")
     blocks = {f"BLOCK_{name}": max(16, triton.next_power_of_2(size)) for name, size in widths}
-    widest = min(size for size in rows if size >= max(blocks.values()))
+    widest = min(width for width in rows if width >= max(size for _, size in widths))
     block_q, block_k, warps, stages = rows[widest]
     options = {"BLOCK_Q": block_q, "BLOCK_K": block_k, "num_warps": warps, "num_stages": stages}
     return {**dict(widths), **blocks, **options, "enable_fp_fusion": True}
+
+
+def _shares(q, programs):
+    """Into how many shares the work of each program goes, so that two fall to a processor."""
+    card = torch.cuda.get_device_properties(q.device) if q.is_cuda else None
+    processors = card.multi_processor_count if card else 8
+    return max(1, 2 * processors // max(1, programs))
 
 
 def _forward_triton(q, k, v, shift_, scale, size, rows_, cols):
@@ -873,21 +974,25 @@ def _backward_triton(dout, dlse, q, k, v, shift_, out, lse, scale, size, rows_, 
     group = H // HKV
     q, k, v, dout = map(_with_unit_stride, (q, k, v, dout))
     delta = torch.empty_like(lse)
-    dq = q.new_empty(B, H, N, D)
-    dk = k.new_empty(B, HKV, M, D)
-    dv = v.new_empty(B, HKV, M, DV)
+    dq = q.new_empty(q.shape)
     with torch.cuda.device_of(q):
         tiles = _tiles("backward_queries", q, ("DV", DV))
         _delta[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
             dout, out, dlse, delta, *dout.stride()[:3], H, N, DV=tiles["DV"],
-            BLOCK_Q=tiles["BLOCK_Q"], BLOCK_DV=tiles["BLOCK_DV"], enable_fp_fusion=True,
+            BLOCK_Q=tiles["BLOCK_Q"], BLOCK_DV=tiles["BLOCK_DV"], num_warps=tiles["num_warps"],
+            enable_fp_fusion=True,
         )
         tiles = _tiles("backward_keys", q, ("D", D), ("DV", DV))
-        _backward_keys[triton.cdiv(M, tiles["BLOCK_K"]), HKV, B](
+        shares = min(group, _shares(q, triton.cdiv(M, tiles["BLOCK_K"]) * HKV * B))
+        dk = _parts(k, shares)
+        dv = _parts(v, shares)
+        _backward_keys[triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B](
             q, k, v, dout, lse, delta, dk, dv, shift_, *q.stride()[:3], *k.stride()[:3],
-            *v.stride()[:3], *dout.stride()[:3], *shift_.stride(), scale, size, cols, H, HKV, group,
-            N, M, **tiles,
+            *v.stride()[:3], *dout.stride()[:3], *shift_.stride(), scale, size, cols, shares, H,
+            group, N, M, **tiles,
         )
+        dk = _sum_of_parts(dk, shares, k.dtype)
+        dv = _sum_of_parts(dv, shares, v.dtype)
         tiles = _tiles("backward_queries", q, ("D", D), ("DV", DV))
         _backward_queries[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
             q, k, v, dout, lse, delta, dq, shift_, *q.stride()[:3], *k.stride()[:3],
@@ -897,10 +1002,35 @@ def _backward_triton(dout, dlse, q, k, v, shift_, out, lse, scale, size, rows_, 
     return dq, dk, dv
 
 
-_NAMESPACE = "".join(c if c.isalnum() else "_" for c in __name__)
+def _library():
+    """The operators of this module, under its name; a copy of it has a `_` behind."""
+    name = "".join(c if c.isalnum() else "_" for c in __name__)
+    while hasattr(getattr(torch.ops, name), "attention"):
+        name += "_"
+    return torch.library.Library(name, "FRAGMENT")
 
 
-@torch.library.custom_op(f"{_NAMESPACE}::attention", mutates_args=())
+_LIBRARY = _library()
+
+
+def _operator(function):
+    """The function as an operator of torch, which does not look inside.
+
+    `torch.library.custom_op` does so too, but its first call loads all of torch.compile.
+    """
+    name = function.__name__.lstrip("_")
+    schema = torch.library.infer_schema(function, mutates_args=())
+    _LIBRARY.define(name + schema, tags=torch.Tag.pt2_compliant_tag)
+    _LIBRARY.impl(name, function, "CompositeExplicitAutograd")
+    return getattr(getattr(torch.ops, _LIBRARY.ns), name).default
+
+
+def _refuse(ctx, *gradients):
+    """The gradient of what has none that is known: zero would be wrong."""
+    raise RuntimeError(f"a second derivative of `{_LIBRARY.ns}` was asked for, and there is none")
+
+
+@_operator
 def _attention(
     q: Tensor, k: Tensor, v: Tensor, shift_: Tensor, scale: float, size: int, rows_: int, cols: int,
     backend: str,
@@ -910,14 +1040,14 @@ def _attention(
     return forward(q, k, v, shift_, scale, size, rows_, cols)
 
 
-@_attention.register_fake
+@torch.library.register_fake(_attention, lib=_LIBRARY)
 def _(q, k, v, shift_, scale, size, rows_, cols, backend):
     wide = torch.promote_types(q.dtype, torch.float32)
     out = q.new_empty(*q.shape[:3], v.shape[3])
     return out, q.new_empty(q.shape[:3], dtype=wide)
 
 
-@torch.library.custom_op(f"{_NAMESPACE}::attention_backward", mutates_args=())
+@_operator
 def _attention_backward(
     dout: Tensor, dlse: Tensor, q: Tensor, k: Tensor, v: Tensor, shift_: Tensor, out: Tensor,
     lse: Tensor, scale: float, size: int, rows_: int, cols: int, backend: str,
@@ -927,9 +1057,12 @@ def _attention_backward(
     return backward(dout, dlse, q, k, v, shift_, out, lse, scale, size, rows_, cols)
 
 
-@_attention_backward.register_fake
+@torch.library.register_fake(_attention_backward, lib=_LIBRARY)
 def _(dout, dlse, q, k, v, shift_, out, lse, scale, size, rows_, cols, backend):
     return q.new_empty(q.shape), k.new_empty(k.shape), v.new_empty(v.shape)
+
+
+torch.library.register_autograd(_attention_backward, _refuse, lib=_LIBRARY)
 
 
 def _save(ctx, inputs, output):
@@ -945,7 +1078,7 @@ def _differentiate(ctx, dout, dlse):
     return dq, dk, dv, None, None, None, None, None, None
 
 
-_attention.register_autograd(_differentiate, setup_context=_save)
+torch.library.register_autograd(_attention, _differentiate, setup_context=_save, lib=_LIBRARY)
 
 
 def _choose(backend, q):

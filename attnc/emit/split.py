@@ -1,0 +1,77 @@
+"""How few queries are launched: into how many shares the keys are split, and the two kernels.
+
+Enters: the kernels of a plan whose keys can be split. Leaves: the functions that choose, and the lines of
+`_forward_triton` that launch the kernels where it pays.
+"""
+
+from __future__ import annotations
+
+from attnc.emit.arguments import arguments
+from attnc.emit.expression import emit_argument
+from attnc.emit.tiles import reads_pairs
+from attnc.emit.writer import Writer
+from attnc.kernel.nodes import Function
+from attnc.lower.kernels import Kernels
+from attnc.lower.plan import Plan
+from attnc.lower.split.choice import Split
+from attnc.lower.torch_terms import TorchTerms
+
+SPLITS = '''
+def _few_rows(tiles, rows):
+    """The tiles of a forward kernel for so many rows of a key head, each a query of a head."""
+    if rows <= 16:
+        return {**tiles, "BLOCK_Q": 16, "num_warps": 4}
+    return {**tiles, "BLOCK_Q": min(64, tiles["BLOCK_Q"])WARPS}
+
+
+def _splits(q, rows, heads, keys, tiles):
+    """Shares of the keys in sight that fill the GPU, of four tiles or more; 0 for none."""
+    programs = max(1, triton.cdiv(rows, tiles["BLOCK_Q"]) * heads)
+    splits = min(_shares(q, programs), max(0, keys) // (4 * tiles["BLOCK_K"]))
+    return splits if splits > 1 or rows <= tiles["BLOCK_Q"] else 0
+'''.strip()
+
+
+def choice_of_splits(plan: Plan) -> str:
+    """The functions that choose. Four warps hold 64 rows, unless a number is kept for each pair."""
+    return SPLITS.replace("WARPS", "" if reads_pairs(plan) else ', "num_warps": 4')
+
+
+def write_split(writer: Writer, kernels: Kernels, split: Split) -> None:
+    """The way of few queries, which ends in a `return`."""
+    plan = kernels.plan
+    forward, combine = kernels.kernel("_forward_split"), kernels.kernel("_combine")
+    assert forward is not None and combine is not None
+    rows, heads = ("N * group", "HKV") if split.packs else ("N", "H")
+    writer.line(f"few = _few_rows(tiles, {rows})")
+    writer.items("splits = _splits(", ["q", rows, f"B * {heads}", _sight(plan, split), "few"], ")")
+    with writer.block("if splits:"):
+        for name in _parts(forward):
+            sizes = "B, H, N, DV" if name == "part_acc" else "B, H, N"
+            dtype = "int32" if name == "part_at" else "float32"
+            writer.line(f"{name} = q.new_empty(splits, {sizes}, dtype=torch.{dtype})")
+        with writer.block("with torch.cuda.device_of(q):"):
+            head = f'{forward.name}[triton.cdiv({rows}, few["BLOCK_Q"]), {heads} * splits, B]('
+            writer.items(head, [*arguments(forward, plan), "**few"], ")")
+            writer.items(f"{combine.name}[(B * H * N,)](", _of_combine(combine, plan), ")")
+        writer.line(f"return {', '.join(plan.results)}")
+
+
+def _sight(plan: Plan, split: Split) -> str:
+    if split.sight is None:
+        return "M"
+    return emit_argument(TorchTerms(plan.attention, {}, plan.requires)(split.sight))
+
+
+def _parts(kernel: Function) -> list[str]:
+    """The tensors that shares are left in."""
+    return [p.name.removesuffix("_ptr") for p in kernel.params if p.name.startswith("part_")]
+
+
+def _of_combine(kernel: Function, plan: Plan) -> list[str]:
+    constants = {"DV": "DV=DV", "SHARES": "SHARES=16", "BLOCK_DV": 'BLOCK_DV=few["BLOCK_DV"]'}
+    return [
+        *arguments(kernel, plan),
+        *(constants[p.name] for p in kernel.params if p.annotation),
+        "enable_fp_fusion=True",
+    ]

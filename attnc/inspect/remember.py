@@ -1,0 +1,68 @@
+"""Figures that were read once are not made again.
+
+Enters: a launch and a target. Leaves: its figures, or why it does not build. They are kept as JSON in the cache, by
+all that they follow from: the kernel, how it is specialized, the target, Triton, and the rooms that read them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import triton
+
+from attnc.errors import AttncError
+from attnc.inspect.build import build, specialize
+from attnc.inspect.figures import Figures, Part, read_figures
+from attnc.inspect.launches import Launch
+from attnc.inspect.targets import Target
+from attnc.run.loader import cache_directory, write_file
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A kernel that does not build, and what Triton says."""
+
+    why: str
+
+
+def measure(launch: Launch, target: Target) -> Figures | Refused:
+    """The figures of a launch, from the cache where they are there."""
+    path = cache_directory() / "figures" / f"{_key(launch, target)}.json"
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        return _read(json.loads(path.read_text()))
+    try:
+        found: Figures | Refused = read_figures(build(launch, target))
+    except AttncError as error:
+        found = Refused(error.diagnostics[0].notes[0])
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_file(path, json.dumps(asdict(found)))
+    return found
+
+
+def _key(launch: Launch, target: Target) -> str:
+    specialization, _, options = specialize(launch, target)
+    parts = (triton.__version__, target, launch.kernel.cache_key, specialization, options, _readers())
+    return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:32]
+
+
+@cache
+def _readers() -> str:
+    """A hash of the rooms that make figures: others would make others."""
+    texts = (
+        Path(__file__).with_name(f"{name}.py").read_bytes() for name in ("build", "figures", "instructions")
+    )
+    return hashlib.sha256(b"".join(texts)).hexdigest()
+
+
+def _read(found: dict[str, Any]) -> Figures | Refused:
+    if "why" in found:
+        return Refused(**found)
+    tile, whole, loops = found["tile"], Part(**found["whole"]), tuple(Part(**loop) for loop in found["loops"])
+    return Figures(**{**found, "tile": tile and tuple(tile), "whole": whole, "loops": loops})

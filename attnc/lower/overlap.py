@@ -1,0 +1,43 @@
+"""May the weights of a tile wait until the products of the next are under way?
+
+Enters: the attention as its kernels see it, its weights, and whether any query sees a key. Leaves: the answer with its
+reason, which the plan keeps. Softmax then runs beside the matrix unit, where a GPU has both at once (ADR 0015).
+"""
+
+from __future__ import annotations
+
+from attnc.analyze.facts import Reason, Weights
+from attnc.ir.nodes import Attention, BoolLoad, IntLoad, Member, Node, RealLoad
+from attnc.ir.text import print_ir
+from attnc.ir.walk import axes_of, walk
+from attnc.lower.divided import MANY, count_divisions
+
+READS = (RealLoad, IntLoad, BoolLoad, Member)
+
+
+def find_overlap(attention: Attention, weights: Weights, sees_keys: bool) -> tuple[bool, Reason | None]:
+    """Only weights of softmax do, which are computed long enough; of others nothing is said."""
+    if weights.kind != "softmax" or not sees_keys:
+        return False, None
+    why_not = _why_not(attention)
+    if why_not is None:
+        return True, Reason(
+            "the weights of a tile wait for the products of the next, where a GPU does both at once"
+        )
+    text = f"the weights of a tile do not wait for the products of the next, because {why_not.text}"
+    return False, Reason(text, why_not.span)
+
+
+def _why_not(attention: Attention) -> Reason | None:
+    """A tile that reads a number for each pair waits for those; many divisions leave no registers for what waits."""
+    for part in (*walk(attention.score), *walk(attention.mask)):
+        if _is_read_for_each_pair(part):
+            return Reason(f"`{print_ir(part)}` is read for each pair", part.span)
+    divisions = count_divisions(attention)
+    if divisions >= MANY:
+        return Reason(f"positions are divided {divisions} times for each pair")
+    return None
+
+
+def _is_read_for_each_pair(part: Node) -> bool:
+    return isinstance(part, READS) and {"i", "j"} <= axes_of(part)

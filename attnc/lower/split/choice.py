@@ -1,0 +1,67 @@
+"""Can the keys of a tile of queries be split among programs, and do the heads of a group go side by side in it?
+
+Enters: the ranges of the keys, the weights, and the attention as its kernels see it. Leaves: a `Split` or None, and the
+reason. Whether a call has so few queries that it pays is decided when the call is made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from attnc.analyze.facts import Ranges, Reason, Weights
+from attnc.ir.nodes import Attention, Index, Int, Member
+from attnc.ir.walk import axes_of, walk
+from attnc.lower.split.sight import find_sight
+
+HEAD = Index("h")
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A row of a tile is a query of one of the heads of a group where it `packs` them, else a query of one head.
+
+    Packed, the head is a column of a tile, as the query is: whatever a score or a mask reads by head is one too. The
+    queries of a call see about `sight` keys at most, where something is known beside the number of keys.
+    """
+
+    packs: bool
+    sight: Int | None
+
+
+def find_split(attention: Attention, keys: Ranges, weights: Weights) -> tuple[Split | None, Reason]:
+    """How keys are split, and why; None where each program has to see all of its keys itself."""
+    if (why := _why_tiles_stay_together(keys, weights)) is not None:
+        return None, Reason(f"few queries have no schedule of their own: {why}")
+    what = "for few queries, programs share the keys of a tile, and what they leave of each row is merged"
+    why_not = _why_heads_stay_apart(attention, keys)
+    if why_not is None:
+        return Split(packs=True, sight=find_sight(keys)), Reason(
+            f"{what}; the heads of a group are rows of one tile"
+        )
+    return Split(packs=False, sight=find_sight(keys)), Reason(
+        f"{what}; each head has tiles of its own, because {why_not}"
+    )
+
+
+def _why_tiles_stay_together(keys: Ranges, weights: Weights) -> str | None:
+    if keys.loose:
+        return "their tiles come from lists"
+    if keys.periods is not None:
+        return "their tiles are found period by period"
+    if not keys.visited:
+        return "no query sees a key"
+    return None if weights.merges else "parts of a row do not merge"
+
+
+def _why_heads_stay_apart(attention: Attention, keys: Ranges) -> str | None:
+    if HEAD in keys.parts:
+        return "the keys that a query sees depend on its head"
+    for part in (*walk(attention.mask), *walk(attention.score)):
+        if isinstance(part, Member) and _is_by_head_alone(part):
+            return f"`{part.array}` is searched by head"
+    return None
+
+
+def _is_by_head_alone(part: Member) -> bool:
+    axes = frozenset().union(*map(axes_of, part.index))
+    return "h" in axes and "i" not in axes

@@ -1,0 +1,95 @@
+"""The kernel of few queries: one program folds its share of the keys into the sums of a tile of rows.
+
+Enters: a plan whose keys can be split. Leaves: the helper that adds one tile of keys, which is that of the forward
+kernel, and the kernel. What it leaves of each row is not finished: a maximum and sums over the share, as [shares, B, H,
+N]. A share without a key leaves what changes nothing: -inf and zeros.
+"""
+
+from __future__ import annotations
+
+from attnc.errors import CompilerBug
+from attnc.kernel.build import function
+from attnc.kernel.nodes import Expr, Function, Lit, Var
+from attnc.lower.plan import Plan
+from attnc.lower.split.share import SPLIT, SPLITS, loop_over_share
+from attnc.lower.tiled.forward import Q0, N, body_of, bounds_of_keys, lower_add_keys, point_to_heads
+from attnc.lower.tiled.frame import BLOCK_Q, B, H, I, Kernel, block_width
+from attnc.lower.tiled.late import LATE
+from attnc.lower.tiled.loops import find_tiles
+from attnc.lower.triton_terms import INT64, tl
+
+GROUP, H_KV, DV = Var("group"), Var("h_kv"), Var("DV")
+load_rows_at, store_rows_at = function("_load_rows_at"), function("_store_rows_at")
+
+
+def lower_split(plan: Plan) -> tuple[Function, Function]:
+    """The helper and the kernel."""
+    kernel = Kernel(plan)
+    if plan.split is None:
+        raise CompilerBug("a plan without shares")
+    rows = _enter_packed(kernel) if plan.split.packs else _enter_head(kernel)
+    _load_queries(kernel)
+    add_keys, carried = lower_add_keys(kernel)
+    tiles = find_tiles(bounds_of_keys(kernel), plan.keys)
+    # A share waits for memory, not for products: weights that wait would only take registers.
+    loop_over_share(kernel.loops, tiles, body_of(add_keys, carried, AHEAD=Lit(None)))
+    _store_parts(kernel, tuple(name for name in carried if name not in LATE))
+    return add_keys, kernel.kernel("_forward_split", f"One program: a share of the keys of {rows}.")
+
+
+def part(name: str) -> str:
+    """What a share leaves of something that is carried from tile to tile: `part_max` of `row_max`."""
+    return f"part_{name.removeprefix('row_')}"
+
+
+def _enter_packed(kernel: Kernel) -> str:
+    """A program of rows, each a query of one head of a group: queries in order, the heads of each side by side."""
+    where, r0 = kernel.where, Var("r0")
+    where.comment("Row r is query r // group of head r % group, of those that share their keys.")
+    where.let("r0", tl.program_id(0) * BLOCK_Q)
+    where.let("row", r0 + tl.arange(0, BLOCK_Q)[:, None])
+    _enter_share(kernel, "h_kv")
+    where.let("h", H_KV * GROUP + Var("row") % GROUP)
+    where.let("b", tl.program_id(2).to(INT64))
+    where.let("i_first", r0 // GROUP)
+    where.let("i_last", (tl.minimum(r0 + BLOCK_Q, N * GROUP) - 1) // GROUP)
+    kernel.loads.let("i", Var("row") // GROUP)
+    return "BLOCK_Q rows, of one key head"
+
+
+def _enter_head(kernel: Kernel) -> str:
+    """A program of queries of one head."""
+    where = kernel.where
+    where.let("q0", tl.program_id(0) * BLOCK_Q)
+    _enter_share(kernel, "h")
+    where.let("b", tl.program_id(2).to(INT64))
+    where.let("i_first", Q0)
+    where.let("i_last", tl.minimum(Q0 + BLOCK_Q, N) - 1)
+    where.let("h_kv", H // GROUP)
+    kernel.loads.let("i", Q0 + tl.arange(0, BLOCK_Q)[:, None])
+    return "BLOCK_Q queries of one head"
+
+
+def _enter_share(kernel: Kernel, head: str) -> None:
+    """Shares of one head are neighbors."""
+    kernel.where.let("split", tl.program_id(1) % SPLITS)
+    kernel.where.let(head, (tl.program_id(1) // SPLITS).to(INT64))
+
+
+def _load_queries(kernel: Kernel) -> None:
+    """Pointers to the heads of the program, and its rows of every tensor of queries."""
+    point_to_heads(kernel)
+    for name, width in dict.fromkeys((pair.query, pair.width) for pair in kernel.plan.dots):
+        places = Var(f"{name}_ptr") + I.to(INT64) * Var(f"{name}_stride_t")
+        kernel.loads.let(name, load_rows_at(places, I < N, Var(width), Var(block_width(width))))
+
+
+def _store_parts(kernel: Kernel, carried: tuple[str, ...]) -> None:
+    store = kernel.store
+    place = store.let("place", ((SPLIT * Var("B") + B) * Var("H") + H) * N + I)
+    for name in carried:
+        ptr: Expr = Var(f"{part(name)}_ptr")
+        if name == "acc":
+            store.do(store_rows_at(ptr + place * DV, I < N, Var("acc"), DV, Var(block_width("DV"))))
+        else:
+            store.do(tl.store(ptr + place, Var(name)[:, None], mask=I < N))

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
 import sys
 import time
@@ -24,6 +23,7 @@ import torch
 from torch import Tensor
 
 import attnc
+from attnc.bench.machine import find_versions, name_device
 from attnc.run.loader import load_module
 
 ROOT = Path(__file__).parent.parent
@@ -74,8 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     share = statistics.median(b / f for b, f in zip(bounds, forward, strict=True))
     found = {
         "case": f"packed documents, B1 H8 N{options.tokens} D64, float32",
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
-        "versions": {"attnc": attnc.__version__, "torch": torch.__version__},
+        "machine": name_device(torch.device("cpu")),
+        "versions": find_versions(),
         "forward_ms": forward,
         "bounds_ms": bounds,
         "share": share,

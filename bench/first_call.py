@@ -14,13 +14,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
+import shlex
 import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+
+import torch
+
+import attnc
+from attnc.bench.machine import find_versions, name_device
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "bench" / "results" / "first_call.json"
@@ -78,8 +83,6 @@ def measure(program: str, arguments: Sequence[str], home: Path) -> dict[str, flo
 
 def measure_spec(spec: Path, arch: str, rounds: int) -> dict[str, float]:
     """Medians of one spec; the caches of a cold build are new in every round."""
-    import attnc
-
     found: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory() as home:
         module = Path(home) / f"{spec.stem}.py"
@@ -100,11 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args(arguments)
-    import torch
-
-    versions = {
-        name: __import__("importlib.metadata").metadata.version(name) for name in ("torch", "triton", "attnc")
-    }
+    given = sys.argv[1:] if arguments is None else arguments
     results = {}
     for spec in options.spec or SPECS:
         results[spec.stem] = measure_spec(spec, options.arch, options.rounds)
@@ -112,11 +111,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for what, value in results[spec.stem].items():
             print(f"    {what:14} {value:9.1f}")
     about = {
-        "command": "python bench/first_call.py",
+        "command": shlex.join(["python", "bench/first_call.py", *given]),
         "arch": options.arch,
         "rounds": options.rounds,
-        "machine": f"{platform.machine()}, {os.cpu_count()} CPUs, {torch.get_num_threads()} threads",
-        "versions": versions,
+        "machine": name_device(torch.device("cpu")),
+        "versions": find_versions(),
     }
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps({**about, "milliseconds": results}, indent=1) + "\n")

@@ -145,20 +145,17 @@ def _write_backward(writer: Writer, kernels: Kernels) -> None:
             where = [f"{variable(array)}.shape", "dtype=torch.float32", "device=q.device"]
             writer.items(f"total_{array} = torch.zeros(", where, ")")
         with writer.block("with torch.cuda.device_of(q):"):
-            for name, length, block, heads in (
-                ("_delta", "N", "BLOCK_Q", "H"),
-                ("_backward_keys", "M", "BLOCK_K", "HKV"),
-                ("_backward_queries", "N", "BLOCK_Q", "H"),
-            ):
-                kernel = kernels.kernel(name)
-                if kernel is not None:
-                    table = "backward_keys" if name == "_backward_keys" else "backward_queries"
-                    write_tiles(writer, plan, table, only="DV" if name == "_delta" else "")
-                    _write_lists(writer, kernels, kernel)
-                    if name == "_backward_keys":
-                        _write_keys(writer, kernels, kernel)
-                    else:
-                        _write_launch(writer, kernel, plan, length, block, heads)
+            if kernel := kernels.kernel("_delta"):
+                write_tiles(writer, plan, "backward_queries", only="DV")
+                _write_launch(writer, kernel, plan, "N", "BLOCK_Q", "H")
+            if kernel := kernels.kernel("_backward_keys"):
+                write_tiles(writer, plan, "backward_keys")
+                _write_lists(writer, kernels, kernel)
+                _write_keys(writer, kernels, kernel)
+            if kernel := kernels.kernel("_backward_queries"):
+                write_tiles(writer, plan, "backward_queries")
+                _write_lists(writer, kernels, kernel)
+                _write_launch(writer, kernel, plan, "N", "BLOCK_Q", "H")
             _write_pairs(writer, kernels)
         _write_sums(writer, kernels)
         results = [f"d{name}" for name in vectors]
@@ -168,8 +165,8 @@ def _write_backward(writer: Writer, kernels: Kernels) -> None:
 
 def _write_keys(writer: Writer, kernels: Kernels, kernel: Function) -> None:
     """The launch of the kernel whose programs may share the heads of a group, and the sums of what they leave."""
-    plan, written = kernels.plan, [p.name for p in kernel.params]
-    names = [n for n in vectors_of(plan) if not _is_query(plan, n) and f"d{n}_ptr" in written]
+    plan = kernels.plan
+    names = [name for name in vectors_of(plan) if _is_written(kernels, name) and not _is_query(plan, name)]
     writer.line('shares = min(group, _shares(q, triton.cdiv(M, tiles["BLOCK_K"]) * HKV * B))')
     for name in names:
         writer.line(f"d{name} = _parts({name}, shares)")

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from attnc.ir.nodes import BoolLoad, Compare, IntLoad, Node, RealLoad
+from attnc.ir.nodes import Compare
 from attnc.ir.walk import axes_of, walk
-from attnc.lower.divided import count_divisions, divides_much
+from attnc.lower.per_pair import LOADS, TOKENS, count_divisions, divides_much, reads_pair
 from attnc.lower.plan import Plan
 from attnc.tiles import ChosenTiles
-
-LOADS = (RealLoad, IntLoad, BoolLoad)
-TOKENS = {"i", "j"}
 
 TILES = '''
 # Queries and keys of a tile, warps, pipeline stages: of each kernel, by the widest head they serve.
@@ -119,7 +116,7 @@ def _usual_tiles(plan: Plan) -> str:
     that is divided by what only a call knows takes many instructions, and each thread has it for all keys of a tile.
     """
     attention = plan.attention
-    masks_pairs = any(map(_reads_pair, walk(attention.mask)))
+    masks_pairs = any(map(reads_pair, walk(attention.mask)))
     of_pairs = reads_pairs(plan)
     bounds = [part for part in walk(attention.mask) if isinstance(part, Compare) and part.op in ("<", "<=")]
     reads_bounds = any(isinstance(part, LOADS) and axes_of(part) & TOKENS for b in bounds for part in walk(b))
@@ -158,8 +155,4 @@ def _usual_tiles(plan: Plan) -> str:
 
 def reads_pairs(plan: Plan) -> bool:
     """Is a number read for each pair, and kept until the pair is done?"""
-    return any(map(_reads_pair, (*walk(plan.attention.score), *walk(plan.attention.mask))))
-
-
-def _reads_pair(part: Node) -> bool:
-    return isinstance(part, LOADS) and axes_of(part) >= TOKENS
+    return any(map(reads_pair, (*walk(plan.attention.score), *walk(plan.attention.mask))))

@@ -7,12 +7,10 @@ reason, which the plan keeps. Softmax then runs beside the matrix unit, where a 
 from __future__ import annotations
 
 from attnc.analyze.facts import Reason, Weights
-from attnc.ir.nodes import Attention, BoolLoad, IntLoad, Member, Node, RealLoad
+from attnc.ir.nodes import Attention, Member
 from attnc.ir.text import print_ir
 from attnc.ir.walk import axes_of, walk
-from attnc.lower.divided import MANY, count_divisions
-
-READS = (RealLoad, IntLoad, BoolLoad, Member)
+from attnc.lower.per_pair import MANY, TOKENS, count_divisions, reads_pair
 
 
 def find_overlap(attention: Attention, weights: Weights, sees_keys: bool) -> tuple[bool, Reason | None]:
@@ -31,13 +29,9 @@ def find_overlap(attention: Attention, weights: Weights, sees_keys: bool) -> tup
 def _why_not(attention: Attention) -> Reason | None:
     """A tile that reads a number for each pair waits for those; many divisions leave no registers for what waits."""
     for part in (*walk(attention.score), *walk(attention.mask)):
-        if _is_read_for_each_pair(part):
+        if reads_pair(part) or (isinstance(part, Member) and axes_of(part) >= TOKENS):
             return Reason(f"`{print_ir(part)}` is read for each pair", part.span)
     divisions = count_divisions(attention)
     if divisions >= MANY:
         return Reason(f"positions are divided {divisions} times for each pair")
     return None
-
-
-def _is_read_for_each_pair(part: Node) -> bool:
-    return isinstance(part, READS) and {"i", "j"} <= axes_of(part)

@@ -24,12 +24,12 @@ MORE_LATER = {
     "longformer": (False, False),
     "chunked_causal": (False, False),
     "causal_with_previous_chunk": (False, False),
-    "packed_documents": (False, False),
+    "documents": (False, False),
     "not_the_same": (False, False),
 }
 
 
-@pytest.mark.parametrize("name", [name for name in MORE_LATER if name in ALL])
+@pytest.mark.parametrize("name", MORE_LATER)
 def test_masks(name: str) -> None:
     attention = attention_of(ALL[name])
     found = []

@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from functools import cached_property
 from types import SimpleNamespace
 from typing import Any
 
@@ -38,12 +39,26 @@ class Build:
     launch: Launch
     target: Target
     language: Language
-    text: str
+    code: bytes
     log: str
     warps: int
     stages: int
     shared: int
     tensor: int
+
+    @cached_property
+    def text(self) -> str:
+        """The code as a person reads it. A process of its own makes SASS of it, beside which others can be built."""
+        if self.language != "SASS":
+            return self.code.decode()
+        with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+            file.write(self.code)
+            file.flush()
+            tool = find_disassembler()
+            assert tool is not None, "SASS was promised"
+            return subprocess.run(
+                [tool, "-sass", file.name], capture_output=True, text=True, check=True
+            ).stdout
 
 
 def specialize(launch: Launch, target: Target) -> tuple[str, Any, Any]:
@@ -87,25 +102,20 @@ def build(launch: Launch, target: Target) -> Build:
         ) from None
     sys.stderr.write(said.text)
     meta = kernel.metadata
-    language, text = _machine_code(kernel.asm, target)
+    language, code = _machine_code(kernel.asm, target)
     tensor = getattr(meta, "tmem_size", None) or 0  # of a GPU that has none, nothing is said
     return Build(
-        launch, target, language, text, log.getvalue(), meta.num_warps, meta.num_stages, meta.shared, tensor
+        launch, target, language, code, log.getvalue(), meta.num_warps, meta.num_stages, meta.shared, tensor
     )
 
 
-def _machine_code(asm: Any, target: Target) -> tuple[Language, str]:
-    """What runs, as text; PTX where Triton came without NVIDIA's disassembler."""
+def _machine_code(asm: Any, target: Target) -> tuple[Language, bytes]:
+    """What runs; PTX where Triton came without NVIDIA's disassembler."""
     if target.backend == "hip":
-        return "AMDGCN", asm["amdgcn"]
-    tool = find_disassembler()
-    if tool is None:
-        return "PTX", asm["ptx"]
-    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
-        file.write(asm["cubin"])
-        file.flush()
-        command = [tool, "-sass", file.name]
-        return "SASS", subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return "AMDGCN", asm["amdgcn"].encode()
+    if find_disassembler() is None:
+        return "PTX", asm["ptx"].encode()
+    return "SASS", asm["cubin"]
 
 
 def find_disassembler() -> str | None:

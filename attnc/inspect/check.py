@@ -6,6 +6,7 @@ Enters: a compilation, and what to build it for. Leaves: a `Report`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from attnc.errors import AttncError, Diagnostic
@@ -14,6 +15,7 @@ from attnc.inspect.targets import SM_90, Target
 
 if TYPE_CHECKING:
     from attnc.compiler import Compilation
+    from attnc.inspect.figures import Figures
     from attnc.inspect.launches import Launch, Rows
     from attnc.run.settings import Number
 
@@ -40,11 +42,13 @@ def inspect(
     from attnc.inspect.figures import read_figures
     from attnc.inspect.gate import judge
 
-    figures = []
-    for launch in launches:
-        figures.append(read_figures(build(launch, target)))
-        if progress:
-            progress(len(figures), len(launches))
+    with ThreadPoolExecutor() as readers:  # code is read while the next kernel is built
+        reading: list[Future[Figures]] = []
+        for launch in launches:
+            reading.append(readers.submit(read_figures, build(launch, target)))
+            if progress:
+                progress(len(reading), len(launches))
+        figures = [each.result() for each in reading]
     verdicts = [verdict for each in figures for verdict in judge(each, target, dtype, head_dim)]
     return Report(
         compilation.attention.name, target.name, dtype, head_dim, triton.__version__,

@@ -39,6 +39,7 @@ from attnc.lower.proofs import Proofs
 from attnc.lower.ranks import hoist_ranks
 from attnc.lower.regroup import in_base_2, regroup
 from attnc.lower.split.choice import Split, find_split
+from attnc.lower.tiled.order import find_order
 
 ROWS = (Size("B"), Size("H"), Size("N"))
 
@@ -53,7 +54,8 @@ class Plan:
 
     Passes over the keys that come `before` have a plan each, with its `number`, counted from 1. Such a pass weighs no
     values; it leaves `numbers` of its rows, which are `row_arrays` of those after it. `split` says how few queries are
-    forwarded, where they have a schedule of their own, and `waits` whether weights wait for the next tile.
+    forwarded, where they have a schedule of their own, and `waits` whether weights wait for the next tile. Of the
+    positions in `more_later`, later tiles visit more.
     """
 
     schedule: Literal["tiled"]
@@ -71,6 +73,7 @@ class Plan:
     queries: Ranges
     tiles: TileTest
     listed: frozenset[Literal["i", "j"]]
+    more_later: frozenset[Literal["i", "j"]]
     split: Split | None
     waits: bool
     rows: Rows
@@ -213,7 +216,12 @@ def _plan_pass(
         )
         for a in find_converted(score)
     ]
-    proofs = Proofs((*facts.keys.requires, *facts.queries.requires), inner.params)
+    requires = (*facts.keys.requires, *facts.queries.requires)
+    proofs = Proofs(requires, inner.params)
+    keys, queries = proofs.without_slivers(facts.keys), proofs.without_slivers(facts.queries)
+    # Proofs of its own: what they take is not to be had by others.
+    orders = {ranges.target: find_order(ranges, Proofs(requires, inner.params)) for ranges in (keys, queries)}
+    because += [why for _, why in orders.values()]
     plain = find_plain(inner, hoisted.dots) if weights.kind == "softmax" else None
     if plain:
         because.append(
@@ -231,12 +239,13 @@ def _plan_pass(
         score=in_base_2(score) if weights.kind == "softmax" else score,
         weights=weights,
         places=ranked.reads,
-        keys=proofs.without_slivers(facts.keys),
-        queries=proofs.without_slivers(facts.queries),
+        keys=keys,
+        queries=queries,
         tiles=facts.tiles,
         split=split,
         waits=False,
         listed=frozenset(ranges.target for ranges in (facts.keys, facts.queries) if ranges.loose),
+        more_later=frozenset(target for target, (visits_more, _) in orders.items() if visits_more),
         rows=facts.rows,
         plain=plain,
         because=tuple(because),

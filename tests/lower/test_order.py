@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from mask_zoo import ALL, attention_of
 
@@ -10,7 +12,9 @@ from attnc.compiler import Compilation
 from attnc.lower.proofs import Proofs
 from attnc.lower.tiled.order import visits_more_later
 from attnc.source import Source
+from attnc.syntax.parser import read_source
 
+DOCUMENTS = Path(__file__).parent.parent.parent / "examples" / "packed_documents.attn"
 # Of queries that look for keys, and of keys that look for queries.
 MORE_LATER = {
     "causal": (True, False),
@@ -24,7 +28,7 @@ MORE_LATER = {
     "longformer": (False, False),
     "chunked_causal": (False, False),
     "causal_with_previous_chunk": (False, False),
-    "documents": (False, False),
+    "documents": (True, False),  # in any order: what is known is `j <= i`
     "not_the_same": (False, False),
 }
 
@@ -37,6 +41,14 @@ def test_masks(name: str) -> None:
         ranges = find_ranges(attention, target)
         found.append(visits_more_later(ranges, Proofs(ranges.requires, attention.params)))
     assert tuple(found) == MORE_LATER[name]
+
+
+def test_a_document_may_end_anywhere() -> None:
+    plan = Compilation(read_source(DOCUMENTS)).plan
+    assert plan.more_later == frozenset()
+    texts = [reason.text for reason in plan.because]
+    assert "tiles of queries begin with the first: no later one is known to have more keys" in texts
+    assert "tiles of keys begin with the first: no later one is known to have more queries" in texts
 
 
 def test_the_longest_are_begun_first() -> None:

@@ -14,10 +14,8 @@ from attnc.kernel.build import Block, function, without_dead
 from attnc.kernel.nodes import Assign, Expr, ExprLike, For, Function, If, Lit, Param, Stmt, Var, names_in
 from attnc.lower.names import pointer, stride, variable
 from attnc.lower.plan import Plan
-from attnc.lower.proofs import Proofs
 from attnc.lower.regroup import LOG2_E
 from attnc.lower.scope import Scope
-from attnc.lower.tiled.order import visits_more_later
 from attnc.lower.triton_terms import INT64, TritonTerms, tl
 
 CONSTEXPR = "tl.constexpr"
@@ -96,8 +94,7 @@ class Kernel:
 
     def tile_of(self, ranges: Ranges) -> Expr:
         """The number of the tile of a program, whose loops go over these ranges: those that visit most come first."""
-        # Proofs of its own: what they take is not to be had by those of the terms.
-        if not visits_more_later(ranges, Proofs(self.plan.requires, self.plan.attention.params)):
+        if ranges.target not in self.plan.more_later:
             return PROGRAM
         theirs = "keys" if ranges.target == "j" else "queries"
         self.where.comment(f"Later tiles may have more {theirs}: they begin first.")

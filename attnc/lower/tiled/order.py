@@ -1,19 +1,27 @@
 """The order in which tiles are begun: those that visit most come first.
 
-Enters: ranges. Leaves: whether later tiles visit more. Programs begin in the order of their numbers. One that begins
-late and takes long has the rest of the GPU wait for it, so the longest go first (Graham 1969), as they do in
-FlashAttention of causal masks.
+Enters: ranges. Leaves: whether later tiles visit more, which the plan keeps with its reason. Programs begin in the
+order of their numbers. One that begins late and takes long has the rest of the GPU wait for it, so the longest go first
+(Graham 1969), as they do in FlashAttention of causal masks.
 """
 
 from __future__ import annotations
 
-from attnc.analyze.facts import Ranges
+from attnc.analyze.facts import Ranges, Reason
 from attnc.ir import build
 from attnc.ir.nodes import Int, IntConst, Node, OverTile, TileEnd
 from attnc.ir.walk import holds, replace_terms
 from attnc.lower.proofs import Proofs
 
 NOTHING, ONE = IntConst(0), IntConst(1)
+
+
+def find_order(ranges: Ranges, proofs: Proofs) -> tuple[bool, Reason]:
+    """Whether the tiles whose loops go over these ranges are begun from the last, in words too."""
+    whose, what = ("queries", "keys") if ranges.target == "j" else ("keys", "queries")
+    if visits_more_later(ranges, proofs):
+        return True, Reason(f"tiles of {whose} begin with the last, which may have the most {what}")
+    return False, Reason(f"tiles of {whose} begin with the first: no later one is known to have more {what}")
 
 
 def visits_more_later(ranges: Ranges, proofs: Proofs) -> bool:

@@ -25,6 +25,8 @@
 #                heads of a group are rows of one tile
 #              - `i - j` becomes a real once for each token of a tile, not for each pair: a subtraction is left
 #                (line 6)
+#              - tiles of queries begin with the last, which may have the most keys
+#              - tiles of keys begin with the first: no later one is known to have more queries
 #              - the weights of a tile wait for the products of the next, where a GPU does both at once
 
 import numbers

@@ -38,6 +38,8 @@
 #              - the tiles of queries that a tile of keys visits are listed before the kernel runs, because `bj in
 #                table[h, bi, :]` reads an array at query positions: no closed form (line 7)
 #              - few queries have no schedule of their own: their tiles come from lists
+#              - tiles of queries begin with the first: no later one is known to have more keys
+#              - tiles of keys begin with the first: no later one is known to have more queries
 #              - the weights of a tile do not wait for the products of the next, because `j // block in
 #                table[h, i // block, :]` is read for each pair (line 7)
 

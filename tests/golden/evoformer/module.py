@@ -27,6 +27,8 @@
 #                heads of a group are rows of one tile
 #              - the gradient of `pair` is summed from strips of query-key pairs, because its index mixes both
 #                positions (line 6)
+#              - tiles of queries begin with the first: no later one is known to have more keys
+#              - tiles of keys begin with the first: no later one is known to have more queries
 #              - the weights of a tile do not wait for the products of the next, because `pair[b, h, i, j]` is read
 #                for each pair (line 6)
 

@@ -31,6 +31,8 @@
 #                start[b, j]` reads an array at key positions: no closed form (line 5)
 #              - the tiles of queries that a tile of keys visits are bounds in closed form
 #              - few queries have no schedule of their own: their tiles come from lists
+#              - tiles of queries begin with the last, which may have the most keys
+#              - tiles of keys begin with the first: no later one is known to have more queries
 #              - the weights of a tile wait for the products of the next, where a GPU does both at once
 
 import numbers

@@ -25,6 +25,8 @@
 #                heads of a group are rows of one tile
 #              - what `log_forget[b, h, i]` adds is the same for every key of a row: softmax loses it, and its
 #                gradient is that of the log-sum-exp (line 6)
+#              - tiles of queries begin with the last, which may have the most keys
+#              - tiles of keys begin with the first: no later one is known to have more queries
 #              - the weights of a tile wait for the products of the next, where a GPU does both at once
 
 import numbers

@@ -26,6 +26,8 @@
 #                heads of a group are rows of one tile
 #              - the gradient of `query_products_1` is summed from strips of query-key pairs, because its index
 #                mixes both positions (line 6)
+#              - tiles of queries begin with the last, which may have the most keys
+#              - tiles of keys begin with the first: no later one is known to have more queries
 #              - the weights of a tile do not wait for the products of the next, because
 #                `query_products_1[b, h, i, min(i - j, reach - 1)]` is read for each pair (line 6)
 

@@ -34,6 +34,8 @@
 #                positions (line 9)
 #              - the gradient of `by_channel` is summed from strips of query-key pairs, because its index mixes both
 #                positions (line 9)
+#              - tiles of queries begin with the last, which may have the most keys
+#              - tiles of keys begin with the first: no later one is known to have more queries
 #              - the weights of a tile do not wait for the products of the next, because
 #                `by_step[h, i // channels - j // channels]` is read for each pair (line 9)
 

@@ -49,6 +49,8 @@
 #              - the tiles of queries that a tile of keys visits are listed before the kernel runs, because
 #                `near(i.x, j.x, wx, cols)` picks queries by a remainder: no closed form (line 8)
 #              - few queries have no schedule of their own: their tiles are found period by period
+#              - tiles of queries begin with the first: no later one is known to have more keys
+#              - tiles of keys begin with the first: no later one is known to have more queries
 #              - the weights of a tile do not wait for the products of the next, because positions are divided 4
 #                times for each pair
 

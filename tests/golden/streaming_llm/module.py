@@ -28,6 +28,8 @@
 #              - the tiles of queries that a tile of keys visits are bounds in closed form
 #              - for few queries, programs share the keys of a tile, and what they leave of each row is merged; the
 #                heads of a group are rows of one tile
+#              - tiles of queries begin with the last, which may have the most keys
+#              - tiles of keys begin with the first: no later one is known to have more queries
 #              - the weights of a tile wait for the products of the next, where a GPU does both at once
 
 import numbers

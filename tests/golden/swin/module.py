@@ -52,6 +52,8 @@
 #              - the tiles of keys that a tile of queries visits are bounds in closed form
 #              - the tiles of queries that a tile of keys visits are bounds in closed form
 #              - few queries have no schedule of their own: their tiles are found period by period
+#              - tiles of queries begin with the first: no later one is known to have more keys
+#              - tiles of keys begin with the first: no later one is known to have more queries
 #              - the weights of a tile do not wait for the products of the next, because positions are divided 8
 #                times for each pair
 

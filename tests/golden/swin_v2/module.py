@@ -26,6 +26,8 @@
 #                heads of a group are rows of one tile
 #              - the gradient of `bias` is summed from strips of query-key pairs, because its index mixes both
 #                positions (line 7)
+#              - tiles of queries begin with the first: no later one is known to have more keys
+#              - tiles of keys begin with the first: no later one is known to have more queries
 #              - the weights of a tile do not wait for the products of the next, because `bias[h, i, j]` is read for
 #                each pair (line 7)
 

@@ -30,6 +30,8 @@
 #              - the tiles of queries that a tile of keys visits are listed before the kernel runs, because
 #                `ancestor[b, i, j - context]` reads an array at query positions: no closed form (line 5)
 #              - few queries have no schedule of their own: their tiles come from lists
+#              - tiles of queries begin with the last, which may have the most keys
+#              - tiles of keys begin with the first: no later one is known to have more queries
 #              - the weights of a tile do not wait for the products of the next, because
 #                `ancestor[b, i, j - context]` is read for each pair (line 5)
 

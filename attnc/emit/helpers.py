@@ -137,6 +137,13 @@ def _add_product(total, pairs, rows):
 
 
 @triton.jit
+def _count_visible(visible, score):
+    """How many keys each row sees. Zeros made of the score have Triton sum where the score lies, and move nothing."""
+    zeros = tl.minimum(tl.maximum(score, 0.0), 0.0)
+    return tl.sum(tl.where(visible, 1.0, zeros), 1)
+
+
+@triton.jit
 def _power(x, y):
     """x ** y: a negative base needs a whole exponent, and 0 ** 0 is 1."""
     x, y = x * 1.0, y * 1.0

@@ -6,9 +6,10 @@ Enters: a plan. Leaves: the helper that adds one tile of keys, and the kernel. S
 
 from __future__ import annotations
 
+from attnc.algebra.derivative import ONE
 from attnc.ir.nodes import Real, Score, Size
 from attnc.ir.walk import walk
-from attnc.kernel.build import Block
+from attnc.kernel.build import Block, function
 from attnc.kernel.nodes import Expr, Function, List, Var
 from attnc.lower.plan import Plan
 from attnc.lower.scope import note_of
@@ -39,6 +40,7 @@ from attnc.lower.tiled.tile import Tile, add_product, dot
 from attnc.lower.triton_terms import tl
 
 Q0, N, DV = Var("q0"), Var("N"), Var("DV")
+count_visible = function("_count_visible")
 
 
 def lower_forward(plan: Plan) -> tuple[Function, Function]:
@@ -168,14 +170,19 @@ def _add(tile: Tile) -> tuple[tuple[str, ...], str]:
         named[weights.weight] = "p"
         pairs = _pairs(kernel.terms(weights.weight), weights.weight)
         block.let("p", pairs, note_of(kernel.plan.spec.normalize))
-    for n, each in enumerate(weights.sums, 1):
-        if each not in named:
-            named[each] = f"part_{n}"
-            block.let(f"part_{n}", _pairs(kernel.terms(each), each))
-    tile.hide(dict.fromkeys(named.values(), 0.0))
+    edge, full = Block(), Block()
     for n, each in enumerate(weights.sums, 1):
         kernel.keep.let(f"sum_{n}", tl.zeros(List((BLOCK_Q,)), FLOAT32))
-        block.assign(Var(f"sum_{n}"), tl.sum(Var(named[each]), 1), "+=")
+        if each == ONE:
+            edge.assign(Var(f"sum_{n}"), count_visible(Var("visible"), Var("score")), "+=")
+            full.assign(Var(f"sum_{n}"), BLOCK_K, "+=")
+        elif each not in named:
+            named[each] = f"part_{n}"
+            block.let(f"part_{n}", _pairs(kernel.terms(each), each))
+    tile.hide(dict.fromkeys(named.values(), 0.0), edge.stmts, full.stmts)
+    for n, each in enumerate(weights.sums, 1):
+        if each != ONE:
+            block.assign(Var(f"sum_{n}"), tl.sum(Var(named[each]), 1), "+=")
     if weights.weight is not None:
         v = tile.load("v", "DV")
         block.assign(Var("acc"), add_product(kernel.plan, Var("acc"), Var("p"), v))

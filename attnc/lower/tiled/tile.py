@@ -13,7 +13,7 @@ from typing import Literal
 from attnc.ir.nodes import Node, Real, TileEnd, Truth
 from attnc.ir.walk import Axis, axes_of
 from attnc.kernel.build import Block, function
-from attnc.kernel.nodes import Expr, ExprLike, If, List, Var
+from attnc.kernel.nodes import Expr, ExprLike, If, List, Stmt, Var
 from attnc.lower.gradients import is_finite
 from attnc.lower.plan import Plan
 from attnc.lower.scope import note_of
@@ -75,8 +75,10 @@ class Tile:
         if plan.weights.kind == "softmax":
             self.hide({"score": MINUS_INF})
 
-    def hide(self, instead: Mapping[str, ExprLike]) -> None:
-        """Other values where the mask hides a key."""
+    def hide(
+        self, instead: Mapping[str, ExprLike], edge_only: Sequence[Stmt] = (), full_only: Sequence[Stmt] = ()
+    ) -> None:
+        """Other values where the mask hides a key, and what else is done in edge tiles, or in full ones, alone."""
         plan, tile, edge = self.kernel.plan, self.kernel.tile, Block()
         self.kernel.scope.bind(
             [plan.attention.mask], lambda axes: edge if self.moving in axes else self.place(axes)
@@ -84,8 +86,9 @@ class Tile:
         visible = edge.let("visible", self.visible(), note_of(plan.attention.mask))
         for name, value in instead.items():
             edge.let(name, tl.where(visible, Var(name), value))
+        edge.stmts.extend(edge_only)
         if self.has_full_tiles:
-            tile.stmts.append(If(EDGE, tuple(edge.stmts)))
+            tile.stmts.append(If(EDGE, tuple(edge.stmts), tuple(full_only)))
         else:
             tile.extend(edge)
 

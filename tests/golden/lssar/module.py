@@ -117,6 +117,13 @@ def _add_product(total, pairs, rows):
 
 
 @triton.jit
+def _count_visible(visible, score):
+    """How many keys each row sees. Zeros made of the score have Triton sum where the score lies, and move nothing."""
+    zeros = tl.minimum(tl.maximum(score, 0.0), 0.0)
+    return tl.sum(tl.where(visible, 1.0, zeros), 1)
+
+
+@triton.jit
 def _power(x, y):
     """x ** y: a negative base needs a whole exponent, and 0 ** 0 is 1."""
     x, y = x * 1.0, y * 1.0
@@ -129,8 +136,8 @@ def _power(x, y):
 
 @triton.jit
 def _add_keys_1(
-    k0, sum_1, sum_2, i, q, log_D, k_ptr, k_stride_t, M, D: tl.constexpr, BLOCK_Q: tl.constexpr,
-    BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr, EDGE: tl.constexpr,
+    k0, sum_1, sum_2, i, q, log_D, k_ptr, k_stride_t, M, D: tl.constexpr, BLOCK_K: tl.constexpr,
+    BLOCK_D: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Add keys [k0, k0 + BLOCK_K) to the sums of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
@@ -138,13 +145,13 @@ def _add_keys_1(
     qk = tl.dot(q, k.T, input_precision="ieee")
     score = log_D * tl.log((i + 1).to(tl.float32)) * qk                 # lssar.attn:10
 
-    part_1 = tl.zeros([BLOCK_Q, BLOCK_K], tl.float32) + 1.0
     part_2 = _softplus(score)
     if EDGE:
         visible = (j <= i) & (j < M)                                    # lssar.attn:9
-        part_1 = tl.where(visible, part_1, 0.0)
         part_2 = tl.where(visible, part_2, 0.0)
-    sum_1 += tl.sum(part_1, 1)
+        sum_1 += _count_visible(visible, score)
+    else:
+        sum_1 += BLOCK_K
     sum_2 += tl.sum(part_2, 1)
 
     return sum_1, sum_2
@@ -180,13 +187,13 @@ def _forward_1(
 
     for t in range(full_hi, live_hi):
         sum_1, sum_2 = _add_keys_1(
-            t * BLOCK_K, sum_1, sum_2, i, q, log_D, k_ptr, k_stride_t, M, D, BLOCK_Q, BLOCK_K,
-            BLOCK_D, EDGE=True,
+            t * BLOCK_K, sum_1, sum_2, i, q, log_D, k_ptr, k_stride_t, M, D, BLOCK_K, BLOCK_D,
+            EDGE=True,
         )
     for t in range(0, full_hi):
         sum_1, sum_2 = _add_keys_1(
-            t * BLOCK_K, sum_1, sum_2, i, q, log_D, k_ptr, k_stride_t, M, D, BLOCK_Q, BLOCK_K,
-            BLOCK_D, EDGE=False,
+            t * BLOCK_K, sum_1, sum_2, i, q, log_D, k_ptr, k_stride_t, M, D, BLOCK_K, BLOCK_D,
+            EDGE=False,
         )
 
     row = (b * H + h) * N
@@ -235,13 +242,13 @@ def _forward_split_1(
     for t in range(tl.minimum(share_lo, edge_tiles), tl.minimum(share_hi, edge_tiles)):
         tile = full_hi + t
         sum_1, sum_2 = _add_keys_1(
-            tile * BLOCK_K, sum_1, sum_2, i, q, log_D, k_ptr, k_stride_t, M, D, BLOCK_Q, BLOCK_K,
-            BLOCK_D, EDGE=True,
+            tile * BLOCK_K, sum_1, sum_2, i, q, log_D, k_ptr, k_stride_t, M, D, BLOCK_K, BLOCK_D,
+            EDGE=True,
         )
     for t in range(tl.maximum(share_lo - edge_tiles, 0), tl.maximum(share_hi - edge_tiles, 0)):
         sum_1, sum_2 = _add_keys_1(
-            t * BLOCK_K, sum_1, sum_2, i, q, log_D, k_ptr, k_stride_t, M, D, BLOCK_Q, BLOCK_K,
-            BLOCK_D, EDGE=False,
+            t * BLOCK_K, sum_1, sum_2, i, q, log_D, k_ptr, k_stride_t, M, D, BLOCK_K, BLOCK_D,
+            EDGE=False,
         )
 
     place = ((split * B + b) * H + h) * N + i

@@ -97,10 +97,17 @@ def _add_product(total, pairs, rows):
 
 
 @triton.jit
+def _count_visible(visible, score):
+    """How many keys each row sees. Zeros made of the score have Triton sum where the score lies, and move nothing."""
+    zeros = tl.minimum(tl.maximum(score, 0.0), 0.0)
+    return tl.sum(tl.where(visible, 1.0, zeros), 1)
+
+
+@triton.jit
 def _add_keys(
     k0, acc, sum_1, i, q, k_ptr, v_ptr, k_stride_t, v_stride_t, scale, window, M, D: tl.constexpr,
-    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr,
-    BLOCK_DV: tl.constexpr, EDGE: tl.constexpr,
+    DV: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
+    EDGE: tl.constexpr,
 ):
     """Add keys [k0, k0 + BLOCK_K) to the sums of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
@@ -109,12 +116,12 @@ def _add_keys(
     score = qk * scale
 
     p = tl.maximum(score, 0.0) * tl.maximum(score, 0.0)                 # relu_squared.attn:6
-    part_1 = tl.zeros([BLOCK_Q, BLOCK_K], tl.float32) + 1.0
     if EDGE:
         visible = (j <= i) & (i - j < window) & (j < M)                 # relu_squared.attn:5
         p = tl.where(visible, p, 0.0)
-        part_1 = tl.where(visible, part_1, 0.0)
-    sum_1 += tl.sum(part_1, 1)
+        sum_1 += _count_visible(visible, score)
+    else:
+        sum_1 += BLOCK_K
     v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, BLOCK_DV, EDGE)
     acc = _add_product(acc, p, v)
 
@@ -159,12 +166,12 @@ def _forward(
         tile = tl.where(t < edge_left, live_lo + t, full_hi + t - edge_left)
         acc, sum_1 = _add_keys(
             tile * BLOCK_K, acc, sum_1, i, q, k_ptr, v_ptr, k_stride_t, v_stride_t, scale, window,
-            M, D, DV, BLOCK_Q, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=True,
+            M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=True,
         )
     for t in range(full_lo, full_hi):
         acc, sum_1 = _add_keys(
             t * BLOCK_K, acc, sum_1, i, q, k_ptr, v_ptr, k_stride_t, v_stride_t, scale, window, M,
-            D, DV, BLOCK_Q, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=False,
+            D, DV, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=False,
         )
 
     row = (b * H + h) * N
@@ -221,13 +228,13 @@ def _forward_split(
         tile = tl.where(t < edge_left, live_lo + t, full_hi + t - edge_left)
         acc, sum_1 = _add_keys(
             tile * BLOCK_K, acc, sum_1, i, q, k_ptr, v_ptr, k_stride_t, v_stride_t, scale, window,
-            M, D, DV, BLOCK_Q, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=True,
+            M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=True,
         )
     for t in range(tl.maximum(share_lo - edge_tiles, 0), tl.maximum(share_hi - edge_tiles, 0)):
         tile = full_lo + t
         acc, sum_1 = _add_keys(
             tile * BLOCK_K, acc, sum_1, i, q, k_ptr, v_ptr, k_stride_t, v_stride_t, scale, window,
-            M, D, DV, BLOCK_Q, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=False,
+            M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=False,
         )
 
     place = ((split * B + b) * H + h) * N + i

@@ -85,6 +85,13 @@ def _greatest(values, inside):
 
 
 @triton.jit
+def _load_bound(places, inside):
+    """What positions are compared with, in 32 bits: they are below 2**30, and all beyond is alike to them."""
+    numbers = tl.load(places, mask=inside, other=0)
+    return tl.minimum(tl.maximum(numbers, -1073741824), 1073741824).to(tl.int32)
+
+
+@triton.jit
 def _floor_divide(a, b):
     """a // b as Python means it; Triton's own truncates."""
     quotient = a // b

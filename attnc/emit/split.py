@@ -21,7 +21,7 @@ def _few_rows(tiles, rows):
     """The tiles of a forward kernel for so many rows of a key head, each a query of a head."""
     if rows <= 16:
         return {**tiles, "BLOCK_Q": 16, "num_warps": 4}
-    return {**tiles, "BLOCK_Q": min(64, tiles["BLOCK_Q"])WARPS}
+    ROWS
 
 
 def _splits(q, rows, heads, keys, tiles):
@@ -33,8 +33,18 @@ def _splits(q, rows, heads, keys, tiles):
 
 
 def choice_of_splits(plan: Plan) -> str:
-    """The functions that choose. Four warps hold 64 rows, unless a number is kept for each pair."""
-    return SPLITS.replace("WARPS", "" if reads_pairs(plan) else ', "num_warps": 4')
+    """The functions that choose."""
+    return SPLITS.replace("ROWS", _some_rows(plan))
+
+
+def _some_rows(plan: Plan) -> str:
+    """Four warps hold 64 rows, unless a number is kept for each pair; what is no softmax is kept beside its score."""
+    if reads_pairs(plan):
+        return 'return {**tiles, "BLOCK_Q": min(64, tiles["BLOCK_Q"])}'
+    if plan.weights.kind == "sums":
+        block = '{"BLOCK_Q": min(64, tiles["BLOCK_Q"]), "BLOCK_K": min(32, tiles["BLOCK_K"])}'
+        return f'block = {block}\n    return {{**tiles, **block, "num_warps": 4}}'
+    return 'return {**tiles, "BLOCK_Q": min(64, tiles["BLOCK_Q"]), "num_warps": 4}'
 
 
 def write_split(writer: Writer, kernels: Kernels, split: Split) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from attnc.ir.nodes import Compare
 from attnc.ir.walk import axes_of, walk
+from attnc.lower.narrow import find_narrow
 from attnc.lower.per_pair import LOADS, TOKENS, count_divisions, divides_much, reads_pair
 from attnc.lower.plan import Plan
 from attnc.tiles import ChosenTiles
@@ -112,14 +113,17 @@ def _chosen_card(tiles: ChosenTiles) -> str:
 def _usual_tiles(plan: Plan) -> str:
     """TILES and what reads it. A number that is kept for each pair or token takes registers, and leaves smaller tiles.
 
-    That of a token is kept where the mask asks which of two positions comes first; to be equal costs less. A position
-    that is divided by what only a call knows takes many instructions, and each thread has it for all keys of a tile.
+    That of a token is kept where the mask asks which of two comes first; to be equal costs less, and so does a bound
+    that fits 32 bits. A position that is divided by what only a call knows takes many instructions, and each thread has
+    it for all keys of a tile.
     """
     attention = plan.attention
     masks_pairs = any(map(reads_pair, walk(attention.mask)))
     of_pairs = reads_pairs(plan)
     bounds = [part for part in walk(attention.mask) if isinstance(part, Compare) and part.op in ("<", "<=")]
-    reads_bounds = any(isinstance(part, LOADS) and axes_of(part) & TOKENS for b in bounds for part in walk(b))
+    reads = (part for bound in bounds for part in walk(bound) if isinstance(part, LOADS))
+    narrow = find_narrow(attention)
+    reads_bounds = any(axes_of(part) & TOKENS and part.array not in narrow for part in reads)
     # A table of each token has its row computed for each pair.
     reads_tables = any(token_map.table is not None for token_map in plan.maps)
     many_divisions = divides_much(attention)

@@ -7,7 +7,7 @@ negative; elsewhere a helper with Python's meaning does it. No expression here r
 
 from __future__ import annotations
 
-from functools import reduce
+from functools import cached_property, reduce
 from typing import Self
 
 from attnc.ir.nodes import Bool, FromInt, Index, Int, IntConst, Node, Real, RealConst
@@ -16,6 +16,7 @@ from attnc.kernel.build import Namespace, function
 from attnc.kernel.nodes import Expr, Lit, Unary, Var
 from attnc.lower.conversions import Position, convert_by_token
 from attnc.lower.names import pointer, stride, variable
+from attnc.lower.narrow import find_narrow
 from attnc.lower.terms import Terms
 
 tl = Namespace("tl")
@@ -39,6 +40,11 @@ class TritonTerms(Terms):
         terms = super().exact()
         terms.moving = self.moving
         return terms
+
+    @cached_property
+    def narrow(self) -> frozenset[str]:
+        """The arrays that are read in 32 bits."""
+        return find_narrow(self.attention)
 
     @property
     def variables(self) -> set[str]:
@@ -112,6 +118,8 @@ class TritonTerms(Terms):
             if not self.is_inside(item, size):
                 guards += [self(item) >= 0, self(item) < self(size)]
             offset = offset + self._wide(item) * Var(stride(array, dim))
+        if array in self.narrow:
+            return function("_load_bound")(offset, reduce(Expr.__and__, guards) if guards else Lit(True))
         value = tl.load(offset, mask=reduce(Expr.__and__, guards), other=0) if guards else tl.load(offset)
         return value.to(self.dtype) if param.sort == "float" else value
 

@@ -15,23 +15,14 @@ pytestmark = pytest.mark.compiles
 DIVIDES = pytest.mark.xfail(strict=True, reason="the divisions of a position take many registers")
 # A pair at the edge is looked for in a row of a table, slot by slot: Triton copies nothing ahead in a loop with a loop.
 SEARCHED = pytest.mark.xfail(strict=True, reason="the search in a row keeps the loop from being pipelined")
-# Weights that cost next to nothing: the compiler waits for each product before it starts the next.
-WAITS = pytest.mark.xfail(strict=True, reason="products of matrices are not asynchronous in the forward pass")
-
-# Bounds of every key are kept beside the gradients, and the end of a share of the heads is a register too many.
-SHARED = pytest.mark.xfail(strict=True, reason="dK/dV spills 8 bytes where heads of a group may be shared")
 
 
 def _known_on_hopper(name: str, d: int) -> tuple[pytest.MarkDecorator, ...]:
     match name:
         case "bigbird":
             return (SEARCHED,)
-        case "relu_squared":
-            return (WAITS,)
         case "swin" if d == 128:
             return (DIVIDES,)
-        case "share_question" if d == 128:
-            return (SHARED,)
         case _:
             return ()
 

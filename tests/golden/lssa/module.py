@@ -735,7 +735,8 @@ def _few_rows(tiles, rows):
     """The tiles of a forward kernel for so many rows of a key head, each a query of a head."""
     if rows <= 16:
         return {**tiles, "BLOCK_Q": 16, "num_warps": 4}
-    return {**tiles, "BLOCK_Q": min(64, tiles["BLOCK_Q"]), "num_warps": 4}
+    block = {"BLOCK_Q": min(64, tiles["BLOCK_Q"]), "BLOCK_K": min(32, tiles["BLOCK_K"])}
+    return {**tiles, **block, "num_warps": 4}
 
 
 def _splits(q, rows, heads, keys, tiles):

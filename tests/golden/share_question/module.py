@@ -104,6 +104,13 @@ def _greatest(values, inside):
 
 
 @triton.jit
+def _load_bound(places, inside):
+    """What positions are compared with, in 32 bits: they are below 2**30, and all beyond is alike to them."""
+    numbers = tl.load(places, mask=inside, other=0)
+    return tl.minimum(tl.maximum(numbers, -1073741824), 1073741824).to(tl.int32)
+
+
+@triton.jit
 def _add_keys(
     k0, acc, row_max, row_sum, late_k0, late_p, late_rescale, b, i, q, scale_times_log2e, k_ptr,
     v_ptr, end_ptr, k_stride_t, v_stride_t, end_stride_0, end_stride_1, M, D: tl.constexpr,
@@ -121,9 +128,7 @@ def _add_keys(
         )
     score = qk * scale_times_log2e
     if EDGE:
-        end_j = tl.load(
-            end_ptr + b * end_stride_0 + j.to(tl.int64) * end_stride_1, mask=j < M, other=0,
-        )
+        end_j = _load_bound(end_ptr + b * end_stride_0 + j.to(tl.int64) * end_stride_1, j < M)
         visible = (j <= i) & (i < end_j) & (j < M)                      # share_question.attn:5
         score = tl.where(visible, score, MINUS_INF)
 
@@ -283,7 +288,7 @@ def _backward_keys(
     k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, BLOCK_D, True)
     v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, BLOCK_DV, True)
     scale_times_log2e = scale * LOG2_E
-    end_j = tl.load(end_ptr + b * end_stride_0 + j.to(tl.int64) * end_stride_1, mask=j < M, other=0)
+    end_j = _load_bound(end_ptr + b * end_stride_0 + j.to(tl.int64) * end_stride_1, j < M)
 
     dk = tl.zeros([BLOCK_K, BLOCK_D], tl.float32)
     dv = tl.zeros([BLOCK_K, BLOCK_DV], tl.float32)
@@ -336,9 +341,7 @@ def _add_keys_backward(
     dp = tl.dot(dout, v.T, input_precision="ieee")
     score = qk * scale_times_log2e
     if EDGE:
-        end_j = tl.load(
-            end_ptr + b * end_stride_0 + j.to(tl.int64) * end_stride_1, mask=j < M, other=0,
-        )
+        end_j = _load_bound(end_ptr + b * end_stride_0 + j.to(tl.int64) * end_stride_1, j < M)
         visible = (j <= i) & (i < end_j) & (j < M)                      # share_question.attn:5
         score = tl.where(visible, score, MINUS_INF)
 
@@ -752,8 +755,8 @@ def _backward_cpu(dout, dlse, q, k, v, end, out, lse, scale):
 TILES = {
     "wgmma": {  # data center Hopper and Blackwell: 227 KiB of shared memory
         "forward": {64: (128, 64, 8, 3), 128: (128, 64, 8, 3), 256: (128, 32, 8, 2)},
-        "backward_keys": {64: (64, 128, 8, 3), 128: (16, 128, 8, 3), 256: (32, 64, 8, 2)},
-        "backward_queries": {64: (128, 64, 8, 2), 128: (128, 32, 8, 2), 256: (128, 32, 8, 2)},
+        "backward_keys": {64: (64, 128, 8, 3), 128: (32, 128, 8, 3), 256: (32, 64, 8, 2)},
+        "backward_queries": {64: (128, 64, 8, 2), 128: (128, 64, 8, 2), 256: (128, 32, 8, 2)},
     },
     "mma": {  # other GPUs: some have no more than 64 KiB
         "forward": {64: (128, 64, 8, 2), 128: (128, 32, 8, 2), 256: (64, 32, 4, 1)},

@@ -103,6 +103,13 @@ def _add_values(
 
 
 @triton.jit
+def _load_bound(places, inside):
+    """What positions are compared with, in 32 bits: they are below 2**30, and all beyond is alike to them."""
+    numbers = tl.load(places, mask=inside, other=0)
+    return tl.minimum(tl.maximum(numbers, -1073741824), 1073741824).to(tl.int32)
+
+
+@triton.jit
 def _add_keys(
     k0, acc, row_max, row_sum, late_k0, late_p, late_rescale, q, scale_times_log2e, end_i, k_ptr,
     v_ptr, k_stride_t, v_stride_t, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr,
@@ -161,7 +168,7 @@ def _forward(
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, BLOCK_D, True)
     scale_times_log2e = scale * LOG2_E
-    end_i = tl.load(end_ptr + b * end_stride_0 + i.to(tl.int64) * end_stride_1, mask=i < N, other=0)
+    end_i = _load_bound(end_ptr + b * end_stride_0 + i.to(tl.int64) * end_stride_1, i < N)
 
     acc = tl.zeros([BLOCK_Q, BLOCK_DV], tl.float32)
     row_max = tl.full([BLOCK_Q], MINUS_INF, tl.float32)
@@ -172,8 +179,8 @@ def _forward(
     late_rescale = tl.zeros([BLOCK_Q], tl.float32)
 
     # Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none.
-    end_last = tl.load(end_ptr + b * end_stride_0 + i_last * end_stride_1)
-    end_first = tl.load(end_ptr + b * end_stride_0 + i_first * end_stride_1)
+    end_last = _load_bound(end_ptr + b * end_stride_0 + i_last * end_stride_1, True)
+    end_first = _load_bound(end_ptr + b * end_stride_0 + i_first * end_stride_1, True)
     key_hi = tl.minimum(end_last, M)
     live_hi = tl.where(0 < key_hi, tl.cdiv(key_hi, BLOCK_K), 0)
     full_hi = tl.maximum(tl.minimum(end_first, M) // BLOCK_K, 0)
@@ -228,7 +235,7 @@ def _forward_split(
     i = row // group
     q = _load_rows_at(q_ptr + i.to(tl.int64) * q_stride_t, i < N, D, BLOCK_D)
     scale_times_log2e = scale * LOG2_E
-    end_i = tl.load(end_ptr + b * end_stride_0 + i.to(tl.int64) * end_stride_1, mask=i < N, other=0)
+    end_i = _load_bound(end_ptr + b * end_stride_0 + i.to(tl.int64) * end_stride_1, i < N)
 
     acc = tl.zeros([BLOCK_Q, BLOCK_DV], tl.float32)
     row_max = tl.full([BLOCK_Q], MINUS_INF, tl.float32)
@@ -239,8 +246,8 @@ def _forward_split(
     late_rescale = tl.zeros([BLOCK_Q], tl.float32)
 
     # Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none.
-    end_last = tl.load(end_ptr + b * end_stride_0 + i_last * end_stride_1)
-    end_first = tl.load(end_ptr + b * end_stride_0 + i_first * end_stride_1)
+    end_last = _load_bound(end_ptr + b * end_stride_0 + i_last * end_stride_1, True)
+    end_first = _load_bound(end_ptr + b * end_stride_0 + i_first * end_stride_1, True)
     key_hi = tl.minimum(end_last, M)
     live_hi = tl.where(0 < key_hi, tl.cdiv(key_hi, BLOCK_K), 0)
     full_hi = tl.maximum(tl.minimum(end_first, M) // BLOCK_K, 0)
@@ -347,9 +354,7 @@ def _add_queries(
     dp = tl.dot(v, dout.T, input_precision="ieee")
     score = qk * scale_times_log2e
     if EDGE:
-        end_i = tl.load(
-            end_ptr + b * end_stride_0 + i.to(tl.int64) * end_stride_1, mask=i < N, other=0,
-        )
+        end_i = _load_bound(end_ptr + b * end_stride_0 + i.to(tl.int64) * end_stride_1, i < N)
         visible = (j < end_i) & (i < N)                                 # vlm_image_blocks.attn:5
         score = tl.where(visible, score, MINUS_INF)
 
@@ -480,13 +485,13 @@ def _backward_queries(
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
     dout = _load_rows(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, BLOCK_DV, True)
     scale_times_log2e = scale * LOG2_E
-    end_i = tl.load(end_ptr + b * end_stride_0 + i.to(tl.int64) * end_stride_1, mask=i < N, other=0)
+    end_i = _load_bound(end_ptr + b * end_stride_0 + i.to(tl.int64) * end_stride_1, i < N)
 
     dq = tl.zeros([BLOCK_Q, BLOCK_D], tl.float32)
 
     # Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none.
-    end_last = tl.load(end_ptr + b * end_stride_0 + i_last * end_stride_1)
-    end_first = tl.load(end_ptr + b * end_stride_0 + i_first * end_stride_1)
+    end_last = _load_bound(end_ptr + b * end_stride_0 + i_last * end_stride_1, True)
+    end_first = _load_bound(end_ptr + b * end_stride_0 + i_first * end_stride_1, True)
     key_hi = tl.minimum(end_last, M)
     live_hi = tl.where(0 < key_hi, tl.cdiv(key_hi, BLOCK_K), 0)
     full_hi = tl.maximum(tl.minimum(end_first, M) // BLOCK_K, 0)
@@ -775,8 +780,8 @@ def _backward_cpu(dout, dlse, q, k, v, end, end_rank, out, lse, scale):
 TILES = {
     "wgmma": {  # data center Hopper and Blackwell: 227 KiB of shared memory
         "forward": {64: (128, 64, 8, 3), 128: (128, 64, 8, 3), 256: (128, 32, 8, 2)},
-        "backward_keys": {64: (64, 128, 8, 3), 128: (16, 128, 8, 3), 256: (32, 64, 8, 2)},
-        "backward_queries": {64: (128, 64, 8, 2), 128: (128, 32, 8, 2), 256: (128, 32, 8, 2)},
+        "backward_keys": {64: (64, 128, 8, 3), 128: (32, 128, 8, 3), 256: (32, 64, 8, 2)},
+        "backward_queries": {64: (128, 64, 8, 2), 128: (128, 64, 8, 2), 256: (128, 32, 8, 2)},
     },
     "mma": {  # other GPUs: some have no more than 64 KiB
         "forward": {64: (128, 64, 8, 2), 128: (128, 32, 8, 2), 256: (64, 32, 4, 1)},

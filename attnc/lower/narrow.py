@@ -1,0 +1,49 @@
+"""Arrays of ints that a kernel may keep in 32 bits: all they do is bound positions.
+
+Enters: an attention as its kernels see it. Leaves: their names. A position is below 2**30. What is compared with one,
+and used for nothing else, may be cut off there: `j < end[b, i]` is true of the same keys. Numbers of 64 bits take two
+registers of every thread, and twice the instructions for each pair: smaller tiles, on a GPU.
+"""
+
+from __future__ import annotations
+
+from attnc.ir.nodes import Attention, Compare, Index, IntConst, IntLoad, IntOp, Node
+from attnc.ir.walk import children, walk
+
+FARTHEST = 2**20  # how far from a position what is compared may lie, so that their sum has room
+
+
+def find_narrow(attention: Attention) -> frozenset[str]:
+    """The arrays whose every read is one side of a comparison with a position."""
+    clauses = (
+        attention.query,
+        attention.key,
+        attention.value,
+        attention.mask,
+        attention.score,
+        attention.normalize,
+        attention.output,
+    )
+    bounds, others = set[str](), set[str]()
+    for part in (part for clause in clauses for part in walk(clause)):
+        match part:
+            case Compare(_, IntLoad(array, index), other) | Compare(_, other, IntLoad(array, index)):
+                (bounds if _is_near_position(other) else others).add(array)
+                others |= _arrays_in((*index, other))
+            case _:
+                others |= {child.array for child in children(part) if isinstance(child, IntLoad)}
+    return frozenset(bounds - others)
+
+
+def _arrays_in(terms: tuple[Node, ...]) -> set[str]:
+    return {part.array for term in terms for part in walk(term) if isinstance(part, IntLoad)}
+
+
+def _is_near_position(term: Node) -> bool:
+    match term:
+        case Index("i" | "j"):
+            return True
+        case IntOp("+" | "-", a, IntConst(value)):
+            return _is_near_position(a) and abs(value) <= FARTHEST
+        case _:
+            return False

@@ -30,10 +30,10 @@ lint: $(DEV)
 test-slow: $(DEV)
 	$(BIN)/python -m pytest -n $(WORKERS) -m "slow or compiles"
 
-# 20,000 random masks: ranges in both roles, and the test of tiles; 3,000 random formulas. Others in every run. All cases
-# of `attnc verify` for every example.
+# 20,000 random masks: ranges in both roles, and the test of tiles; 3,000 random formulas. Others in every run. All of
+# the long lists of cases, of which `test-slow` takes a share: `attnc verify` of every example, the zoo, other GPUs.
 fuzz: $(DEV)
-	TURNS=1 $(BIN)/python -m pytest -n $(WORKERS) -m slow tests/kernels/test_kernels_of_examples.py
+	TURNS=1 $(BIN)/python -m pytest -n $(WORKERS) -m "slow or compiles" tests/kernels tests/lower tests/compiles
 	HYPOTHESIS_PROFILE=anew MASKS=20000 CHAINS=3000 $(BIN)/python -m pytest -n $(WORKERS) -m slow tests/analyze/test_ranges.py tests/sets/test_tile_test.py tests/analyze/test_passes.py
 
 test-gpu: $(DEV)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from emitted import NAMES, report
+from turns import in_turn
 
 from attnc.inspect.targets import SM_100, TARGETS
 
@@ -61,7 +62,7 @@ ON_OTHERS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "target", "d"), ON_OTHERS)
+@pytest.mark.parametrize(("name", "target", "d"), in_turn(ON_OTHERS))
 def test_other_gpus(name: str, target: str, d: int) -> None:
     """Some of the tiles for cards of any size spill; the rest of the gate holds."""
     assert {verdict.limit for verdict in report(name, TARGETS[target], d).failures} <= {"spills", "local"}

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from kernel_checks import assert_holds, case_for, compile_text
+from turns import in_turn
 from zoo import BIASES, DISTANCES, MASKS, SCORES, TOKENS
 
 from attnc.inspect import plan_launches
@@ -65,7 +66,7 @@ def test_values_and_gradients(worker: Worker, name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", in_turn(ZOO))
 def test_zoo(worker: Worker, name: str) -> None:
     spec = ZOO[name]
     compilation = compile_text(spec.text)

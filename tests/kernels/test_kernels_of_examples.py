@@ -1,15 +1,12 @@
-"""The examples: a few cases by default, a share of the grid of `attnc verify` in the slow suite.
-
-`TURNS=1` gives every example the whole grid, as `attnc verify` does, which takes half an hour.
-"""
+"""The examples: a few cases by default, a share of the grid of `attnc verify` in the slow suite."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 from kernel_checks import assert_holds
+from turns import in_turn
 
 from attnc.compiler import Compilation
 from attnc.errors import AttncError
@@ -19,7 +16,6 @@ from attnc.verify.inputs import is_square
 from attnc.verify.worker import Worker
 
 BACKENDS: tuple[Backend, ...] = ("cpu", "triton")
-TURNS = int(os.environ.get("TURNS", "4"))
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.attn"))
 
 
@@ -50,10 +46,9 @@ def test_examples(worker: Worker, path: Path, backend: Backend) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_examples_by_turns(worker: Worker, path: Path) -> None:
-    """Every pair of values that a case is made of. Of `TURNS` examples in a row, each case meets one."""
-    turn = EXAMPLES.index(path)
+    """Every pair of values that a case is made of: each case meets some of the examples."""
     for compilation in compilations(path):
         square = is_square(compilation.attention)
         cases = [case for backend in BACKENDS for case in plan_cases(backend, square)]
-        for case in cases[turn % TURNS :: TURNS]:
+        for case in in_turn(cases, EXAMPLES.index(path)):
             assert_holds(worker.measure(compilation, case))

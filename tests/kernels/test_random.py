@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 from kernel_checks import compile_text
 from random_specs import ENTRIES, specs
+from turns import TURNS
 
 from attnc.errors import AttncError
 from attnc.verify.cases import Case
@@ -48,7 +49,7 @@ def test_random_specs(worker: Worker, text: str, sizes: tuple[int, int], variant
 
 
 @pytest.mark.slow
-@settings(deadline=None, derandomize=True, max_examples=150, suppress_health_check=ANY)
+@settings(deadline=None, derandomize=True, max_examples=400 // TURNS, suppress_health_check=ANY)
 @given(specs(), SIZES, st.integers(1, 5))
 def test_many_random_specs(worker: Worker, text: str, sizes: tuple[int, int], variant: int) -> None:
     agree(worker, text, sizes, variant, CPU, TRITON)

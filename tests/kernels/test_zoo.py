@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from kernel_checks import CPU, TRITON, assert_holds, case_for, compile_text
+from turns import in_turn
 from zoo import BIASES, DISTANCES, MASKS, SCORES, TOKENS
 
 from attnc.inspect.build import build_ttir
@@ -40,13 +41,13 @@ def test_zoo(worker: Worker, case: Case, name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "turn"), [(name, turn) for turn, name in enumerate(ZOO)], ids=list(ZOO))
-def test_zoo_at_length(worker: Worker, name: str, turn: int) -> None:
-    """One of the larger cases for each spec, in turn: each case meets a quarter of the zoo."""
-    spec = ZOO[name]
+@pytest.mark.parametrize("name", in_turn(ZOO))
+def test_zoo_at_length(worker: Worker, name: str) -> None:
+    """One of the larger cases for each spec."""
+    spec, place = ZOO[name], list(ZOO).index(name)
     compilation = compile_text(spec.text)
     fixed = {"numbers": spec.numbers, "entries": spec.entries}
-    case = LARGER[turn % len(LARGER)]
+    case = LARGER[place % len(LARGER)]
     measurement = worker.measure(compilation, case_for(compilation, case, spec.square, **fixed))
     if not measurement.is_skipped:  # an array of the spec may be too short for such lengths
         assert_holds(measurement)

@@ -13,6 +13,7 @@ import torch
 from counted_tiles import HELPERS, Counter, Visit, counting
 from listed_specs import LISTED, SWEPT, Draw, Spec, Values, draws
 from torch import Tensor
+from turns import in_turn
 
 from attnc.compiler import Compilation
 from attnc.run.mask import find_mask
@@ -96,9 +97,9 @@ def test_tiles_between_bounds(counter: Counter, name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", LISTED | SWEPT)
-def test_tiles_in_many_calls(counter: Counter, name: str) -> None:
-    for seed in range(10, 15):
+@pytest.mark.parametrize(("place", "name"), enumerate(LISTED | SWEPT))
+def test_tiles_in_many_calls(counter: Counter, place: int, name: str) -> None:
+    for seed in in_turn(range(10, 15), place):
         check(counter, name, (LISTED | SWEPT)[name], seed, LENGTHS)
 
 

@@ -19,6 +19,7 @@ from integer_oracle import heads, pairs_seen
 from mask_zoo import ALL, NEARLY_TIGHT, TIGHT, attention_of, mask_of, nasty, usual
 from random_masks import calls, unions
 from range_checks import GARBAGE, Counts, check_ranges, requirements_hold, transposed
+from turns import TURNS
 
 from attnc.analyze.facts import Ranges
 from attnc.analyze.ranges import find_ranges
@@ -244,7 +245,7 @@ def test_loops_of_random_unions(mask: ir.Bool, values: dict[str, Any], rows: int
 
 
 @pytest.mark.slow
-@settings(max_examples=3000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=6000 // TURNS, deadline=None, suppress_health_check=list(HealthCheck))
 @given(unions, calls(), st.integers(1, 5), st.integers(1, 5))
 def test_loops_of_many_random_unions(mask: ir.Bool, values: dict[str, Any], rows: int, step: int) -> None:
     check_union(mask, values, rows, step)

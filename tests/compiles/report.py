@@ -1,50 +1,69 @@
-"""Prints the figures of docs/machine-code.md: `python tests/compiles/report.py`.
+"""Writes docs/gate/triton-VERSION.md: `python tests/compiles/report.py`, and names of examples for a part of it.
 
-Enters: nothing. Leaves: one table for each GPU, of every kernel of every example, made by the Triton that is installed.
+Enters: nothing. Leaves: a page that says for every example whether its kernels hold the limits of the gate, at heads 64
+and 128 wide on sm_90 and sm_80, with the usual tiles and the Triton that is installed.
 """
 
 from __future__ import annotations
 
+import multiprocessing
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
 import triton
 from emitted import NAMES, report
 
-from attnc.inspect.figures import Figures
-from attnc.inspect.targets import GFX942, SM_80, SM_90, Target
+from attnc.inspect.targets import TARGETS
+
+PAGES = Path(__file__).parent.parent.parent / "docs/gate"
+CALLS = [(gpu, width) for gpu in ("sm_90", "sm_80") for width in (64, 128)]
+PASSES = "passes"
+PAGE = """# The gate, by Triton {version}
+
+Made by `{command}`: the kernels of every example in bfloat16, with the tiles that every module has.
+`../machine-code.md` says what the limits are. {passed} of {all} pass. Where one does not, the kernel and the first limit
+that it does not hold are named.
+
+{table}
+"""
 
 
-def tables(names: list[str]) -> Iterator[str]:
-    """The lines of all tables."""
-    for target in (SM_90, SM_80, GFX942):
-        yield f"### {target.name}, bfloat16, Triton {triton.__version__}\n"
-        yield "| example | kernel | D | tile | registers | spilled bytes | shared KiB | loops |"
-        yield "|---|---|---|---|---|---|---|---|"
-        for name in names:
-            yield from _rows(name, target)
-        yield ""
-
-
-def _rows(name: str, target: Target) -> Iterator[str]:
-    for d in (64, 128):
-        for kernel in report(name, target, d).kernels:
-            if kernel.tile is None:
-                continue
-            tile = "{} x {}, {} warps, {} stages".format(*kernel.tile, kernel.warps, kernel.stages)
-            cells = [name, kernel.kernel, d, tile, kernel.registers, kernel.spilled]
-            cells += [-(-kernel.shared // 1024), _loops(kernel)]
-            yield "| " + " | ".join(map(str, cells)) + " |"
-
-
-def _loops(kernel: Figures) -> str:
-    """Instructions of each loop, those on matrix units, and special functions (exp2, reciprocals) among them."""
-    return "; ".join(
-        f"{loop.instructions} ({loop.wgmma + loop.mma} matrix, {loop.exp2 + loop.special} special)"
-        for loop in kernel.loops
+def main(names: Sequence[str]) -> None:
+    """Write the page of this Triton."""
+    calls = [(name, *call) for name in names or NAMES for call in CALLS]
+    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as processes:
+        verdicts = dict(zip(calls, processes.map(judge, *zip(*calls, strict=True)), strict=True))
+    text = PAGE.format(
+        version=triton.__version__,
+        command=" ".join(["python tests/compiles/report.py", *names]),
+        passed=sum(verdict == PASSES for verdict in verdicts.values()),
+        all=len(calls),
+        table="\n".join(_table(names or NAMES, verdicts)),
     )
+    PAGES.mkdir(exist_ok=True)
+    (PAGES / f"triton-{triton.__version__}.md").write_text(text)
+
+
+def judge(name: str, gpu: str, width: int) -> str:
+    """`passes`, or the first fault of each kernel that has one."""
+    first: dict[str, str] = {}
+    for verdict in report(name, TARGETS[gpu], width).failures:
+        first.setdefault(verdict.kernel, verdict.what)
+    return "; ".join(f"{kernel} {what}" for kernel, what in first.items()) or PASSES
+
+
+def _table(names: Sequence[str], verdicts: dict[tuple[str, str, int], str]) -> Iterator[str]:
+    yield _row("example", *(f"{gpu}, D = {width}" for gpu, width in CALLS))
+    yield "|" + "---|" * (1 + len(CALLS))
+    for name in names:
+        yield _row(name, *(verdicts[name, gpu, width] for gpu, width in CALLS))
+
+
+def _row(*cells: str) -> str:
+    return "| " + " | ".join(cells) + " |"
 
 
 if __name__ == "__main__":
-    for line in tables(sys.argv[1:] or NAMES):
-        print(line, flush=True)
+    main(sys.argv[1:])

@@ -34,12 +34,13 @@ def test_figures(name: str, golden: Callable[[str, str], None], capsys: Shell) -
 
 
 def test_a_limit_that_does_not_hold_is_exit_code_1(capsys: Shell) -> None:
-    code, out, _ = run(capsys, str(EXAMPLES / "relu_squared.attn"), "--head-dim", "64")
+    code, out, _ = run(capsys, str(EXAMPLES / "bigbird.attn"), "--head-dim", "64")
     assert code == 1
-    assert "FAIL: forward: its wgmma are serialized" in out
-    assert out.endswith("relu_squared: 5 kernels, 2 FAIL\n")
+    assert "FAIL: forward: the edge loop copies nothing asynchronously" in out
+    assert out.endswith("bigbird: 4 kernels, 3 FAIL\n")
 
 
+@pytest.mark.skipif(triton.__version__ == "3.6.0", reason="that version builds it")
 def test_a_kernel_that_does_not_build(capsys: Shell) -> None:
     code, out, err = run(capsys, str(EXAMPLES / "tree_decoding.attn"), "--arch", "gfx942", "--head-dim", "64")
     assert (code, out) == (1, "")

@@ -28,8 +28,9 @@ def run(capsys: Shell, *arguments: str) -> tuple[int, str, str]:
 
 @pytest.mark.parametrize("name", ["causal", "gemma2_local"])
 def test_figures(name: str, golden: Callable[[str, str], None], capsys: Shell) -> None:
+    """Whether they all hold is a figure too: with Triton 3.6, dK/dV of `gemma2_local` spills 8 bytes."""
     code, out, err = run(capsys, str(EXAMPLES / f"{name}.attn"), "--head-dim", "64", "--json")
-    assert (code, err) == (0, "")
+    assert (bool(code), err) == (not json.loads(out)["holds"], "")
     golden(f"machine_code/triton-{triton.__version__}/{name}.json", out)
 
 

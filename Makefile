@@ -7,6 +7,8 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 RUNTIME := $(VENV)/.attnc-runtime
 DEV := $(VENV)/.attnc-dev
 WORKERS ?= 2
+# Who has nothing left takes what waits behind the other: tests of kernels take a hundred times as long as most.
+PARALLEL = -n $(WORKERS) --dist worksteal
 
 .PHONY: demo test test-slow fuzz test-gpu lint golden clean
 .DEFAULT_GOAL := test
@@ -19,7 +21,7 @@ demo: $(RUNTIME)
 	$(BIN)/attnc verify examples/sliding_window.attn --quick
 
 test: lint
-	$(BIN)/python -m pytest -n $(WORKERS)
+	$(BIN)/python -m pytest $(PARALLEL)
 
 lint: $(DEV)
 	$(BIN)/ruff check .
@@ -28,20 +30,20 @@ lint: $(DEV)
 
 # What takes longer: whole installations, many examples of a property, kernels built for GPUs that are not there.
 test-slow: $(DEV)
-	$(BIN)/python -m pytest -n $(WORKERS) -m "slow or compiles"
+	$(BIN)/python -m pytest $(PARALLEL) -m "slow or compiles"
 
 # 20,000 random masks: ranges in both roles, and the test of tiles; 3,000 random formulas. Others in every run. All of
 # the long lists of cases, of which `test-slow` takes a share: `attnc verify` of every example, the zoo, other GPUs.
 fuzz: $(DEV)
-	TURNS=1 $(BIN)/python -m pytest -n $(WORKERS) -m "slow or compiles" tests/kernels tests/lower tests/compiles
-	HYPOTHESIS_PROFILE=anew MASKS=20000 CHAINS=3000 $(BIN)/python -m pytest -n $(WORKERS) -m slow tests/analyze/test_ranges.py tests/sets/test_tile_test.py tests/analyze/test_passes.py
+	TURNS=1 $(BIN)/python -m pytest $(PARALLEL) -m "slow or compiles" tests/kernels tests/lower tests/compiles
+	HYPOTHESIS_PROFILE=anew MASKS=20000 CHAINS=3000 $(BIN)/python -m pytest $(PARALLEL) -m slow tests/analyze/test_ranges.py tests/sets/test_tile_test.py tests/analyze/test_passes.py
 
 test-gpu: $(DEV)
 	$(BIN)/python -m pytest -m gpu
 
 # Rewrite the golden files from what the compiler says now; read the difference before you commit it.
 golden: $(DEV)
-	$(BIN)/python -m pytest -n $(WORKERS) -m "" tests/test_golden.py tests/compiles/test_inspect.py --update-golden
+	$(BIN)/python -m pytest $(PARALLEL) -m "" tests/test_golden.py tests/compiles/test_inspect.py --update-golden
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -86,7 +86,7 @@ def _greatest(values, inside):
 
 @triton.jit
 def _load_bound(places, inside):
-    """What positions are compared with, in 32 bits: they are below 2**30, and all beyond is alike to them."""
+    """What positions are compared with, in 32 bits: all beyond 2**30 is alike to them."""
     numbers = tl.load(places, mask=inside, other=0)
     return tl.minimum(tl.maximum(numbers, -1073741824), 1073741824).to(tl.int32)
 
@@ -145,7 +145,7 @@ def _add_product(total, pairs, rows):
 
 @triton.jit
 def _count_visible(visible, score):
-    """How many keys each row sees. Zeros made of the score have Triton sum where the score lies, and move nothing."""
+    """How many keys each row sees; zeros made of the score have it counted where that lies."""
     zeros = tl.minimum(tl.maximum(score, 0.0), 0.0)
     return tl.sum(tl.where(visible, 1.0, zeros), 1)
 

@@ -23,8 +23,8 @@ PASSES = "passes"
 PAGE = """# The gate, by Triton {version}
 
 Made by `{command}`: the kernels of every example in bfloat16, with the tiles that every module has.
-`../machine-code.md` says what the limits are. {passed} of {all} pass. Where one does not, the kernel and the first limit
-that it does not hold are named.
+`../machine-code.md` says what the limits are. {passed} of {all} pass. Where one does not, the kernels are named, and
+the first limit that each does not hold.
 
 {table}
 """

@@ -128,6 +128,10 @@ def floor_divide(a: int, b: int) -> Number:
     return Number(int(a) // int(b)) if b else Number(GARBAGE)
 
 
+def load_bound(places: Pointer, inside: object) -> Number:
+    return Number(max(-(2**30), min(int(Triton.load(places, inside)), 2**30)))
+
+
 def floor_modulo(a: int, b: int) -> Number:
     return Number(int(a) % int(b)) if b else Number(GARBAGE)
 
@@ -152,7 +156,8 @@ def run(text: str, names: dict[str, Any]) -> list[tuple[int, bool]]:
     scope |= {variable(name): value for name, value in scope.items()}
     scope |= {pointer(p.name): Pointer(names[p.name]) for p in ARRAYS}
     scope |= {stride(p.name, 0): Number(1) for p in ARRAYS}
-    scope |= {"tl": Triton, "_floor_divide": floor_divide, "_floor_modulo": floor_modulo}
+    scope |= {"_floor_divide": floor_divide, "_floor_modulo": floor_modulo, "_load_bound": load_bound}
+    scope["tl"] = Triton
     scope["note"] = lambda first, is_edge: noted.append((int(first), is_edge))
     exec(text, scope)
     return noted

@@ -106,7 +106,7 @@ def _add_values(
 
 @triton.jit
 def _count_visible(visible, score):
-    """How many keys each row sees. Zeros made of the score have Triton sum where the score lies, and move nothing."""
+    """How many keys each row sees; zeros made of the score have it counted where that lies."""
     zeros = tl.minimum(tl.maximum(score, 0.0), 0.0)
     return tl.sum(tl.where(visible, 1.0, zeros), 1)
 

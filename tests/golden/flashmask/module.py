@@ -109,7 +109,7 @@ def _greatest(values, inside):
 
 @triton.jit
 def _load_bound(places, inside):
-    """What positions are compared with, in 32 bits: they are below 2**30, and all beyond is alike to them."""
+    """What positions are compared with, in 32 bits: all beyond 2**30 is alike to them."""
     numbers = tl.load(places, mask=inside, other=0)
     return tl.minimum(tl.maximum(numbers, -1073741824), 1073741824).to(tl.int32)
 

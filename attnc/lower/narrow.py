@@ -8,13 +8,13 @@ registers of every thread, and twice the instructions for each pair: smaller til
 from __future__ import annotations
 
 from attnc.ir.nodes import Attention, Compare, Index, IntConst, IntLoad, IntOp, Node
-from attnc.ir.walk import children, walk
+from attnc.ir.walk import axes_of, children, walk
 
 FARTHEST = 2**20  # how far from a position what is compared may lie, so that their sum has room
 
 
 def find_narrow(attention: Attention) -> frozenset[str]:
-    """The arrays whose every read is one side of a comparison with a position."""
+    """The arrays of tokens whose every read is one side of a comparison with a position."""
     clauses = (
         attention.query,
         attention.key,
@@ -27,9 +27,10 @@ def find_narrow(attention: Attention) -> frozenset[str]:
     bounds, others = set[str](), set[str]()
     for part in (part for clause in clauses for part in walk(clause)):
         match part:
-            case Compare(_, IntLoad(array, index), other) | Compare(_, other, IntLoad(array, index)):
-                (bounds if _is_near_position(other) else others).add(array)
-                others |= _arrays_in((*index, other))
+            case Compare(_, IntLoad() as read, other) | Compare(_, other, IntLoad() as read):
+                is_bound = _is_near_position(other) and bool(axes_of(read) & {"i", "j"})
+                (bounds if is_bound else others).add(read.array)
+                others |= _arrays_in((*read.index, other))
             case _:
                 others |= {child.array for child in children(part) if isinstance(child, IntLoad)}
     return frozenset(bounds - others)

@@ -23,7 +23,7 @@ COUNTED = (
     ("a: int[N]", "a[i] + 1 <= j", set()),
     ("a: int[N]", "a[i] <= j and a[i] % 2 == 0", set()),
     ("a: int[N], z: int[N]", "a[i] <= j and j < z[i] or z[i] == a[i]", set()),
-    ("a: int[H]", "j < a[h]", {"a"}),
+    ("a: int[H]", "j < a[h]", set()),
     ("a: int[N]", "j < a[a[i]]", set()),
 )
 

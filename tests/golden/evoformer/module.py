@@ -87,13 +87,6 @@ def _store_rows_at(places, inside, tile, WIDTH: tl.constexpr, COLS: tl.constexpr
 
 
 @triton.jit
-def _load_bound(places, inside):
-    """What positions are compared with, in 32 bits: all beyond 2**30 is alike to them."""
-    numbers = tl.load(places, mask=inside, other=0)
-    return tl.minimum(tl.maximum(numbers, -1073741824), 1073741824).to(tl.int32)
-
-
-@triton.jit
 def _add_keys(
     k0, acc, row_max, row_sum, h, b, i, q, length, k_ptr, v_ptr, pair_ptr, k_stride_t, v_stride_t,
     pair_stride_0, pair_stride_1, pair_stride_2, pair_stride_3, scale, N, M, D: tl.constexpr,
@@ -152,7 +145,7 @@ def _forward(
 
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, BLOCK_D, True)
-    length = _load_bound(length_ptr + b * length_stride_0, True)
+    length = tl.load(length_ptr + b * length_stride_0)
 
     acc = tl.zeros([BLOCK_Q, BLOCK_DV], tl.float32)
     row_max = tl.full([BLOCK_Q], MINUS_INF, tl.float32)
@@ -206,7 +199,7 @@ def _forward_split(
 
     i = row // group
     q = _load_rows_at(q_ptr + i.to(tl.int64) * q_stride_t, i < N, D, BLOCK_D)
-    length = _load_bound(length_ptr + b * length_stride_0, True)
+    length = tl.load(length_ptr + b * length_stride_0)
 
     acc = tl.zeros([BLOCK_Q, BLOCK_DV], tl.float32)
     row_max = tl.full([BLOCK_Q], MINUS_INF, tl.float32)
@@ -367,7 +360,7 @@ def _backward_keys(
     j = (k0 + tl.arange(0, BLOCK_K))[:, None]
     k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, BLOCK_D, True)
     v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, BLOCK_DV, True)
-    length = _load_bound(length_ptr + b * length_stride_0, True)
+    length = tl.load(length_ptr + b * length_stride_0)
 
     dk = tl.zeros([BLOCK_K, BLOCK_D], tl.float32)
     dv = tl.zeros([BLOCK_K, BLOCK_DV], tl.float32)
@@ -464,7 +457,7 @@ def _backward_queries(
     lse = tl.where(lse == MINUS_INF, 0.0, lse)
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
     dout = _load_rows(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, BLOCK_DV, True)
-    length = _load_bound(length_ptr + b * length_stride_0, True)
+    length = tl.load(length_ptr + b * length_stride_0)
 
     dq = tl.zeros([BLOCK_Q, BLOCK_D], tl.float32)
 
@@ -551,7 +544,7 @@ def _backward_pairs(
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
     dout = _load_rows(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, BLOCK_DV, True)
     pair_row = ((b * H + h) * strip + i - first_row).to(tl.int64) * M
-    length = _load_bound(length_ptr + b * length_stride_0, True)
+    length = tl.load(length_ptr + b * length_stride_0)
 
     # Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none.
     key_hi = tl.minimum(length, M)

@@ -31,8 +31,14 @@ def write_tiles(writer: Writer, plan: Plan, kernel: str, only: str = "") -> None
 
 def named_tiles(kernel: Function) -> list[str]:
     """The constants of a kernel that takes only some of the tiles."""
-    constants = [f'{p.name}=tiles["{p.name}"]' for p in kernel.params if p.annotation]
+    constants = [f"{p.name}={_constant(p.name)}" for p in kernel.params if p.annotation]
     return [*constants, 'num_warps=tiles["num_warps"]', "enable_fp_fusion=True"]
+
+
+def _constant(name: str) -> str:
+    if name.startswith("BLOCK_D"):
+        return f"triton.next_power_of_2({name.removeprefix('BLOCK_')})"
+    return f'tiles["{name}"]'
 
 
 def arguments(kernel: Function, plan: Plan) -> list[str]:

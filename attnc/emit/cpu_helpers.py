@@ -52,13 +52,14 @@ def _count(seen):
     return seen.stop - seen.start if isinstance(seen, slice) else len(seen)
 
 
-def _rows_of_tile(last, heads, narrow):
+def _rows_of_tile(last, heads, dtype):
     """Queries in a tile, by the keys that the last sees: few read few in vain, many multiply fast.
 
-    Products of bfloat16 need more of them than others, and few heads need work for each step.
+    Half precision needs more of them, since keys are converted for each tile, and few heads need
+    work for each step.
     """
     keys = _count(last[0])
-    if narrow == torch.bfloat16:
+    if dtype.itemsize == 2:
         return 2 * TILE if keys >= 2048 else TILE
     return TILE // 2 if keys <= 512 and heads >= 8 else TILE
 
@@ -76,8 +77,11 @@ def _steps(heads, groups, rows, seen):
 
 
 def _narrow(dtype):
-    """What weights are multiplied in: bfloat16, which is summed in float32, or a wide dtype."""
-    return dtype if dtype == torch.bfloat16 else torch.promote_types(dtype, torch.float32)
+    """What weights are multiplied in: bfloat16 where the processor can, or a wide dtype."""
+    mkldnn = torch.ops.mkldnn if torch.backends.mkldnn.is_available() else None
+    if dtype == torch.bfloat16 and mkldnn and mkldnn._is_mkldnn_bf16_supported():
+        return dtype                                                    # products are float32 inside
+    return torch.promote_types(dtype, torch.float32)
 
 
 def _bits_of_pairs(visible, dtype, otherwise):
@@ -139,23 +143,26 @@ def _add_transposed(total, seen, a, b, room):
 
 
 def _suits_torch(q, k, v):
-    """Is it fast in torch's kernel: float32, one width, and no heads shared by few queries?"""
-    if q.dtype != torch.float32 or q.shape[3] != v.shape[3] or 0 in (q.numel(), k.numel()):
+    """Is it fast in torch's kernel: one width, not float64, and no heads shared by few queries?"""
+    if q.dtype == torch.float64 or q.shape[3] != v.shape[3] or 0 in (q.numel(), k.numel()):
         return False
     return q.shape[1] == k.shape[1] or q.shape[2] >= TILE
 
 
 def _forward_of_torch(q, k, v, scale, is_causal):
-    """What `scaled_dot_product_attention` calls on the CPU: out and lse."""
-    q, k, v = map(_with_unit_stride, (q, k, v))
+    """What `scaled_dot_product_attention` calls on the CPU for float32: out and lse."""
+    dtype = q.dtype
+    q, k, v = (_with_unit_stride(x.float()) for x in (q, k, v))
     attend = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-    return tuple(x.contiguous() for x in attend(q, k, v, 0.0, is_causal, scale=scale))
+    out, lse = attend(q, k, v, 0.0, is_causal, scale=scale)
+    return out.to(dtype).contiguous(), lse.contiguous()
 
 
 def _backward_of_torch(dout, q, k, v, out, lse, scale, is_causal):
     """Its gradients of q, k and v."""
-    dout, q, k, v = map(_with_unit_stride, (dout.to(q.dtype), q, k, v))
+    dtype = q.dtype
+    dout, q, k, v = (_with_unit_stride(x.float()) for x in (dout, q, k, v))
     differentiate = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
-    gradients = differentiate(dout, q, k, v, out, lse, 0.0, is_causal, scale=scale)
-    return tuple(x.contiguous() for x in gradients)
+    gradients = differentiate(dout, q, k, v, out.float(), lse, 0.0, is_causal, scale=scale)
+    return tuple(x.to(dtype).contiguous() for x in gradients)
 '''

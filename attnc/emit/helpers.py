@@ -13,7 +13,7 @@ from attnc.emit.cpu_helpers import CPU
 
 TRITON = '''
 @triton.jit
-def _load_rows(
+def _load_tile(
     ptr, first, end, stride, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr,
     RAGGED: tl.constexpr,
 ):
@@ -30,27 +30,107 @@ def _load_rows(
 
 
 @triton.jit
-def _store_rows(ptr, first, end, tile, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr):
-    """Write rows [first, first + ROWS) of a contiguous matrix [end, WIDTH], where it has them."""
-    row = tl.arange(0, ROWS)[:, None]
-    col = tl.arange(0, COLS)[None, :]
-    inside = (first + row < end) & (col < WIDTH)
-    place = (ptr + tl.cast(first, tl.int64) * WIDTH) + (row * WIDTH + col)
-    tl.store(place, tile.to(ptr.dtype.element_ty), mask=inside)
+def _load_rows(
+    ptr, first, end, stride, WIDTH: tl.constexpr, ROWS: tl.constexpr, PARTS: tl.constexpr,
+    RAGGED: tl.constexpr,
+):
+    """The same as a tuple of tiles, each a power of two wide: 96 columns are 64 and 32."""
+    tiles = ()
+    for n in tl.static_range(len(PARTS)):
+        tiles = tiles + (
+            _load_tile(
+                ptr + n * PARTS[0], first, end, stride, WIDTH - n * PARTS[0], ROWS, PARTS[n], RAGGED,
+            ),
+        )
+    return tiles
 
 
 @triton.jit
-def _load_rows_at(places, inside, WIDTH: tl.constexpr, COLS: tl.constexpr):
+def _store_rows(ptr, first, end, tiles, WIDTH: tl.constexpr, ROWS: tl.constexpr, PARTS: tl.constexpr):
+    """Write rows [first, first + ROWS) of a contiguous matrix [end, WIDTH], where it has them."""
+    row = tl.arange(0, ROWS)[:, None]
+    for n in tl.static_range(len(PARTS)):
+        col = n * PARTS[0] + tl.arange(0, PARTS[n])[None, :]
+        inside = (first + row < end) & (col < WIDTH)
+        place = (ptr + tl.cast(first, tl.int64) * WIDTH) + (row * WIDTH + col)
+        tl.store(place, tiles[n].to(ptr.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def _load_tile_at(places, inside, WIDTH: tl.constexpr, COLS: tl.constexpr):
     """Rows that begin at a column of pointers; what is not inside reads as zero."""
     col = tl.arange(0, COLS)[None, :]
     return tl.load(places + col, mask=inside & (col < WIDTH), other=0.0)
 
 
 @triton.jit
-def _store_rows_at(places, inside, tile, WIDTH: tl.constexpr, COLS: tl.constexpr):
+def _load_rows_at(places, inside, WIDTH: tl.constexpr, PARTS: tl.constexpr):
+    """The same as a tuple of tiles."""
+    tiles = ()
+    for n in tl.static_range(len(PARTS)):
+        first = n * PARTS[0]
+        tiles = tiles + (_load_tile_at(places + first, inside, WIDTH - first, PARTS[n]),)
+    return tiles
+
+
+@triton.jit
+def _store_rows_at(places, inside, tiles, WIDTH: tl.constexpr, PARTS: tl.constexpr):
     """Write rows that begin at a column of pointers, where they are inside."""
-    col = tl.arange(0, COLS)[None, :]
-    tl.store(places + col, tile, mask=inside & (col < WIDTH))
+    for n in tl.static_range(len(PARTS)):
+        col = n * PARTS[0] + tl.arange(0, PARTS[n])[None, :]
+        tl.store(places + col, tiles[n], mask=inside & (col < WIDTH))
+
+
+@triton.jit
+def _zero_tile(ROWS: tl.constexpr, COLS: tl.constexpr):
+    """Sums that have not begun."""
+    return tl.zeros([ROWS, COLS], tl.float32)
+
+
+@triton.jit
+def _zeros(ROWS: tl.constexpr, PARTS: tl.constexpr):
+    """The same as a tuple of tiles."""
+    tiles = ()
+    for n in tl.static_range(len(PARTS)):
+        tiles = tiles + (_zero_tile(ROWS, PARTS[n]),)
+    return tiles
+
+
+@triton.jit
+def _dot_rows(a, b):
+    """a @ b.T: the dot products of the rows of both."""
+    total = tl.dot(a[0], b[0].T, input_precision="ieee")
+    for n in tl.static_range(1, len(a)):
+        total = tl.dot(a[n], b[n].T, total, input_precision="ieee")
+    return total
+
+
+@triton.jit
+def _add_rows(totals, weights, rows):
+    """totals + weights @ rows, whose dtype the weights take."""
+    tiles = ()
+    for n in tl.static_range(len(rows)):
+        product = tl.dot(weights.to(rows[n].dtype), rows[n], totals[n], input_precision="ieee")
+        tiles = tiles + (product,)
+    return tiles
+
+
+@triton.jit
+def _scaled(tiles, factor):
+    """Every part of a tile, times a number or a column."""
+    products = ()
+    for n in tl.static_range(len(tiles)):
+        products = products + (tiles[n] * factor,)
+    return products
+
+
+@triton.jit
+def _divided(tiles, divisor):
+    """Every part of a tile, divided by a column."""
+    quotients = ()
+    for n in tl.static_range(len(tiles)):
+        quotients = quotients + (tiles[n] / divisor,)
+    return quotients
 
 
 @triton.jit
@@ -65,11 +145,12 @@ def _bits(tile, dtype: tl.constexpr):
 @triton.jit
 def _add_values(
     acc, first, p, rescale, ptr, stride, end, WIDTH: tl.constexpr, ROWS: tl.constexpr,
-    COLS: tl.constexpr,
+    PARTS: tl.constexpr,
 ):
     """Add the values of rows [first, first + ROWS), whose weights come as bits."""
-    v = _load_rows(ptr, first, end, stride, WIDTH, ROWS, COLS, True)
-    return tl.dot(p.to(v.dtype, bitcast=True), v, acc * rescale[:, None], input_precision="ieee")
+    v = _load_rows(ptr, first, end, stride, WIDTH, ROWS, PARTS, True)
+    p = p.to(ptr.dtype.element_ty, bitcast=True)
+    return _add_rows(_scaled(acc, rescale[:, None]), p, v)
 
 
 @triton.jit
@@ -133,14 +214,19 @@ def _softplus(x):
 
 
 @triton.jit
-def _add_product(total, pairs, rows):
-    """total + pairs @ rows. Numbers of any size fit float16 once the largest of each row is 1."""
-    if rows.dtype == tl.float16:
-        largest = tl.max(tl.abs(pairs), 1)[:, None]
+def _add_rows_of_any_size(totals, weights, rows):
+    """The same. Numbers of any size fit float16 once the largest of each row is 1."""
+    if rows[0].dtype == tl.float16:
+        largest = tl.max(tl.abs(weights), 1)[:, None]
         size = tl.where(largest == 0.0, 1.0, largest)
-        return total + size * tl.dot((pairs / size).to(rows.dtype), rows, input_precision="ieee")
+        weights = (weights / size).to(tl.float16)
+        tiles = ()
+        for n in tl.static_range(len(rows)):
+            product = tl.dot(weights, rows[n], input_precision="ieee")
+            tiles = tiles + (totals[n] + size * product,)
+        return tiles
     else:
-        return tl.dot(pairs.to(rows.dtype), rows, total, input_precision="ieee")
+        return _add_rows(totals, weights, rows)
 
 
 @triton.jit

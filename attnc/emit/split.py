@@ -79,7 +79,7 @@ def _parts(kernel: Function) -> list[str]:
 
 
 def _of_combine(kernel: Function, plan: Plan) -> list[str]:
-    constants = {"DV": "DV=DV", "SHARES": "SHARES=16", "BLOCK_DV": 'BLOCK_DV=few["BLOCK_DV"]'}
+    constants = {"DV": "DV=DV", "SHARES": "SHARES=16", "BLOCK_DV": "BLOCK_DV=triton.next_power_of_2(DV)"}
     return [
         *arguments(kernel, plan),
         *(constants[p.name] for p in kernel.params if p.annotation),

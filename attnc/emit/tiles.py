@@ -57,11 +57,18 @@ def _tiles(kernel, q, *widths):
     for name, size in widths:
         if size > max(rows):
             raise ValueError(f"`{name}` needs {max(rows)} or less in a kernel, got {size}")
-    blocks = {f"BLOCK_{name}": max(16, triton.next_power_of_2(size)) for name, size in widths}
+    parts = {f"PARTS_{name}": _parts_of(size) for name, size in widths}
     widest = min(width for width in rows if width >= max(size for _, size in widths))
     block_q, block_k, warps, stages = rows[widest]
     options = {"BLOCK_Q": block_q, "BLOCK_K": block_k, "num_warps": warps, "num_stages": stages}
-    return {**dict(widths), **blocks, **options, "enable_fp_fusion": True}
+    return {**dict(widths), **parts, **options, "enable_fp_fusion": True}
+
+
+def _parts_of(size):
+    """A width as tiles have it, in powers of two: 96 columns are 64 and 32, and 112 are 128."""
+    whole = max(16, triton.next_power_of_2(size))
+    rest = max(16, triton.next_power_of_2(max(1, size - whole // 2)))
+    return (whole // 2, rest) if whole // 2 + rest < whole else (whole,)
 '''.strip()
 
 

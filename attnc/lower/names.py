@@ -34,7 +34,7 @@ SIZES = ("B", "H", "HKV", "N", "M", "D", "DV")
 
 # Names that the frame makes of others: pointers, strides, bounds, gradients.
 MADE = re.compile(
-    r"\w+_(ptr|head|room)|\w+_stride_([bht]|\d+)|BLOCK_\w+|D_\d+"
+    r"\w+_(ptr|head|room)|\w+_stride_([bht]|\d+)|(BLOCK|PARTS)_\w+|D_\d+"
     r"|(key|query|live|full|whole|period|lo|hi)(_lo|_hi)?(_\d+)?|(edge|full)_((end|hi)_\d+|left|start|tiles)"
     r"|(least|greatest)_\w+|(d|need|total)_\w+|d[qkv]\w*|part_\w+|d?sum_\d+|period_(last|step)"
     r"|[A-Z][A-Z0-9_]+|_\w*|\w+_"

@@ -161,7 +161,7 @@ class TilePath:
         over_heads = For(Tuple((HEADS, KV_HEADS)), steps, tuple(self.step.stmts))
         if self.rows.name == "tile":
             of_last = call_keys(self.keys, N - 1, N)
-            rows = function("_rows_of_tile")(of_last, Var("B") * Var("H"), NARROW)
+            rows = function("_rows_of_tile")(of_last, Var("B") * Var("H"), Var("q").attr("dtype"))
             self.top.let("tile", Ternary(rows, N > 0, Var("TILE")))
         self.top.blank()
         self.top.stmts.append(For(Q0, function("range")(0, N, self.rows), (*self.tile.stmts, over_heads)))

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from attnc.kernel.build import Block, function
 from attnc.kernel.nodes import Expr, Function, List, Lit, Var
 from attnc.lower.plan import Plan
-from attnc.lower.split.forward import DV, load_rows_at
+from attnc.lower.split.forward import DV
 from attnc.lower.split.share import SPLITS
 from attnc.lower.tiled.frame import FLOAT32, LOG2E, MINUS_INF, Kernel, block_width
 from attnc.lower.triton_terms import INT32, INT64, tl
@@ -115,7 +115,7 @@ def _start_sums(kernel: Kernel, *names: str) -> None:
 
 
 def _load_values() -> Expr:
-    return load_rows_at(Var("part_acc_ptr") + PLACE * DV, INSIDE, DV, Var(block_width("DV")))
+    return function("_load_tile_at")(Var("part_acc_ptr") + PLACE * DV, INSIDE, DV, Var(block_width("DV")))
 
 
 def _store_values(store: Block, values: Expr) -> None:

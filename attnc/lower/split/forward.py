@@ -13,7 +13,7 @@ from attnc.kernel.nodes import Expr, Function, Lit, Var
 from attnc.lower.plan import Plan
 from attnc.lower.split.share import SPLIT, SPLITS, loop_over_share
 from attnc.lower.tiled.forward import Q0, N, body_of, bounds_of_keys, lower_add_keys, point_to_heads
-from attnc.lower.tiled.frame import BLOCK_Q, B, H, I, Kernel, block_width
+from attnc.lower.tiled.frame import BLOCK_Q, B, H, I, Kernel, parts_of
 from attnc.lower.tiled.late import LATE
 from attnc.lower.tiled.loops import find_tiles
 from attnc.lower.triton_terms import INT64, tl
@@ -81,7 +81,7 @@ def _load_queries(kernel: Kernel) -> None:
     point_to_heads(kernel)
     for name, width in dict.fromkeys((pair.query, pair.width) for pair in kernel.plan.dots):
         places = Var(f"{name}_ptr") + I.to(INT64) * Var(f"{name}_stride_t")
-        kernel.loads.let(name, load_rows_at(places, I < N, Var(width), Var(block_width(width))))
+        kernel.loads.let(name, load_rows_at(places, I < N, Var(width), Var(parts_of(width))))
 
 
 def _store_parts(kernel: Kernel, carried: tuple[str, ...]) -> None:
@@ -90,6 +90,6 @@ def _store_parts(kernel: Kernel, carried: tuple[str, ...]) -> None:
     for name in carried:
         ptr: Expr = Var(f"{part(name)}_ptr")
         if name == "acc":
-            store.do(store_rows_at(ptr + place * DV, I < N, Var("acc"), DV, Var(block_width("DV"))))
+            store.do(store_rows_at(ptr + place * DV, I < N, Var("acc"), DV, Var(parts_of("DV"))))
         else:
             store.do(tl.store(ptr + place, Var(name)[:, None], mask=I < N))

@@ -24,13 +24,15 @@ from attnc.lower.tiled.frame import (
     B,
     H,
     Kernel,
-    block_width,
     call_helper,
+    parts_of,
+    scaled,
     store_rows,
+    zeros,
 )
 from attnc.lower.tiled.listed import find_listed
 from attnc.lower.tiled.loops import Bounds, loop_over_tiles
-from attnc.lower.tiled.tile import Tile, add_product, dot
+from attnc.lower.tiled.tile import Tile, add_product, dot_rows
 from attnc.lower.tiled.weights import add_up, gradients_in, load_lse, load_row_gradients, weigh
 from attnc.lower.triton_terms import INT64, tl
 
@@ -67,7 +69,7 @@ def lower_backward_keys(plan: Plan) -> tuple[Function, Function]:
     helper = kernel.helper("_add_queries", "q0", carried, doc)
 
     for name, width in keys:
-        kernel.keep.let(f"d{name}", tl.zeros(List((BLOCK_K, Var(block_width(width)))), FLOAT32))
+        kernel.keep.let(f"d{name}", zeros(BLOCK_K, Var(parts_of(width))))
     for gradient in columns:
         group.let(gradient.name, tl.zeros(List((BLOCK_K,)), FLOAT32))
     group.blank()
@@ -114,7 +116,7 @@ def _one_tile(tile: Tile, plan: Plan) -> None:
     tile.dots()
     if plan.weighs_values:
         dout = tile.load("dout", "DV")
-        block.let("dp", dot(Var("v"), dout.attr("T")))
+        block.let("dp", dot_rows(Var("v"), dout))
     if not is_first:
         load_lse(block, Var("row"), plan)
     tile.score([*plan.dot_gradients, *(g.derivative for g in columns)])
@@ -140,6 +142,6 @@ def _finish(kernel: Kernel, plan: Plan) -> None:
         value: Expr = Var(f"d{name}")
         if factor is not None:
             kernel.scope.bind([factor], lambda axes: store)
-            value = value * kernel.terms(factor)
+            value = scaled(value, kernel.terms(factor))
         base = Var(f"d{name}_ptr") + row * Var(width)
-        store.do(store_rows(base, K0, M, value, Var(width), BLOCK_K, Var(block_width(width))))
+        store.do(store_rows(base, K0, M, value, Var(width), BLOCK_K, Var(parts_of(width))))

@@ -12,7 +12,7 @@ from attnc.kernel.nodes import Function, Var
 from attnc.lower.plan import Plan
 from attnc.lower.tiled.forward import Q0, N, enter_query_tile, head_rows, loop_over_keys
 from attnc.lower.tiled.frame import BLOCK_Q, B, H, Kernel
-from attnc.lower.tiled.tile import Tile, dot
+from attnc.lower.tiled.tile import Tile, dot_rows
 from attnc.lower.tiled.weights import add_up, gradients_in, load_row_statistics, weigh
 from attnc.lower.triton_terms import INT64, tl
 
@@ -40,7 +40,7 @@ def lower_backward_pairs(plan: Plan) -> tuple[Function, Function] | None:
     tile.dots()
     if plan.weighs_values:
         v = tile.load("v", "DV")
-        kernel.tile.let("dp", dot(Var("dout"), v.attr("T")))
+        kernel.tile.let("dp", dot_rows(Var("dout"), v))
     tile.score([g.derivative for g in gradients])
     weigh(tile, gradients, of_rows=Block())
     inside = (Var("i") < N) & (Var("j") < M)

@@ -16,8 +16,8 @@ from attnc.kernel.nodes import Expr, Function, List, Var
 from attnc.lower.plan import Plan
 from attnc.lower.regroup import is_invariant
 from attnc.lower.tiled.forward import Q0, N, enter_query_tile, head_rows, loop_over_keys
-from attnc.lower.tiled.frame import BLOCK_Q, FLOAT32, H, Kernel, block_width, store_rows
-from attnc.lower.tiled.tile import Tile, add_product, dot
+from attnc.lower.tiled.frame import BLOCK_Q, FLOAT32, H, Kernel, parts_of, scaled, store_rows, zeros
+from attnc.lower.tiled.tile import Tile, add_product, dot_rows
 from attnc.lower.tiled.weights import add_up, gradients_in, load_row_statistics, weigh
 from attnc.lower.triton_terms import tl
 
@@ -39,7 +39,7 @@ def lower_backward_queries(plan: Plan) -> tuple[Function, Function] | None:
     tile.dots()
     if plan.weighs_values:
         v = tile.load("v", "DV")
-        kernel.tile.let("dp", dot(Var("dout"), v.attr("T")))
+        kernel.tile.let("dp", dot_rows(Var("dout"), v))
     tile.score([*plan.dot_gradients, *(g.derivative for g in rows)])
     weigh(tile, rows, of_rows=Block())
     for pair, derivative in zip(plan.dots, plan.dot_gradients, strict=True):
@@ -57,7 +57,7 @@ def lower_backward_queries(plan: Plan) -> tuple[Function, Function] | None:
     helper = kernel.helper("_add_keys_backward", "k0", carried, doc)
 
     for name, width in dict.fromkeys((pair.query, pair.width) for pair in plan.dots):
-        kernel.keep.let(f"d{name}", tl.zeros(List((BLOCK_Q, Var(block_width(width)))), FLOAT32))
+        kernel.keep.let(f"d{name}", zeros(BLOCK_Q, Var(parts_of(width))))
     for gradient in rows:
         kernel.keep.let(gradient.name, tl.zeros(List((BLOCK_Q,)), FLOAT32))
     loop_over_keys(kernel, helper, carried)
@@ -94,9 +94,9 @@ def _finish(kernel: Kernel, plan: Plan) -> None:
         value: Expr = Var(f"d{name}")
         if factor is not None:
             kernel.scope.bind([factor], lambda axes: store)
-            value = value * kernel.terms(factor)
+            value = scaled(value, kernel.terms(factor))
         base = Var(f"d{name}_ptr") + row * Var(width)
-        store.do(store_rows(base, Q0, N, value, Var(width), BLOCK_Q, Var(block_width(width))))
+        store.do(store_rows(base, Q0, N, value, Var(width), BLOCK_Q, Var(parts_of(width))))
     rows = gradients_in(plan, "row")
     if rows:
         at = store.let("rows", Q0 + tl.arange(0, BLOCK_Q))

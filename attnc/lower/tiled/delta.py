@@ -5,10 +5,11 @@ Enters: a plan. Leaves: the kernel. `out` and `dlse` are contiguous; `dout` has 
 
 from __future__ import annotations
 
-from attnc.kernel.nodes import Function, Var
+from attnc.kernel.build import function
+from attnc.kernel.nodes import Expr, Function, Var
 from attnc.lower.plan import Plan
 from attnc.lower.tiled.forward import Q0, N, head_rows
-from attnc.lower.tiled.frame import BLOCK_Q, FLOAT32, PROGRAM, H, Kernel, block_width, load_rows
+from attnc.lower.tiled.frame import BLOCK_Q, FLOAT32, PROGRAM, H, Kernel, block_width
 from attnc.lower.triton_terms import tl
 
 DV = Var("DV")
@@ -20,12 +21,16 @@ def lower_delta(plan: Plan) -> Function:
     kernel.start("q0", PROGRAM * BLOCK_Q, "i", BLOCK_Q, N)
     kernel.point("dout", H)
     row = kernel.loads.let("row", head_rows(H))
-    dout = kernel.loads.let("dout", kernel.rows("dout", Q0, "N", "DV", BLOCK_Q, True).to(FLOAT32))
-    start = Var("out_ptr") + row * DV
-    rows = load_rows(start, Q0, N, DV, DV, BLOCK_Q, Var(block_width("DV")), True)
-    out = kernel.loads.let("out", rows.to(FLOAT32))
+    dout = kernel.loads.let("dout", _load(Var("dout_ptr"), Var("dout_stride_t")))
+    out = kernel.loads.let("out", _load(Var("out_ptr") + row * DV, DV))
     at = kernel.loads.let("rows", Q0 + tl.arange(0, BLOCK_Q))
     dlse = kernel.loads.let("dlse", tl.load(Var("dlse_ptr") + row + at, mask=at < N, other=0.0))
     delta = tl.sum(dout * out, 1) - dlse
     kernel.store.do(tl.store(Var("delta_ptr") + row + at, delta, mask=at < N))
     return kernel.kernel("_delta", "One program: sum(dout * out) - dlse for BLOCK_Q queries of one head.")
+
+
+def _load(base: Expr, step: Expr) -> Expr:
+    """Rows in one: there is no product of matrices here."""
+    width = Var(block_width("DV"))
+    return function("_load_tile")(base, Q0, N, step, DV, BLOCK_Q, width, True).to(FLOAT32)

@@ -22,9 +22,11 @@ from attnc.lower.tiled.frame import (
     B,
     H,
     Kernel,
-    block_width,
     call_helper,
+    parts_of,
+    scaled,
     store_rows,
+    zeros,
 )
 from attnc.lower.tiled.late import (
     LATE,
@@ -36,7 +38,7 @@ from attnc.lower.tiled.late import (
 )
 from attnc.lower.tiled.listed import find_listed
 from attnc.lower.tiled.loops import Body, Bounds, Count, count, loop_over_tiles
-from attnc.lower.tiled.tile import Tile, add_product, dot
+from attnc.lower.tiled.tile import Tile, add_product, add_rows
 from attnc.lower.triton_terms import tl
 
 Q0, N, DV = Var("q0"), Var("N"), Var("DV")
@@ -65,7 +67,7 @@ def lower_add_keys(kernel: Kernel) -> tuple[Function, tuple[str, ...]]:
     add_late_values(kernel)
     tile.score()
     if kernel.plan.weighs_values:
-        kernel.keep.let("acc", tl.zeros(List((BLOCK_Q, Var(block_width("DV")))), FLOAT32))
+        kernel.keep.let("acc", zeros(BLOCK_Q, Var(parts_of("DV"))))
     carried, doc = STEPS[kernel.plan.weights.kind](tile)
     return kernel.helper("_add_keys", "k0", carried, doc), carried
 
@@ -150,7 +152,7 @@ def _fold(tile: Tile) -> tuple[tuple[str, ...], str]:
     if plan.weighs_values:
         now = Block()
         v = tile.load("v", "DV", now)
-        now.assign(acc, dot(p.to(v.attr("dtype")), v, acc * rescale[:, None]))
+        now.assign(acc, add_rows(scaled(acc, rescale[:, None]), p, v))
         if plan.waits:
             keep_none(tile.kernel)
             hold_or(block, now)
@@ -232,7 +234,7 @@ def _finish(kernel: Kernel) -> None:
         if kernel.plan.rows.can_be_empty:
             no_key = tl.where(row_sum.equals(0.0), 1.0, row_sum)
             total = store.let("total", no_key, "a row that sees no key: 0")
-        store.let("out", Var("acc") / total[:, None])
+        store.let("out", function("_divided")(Var("acc"), total[:, None]))
     row = store.let("row", head_rows(H))
     if kernel.plan.weighs_values:
         _store_values(kernel, Var("out"))
@@ -254,4 +256,4 @@ def _finish_sums(kernel: Kernel) -> None:
 
 def _store_values(kernel: Kernel, values: Expr) -> None:
     place = Var("out_ptr") + Var("row") * DV
-    kernel.store.do(store_rows(place, Q0, N, values, DV, BLOCK_Q, Var(block_width("DV"))))
+    kernel.store.do(store_rows(place, Q0, N, values, DV, BLOCK_Q, Var(parts_of("DV"))))

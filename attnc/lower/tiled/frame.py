@@ -26,10 +26,16 @@ SHARE, SHARES = Var("share"), Var("shares")
 PROGRAM = tl.program_id(0)
 FLOAT32 = tl.value("float32")
 load_rows, store_rows = function("_load_rows"), function("_store_rows")
+zeros, scaled = function("_zeros"), function("_scaled")
+
+
+def parts_of(width: str) -> str:
+    """The parts that a tile has along a width, each a power of two: PARTS_D for D. 96 columns are 64 and 32."""
+    return f"PARTS_{width}"
 
 
 def block_width(width: str) -> str:
-    """The power of two that a width is padded to in a tile: BLOCK_D for D."""
+    """The power of two that a width is padded to where a tile has it in one: BLOCK_D for D."""
     return f"BLOCK_{width}"
 
 
@@ -55,7 +61,8 @@ def kernel_params(plan: Plan) -> tuple[Param, ...]:
     plain += ["first_row", "strip", "splits", "shares", "B", "H", "HKV", "group", "N", "M"]
     widths = list(dict.fromkeys([*(pair.width for pair in plan.dots), "D", "DV"]))
     constant = [variable(p.name) for p in scalars if p.const]
-    constant += widths + ["BLOCK_Q", "BLOCK_K", "SHARES"] + [block_width(w) for w in widths] + ["AHEAD"]
+    constant += [*widths, "BLOCK_Q", "BLOCK_K", "SHARES"]
+    constant += [*map(parts_of, widths), *map(block_width, widths), "AHEAD"]
     return tuple(Param(n) for n in plain) + tuple(Param(n, CONSTEXPR) for n in constant)
 
 
@@ -126,10 +133,10 @@ class Kernel:
         self.base[name] = self.group.let(f"{name}_head", Var(f"{name}_ptr") + _head_offset(name, H))
 
     def rows(self, name: str, first: Expr, end: str, width: str, block: Expr, ragged: ExprLike) -> Expr:
-        """A tile of the rows of a tensor."""
+        """A tile of the rows of a tensor, in the parts of its width."""
         step = Var(f"{name}_stride_t")
         base = self.base.get(name, Var(f"{name}_ptr"))
-        return load_rows(base, first, Var(end), step, Var(width), block, Var(block_width(width)), ragged)
+        return load_rows(base, first, Var(end), step, Var(width), block, Var(parts_of(width)), ragged)
 
     def helper(self, name: str, first: str, carried: tuple[str, ...], doc: str) -> Function:
         """The function that does one tile: takes what it uses, leaves what is carried from tile to tile."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from attnc.kernel.build import Block, function
 from attnc.kernel.nodes import Expr, If, List, Var
-from attnc.lower.tiled.frame import AHEAD, BLOCK_K, BLOCK_Q, FLOAT32, Kernel, block_width
+from attnc.lower.tiled.frame import AHEAD, BLOCK_K, BLOCK_Q, FLOAT32, Kernel, parts_of
 from attnc.lower.triton_terms import INT32, tl
 
 LATE = ("late_k0", "late_p", "late_rescale")
@@ -38,7 +38,7 @@ def add_last_values(kernel: Kernel) -> None:
 
 
 def _add_waiting(block: Block, comment: str) -> None:
-    names = ("acc", *LATE, "v_ptr", "v_stride_t", "M", "DV", "BLOCK_K", block_width("DV"))
+    names = ("acc", *LATE, "v_ptr", "v_stride_t", "M", "DV", "BLOCK_K", parts_of("DV"))
     with block.when(AHEAD) as late:
         late.comment(comment)
         late.let("acc", function("_add_values")(*map(Var, names)))

@@ -59,7 +59,7 @@ class Tile:
             if moving not in loaded:
                 self.load(moving, pair.width)
                 loaded.add(moving)
-            product = dot(Var(still), Var(moving).attr("T"))
+            product = dot_rows(Var(still), Var(moving))
             name = "qk" if (pair.query, pair.key) == ("q", "k") else f"{pair.query}_{pair.key}"
             self.kernel.terms.named[pair.dot] = self.kernel.tile.let(name, product)
 
@@ -109,14 +109,11 @@ class Tile:
         return tl.where(Var("visible"), value, 0.0)
 
 
-def dot(a: Expr, b: Expr, acc: Expr | None = None) -> Expr:
-    """A matrix product. Nothing is approximate: float32 stays float32."""
-    args = (a, b) if acc is None else (a, b, acc)
-    return tl.dot(*args, input_precision="ieee")
+# Matrix products of tiles in parts: `a @ b.T`, and `total + pairs @ rows`, where `pairs` take the dtype of `rows`.
+dot_rows, add_rows = function("_dot_rows"), function("_add_rows")
 
 
 def add_product(plan: Plan, total: Expr, pairs: Expr, rows: Expr) -> Expr:
-    """`total + pairs @ rows`, where `pairs` take the dtype of `rows`, which may have no room for them as they are."""
-    if plan.weights_have_any_size:
-        return function("_add_product")(total, pairs, rows)
-    return dot(pairs.to(rows.attr("dtype")), rows, total)
+    """`total + pairs @ rows`, also where the dtype of `rows` has no room for `pairs` as they are."""
+    add = function("_add_rows_of_any_size") if plan.weights_have_any_size else add_rows
+    return add(total, pairs, rows)

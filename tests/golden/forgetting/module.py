@@ -44,7 +44,7 @@ TILE = 128  # queries in a tile of the CPU path, unless fewer or more are faster
 
 
 @triton.jit
-def _load_rows(
+def _load_tile(
     ptr, first, end, stride, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr,
     RAGGED: tl.constexpr,
 ):
@@ -61,27 +61,107 @@ def _load_rows(
 
 
 @triton.jit
-def _store_rows(ptr, first, end, tile, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr):
-    """Write rows [first, first + ROWS) of a contiguous matrix [end, WIDTH], where it has them."""
-    row = tl.arange(0, ROWS)[:, None]
-    col = tl.arange(0, COLS)[None, :]
-    inside = (first + row < end) & (col < WIDTH)
-    place = (ptr + tl.cast(first, tl.int64) * WIDTH) + (row * WIDTH + col)
-    tl.store(place, tile.to(ptr.dtype.element_ty), mask=inside)
+def _load_rows(
+    ptr, first, end, stride, WIDTH: tl.constexpr, ROWS: tl.constexpr, PARTS: tl.constexpr,
+    RAGGED: tl.constexpr,
+):
+    """The same as a tuple of tiles, each a power of two wide: 96 columns are 64 and 32."""
+    tiles = ()
+    for n in tl.static_range(len(PARTS)):
+        tiles = tiles + (
+            _load_tile(
+                ptr + n * PARTS[0], first, end, stride, WIDTH - n * PARTS[0], ROWS, PARTS[n], RAGGED,
+            ),
+        )
+    return tiles
 
 
 @triton.jit
-def _load_rows_at(places, inside, WIDTH: tl.constexpr, COLS: tl.constexpr):
+def _store_rows(ptr, first, end, tiles, WIDTH: tl.constexpr, ROWS: tl.constexpr, PARTS: tl.constexpr):
+    """Write rows [first, first + ROWS) of a contiguous matrix [end, WIDTH], where it has them."""
+    row = tl.arange(0, ROWS)[:, None]
+    for n in tl.static_range(len(PARTS)):
+        col = n * PARTS[0] + tl.arange(0, PARTS[n])[None, :]
+        inside = (first + row < end) & (col < WIDTH)
+        place = (ptr + tl.cast(first, tl.int64) * WIDTH) + (row * WIDTH + col)
+        tl.store(place, tiles[n].to(ptr.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def _load_tile_at(places, inside, WIDTH: tl.constexpr, COLS: tl.constexpr):
     """Rows that begin at a column of pointers; what is not inside reads as zero."""
     col = tl.arange(0, COLS)[None, :]
     return tl.load(places + col, mask=inside & (col < WIDTH), other=0.0)
 
 
 @triton.jit
-def _store_rows_at(places, inside, tile, WIDTH: tl.constexpr, COLS: tl.constexpr):
+def _load_rows_at(places, inside, WIDTH: tl.constexpr, PARTS: tl.constexpr):
+    """The same as a tuple of tiles."""
+    tiles = ()
+    for n in tl.static_range(len(PARTS)):
+        first = n * PARTS[0]
+        tiles = tiles + (_load_tile_at(places + first, inside, WIDTH - first, PARTS[n]),)
+    return tiles
+
+
+@triton.jit
+def _store_rows_at(places, inside, tiles, WIDTH: tl.constexpr, PARTS: tl.constexpr):
     """Write rows that begin at a column of pointers, where they are inside."""
-    col = tl.arange(0, COLS)[None, :]
-    tl.store(places + col, tile, mask=inside & (col < WIDTH))
+    for n in tl.static_range(len(PARTS)):
+        col = n * PARTS[0] + tl.arange(0, PARTS[n])[None, :]
+        tl.store(places + col, tiles[n], mask=inside & (col < WIDTH))
+
+
+@triton.jit
+def _zero_tile(ROWS: tl.constexpr, COLS: tl.constexpr):
+    """Sums that have not begun."""
+    return tl.zeros([ROWS, COLS], tl.float32)
+
+
+@triton.jit
+def _zeros(ROWS: tl.constexpr, PARTS: tl.constexpr):
+    """The same as a tuple of tiles."""
+    tiles = ()
+    for n in tl.static_range(len(PARTS)):
+        tiles = tiles + (_zero_tile(ROWS, PARTS[n]),)
+    return tiles
+
+
+@triton.jit
+def _dot_rows(a, b):
+    """a @ b.T: the dot products of the rows of both."""
+    total = tl.dot(a[0], b[0].T, input_precision="ieee")
+    for n in tl.static_range(1, len(a)):
+        total = tl.dot(a[n], b[n].T, total, input_precision="ieee")
+    return total
+
+
+@triton.jit
+def _add_rows(totals, weights, rows):
+    """totals + weights @ rows, whose dtype the weights take."""
+    tiles = ()
+    for n in tl.static_range(len(rows)):
+        product = tl.dot(weights.to(rows[n].dtype), rows[n], totals[n], input_precision="ieee")
+        tiles = tiles + (product,)
+    return tiles
+
+
+@triton.jit
+def _scaled(tiles, factor):
+    """Every part of a tile, times a number or a column."""
+    products = ()
+    for n in tl.static_range(len(tiles)):
+        products = products + (tiles[n] * factor,)
+    return products
+
+
+@triton.jit
+def _divided(tiles, divisor):
+    """Every part of a tile, divided by a column."""
+    quotients = ()
+    for n in tl.static_range(len(tiles)):
+        quotients = quotients + (tiles[n] / divisor,)
+    return quotients
 
 
 @triton.jit
@@ -96,11 +176,12 @@ def _bits(tile, dtype: tl.constexpr):
 @triton.jit
 def _add_values(
     acc, first, p, rescale, ptr, stride, end, WIDTH: tl.constexpr, ROWS: tl.constexpr,
-    COLS: tl.constexpr,
+    PARTS: tl.constexpr,
 ):
     """Add the values of rows [first, first + ROWS), whose weights come as bits."""
-    v = _load_rows(ptr, first, end, stride, WIDTH, ROWS, COLS, True)
-    return tl.dot(p.to(v.dtype, bitcast=True), v, acc * rescale[:, None], input_precision="ieee")
+    v = _load_rows(ptr, first, end, stride, WIDTH, ROWS, PARTS, True)
+    p = p.to(ptr.dtype.element_ty, bitcast=True)
+    return _add_rows(_scaled(acc, rescale[:, None]), p, v)
 
 
 @triton.jit
@@ -108,16 +189,16 @@ def _add_keys(
     k0, acc, row_max, row_sum, late_k0, late_p, late_rescale, h, b, i, q, log_forget_i, k_ptr,
     v_ptr, log_forget_ptr, k_stride_t, v_stride_t, log_forget_stride_0, log_forget_stride_1,
     log_forget_stride_2, scale, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr,
-    BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr, AHEAD: tl.constexpr, EDGE: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AHEAD: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Fold keys [k0, k0 + BLOCK_K) into the running softmax of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
-    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, BLOCK_D, EDGE)
-    qk = tl.dot(q, k.T, input_precision="ieee")
+    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, PARTS_D, EDGE)
+    qk = _dot_rows(q, k)
     if AHEAD:
         # The values of the last tile, while the weights of this one are computed.
         acc = _add_values(
-            acc, late_k0, late_p, late_rescale, v_ptr, v_stride_t, M, DV, BLOCK_K, BLOCK_DV,
+            acc, late_k0, late_p, late_rescale, v_ptr, v_stride_t, M, DV, BLOCK_K, PARTS_DV,
         )
     log_forget_j = tl.load(
         (
@@ -146,8 +227,8 @@ def _add_keys(
         late_p = _bits(p, v_ptr.dtype.element_ty)
         late_rescale = rescale
     else:
-        v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, BLOCK_DV, EDGE)
-        acc = tl.dot(p.to(v.dtype), v, acc * rescale[:, None], input_precision="ieee")
+        v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, PARTS_DV, EDGE)
+        acc = _add_rows(_scaled(acc, rescale[:, None]), p, v)
 
     return acc, row_max, row_sum, late_k0, late_p, late_rescale
 
@@ -157,8 +238,8 @@ def _forward(
     q_ptr, k_ptr, v_ptr, out_ptr, lse_ptr, log_forget_ptr, q_stride_b, q_stride_h, q_stride_t,
     k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t, log_forget_stride_0,
     log_forget_stride_1, log_forget_stride_2, scale, H, group, N, M, D: tl.constexpr,
-    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr,
-    BLOCK_DV: tl.constexpr, AHEAD: tl.constexpr,
+    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
+    PARTS_DV: tl.constexpr, AHEAD: tl.constexpr,
 ):
     """One program: BLOCK_Q queries of one head."""
     # Later tiles may have more keys: they begin first.
@@ -173,7 +254,7 @@ def _forward(
     v_ptr += b * v_stride_b + h_kv * v_stride_h
 
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
-    q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, BLOCK_D, True)
+    q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
     log_forget_i = tl.load(
         (
             log_forget_ptr
@@ -185,7 +266,7 @@ def _forward(
         other=0,
     ).to(tl.float32)
 
-    acc = tl.zeros([BLOCK_Q, BLOCK_DV], tl.float32)
+    acc = _zeros(BLOCK_Q, PARTS_DV)
     row_max = tl.full([BLOCK_Q], MINUS_INF, tl.float32)
     row_sum = tl.zeros([BLOCK_Q], tl.float32)
     # No weights wait for their values yet: behind the last key, rows are zero.
@@ -201,25 +282,25 @@ def _forward(
         acc, row_max, row_sum, late_k0, late_p, late_rescale = _add_keys(
             t * BLOCK_K, acc, row_max, row_sum, late_k0, late_p, late_rescale, h, b, i, q,
             log_forget_i, k_ptr, v_ptr, log_forget_ptr, k_stride_t, v_stride_t, log_forget_stride_0,
-            log_forget_stride_1, log_forget_stride_2, scale, N, M, D, DV, BLOCK_K, BLOCK_D,
-            BLOCK_DV, AHEAD, EDGE=True,
+            log_forget_stride_1, log_forget_stride_2, scale, N, M, D, DV, BLOCK_K, PARTS_D,
+            PARTS_DV, AHEAD, EDGE=True,
         )
     for t in tl.range(0, full_hi, num_stages=AHEAD):
         acc, row_max, row_sum, late_k0, late_p, late_rescale = _add_keys(
             t * BLOCK_K, acc, row_max, row_sum, late_k0, late_p, late_rescale, h, b, i, q,
             log_forget_i, k_ptr, v_ptr, log_forget_ptr, k_stride_t, v_stride_t, log_forget_stride_0,
-            log_forget_stride_1, log_forget_stride_2, scale, N, M, D, DV, BLOCK_K, BLOCK_D,
-            BLOCK_DV, AHEAD, EDGE=False,
+            log_forget_stride_1, log_forget_stride_2, scale, N, M, D, DV, BLOCK_K, PARTS_D,
+            PARTS_DV, AHEAD, EDGE=False,
         )
     if AHEAD:
         # The values of the last of all tiles.
         acc = _add_values(
-            acc, late_k0, late_p, late_rescale, v_ptr, v_stride_t, M, DV, BLOCK_K, BLOCK_DV,
+            acc, late_k0, late_p, late_rescale, v_ptr, v_stride_t, M, DV, BLOCK_K, PARTS_DV,
         )
 
-    out = acc / row_sum[:, None]
+    out = _divided(acc, row_sum[:, None])
     row = (b * H + h) * N
-    _store_rows(out_ptr + row * DV, q0, N, out, DV, BLOCK_Q, BLOCK_DV)
+    _store_rows(out_ptr + row * DV, q0, N, out, DV, BLOCK_Q, PARTS_DV)
     rows = q0 + tl.arange(0, BLOCK_Q)
     tl.store(lse_ptr + row + rows, (row_max + tl.log2(row_sum)) / LOG2_E, mask=rows < N)
 
@@ -230,7 +311,7 @@ def _forward_split(
     q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
     log_forget_stride_0, log_forget_stride_1, log_forget_stride_2, scale, splits, B, H, group, N, M,
     D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
-    BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
 ):
     """One program: a share of the keys of BLOCK_Q rows, of one key head."""
     # Row r is query r // group of head r % group, of those that share their keys.
@@ -247,7 +328,7 @@ def _forward_split(
     v_ptr += b * v_stride_b + h_kv * v_stride_h
 
     i = row // group
-    q = _load_rows_at(q_ptr + i.to(tl.int64) * q_stride_t, i < N, D, BLOCK_D)
+    q = _load_rows_at(q_ptr + i.to(tl.int64) * q_stride_t, i < N, D, PARTS_D)
     log_forget_i = tl.load(
         (
             log_forget_ptr
@@ -259,7 +340,7 @@ def _forward_split(
         other=0,
     ).to(tl.float32)
 
-    acc = tl.zeros([BLOCK_Q, BLOCK_DV], tl.float32)
+    acc = _zeros(BLOCK_Q, PARTS_DV)
     row_max = tl.full([BLOCK_Q], MINUS_INF, tl.float32)
     row_sum = tl.zeros([BLOCK_Q], tl.float32)
     # No weights wait for their values yet: behind the last key, rows are zero.
@@ -283,19 +364,19 @@ def _forward_split(
         acc, row_max, row_sum, late_k0, late_p, late_rescale = _add_keys(
             tile * BLOCK_K, acc, row_max, row_sum, late_k0, late_p, late_rescale, h, b, i, q,
             log_forget_i, k_ptr, v_ptr, log_forget_ptr, k_stride_t, v_stride_t, log_forget_stride_0,
-            log_forget_stride_1, log_forget_stride_2, scale, N, M, D, DV, BLOCK_K, BLOCK_D,
-            BLOCK_DV, AHEAD=None, EDGE=True,
+            log_forget_stride_1, log_forget_stride_2, scale, N, M, D, DV, BLOCK_K, PARTS_D,
+            PARTS_DV, AHEAD=None, EDGE=True,
         )
     for t in range(tl.maximum(share_lo - edge_tiles, 0), tl.maximum(share_hi - edge_tiles, 0)):
         acc, row_max, row_sum, late_k0, late_p, late_rescale = _add_keys(
             t * BLOCK_K, acc, row_max, row_sum, late_k0, late_p, late_rescale, h, b, i, q,
             log_forget_i, k_ptr, v_ptr, log_forget_ptr, k_stride_t, v_stride_t, log_forget_stride_0,
-            log_forget_stride_1, log_forget_stride_2, scale, N, M, D, DV, BLOCK_K, BLOCK_D,
-            BLOCK_DV, AHEAD=None, EDGE=False,
+            log_forget_stride_1, log_forget_stride_2, scale, N, M, D, DV, BLOCK_K, PARTS_D,
+            PARTS_DV, AHEAD=None, EDGE=False,
         )
 
     place = ((split * B + b) * H + h) * N + i
-    _store_rows_at(part_acc_ptr + place * DV, i < N, acc, DV, BLOCK_DV)
+    _store_rows_at(part_acc_ptr + place * DV, i < N, acc, DV, PARTS_DV)
     tl.store(part_max_ptr + place, row_max[:, None], mask=i < N)
     tl.store(part_sum_ptr + place, row_sum[:, None], mask=i < N)
 
@@ -324,7 +405,7 @@ def _combine(
         place = (first + part) * rows + row
         rescale = tl.exp2(tl.load(part_max_ptr + place, mask=inside, other=MINUS_INF) - row_max)
         row_sum += rescale * tl.load(part_sum_ptr + place, mask=inside, other=0.0)
-        acc += rescale * _load_rows_at(part_acc_ptr + place * DV, inside, DV, BLOCK_DV)
+        acc += rescale * _load_tile_at(part_acc_ptr + place * DV, inside, DV, BLOCK_DV)
 
     row_sum = tl.sum(row_sum)
     col = tl.arange(0, BLOCK_DV)
@@ -347,8 +428,8 @@ def _delta(
     dout_ptr += b * dout_stride_b + h * dout_stride_h
 
     row = (b * H + h) * N
-    dout = _load_rows(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, BLOCK_DV, True).to(tl.float32)
-    out = _load_rows(out_ptr + row * DV, q0, N, DV, DV, BLOCK_Q, BLOCK_DV, True).to(tl.float32)
+    dout = _load_tile(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, BLOCK_DV, True).to(tl.float32)
+    out = _load_tile(out_ptr + row * DV, q0, N, DV, DV, BLOCK_Q, BLOCK_DV, True).to(tl.float32)
     rows = q0 + tl.arange(0, BLOCK_Q)
     dlse = tl.load(dlse_ptr + row + rows, mask=rows < N, other=0.0)
 
@@ -360,15 +441,15 @@ def _add_queries(
     q0, dv, dk, d_log_forget_2, b, j, k, v, h, row, q_head, dout_head, log_forget_j, lse_ptr,
     delta_ptr, log_forget_ptr, q_stride_t, dout_stride_t, log_forget_stride_0, log_forget_stride_1,
     log_forget_stride_2, scale, N, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr,
-    BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr, EDGE: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Add what queries [q0, q0 + BLOCK_Q) of one head say about the gradient of one key tile."""
     i = (q0 + tl.arange(0, BLOCK_Q))[None, :]
     lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
-    q = _load_rows(q_head, q0, N, q_stride_t, D, BLOCK_Q, BLOCK_D, EDGE)
-    qk = tl.dot(k, q.T, input_precision="ieee")
-    dout = _load_rows(dout_head, q0, N, dout_stride_t, DV, BLOCK_Q, BLOCK_DV, EDGE)
-    dp = tl.dot(v, dout.T, input_precision="ieee")
+    q = _load_rows(q_head, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, EDGE)
+    qk = _dot_rows(k, q)
+    dout = _load_rows(dout_head, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, EDGE)
+    dp = _dot_rows(v, dout)
     log_forget_i = tl.load(
         (
             log_forget_ptr
@@ -387,8 +468,8 @@ def _add_queries(
     p = tl.exp2(score - lse)
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
     ds = p * (dp - delta)
-    dv = tl.dot(p.to(dout.dtype), dout, dv, input_precision="ieee")
-    dk = tl.dot(ds.to(q.dtype), q, dk, input_precision="ieee")
+    dv = _add_rows(dv, p, dout)
+    dk = _add_rows(dk, ds, q)
     d_log_forget_2 += tl.sum(ds * -1.0, 1)
 
     return dv, dk, d_log_forget_2
@@ -401,7 +482,7 @@ def _backward_keys(
     v_stride_b, v_stride_h, v_stride_t, dout_stride_b, dout_stride_h, dout_stride_t,
     log_forget_stride_0, log_forget_stride_1, log_forget_stride_2, scale, shares, H, group, N, M,
     D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
-    BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
 ):
     """One program: what a share of the query heads says about BLOCK_K keys of one key head."""
     k0 = tl.program_id(0) * BLOCK_K
@@ -416,11 +497,11 @@ def _backward_keys(
     h_end = tl.program_id(1) // shares * group + (share + 1) * group // shares
 
     j = (k0 + tl.arange(0, BLOCK_K))[:, None]
-    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, BLOCK_D, True)
-    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, BLOCK_DV, True)
+    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, PARTS_D, True)
+    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, PARTS_DV, True)
 
-    dk = tl.zeros([BLOCK_K, BLOCK_D], tl.float32)
-    dv = tl.zeros([BLOCK_K, BLOCK_DV], tl.float32)
+    dk = _zeros(BLOCK_K, PARTS_D)
+    dv = _zeros(BLOCK_K, PARTS_DV)
 
     for g in tl.range(h_first, h_end, disable_licm=True):
         h = tl.cast(g, tl.int64)
@@ -454,36 +535,36 @@ def _backward_keys(
                 tile * BLOCK_Q, dv, dk, d_log_forget_2, b, j, k, v, h, row, q_head, dout_head,
                 log_forget_j, lse_ptr, delta_ptr, log_forget_ptr, q_stride_t, dout_stride_t,
                 log_forget_stride_0, log_forget_stride_1, log_forget_stride_2, scale, N, D, DV,
-                BLOCK_Q, BLOCK_D, BLOCK_DV, EDGE=True,
+                BLOCK_Q, PARTS_D, PARTS_DV, EDGE=True,
             )
         for t in range(full_lo, full_hi):
             dv, dk, d_log_forget_2 = _add_queries(
                 t * BLOCK_Q, dv, dk, d_log_forget_2, b, j, k, v, h, row, q_head, dout_head,
                 log_forget_j, lse_ptr, delta_ptr, log_forget_ptr, q_stride_t, dout_stride_t,
                 log_forget_stride_0, log_forget_stride_1, log_forget_stride_2, scale, N, D, DV,
-                BLOCK_Q, BLOCK_D, BLOCK_DV, EDGE=False,
+                BLOCK_Q, PARTS_D, PARTS_DV, EDGE=False,
             )
         columns = k0 + tl.arange(0, BLOCK_K)
         tl.store(d_log_forget_2_ptr + (b * H + h) * M + columns, d_log_forget_2, mask=columns < M)
 
     row = (b * tl.num_programs(1) + tl.program_id(1)) * M
-    _store_rows(dk_ptr + row * D, k0, M, dk * scale, D, BLOCK_K, BLOCK_D)
-    _store_rows(dv_ptr + row * DV, k0, M, dv, DV, BLOCK_K, BLOCK_DV)
+    _store_rows(dk_ptr + row * D, k0, M, _scaled(dk, scale), D, BLOCK_K, PARTS_D)
+    _store_rows(dv_ptr + row * DV, k0, M, dv, DV, BLOCK_K, PARTS_DV)
 
 
 @triton.jit
 def _add_keys_backward(
     k0, dq, h, b, i, q, lse, delta, dout, log_forget_i, k_ptr, v_ptr, log_forget_ptr, k_stride_t,
     v_stride_t, log_forget_stride_0, log_forget_stride_1, log_forget_stride_2, scale, N, M,
-    D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr,
-    BLOCK_DV: tl.constexpr, EDGE: tl.constexpr,
+    D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
+    PARTS_DV: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Add what keys [k0, k0 + BLOCK_K) say about the gradient of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
-    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, BLOCK_D, EDGE)
-    qk = tl.dot(q, k.T, input_precision="ieee")
-    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, BLOCK_DV, EDGE)
-    dp = tl.dot(dout, v.T, input_precision="ieee")
+    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, PARTS_D, EDGE)
+    qk = _dot_rows(q, k)
+    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, PARTS_DV, EDGE)
+    dp = _dot_rows(dout, v)
     log_forget_j = tl.load(
         (
             log_forget_ptr
@@ -501,7 +582,7 @@ def _add_keys_backward(
 
     p = tl.exp2(score - lse)
     ds = p * (dp - delta)
-    dq = tl.dot(ds.to(k.dtype), k, dq, input_precision="ieee")
+    dq = _add_rows(dq, ds, k)
 
     return dq
 
@@ -512,7 +593,7 @@ def _backward_queries(
     q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
     dout_stride_b, dout_stride_h, dout_stride_t, log_forget_stride_0, log_forget_stride_1,
     log_forget_stride_2, scale, H, group, N, M, D: tl.constexpr, DV: tl.constexpr,
-    BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
+    BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
 ):
     """One program: the gradient of BLOCK_Q queries of one head."""
     # Later tiles may have more keys: they begin first.
@@ -528,11 +609,11 @@ def _backward_queries(
     dout_ptr += b * dout_stride_b + h * dout_stride_h
 
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
-    q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, BLOCK_D, True)
+    q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
     row = (b * H + h) * N
     lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
-    dout = _load_rows(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, BLOCK_DV, True)
+    dout = _load_rows(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, True)
     log_forget_i = tl.load(
         (
             log_forget_ptr
@@ -544,7 +625,7 @@ def _backward_queries(
         other=0,
     ).to(tl.float32)
 
-    dq = tl.zeros([BLOCK_Q, BLOCK_D], tl.float32)
+    dq = _zeros(BLOCK_Q, PARTS_D)
 
     # Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none.
     live_hi = tl.cdiv(tl.minimum(i_last + 1, M), BLOCK_K)
@@ -554,16 +635,16 @@ def _backward_queries(
         dq = _add_keys_backward(
             t * BLOCK_K, dq, h, b, i, q, lse, delta, dout, log_forget_i, k_ptr, v_ptr,
             log_forget_ptr, k_stride_t, v_stride_t, log_forget_stride_0, log_forget_stride_1,
-            log_forget_stride_2, scale, N, M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=True,
+            log_forget_stride_2, scale, N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=True,
         )
     for t in range(0, full_hi):
         dq = _add_keys_backward(
             t * BLOCK_K, dq, h, b, i, q, lse, delta, dout, log_forget_i, k_ptr, v_ptr,
             log_forget_ptr, k_stride_t, v_stride_t, log_forget_stride_0, log_forget_stride_1,
-            log_forget_stride_2, scale, N, M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=False,
+            log_forget_stride_2, scale, N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=False,
         )
 
-    _store_rows(dq_ptr + row * D, q0, N, dq * scale, D, BLOCK_Q, BLOCK_D)
+    _store_rows(dq_ptr + row * D, q0, N, _scaled(dq, scale), D, BLOCK_Q, PARTS_D)
 
 
 def _without_autocast(function):
@@ -644,13 +725,14 @@ def _count(seen):
     return seen.stop - seen.start if isinstance(seen, slice) else len(seen)
 
 
-def _rows_of_tile(last, heads, narrow):
+def _rows_of_tile(last, heads, dtype):
     """Queries in a tile, by the keys that the last sees: few read few in vain, many multiply fast.
 
-    Products of bfloat16 need more of them than others, and few heads need work for each step.
+    Half precision needs more of them, since keys are converted for each tile, and few heads need
+    work for each step.
     """
     keys = _count(last[0])
-    if narrow == torch.bfloat16:
+    if dtype.itemsize == 2:
         return 2 * TILE if keys >= 2048 else TILE
     return TILE // 2 if keys <= 512 and heads >= 8 else TILE
 
@@ -668,8 +750,11 @@ def _steps(heads, groups, rows, seen):
 
 
 def _narrow(dtype):
-    """What weights are multiplied in: bfloat16, which is summed in float32, or a wide dtype."""
-    return dtype if dtype == torch.bfloat16 else torch.promote_types(dtype, torch.float32)
+    """What weights are multiplied in: bfloat16 where the processor can, or a wide dtype."""
+    mkldnn = torch.ops.mkldnn if torch.backends.mkldnn.is_available() else None
+    if dtype == torch.bfloat16 and mkldnn and mkldnn._is_mkldnn_bf16_supported():
+        return dtype                                                    # products are float32 inside
+    return torch.promote_types(dtype, torch.float32)
 
 
 def _bits_of_pairs(visible, dtype, otherwise):
@@ -756,7 +841,7 @@ def _forward_cpu(q, k, v, log_forget, scale):
     room = torch.empty(0, dtype=dtype)
     k_room = torch.empty(0, dtype=dtype)
     narrow_room = torch.empty(0, dtype=narrow)
-    tile = _rows_of_tile(_keys_seen(N - 1, N, M), B * H, narrow) if N > 0 else TILE
+    tile = _rows_of_tile(_keys_seen(N - 1, N, M), B * H, q.dtype) if N > 0 else TILE
 
     for q0 in range(0, N, tile):
         q1 = min(q0 + tile, N)
@@ -805,7 +890,7 @@ def _backward_cpu(dout, dlse, q, k, v, log_forget, out, lse, scale):
     dp_room = torch.empty(0, dtype=dtype)
     narrow_room = torch.empty(0, dtype=narrow)
     keys_room = torch.empty(0, dtype=narrow)
-    tile = _rows_of_tile(_keys_seen(N - 1, N, M), B * H, narrow) if N > 0 else TILE
+    tile = _rows_of_tile(_keys_seen(N - 1, N, M), B * H, q.dtype) if N > 0 else TILE
 
     for q0 in range(0, N, tile):
         q1 = min(q0 + tile, N)
@@ -898,11 +983,18 @@ def _tiles(kernel, q, *widths):
     for name, size in widths:
         if size > max(rows):
             raise ValueError(f"`{name}` needs {max(rows)} or less in a kernel, got {size}")
-    blocks = {f"BLOCK_{name}": max(16, triton.next_power_of_2(size)) for name, size in widths}
+    parts = {f"PARTS_{name}": _parts_of(size) for name, size in widths}
     widest = min(width for width in rows if width >= max(size for _, size in widths))
     block_q, block_k, warps, stages = rows[widest]
     options = {"BLOCK_Q": block_q, "BLOCK_K": block_k, "num_warps": warps, "num_stages": stages}
-    return {**dict(widths), **blocks, **options, "enable_fp_fusion": True}
+    return {**dict(widths), **parts, **options, "enable_fp_fusion": True}
+
+
+def _parts_of(size):
+    """A width as tiles have it, in powers of two: 96 columns are 64 and 32, and 112 are 128."""
+    whole = max(16, triton.next_power_of_2(size))
+    rest = max(16, triton.next_power_of_2(max(1, size - whole // 2)))
+    return (whole // 2, rest) if whole // 2 + rest < whole else (whole,)
 
 
 def _ahead(q, tiles):
@@ -955,7 +1047,7 @@ def _forward_triton(q, k, v, log_forget, scale):
             )
             _combine[(B * H * N,)](
                 part_acc, part_max, part_sum, out, lse, splits, DV=DV, SHARES=16,
-                BLOCK_DV=few["BLOCK_DV"], enable_fp_fusion=True,
+                BLOCK_DV=triton.next_power_of_2(DV), enable_fp_fusion=True,
             )
         return out, lse
     with torch.cuda.device_of(q):
@@ -980,8 +1072,8 @@ def _backward_triton(dout, dlse, q, k, v, log_forget, out, lse, scale):
         tiles = _tiles("backward_queries", q, ("DV", DV))
         _delta[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
             dout, out, dlse, delta, *dout.stride()[:3], H, N, DV=tiles["DV"],
-            BLOCK_Q=tiles["BLOCK_Q"], BLOCK_DV=tiles["BLOCK_DV"], num_warps=tiles["num_warps"],
-            enable_fp_fusion=True,
+            BLOCK_Q=tiles["BLOCK_Q"], BLOCK_DV=triton.next_power_of_2(DV),
+            num_warps=tiles["num_warps"], enable_fp_fusion=True,
         )
         tiles = _tiles("backward_keys", q, ("D", D), ("DV", DV))
         shares = min(group, _shares(q, triton.cdiv(M, tiles["BLOCK_K"]) * HKV * B))

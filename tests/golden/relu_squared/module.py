@@ -45,7 +45,7 @@ TILE = 128  # queries in a tile of the CPU path, unless fewer or more are faster
 
 
 @triton.jit
-def _load_rows(
+def _load_tile(
     ptr, first, end, stride, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr,
     RAGGED: tl.constexpr,
 ):
@@ -62,38 +62,114 @@ def _load_rows(
 
 
 @triton.jit
-def _store_rows(ptr, first, end, tile, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr):
-    """Write rows [first, first + ROWS) of a contiguous matrix [end, WIDTH], where it has them."""
-    row = tl.arange(0, ROWS)[:, None]
-    col = tl.arange(0, COLS)[None, :]
-    inside = (first + row < end) & (col < WIDTH)
-    place = (ptr + tl.cast(first, tl.int64) * WIDTH) + (row * WIDTH + col)
-    tl.store(place, tile.to(ptr.dtype.element_ty), mask=inside)
+def _load_rows(
+    ptr, first, end, stride, WIDTH: tl.constexpr, ROWS: tl.constexpr, PARTS: tl.constexpr,
+    RAGGED: tl.constexpr,
+):
+    """The same as a tuple of tiles, each a power of two wide: 96 columns are 64 and 32."""
+    tiles = ()
+    for n in tl.static_range(len(PARTS)):
+        tiles = tiles + (
+            _load_tile(
+                ptr + n * PARTS[0], first, end, stride, WIDTH - n * PARTS[0], ROWS, PARTS[n], RAGGED,
+            ),
+        )
+    return tiles
 
 
 @triton.jit
-def _load_rows_at(places, inside, WIDTH: tl.constexpr, COLS: tl.constexpr):
+def _store_rows(ptr, first, end, tiles, WIDTH: tl.constexpr, ROWS: tl.constexpr, PARTS: tl.constexpr):
+    """Write rows [first, first + ROWS) of a contiguous matrix [end, WIDTH], where it has them."""
+    row = tl.arange(0, ROWS)[:, None]
+    for n in tl.static_range(len(PARTS)):
+        col = n * PARTS[0] + tl.arange(0, PARTS[n])[None, :]
+        inside = (first + row < end) & (col < WIDTH)
+        place = (ptr + tl.cast(first, tl.int64) * WIDTH) + (row * WIDTH + col)
+        tl.store(place, tiles[n].to(ptr.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def _load_tile_at(places, inside, WIDTH: tl.constexpr, COLS: tl.constexpr):
     """Rows that begin at a column of pointers; what is not inside reads as zero."""
     col = tl.arange(0, COLS)[None, :]
     return tl.load(places + col, mask=inside & (col < WIDTH), other=0.0)
 
 
 @triton.jit
-def _store_rows_at(places, inside, tile, WIDTH: tl.constexpr, COLS: tl.constexpr):
-    """Write rows that begin at a column of pointers, where they are inside."""
-    col = tl.arange(0, COLS)[None, :]
-    tl.store(places + col, tile, mask=inside & (col < WIDTH))
+def _load_rows_at(places, inside, WIDTH: tl.constexpr, PARTS: tl.constexpr):
+    """The same as a tuple of tiles."""
+    tiles = ()
+    for n in tl.static_range(len(PARTS)):
+        first = n * PARTS[0]
+        tiles = tiles + (_load_tile_at(places + first, inside, WIDTH - first, PARTS[n]),)
+    return tiles
 
 
 @triton.jit
-def _add_product(total, pairs, rows):
-    """total + pairs @ rows. Numbers of any size fit float16 once the largest of each row is 1."""
-    if rows.dtype == tl.float16:
-        largest = tl.max(tl.abs(pairs), 1)[:, None]
+def _store_rows_at(places, inside, tiles, WIDTH: tl.constexpr, PARTS: tl.constexpr):
+    """Write rows that begin at a column of pointers, where they are inside."""
+    for n in tl.static_range(len(PARTS)):
+        col = n * PARTS[0] + tl.arange(0, PARTS[n])[None, :]
+        tl.store(places + col, tiles[n], mask=inside & (col < WIDTH))
+
+
+@triton.jit
+def _zero_tile(ROWS: tl.constexpr, COLS: tl.constexpr):
+    """Sums that have not begun."""
+    return tl.zeros([ROWS, COLS], tl.float32)
+
+
+@triton.jit
+def _zeros(ROWS: tl.constexpr, PARTS: tl.constexpr):
+    """The same as a tuple of tiles."""
+    tiles = ()
+    for n in tl.static_range(len(PARTS)):
+        tiles = tiles + (_zero_tile(ROWS, PARTS[n]),)
+    return tiles
+
+
+@triton.jit
+def _dot_rows(a, b):
+    """a @ b.T: the dot products of the rows of both."""
+    total = tl.dot(a[0], b[0].T, input_precision="ieee")
+    for n in tl.static_range(1, len(a)):
+        total = tl.dot(a[n], b[n].T, total, input_precision="ieee")
+    return total
+
+
+@triton.jit
+def _add_rows(totals, weights, rows):
+    """totals + weights @ rows, whose dtype the weights take."""
+    tiles = ()
+    for n in tl.static_range(len(rows)):
+        product = tl.dot(weights.to(rows[n].dtype), rows[n], totals[n], input_precision="ieee")
+        tiles = tiles + (product,)
+    return tiles
+
+
+@triton.jit
+def _scaled(tiles, factor):
+    """Every part of a tile, times a number or a column."""
+    products = ()
+    for n in tl.static_range(len(tiles)):
+        products = products + (tiles[n] * factor,)
+    return products
+
+
+@triton.jit
+def _add_rows_of_any_size(totals, weights, rows):
+    """The same. Numbers of any size fit float16 once the largest of each row is 1."""
+    if rows[0].dtype == tl.float16:
+        largest = tl.max(tl.abs(weights), 1)[:, None]
         size = tl.where(largest == 0.0, 1.0, largest)
-        return total + size * tl.dot((pairs / size).to(rows.dtype), rows, input_precision="ieee")
+        weights = (weights / size).to(tl.float16)
+        tiles = ()
+        for n in tl.static_range(len(rows)):
+            product = tl.dot(weights, rows[n], input_precision="ieee")
+            tiles = tiles + (totals[n] + size * product,)
+        return tiles
     else:
-        return tl.dot(pairs.to(rows.dtype), rows, total, input_precision="ieee")
+        return _add_rows(totals, weights, rows)
 
 
 @triton.jit
@@ -106,13 +182,13 @@ def _count_visible(visible, score):
 @triton.jit
 def _add_keys(
     k0, acc, sum_1, i, q, k_ptr, v_ptr, k_stride_t, v_stride_t, scale, window, M, D: tl.constexpr,
-    DV: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
+    DV: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
     EDGE: tl.constexpr,
 ):
     """Add keys [k0, k0 + BLOCK_K) to the sums of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
-    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, BLOCK_D, EDGE)
-    qk = tl.dot(q, k.T, input_precision="ieee")
+    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, PARTS_D, EDGE)
+    qk = _dot_rows(q, k)
     score = qk * scale
 
     p = tl.maximum(score, 0.0) * tl.maximum(score, 0.0)                 # relu_squared.attn:6
@@ -122,8 +198,8 @@ def _add_keys(
         sum_1 += _count_visible(visible, score)
     else:
         sum_1 += BLOCK_K
-    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, BLOCK_DV, EDGE)
-    acc = _add_product(acc, p, v)
+    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, PARTS_DV, EDGE)
+    acc = _add_rows_of_any_size(acc, p, v)
 
     return acc, sum_1
 
@@ -133,7 +209,7 @@ def _forward(
     q_ptr, k_ptr, v_ptr, out_ptr, sum_1_ptr, q_stride_b, q_stride_h, q_stride_t, k_stride_b,
     k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t, scale, window, H, group, N, M,
     D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
-    BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
 ):
     """One program: BLOCK_Q queries of one head."""
     q0 = tl.program_id(0) * BLOCK_Q
@@ -147,9 +223,9 @@ def _forward(
     v_ptr += b * v_stride_b + h_kv * v_stride_h
 
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
-    q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, BLOCK_D, True)
+    q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
 
-    acc = tl.zeros([BLOCK_Q, BLOCK_DV], tl.float32)
+    acc = _zeros(BLOCK_Q, PARTS_DV)
     sum_1 = tl.zeros([BLOCK_Q], tl.float32)
 
     # Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none.
@@ -166,16 +242,16 @@ def _forward(
         tile = tl.where(t < edge_left, live_lo + t, full_hi + t - edge_left)
         acc, sum_1 = _add_keys(
             tile * BLOCK_K, acc, sum_1, i, q, k_ptr, v_ptr, k_stride_t, v_stride_t, scale, window,
-            M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=True,
+            M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=True,
         )
     for t in range(full_lo, full_hi):
         acc, sum_1 = _add_keys(
             t * BLOCK_K, acc, sum_1, i, q, k_ptr, v_ptr, k_stride_t, v_stride_t, scale, window, M,
-            D, DV, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=False,
+            D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=False,
         )
 
     row = (b * H + h) * N
-    _store_rows(out_ptr + row * DV, q0, N, acc, DV, BLOCK_Q, BLOCK_DV)
+    _store_rows(out_ptr + row * DV, q0, N, acc, DV, BLOCK_Q, PARTS_DV)
     rows = q0 + tl.arange(0, BLOCK_Q)
     tl.store(sum_1_ptr + row + rows, sum_1, mask=rows < N)
 
@@ -185,7 +261,7 @@ def _forward_split(
     q_ptr, k_ptr, v_ptr, part_acc_ptr, part_sum_1_ptr, q_stride_b, q_stride_h, q_stride_t,
     k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t, scale, window, splits,
     B, H, group, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr,
-    BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
+    BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
 ):
     """One program: a share of the keys of BLOCK_Q rows, of one key head."""
     # Row r is query r // group of head r % group, of those that share their keys.
@@ -202,9 +278,9 @@ def _forward_split(
     v_ptr += b * v_stride_b + h_kv * v_stride_h
 
     i = row // group
-    q = _load_rows_at(q_ptr + i.to(tl.int64) * q_stride_t, i < N, D, BLOCK_D)
+    q = _load_rows_at(q_ptr + i.to(tl.int64) * q_stride_t, i < N, D, PARTS_D)
 
-    acc = tl.zeros([BLOCK_Q, BLOCK_DV], tl.float32)
+    acc = _zeros(BLOCK_Q, PARTS_DV)
     sum_1 = tl.zeros([BLOCK_Q], tl.float32)
 
     # Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none.
@@ -228,17 +304,17 @@ def _forward_split(
         tile = tl.where(t < edge_left, live_lo + t, full_hi + t - edge_left)
         acc, sum_1 = _add_keys(
             tile * BLOCK_K, acc, sum_1, i, q, k_ptr, v_ptr, k_stride_t, v_stride_t, scale, window,
-            M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=True,
+            M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=True,
         )
     for t in range(tl.maximum(share_lo - edge_tiles, 0), tl.maximum(share_hi - edge_tiles, 0)):
         tile = full_lo + t
         acc, sum_1 = _add_keys(
             tile * BLOCK_K, acc, sum_1, i, q, k_ptr, v_ptr, k_stride_t, v_stride_t, scale, window,
-            M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=False,
+            M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=False,
         )
 
     place = ((split * B + b) * H + h) * N + i
-    _store_rows_at(part_acc_ptr + place * DV, i < N, acc, DV, BLOCK_DV)
+    _store_rows_at(part_acc_ptr + place * DV, i < N, acc, DV, PARTS_DV)
     tl.store(part_sum_1_ptr + place, sum_1[:, None], mask=i < N)
 
 
@@ -258,7 +334,7 @@ def _combine(
         inside = first + part < splits
         place = (first + part) * rows + row
         sum_1 += tl.load(part_sum_1_ptr + place, mask=inside, other=0.0)
-        acc += _load_rows_at(part_acc_ptr + place * DV, inside, DV, BLOCK_DV)
+        acc += _load_tile_at(part_acc_ptr + place * DV, inside, DV, BLOCK_DV)
 
     col = tl.arange(0, BLOCK_DV)
     tl.store(out_ptr + row * DV + col, tl.sum(acc, 0).to(out_ptr.dtype.element_ty), mask=col < DV)
@@ -268,15 +344,15 @@ def _combine(
 @triton.jit
 def _add_queries(
     q0, dv, dk, j, k, v, row, q_head, dout_head, dout_size_ptr, q_stride_t, dout_stride_t, scale,
-    window, N, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_D: tl.constexpr,
-    BLOCK_DV: tl.constexpr, EDGE: tl.constexpr,
+    window, N, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, PARTS_D: tl.constexpr,
+    PARTS_DV: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Add what queries [q0, q0 + BLOCK_Q) of one head say about the gradient of one key tile."""
     i = (q0 + tl.arange(0, BLOCK_Q))[None, :]
-    q = _load_rows(q_head, q0, N, q_stride_t, D, BLOCK_Q, BLOCK_D, EDGE)
-    qk = tl.dot(k, q.T, input_precision="ieee")
-    dout = _load_rows(dout_head, q0, N, dout_stride_t, DV, BLOCK_Q, BLOCK_DV, EDGE)
-    dp = tl.dot(v, dout.T, input_precision="ieee")
+    q = _load_rows(q_head, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, EDGE)
+    qk = _dot_rows(k, q)
+    dout = _load_rows(dout_head, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, EDGE)
+    dp = _dot_rows(v, dout)
     score = qk * scale
 
     dout_size = tl.load(dout_size_ptr + row + i, mask=i < N, other=0.0)
@@ -288,8 +364,8 @@ def _add_queries(
         visible = (j <= i) & (i - j < window) & (i < N)                 # relu_squared.attn:5
         p = tl.where(visible, p, 0.0)
         ds = tl.where(visible, ds, 0.0)
-    dv = _add_product(dv, p * dout_size, dout)
-    dk = _add_product(dk, ds, q)
+    dv = _add_rows_of_any_size(dv, p * dout_size, dout)
+    dk = _add_rows_of_any_size(dk, ds, q)
 
     return dv, dk
 
@@ -300,7 +376,7 @@ def _backward_keys(
     q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
     dout_stride_b, dout_stride_h, dout_stride_t, scale, window, shares, H, group, N, M,
     D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
-    BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
 ):
     """One program: what a share of the query heads says about BLOCK_K keys of one key head."""
     k0 = tl.program_id(0) * BLOCK_K
@@ -315,11 +391,11 @@ def _backward_keys(
     h_end = tl.program_id(1) // shares * group + (share + 1) * group // shares
 
     j = (k0 + tl.arange(0, BLOCK_K))[:, None]
-    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, BLOCK_D, True)
-    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, BLOCK_DV, True)
+    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, PARTS_D, True)
+    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, PARTS_DV, True)
 
-    dk = tl.zeros([BLOCK_K, BLOCK_D], tl.float32)
-    dv = tl.zeros([BLOCK_K, BLOCK_DV], tl.float32)
+    dk = _zeros(BLOCK_K, PARTS_D)
+    dv = _zeros(BLOCK_K, PARTS_DV)
 
     for g in tl.range(h_first, h_end, disable_licm=True):
         h = tl.cast(g, tl.int64)
@@ -340,31 +416,31 @@ def _backward_keys(
             tile = tl.where(t < edge_left, live_lo + t, full_hi + t - edge_left)
             dv, dk = _add_queries(
                 tile * BLOCK_Q, dv, dk, j, k, v, row, q_head, dout_head, dout_size_ptr, q_stride_t,
-                dout_stride_t, scale, window, N, D, DV, BLOCK_Q, BLOCK_D, BLOCK_DV, EDGE=True,
+                dout_stride_t, scale, window, N, D, DV, BLOCK_Q, PARTS_D, PARTS_DV, EDGE=True,
             )
         for t in range(full_lo, full_hi):
             dv, dk = _add_queries(
                 t * BLOCK_Q, dv, dk, j, k, v, row, q_head, dout_head, dout_size_ptr, q_stride_t,
-                dout_stride_t, scale, window, N, D, DV, BLOCK_Q, BLOCK_D, BLOCK_DV, EDGE=False,
+                dout_stride_t, scale, window, N, D, DV, BLOCK_Q, PARTS_D, PARTS_DV, EDGE=False,
             )
 
     row = (b * tl.num_programs(1) + tl.program_id(1)) * M
-    _store_rows(dk_ptr + row * D, k0, M, dk * scale, D, BLOCK_K, BLOCK_D)
-    _store_rows(dv_ptr + row * DV, k0, M, dv, DV, BLOCK_K, BLOCK_DV)
+    _store_rows(dk_ptr + row * D, k0, M, _scaled(dk, scale), D, BLOCK_K, PARTS_D)
+    _store_rows(dv_ptr + row * DV, k0, M, dv, DV, BLOCK_K, PARTS_DV)
 
 
 @triton.jit
 def _add_keys_backward(
     k0, dq, i, q, dout_size, dout, k_ptr, v_ptr, k_stride_t, v_stride_t, scale, window, M,
-    D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr,
-    BLOCK_DV: tl.constexpr, EDGE: tl.constexpr,
+    D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
+    PARTS_DV: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Add what keys [k0, k0 + BLOCK_K) say about the gradient of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
-    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, BLOCK_D, EDGE)
-    qk = tl.dot(q, k.T, input_precision="ieee")
-    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, BLOCK_DV, EDGE)
-    dp = tl.dot(dout, v.T, input_precision="ieee")
+    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, PARTS_D, EDGE)
+    qk = _dot_rows(q, k)
+    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, PARTS_DV, EDGE)
+    dp = _dot_rows(dout, v)
     score = qk * scale
 
     dp = dp * dout_size
@@ -373,7 +449,7 @@ def _add_keys_backward(
     if EDGE:
         visible = (j <= i) & (i - j < window) & (j < M)                 # relu_squared.attn:5
         ds = tl.where(visible, ds, 0.0)
-    dq = _add_product(dq, ds, k)
+    dq = _add_rows_of_any_size(dq, ds, k)
 
     return dq
 
@@ -383,7 +459,7 @@ def _backward_queries(
     q_ptr, k_ptr, v_ptr, dout_ptr, dout_size_ptr, dq_ptr, q_stride_b, q_stride_h, q_stride_t,
     k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t, dout_stride_b,
     dout_stride_h, dout_stride_t, scale, window, H, group, N, M, D: tl.constexpr, DV: tl.constexpr,
-    BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
+    BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
 ):
     """One program: the gradient of BLOCK_Q queries of one head."""
     q0 = tl.program_id(0) * BLOCK_Q
@@ -398,12 +474,12 @@ def _backward_queries(
     dout_ptr += b * dout_stride_b + h * dout_stride_h
 
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
-    q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, BLOCK_D, True)
+    q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
     row = (b * H + h) * N
     dout_size = tl.load(dout_size_ptr + row + i, mask=i < N, other=0.0)
-    dout = _load_rows(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, BLOCK_DV, True)
+    dout = _load_rows(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, True)
 
-    dq = tl.zeros([BLOCK_Q, BLOCK_D], tl.float32)
+    dq = _zeros(BLOCK_Q, PARTS_D)
 
     # Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none.
     key_lo = tl.maximum(i_first - window + 1, 0)
@@ -419,15 +495,15 @@ def _backward_queries(
         tile = tl.where(t < edge_left, live_lo + t, full_hi + t - edge_left)
         dq = _add_keys_backward(
             tile * BLOCK_K, dq, i, q, dout_size, dout, k_ptr, v_ptr, k_stride_t, v_stride_t, scale,
-            window, M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=True,
+            window, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=True,
         )
     for t in range(full_lo, full_hi):
         dq = _add_keys_backward(
             t * BLOCK_K, dq, i, q, dout_size, dout, k_ptr, v_ptr, k_stride_t, v_stride_t, scale,
-            window, M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=False,
+            window, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=False,
         )
 
-    _store_rows(dq_ptr + row * D, q0, N, dq * scale, D, BLOCK_Q, BLOCK_D)
+    _store_rows(dq_ptr + row * D, q0, N, _scaled(dq, scale), D, BLOCK_Q, PARTS_D)
 
 
 def _sized(rows, dtype):
@@ -504,13 +580,14 @@ def _count(seen):
     return seen.stop - seen.start if isinstance(seen, slice) else len(seen)
 
 
-def _rows_of_tile(last, heads, narrow):
+def _rows_of_tile(last, heads, dtype):
     """Queries in a tile, by the keys that the last sees: few read few in vain, many multiply fast.
 
-    Products of bfloat16 need more of them than others, and few heads need work for each step.
+    Half precision needs more of them, since keys are converted for each tile, and few heads need
+    work for each step.
     """
     keys = _count(last[0])
-    if narrow == torch.bfloat16:
+    if dtype.itemsize == 2:
         return 2 * TILE if keys >= 2048 else TILE
     return TILE // 2 if keys <= 512 and heads >= 8 else TILE
 
@@ -528,8 +605,11 @@ def _steps(heads, groups, rows, seen):
 
 
 def _narrow(dtype):
-    """What weights are multiplied in: bfloat16, which is summed in float32, or a wide dtype."""
-    return dtype if dtype == torch.bfloat16 else torch.promote_types(dtype, torch.float32)
+    """What weights are multiplied in: bfloat16 where the processor can, or a wide dtype."""
+    mkldnn = torch.ops.mkldnn if torch.backends.mkldnn.is_available() else None
+    if dtype == torch.bfloat16 and mkldnn and mkldnn._is_mkldnn_bf16_supported():
+        return dtype                                                    # products are float32 inside
+    return torch.promote_types(dtype, torch.float32)
 
 
 def _bits_of_pairs(visible, dtype, otherwise):
@@ -612,7 +692,7 @@ def _forward_cpu(q, k, v, scale, window):
     room = torch.empty(0, dtype=dtype)
     k_room = torch.empty(0, dtype=dtype)
     narrow_room = torch.empty(0, dtype=narrow)
-    tile = _rows_of_tile(_keys_seen(N - 1, N, M, window), B * H, narrow) if N > 0 else TILE
+    tile = _rows_of_tile(_keys_seen(N - 1, N, M, window), B * H, q.dtype) if N > 0 else TILE
 
     for q0 in range(0, N, tile):
         q1 = min(q0 + tile, N)
@@ -649,7 +729,7 @@ def _backward_cpu(dout, dsum_1, q, k, v, scale, window):
     dp_room = torch.empty(0, dtype=dtype)
     narrow_room = torch.empty(0, dtype=narrow)
     keys_room = torch.empty(0, dtype=narrow)
-    tile = _rows_of_tile(_keys_seen(N - 1, N, M, window), B * H, narrow) if N > 0 else TILE
+    tile = _rows_of_tile(_keys_seen(N - 1, N, M, window), B * H, q.dtype) if N > 0 else TILE
 
     for q0 in range(0, N, tile):
         q1 = min(q0 + tile, N)
@@ -719,11 +799,18 @@ def _tiles(kernel, q, *widths):
     for name, size in widths:
         if size > max(rows):
             raise ValueError(f"`{name}` needs {max(rows)} or less in a kernel, got {size}")
-    blocks = {f"BLOCK_{name}": max(16, triton.next_power_of_2(size)) for name, size in widths}
+    parts = {f"PARTS_{name}": _parts_of(size) for name, size in widths}
     widest = min(width for width in rows if width >= max(size for _, size in widths))
     block_q, block_k, warps, stages = rows[widest]
     options = {"BLOCK_Q": block_q, "BLOCK_K": block_k, "num_warps": warps, "num_stages": stages}
-    return {**dict(widths), **blocks, **options, "enable_fp_fusion": True}
+    return {**dict(widths), **parts, **options, "enable_fp_fusion": True}
+
+
+def _parts_of(size):
+    """A width as tiles have it, in powers of two: 96 columns are 64 and 32, and 112 are 128."""
+    whole = max(16, triton.next_power_of_2(size))
+    rest = max(16, triton.next_power_of_2(max(1, size - whole // 2)))
+    return (whole // 2, rest) if whole // 2 + rest < whole else (whole,)
 
 
 def _shares(q, programs):
@@ -769,7 +856,7 @@ def _forward_triton(q, k, v, scale, window):
             )
             _combine[(B * H * N,)](
                 part_acc, part_sum_1, out, sum_1, splits, DV=DV, SHARES=16,
-                BLOCK_DV=few["BLOCK_DV"], enable_fp_fusion=True,
+                BLOCK_DV=triton.next_power_of_2(DV), enable_fp_fusion=True,
             )
         return out, sum_1
     with torch.cuda.device_of(q):

@@ -71,7 +71,7 @@ TILE = 128  # queries in a tile of the CPU path, unless fewer or more are faster
 
 
 @triton.jit
-def _load_rows(
+def _load_tile(
     ptr, first, end, stride, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr,
     RAGGED: tl.constexpr,
 ):
@@ -88,13 +88,82 @@ def _load_rows(
 
 
 @triton.jit
-def _store_rows(ptr, first, end, tile, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr):
+def _load_rows(
+    ptr, first, end, stride, WIDTH: tl.constexpr, ROWS: tl.constexpr, PARTS: tl.constexpr,
+    RAGGED: tl.constexpr,
+):
+    """The same as a tuple of tiles, each a power of two wide: 96 columns are 64 and 32."""
+    tiles = ()
+    for n in tl.static_range(len(PARTS)):
+        tiles = tiles + (
+            _load_tile(
+                ptr + n * PARTS[0], first, end, stride, WIDTH - n * PARTS[0], ROWS, PARTS[n], RAGGED,
+            ),
+        )
+    return tiles
+
+
+@triton.jit
+def _store_rows(ptr, first, end, tiles, WIDTH: tl.constexpr, ROWS: tl.constexpr, PARTS: tl.constexpr):
     """Write rows [first, first + ROWS) of a contiguous matrix [end, WIDTH], where it has them."""
     row = tl.arange(0, ROWS)[:, None]
-    col = tl.arange(0, COLS)[None, :]
-    inside = (first + row < end) & (col < WIDTH)
-    place = (ptr + tl.cast(first, tl.int64) * WIDTH) + (row * WIDTH + col)
-    tl.store(place, tile.to(ptr.dtype.element_ty), mask=inside)
+    for n in tl.static_range(len(PARTS)):
+        col = n * PARTS[0] + tl.arange(0, PARTS[n])[None, :]
+        inside = (first + row < end) & (col < WIDTH)
+        place = (ptr + tl.cast(first, tl.int64) * WIDTH) + (row * WIDTH + col)
+        tl.store(place, tiles[n].to(ptr.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def _zero_tile(ROWS: tl.constexpr, COLS: tl.constexpr):
+    """Sums that have not begun."""
+    return tl.zeros([ROWS, COLS], tl.float32)
+
+
+@triton.jit
+def _zeros(ROWS: tl.constexpr, PARTS: tl.constexpr):
+    """The same as a tuple of tiles."""
+    tiles = ()
+    for n in tl.static_range(len(PARTS)):
+        tiles = tiles + (_zero_tile(ROWS, PARTS[n]),)
+    return tiles
+
+
+@triton.jit
+def _dot_rows(a, b):
+    """a @ b.T: the dot products of the rows of both."""
+    total = tl.dot(a[0], b[0].T, input_precision="ieee")
+    for n in tl.static_range(1, len(a)):
+        total = tl.dot(a[n], b[n].T, total, input_precision="ieee")
+    return total
+
+
+@triton.jit
+def _add_rows(totals, weights, rows):
+    """totals + weights @ rows, whose dtype the weights take."""
+    tiles = ()
+    for n in tl.static_range(len(rows)):
+        product = tl.dot(weights.to(rows[n].dtype), rows[n], totals[n], input_precision="ieee")
+        tiles = tiles + (product,)
+    return tiles
+
+
+@triton.jit
+def _scaled(tiles, factor):
+    """Every part of a tile, times a number or a column."""
+    products = ()
+    for n in tl.static_range(len(tiles)):
+        products = products + (tiles[n] * factor,)
+    return products
+
+
+@triton.jit
+def _divided(tiles, divisor):
+    """Every part of a tile, divided by a column."""
+    quotients = ()
+    for n in tl.static_range(len(tiles)):
+        quotients = quotients + (tiles[n] / divisor,)
+    return quotients
 
 
 @triton.jit
@@ -115,12 +184,12 @@ def _floor_modulo(a, b):
 def _add_keys(
     k0, acc, row_max, row_sum, i, q, scale_times_log2e, shift_, k_ptr, v_ptr, k_stride_t,
     v_stride_t, size, cols, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr,
-    BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
 ):
     """Fold keys [k0, k0 + BLOCK_K) into the running softmax of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
-    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, BLOCK_D, True)
-    qk = tl.dot(q, k.T, input_precision="ieee")
+    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, PARTS_D, True)
+    qk = _dot_rows(q, k)
     score = qk * scale_times_log2e
     # swin.attn:6
     same_y = _floor_divide(i // cols + shift_, size) == _floor_divide(j // cols + shift_, size)
@@ -136,8 +205,8 @@ def _add_keys(
     rescale = tl.exp2(row_max - shift)
     row_sum = row_sum * rescale + tl.sum(p, 1)
     row_max = new_max
-    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, BLOCK_DV, True)
-    acc = tl.dot(p.to(v.dtype), v, acc * rescale[:, None], input_precision="ieee")
+    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, PARTS_DV, True)
+    acc = _add_rows(_scaled(acc, rescale[:, None]), p, v)
 
     return acc, row_max, row_sum
 
@@ -147,7 +216,7 @@ def _forward(
     q_ptr, k_ptr, v_ptr, out_ptr, lse_ptr, shift__ptr, q_stride_b, q_stride_h, q_stride_t,
     k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t, shift__stride_0, scale,
     size, cols, H, group, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr,
-    BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
+    BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
 ):
     """One program: BLOCK_Q queries of one head."""
     q0 = tl.program_id(0) * BLOCK_Q
@@ -161,11 +230,11 @@ def _forward(
     v_ptr += b * v_stride_b + h_kv * v_stride_h
 
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
-    q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, BLOCK_D, True)
+    q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
     scale_times_log2e = scale * LOG2_E
     shift_ = tl.load(shift__ptr + h * shift__stride_0)
 
-    acc = tl.zeros([BLOCK_Q, BLOCK_DV], tl.float32)
+    acc = _zeros(BLOCK_Q, PARTS_DV)
     row_max = tl.full([BLOCK_Q], MINUS_INF, tl.float32)
     row_sum = tl.zeros([BLOCK_Q], tl.float32)
 
@@ -244,14 +313,14 @@ def _forward(
             tile = tl.where(t < edge_left, live_lo_1 + t, live_lo_2 + t - edge_left)
             acc, row_max, row_sum = _add_keys(
                 tile * BLOCK_K, acc, row_max, row_sum, i, q, scale_times_log2e, shift_, k_ptr,
-                v_ptr, k_stride_t, v_stride_t, size, cols, M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV,
+                v_ptr, k_stride_t, v_stride_t, size, cols, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV,
             )
         reached = live_hi_2.to(tl.int32)
 
     total = tl.where(row_sum == 0.0, 1.0, row_sum)                      # a row that sees no key: 0
-    out = acc / total[:, None]
+    out = _divided(acc, total[:, None])
     row = (b * H + h) * N
-    _store_rows(out_ptr + row * DV, q0, N, out, DV, BLOCK_Q, BLOCK_DV)
+    _store_rows(out_ptr + row * DV, q0, N, out, DV, BLOCK_Q, PARTS_DV)
     rows = q0 + tl.arange(0, BLOCK_Q)
     tl.store(lse_ptr + row + rows, (row_max + tl.log2(row_sum)) / LOG2_E, mask=rows < N)
 
@@ -268,8 +337,8 @@ def _delta(
     dout_ptr += b * dout_stride_b + h * dout_stride_h
 
     row = (b * H + h) * N
-    dout = _load_rows(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, BLOCK_DV, True).to(tl.float32)
-    out = _load_rows(out_ptr + row * DV, q0, N, DV, DV, BLOCK_Q, BLOCK_DV, True).to(tl.float32)
+    dout = _load_tile(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, BLOCK_DV, True).to(tl.float32)
+    out = _load_tile(out_ptr + row * DV, q0, N, DV, DV, BLOCK_Q, BLOCK_DV, True).to(tl.float32)
     rows = q0 + tl.arange(0, BLOCK_Q)
     dlse = tl.load(dlse_ptr + row + rows, mask=rows < N, other=0.0)
 
@@ -280,17 +349,17 @@ def _delta(
 def _add_queries(
     q0, dv, dk, j, k, v, scale_times_log2e, row, q_head, dout_head, shift_, lse_ptr, delta_ptr,
     q_stride_t, dout_stride_t, size, cols, N, D: tl.constexpr, DV: tl.constexpr,
-    BLOCK_Q: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
+    BLOCK_Q: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
 ):
     """Add what queries [q0, q0 + BLOCK_Q) of one head say about the gradient of one key tile."""
     i = (q0 + tl.arange(0, BLOCK_Q))[None, :]
     lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
     # a row that sees no key: avoid inf - inf
     lse = tl.where(lse == MINUS_INF, 0.0, lse)
-    q = _load_rows(q_head, q0, N, q_stride_t, D, BLOCK_Q, BLOCK_D, True)
-    qk = tl.dot(k, q.T, input_precision="ieee")
-    dout = _load_rows(dout_head, q0, N, dout_stride_t, DV, BLOCK_Q, BLOCK_DV, True)
-    dp = tl.dot(v, dout.T, input_precision="ieee")
+    q = _load_rows(q_head, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
+    qk = _dot_rows(k, q)
+    dout = _load_rows(dout_head, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, True)
+    dp = _dot_rows(v, dout)
     score = qk * scale_times_log2e
     # swin.attn:6
     same_y = _floor_divide(i // cols + shift_, size) == _floor_divide(j // cols + shift_, size)
@@ -302,8 +371,8 @@ def _add_queries(
     p = tl.exp2(score - lse)
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
     ds = p * (dp - delta)
-    dv = tl.dot(p.to(dout.dtype), dout, dv, input_precision="ieee")
-    dk = tl.dot(ds.to(q.dtype), q, dk, input_precision="ieee")
+    dv = _add_rows(dv, p, dout)
+    dk = _add_rows(dk, ds, q)
 
     return dv, dk
 
@@ -314,7 +383,7 @@ def _backward_keys(
     q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
     dout_stride_b, dout_stride_h, dout_stride_t, shift__stride_0, scale, size, cols, shares, H,
     group, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
-    BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
 ):
     """One program: what a share of the query heads says about BLOCK_K keys of one key head."""
     k0 = tl.program_id(0) * BLOCK_K
@@ -329,12 +398,12 @@ def _backward_keys(
     h_end = tl.program_id(1) // shares * group + (share + 1) * group // shares
 
     j = (k0 + tl.arange(0, BLOCK_K))[:, None]
-    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, BLOCK_D, True)
-    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, BLOCK_DV, True)
+    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, PARTS_D, True)
+    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, PARTS_DV, True)
     scale_times_log2e = scale * LOG2_E
 
-    dk = tl.zeros([BLOCK_K, BLOCK_D], tl.float32)
-    dv = tl.zeros([BLOCK_K, BLOCK_DV], tl.float32)
+    dk = _zeros(BLOCK_K, PARTS_D)
+    dv = _zeros(BLOCK_K, PARTS_DV)
 
     for g in tl.range(h_first, h_end, disable_licm=True):
         h = tl.cast(g, tl.int64)
@@ -420,27 +489,27 @@ def _backward_keys(
                 dv, dk = _add_queries(
                     tile * BLOCK_Q, dv, dk, j, k, v, scale_times_log2e, row, q_head, dout_head,
                     shift_, lse_ptr, delta_ptr, q_stride_t, dout_stride_t, size, cols, N, D, DV,
-                    BLOCK_Q, BLOCK_D, BLOCK_DV,
+                    BLOCK_Q, PARTS_D, PARTS_DV,
                 )
             reached = live_hi_2.to(tl.int32)
 
     row = (b * tl.num_programs(1) + tl.program_id(1)) * M
-    _store_rows(dk_ptr + row * D, k0, M, dk * scale, D, BLOCK_K, BLOCK_D)
-    _store_rows(dv_ptr + row * DV, k0, M, dv, DV, BLOCK_K, BLOCK_DV)
+    _store_rows(dk_ptr + row * D, k0, M, _scaled(dk, scale), D, BLOCK_K, PARTS_D)
+    _store_rows(dv_ptr + row * DV, k0, M, dv, DV, BLOCK_K, PARTS_DV)
 
 
 @triton.jit
 def _add_keys_backward(
     k0, dq, i, q, lse, delta, dout, scale_times_log2e, shift_, k_ptr, v_ptr, k_stride_t, v_stride_t,
-    size, cols, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr,
-    BLOCK_DV: tl.constexpr,
+    size, cols, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
+    PARTS_DV: tl.constexpr,
 ):
     """Add what keys [k0, k0 + BLOCK_K) say about the gradient of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
-    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, BLOCK_D, True)
-    qk = tl.dot(q, k.T, input_precision="ieee")
-    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, BLOCK_DV, True)
-    dp = tl.dot(dout, v.T, input_precision="ieee")
+    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, PARTS_D, True)
+    qk = _dot_rows(q, k)
+    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, PARTS_DV, True)
+    dp = _dot_rows(dout, v)
     score = qk * scale_times_log2e
     # swin.attn:6
     same_y = _floor_divide(i // cols + shift_, size) == _floor_divide(j // cols + shift_, size)
@@ -451,7 +520,7 @@ def _add_keys_backward(
 
     p = tl.exp2(score - lse)
     ds = p * (dp - delta)
-    dq = tl.dot(ds.to(k.dtype), k, dq, input_precision="ieee")
+    dq = _add_rows(dq, ds, k)
 
     return dq
 
@@ -462,7 +531,7 @@ def _backward_queries(
     q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
     dout_stride_b, dout_stride_h, dout_stride_t, shift__stride_0, scale, size, cols, H, group, N, M,
     D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
-    BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
 ):
     """One program: the gradient of BLOCK_Q queries of one head."""
     q0 = tl.program_id(0) * BLOCK_Q
@@ -477,17 +546,17 @@ def _backward_queries(
     dout_ptr += b * dout_stride_b + h * dout_stride_h
 
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
-    q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, BLOCK_D, True)
+    q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
     row = (b * H + h) * N
     lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
     # a row that sees no key: avoid inf - inf
     lse = tl.where(lse == MINUS_INF, 0.0, lse)
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
-    dout = _load_rows(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, BLOCK_DV, True)
+    dout = _load_rows(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, True)
     scale_times_log2e = scale * LOG2_E
     shift_ = tl.load(shift__ptr + h * shift__stride_0)
 
-    dq = tl.zeros([BLOCK_Q, BLOCK_D], tl.float32)
+    dq = _zeros(BLOCK_Q, PARTS_D)
 
     # Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none.
     period_lo = tl.maximum(size * _floor_divide(i_first // cols + shift_, size) - shift_, 0)
@@ -564,11 +633,11 @@ def _backward_queries(
             tile = tl.where(t < edge_left, live_lo_1 + t, live_lo_2 + t - edge_left)
             dq = _add_keys_backward(
                 tile * BLOCK_K, dq, i, q, lse, delta, dout, scale_times_log2e, shift_, k_ptr, v_ptr,
-                k_stride_t, v_stride_t, size, cols, M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV,
+                k_stride_t, v_stride_t, size, cols, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV,
             )
         reached = live_hi_2.to(tl.int32)
 
-    _store_rows(dq_ptr + row * D, q0, N, dq * scale, D, BLOCK_Q, BLOCK_D)
+    _store_rows(dq_ptr + row * D, q0, N, _scaled(dq, scale), D, BLOCK_Q, PARTS_D)
 
 
 def _without_autocast(function):
@@ -637,13 +706,14 @@ def _count(seen):
     return seen.stop - seen.start if isinstance(seen, slice) else len(seen)
 
 
-def _rows_of_tile(last, heads, narrow):
+def _rows_of_tile(last, heads, dtype):
     """Queries in a tile, by the keys that the last sees: few read few in vain, many multiply fast.
 
-    Products of bfloat16 need more of them than others, and few heads need work for each step.
+    Half precision needs more of them, since keys are converted for each tile, and few heads need
+    work for each step.
     """
     keys = _count(last[0])
-    if narrow == torch.bfloat16:
+    if dtype.itemsize == 2:
         return 2 * TILE if keys >= 2048 else TILE
     return TILE // 2 if keys <= 512 and heads >= 8 else TILE
 
@@ -661,8 +731,11 @@ def _steps(heads, groups, rows, seen):
 
 
 def _narrow(dtype):
-    """What weights are multiplied in: bfloat16, which is summed in float32, or a wide dtype."""
-    return dtype if dtype == torch.bfloat16 else torch.promote_types(dtype, torch.float32)
+    """What weights are multiplied in: bfloat16 where the processor can, or a wide dtype."""
+    mkldnn = torch.ops.mkldnn if torch.backends.mkldnn.is_available() else None
+    if dtype == torch.bfloat16 and mkldnn and mkldnn._is_mkldnn_bf16_supported():
+        return dtype                                                    # products are float32 inside
+    return torch.promote_types(dtype, torch.float32)
 
 
 def _bits_of_pairs(visible, dtype, otherwise):
@@ -812,7 +885,7 @@ def _forward_cpu(q, k, v, shift_, scale, size, rows_, cols):
     k_room = torch.empty(0, dtype=dtype)
     narrow_room = torch.empty(0, dtype=narrow)
     tile = (
-        _rows_of_tile(_keys_seen(N - 1, N, M, shift_, size, cols), B * H, narrow)
+        _rows_of_tile(_keys_seen(N - 1, N, M, shift_, size, cols), B * H, q.dtype)
         if N > 0
         else TILE
     )
@@ -862,7 +935,7 @@ def _backward_cpu(dout, dlse, q, k, v, shift_, out, lse, scale, size, rows_, col
     narrow_room = torch.empty(0, dtype=narrow)
     keys_room = torch.empty(0, dtype=narrow)
     tile = (
-        _rows_of_tile(_keys_seen(N - 1, N, M, shift_, size, cols), B * H, narrow)
+        _rows_of_tile(_keys_seen(N - 1, N, M, shift_, size, cols), B * H, q.dtype)
         if N > 0
         else TILE
     )
@@ -938,11 +1011,18 @@ def _tiles(kernel, q, *widths):
     for name, size in widths:
         if size > max(rows):
             raise ValueError(f"`{name}` needs {max(rows)} or less in a kernel, got {size}")
-    blocks = {f"BLOCK_{name}": max(16, triton.next_power_of_2(size)) for name, size in widths}
+    parts = {f"PARTS_{name}": _parts_of(size) for name, size in widths}
     widest = min(width for width in rows if width >= max(size for _, size in widths))
     block_q, block_k, warps, stages = rows[widest]
     options = {"BLOCK_Q": block_q, "BLOCK_K": block_k, "num_warps": warps, "num_stages": stages}
-    return {**dict(widths), **blocks, **options, "enable_fp_fusion": True}
+    return {**dict(widths), **parts, **options, "enable_fp_fusion": True}
+
+
+def _parts_of(size):
+    """A width as tiles have it, in powers of two: 96 columns are 64 and 32, and 112 are 128."""
+    whole = max(16, triton.next_power_of_2(size))
+    rest = max(16, triton.next_power_of_2(max(1, size - whole // 2)))
+    return (whole // 2, rest) if whole // 2 + rest < whole else (whole,)
 
 
 def _shares(q, programs):
@@ -981,8 +1061,8 @@ def _backward_triton(dout, dlse, q, k, v, shift_, out, lse, scale, size, rows_, 
         tiles = _tiles("backward_queries", q, ("DV", DV))
         _delta[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
             dout, out, dlse, delta, *dout.stride()[:3], H, N, DV=tiles["DV"],
-            BLOCK_Q=tiles["BLOCK_Q"], BLOCK_DV=tiles["BLOCK_DV"], num_warps=tiles["num_warps"],
-            enable_fp_fusion=True,
+            BLOCK_Q=tiles["BLOCK_Q"], BLOCK_DV=triton.next_power_of_2(DV),
+            num_warps=tiles["num_warps"], enable_fp_fusion=True,
         )
         tiles = _tiles("backward_keys", q, ("D", D), ("DV", DV))
         shares = min(group, _shares(q, triton.cdiv(M, tiles["BLOCK_K"]) * HKV * B))

@@ -45,7 +45,7 @@ TILE = 128  # queries in a tile of the CPU path, unless fewer or more are faster
 
 
 @triton.jit
-def _load_rows(
+def _load_tile(
     ptr, first, end, stride, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr,
     RAGGED: tl.constexpr,
 ):
@@ -62,40 +62,120 @@ def _load_rows(
 
 
 @triton.jit
-def _store_rows(ptr, first, end, tile, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr):
-    """Write rows [first, first + ROWS) of a contiguous matrix [end, WIDTH], where it has them."""
-    row = tl.arange(0, ROWS)[:, None]
-    col = tl.arange(0, COLS)[None, :]
-    inside = (first + row < end) & (col < WIDTH)
-    place = (ptr + tl.cast(first, tl.int64) * WIDTH) + (row * WIDTH + col)
-    tl.store(place, tile.to(ptr.dtype.element_ty), mask=inside)
+def _load_rows(
+    ptr, first, end, stride, WIDTH: tl.constexpr, ROWS: tl.constexpr, PARTS: tl.constexpr,
+    RAGGED: tl.constexpr,
+):
+    """The same as a tuple of tiles, each a power of two wide: 96 columns are 64 and 32."""
+    tiles = ()
+    for n in tl.static_range(len(PARTS)):
+        tiles = tiles + (
+            _load_tile(
+                ptr + n * PARTS[0], first, end, stride, WIDTH - n * PARTS[0], ROWS, PARTS[n], RAGGED,
+            ),
+        )
+    return tiles
 
 
 @triton.jit
-def _load_rows_at(places, inside, WIDTH: tl.constexpr, COLS: tl.constexpr):
+def _store_rows(ptr, first, end, tiles, WIDTH: tl.constexpr, ROWS: tl.constexpr, PARTS: tl.constexpr):
+    """Write rows [first, first + ROWS) of a contiguous matrix [end, WIDTH], where it has them."""
+    row = tl.arange(0, ROWS)[:, None]
+    for n in tl.static_range(len(PARTS)):
+        col = n * PARTS[0] + tl.arange(0, PARTS[n])[None, :]
+        inside = (first + row < end) & (col < WIDTH)
+        place = (ptr + tl.cast(first, tl.int64) * WIDTH) + (row * WIDTH + col)
+        tl.store(place, tiles[n].to(ptr.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def _load_tile_at(places, inside, WIDTH: tl.constexpr, COLS: tl.constexpr):
     """Rows that begin at a column of pointers; what is not inside reads as zero."""
     col = tl.arange(0, COLS)[None, :]
     return tl.load(places + col, mask=inside & (col < WIDTH), other=0.0)
 
 
 @triton.jit
-def _store_rows_at(places, inside, tile, WIDTH: tl.constexpr, COLS: tl.constexpr):
+def _load_rows_at(places, inside, WIDTH: tl.constexpr, PARTS: tl.constexpr):
+    """The same as a tuple of tiles."""
+    tiles = ()
+    for n in tl.static_range(len(PARTS)):
+        first = n * PARTS[0]
+        tiles = tiles + (_load_tile_at(places + first, inside, WIDTH - first, PARTS[n]),)
+    return tiles
+
+
+@triton.jit
+def _store_rows_at(places, inside, tiles, WIDTH: tl.constexpr, PARTS: tl.constexpr):
     """Write rows that begin at a column of pointers, where they are inside."""
-    col = tl.arange(0, COLS)[None, :]
-    tl.store(places + col, tile, mask=inside & (col < WIDTH))
+    for n in tl.static_range(len(PARTS)):
+        col = n * PARTS[0] + tl.arange(0, PARTS[n])[None, :]
+        tl.store(places + col, tiles[n], mask=inside & (col < WIDTH))
+
+
+@triton.jit
+def _zero_tile(ROWS: tl.constexpr, COLS: tl.constexpr):
+    """Sums that have not begun."""
+    return tl.zeros([ROWS, COLS], tl.float32)
+
+
+@triton.jit
+def _zeros(ROWS: tl.constexpr, PARTS: tl.constexpr):
+    """The same as a tuple of tiles."""
+    tiles = ()
+    for n in tl.static_range(len(PARTS)):
+        tiles = tiles + (_zero_tile(ROWS, PARTS[n]),)
+    return tiles
+
+
+@triton.jit
+def _dot_rows(a, b):
+    """a @ b.T: the dot products of the rows of both."""
+    total = tl.dot(a[0], b[0].T, input_precision="ieee")
+    for n in tl.static_range(1, len(a)):
+        total = tl.dot(a[n], b[n].T, total, input_precision="ieee")
+    return total
+
+
+@triton.jit
+def _add_rows(totals, weights, rows):
+    """totals + weights @ rows, whose dtype the weights take."""
+    tiles = ()
+    for n in tl.static_range(len(rows)):
+        product = tl.dot(weights.to(rows[n].dtype), rows[n], totals[n], input_precision="ieee")
+        tiles = tiles + (product,)
+    return tiles
+
+
+@triton.jit
+def _scaled(tiles, factor):
+    """Every part of a tile, times a number or a column."""
+    products = ()
+    for n in tl.static_range(len(tiles)):
+        products = products + (tiles[n] * factor,)
+    return products
+
+
+@triton.jit
+def _divided(tiles, divisor):
+    """Every part of a tile, divided by a column."""
+    quotients = ()
+    for n in tl.static_range(len(tiles)):
+        quotients = quotients + (tiles[n] / divisor,)
+    return quotients
 
 
 @triton.jit
 def _add_keys(
     k0, acc, row_max, row_sum, h, i, q, k_ptr, v_ptr, bias_ptr, by_distance_1_ptr, k_stride_t,
     v_stride_t, bias_stride_0, bias_stride_1, by_distance_1_stride_0, buckets, N, M,
-    D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr,
-    BLOCK_DV: tl.constexpr, EDGE: tl.constexpr,
+    D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
+    PARTS_DV: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Fold keys [k0, k0 + BLOCK_K) into the running softmax of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
-    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, BLOCK_D, EDGE)
-    qk = tl.dot(q, k.T, input_precision="ieee")
+    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, PARTS_D, EDGE)
+    qk = _dot_rows(q, k)
     by_distance_1_index = j - i + N - 1
     by_distance_1_ij = tl.load(
         by_distance_1_ptr + by_distance_1_index * by_distance_1_stride_0, mask=(i < N) & (j < M),
@@ -117,8 +197,8 @@ def _add_keys(
     rescale = tl.exp2(row_max - shift)
     row_sum = row_sum * rescale + tl.sum(p, 1)
     row_max = new_max
-    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, BLOCK_DV, EDGE)
-    acc = tl.dot(p.to(v.dtype), v, acc * rescale[:, None], input_precision="ieee")
+    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, PARTS_DV, EDGE)
+    acc = _add_rows(_scaled(acc, rescale[:, None]), p, v)
 
     return acc, row_max, row_sum
 
@@ -128,8 +208,8 @@ def _forward(
     q_ptr, k_ptr, v_ptr, out_ptr, lse_ptr, bias_ptr, by_distance_1_ptr, q_stride_b, q_stride_h,
     q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
     bias_stride_0, bias_stride_1, by_distance_1_stride_0, buckets, H, group, N, M, D: tl.constexpr,
-    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr,
-    BLOCK_DV: tl.constexpr,
+    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
+    PARTS_DV: tl.constexpr,
 ):
     """One program: BLOCK_Q queries of one head."""
     q0 = tl.program_id(0) * BLOCK_Q
@@ -141,9 +221,9 @@ def _forward(
     v_ptr += b * v_stride_b + h_kv * v_stride_h
 
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
-    q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, BLOCK_D, True)
+    q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
 
-    acc = tl.zeros([BLOCK_Q, BLOCK_DV], tl.float32)
+    acc = _zeros(BLOCK_Q, PARTS_DV)
     row_max = tl.full([BLOCK_Q], MINUS_INF, tl.float32)
     row_sum = tl.zeros([BLOCK_Q], tl.float32)
 
@@ -155,18 +235,18 @@ def _forward(
         acc, row_max, row_sum = _add_keys(
             t * BLOCK_K, acc, row_max, row_sum, h, i, q, k_ptr, v_ptr, bias_ptr, by_distance_1_ptr,
             k_stride_t, v_stride_t, bias_stride_0, bias_stride_1, by_distance_1_stride_0, buckets,
-            N, M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=True,
+            N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=True,
         )
     for t in range(0, full_hi):
         acc, row_max, row_sum = _add_keys(
             t * BLOCK_K, acc, row_max, row_sum, h, i, q, k_ptr, v_ptr, bias_ptr, by_distance_1_ptr,
             k_stride_t, v_stride_t, bias_stride_0, bias_stride_1, by_distance_1_stride_0, buckets,
-            N, M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=False,
+            N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=False,
         )
 
-    out = acc / row_sum[:, None]
+    out = _divided(acc, row_sum[:, None])
     row = (b * H + h) * N
-    _store_rows(out_ptr + row * DV, q0, N, out, DV, BLOCK_Q, BLOCK_DV)
+    _store_rows(out_ptr + row * DV, q0, N, out, DV, BLOCK_Q, PARTS_DV)
     rows = q0 + tl.arange(0, BLOCK_Q)
     tl.store(lse_ptr + row + rows, (row_max + tl.log2(row_sum)) / LOG2_E, mask=rows < N)
 
@@ -177,7 +257,7 @@ def _forward_split(
     q_stride_b, q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h,
     v_stride_t, bias_stride_0, bias_stride_1, by_distance_1_stride_0, buckets, splits, B, H, group,
     N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
-    BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
 ):
     """One program: a share of the keys of BLOCK_Q rows, of one key head."""
     # Row r is query r // group of head r % group, of those that share their keys.
@@ -192,9 +272,9 @@ def _forward_split(
     v_ptr += b * v_stride_b + h_kv * v_stride_h
 
     i = row // group
-    q = _load_rows_at(q_ptr + i.to(tl.int64) * q_stride_t, i < N, D, BLOCK_D)
+    q = _load_rows_at(q_ptr + i.to(tl.int64) * q_stride_t, i < N, D, PARTS_D)
 
-    acc = tl.zeros([BLOCK_Q, BLOCK_DV], tl.float32)
+    acc = _zeros(BLOCK_Q, PARTS_DV)
     row_max = tl.full([BLOCK_Q], MINUS_INF, tl.float32)
     row_sum = tl.zeros([BLOCK_Q], tl.float32)
 
@@ -214,17 +294,17 @@ def _forward_split(
         acc, row_max, row_sum = _add_keys(
             tile * BLOCK_K, acc, row_max, row_sum, h, i, q, k_ptr, v_ptr, bias_ptr,
             by_distance_1_ptr, k_stride_t, v_stride_t, bias_stride_0, bias_stride_1,
-            by_distance_1_stride_0, buckets, N, M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=True,
+            by_distance_1_stride_0, buckets, N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=True,
         )
     for t in range(tl.maximum(share_lo - edge_tiles, 0), tl.maximum(share_hi - edge_tiles, 0)):
         acc, row_max, row_sum = _add_keys(
             t * BLOCK_K, acc, row_max, row_sum, h, i, q, k_ptr, v_ptr, bias_ptr, by_distance_1_ptr,
             k_stride_t, v_stride_t, bias_stride_0, bias_stride_1, by_distance_1_stride_0, buckets,
-            N, M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=False,
+            N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=False,
         )
 
     place = ((split * B + b) * H + h) * N + i
-    _store_rows_at(part_acc_ptr + place * DV, i < N, acc, DV, BLOCK_DV)
+    _store_rows_at(part_acc_ptr + place * DV, i < N, acc, DV, PARTS_DV)
     tl.store(part_max_ptr + place, row_max[:, None], mask=i < N)
     tl.store(part_sum_ptr + place, row_sum[:, None], mask=i < N)
 
@@ -253,7 +333,7 @@ def _combine(
         place = (first + part) * rows + row
         rescale = tl.exp2(tl.load(part_max_ptr + place, mask=inside, other=MINUS_INF) - row_max)
         row_sum += rescale * tl.load(part_sum_ptr + place, mask=inside, other=0.0)
-        acc += rescale * _load_rows_at(part_acc_ptr + place * DV, inside, DV, BLOCK_DV)
+        acc += rescale * _load_tile_at(part_acc_ptr + place * DV, inside, DV, BLOCK_DV)
 
     row_sum = tl.sum(row_sum)
     col = tl.arange(0, BLOCK_DV)
@@ -276,8 +356,8 @@ def _delta(
     dout_ptr += b * dout_stride_b + h * dout_stride_h
 
     row = (b * H + h) * N
-    dout = _load_rows(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, BLOCK_DV, True).to(tl.float32)
-    out = _load_rows(out_ptr + row * DV, q0, N, DV, DV, BLOCK_Q, BLOCK_DV, True).to(tl.float32)
+    dout = _load_tile(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, BLOCK_DV, True).to(tl.float32)
+    out = _load_tile(out_ptr + row * DV, q0, N, DV, DV, BLOCK_Q, BLOCK_DV, True).to(tl.float32)
     rows = q0 + tl.arange(0, BLOCK_Q)
     dlse = tl.load(dlse_ptr + row + rows, mask=rows < N, other=0.0)
 
@@ -288,16 +368,16 @@ def _delta(
 def _add_queries(
     q0, dv, dk, j, k, v, h, row, q_head, dout_head, lse_ptr, delta_ptr, bias_ptr, by_distance_1_ptr,
     q_stride_t, dout_stride_t, bias_stride_0, bias_stride_1, by_distance_1_stride_0, buckets, N, M,
-    D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_D: tl.constexpr,
-    BLOCK_DV: tl.constexpr, EDGE: tl.constexpr,
+    D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, PARTS_D: tl.constexpr,
+    PARTS_DV: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Add what queries [q0, q0 + BLOCK_Q) of one head say about the gradient of one key tile."""
     i = (q0 + tl.arange(0, BLOCK_Q))[None, :]
     lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
-    q = _load_rows(q_head, q0, N, q_stride_t, D, BLOCK_Q, BLOCK_D, EDGE)
-    qk = tl.dot(k, q.T, input_precision="ieee")
-    dout = _load_rows(dout_head, q0, N, dout_stride_t, DV, BLOCK_Q, BLOCK_DV, EDGE)
-    dp = tl.dot(v, dout.T, input_precision="ieee")
+    q = _load_rows(q_head, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, EDGE)
+    qk = _dot_rows(k, q)
+    dout = _load_rows(dout_head, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, EDGE)
+    dp = _dot_rows(v, dout)
     by_distance_1_index = j - i + N - 1
     by_distance_1_ij = tl.load(
         by_distance_1_ptr + by_distance_1_index * by_distance_1_stride_0, mask=(i < N) & (j < M),
@@ -315,8 +395,8 @@ def _add_queries(
     p = tl.exp2(score - lse)
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
     ds = p * (dp - delta)
-    dv = tl.dot(p.to(dout.dtype), dout, dv, input_precision="ieee")
-    dk = tl.dot(ds.to(q.dtype), q, dk, input_precision="ieee")
+    dv = _add_rows(dv, p, dout)
+    dk = _add_rows(dk, ds, q)
 
     return dv, dk
 
@@ -327,7 +407,7 @@ def _backward_keys(
     q_stride_b, q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h,
     v_stride_t, dout_stride_b, dout_stride_h, dout_stride_t, bias_stride_0, bias_stride_1,
     by_distance_1_stride_0, buckets, shares, H, group, N, M, D: tl.constexpr, DV: tl.constexpr,
-    BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
+    BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
 ):
     """One program: what a share of the query heads says about BLOCK_K keys of one key head."""
     k0 = tl.program_id(0) * BLOCK_K
@@ -340,11 +420,11 @@ def _backward_keys(
     h_end = tl.program_id(1) // shares * group + (share + 1) * group // shares
 
     j = (k0 + tl.arange(0, BLOCK_K))[:, None]
-    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, BLOCK_D, True)
-    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, BLOCK_DV, True)
+    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, PARTS_D, True)
+    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, PARTS_DV, True)
 
-    dk = tl.zeros([BLOCK_K, BLOCK_D], tl.float32)
-    dv = tl.zeros([BLOCK_K, BLOCK_DV], tl.float32)
+    dk = _zeros(BLOCK_K, PARTS_D)
+    dv = _zeros(BLOCK_K, PARTS_DV)
 
     for g in tl.range(h_first, h_end, disable_licm=True):
         h = tl.cast(g, tl.int64)
@@ -359,35 +439,35 @@ def _backward_keys(
             dv, dk = _add_queries(
                 t * BLOCK_Q, dv, dk, j, k, v, h, row, q_head, dout_head, lse_ptr, delta_ptr,
                 bias_ptr, by_distance_1_ptr, q_stride_t, dout_stride_t, bias_stride_0,
-                bias_stride_1, by_distance_1_stride_0, buckets, N, M, D, DV, BLOCK_Q, BLOCK_D,
-                BLOCK_DV, EDGE=True,
+                bias_stride_1, by_distance_1_stride_0, buckets, N, M, D, DV, BLOCK_Q, PARTS_D,
+                PARTS_DV, EDGE=True,
             )
         for t in range(0, full_hi):
             dv, dk = _add_queries(
                 t * BLOCK_Q, dv, dk, j, k, v, h, row, q_head, dout_head, lse_ptr, delta_ptr,
                 bias_ptr, by_distance_1_ptr, q_stride_t, dout_stride_t, bias_stride_0,
-                bias_stride_1, by_distance_1_stride_0, buckets, N, M, D, DV, BLOCK_Q, BLOCK_D,
-                BLOCK_DV, EDGE=False,
+                bias_stride_1, by_distance_1_stride_0, buckets, N, M, D, DV, BLOCK_Q, PARTS_D,
+                PARTS_DV, EDGE=False,
             )
 
     row = (b * tl.num_programs(1) + tl.program_id(1)) * M
-    _store_rows(dk_ptr + row * D, k0, M, dk, D, BLOCK_K, BLOCK_D)
-    _store_rows(dv_ptr + row * DV, k0, M, dv, DV, BLOCK_K, BLOCK_DV)
+    _store_rows(dk_ptr + row * D, k0, M, dk, D, BLOCK_K, PARTS_D)
+    _store_rows(dv_ptr + row * DV, k0, M, dv, DV, BLOCK_K, PARTS_DV)
 
 
 @triton.jit
 def _add_keys_backward(
     k0, dq, h, i, q, lse, delta, dout, k_ptr, v_ptr, bias_ptr, by_distance_1_ptr, k_stride_t,
     v_stride_t, bias_stride_0, bias_stride_1, by_distance_1_stride_0, buckets, N, M,
-    D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr,
-    BLOCK_DV: tl.constexpr, EDGE: tl.constexpr,
+    D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
+    PARTS_DV: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Add what keys [k0, k0 + BLOCK_K) say about the gradient of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
-    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, BLOCK_D, EDGE)
-    qk = tl.dot(q, k.T, input_precision="ieee")
-    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, BLOCK_DV, EDGE)
-    dp = tl.dot(dout, v.T, input_precision="ieee")
+    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, PARTS_D, EDGE)
+    qk = _dot_rows(q, k)
+    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, PARTS_DV, EDGE)
+    dp = _dot_rows(dout, v)
     by_distance_1_index = j - i + N - 1
     by_distance_1_ij = tl.load(
         by_distance_1_ptr + by_distance_1_index * by_distance_1_stride_0, mask=(i < N) & (j < M),
@@ -404,7 +484,7 @@ def _add_keys_backward(
 
     p = tl.exp2(score - lse)
     ds = p * (dp - delta)
-    dq = tl.dot(ds.to(k.dtype), k, dq, input_precision="ieee")
+    dq = _add_rows(dq, ds, k)
 
     return dq
 
@@ -415,7 +495,7 @@ def _backward_queries(
     q_stride_b, q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h,
     v_stride_t, dout_stride_b, dout_stride_h, dout_stride_t, bias_stride_0, bias_stride_1,
     by_distance_1_stride_0, buckets, H, group, N, M, D: tl.constexpr, DV: tl.constexpr,
-    BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_DV: tl.constexpr,
+    BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
 ):
     """One program: the gradient of BLOCK_Q queries of one head."""
     q0 = tl.program_id(0) * BLOCK_Q
@@ -428,13 +508,13 @@ def _backward_queries(
     dout_ptr += b * dout_stride_b + h * dout_stride_h
 
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
-    q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, BLOCK_D, True)
+    q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
     row = (b * H + h) * N
     lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
-    dout = _load_rows(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, BLOCK_DV, True)
+    dout = _load_rows(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, True)
 
-    dq = tl.zeros([BLOCK_Q, BLOCK_D], tl.float32)
+    dq = _zeros(BLOCK_Q, PARTS_D)
 
     # Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none.
     live_hi = tl.cdiv(M, BLOCK_K)
@@ -444,31 +524,31 @@ def _backward_queries(
         dq = _add_keys_backward(
             t * BLOCK_K, dq, h, i, q, lse, delta, dout, k_ptr, v_ptr, bias_ptr, by_distance_1_ptr,
             k_stride_t, v_stride_t, bias_stride_0, bias_stride_1, by_distance_1_stride_0, buckets,
-            N, M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=True,
+            N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=True,
         )
     for t in range(0, full_hi):
         dq = _add_keys_backward(
             t * BLOCK_K, dq, h, i, q, lse, delta, dout, k_ptr, v_ptr, bias_ptr, by_distance_1_ptr,
             k_stride_t, v_stride_t, bias_stride_0, bias_stride_1, by_distance_1_stride_0, buckets,
-            N, M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=False,
+            N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=False,
         )
 
-    _store_rows(dq_ptr + row * D, q0, N, dq, D, BLOCK_Q, BLOCK_D)
+    _store_rows(dq_ptr + row * D, q0, N, dq, D, BLOCK_Q, PARTS_D)
 
 
 @triton.jit
 def _store_pairs(
     k0, h, i, q, lse, delta, dout, pair_row, k_ptr, v_ptr, bias_ptr, by_distance_1_ptr, d_bias_ptr,
     k_stride_t, v_stride_t, bias_stride_0, bias_stride_1, by_distance_1_stride_0, buckets, N, M,
-    D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr,
-    BLOCK_DV: tl.constexpr, EDGE: tl.constexpr,
+    D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
+    PARTS_DV: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Write what each pair with keys [k0, k0 + BLOCK_K) says about the captured arrays."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
-    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, BLOCK_D, EDGE)
-    qk = tl.dot(q, k.T, input_precision="ieee")
-    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, BLOCK_DV, EDGE)
-    dp = tl.dot(dout, v.T, input_precision="ieee")
+    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, PARTS_D, EDGE)
+    qk = _dot_rows(q, k)
+    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, PARTS_DV, EDGE)
+    dp = _dot_rows(dout, v)
     by_distance_1_index = j - i + N - 1
     by_distance_1_ij = tl.load(
         by_distance_1_ptr + by_distance_1_index * by_distance_1_stride_0, mask=(i < N) & (j < M),
@@ -494,8 +574,8 @@ def _backward_pairs(
     q_stride_b, q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h,
     v_stride_t, dout_stride_b, dout_stride_h, dout_stride_t, bias_stride_0, bias_stride_1,
     by_distance_1_stride_0, buckets, first_row, strip, H, group, N, M, D: tl.constexpr,
-    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_D: tl.constexpr,
-    BLOCK_DV: tl.constexpr,
+    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
+    PARTS_DV: tl.constexpr,
 ):
     """One program: the pairs of BLOCK_Q queries of one head, in a strip."""
     q0 = first_row + tl.program_id(0) * BLOCK_Q
@@ -508,11 +588,11 @@ def _backward_pairs(
     dout_ptr += b * dout_stride_b + h * dout_stride_h
 
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
-    q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, BLOCK_D, True)
+    q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
     row = (b * H + h) * N
     lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
-    dout = _load_rows(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, BLOCK_DV, True)
+    dout = _load_rows(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, True)
     pair_row = ((b * H + h) * strip + i - first_row).to(tl.int64) * M
 
     # Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none.
@@ -523,13 +603,13 @@ def _backward_pairs(
         _store_pairs(
             t * BLOCK_K, h, i, q, lse, delta, dout, pair_row, k_ptr, v_ptr, bias_ptr,
             by_distance_1_ptr, d_bias_ptr, k_stride_t, v_stride_t, bias_stride_0, bias_stride_1,
-            by_distance_1_stride_0, buckets, N, M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=True,
+            by_distance_1_stride_0, buckets, N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=True,
         )
     for t in range(0, full_hi):
         _store_pairs(
             t * BLOCK_K, h, i, q, lse, delta, dout, pair_row, k_ptr, v_ptr, bias_ptr,
             by_distance_1_ptr, d_bias_ptr, k_stride_t, v_stride_t, bias_stride_0, bias_stride_1,
-            by_distance_1_stride_0, buckets, N, M, D, DV, BLOCK_K, BLOCK_D, BLOCK_DV, EDGE=False,
+            by_distance_1_stride_0, buckets, N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=False,
         )
 
 
@@ -611,13 +691,14 @@ def _count(seen):
     return seen.stop - seen.start if isinstance(seen, slice) else len(seen)
 
 
-def _rows_of_tile(last, heads, narrow):
+def _rows_of_tile(last, heads, dtype):
     """Queries in a tile, by the keys that the last sees: few read few in vain, many multiply fast.
 
-    Products of bfloat16 need more of them than others, and few heads need work for each step.
+    Half precision needs more of them, since keys are converted for each tile, and few heads need
+    work for each step.
     """
     keys = _count(last[0])
-    if narrow == torch.bfloat16:
+    if dtype.itemsize == 2:
         return 2 * TILE if keys >= 2048 else TILE
     return TILE // 2 if keys <= 512 and heads >= 8 else TILE
 
@@ -635,8 +716,11 @@ def _steps(heads, groups, rows, seen):
 
 
 def _narrow(dtype):
-    """What weights are multiplied in: bfloat16, which is summed in float32, or a wide dtype."""
-    return dtype if dtype == torch.bfloat16 else torch.promote_types(dtype, torch.float32)
+    """What weights are multiplied in: bfloat16 where the processor can, or a wide dtype."""
+    mkldnn = torch.ops.mkldnn if torch.backends.mkldnn.is_available() else None
+    if dtype == torch.bfloat16 and mkldnn and mkldnn._is_mkldnn_bf16_supported():
+        return dtype                                                    # products are float32 inside
+    return torch.promote_types(dtype, torch.float32)
 
 
 def _matmul(a, b, room=None):
@@ -687,7 +771,7 @@ def _forward_cpu(q, k, v, bias, by_distance_1, scale, buckets, max_distance):
     room = torch.empty(0, dtype=dtype)
     k_room = torch.empty(0, dtype=dtype)
     narrow_room = torch.empty(0, dtype=narrow)
-    tile = _rows_of_tile(_keys_seen(M), B * H, narrow) if N > 0 else TILE
+    tile = _rows_of_tile(_keys_seen(M), B * H, q.dtype) if N > 0 else TILE
 
     for q0 in range(0, N, tile):
         q1 = min(q0 + tile, N)
@@ -735,7 +819,7 @@ def _backward_cpu(
     dp_room = torch.empty(0, dtype=dtype)
     narrow_room = torch.empty(0, dtype=narrow)
     keys_room = torch.empty(0, dtype=narrow)
-    tile = _rows_of_tile(_keys_seen(M), B * H, narrow) if N > 0 else TILE
+    tile = _rows_of_tile(_keys_seen(M), B * H, q.dtype) if N > 0 else TILE
 
     for q0 in range(0, N, tile):
         q1 = min(q0 + tile, N)
@@ -821,11 +905,18 @@ def _tiles(kernel, q, *widths):
     for name, size in widths:
         if size > max(rows):
             raise ValueError(f"`{name}` needs {max(rows)} or less in a kernel, got {size}")
-    blocks = {f"BLOCK_{name}": max(16, triton.next_power_of_2(size)) for name, size in widths}
+    parts = {f"PARTS_{name}": _parts_of(size) for name, size in widths}
     widest = min(width for width in rows if width >= max(size for _, size in widths))
     block_q, block_k, warps, stages = rows[widest]
     options = {"BLOCK_Q": block_q, "BLOCK_K": block_k, "num_warps": warps, "num_stages": stages}
-    return {**dict(widths), **blocks, **options, "enable_fp_fusion": True}
+    return {**dict(widths), **parts, **options, "enable_fp_fusion": True}
+
+
+def _parts_of(size):
+    """A width as tiles have it, in powers of two: 96 columns are 64 and 32, and 112 are 128."""
+    whole = max(16, triton.next_power_of_2(size))
+    rest = max(16, triton.next_power_of_2(max(1, size - whole // 2)))
+    return (whole // 2, rest) if whole // 2 + rest < whole else (whole,)
 
 
 def _strip_rows(pairs_of_a_row, block_q):
@@ -879,7 +970,7 @@ def _forward_triton(q, k, v, bias, by_distance_1, scale, buckets, max_distance):
             )
             _combine[(B * H * N,)](
                 part_acc, part_max, part_sum, out, lse, splits, DV=DV, SHARES=16,
-                BLOCK_DV=few["BLOCK_DV"], enable_fp_fusion=True,
+                BLOCK_DV=triton.next_power_of_2(DV), enable_fp_fusion=True,
             )
         return out, lse
     with torch.cuda.device_of(q):
@@ -906,8 +997,8 @@ def _backward_triton(
         tiles = _tiles("backward_queries", q, ("DV", DV))
         _delta[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
             dout, out, dlse, delta, *dout.stride()[:3], H, N, DV=tiles["DV"],
-            BLOCK_Q=tiles["BLOCK_Q"], BLOCK_DV=tiles["BLOCK_DV"], num_warps=tiles["num_warps"],
-            enable_fp_fusion=True,
+            BLOCK_Q=tiles["BLOCK_Q"], BLOCK_DV=triton.next_power_of_2(DV),
+            num_warps=tiles["num_warps"], enable_fp_fusion=True,
         )
         tiles = _tiles("backward_keys", q, ("D", D), ("DV", DV))
         shares = min(group, _shares(q, triton.cdiv(M, tiles["BLOCK_K"]) * HKV * B))

@@ -80,7 +80,7 @@ def _narrow(dtype):
     """What weights are multiplied in: bfloat16 where the processor can, or a wide dtype."""
     mkldnn = torch.ops.mkldnn if torch.backends.mkldnn.is_available() else None
     if dtype == torch.bfloat16 and mkldnn and mkldnn._is_mkldnn_bf16_supported():
-        return dtype                                                    # products are float32 inside
+        return dtype  # its products are summed in float32
     return torch.promote_types(dtype, torch.float32)
 
 

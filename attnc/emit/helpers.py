@@ -37,16 +37,17 @@ def _load_rows(
     """The same as a tuple of tiles, each a power of two wide: 96 columns are 64 and 32."""
     tiles = ()
     for n in tl.static_range(len(PARTS)):
-        tiles = tiles + (
-            _load_tile(
-                ptr + n * PARTS[0], first, end, stride, WIDTH - n * PARTS[0], ROWS, PARTS[n], RAGGED,
-            ),
+        tile = _load_tile(
+            ptr + n * PARTS[0], first, end, stride, WIDTH - n * PARTS[0], ROWS, PARTS[n], RAGGED,
         )
+        tiles = tiles + (tile,)
     return tiles
 
 
 @triton.jit
-def _store_rows(ptr, first, end, tiles, WIDTH: tl.constexpr, ROWS: tl.constexpr, PARTS: tl.constexpr):
+def _store_rows(
+    ptr, first, end, tiles, WIDTH: tl.constexpr, ROWS: tl.constexpr, PARTS: tl.constexpr,
+):
     """Write rows [first, first + ROWS) of a contiguous matrix [end, WIDTH], where it has them."""
     row = tl.arange(0, ROWS)[:, None]
     for n in tl.static_range(len(PARTS)):
@@ -68,8 +69,8 @@ def _load_rows_at(places, inside, WIDTH: tl.constexpr, PARTS: tl.constexpr):
     """The same as a tuple of tiles."""
     tiles = ()
     for n in tl.static_range(len(PARTS)):
-        first = n * PARTS[0]
-        tiles = tiles + (_load_tile_at(places + first, inside, WIDTH - first, PARTS[n]),)
+        tile = _load_tile_at(places + n * PARTS[0], inside, WIDTH - n * PARTS[0], PARTS[n])
+        tiles = tiles + (tile,)
     return tiles
 
 

@@ -20,8 +20,12 @@ TILES = '''
 TILES = {
 CHOSEN_ROWS
     "wgmma": {  # data center Hopper and Blackwell: 227 KiB of shared memory
-        "forward": {64: HOPPER_FORWARD_64, 128: HOPPER_FORWARD_128, 256: (128, 32, 8, 2)},
-        "backward_keys": {64: HOPPER_KEYS_64, 128: HOPPER_KEYS_128, 256: HOPPER_KEYS_256},
+        "forward": {
+            64: HOPPER_FORWARD_64, 128: HOPPER_FORWARD_128, 192: HOPPER_FORWARD_192, 256: (128, 32, 8, 2),
+        },
+        "backward_keys": {
+            64: HOPPER_KEYS_64, 128: HOPPER_KEYS_128, 192: (16, 128, 8, 2), 256: HOPPER_KEYS_256,
+        },
         "backward_queries": {64: HOPPER_QUERIES_64, 128: HOPPER_QUERIES_128, 256: HOPPER_QUERIES_256},
     },
     "mma": {  # other GPUs: some have no more than 64 KiB
@@ -144,6 +148,7 @@ def _usual_tiles(plan: Plan) -> str:
     chosen = {
         "HOPPER_FORWARD_64": (128, 32 if few_keys else 64, 8, stages),
         "HOPPER_FORWARD_128": (128, 32 if few_keys or reads_tables else 64, 8, stages),
+        "HOPPER_FORWARD_192": (128, 32 if few_keys or reads_tables else 64, 8, 2),
         "HOPPER_KEYS_64": (16 if many_divisions else 32 if keeps_much else 64, 128, 8, 3),
         "HOPPER_KEYS_128": (16 if keeps_some else 32, 128, 8, 3),
         "HOPPER_KEYS_256": (16 if keeps_much else 32, 64, 8, 2),

@@ -1,7 +1,8 @@
 """What Triton makes of a launch, for a GPU that need not be there.
 
-Enters: a launch and a target. Leaves: the key under which a run would look for its machine code, its TTIR, or the
-machine code itself with what the assembler said. Nothing is read from Triton's cache, and nothing is left in it.
+Enters: launches and a target. Leaves: the key under which a run would look for the machine code of one, its TTIR, or
+the machine code of all with what the assembler said. They are built beside each other, a thread for each processor:
+nearly all of the work is done outside of Python. Nothing is read from Triton's cache, and nothing is left in it.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import cached_property
+from threading import get_ident
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 import triton
 from triton import knobs
@@ -30,6 +33,8 @@ from attnc.errors import AttncError, Diagnostic
 from attnc.inspect.instructions import Language
 from attnc.inspect.launches import Launch
 from attnc.inspect.targets import Target
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -90,23 +95,62 @@ def build_ttir(launch: Launch, target: Target) -> str:
 
 
 def build(launch: Launch, target: Target) -> Build:
-    """Machine code. What does not build is the user's to know, with the reason that Triton gives."""
-    said, log = _Said(), io.StringIO()
-    try:
-        with _kept_from_stderr(said), _without_cache(), _on(target), redirect_stdout(log):
-            _, source, options = specialize(launch, target)
-            kernel = triton.compile(source, target=target.for_triton(), options=vars(options))
-    except Exception as refusal:
-        raise AttncError(
-            _does_not_build(launch, target, f"{said.text}\n{type(refusal).__name__}: {refusal}")
-        ) from None
+    """Machine code of one."""
+    return build_all([launch], target, lambda build: build)[0]
+
+
+def build_all(
+    launches: Sequence[Launch],
+    target: Target,
+    read: Callable[[Build], T],
+    progress: Callable[[int, int], None] | None = None,
+) -> list[T]:
+    """What `read` makes of the machine code of each; `progress(done, of)` is told after every one.
+
+    What does not build is the user's to know, with the reason that Triton gives. Several write their pages among each
+    other's, so the first that failed is built once more, alone.
+    """
+    said, logs = _Said(), _LogOfThread()
+    keys = [specialize(launch, target) for launch in launches]
+    with (
+        _kept_from_stderr(said), _without_cache(), _on(target), redirect_stdout(logs),
+        ThreadPoolExecutor(len(os.sched_getaffinity(0))) as builders,
+    ):  # fmt: skip
+        work = [
+            builders.submit(_build, launch, target, source, options, logs, read)
+            for launch, (_, source, options) in zip(launches, keys, strict=True)
+        ]
+        for done, _ in enumerate(as_completed(work), 1):
+            if progress:
+                with said.aloud():
+                    progress(done, len(work))
+    for launch, each in zip(launches, work, strict=True):
+        refusal = each.exception()
+        if isinstance(refusal, _RefusedError):
+            if len(launches) > 1:
+                build(launch, target)
+            raise AttncError(_does_not_build(launch, target, f"{said.text}\n{refusal}")) from None
     sys.stderr.write(said.text)
+    return [each.result() for each in work]
+
+
+class _RefusedError(Exception):
+    """Triton does not build it."""
+
+
+def _build(
+    launch: Launch, target: Target, source: Any, options: Any, logs: _LogOfThread, read: Callable[[Build], T]
+) -> T:
+    logs.begin()
+    try:
+        kernel = triton.compile(source, target=target.for_triton(), options=vars(options))
+    except Exception as refusal:
+        raise _RefusedError(f"{type(refusal).__name__}: {refusal}") from None
     meta = kernel.metadata
     language, code = _machine_code(kernel.asm, target)
     tensor = getattr(meta, "tmem_size", None) or 0  # of a GPU that has none, nothing is said
-    return Build(
-        launch, target, language, code, log.getvalue(), meta.num_warps, meta.num_stages, meta.shared, tensor
-    )
+    sizes = (meta.num_warps, meta.num_stages, meta.shared, tensor)
+    return read(Build(launch, target, language, code, logs.end(), *sizes))
 
 
 def _machine_code(asm: Any, target: Target) -> tuple[Language, bytes]:
@@ -168,22 +212,52 @@ def _without_cache() -> Iterator[None]:
         yield
 
 
+class _LogOfThread(io.TextIOBase):
+    """A stdout on which each thread that builds has a log of its own."""
+
+    def __init__(self) -> None:
+        self.logs: dict[int, list[str]] = {}
+
+    def begin(self) -> None:
+        self.logs[get_ident()] = []
+
+    def end(self) -> str:
+        return "".join(self.logs[get_ident()])
+
+    def write(self, text: str) -> int:
+        self.logs.setdefault(get_ident(), []).append(text)
+        return len(text)
+
+
 class _Said:
-    text = ""
+    """What was written to stderr, and the way past it."""
+
+    text, terminal, file = "", -1, -1
+
+    @contextmanager
+    def aloud(self) -> Iterator[None]:
+        """What is written meanwhile is read by who sits there."""
+        os.dup2(self.terminal, 2)
+        try:
+            yield
+            sys.stderr.flush()
+        finally:
+            os.dup2(self.file, 2)
 
 
 @contextmanager
 def _kept_from_stderr(said: _Said) -> Iterator[None]:
     """Keeps what is written to stderr meanwhile: where a pass fails, it writes pages to it, and its reason."""
     sys.stderr.flush()
-    before = os.dup(2)
+    said.terminal = os.dup(2)
     with tempfile.TemporaryFile() as file:
-        os.dup2(file.fileno(), 2)
+        said.file = file.fileno()
+        os.dup2(said.file, 2)
         try:
             yield
         finally:
             sys.stderr.flush()
-            os.dup2(before, 2)
-            os.close(before)
+            os.dup2(said.terminal, 2)
+            os.close(said.terminal)
             file.seek(0)
             said.text = file.read().decode(errors="replace")

@@ -6,7 +6,6 @@ Enters: a compilation, and what to build it for. Leaves: a `Report`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from attnc.errors import AttncError, Diagnostic
@@ -15,7 +14,6 @@ from attnc.inspect.targets import SM_90, Target
 
 if TYPE_CHECKING:
     from attnc.compiler import Compilation
-    from attnc.inspect.figures import Figures
     from attnc.inspect.launches import Launch, Rows
     from attnc.run.settings import Number
 
@@ -38,17 +36,11 @@ def inspect(
     launches = plan_launches(compilation, target, head_dim, dtype, numbers or {})
     import triton
 
-    from attnc.inspect.build import build
+    from attnc.inspect.build import build_all
     from attnc.inspect.figures import read_figures
     from attnc.inspect.gate import judge
 
-    with ThreadPoolExecutor() as readers:  # code is read while the next kernel is built
-        reading: list[Future[Figures]] = []
-        for launch in launches:
-            reading.append(readers.submit(read_figures, build(launch, target)))
-            if progress:
-                progress(len(reading), len(launches))
-        figures = [each.result() for each in reading]
+    figures = build_all(launches, target, read_figures, progress)
     verdicts = [verdict for each in figures for verdict in judge(each, target, dtype, head_dim)]
     return Report(
         compilation.attention.name, target.name, dtype, head_dim, triton.__version__,

@@ -225,7 +225,7 @@ def _plan_pass(
     plain = find_plain(inner, hoisted.dots) if weights.kind == "softmax" else None
     if plain:
         because.append(
-            Reason(f"plain {plain.kind} attention: on the CPU, float32 goes to torch's own kernel")
+            Reason(f"plain {plain.kind} attention: on the CPU, torch's own kernel for float32 computes it")
         )
     return Plan(
         schedule="tiled",

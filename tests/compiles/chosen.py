@@ -13,6 +13,7 @@ from pathlib import Path
 
 import triton
 from emitted import launches, spec
+from pages import header, row
 
 from attnc.inspect import choose
 from attnc.inspect.candidates import WIDTHS
@@ -24,7 +25,7 @@ from attnc.tiles import Tile
 
 PAGES = Path(__file__).parent.parent.parent / "docs/tiles"
 GPUS = (SM_90, SM_100, SM_80, GFX942)
-USUAL_WIDTHS = (64, 128, 256)  # of heads that the usual tiles have rows for
+USUAL_WIDTHS = (64, 128, 192, 256)  # of heads that the usual tiles have rows for
 PAGE = """# Tiles, by Triton {version}
 
 Made by `{command}`, of `examples/causal.attn` in bfloat16. `../machine-code.md` says
@@ -59,18 +60,14 @@ def main(names: list[str]) -> None:
 
 
 def _chosen(targets: Sequence[Target]) -> Iterator[str]:
-    yield from _header(
-        "GPU", "kernel", "D", "tile", "registers", "spilled bytes", "shared KiB", "passed over"
-    )
+    yield from header("GPU", "kernel", "D", "tile", "registers", "spilled bytes", "shared KiB", "passed over")
     for target in targets:
         for choice in choose(spec("causal"), target, widths=WIDTHS).choices:
             best = choice.best
             assert best is not None
             figures = next(each for each in best.figures if each.kernel == choice.kernel)
             sizes = (figures.registers, figures.spilled, _kib(figures.shared))
-            yield _row(
-                target.name, choice.kernel, choice.width, best.tile, *sizes, _passed_over(choice, best)
-            )
+            yield row(target.name, choice.kernel, choice.width, best.tile, *sizes, _passed_over(choice, best))
 
 
 def _passed_over(choice: Choice, best: Trial) -> str:
@@ -79,7 +76,7 @@ def _passed_over(choice: Choice, best: Trial) -> str:
 
 
 def _usual(targets: Sequence[Target]) -> Iterator[str]:
-    yield from _header("GPU", "kernel", "D", "tile", "registers", "spilled bytes", "shared KiB")
+    yield from header("GPU", "kernel", "D", "tile", "registers", "spilled bytes", "shared KiB")
     for target in targets:
         for width in USUAL_WIDTHS:
             yield from _usual_rows(target, width)
@@ -92,16 +89,7 @@ def _usual_rows(target: Target, width: int) -> Iterator[str]:
             assert isinstance(kernel, Figures)
             tile = Tile(*launch.tile, kernel.warps, launch.options["num_stages"])
             sizes = (kernel.registers, kernel.spilled, _kib(kernel.shared))
-            yield _row(target.name, launch.name, width, tile, *sizes)
-
-
-def _header(*names: str) -> Iterator[str]:
-    yield _row(*names)
-    yield "|" + "---|" * len(names)
-
-
-def _row(*cells: object) -> str:
-    return "| " + " | ".join(map(str, cells)) + " |"
+            yield row(target.name, launch.name, width, tile, *sizes)
 
 
 def _kib(count: int) -> int:

@@ -55,9 +55,9 @@ def test_heads_that_no_kernel_takes() -> None:
 
 def test_a_kernel_that_the_front_end_refuses_is_noticed() -> None:
     causal = spec("causal")
-    carried = "acc = tl.zeros([BLOCK_Q, BLOCK_DV]"
+    carried = "acc = _zeros(BLOCK_Q, PARTS_DV)"
     assert carried in causal.module
-    text = causal.module.replace(carried, "acc = tl.zeros([BLOCK_DV, BLOCK_Q]")
+    text = causal.module.replace(carried, "acc = _zeros(2 * BLOCK_Q, PARTS_DV)")
     call = make_call(causal.attention, causal.facts, torch.bfloat16, 32, {})
     with pytest.raises(CompilationError):
         assert_builds(find_launches(load_module("broken", text), "causal", call, SM_90))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -30,7 +31,8 @@ def text(tiles: ChosenTiles | None) -> str:
 
 
 def test_what_is_written() -> None:
-    added = [line for line in text(HOPPER).splitlines() if line not in text(None).splitlines()]
+    changes = difflib.ndiff(text(None).splitlines(), text(HOPPER).splitlines())
+    added = [line.removeprefix("+ ") for line in changes if line.startswith("+ ")]
     assert added == [
         "#     attnc build causal.attn --arch sm_90",
         f'    "sm_90": {{  # the first that pass the static gate, of code that Triton {triton.__version__} makes',
@@ -41,6 +43,7 @@ def test_what_is_written() -> None:
         '        "backward_keys": {',
         "            64: (16, 64, 8, 2),  # none passes: backward_keys spills 8 bytes a thread",
         "        },",
+        "    },",
         "    is_cuda = q.is_cuda and torch.version.hip is None",
         "    capability = torch.cuda.get_device_capability(q.device) if is_cuda else None",
         f'    if capability == (9, 0) and triton.__version__ == "{triton.__version__}":',
@@ -91,3 +94,26 @@ def test_heads_take_the_row_that_is_wide_enough(monkeypatch: pytest.MonkeyPatch)
         assert module._tiles("forward", None, ("D", 16), ("DV", width))["BLOCK_K"] == keys
     with pytest.raises(ValueError, match="`DV` needs 96 or less in a kernel, got 97"):
         module._tiles("forward", None, ("D", 16), ("DV", 97))
+
+
+def test_parts_of_widths() -> None:
+    parts_of = load_module("causal", text(None))._parts_of
+    said = {
+        1: (16,),
+        24: (32,),
+        40: (32, 16),
+        64: (64,),
+        72: (64, 16),
+        96: (64, 32),
+        112: (128,),
+        192: (128, 64),
+    }
+    assert {width: parts_of(width) for width in said} == said
+    for width in range(1, 257):
+        parts = parts_of(width)
+        padded = max(16, triton.next_power_of_2(width))
+        assert width <= sum(parts) <= padded and len(parts) <= 2
+        assert all(part >= 16 and part == triton.next_power_of_2(part) for part in parts)
+        # No two parts would do with fewer columns.
+        pairs = [(a, b) for a in (16, 32, 64, 128) for b in (16, 32, 64, 128) if width <= a + b]
+        assert sum(parts) == min([padded, *(a + b for a, b in pairs)])

@@ -17,6 +17,7 @@ from attnc.run.loader import load_module
 
 CAUSAL = "attention causal():\n    mask j <= i\n"
 FULL = "attention full():\n    mask true\n"
+WINDOW = "attention window(size: int):\n    mask j <= i and i - j < size\n"
 SINKS = "attention sinks(w: int = 70):\n    mask j <= i and (j < 3 or i - j < w)\n"
 HELPERS: dict[str, Any] = {"torch": torch, "TILE": 128}
 TESTED = ["_join", "_rows_of_tile", "_steps", "_bits_of_pairs", "_fill_hidden"]
@@ -148,7 +149,49 @@ def test_heads_in_steps_are_heads_at_once(monkeypatch: pytest.MonkeyPatch) -> No
     assert {(heads.start, heads.stop) for heads, _ in steps} == {(0, 2), (2, 4), (4, 6)}
 
 
+# ---- half precision --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("narrow", [torch.bfloat16, torch.float32])
+def test_products_of_both_kinds(narrow: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In bfloat16 where the processor has them, else in float32."""
+    module = module_of(WINDOW)
+    asked: list[torch.dtype] = []
+
+    def answer(dtype: torch.dtype) -> torch.dtype:
+        asked.append(dtype)
+        return narrow if dtype == torch.bfloat16 else dtype
+
+    monkeypatch.setattr(module, "_narrow", answer)
+    inputs = [normal(2, h, 150, 24, seed=n).bfloat16() for n, h in enumerate((4, 2, 2))]
+
+    def run(dtype: torch.dtype) -> list[Tensor]:
+        leaves = [x.to(dtype).requires_grad_() for x in inputs]
+        out = module.window(*leaves, size=20)
+        return [out.detach(), *torch.autograd.grad(out.double().sin().sum(), leaves)]
+
+    got, expected = run(torch.bfloat16), run(torch.float64)
+    assert asked == [torch.bfloat16] * 2 + [torch.float64] * 2
+    for a, b in zip(got, expected, strict=True):
+        torch.testing.assert_close(a.double(), b, rtol=3e-2, atol=3e-2)
+
+
+def test_what_the_processor_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = module_of(WINDOW)
+    assert [module._narrow(x) for x in (torch.float16, torch.float32, torch.float64)] == [
+        torch.float32, torch.float32, torch.float64,
+    ]  # fmt: skip
+    can = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    assert module._narrow(torch.bfloat16) == (torch.bfloat16 if can else torch.float32)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    assert module._narrow(torch.bfloat16) == torch.float32
+
+
 # ---- torch's own kernel ----------------------------------------------------------------------------
+
+
+# In the norm. Half precision rounds output, its gradient and the result, to 2^-9 or 2^-12 each; the rest is float32.
+LIMITS = {torch.float32: 1e-6, torch.bfloat16: 3 * 2**-9, torch.float16: 3 * 2**-12}
 
 
 def calls_of_torch(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -168,8 +211,9 @@ def calls_of_torch(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[
 @pytest.mark.parametrize("text", [CAUSAL, FULL])
 @pytest.mark.parametrize("heads", [(4, 4), (4, 2)])
 @pytest.mark.parametrize("keys", [140, 200, 150])
+@pytest.mark.parametrize("dtype", LIMITS, ids=lambda dtype: str(dtype))
 def test_plain_attention_is_handed_over(
-    text: str, heads: tuple[int, int], keys: int, monkeypatch: pytest.MonkeyPatch
+    text: str, heads: tuple[int, int], keys: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compilation = compile_text(text)
     assert any("torch's own kernel" in reason.text for reason in compilation.plan.because)
@@ -179,16 +223,19 @@ def test_plain_attention_is_handed_over(
     query, key = heads
     shapes = (2, query, 150, 24), (2, key, keys, 24), (2, key, keys, 24)
 
-    def run(dtype: torch.dtype) -> list[Tensor]:
-        leaves = [normal(*s, seed=n).to(dtype).requires_grad_() for n, s in enumerate(shapes)]
-        out, lse = f(*leaves, return_lse=True)
-        return [out.detach(), lse.detach(), *torch.autograd.grad(out.sin().sum(), leaves)]
+    inputs = [normal(*s, seed=n).to(dtype) for n, s in enumerate(shapes)]
 
-    got = run(torch.float32)
+    def run(inner: torch.dtype) -> list[Tensor]:
+        leaves = [x.to(inner).requires_grad_() for x in inputs]
+        out, lse = f(*leaves, return_lse=True)
+        return [out.detach(), lse.detach(), *torch.autograd.grad(out.double().sin().sum(), leaves)]
+
+    got = run(dtype)
     assert called == ["_forward_of_torch", "_backward_of_torch"]
+    assert [x.dtype for x in got] == [dtype, torch.float32, dtype, dtype, dtype]
     for a, b in zip(got, run(torch.float64), strict=True):
         assert a.is_contiguous()
-        torch.testing.assert_close(a.double(), b, rtol=1e-4, atol=1e-5)
+        assert (a.double() - b).norm() <= LIMITS[dtype] * b.norm()
     assert len(called) == 2
 
 
@@ -198,7 +245,7 @@ def test_what_torch_has_no_kernel_for_stays_here(monkeypatch: pytest.MonkeyPatch
     q, k, v = (normal(1, 2, 30, 16, seed=n) for n in range(3))
     module.causal(q, k, v, scale=-1.0)  # torch would answer nan
     module.causal(q, k, v, scale=0.0)
-    module.causal(q.bfloat16(), k.bfloat16(), v.bfloat16())
+    module.causal(q.double(), k.double(), v.double())
     module.causal(q, k, v[..., :8])
     module.causal(q[:, :, :0], k, v)
     module.causal(q, k[:, :1], v[:, :1])

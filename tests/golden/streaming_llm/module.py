@@ -70,16 +70,17 @@ def _load_rows(
     """The same as a tuple of tiles, each a power of two wide: 96 columns are 64 and 32."""
     tiles = ()
     for n in tl.static_range(len(PARTS)):
-        tiles = tiles + (
-            _load_tile(
-                ptr + n * PARTS[0], first, end, stride, WIDTH - n * PARTS[0], ROWS, PARTS[n], RAGGED,
-            ),
+        tile = _load_tile(
+            ptr + n * PARTS[0], first, end, stride, WIDTH - n * PARTS[0], ROWS, PARTS[n], RAGGED,
         )
+        tiles = tiles + (tile,)
     return tiles
 
 
 @triton.jit
-def _store_rows(ptr, first, end, tiles, WIDTH: tl.constexpr, ROWS: tl.constexpr, PARTS: tl.constexpr):
+def _store_rows(
+    ptr, first, end, tiles, WIDTH: tl.constexpr, ROWS: tl.constexpr, PARTS: tl.constexpr,
+):
     """Write rows [first, first + ROWS) of a contiguous matrix [end, WIDTH], where it has them."""
     row = tl.arange(0, ROWS)[:, None]
     for n in tl.static_range(len(PARTS)):
@@ -101,8 +102,8 @@ def _load_rows_at(places, inside, WIDTH: tl.constexpr, PARTS: tl.constexpr):
     """The same as a tuple of tiles."""
     tiles = ()
     for n in tl.static_range(len(PARTS)):
-        first = n * PARTS[0]
-        tiles = tiles + (_load_tile_at(places + first, inside, WIDTH - first, PARTS[n]),)
+        tile = _load_tile_at(places + n * PARTS[0], inside, WIDTH - n * PARTS[0], PARTS[n])
+        tiles = tiles + (tile,)
     return tiles
 
 
@@ -754,7 +755,7 @@ def _narrow(dtype):
     """What weights are multiplied in: bfloat16 where the processor can, or a wide dtype."""
     mkldnn = torch.ops.mkldnn if torch.backends.mkldnn.is_available() else None
     if dtype == torch.bfloat16 and mkldnn and mkldnn._is_mkldnn_bf16_supported():
-        return dtype                                                    # products are float32 inside
+        return dtype  # its products are summed in float32
     return torch.promote_types(dtype, torch.float32)
 
 
@@ -923,8 +924,12 @@ def _backward_cpu(dout, dlse, q, k, v, out, lse, scale, sinks, window):
 # Queries and keys of a tile, warps, pipeline stages: of each kernel, by the widest head they serve.
 TILES = {
     "wgmma": {  # data center Hopper and Blackwell: 227 KiB of shared memory
-        "forward": {64: (128, 64, 8, 3), 128: (128, 64, 8, 3), 256: (128, 32, 8, 2)},
-        "backward_keys": {64: (64, 128, 8, 3), 128: (32, 128, 8, 3), 256: (32, 64, 8, 2)},
+        "forward": {
+            64: (128, 64, 8, 3), 128: (128, 64, 8, 3), 192: (128, 64, 8, 2), 256: (128, 32, 8, 2),
+        },
+        "backward_keys": {
+            64: (64, 128, 8, 3), 128: (32, 128, 8, 3), 192: (16, 128, 8, 2), 256: (32, 64, 8, 2),
+        },
         "backward_queries": {64: (128, 64, 8, 2), 128: (128, 64, 8, 2), 256: (128, 32, 8, 2)},
     },
     "mma": {  # other GPUs: some have no more than 64 KiB

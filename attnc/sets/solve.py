@@ -196,10 +196,7 @@ class Solver:
         if variable.key in factor.leaves:
             return self._unknown
         if self.plane.prover.prove_nonnegative(factor - 1):
-            # Rounded up, in the form that keeps the numerator from being negative.
-            negated = self.plane.prover.prove_nonnegative(rest)
-            end = -quotient(rest, factor) if negated else quotient(factor - 1 - rest, factor)
-            return self._at_least(variable, atom, end)
+            return self._isolate_rising(variable, atom, factor, rest)
         if self.plane.prover.prove_nonnegative(-factor - 1):
             return self._at_most(variable, atom, quotient(rest, -factor))
         if self._moves(factor.leaves):
@@ -207,10 +204,16 @@ class Solver:
         up, down = nonnegative(factor - 1), nonnegative(-factor - 1)
         level = every((nonnegative(factor), nonnegative(-factor)))
         return self._by_cases(
-            (up, lambda solver: solver._isolate(variable, atom, factor, rest)),
-            (down, lambda solver: solver._isolate(variable, atom, factor, rest)),
+            (up, lambda solver: solver._isolate_rising(variable, atom, factor, rest)),
+            (down, lambda solver: solver._at_most(variable, atom, quotient(rest, -factor))),
             (level, lambda solver: solver._solve_inequality(rest)),
         )
+
+    def _isolate_rising(self, variable: Leaf, atom: Atom, factor: Polynomial, rest: Polynomial) -> Pieces:
+        """The same, where the factor is positive. Rounded up, in the form whose numerator is not negative."""
+        negated = self.plane.prover.prove_nonnegative(rest)
+        end = -quotient(rest, factor) if negated else quotient(factor - 1 - rest, factor)
+        return self._at_least(variable, atom, end)
 
     def _at_least(self, variable: Leaf, atom: Atom, end: Polynomial) -> Pieces:
         """`atom >= end`."""

@@ -101,6 +101,7 @@ def emitted(compilation: Compilation, case: Case) -> Attend:
             vars(module)["_shares"] = lambda *sizes: max(1, case.splits)
         if hasattr(module, "_ahead"):
             vars(module)["_ahead"] = lambda q, tiles: 2 if case.unit == "wgmma" else None
+            vars(module)["_generation"] = lambda q: 9 if case.unit == "wgmma" else 0
 
     def attend(q: Tensor, k: Tensor, v: Tensor, scale: float | None, **arguments: Any) -> Any:
         function = getattr(module, name)

@@ -16,6 +16,7 @@ from range_checks import Counts, check_ranges, requirements_hold, transposed
 import attnc
 from attnc.analyze.ranges import find_ranges
 from attnc.ir import nodes as ir
+from attnc.ir.walk import Axis
 
 CALLS = 12
 
@@ -70,6 +71,20 @@ def test_ranges_of_random_masks_are_sound(mask: ir.Bool, values: dict[str, Any],
 @given(masks, calls(), st.integers(1, 5))
 def test_ranges_of_many_random_masks_are_sound(mask: ir.Bool, values: dict[str, Any], rows: int) -> None:
     check_random_mask(mask, values, rows)
+
+
+def test_a_case_is_told_apart_once() -> None:
+    """Where the budget is spent, nothing is proved: not even that a case is the case."""
+
+    def seldom(axis: Axis, other: ir.Int) -> ir.Int:
+        rank = ir.IntOp("*", ir.IntLoad("order", (ir.Index(axis),)), ir.IntParam("w"))
+        return ir.IntIf(ir.Compare("!=", rank, ir.Size("N")), ir.IntConst(7), other)
+
+    mask = ir.Compare("==", seldom("i", ir.Size("N")), seldom("j", ir.IntConst(3)))
+    order = [1, 2, 4, 4, 4, 5, 5, 5, 6]
+    for w in (-4, 0, 1, 2):
+        values = {"N": 2, "M": 9, "H": 2, "B": 2, "h": 1, "b": 1, "w": w, "s": 9, "order": order}
+        check_random_mask(mask, values, 1)
 
 
 def test_an_end_divides_by_0_in_no_call() -> None:

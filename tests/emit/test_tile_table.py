@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -23,6 +24,7 @@ ROWS = (
     ChosenTile("forward", 96, Tile(128, 32, 8, 3)),
     ChosenTile("backward_keys", 64, Tile(16, 64, 8, 2), "backward_keys spills 8 bytes a thread"),
 )
+CPU = SimpleNamespace(element_size=lambda: 2, is_cuda=False)
 HOPPER = ChosenTiles("sm_90", triton.__version__, ROWS)
 
 
@@ -73,13 +75,12 @@ def test_a_card_takes_its_own_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     assert on(module, monkeypatch, "sm_100", (10, 0)) == "wgmma"
     assert on(module, monkeypatch, "sm_89", (8, 9)) == "mma"
     assert on(module, monkeypatch, "gfx942", (9, 4)) == "mma"
-    cpu = SimpleNamespace(element_size=lambda: 2, is_cuda=False)
-    assert module._table(cpu) is module.TILES["mma"]
+    assert module._table(CPU) is module.TILES["mma"]
     module = load_module("causal", text(replace(HOPPER, arch="gfx942")))
     assert on(module, monkeypatch, "gfx942", (9, 4)) == "gfx942"
     assert on(module, monkeypatch, "gfx90a", (9, 0)) == "mma"
     assert on(module, monkeypatch, "sm_90", (9, 0)) == "wgmma"
-    assert module._table(cpu) is module.TILES["mma"]
+    assert module._table(CPU) is module.TILES["mma"]
 
 
 def test_another_triton_takes_the_usual_rows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,13 +92,17 @@ def test_heads_take_the_row_that_is_wide_enough(monkeypatch: pytest.MonkeyPatch)
     module = load_module("causal", text(HOPPER))
     monkeypatch.setattr(module, "_table", lambda q: module.TILES["sm_90"])
     for width, keys in ((1, 128), (64, 128), (65, 32), (96, 32)):
-        assert module._tiles("forward", None, ("D", 16), ("DV", width))["BLOCK_K"] == keys
+        assert module._tiles("forward", CPU, ("D", 16), ("DV", width))["BLOCK_K"] == keys
     with pytest.raises(ValueError, match="`DV` needs 96 or less in a kernel, got 97"):
-        module._tiles("forward", None, ("D", 16), ("DV", 97))
+        module._tiles("forward", CPU, ("D", 16), ("DV", 97))
 
 
-def test_parts_of_widths() -> None:
-    parts_of = load_module("causal", text(None))._parts_of
+def test_parts_of_widths(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = load_module("causal", text(None))
+    hopper = SimpleNamespace(is_cuda=True, element_size=lambda: 2, device=0)
+    parts_of = partial(module._parts_of, kernel="backward_keys", q=hopper)
+    monkeypatch.setattr(torch.version, "hip", None)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     said = {
         1: (16,),
         24: (32,),
@@ -117,3 +122,8 @@ def test_parts_of_widths() -> None:
         # No two parts would do with fewer columns.
         pairs = [(a, b) for a in (16, 32, 64, 128) for b in (16, 32, 64, 128) if width <= a + b]
         assert sum(parts) == min([padded, *(a + b for a, b in pairs)])
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
+    assert [parts_of(width) for width in (64, 96, 192)] == [(64,), (128,), (256,)]
+    for kernel in ("forward", "backward_queries"):
+        found = [module._parts_of(width, kernel, hopper) for width in (64, 96, 192)]
+        assert found == [(64,), (64, 32), (256,)]

@@ -79,8 +79,8 @@ def constants(function: ast.FunctionDef) -> set[str]:
 def is_constant(test: ast.expr, function: ast.FunctionDef) -> bool:
     """Is it decided when the kernel is compiled? So are the dtypes of its tensors."""
     match test:
-        case ast.Compare(ast.Attribute(ast.Name(), "dtype"), [ast.Eq()], [ast.Attribute(ast.Name("tl"))]):
-            return True
+        case ast.Compare(ast.Attribute(tile, "dtype"), [ast.Eq()], [ast.Attribute(ast.Name("tl"))]):
+            return isinstance(tile, ast.Name | ast.Subscript)
     return {n.id for n in ast.walk(test) if isinstance(n, ast.Name)} <= constants(function)
 
 

@@ -861,9 +861,7 @@ TILES = {
         "forward": {
             64: (128, 64, 8, 3), 128: (128, 64, 8, 3), 192: (128, 64, 8, 2), 256: (128, 32, 8, 2),
         },
-        "backward_keys": {
-            64: (64, 128, 8, 3), 128: (32, 128, 8, 3), 192: (16, 128, 8, 2), 256: (32, 64, 8, 2),
-        },
+        "backward_keys": {64: (64, 128, 8, 3), 128: (32, 128, 8, 3), 256: (32, 64, 8, 2)},
         "backward_queries": {64: (128, 64, 8, 2), 128: (128, 64, 8, 2), 256: (128, 32, 8, 2)},
     },
     "mma": {  # other GPUs: some have no more than 64 KiB
@@ -898,18 +896,23 @@ def _tiles(kernel, q, *widths):
     for name, size in widths:
         if size > max(rows):
             raise ValueError(f"`{name}` needs {max(rows)} or less in a kernel, got {size}")
-    parts = {f"PARTS_{name}": _parts_of(size) for name, size in widths}
+    parts = {f"PARTS_{name}": _parts_of(size, kernel, q) for name, size in widths}
     widest = min(width for width in rows if width >= max(size for _, size in widths))
     block_q, block_k, warps, stages = rows[widest]
     options = {"BLOCK_Q": block_q, "BLOCK_K": block_k, "num_warps": warps, "num_stages": stages}
     return {**dict(widths), **parts, **options, "enable_fp_fusion": True}
 
 
-def _parts_of(size):
-    """A width as tiles have it, in powers of two: 96 columns are 64 and 32, and 112 are 128."""
+def _parts_of(size, kernel, q):
+    """A width as tiles have it, in powers of two: 96 columns are 64 and 32, and 112 are 128.
+
+    Where products are those of single warps, two parts take more registers than one. dK/dV, which
+    keeps two sums, has none to spare there, nor has any kernel beyond 128 columns.
+    """
     whole = max(16, triton.next_power_of_2(size))
     rest = max(16, triton.next_power_of_2(max(1, size - whole // 2)))
-    return (whole // 2, rest) if whole // 2 + rest < whole else (whole,)
+    has_room = _generation(q) in (9, 10) or (kernel != "backward_keys" and whole <= 128)
+    return (whole // 2, rest) if whole // 2 + rest < whole and has_room else (whole,)
 
 
 def _ahead(q, tiles):

@@ -84,7 +84,7 @@ def test_the_usual_tiles_are_those_of_a_module(page: Path) -> None:
     def launched(target: Target, width: int) -> Iterator[tuple[str, Tile]]:
         call = make_call(compilation.attention, compilation.facts, torch.bfloat16, width, {})
         for launch in find_launches(module, "causal", call, target):
-            if launch.tile and launch.name != "forward_split":  # it takes what it needs of the forward row
+            if launch.tile:
                 options = launch.options
                 yield launch.name, Tile(*launch.tile, options["num_warps"], options["num_stages"])
 

@@ -81,7 +81,9 @@ def _check(
 def each_period(ranges: Ranges, here: Values, columns: int) -> Iterator[Values]:
     """The values in each period that the tile looks at; as they are where there are none.
 
-    Several periods are taken at once where a tile of `columns` holds them.
+    Several periods are taken at once where a tile of `columns` holds them. What is behind a strip has been visited when
+    the next period's turn comes, so no strip of that may lie before: where periods begin at the same position for all
+    rows, strips end in theirs, and else those of one period start behind those of the period before.
     """
     if ranges.periods is None:
         yield here
@@ -92,6 +94,7 @@ def each_period(ranges: Ranges, here: Values, columns: int) -> Iterator[Values]:
         evaluate(term, here, outside=GARBAGE) for term in (periods.length, periods.lo, periods.hi)
     )
     step = max(columns // length, 1) if ranges.takes_several_periods else 1
+    before: list[int] = []
     for number in range(lo, hi, step):
         place = {**here, "period.first": number, "period.last": min(number + step, hi) - 1}
         starts = [
@@ -99,11 +102,14 @@ def each_period(ranges: Ranges, here: Values, columns: int) -> Iterator[Values]:
             for end in ("first", "last")
             for each in (number, place["period.last"])
         ]
-        first, size = min(starts), here["M" if ranges.target == "j" else "N"]
-        for interval in ranges.visited:
-            low, high = ends(interval, place, size)
-            if max(low, 0) < high:
-                assert first <= low and high <= max(starts) + length, f"outside of its period at {place}"
+        size = here["M" if ranges.target == "j" else "N"]
+        there = [ends(interval, place, size) for interval in ranges.visited]
+        there = [(max(low, 0), high) for low, high in there if max(low, 0) < high]
+        if starts[0] == starts[2]:  # for the first row and the last
+            assert all(high <= max(starts) + length for _, high in there), f"beyond its period at {place}"
+        else:
+            assert not before or all(low >= max(before) for low, _ in there), f"before others at {place}"
+            before += [low for low, _ in there]
         yield place
 
 

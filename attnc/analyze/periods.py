@@ -230,13 +230,28 @@ def _strips_of_one(numbered: Predicate, division: Division, tile: Tile, plane: P
     strips, notes = in_order([strip for each in found for strip in each], plane.given(ahead))
     is_found = not notes and not plane.prover.budget.is_spent and _go_on(strips, division, plane)
     is_found &= all(strip.known and not _looks_around(strip) for strip in strips)
-    return _taken_together(strips, plane) if is_found else []
+    if not is_found:
+        return []
+    return _taken_together([_cut_off(strip, division, plane) for strip in strips], plane)
+
+
+def _cut_off(strip: Strip, division: Division, plane: Plane) -> Strip:
+    """At the end of its period, where that is the same for every row.
+
+    What a row sees lies in its period. What some row of a tile sees is found for each condition by itself, and may
+    reach further. A tile behind would count as visited then, and a strip of the next period could lie in it.
+    """
+    end = division.start + division.n
+    if plane.other.key in division.start.leaves or plane.prover.prove_at_most(strip.hi, end):
+        return strip
+    return replace(strip, hi=extreme("min", (*items_of(strip.hi, "min"), end)))
 
 
 def _go_on(strips: Sequence[Strip], division: Division, plane: Plane) -> bool:
     """Does no strip of a period start before one of the period before it?
 
-    Strips lie in their periods; where periods begin elsewhere for each row, those of a tile of rows overlap.
+    Strips end in their periods (`_cut_off`), but where those begin elsewhere for each row: there, those of a tile of
+    rows overlap.
     """
     if plane.other.key not in division.shift.leaves:
         return True

@@ -135,6 +135,16 @@ def test_strips_that_may_start_before_those_of_the_period_before_are_listed() ->
             check_ranges(ranges, seen if target == "j" else transposed(seen), values, 64, 16, Counts())
 
 
+def test_a_strip_ends_in_its_period() -> None:
+    """Also where what some row of a tile sees is found for each condition by itself, and goes further."""
+    mask = mask_of("start[i] <= j % 8 and j % 8 <= 7 - abs(doc[i]) or j % 8 == 0")
+    for doc in ([9, -9] * 5, [1, -2] * 5, [0] * 10):
+        values = {"N": 10, "M": 40, "start": [12] * 10, "doc": doc}
+        ranges = find_ranges(attention_of(mask), "j")
+        assert ranges.periods is not None
+        check_ranges(ranges, pairs_seen(mask, values), values, 4, 4, Counts())
+
+
 def test_bounds_that_nobody_would_read_are_not_taken() -> None:
     """The closed form of queries of a neighborhood in two dimensions fills a page."""
     start = "min(max({q} - left // 2, 0), {n} - left)"

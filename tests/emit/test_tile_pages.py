@@ -97,11 +97,11 @@ def test_the_usual_tiles_are_those_of_a_module(page: Path) -> None:
 
 
 def test_the_usual_tiles_do_not_spill() -> None:
-    """Up to heads 128 wide, but for one row: what spills nothing there spills on gfx942, or is much smaller."""
+    """Up to heads 128 wide."""
     found = {
         (page.stem, row["GPU"], row["kernel"], row["D"]): row["spilled bytes"]
         for page in PAGES
         for row in rows(page, "Usual")
         if int(row["D"]) <= 128 and row["spilled bytes"] != "0"
     }
-    assert found == {("triton-3.6.0", "sm_80", "backward_keys", "64"): "8"}
+    assert not found

@@ -86,6 +86,12 @@ MASKS = {
     "union": mask(
         "j < sinks or (j <= i and i - j < window) or i < 3", "sinks: int, window: int", sinks=4, window=9
     ),
+    "strips_by_token": mask(
+        "c[b, i] <= j % 64 and j % 64 <= 63 - abs(d[b, i]) or j % 64 == 0",
+        "c: int[B, N], d: int[B, N]",
+        c=(100, 120),
+        d=(-120, 120),
+    ),
     "three_pieces": mask("j < 5 or abs(i - j) < 6 or j >= M - 4"),
     "overlapping_pieces": mask("(i - j < 30 and j <= i) or (i - j < 50 and i - j >= 20)"),
     "conditional": mask("j <= i if on else abs(i - j) <= w", "on: bool, w: int", w=11),

@@ -2,7 +2,8 @@
 
 Enters: launches and a target. Leaves: the key under which a run would look for the machine code of one, its TTIR, or
 the machine code of all with what the assembler said. They are built beside each other, a thread for each processor:
-nearly all of the work is done outside of Python. Nothing is read from Triton's cache, and nothing is left in it.
+nearly all of the work is done outside of Python, and what is done in it, one does at a time. Nothing is read from
+Triton's cache, and nothing is left in it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import cached_property
-from threading import get_ident
+from threading import Lock, get_ident
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
@@ -77,7 +78,7 @@ def specialize(launch: Launch, target: Target) -> tuple[str, Any, Any]:
         options, signature, constants, attrs = kernel._pack_args(
             backend, kwargs, bound, specialization, options
         )
-    return key, ASTSource(kernel, signature, constants, attrs), options
+    return key, _SourceInTurn(kernel, signature, constants, attrs), options
 
 
 def build_ttir(launch: Launch, target: Target) -> str:
@@ -136,6 +137,25 @@ def build_all(
 
 class _RefusedError(Exception):
     """Triton does not build it."""
+
+
+class _SourceInTurn(ASTSource):  # type: ignore[misc]
+    """A kernel, which Python reads while it reads no other.
+
+    CPython 3.11.7 and 3.12.1, and what came before them, count the depth of all trees that are being read in one
+    number: a thread that reads one where another was interrupted finds it wrong and raises SystemError (CPython's
+    issue 106905).
+    """
+
+    reading = Lock()
+
+    def hash(self) -> str:
+        with self.reading:
+            return str(super().hash())
+
+    def make_ir(self, *arguments: Any) -> Any:
+        with self.reading:
+            return super().make_ir(*arguments)
 
 
 def _build(

@@ -5,7 +5,9 @@ The figures change with Triton, so every version has golden files of its own.
 
 from __future__ import annotations
 
+import gc
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,6 +51,22 @@ def test_a_kernel_that_does_not_build(capsys: Shell) -> None:
         "error[does-not-build]: `backward_keys` does not build for gfx942 with tiles of 32 queries and 32 keys\n"
         f"= note: Triton {triton.__version__}: shared-memory element type bit width must be a multiple of 8; got 1\n"
     )
+
+
+def test_kernels_are_read_one_at_a_time() -> None:
+    """CPython 3.11.7 cannot read two beside each other: here, each collection of garbage lets other threads go on."""
+
+    def let_others_go_on(phase: str, info: dict[str, int]) -> None:
+        time.sleep(0)
+
+    thresholds = gc.get_threshold()
+    gc.callbacks.append(let_others_go_on)
+    gc.set_threshold(20)
+    try:
+        assert report("alibi", d=64).failures == ()
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.callbacks.remove(let_others_go_on)
 
 
 def test_numbers_of_a_call(tmp_path: Path, capsys: Shell) -> None:

@@ -29,6 +29,7 @@ from attnc.sets.polynomial import (
     ONE,
     ZERO,
     Extreme,
+    Leaf,
     Polynomial,
     Quotient,
     choice,
@@ -88,6 +89,10 @@ class Division:
         """Of a position in its period, `0 <= place < n`."""
         return self.quotient.a - NUMBER * self.way * self.n
 
+    def moves_with(self, row: Leaf) -> bool:
+        """Do its periods begin elsewhere for each row?"""
+        return row.key in self.shift.leaves
+
     @property
     def start(self) -> Polynomial:
         """The first position of a period."""
@@ -144,7 +149,7 @@ def _divisions(mask: Predicate, plane: Plane) -> list[Division]:
 
     def rank(one: Division) -> tuple[bool, int, Quotient]:
         longer_than = sum(times_of(one.n, other.n) is not None for other in found)
-        return plane.other.key in one.shift.leaves, -longer_than, one.quotient
+        return one.moves_with(plane.other), -longer_than, one.quotient
 
     return sorted(found, key=rank)
 
@@ -242,7 +247,7 @@ def _cut_off(strip: Strip, division: Division, plane: Plane) -> Strip:
     reach further. A tile behind would count as visited then, and a strip of the next period could lie in it.
     """
     end = division.start + division.n
-    if plane.other.key in division.start.leaves or plane.prover.prove_at_most(strip.hi, end):
+    if division.moves_with(plane.other) or plane.prover.prove_at_most(strip.hi, end):
         return strip
     return replace(strip, hi=extreme("min", (*items_of(strip.hi, "min"), end)))
 
@@ -253,7 +258,7 @@ def _go_on(strips: Sequence[Strip], division: Division, plane: Plane) -> bool:
     Strips end in their periods (`_cut_off`), but where those begin elsewhere for each row: there, those of a tile of
     rows overlap.
     """
-    if plane.other.key not in division.shift.leaves:
+    if not division.moves_with(plane.other):
         return True
     nexts = [extreme("max", (substitute(strip.lo, PERIOD, NUMBER + 1), ZERO)) for strip in strips]
     return all(plane.prover.prove_at_most(strip.lo, lo) for strip in strips for lo in nexts)

@@ -44,8 +44,10 @@ from attnc.sets.prover import Prover
 from attnc.sets.solve import Limits, Solver
 from attnc.sets.substitute import substitute
 
-# Bounds that are longer than this, in characters, nobody would read: no tile is known to be full, or all are listed.
+# Bounds that are longer than this, in characters, nobody would read: no tile is known to be full, and where those of
+# the tiles to visit are longer than the second, all are listed.
 MOST_READ = 1000
+MOST_READ_OF_VISITED = 1300
 # Who divides by more numbers than this looks at bits, not at rows.
 MOST_TRIED = 3
 
@@ -56,10 +58,6 @@ NUMBER = polynomial(PERIOD)
 class Repeated:
     strips: list[Strip]
     periods: Periods
-
-    @property
-    def is_readable(self) -> bool:
-        return self.length <= MOST_READ
 
     @property
     def length(self) -> int:
@@ -115,19 +113,19 @@ def find_periods(
     mask = map_divisions(mask, lambda division: flat(division, plane.prover))
     for division in _divisions(mask, plane)[:MOST_TRIED]:
         numbered = map_divisions(mask, lambda other: _by_number(other, division, plane.prover))  # noqa: B023
-        ends = _numbers(numbered, where, division, tile, plane.afresh())
-        if ends is None:
+        numbers = _numbers(numbered, where, division, tile, plane.afresh())
+        if numbers is None:
             continue
-        inside = plane.afresh().given(_between(*ends))
-        strips = _strips_of_one(numbered, division, tile, inside)
+        inside = plane.afresh().given(_between(numbers.lo, numbers.hi))
+        strips = _strips_of_one(numbered, numbers.met, division, tile, inside)
         if not strips:
             continue
-        found = Repeated(strips, Periods(*map(to_int, (division.n, division.start, *ends))))
-        if found.is_readable:
+        found = Repeated(strips, Periods(*map(to_int, (division.n, division.start, numbers.lo, numbers.hi))))
+        if found.length <= MOST_READ:
             return found, []
         period = f"in every period of `{print_ir(to_int(division.n))}` {PLURAL[plane.target.key]}"
         found = replace(found, strips=[replace(strip, full=None) for strip in strips])
-        if found.is_readable:
+        if found.length <= MOST_READ_OF_VISITED:
             why = f"no tile is known to be full: {period} the bounds of those that are would be too long to read"
             return found, [Reason(why)]
         notes.append(Reason(f"the bounds {period} would be too long to read, so they are not taken"))
@@ -154,10 +152,19 @@ def _divisions(mask: Predicate, plane: Plane) -> list[Division]:
     return sorted(found, key=rank)
 
 
+@dataclass(frozen=True)
+class _Numbers:
+    """Of the periods to look at: `[lo, hi)`. `met` are the conditions that nothing but these numbers say."""
+
+    lo: Polynomial
+    hi: Polynomial
+    met: frozenset[Predicate]
+
+
 def _numbers(
     numbered: Predicate, where: Pieces, division: Division, tile: Tile, plane: Plane
-) -> tuple[Polynomial, Polynomial] | None:
-    """The numbers `[lo, hi)` of the periods to look at: those that every condition on a row and a period leaves.
+) -> _Numbers | None:
+    """Of the periods that every condition on a row and a period leaves.
 
     Numbers are solved for as positions are, from 0 on; where the first may be below, all that the pieces reach into.
     None where the periods of a tile of rows have no first or last.
@@ -168,7 +175,7 @@ def _numbers(
     if first is None or last is None:
         return None
     numbers = replace(plane, target=PERIOD, target_last=last)
-    lows, highs = [first], [last]
+    lows, highs, met = [first], [last], set[Predicate]()
 
     def look_at(pieces: Pieces) -> None:
         shadows = [project_some(piece, tile, numbers) for piece in pieces]
@@ -177,14 +184,20 @@ def _numbers(
         lows.extend(items_of(lo, "max"))
         highs.extend(items_of(hi - 1, "min"))
 
-    items = numbered.items if isinstance(numbered, All) and plane.prover.prove_nonnegative(first) else ()
-    for condition in items:
+    for condition in _items(numbered) if plane.prover.prove_nonnegative(first) else ():
         pieces = Solver(numbers, "over").solve(condition) if plane.target.key not in condition.leaves else ()
         if pieces:
             look_at(pieces)
+        if len(pieces) == 1 and pieces[0].exact:
+            met.add(condition)
     if len(lows) == 1:
         look_at(tuple(_in_numbers(piece, division, plane) for piece in where))
-    return plane.simplify(extreme("max", lows)), plane.simplify(extreme("min", highs)) + 1
+    lo, hi = plane.simplify(extreme("max", lows)), plane.simplify(extreme("min", highs)) + 1
+    return _Numbers(lo, hi, frozenset(met))
+
+
+def _items(mask: Predicate) -> tuple[Predicate, ...]:
+    return mask.items if isinstance(mask, All) else (mask,)
 
 
 def _in_numbers(piece: Piece, division: Division, plane: Plane) -> Piece:
@@ -220,11 +233,18 @@ def _multiples_of_quotients(a: Polynomial) -> Iterator[tuple[Polynomial, Polynom
 # ---- one period ------------------------------------------------------------------------------------
 
 
-def _strips_of_one(numbered: Predicate, division: Division, tile: Tile, plane: Plane) -> list[Strip]:
-    """What the tile sees of the period `NUMBER`; nothing where that has no closed form either."""
+def _strips_of_one(
+    numbered: Predicate, met: frozenset[Predicate], division: Division, tile: Tile, plane: Plane
+) -> list[Strip]:
+    """What the tile sees of the period `NUMBER`; nothing where that has no closed form either.
+
+    Conditions that the numbers of the periods meet are not asked again, but where every row has to meet them.
+    """
     place, limits = division.place, Limits()
-    here = every((nonnegative(place), nonnegative(division.n - 1 - place), numbered))
-    over = _ByTile(plane, "over", limits, tile=tile).solve(here)
+    inside = nonnegative(place), nonnegative(division.n - 1 - place)
+    left = every(each for each in _items(numbered) if each not in met)
+    here = every((*inside, numbered))
+    over = _ByTile(plane, "over", limits, tile=tile).solve(every((*inside, left)))
     if limits.reached or not all(piece.exact for piece in over):
         return []
     under = _ByTile(plane.afresh(), "under", tile=tile).solve(here)

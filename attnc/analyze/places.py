@@ -15,7 +15,7 @@ from attnc.sets.divisions import map_divisions_in
 from attnc.sets.pieces import Piece, Pieces, Plane, Stretch
 from attnc.sets.polynomial import ZERO, Leaf, Polynomial, Quotient, choice, extreme, polynomial, quotient
 from attnc.sets.predicate import negation, nonnegative
-from attnc.sets.project import Bound, Tile
+from attnc.sets.project import Tile
 from attnc.sets.substitute import substitute
 
 # No parameter can be called so.
@@ -60,7 +60,7 @@ class Places:
         )
         if any(ROW.key in end.leaves for end in lows + highs):
             return None
-        if not all(Bound(self._plane, self.tile).direction(low) > 0 for low in lows):
+        if not all(self._plane.direction(low) > 0 for low in lows):
             return None
         return replace(piece, target=Stretch(tuple(lows), tuple(highs)))
 

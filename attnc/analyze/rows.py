@@ -18,7 +18,7 @@ from attnc.ir.nodes import Attention, Bool
 from attnc.ir.text import print_ir
 from attnc.sets.convert import to_bool, to_predicate
 from attnc.sets.pieces import Piece, Plane
-from attnc.sets.polynomial import ZERO, Choice, extreme, polynomial
+from attnc.sets.polynomial import ONE, ZERO, Choice, Extreme, extreme, polynomial
 from attnc.sets.predicate import NonNegative, Predicate, every, negation, nonnegative, some
 from attnc.sets.project import Bound, Tile
 from attnc.sets.solve import Solver
@@ -112,4 +112,17 @@ def _without_choice(predicate: Predicate, plane: Plane) -> Predicate:
             cases = (atom.condition, then), (negation(atom.condition), otherwise)
             kept = (every((case, _without_choice(value, plane))) for case, value in cases)
             return some(each for each in kept if not plane.prover.prove(negation(each)))
+    return _without_idle_items(predicate, plane)
+
+
+def _without_idle_items(predicate: Predicate, plane: Plane) -> Predicate:
+    """`min(M - 1, w) < 0` as `w < 0`: without the items that are never the reason."""
+    if not isinstance(predicate, NonNegative):
+        return predicate
+    for atom in predicate.a.atoms:
+        factor, rest = predicate.a.split(atom)
+        if isinstance(atom, Extreme) and factor == (ONE if atom.kind == "max" else -ONE):
+            items = [factor * item + rest for item in atom.items]
+            left = [item for item in items if not plane.prover.prove_nonnegative(-item - 1)]
+            return nonnegative(extreme("max", left)) if len(left) in range(1, len(items)) else predicate
     return predicate

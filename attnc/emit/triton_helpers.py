@@ -191,6 +191,16 @@ def _is_member(item, row_ptr, slots, stride, inside):
 
 
 @triton.jit
+def _is_one_of(item, row_ptr, SLOTS: tl.constexpr, stride, inside):
+    """Is the item in a row of few slots? A negative one is empty. Unrolled: no loop in a loop."""
+    found = (item != item) & inside
+    for slot in tl.static_range(SLOTS):
+        value = tl.load(row_ptr + slot * stride, mask=inside, other=-1)
+        found = found | ((value == item) & (value >= 0))
+    return found
+
+
+@triton.jit
 def _tanh(x):
     """tanh by exp2, which saturates at both ends and never overflows."""
     small = tl.exp2(tl.abs(x) * (-2.0 * LOG2_E))

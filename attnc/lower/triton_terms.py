@@ -23,6 +23,9 @@ tl = Namespace("tl")
 INT64 = tl.value("int64")
 INT32 = tl.value("int32")
 
+# A row of slots that is no longer is searched without a loop.
+MOST_IN_A_ROW = 16
+
 
 class TritonTerms(Terms):
     """Terms in a Triton kernel, where an array is a pointer and leaves its name to the element that is read."""
@@ -131,13 +134,16 @@ class TritonTerms(Terms):
     def member(self, item: Int, array: str, index: tuple[Int, ...]) -> Expr:
         param = self.attention.param(array)
         row: Expr = Var(pointer(array))
-        inside: Expr = Lit(True)
+        guards: list[Expr] = []
         for dim, (part, size) in enumerate(zip(index, param.sizes, strict=False)):
             row = row + self._wide(part) * Var(stride(array, dim))
             if "i" in axes_of(part):
-                inside = inside & (Var("i") < Var("N"))
+                guards.append(Var("i") < Var("N"))
             if not self.is_inside(part, size):
-                inside = inside & (self(part) >= 0) & (self(part) < self(size))
+                guards += [self(part) >= 0, self(part) < self(size)]
+        inside = reduce(Expr.__and__, guards) if guards else Lit(True)
         last = len(index)
-        slots = self(param.sizes[last])
-        return function("_is_member")(self(item), row, slots, Var(stride(array, last)), inside)
+        slots = param.sizes[last]
+        is_few = isinstance(slots, IntConst) and slots.value <= MOST_IN_A_ROW
+        search = function("_is_one_of" if is_few else "_is_member")
+        return search(self(item), row, self(slots), Var(stride(array, last)), inside)

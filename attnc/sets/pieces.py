@@ -12,7 +12,7 @@ with ends that are included; guards depend on no position. `exact` says that no 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from attnc.sets.polynomial import (
@@ -31,6 +31,7 @@ from attnc.sets.polynomial import (
 )
 from attnc.sets.predicate import NonNegative, Predicate, every, negation, nonnegative
 from attnc.sets.prover import Prover
+from attnc.sets.substitute import substitute
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,15 @@ class Plane:
 
         return a.map_atoms(change)
 
+    def direction(self, a: Polynomial) -> int:
+        """1 where `a` never falls as the other position grows, -1 where it never rises, 0 where neither is proved."""
+        follows = nonnegative(self.other_last - polynomial(self.other) - 1)
+        return self.given((follows,)).prover.sign(self.step(a) - a)
+
+    def step(self, a: Polynomial) -> Polynomial:
+        """The term at the next of the other positions."""
+        return substitute(a, self.other, polynomial(self.other) + 1)
+
     # ---- one piece ---------------------------------------------------------------------------------
 
     def _tidy(self, piece: Piece) -> Piece | None:
@@ -134,11 +144,13 @@ class Plane:
 
     def _on(self, other: Stretch) -> Plane:
         """The plane where the other position lies in a stretch."""
+        return self.given(self._gaps(other))
+
+    def _gaps(self, other: Stretch) -> Iterator[Predicate]:
+        """What says that the other position lies in a stretch."""
         at = polynomial(self.other)
-        return self.given(
-            nonnegative(gap)
-            for gap in (*(at - low for low in other.lows), *(high - at for high in other.highs))
-        )
+        yield from (nonnegative(at - low) for low in other.lows)
+        yield from (nonnegative(high - at) for high in other.highs)
 
     def _tidy_guards(self, guards: tuple[Predicate, ...]) -> tuple[Predicate, ...] | None:
         kept: list[Predicate] = []
@@ -209,6 +221,7 @@ class Plane:
             if _same(one.target, two.target):
                 other = inside._union_of_stretches(one.other, two.other, self.other_last)
                 return Piece(one.guards, other, one.target, exact) if other else None
+            return inside._choice_by_place(one, two) or inside._choice_by_place(two, one)
         if _same(one.other, two.other):
             return self._choice_of(one, two) or self._choice_of(two, one)
         return None
@@ -246,6 +259,27 @@ class Plane:
         next_start, next_end = self._ends(two.target, self.target_last)
         target = Stretch((choice(guard, start, next_start),), (choice(guard, end, next_end),))
         return Piece(shared, one.other, target, one.exact and two.exact)
+
+    def _choice_by_place(self, one: Piece, two: Piece) -> Piece | None:
+        """One piece whose ends depend on where the other position lies: where `one` is, it holds every target.
+
+        Not where its ends would move both ways, and those of `two` move one way: a tile could not tell them any more.
+        """
+        other = self._union_of_stretches(one.other, two.other, self.other_last)
+        if one.target != Stretch() or not other:
+            return None
+        there, inside = every(self._gaps(one.other)), self._on(other)
+        elsewhere = inside.given((negation(there),))
+
+        def unless_there(end: Polynomial, kind: Kind, whole: Polynomial) -> Polynomial:
+            return choice(there, whole, elsewhere.simplify(extreme(kind, (end, whole))))
+
+        lows = tuple(unless_there(low, "max", ZERO) for low in two.target.lows)
+        highs = tuple(unless_there(high, "min", self.target_last) for high in two.target.highs)
+        for before, end in zip(two.target.lows + two.target.highs, lows + highs, strict=True):
+            if inside.direction(before) and not inside.direction(end):
+                return None
+        return Piece(one.guards, other, Stretch(lows, highs), one.exact and two.exact)
 
 
 def _weaker(one: tuple[Polynomial, ...], two: tuple[Polynomial, ...], kind: Kind) -> tuple[Polynomial, ...]:

@@ -114,7 +114,7 @@ class Bound:
             return None
         if any(atom.reads for atom in a.atoms):
             a = self._read_inside(a)
-        direction = self.direction(a)
+        direction = self.plane.direction(a)
         if direction:
             return self._at(a, self.tile.last if (kind == "max") == (direction > 0) else self.tile.first)
         if self._is_affine(a):
@@ -172,14 +172,6 @@ class Bound:
                 return a - moving - leaf(OverTile(turned, axis, to_int(-moving)))
             return a - moving + leaf(OverTile(kind, axis, to_int(moving)))
         return None
-
-    def direction(self, a: Polynomial) -> int:
-        """1 where `a` never falls as the position grows, -1 where it never rises, 0 where neither is proved."""
-        follows = nonnegative(self.plane.other_last - polynomial(self.plane.other) - 1)
-        return self.plane.given((follows,)).prover.sign(self._step(a) - a)
-
-    def _step(self, a: Polynomial) -> Polynomial:
-        return self._at(a, polynomial(self.plane.other) + 1)
 
     def _at(self, a: Polynomial, position: Polynomial) -> Polynomial:
         return substitute(a, self.plane.other, position)
@@ -242,14 +234,15 @@ class Bound:
             return False
         pairs = [(low, high) for low in lows for high in highs]
         filled = [nonnegative(high - low) for low, high in pairs]
-        filled += [nonnegative(self._step(high) - self._step(low)) for low, high in pairs]
+        filled += [nonnegative(self.plane.step(high) - self.plane.step(low)) for low, high in pairs]
         at_most = self.plane.given(filled).prover.prove_at_most
         return all(
-            at_most(self._step(low), high + 1) and at_most(low, self._step(high) + 1) for low, high in pairs
+            at_most(self.plane.step(low), high + 1) and at_most(low, self.plane.step(high) + 1)
+            for low, high in pairs
         )
 
     def _move_one_way(self, ends: Ends) -> bool:
-        ways = {self.direction(end) for end in ends if self.plane.other.key in end.leaves}
+        ways = {self.plane.direction(end) for end in ends if self.plane.other.key in end.leaves}
         return ways <= {1} or ways <= {-1}
 
     def _leaves_no_gap_where(

@@ -60,7 +60,7 @@ FORMS = {
     ),
     "j < prefix or j <= i": (
         "[0, max(last(i) + 1, prefix))", "[0, max(first(i) + 1, prefix))",
-        "[0, N if first(j) < prefix else 0) [first(j), N)", "[0, N if last(j) < prefix else 0) [last(j), N)",
+        "[0 if first(j) < prefix else first(j), N)", "[0 if last(j) < prefix else last(j), N)",
     ),
     "i // chunk == j // chunk": (
         "[chunk * (first(i) // chunk), chunk * (last(i) // chunk) + chunk)",
@@ -94,8 +94,8 @@ FORMS = {
         "[0, N)", "[last(j), N)",
     ),
     "i < 5 or j < 3": (
-        "[0, M if first(i) < 5 else 0) [0, 3)", "[0, M if last(i) < 5 else 0) [0, 3)",
-        "[0, 5) [0, N if first(j) < 3 else 0)", "[0, 5) [0, N if last(j) < 3 else 0)",
+        "[0, M if first(i) < 5 else min(M, 3))", "[0, M if last(i) < 5 else min(M, 3))",
+        "[0, N if first(j) < 3 else min(N, 5))", "[0, N if last(j) < 3 else min(N, 5))",
     ),
     "h < 4 and j <= i": (
         "[0, last(i) + 1 if h < 4 else 0)", "[0, first(i) + 1 if h < 4 else 0)",

@@ -155,10 +155,10 @@ def _divided(tiles, divisor):
 
 
 @triton.jit
-def _is_member(item, row_ptr, slots, stride, inside):
-    """Is the item in a row of slots? A negative slot is empty."""
+def _is_one_of(item, row_ptr, SLOTS: tl.constexpr, stride, inside):
+    """Is the item in a row of few slots? A negative one is empty. Unrolled: no loop in a loop."""
     found = (item != item) & inside
-    for slot in range(0, slots):
+    for slot in tl.static_range(SLOTS):
         value = tl.load(row_ptr + slot * stride, mask=inside, other=-1)
         found = found | ((value == item) & (value >= 0))
     return found
@@ -184,9 +184,9 @@ def _add_keys(
                 (tl.abs(bi - bj) <= 1)
                 | (bi < 1)
                 | (bj < 1)
-                | _is_member(
+                | _is_one_of(
                     bj, table_ptr + h * table_stride_0 + bi * table_stride_1, 3, table_stride_2,
-                    True & (i < N),
+                    i < N,
                 )
             )
             & (j < M)
@@ -300,9 +300,9 @@ def _add_queries(
                 (tl.abs(bi - bj) <= 1)
                 | (bi < 1)
                 | (bj < 1)
-                | _is_member(
+                | _is_one_of(
                     bj, table_ptr + h * table_stride_0 + bi * table_stride_1, 3, table_stride_2,
-                    True & (i < N),
+                    i < N,
                 )
             )
             & (i < N)
@@ -396,9 +396,9 @@ def _add_keys_backward(
                 (tl.abs(bi - bj) <= 1)
                 | (bi < 1)
                 | (bj < 1)
-                | _is_member(
+                | _is_one_of(
                     bj, table_ptr + h * table_stride_0 + bi * table_stride_1, 3, table_stride_2,
-                    True & (i < N),
+                    i < N,
                 )
             )
             & (j < M)

@@ -8,21 +8,20 @@
 #    5 |     mask      abs(i - j) <= window or i < shared or j < shared
 #
 # What was found in it:
-#     keys     queries [i0, i1] read only keys [0, M if i0 < shared else 0) and [0, shared) and
-#              [i0 - window, i1 + window + 1); all of them see keys [0, M if i1 < shared else 0) and [0, shared) and
+#     keys     queries [i0, i1] read only keys [0, M if i0 < shared else min(M, shared)) and
+#              [i0 - window, i1 + window + 1); all of them see keys [0, M if i1 < shared else min(M, shared)) and
 #              [i1 - window, i0 + window + 1)
 #              - `abs(i - j) <= window` gives keys [i - window, i + window + 1) (line 5)
 #              - `i < shared` holds for queries below shared (line 5)
 #              - `j < shared` gives keys below shared (line 5)
-#     queries  keys [j0, j1] are read only by queries [0, shared) and [0, N if j0 < shared else 0) and
-#              [j0 - window, j1 + window + 1); queries [0, shared) and [0, N if j1 < shared else 0) and
+#     queries  keys [j0, j1] are read only by queries [0, N if j0 < shared else min(N, shared)) and
+#              [j0 - window, j1 + window + 1); queries [0, N if j1 < shared else min(N, shared)) and
 #              [j1 - window, j0 + window + 1) see all of them
 #              - `abs(i - j) <= window` gives queries [j - window, j + window + 1) (line 5)
 #              - `i < shared` gives queries below shared (line 5)
 #              - `j < shared` holds for keys below shared (line 5)
 #     rows     a query may see no key: its output is 0
-#              - query i may see no key where window < 0 or M + window < N, and where shared < N, and where shared <
-#                1
+#              - query i may see no key where window < 0 or M + window < N, and where shared < N and shared < 1
 #     weights  softmax
 #              - exp(s) / sum(exp(s)): softmax (line 4)
 #              - one pass over the keys keeps a maximum and a sum of each row; its output and log-sum-exp are saved
@@ -261,41 +260,38 @@ def _forward(
     late_rescale = tl.zeros([BLOCK_Q], tl.float32)
 
     # Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none.
-    key_hi_1 = tl.where(i_first < shared, M, 0)
+    key_hi_1 = tl.where(i_first < shared, M, tl.minimum(M, shared))
     live_hi_1 = tl.where(0 < key_hi_1, tl.cdiv(key_hi_1, BLOCK_K), 0)
-    full_hi_1 = tl.where(i_last < shared, M, 0) // BLOCK_K
-    key_hi_2 = tl.minimum(shared, M)
-    live_hi_2 = tl.maximum(tl.where(0 < key_hi_2, tl.cdiv(key_hi_2, BLOCK_K), 0), live_hi_1)
-    full_hi_2 = tl.maximum(tl.minimum(shared, M) // BLOCK_K, full_hi_1)
-    key_lo_3 = tl.maximum(i_first - window, 0)
-    key_hi_3 = tl.minimum(i_last + window + 1, M)
-    live_hi_3 = tl.maximum(tl.where(key_lo_3 < key_hi_3, tl.cdiv(key_hi_3, BLOCK_K), 0), live_hi_2)
-    full_lo_3 = tl.minimum(
-        tl.maximum(tl.cdiv(tl.maximum(i_last - window, 0), BLOCK_K), full_hi_2), live_hi_3,
+    full_hi_1 = tl.maximum(tl.where(i_last < shared, M, tl.minimum(M, shared)) // BLOCK_K, 0)
+    key_lo_2 = tl.maximum(i_first - window, 0)
+    key_hi_2 = tl.minimum(i_last + window + 1, M)
+    live_hi_2 = tl.maximum(tl.where(key_lo_2 < key_hi_2, tl.cdiv(key_hi_2, BLOCK_K), 0), live_hi_1)
+    full_lo_2 = tl.minimum(
+        tl.maximum(tl.cdiv(tl.maximum(i_last - window, 0), BLOCK_K), full_hi_1), live_hi_2,
     )
-    full_hi_3 = tl.maximum(
-        tl.minimum(tl.minimum(i_first + window + 1, M) // BLOCK_K, live_hi_3), full_lo_3,
+    full_hi_2 = tl.maximum(
+        tl.minimum(tl.minimum(i_first + window + 1, M) // BLOCK_K, live_hi_2), full_lo_2,
     )
-    edge_hi_2 = tl.minimum(live_hi_2, full_lo_3)
-    live_lo_3 = tl.minimum(tl.maximum(key_lo_3 // BLOCK_K, live_hi_2), full_lo_3)
+    edge_hi_1 = tl.minimum(live_hi_1, full_lo_2)
+    live_lo_2 = tl.minimum(tl.maximum(key_lo_2 // BLOCK_K, live_hi_1), full_lo_2)
 
-    edge_end_1 = edge_hi_2 - full_hi_2
-    edge_end_2 = edge_end_1 + (full_lo_3 - live_lo_3)
-    edge_tiles = edge_end_2 + (live_hi_3 - full_hi_3)
+    edge_end_1 = edge_hi_1 - full_hi_1
+    edge_end_2 = edge_end_1 + (full_lo_2 - live_lo_2)
+    edge_tiles = edge_end_2 + (live_hi_2 - full_hi_2)
     for t in tl.range(0, edge_tiles, num_stages=AHEAD):
         tile = tl.where(
-            t < edge_end_1, full_hi_2 + t,
-            tl.where(t < edge_end_2, live_lo_3 + t - edge_end_1, full_hi_3 + t - edge_end_2),
+            t < edge_end_1, full_hi_1 + t,
+            tl.where(t < edge_end_2, live_lo_2 + t - edge_end_1, full_hi_2 + t - edge_end_2),
         )
         acc, row_max, row_sum, late_k0, late_p, late_rescale = _add_keys(
             tile * BLOCK_K, acc, row_max, row_sum, late_k0, late_p, late_rescale, i, q,
             scale_times_log2e, k_ptr, v_ptr, k_stride_t, v_stride_t, window, shared, M, D, DV,
             BLOCK_K, PARTS_D, PARTS_DV, AHEAD, EDGE=True,
         )
-    full_left = full_hi_2
-    full_tiles = full_left + (full_hi_3 - full_lo_3)
+    full_left = full_hi_1
+    full_tiles = full_left + (full_hi_2 - full_lo_2)
     for t in tl.range(0, full_tiles, num_stages=AHEAD):
-        tile = tl.where(t < full_left, t, full_lo_3 + t - full_left)
+        tile = tl.where(t < full_left, t, full_lo_2 + t - full_left)
         acc, row_max, row_sum, late_k0, late_p, late_rescale = _add_keys(
             tile * BLOCK_K, acc, row_max, row_sum, late_k0, late_p, late_rescale, i, q,
             scale_times_log2e, k_ptr, v_ptr, k_stride_t, v_stride_t, window, shared, M, D, DV,
@@ -349,30 +345,27 @@ def _forward_split(
     late_rescale = tl.zeros([BLOCK_Q], tl.float32)
 
     # Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none.
-    key_hi_1 = tl.where(i_first < shared, M, 0)
+    key_hi_1 = tl.where(i_first < shared, M, tl.minimum(M, shared))
     live_hi_1 = tl.where(0 < key_hi_1, tl.cdiv(key_hi_1, BLOCK_K), 0)
-    full_hi_1 = tl.where(i_last < shared, M, 0) // BLOCK_K
-    key_hi_2 = tl.minimum(shared, M)
-    live_hi_2 = tl.maximum(tl.where(0 < key_hi_2, tl.cdiv(key_hi_2, BLOCK_K), 0), live_hi_1)
-    full_hi_2 = tl.maximum(tl.minimum(shared, M) // BLOCK_K, full_hi_1)
-    key_lo_3 = tl.maximum(i_first - window, 0)
-    key_hi_3 = tl.minimum(i_last + window + 1, M)
-    live_hi_3 = tl.maximum(tl.where(key_lo_3 < key_hi_3, tl.cdiv(key_hi_3, BLOCK_K), 0), live_hi_2)
-    full_lo_3 = tl.minimum(
-        tl.maximum(tl.cdiv(tl.maximum(i_last - window, 0), BLOCK_K), full_hi_2), live_hi_3,
+    full_hi_1 = tl.maximum(tl.where(i_last < shared, M, tl.minimum(M, shared)) // BLOCK_K, 0)
+    key_lo_2 = tl.maximum(i_first - window, 0)
+    key_hi_2 = tl.minimum(i_last + window + 1, M)
+    live_hi_2 = tl.maximum(tl.where(key_lo_2 < key_hi_2, tl.cdiv(key_hi_2, BLOCK_K), 0), live_hi_1)
+    full_lo_2 = tl.minimum(
+        tl.maximum(tl.cdiv(tl.maximum(i_last - window, 0), BLOCK_K), full_hi_1), live_hi_2,
     )
-    full_hi_3 = tl.maximum(
-        tl.minimum(tl.minimum(i_first + window + 1, M) // BLOCK_K, live_hi_3), full_lo_3,
+    full_hi_2 = tl.maximum(
+        tl.minimum(tl.minimum(i_first + window + 1, M) // BLOCK_K, live_hi_2), full_lo_2,
     )
-    edge_hi_2 = tl.minimum(live_hi_2, full_lo_3)
-    live_lo_3 = tl.minimum(tl.maximum(key_lo_3 // BLOCK_K, live_hi_2), full_lo_3)
+    edge_hi_1 = tl.minimum(live_hi_1, full_lo_2)
+    live_lo_2 = tl.minimum(tl.maximum(key_lo_2 // BLOCK_K, live_hi_1), full_lo_2)
 
     # The share of this program: edge tiles are counted first, then full ones.
-    edge_end_1 = edge_hi_2 - full_hi_2
-    edge_end_2 = edge_end_1 + (full_lo_3 - live_lo_3)
-    edge_tiles = edge_end_2 + (live_hi_3 - full_hi_3)
-    full_left = full_hi_2
-    full_tiles = full_left + (full_hi_3 - full_lo_3)
+    edge_end_1 = edge_hi_1 - full_hi_1
+    edge_end_2 = edge_end_1 + (full_lo_2 - live_lo_2)
+    edge_tiles = edge_end_2 + (live_hi_2 - full_hi_2)
+    full_left = full_hi_1
+    full_tiles = full_left + (full_hi_2 - full_lo_2)
     count = edge_tiles + full_tiles
     share = count // splits
     rest = count % splits
@@ -380,8 +373,8 @@ def _forward_split(
     share_hi = (split + 1) * share + tl.minimum(split + 1, rest)
     for t in range(tl.minimum(share_lo, edge_tiles), tl.minimum(share_hi, edge_tiles)):
         tile = tl.where(
-            t < edge_end_1, full_hi_2 + t,
-            tl.where(t < edge_end_2, live_lo_3 + t - edge_end_1, full_hi_3 + t - edge_end_2),
+            t < edge_end_1, full_hi_1 + t,
+            tl.where(t < edge_end_2, live_lo_2 + t - edge_end_1, full_hi_2 + t - edge_end_2),
         )
         acc, row_max, row_sum, late_k0, late_p, late_rescale = _add_keys(
             tile * BLOCK_K, acc, row_max, row_sum, late_k0, late_p, late_rescale, i, q,
@@ -389,7 +382,7 @@ def _forward_split(
             BLOCK_K, PARTS_D, PARTS_DV, AHEAD=None, EDGE=True,
         )
     for t in range(tl.maximum(share_lo - edge_tiles, 0), tl.maximum(share_hi - edge_tiles, 0)):
-        tile = tl.where(t < full_left, t, full_lo_3 + t - full_left)
+        tile = tl.where(t < full_left, t, full_lo_2 + t - full_left)
         acc, row_max, row_sum, late_k0, late_p, late_rescale = _add_keys(
             tile * BLOCK_K, acc, row_max, row_sum, late_k0, late_p, late_rescale, i, q,
             scale_times_log2e, k_ptr, v_ptr, k_stride_t, v_stride_t, window, shared, M, D, DV,
@@ -525,42 +518,39 @@ def _backward_keys(
         dout_head = dout_ptr + (b * dout_stride_b + h * dout_stride_h)
 
         # Tiles of queries: [live_lo, live_hi) see one of these keys, [full_lo, full_hi) see all.
-        query_hi_1 = tl.minimum(shared, N)
+        query_hi_1 = tl.where(j_first < shared, N, tl.minimum(N, shared))
         live_hi_1 = tl.where(0 < query_hi_1, tl.cdiv(query_hi_1, BLOCK_Q), 0)
-        full_hi_1 = tl.maximum(tl.minimum(shared, N) // BLOCK_Q, 0)
-        query_hi_2 = tl.where(j_first < shared, N, 0)
-        live_hi_2 = tl.maximum(tl.where(0 < query_hi_2, tl.cdiv(query_hi_2, BLOCK_Q), 0), live_hi_1)
-        full_hi_2 = tl.maximum(tl.where(j_last < shared, N, 0) // BLOCK_Q, full_hi_1)
-        query_lo_3 = tl.maximum(j_first - window, 0)
-        query_hi_3 = tl.minimum(j_last + window + 1, N)
-        live_hi_3 = tl.maximum(
-            tl.where(query_lo_3 < query_hi_3, tl.cdiv(query_hi_3, BLOCK_Q), 0), live_hi_2,
+        full_hi_1 = tl.maximum(tl.where(j_last < shared, N, tl.minimum(N, shared)) // BLOCK_Q, 0)
+        query_lo_2 = tl.maximum(j_first - window, 0)
+        query_hi_2 = tl.minimum(j_last + window + 1, N)
+        live_hi_2 = tl.maximum(
+            tl.where(query_lo_2 < query_hi_2, tl.cdiv(query_hi_2, BLOCK_Q), 0), live_hi_1,
         )
-        full_lo_3 = tl.minimum(
-            tl.maximum(tl.cdiv(tl.maximum(j_last - window, 0), BLOCK_Q), full_hi_2), live_hi_3,
+        full_lo_2 = tl.minimum(
+            tl.maximum(tl.cdiv(tl.maximum(j_last - window, 0), BLOCK_Q), full_hi_1), live_hi_2,
         )
-        full_hi_3 = tl.maximum(
-            tl.minimum(tl.minimum(j_first + window + 1, N) // BLOCK_Q, live_hi_3), full_lo_3,
+        full_hi_2 = tl.maximum(
+            tl.minimum(tl.minimum(j_first + window + 1, N) // BLOCK_Q, live_hi_2), full_lo_2,
         )
-        edge_hi_2 = tl.minimum(live_hi_2, full_lo_3)
-        live_lo_3 = tl.minimum(tl.maximum(query_lo_3 // BLOCK_Q, live_hi_2), full_lo_3)
-        edge_end_1 = edge_hi_2 - full_hi_2
-        edge_end_2 = edge_end_1 + (full_lo_3 - live_lo_3)
-        edge_tiles = edge_end_2 + (live_hi_3 - full_hi_3)
+        edge_hi_1 = tl.minimum(live_hi_1, full_lo_2)
+        live_lo_2 = tl.minimum(tl.maximum(query_lo_2 // BLOCK_Q, live_hi_1), full_lo_2)
+        edge_end_1 = edge_hi_1 - full_hi_1
+        edge_end_2 = edge_end_1 + (full_lo_2 - live_lo_2)
+        edge_tiles = edge_end_2 + (live_hi_2 - full_hi_2)
         for t in range(0, edge_tiles):
             tile = tl.where(
-                t < edge_end_1, full_hi_2 + t,
-                tl.where(t < edge_end_2, live_lo_3 + t - edge_end_1, full_hi_3 + t - edge_end_2),
+                t < edge_end_1, full_hi_1 + t,
+                tl.where(t < edge_end_2, live_lo_2 + t - edge_end_1, full_hi_2 + t - edge_end_2),
             )
             dv, dk = _add_queries(
                 tile * BLOCK_Q, dv, dk, j, k, v, scale_times_log2e, row, q_head, dout_head, lse_ptr,
                 delta_ptr, q_stride_t, dout_stride_t, window, shared, N, D, DV, BLOCK_Q, PARTS_D,
                 PARTS_DV, EDGE=True,
             )
-        full_left = full_hi_2
-        full_tiles = full_left + (full_hi_3 - full_lo_3)
+        full_left = full_hi_1
+        full_tiles = full_left + (full_hi_2 - full_lo_2)
         for t in range(0, full_tiles):
-            tile = tl.where(t < full_left, t, full_lo_3 + t - full_left)
+            tile = tl.where(t < full_left, t, full_lo_2 + t - full_left)
             dv, dk = _add_queries(
                 tile * BLOCK_Q, dv, dk, j, k, v, scale_times_log2e, row, q_head, dout_head, lse_ptr,
                 delta_ptr, q_stride_t, dout_stride_t, window, shared, N, D, DV, BLOCK_Q, PARTS_D,
@@ -630,40 +620,37 @@ def _backward_queries(
     dq = _zeros(BLOCK_Q, PARTS_D)
 
     # Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none.
-    key_hi_1 = tl.where(i_first < shared, M, 0)
+    key_hi_1 = tl.where(i_first < shared, M, tl.minimum(M, shared))
     live_hi_1 = tl.where(0 < key_hi_1, tl.cdiv(key_hi_1, BLOCK_K), 0)
-    full_hi_1 = tl.where(i_last < shared, M, 0) // BLOCK_K
-    key_hi_2 = tl.minimum(shared, M)
-    live_hi_2 = tl.maximum(tl.where(0 < key_hi_2, tl.cdiv(key_hi_2, BLOCK_K), 0), live_hi_1)
-    full_hi_2 = tl.maximum(tl.minimum(shared, M) // BLOCK_K, full_hi_1)
-    key_lo_3 = tl.maximum(i_first - window, 0)
-    key_hi_3 = tl.minimum(i_last + window + 1, M)
-    live_hi_3 = tl.maximum(tl.where(key_lo_3 < key_hi_3, tl.cdiv(key_hi_3, BLOCK_K), 0), live_hi_2)
-    full_lo_3 = tl.minimum(
-        tl.maximum(tl.cdiv(tl.maximum(i_last - window, 0), BLOCK_K), full_hi_2), live_hi_3,
+    full_hi_1 = tl.maximum(tl.where(i_last < shared, M, tl.minimum(M, shared)) // BLOCK_K, 0)
+    key_lo_2 = tl.maximum(i_first - window, 0)
+    key_hi_2 = tl.minimum(i_last + window + 1, M)
+    live_hi_2 = tl.maximum(tl.where(key_lo_2 < key_hi_2, tl.cdiv(key_hi_2, BLOCK_K), 0), live_hi_1)
+    full_lo_2 = tl.minimum(
+        tl.maximum(tl.cdiv(tl.maximum(i_last - window, 0), BLOCK_K), full_hi_1), live_hi_2,
     )
-    full_hi_3 = tl.maximum(
-        tl.minimum(tl.minimum(i_first + window + 1, M) // BLOCK_K, live_hi_3), full_lo_3,
+    full_hi_2 = tl.maximum(
+        tl.minimum(tl.minimum(i_first + window + 1, M) // BLOCK_K, live_hi_2), full_lo_2,
     )
-    edge_hi_2 = tl.minimum(live_hi_2, full_lo_3)
-    live_lo_3 = tl.minimum(tl.maximum(key_lo_3 // BLOCK_K, live_hi_2), full_lo_3)
+    edge_hi_1 = tl.minimum(live_hi_1, full_lo_2)
+    live_lo_2 = tl.minimum(tl.maximum(key_lo_2 // BLOCK_K, live_hi_1), full_lo_2)
 
-    edge_end_1 = edge_hi_2 - full_hi_2
-    edge_end_2 = edge_end_1 + (full_lo_3 - live_lo_3)
-    edge_tiles = edge_end_2 + (live_hi_3 - full_hi_3)
+    edge_end_1 = edge_hi_1 - full_hi_1
+    edge_end_2 = edge_end_1 + (full_lo_2 - live_lo_2)
+    edge_tiles = edge_end_2 + (live_hi_2 - full_hi_2)
     for t in range(0, edge_tiles):
         tile = tl.where(
-            t < edge_end_1, full_hi_2 + t,
-            tl.where(t < edge_end_2, live_lo_3 + t - edge_end_1, full_hi_3 + t - edge_end_2),
+            t < edge_end_1, full_hi_1 + t,
+            tl.where(t < edge_end_2, live_lo_2 + t - edge_end_1, full_hi_2 + t - edge_end_2),
         )
         dq = _add_keys_backward(
             tile * BLOCK_K, dq, i, q, lse, delta, dout, scale_times_log2e, k_ptr, v_ptr, k_stride_t,
             v_stride_t, window, shared, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=True,
         )
-    full_left = full_hi_2
-    full_tiles = full_left + (full_hi_3 - full_lo_3)
+    full_left = full_hi_1
+    full_tiles = full_left + (full_hi_2 - full_lo_2)
     for t in range(0, full_tiles):
-        tile = tl.where(t < full_left, t, full_lo_3 + t - full_left)
+        tile = tl.where(t < full_left, t, full_lo_2 + t - full_left)
         dq = _add_keys_backward(
             tile * BLOCK_K, dq, i, q, lse, delta, dout, scale_times_log2e, k_ptr, v_ptr, k_stride_t,
             v_stride_t, window, shared, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=False,
@@ -825,8 +812,8 @@ def _keys_seen(q0, q1, M, window, shared):
     i_first = q0
     i_last = q1 - 1
     return _join(
-        M, (0, M if i_first < shared else 0, 0, M if i_last < shared else 0),
-        (0, shared, 0, shared),
+        M,
+        (0, M if i_first < shared else min(M, shared), 0, M if i_last < shared else min(M, shared)),
         (i_first - window, i_last + window + 1, i_last - window, i_first + window + 1),
     )
 

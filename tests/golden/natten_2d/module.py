@@ -2,7 +2,7 @@
 #     attnc build natten_2d.attn
 #
 #    1 | # Neighborhood attention (Hassani et al. 2023): a window around each pixel, which shifts at the border and is not cut.
-#    2 | # attnc finds: the rows of the window, and of each the keys, in closed form; for the backward pass queries are listed.
+#    2 | # attnc finds: the rows of the window, and of each the keys, in closed form; for the backward pass the same of queries.
 #    3 |
 #    4 | from std import near
 #    5 |
@@ -12,7 +12,9 @@
 #
 # What was found in it:
 #     keys     queries [i0, i1] read only keys
-#              [max(cols * p, min(cols * p + cols - wx, max(cols * p, cols * p - wx // 2 + least(i, i % cols)))), min(cols * p + cols, max(cols * p + wx, cols * p + wx - wx // 2 + greatest(i, i % cols))) if 0 <= min(max(i1 // cols - wy // 2, 0) - p + wy - 1, rows - p - 1) else 0)
+#              [max(cols * p, min(cols * p + cols - wx, max(cols * p, cols * p - wx // 2 + least(i, i % cols)))), min(cols * p + cols, max(cols * p + wx, cols * p + wx - wx // 2 + greatest(i, i % cols))));
+#              all of them see keys
+#              [max(cols * p, min(cols * p + cols - wx, max(cols * p, cols * p - wx // 2 + greatest(i, i % cols)))), min(cols * p + cols, max(cols * p + wx, cols * p + wx - wx // 2 + least(i, i % cols))) if 0 <= max(p - max(i1 // cols - wy // 2, 0), p - rows + wy) and 0 <= min(max(i0 // cols - wy // 2, 0) - p + wy - 1, rows - p - 1) else 0)
 #              - `near(i.y, j.y, wy, rows)` gives keys from cols * min(max(i // cols - wy // 2, 0), rows - wy) (line
 #                8)
 #              - `near(i.y, j.y, wy, rows)` gives keys below cols * min(max(i // cols - wy // 2, 0), rows - wy) +
@@ -23,21 +25,19 @@
 #              - period p has keys [cols * p, cols * p + cols); queries [i0, i1] look at periods
 #                [max(min(max(i0 // cols - wy // 2, 0), rows - wy), 0), min(min(max(i1 // cols - wy // 2, 0) + wy, rows), (M - 1) // cols + 1))
 #     queries  keys [j0, j1] are read only by queries
-#              [0, N if j0 < cols * rows and j0 < cols * wy and cols * rows <= j1 + cols * wy and 0 < cols * wy and cols * rows < 2 * cols * wy else 0)
+#              [max(cols * p, 0 if 0 <= min(cols * (j1 // cols) - j0 + wx - 1, wx - 1) else cols * p - wx + wx // 2 + 1), min(cols * p + cols, N if 0 <= min(j1 - cols * (j0 // cols) - cols + wx, wx - 1) else cols * p + (j1 % cols if j1 // cols <= j0 // cols + 1 else cols - 1) + wx // 2 + 1) if j0 // cols < j1 // cols else 0)
 #              and
-#              [0, cols * (min(min(j1, cols * rows - 1), cols * wy - 1) // cols) + cols + cols * (wy // 2) if j0 < cols * rows and j0 < cols * wy else 0)
-#              and
-#              [cols * (j0 // cols) + cols - cols * wy + cols * (wy // 2), cols * (min(j1, cols * rows - 1) // cols) + cols + cols * (wy // 2) if j0 < cols * rows else 0)
-#              and
-#              [cols * (max(j0, cols * rows - cols * wy) // cols) + cols - cols * wy + cols * (wy // 2), N if j0 < cols * rows and cols * rows <= j1 + cols * wy and 0 < cols * wy else 0)
-#              - `near(i.y, j.y, wy, rows)` gives all queries for keys from cols * rows - cols * wy, or queries
-#                below cols * (j // cols) + cols + cols * (wy // 2) (line 8)
-#              - `near(i.y, j.y, wy, rows)` gives all queries for keys below min(cols * rows, cols * wy), or queries
-#                from cols * (j // cols) + cols - cols * wy + cols * (wy // 2) for keys below cols * rows (line 8)
-#              - `near(i.x, j.x, wx, cols)` picks queries by a remainder: no closed form, so tiles are listed (line
-#                8)
+#              [max(cols * p, 0 if 0 <= min(cols * (j1 // cols) - j0 + wx - 1, wx - 1) else cols * p - wx + wx // 2 + j0 % cols + 1), min(cols * p + cols, N if 0 <= min(j1 - cols * (j0 // cols) - cols + wx, wx - 1) else cols * p + min(j1 - cols * (j0 // cols), cols - 1) + wx // 2 + 1))
+#              - `near(i.y, j.y, wy, rows)` gives queries below N if cols * rows <= j + cols * wy else min(cols * (j
+#                // cols) + cols + cols * (wy // 2), N) (line 8)
+#              - `near(i.y, j.y, wy, rows)` gives queries from 0 if j < cols * wy else max(cols * (j // cols) + cols
+#                - cols * wy + cols * (wy // 2), 0) for keys below cols * rows (line 8)
+#              - `near(i.x, j.x, wx, cols)` is solved in every period of `cols` queries (line 8)
 #              - `i // cols` divides by `cols`: the call checks that `cols` is at least 1 (line 8)
-#              - the bounds in every period of `cols` queries would be too long to read, so they are not taken
+#              - no tile is known to be full: in every period of `cols` queries the bounds of those that are would
+#                be too long to read
+#              - period p has queries [cols * p, cols * p + cols); keys [j0, j1] look at periods
+#                [(0 if j0 < cols * wy else max(j0 // cols - wy + wy // 2 + 1, 0)) if j0 < cols * rows else (N - 1) // cols + 1, min((N - 1) // cols + 1 if cols * rows <= j1 + cols * wy else min(j1 // cols + wy // 2 + 1, (N - 1) // cols + 1), (N - 1) // cols + 1 if j0 < cols * rows else 0))
 #     rows     a query may see no key: its output is 0
 #              - `near(i.x, j.x, wx, cols)` picks keys by a remainder: no closed form (line 8)
 #              - so a row may be empty
@@ -46,8 +46,7 @@
 #              - one pass over the keys keeps a maximum and a sum of each row; its output and log-sum-exp are saved
 #     plan     tiled: forward, dK/dV and dQ kernels over tiles of queries and keys, and a CPU path
 #              - the tiles of keys that a tile of queries visits are bounds in closed form
-#              - the tiles of queries that a tile of keys visits are listed before the kernel runs, because
-#                `near(i.x, j.x, wx, cols)` picks queries by a remainder: no closed form (line 8)
+#              - the tiles of queries that a tile of keys visits are bounds in closed form
 #              - few queries have no schedule of their own: their tiles are found period by period
 #              - tiles of queries begin with the first: no later one is known to have more keys
 #              - tiles of keys begin with the first: no later one is known to have more queries
@@ -56,7 +55,6 @@
 
 import numbers
 import os
-import weakref
 
 import torch
 import triton
@@ -188,22 +186,29 @@ def _floor_divide(a, b):
 def _add_keys(
     k0, acc, row_max, row_sum, i, q, scale_times_log2e, k_ptr, v_ptr, k_stride_t, v_stride_t, wy,
     wx, rows_, cols, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr,
-    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Fold keys [k0, k0 + BLOCK_K) into the running softmax of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
-    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, PARTS_D, True)
+    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, PARTS_D, EDGE)
     qk = _dot_rows(q, k)
     score = qk * scale_times_log2e
-    # natten_2d.attn:8
-    visible = (
-        (tl.minimum(tl.maximum(i // cols - _floor_divide(wy, 2), 0), rows_ - wy) <= j // cols)
-        & (j // cols < tl.minimum(tl.maximum(i // cols - _floor_divide(wy, 2), 0), rows_ - wy) + wy)
-        & (tl.minimum(tl.maximum(i % cols - _floor_divide(wx, 2), 0), cols - wx) <= j % cols)
-        & (j % cols < tl.minimum(tl.maximum(i % cols - _floor_divide(wx, 2), 0), cols - wx) + wx)
-        & (j < M)
-    )
-    score = tl.where(visible, score, MINUS_INF)
+    if EDGE:
+        # natten_2d.attn:8
+        visible = (
+            (tl.minimum(tl.maximum(i // cols - _floor_divide(wy, 2), 0), rows_ - wy) <= j // cols)
+            & (
+                j // cols
+                < tl.minimum(tl.maximum(i // cols - _floor_divide(wy, 2), 0), rows_ - wy) + wy
+            )
+            & (tl.minimum(tl.maximum(i % cols - _floor_divide(wx, 2), 0), cols - wx) <= j % cols)
+            & (
+                j % cols
+                < tl.minimum(tl.maximum(i % cols - _floor_divide(wx, 2), 0), cols - wx) + wx
+            )
+            & (j < M)
+        )
+        score = tl.where(visible, score, MINUS_INF)
 
     new_max = tl.maximum(row_max, tl.max(score, 1))
     # no key yet: avoid inf - inf
@@ -212,7 +217,7 @@ def _add_keys(
     rescale = tl.exp2(row_max - shift)
     row_sum = row_sum * rescale + tl.sum(p, 1)
     row_max = new_max
-    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, PARTS_DV, True)
+    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, PARTS_DV, EDGE)
     acc = _add_rows(_scaled(acc, rescale[:, None]), p, v)
 
     return acc, row_max, row_sum
@@ -265,30 +270,69 @@ def _forward(
             ),
         )
         key_hi = tl.minimum(
+            tl.minimum(
+                cols * period + cols,
+                tl.maximum(
+                    cols * period + wx, cols * period + wx - _floor_divide(wx, 2) + greatest,
+                ),
+            ),
+            M,
+        )
+        live_hi = tl.maximum(tl.where(key_lo < key_hi, tl.cdiv(key_hi, BLOCK_K), 0), reached)
+        whole_lo = tl.maximum(
+            cols * period,
+            tl.minimum(
+                cols * period + cols - wx,
+                tl.maximum(cols * period, cols * period - _floor_divide(wx, 2) + greatest),
+            ),
+        )
+        full_lo = tl.minimum(
+            tl.maximum(tl.maximum(tl.cdiv(whole_lo, BLOCK_K), key_lo // BLOCK_K), reached), live_hi,
+        )
+        whole_hi = tl.minimum(
             tl.where(
                 (
-                    0
-                    <= tl.minimum(
-                        tl.maximum(i_last // cols - _floor_divide(wy, 2), 0) - period + wy - 1,
-                        rows_ - period - 1,
+                    (
+                        0
+                        <= tl.maximum(
+                            period - tl.maximum(i_last // cols - _floor_divide(wy, 2), 0),
+                            period - rows_ + wy,
+                        )
+                    )
+                    & (
+                        0
+                        <= tl.minimum(
+                            tl.maximum(i_first // cols - _floor_divide(wy, 2), 0) - period + wy - 1,
+                            rows_ - period - 1,
+                        )
                     )
                 ),
                 tl.minimum(
                     cols * period + cols,
                     tl.maximum(
-                        cols * period + wx, cols * period + wx - _floor_divide(wx, 2) + greatest,
+                        cols * period + wx, cols * period + wx - _floor_divide(wx, 2) + least,
                     ),
                 ),
                 0,
             ),
             M,
         )
-        live_hi = tl.maximum(tl.where(key_lo < key_hi, tl.cdiv(key_hi, BLOCK_K), 0), reached)
-        live_lo = tl.minimum(tl.maximum(key_lo // BLOCK_K, reached), live_hi)
-        for t in range(live_lo, live_hi):
+        full_hi = tl.maximum(tl.minimum(whole_hi // BLOCK_K, live_hi), full_lo)
+        live_lo = tl.minimum(tl.maximum(key_lo // BLOCK_K, reached), full_lo)
+        edge_left = full_lo - live_lo
+        edge_tiles = edge_left + (live_hi - full_hi)
+        for t in range(0, edge_tiles):
+            tile = tl.where(t < edge_left, live_lo + t, full_hi + t - edge_left)
+            acc, row_max, row_sum = _add_keys(
+                tile * BLOCK_K, acc, row_max, row_sum, i, q, scale_times_log2e, k_ptr, v_ptr,
+                k_stride_t, v_stride_t, wy, wx, rows_, cols, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV,
+                EDGE=True,
+            )
+        for t in range(full_lo, full_hi):
             acc, row_max, row_sum = _add_keys(
                 t * BLOCK_K, acc, row_max, row_sum, i, q, scale_times_log2e, k_ptr, v_ptr,
                 k_stride_t, v_stride_t, wy, wx, rows_, cols, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV,
+                EDGE=False,
             )
         reached = live_hi
 
@@ -324,34 +368,27 @@ def _delta(
 def _add_queries(
     q0, dv, dk, j, k, v, scale_times_log2e, row, q_head, dout_head, lse_ptr, delta_ptr, q_stride_t,
     dout_stride_t, wy, wx, rows_, cols, N, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr,
-    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, EDGE: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
 ):
     """Add what queries [q0, q0 + BLOCK_Q) of one head say about the gradient of one key tile."""
     i = (q0 + tl.arange(0, BLOCK_Q))[None, :]
     lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
     # a row that sees no key: avoid inf - inf
     lse = tl.where(lse == MINUS_INF, 0.0, lse)
-    q = _load_rows(q_head, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, EDGE)
+    q = _load_rows(q_head, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
     qk = _dot_rows(k, q)
-    dout = _load_rows(dout_head, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, EDGE)
+    dout = _load_rows(dout_head, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, True)
     dp = _dot_rows(v, dout)
     score = qk * scale_times_log2e
-    if EDGE:
-        # natten_2d.attn:8
-        visible = (
-            (tl.minimum(tl.maximum(i // cols - _floor_divide(wy, 2), 0), rows_ - wy) <= j // cols)
-            & (
-                j // cols
-                < tl.minimum(tl.maximum(i // cols - _floor_divide(wy, 2), 0), rows_ - wy) + wy
-            )
-            & (tl.minimum(tl.maximum(i % cols - _floor_divide(wx, 2), 0), cols - wx) <= j % cols)
-            & (
-                j % cols
-                < tl.minimum(tl.maximum(i % cols - _floor_divide(wx, 2), 0), cols - wx) + wx
-            )
-            & (i < N)
-        )
-        score = tl.where(visible, score, MINUS_INF)
+    # natten_2d.attn:8
+    visible = (
+        (tl.minimum(tl.maximum(i // cols - _floor_divide(wy, 2), 0), rows_ - wy) <= j // cols)
+        & (j // cols < tl.minimum(tl.maximum(i // cols - _floor_divide(wy, 2), 0), rows_ - wy) + wy)
+        & (tl.minimum(tl.maximum(i % cols - _floor_divide(wx, 2), 0), cols - wx) <= j % cols)
+        & (j % cols < tl.minimum(tl.maximum(i % cols - _floor_divide(wx, 2), 0), cols - wx) + wx)
+        & (i < N)
+    )
+    score = tl.where(visible, score, MINUS_INF)
 
     p = tl.exp2(score - lse)
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
@@ -366,16 +403,17 @@ def _add_queries(
 def _backward_keys(
     q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, delta_ptr, dk_ptr, dv_ptr, q_stride_b, q_stride_h,
     q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
-    dout_stride_b, dout_stride_h, dout_stride_t, edge_start_ptr, edge_tiles_ptr, full_start_ptr,
-    full_tiles_ptr, scale, wy, wx, rows_, cols, shares, H, group, N, M, D: tl.constexpr,
-    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
-    PARTS_DV: tl.constexpr,
+    dout_stride_b, dout_stride_h, dout_stride_t, scale, wy, wx, rows_, cols, shares, H, group, N, M,
+    D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
 ):
     """One program: what a share of the query heads says about BLOCK_K keys of one key head."""
     k0 = tl.program_id(0) * BLOCK_K
     share = tl.program_id(1) % shares
     h_kv = (tl.program_id(1) // shares).to(tl.int64)
     b = tl.program_id(2).to(tl.int64)
+    j_first = k0
+    j_last = tl.minimum(k0 + BLOCK_K, M) - 1
     k_ptr += b * k_stride_b + h_kv * k_stride_h
     v_ptr += b * v_stride_b + h_kv * v_stride_h
     h_first = tl.program_id(1) // shares * group + share * group // shares
@@ -395,20 +433,97 @@ def _backward_keys(
         q_head = q_ptr + (b * q_stride_b + h * q_stride_h)
         dout_head = dout_ptr + (b * dout_stride_b + h * dout_stride_h)
 
-        # Tiles of queries, from the lists: edge tiles see one of these keys, full tiles see all.
-        list_row = k0 // BLOCK_K
-        for t in range(tl.load(edge_start_ptr + list_row), tl.load(edge_start_ptr + list_row + 1)):
-            dv, dk = _add_queries(
-                tl.load(edge_tiles_ptr + t) * BLOCK_Q, dv, dk, j, k, v, scale_times_log2e, row,
-                q_head, dout_head, lse_ptr, delta_ptr, q_stride_t, dout_stride_t, wy, wx, rows_,
-                cols, N, D, DV, BLOCK_Q, PARTS_D, PARTS_DV, EDGE=True,
+        # Tiles of queries: [live_lo, live_hi) see one of these keys, [full_lo, full_hi) see all.
+        period_lo = tl.where(
+            j_first < cols * rows_,
+            tl.where(
+                j_first < cols * wy, 0,
+                tl.maximum(j_first // cols - wy + _floor_divide(wy, 2) + 1, 0),
+            ),
+            (N - 1) // cols + 1,
+        )
+        period_hi = tl.minimum(
+            tl.where(
+                cols * rows_ <= j_last + cols * wy, (N - 1) // cols + 1,
+                tl.minimum(j_last // cols + _floor_divide(wy, 2) + 1, (N - 1) // cols + 1),
+            ),
+            tl.where(j_first < cols * rows_, (N - 1) // cols + 1, 0),
+        )
+        reached = 0
+        # As many periods at once as a tile holds.
+        period_step = tl.maximum(BLOCK_Q // cols, 1)
+        for period in range(period_lo, period_hi, period_step):
+            period_last = tl.minimum(period + period_step, period_hi) - 1
+            query_lo_1 = tl.maximum(
+                cols * period,
+                tl.where(
+                    0 <= tl.minimum(cols * (j_last // cols) - j_first + wx - 1, wx - 1), 0,
+                    cols * period - wx + _floor_divide(wx, 2) + 1,
+                ),
             )
-        for t in range(tl.load(full_start_ptr + list_row), tl.load(full_start_ptr + list_row + 1)):
-            dv, dk = _add_queries(
-                tl.load(full_tiles_ptr + t) * BLOCK_Q, dv, dk, j, k, v, scale_times_log2e, row,
-                q_head, dout_head, lse_ptr, delta_ptr, q_stride_t, dout_stride_t, wy, wx, rows_,
-                cols, N, D, DV, BLOCK_Q, PARTS_D, PARTS_DV, EDGE=False,
+            query_hi_1 = tl.minimum(
+                tl.where(
+                    j_first // cols < j_last // cols,
+                    tl.minimum(
+                        cols * period_last + cols,
+                        tl.where(
+                            0 <= tl.minimum(j_last - cols * (j_first // cols) - cols + wx, wx - 1),
+                            N,
+                            (
+                                cols * period_last
+                                + tl.where(
+                                    j_last // cols <= j_first // cols + 1, j_last % cols, cols - 1,
+                                )
+                                + _floor_divide(wx, 2)
+                                + 1
+                            ),
+                        ),
+                    ),
+                    0,
+                ),
+                N,
             )
+            live_hi_1 = tl.maximum(
+                tl.where(query_lo_1 < query_hi_1, tl.cdiv(query_hi_1, BLOCK_Q), 0), reached,
+            )
+            live_lo_1 = tl.minimum(tl.maximum(query_lo_1 // BLOCK_Q, reached), live_hi_1)
+            query_lo_2 = tl.maximum(
+                cols * period,
+                tl.where(
+                    0 <= tl.minimum(cols * (j_last // cols) - j_first + wx - 1, wx - 1), 0,
+                    cols * period - wx + _floor_divide(wx, 2) + j_first % cols + 1,
+                ),
+            )
+            query_hi_2 = tl.minimum(
+                tl.minimum(
+                    cols * period_last + cols,
+                    tl.where(
+                        0 <= tl.minimum(j_last - cols * (j_first // cols) - cols + wx, wx - 1),
+                        N,
+                        (
+                            cols * period_last
+                            + tl.minimum(j_last - cols * (j_first // cols), cols - 1)
+                            + _floor_divide(wx, 2)
+                            + 1
+                        ),
+                    ),
+                ),
+                N,
+            )
+            live_hi_2 = tl.maximum(
+                tl.where(query_lo_2 < query_hi_2, tl.cdiv(query_hi_2, BLOCK_Q), 0), live_hi_1,
+            )
+            live_lo_2 = tl.minimum(tl.maximum(query_lo_2 // BLOCK_Q, live_hi_1), live_hi_2)
+            edge_left = live_hi_1 - live_lo_1
+            edge_tiles = edge_left + (live_hi_2 - live_lo_2)
+            for t in range(0, edge_tiles):
+                tile = tl.where(t < edge_left, live_lo_1 + t, live_lo_2 + t - edge_left)
+                dv, dk = _add_queries(
+                    tile * BLOCK_Q, dv, dk, j, k, v, scale_times_log2e, row, q_head, dout_head,
+                    lse_ptr, delta_ptr, q_stride_t, dout_stride_t, wy, wx, rows_, cols, N, D, DV,
+                    BLOCK_Q, PARTS_D, PARTS_DV,
+                )
+            reached = live_hi_2
 
     row = (b * tl.num_programs(1) + tl.program_id(1)) * M
     _store_rows(dk_ptr + row * D, k0, M, _scaled(dk, scale), D, BLOCK_K, PARTS_D)
@@ -419,24 +534,31 @@ def _backward_keys(
 def _add_keys_backward(
     k0, dq, i, q, lse, delta, dout, scale_times_log2e, k_ptr, v_ptr, k_stride_t, v_stride_t, wy, wx,
     rows_, cols, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
-    PARTS_DV: tl.constexpr,
+    PARTS_DV: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Add what keys [k0, k0 + BLOCK_K) say about the gradient of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
-    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, PARTS_D, True)
+    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, PARTS_D, EDGE)
     qk = _dot_rows(q, k)
-    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, PARTS_DV, True)
+    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, PARTS_DV, EDGE)
     dp = _dot_rows(dout, v)
     score = qk * scale_times_log2e
-    # natten_2d.attn:8
-    visible = (
-        (tl.minimum(tl.maximum(i // cols - _floor_divide(wy, 2), 0), rows_ - wy) <= j // cols)
-        & (j // cols < tl.minimum(tl.maximum(i // cols - _floor_divide(wy, 2), 0), rows_ - wy) + wy)
-        & (tl.minimum(tl.maximum(i % cols - _floor_divide(wx, 2), 0), cols - wx) <= j % cols)
-        & (j % cols < tl.minimum(tl.maximum(i % cols - _floor_divide(wx, 2), 0), cols - wx) + wx)
-        & (j < M)
-    )
-    score = tl.where(visible, score, MINUS_INF)
+    if EDGE:
+        # natten_2d.attn:8
+        visible = (
+            (tl.minimum(tl.maximum(i // cols - _floor_divide(wy, 2), 0), rows_ - wy) <= j // cols)
+            & (
+                j // cols
+                < tl.minimum(tl.maximum(i // cols - _floor_divide(wy, 2), 0), rows_ - wy) + wy
+            )
+            & (tl.minimum(tl.maximum(i % cols - _floor_divide(wx, 2), 0), cols - wx) <= j % cols)
+            & (
+                j % cols
+                < tl.minimum(tl.maximum(i % cols - _floor_divide(wx, 2), 0), cols - wx) + wx
+            )
+            & (j < M)
+        )
+        score = tl.where(visible, score, MINUS_INF)
 
     p = tl.exp2(score - lse)
     ds = p * (dp - delta)
@@ -498,30 +620,69 @@ def _backward_queries(
             ),
         )
         key_hi = tl.minimum(
+            tl.minimum(
+                cols * period + cols,
+                tl.maximum(
+                    cols * period + wx, cols * period + wx - _floor_divide(wx, 2) + greatest,
+                ),
+            ),
+            M,
+        )
+        live_hi = tl.maximum(tl.where(key_lo < key_hi, tl.cdiv(key_hi, BLOCK_K), 0), reached)
+        whole_lo = tl.maximum(
+            cols * period,
+            tl.minimum(
+                cols * period + cols - wx,
+                tl.maximum(cols * period, cols * period - _floor_divide(wx, 2) + greatest),
+            ),
+        )
+        full_lo = tl.minimum(
+            tl.maximum(tl.maximum(tl.cdiv(whole_lo, BLOCK_K), key_lo // BLOCK_K), reached), live_hi,
+        )
+        whole_hi = tl.minimum(
             tl.where(
                 (
-                    0
-                    <= tl.minimum(
-                        tl.maximum(i_last // cols - _floor_divide(wy, 2), 0) - period + wy - 1,
-                        rows_ - period - 1,
+                    (
+                        0
+                        <= tl.maximum(
+                            period - tl.maximum(i_last // cols - _floor_divide(wy, 2), 0),
+                            period - rows_ + wy,
+                        )
+                    )
+                    & (
+                        0
+                        <= tl.minimum(
+                            tl.maximum(i_first // cols - _floor_divide(wy, 2), 0) - period + wy - 1,
+                            rows_ - period - 1,
+                        )
                     )
                 ),
                 tl.minimum(
                     cols * period + cols,
                     tl.maximum(
-                        cols * period + wx, cols * period + wx - _floor_divide(wx, 2) + greatest,
+                        cols * period + wx, cols * period + wx - _floor_divide(wx, 2) + least,
                     ),
                 ),
                 0,
             ),
             M,
         )
-        live_hi = tl.maximum(tl.where(key_lo < key_hi, tl.cdiv(key_hi, BLOCK_K), 0), reached)
-        live_lo = tl.minimum(tl.maximum(key_lo // BLOCK_K, reached), live_hi)
-        for t in range(live_lo, live_hi):
+        full_hi = tl.maximum(tl.minimum(whole_hi // BLOCK_K, live_hi), full_lo)
+        live_lo = tl.minimum(tl.maximum(key_lo // BLOCK_K, reached), full_lo)
+        edge_left = full_lo - live_lo
+        edge_tiles = edge_left + (live_hi - full_hi)
+        for t in range(0, edge_tiles):
+            tile = tl.where(t < edge_left, live_lo + t, full_hi + t - edge_left)
+            dq = _add_keys_backward(
+                tile * BLOCK_K, dq, i, q, lse, delta, dout, scale_times_log2e, k_ptr, v_ptr,
+                k_stride_t, v_stride_t, wy, wx, rows_, cols, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV,
+                EDGE=True,
+            )
+        for t in range(full_lo, full_hi):
             dq = _add_keys_backward(
                 t * BLOCK_K, dq, i, q, lse, delta, dout, scale_times_log2e, k_ptr, v_ptr,
                 k_stride_t, v_stride_t, wy, wx, rows_, cols, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV,
+                EDGE=False,
             )
         reached = live_hi
 
@@ -556,61 +717,6 @@ def _parts(tensor, shares):
 def _sum_of_parts(parts, shares, dtype):
     """The gradient, of what the shares left: in the same order every time."""
     return parts if shares == 1 else parts.unflatten(1, (-1, shares)).sum(2).to(dtype)
-
-
-def _remembered(function):
-    """Keep the last results, for the same numbers and the very same tensors, unchanged."""
-    kept = []
-
-    def stamp(arg):
-        if isinstance(arg, Tensor):
-            return arg._version, arg.data_ptr()
-        return arg.hex() if isinstance(arg, float) else arg
-
-    def remembering(*args):
-        tensors = [arg for arg in args if isinstance(arg, Tensor)]
-        if any(tensor.is_inference() for tensor in tensors):  # torch does not count their changes
-            return function(*args)
-        stamps = [stamp(arg) for arg in args]
-        for known, refs, result in kept:
-            if known == stamps and all(ref() is x for ref, x in zip(refs, tensors, strict=True)):
-                return result
-        result = function(*args)
-        kept.insert(0, (stamps, [weakref.ref(tensor) for tensor in tensors], result))
-        del kept[8:]
-        return result
-
-    return remembering
-
-
-def _look_inside(some, every, shape, rows, columns, N, M, *given):
-    """Kinds of tiles: 0 hides all, 2 shows all, 1 is an edge. Undecided ones are looked at."""
-    kinds = (some.int() + (some & every).int()).expand(shape).contiguous()
-    undecided = (kinds == 1).nonzero()
-    for first in range(0, len(undecided), 256):
-        part = undecided[first : first + 256]
-        b, h, tile_i, tile_j = part.T[..., None, None]
-        i = (tile_i * rows + torch.arange(rows, device=kinds.device)[:, None]).clamp(max=N - 1)
-        j = (tile_j * columns + torch.arange(columns, device=kinds.device)).clamp(max=M - 1)
-        visible = _visible(b, h, i, j, *given).expand(len(part), rows, columns).flatten(1)
-        kinds[tuple(part.T)] = visible.any(1).int() + visible.all(1).int()
-    return kinds
-
-
-def _lists(kinds, whole):
-    """Tiles to mask and tiles that need no mask: where those of each row begin, and their numbers.
-
-    A tile from `whole` on is cut off by the end of the sequence, and so is always masked.
-    """
-    full = kinds == 2
-    full[..., whole:] = False
-    lists = []
-    for chosen in ((kinds > 0) & ~full, full):
-        rows = chosen.shape[:-1].numel()
-        starts = torch.zeros(rows + 1, dtype=torch.int32, device=kinds.device)
-        starts[1:] = chosen.sum(-1).flatten().cumsum(0)
-        lists += [starts, chosen.nonzero()[:, -1].int()]
-    return lists
 
 
 def _join(M, *intervals):
@@ -731,109 +837,6 @@ def _add_transposed(total, seen, a, b, room):
             batch[:, seen] += torch.bmm(x.mT, y, out=room.resize_(shape))
 
 
-def _visible(b, h, i, j, wy, wx, rows_, cols):
-    """Does query i see key j? For any pairs."""
-    return (
-        ((i // cols - wy // 2).clamp(min=0).clamp(max=rows_ - wy) <= j // cols)
-        & (j // cols < (i // cols - wy // 2).clamp(min=0).clamp(max=rows_ - wy) + wy)
-        & ((i % cols - wx // 2).clamp(min=0).clamp(max=cols - wx) <= j % cols)
-        & (j % cols < (i % cols - wx // 2).clamp(min=0).clamp(max=cols - wx) + wx)
-    )
-
-
-@_remembered
-def _tile_kinds(rows, columns, device, wy, wx, rows_, cols, N, M):
-    """Kinds of tiles, [B or 1, H or 1, ...]: 0 hides all its pairs, 2 shows all, 1 is an edge."""
-    i_first = torch.arange(0, N, rows, device=device)[:, None]
-    i_last = (i_first + rows).clamp(max=N) - 1
-    j_first = torch.arange(0, M, columns, device=device)
-    j_last = (j_first + columns).clamp(max=M) - 1
-    # natten_2d.attn:8
-    some = (
-        (
-            0
-            <= torch.maximum(
-                j_last // cols - rows_ + wy,
-                j_last // cols - (i_first // cols - wy // 2).clamp(min=0),
-            )
-        )
-        & (
-            0
-            <= torch.minimum(
-                rows_ - j_first // cols - 1,
-                (i_last // cols - wy // 2).clamp(min=0) - j_first // cols + wy - 1,
-            )
-        )
-        & (
-            0
-            <= torch.minimum(
-                torch.maximum(
-                    j_last - cols * (j_first // cols) - cols + wx,
-                    torch.minimum(
-                        torch.minimum(
-                            (
-                                cols * (i_last // cols)
-                                - cols * (j_first // cols)
-                                - i_first
-                                + j_last
-                                + wx // 2
-                            ),
-                            j_last - cols * (j_first // cols) + wx // 2,
-                        ),
-                        j_last - cols * (j_first // cols),
-                    ),
-                ),
-                (
-                    cols * (i_last // cols)
-                    - i_first
-                    + cols
-                    + wx // 2
-                    - 1
-                ).clamp(max=cols - 1).clamp(max=cols + wx // 2 - 1).clamp(min=wx - 1),
-            )
-        )
-        & (
-            0
-            <= torch.minimum(
-                torch.minimum(
-                    cols * (j_last // cols) - j_first + cols - 1,
-                    torch.maximum(
-                        cols * (j_last // cols) - j_first + wx - 1,
-                        torch.minimum(
-                            (
-                                cols * (j_last // cols)
-                                - cols * (i_first // cols)
-                                + i_last
-                                - j_first
-                                + wx
-                                - wx // 2
-                                - 1
-                            ),
-                            cols * (j_last // cols) - j_first + cols + wx - wx // 2 - 2,
-                        ),
-                    ),
-                ),
-                (
-                    i_last
-                    - cols * (i_first // cols)
-                    + wx
-                    - wx // 2
-                    - 1
-                ).clamp(max=cols + wx - wx // 2 - 2).clamp(min=wx - 1),
-            ).clamp(max=cols - 1)
-        )
-    )
-    every = torch.tensor(False, device=device)                          # natten_2d.attn:8
-    shape = 1, 1, i_first.numel(), j_first.numel()
-    return _look_inside(some, every, shape, rows, columns, N, M, wy, wx, rows_, cols)
-
-
-@_remembered
-def _lists_of_queries(rows, columns, device, wy, wx, rows_, cols, N, M):
-    """Tiles of queries for each tile of keys: edge_start, edge_tiles, full_start, full_tiles."""
-    return _lists(_tile_kinds(rows, columns, device, wy, wx, rows_, cols, N, M).mT, N // rows)
-
-
 def _keys_seen(q0, q1, M, wy, wx, rows_, cols):
     """The keys that queries [q0, q1) see, and the edges, where some are hidden."""
     i_first = q0
@@ -854,21 +857,34 @@ def _keys_seen(q0, q1, M, wy, wx, rows_, cols):
                         max(cols * period, cols * period - wx // 2 + least_1),
                     ),
                 ),
+                min(
+                    cols * period + cols,
+                    max(cols * period + wx, cols * period + wx - wx // 2 + greatest_2),
+                ),
+                max(
+                    cols * period,
+                    min(
+                        cols * period + cols - wx,
+                        max(cols * period, cols * period - wx // 2 + greatest_2),
+                    ),
+                ),
                 (
                     min(
                         cols * period + cols,
-                        max(cols * period + wx, cols * period + wx - wx // 2 + greatest_2),
+                        max(cols * period + wx, cols * period + wx - wx // 2 + least_1),
                     )
                     if (
-                        0
-                        <= min(
-                            max(i_last // cols - wy // 2, 0) - period + wy - 1, rows_ - period - 1,
+                        0 <= max(period - max(i_last // cols - wy // 2, 0), period - rows_ + wy)
+                        and (
+                            0
+                            <= min(
+                                max(i_first // cols - wy // 2, 0) - period + wy - 1,
+                                rows_ - period - 1,
+                            )
                         )
                     )
                     else 0
                 ),
-                0,
-                0,
             ),
         )
     return _join(M, *spans)
@@ -1090,16 +1106,12 @@ def _backward_triton(dout, dlse, q, k, v, out, lse, scale, wy, wx, rows_, cols):
             num_warps=tiles["num_warps"], enable_fp_fusion=True,
         )
         tiles = _tiles("backward_keys", q, ("D", D), ("DV", DV))
-        edge_start, edge_tiles, full_start, full_tiles = _lists_of_queries(
-            tiles["BLOCK_Q"], tiles["BLOCK_K"], q.device, wy, wx, rows_, cols, N, M,
-        )
         shares = min(group, _shares(q, triton.cdiv(M, tiles["BLOCK_K"]) * HKV * B))
         dk = _parts(k, shares)
         dv = _parts(v, shares)
         _backward_keys[triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B](
             q, k, v, dout, lse, delta, dk, dv, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
-            *dout.stride()[:3], edge_start, edge_tiles, full_start, full_tiles, scale, wy, wx,
-            rows_, cols, shares, H, group, N, M, **tiles,
+            *dout.stride()[:3], scale, wy, wx, rows_, cols, shares, H, group, N, M, **tiles,
         )
         dk = _sum_of_parts(dk, shares, k.dtype)
         dv = _sum_of_parts(dv, shares, v.dtype)

@@ -12,8 +12,8 @@
 #              [0, max(i0 + 1, prefix))
 #              - `j < prefix` gives keys below prefix (line 5)
 #              - `j <= i` gives keys below i + 1 (line 5)
-#     queries  keys [j0, j1] are read only by queries [0, N if j0 < prefix else 0) and [j0, N); queries
-#              [0, N if j1 < prefix else 0) and [j1, N) see all of them
+#     queries  keys [j0, j1] are read only by queries [0 if j0 < prefix else j0, N); queries
+#              [0 if j1 < prefix else j1, N) see all of them
 #              - `j < prefix` holds for keys below prefix (line 5)
 #              - `j <= i` gives queries from j (line 5)
 #     rows     every query sees a key
@@ -464,37 +464,24 @@ def _backward_keys(
         dout_head = dout_ptr + (b * dout_stride_b + h * dout_stride_h)
 
         # Tiles of queries: [live_lo, live_hi) see one of these keys, [full_lo, full_hi) see all.
-        query_hi_1 = tl.where(j_first < prefix, N, 0)
-        live_hi_1 = tl.where(0 < query_hi_1, tl.cdiv(query_hi_1, BLOCK_Q), 0)
-        full_hi_1 = tl.where(j_last < prefix, N, 0) // BLOCK_Q
-        query_lo_2 = j_first
-        query_hi_2 = N
-        live_hi_2 = tl.maximum(
-            tl.where(query_lo_2 < query_hi_2, tl.cdiv(query_hi_2, BLOCK_Q), 0), live_hi_1,
-        )
-        full_lo_2 = tl.minimum(tl.maximum(tl.cdiv(j_last, BLOCK_Q), full_hi_1), live_hi_2)
-        full_hi_2 = tl.maximum(tl.minimum(N // BLOCK_Q, live_hi_2), full_lo_2)
-        edge_hi_1 = tl.minimum(live_hi_1, full_lo_2)
-        live_lo_2 = tl.minimum(tl.maximum(query_lo_2 // BLOCK_Q, live_hi_1), full_lo_2)
-        edge_end_1 = edge_hi_1 - full_hi_1
-        edge_end_2 = edge_end_1 + (full_lo_2 - live_lo_2)
-        edge_tiles = edge_end_2 + (live_hi_2 - full_hi_2)
+        query_lo = tl.where(j_first < prefix, 0, j_first)
+        query_hi = N
+        live_lo = query_lo // BLOCK_Q
+        live_hi = tl.where(query_lo < query_hi, tl.cdiv(query_hi, BLOCK_Q), live_lo)
+        full_lo = tl.minimum(tl.cdiv(tl.where(j_last < prefix, 0, j_last), BLOCK_Q), live_hi)
+        full_hi = tl.maximum(N // BLOCK_Q, full_lo)
+        edge_left = full_lo - live_lo
+        edge_tiles = edge_left + (live_hi - full_hi)
         for t in range(0, edge_tiles):
-            tile = tl.where(
-                t < edge_end_1, full_hi_1 + t,
-                tl.where(t < edge_end_2, live_lo_2 + t - edge_end_1, full_hi_2 + t - edge_end_2),
-            )
+            tile = tl.where(t < edge_left, live_lo + t, full_hi + t - edge_left)
             dv, dk = _add_queries(
                 tile * BLOCK_Q, dv, dk, j, k, v, scale_times_log2e, row, q_head, dout_head, lse_ptr,
                 delta_ptr, q_stride_t, dout_stride_t, prefix, N, D, DV, BLOCK_Q, PARTS_D, PARTS_DV,
                 EDGE=True,
             )
-        full_left = full_hi_1
-        full_tiles = full_left + (full_hi_2 - full_lo_2)
-        for t in range(0, full_tiles):
-            tile = tl.where(t < full_left, t, full_lo_2 + t - full_left)
+        for t in range(full_lo, full_hi):
             dv, dk = _add_queries(
-                tile * BLOCK_Q, dv, dk, j, k, v, scale_times_log2e, row, q_head, dout_head, lse_ptr,
+                t * BLOCK_Q, dv, dk, j, k, v, scale_times_log2e, row, q_head, dout_head, lse_ptr,
                 delta_ptr, q_stride_t, dout_stride_t, prefix, N, D, DV, BLOCK_Q, PARTS_D, PARTS_DV,
                 EDGE=False,
             )

@@ -111,6 +111,11 @@ def test_pieces_of_many_random_masks(mask: ir.Bool, values: dict[str, Any]) -> N
         ("j <= i and (h < 4 or i - j < window)", 1),
         ("h < 4 and j <= i or 4 <= h and j <= i", 1),
         ("i < 5 and j <= i or 5 <= i and j <= i", 1),
+        ("i < 5 or j < 3", 1),
+        ("5 <= i or j <= i", 1),
+        ("i < 5 or j <= i", 2),  # as one, its end would fall once and rise again
+        ("i < 5 or abs(i - j) <= window", 2),
+        ("min(max(j - 3, 0), M - 7) <= i and i < min(max(j - 3, 0), M - 7) + 7", 1),
         ("h < 4 and j < 3 or j == i", 2),
         ("j != i", 2),
         ("j <= i and i < j", 0),

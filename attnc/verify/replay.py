@@ -84,10 +84,15 @@ def compute_rounded(
     seeing = pairs.rows.points.as_origin()
     at_row = tuple(seeing.index.values())
     shape = sizes["B"], sizes["H"], sizes["N"], sizes["M"]
+    found_before: dict[str, Tensor] = {}
     for each in weights.before:
-        for name, number in _Sweep(values, pairs, score_of_a_pass(), shape, precision, wider).numbers(each):
-            values[name] = q.new_zeros(shape[:3]).index_put(at_row, number)
-    sweep = _Sweep(values, pairs, score_of_a_pass(), shape, precision, wider)
+        scores = score_of_a_pass(), score_of_a_pass().detach()
+        sweep = _Sweep(values, found_before, pairs, *scores, shape, precision, wider)
+        for name, number in sweep.numbers(each):
+            found_before[name] = q.new_zeros(shape[:3]).index_put(at_row, number)
+    scores = score_of_a_pass(), score_of_a_pass().detach()
+    sweep = _Sweep(values, found_before, pairs, *scores, shape, precision, wider)
+    values |= found_before
     if weights.weight is None:
         out, lse = _Softmax.apply(sweep.table(weights.score, -torch.inf), values_of_keys, precision)  # type: ignore[no-untyped-call]
         for load, slope in lost.items():
@@ -140,26 +145,44 @@ def _is_int(x: object) -> bool:
 
 @dataclass(frozen=True)
 class _Sweep:
-    """The passes over the keys, all pairs at once."""
+    """The passes over the keys, all pairs at once. `again` is the score as another kernel rounds it."""
 
     values: dict[str, Any]
+    numbers_of_rows: dict[str, Tensor]
     pairs: Points
     score: Tensor
+    again: Tensor
     shape: tuple[int, int, int, int]
     precision: Precision
     wider: frozenset[str]
 
     def table(self, term: Real, hidden: float = 0.0) -> Tensor:
-        """A term in the score for every pair, and `hidden` where the mask hides a key."""
-        here = RoundedTerms(self.values, {}, Rows(self.pairs, self.score), self.precision, self.wider)
-        whole = self.score.new_full(self.shape, hidden)
+        """A term in the score for every pair, and `hidden` where the mask hides a key.
+
+        What a score says about it is found in one kernel, what a number of its row says in another. Each computes the
+        score itself, and where a term jumps or bends they may see it on two sides.
+        """
+        fixed = {name: number.detach() for name, number in self.numbers_of_rows.items()}
+        by_score = self._table(term, self.values | fixed, self.score, hidden)
+        if not fixed:
+            return by_score
+        by_number = self._table(term, self._known, self.again, 0.0)
+        return by_score + (by_number - by_number.detach())
+
+    @property
+    def _known(self) -> dict[str, Any]:
+        return self.values | self.numbers_of_rows
+
+    def _table(self, term: Real, values: dict[str, Any], score: Tensor, hidden: float) -> Tensor:
+        here = RoundedTerms(values, {}, Rows(self.pairs, score), self.precision, self.wider)
+        whole = score.new_full(self.shape, hidden)
         return whole.index_put(tuple(self.pairs.index.values()), here.real(term, self.pairs))
 
     def numbers(self, done: RowPass) -> Iterator[tuple[str, Tensor]]:
         """What a pass leaves, for every row that sees a key."""
         if done.kind == "largest":
             ((name, term),), rows = done.numbers, Rows(self.pairs, self.score)
-            here = RoundedTerms(self.values, {}, rows, self.precision, self.wider)
+            here = RoundedTerms(self._known, {}, rows, self.precision, self.wider)
             kind: Literal["max", "min"] = "max" if done.sums[0] == term else "min"
             yield name, plain(rows.reduce(kind, here.real(term, self.pairs)))
             return
@@ -173,11 +196,11 @@ class _Sweep:
         if done.kind == "softmax":
             nothing = self.score.new_zeros(*self.shape[:2], self.shape[3], 1)
             _, lse = _Softmax.apply(self.table(done.score, -torch.inf), nothing, r)  # type: ignore[no-untyped-call]
-            return RoundedTerms(self.values, {}, None, r, self.wider, lse=lse)
+            return RoundedTerms(self._known, {}, None, r, self.wider, lse=lse)
         n = sqrt(max(self.shape[-1], 1)) * r.working
         tables = map(self.table, done.sums)
         sums = tuple(x.sum(-1) + r.error(x.abs().sum(-1), n) for x in tables)
-        return RoundedTerms(self.values, {}, None, r, self.wider, sums=sums)
+        return RoundedTerms(self._known, {}, None, r, self.wider, sums=sums)
 
 
 class _Softmax(torch.autograd.Function):

@@ -33,6 +33,7 @@ from attnc.ir.walk import replace_terms, walk
 from attnc.lower.conversions import find_converted
 from attnc.lower.gradients import ArrayGradient, Home, find_array_gradients, why_lse, why_pairs
 from attnc.lower.hoist import DotPair, TokenMap, hoist_token_maps
+from attnc.lower.narrow import why_int32
 from attnc.lower.overlap import find_overlap
 from attnc.lower.plain import Plain, find_plain
 from attnc.lower.proofs import Proofs
@@ -167,7 +168,8 @@ def make_plan(attention: Attention, facts: Facts) -> Plan:
     plan = _plan_pass(attention, facts, facts.weights, tuple(row_arrays), constant, tuple(before))
     sees_keys = bool(plan.keys.visited) or "j" in plan.listed
     waits, why = find_overlap(plan.attention, plan.weights, sees_keys)
-    return replace(plan, waits=waits, because=(*plan.because, *([why] if why else [])))
+    reasons = [reason for reason in (why, why_int32(plan.attention)) if reason]
+    return replace(plan, waits=waits, because=(*plan.because, *reasons))
 
 
 def _plan_rows(

@@ -16,6 +16,7 @@ from attnc.cli import main
 from attnc.compiler import Compilation
 from attnc.errors import AttncError
 from attnc.source import Source
+from attnc.syntax.parser import read_source
 from attnc.verify import Report, verify
 from attnc.verify import rounding as rounding_room
 from attnc.verify.cases import Case, cover, plan_cases
@@ -24,7 +25,7 @@ from attnc.verify.measure import find_call, measure
 from attnc.verify.precision import Precision, finite_part
 from attnc.verify.replay import compute_rounded
 from attnc.verify.report import Measurement, Quantity, from_json, to_json
-from attnc.verify.rounding import RUNS
+from attnc.verify.rounding import RUNS, find_limits
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 WINDOW = """
@@ -116,6 +117,19 @@ def test_limits_are_near_what_rounding_does(dtype: str) -> None:
     assert measurement.holds
     largest = {q.name: q.error / q.limit for q in measurement.quantities}
     assert all(share > 1 / 60 for share in largest.values()), largest
+
+
+def test_two_kernels_may_see_a_jump_on_two_sides() -> None:
+    """With one key, `count() * a - 1` is 0 but for rounding: `relu` of it may have a slope in one kernel alone.
+
+    The slope of the score, and that of the sum of the row, are 3e4 then, and cancel only where both kernels see it.
+    """
+    lssar = Compilation(read_source(EXAMPLES / "lssar.attn"))
+    case = Case("triton", "float32", 7, 1, 40, 24, 2, 2, 2, numbers=(("p", 1.5),))
+    found = find_call(lssar, case)
+    assert found is not None
+    limits = find_limits(lssar.attention, *found, {})
+    assert limits["k"] > 1e4 > 1 > limits["v"]
 
 
 def test_limits_do_not_change_from_run_to_run() -> None:

@@ -33,6 +33,9 @@ from attnc.sets.predicate import NonNegative, Predicate, every, negation, nonneg
 from attnc.sets.prover import Prover
 from attnc.sets.substitute import substitute
 
+# What may be spent on one attempt: most fail, and the rest of the analysis should not go without.
+BUDGET_OF_A_CHOICE = 10_000
+
 
 @dataclass(frozen=True)
 class Stretch:
@@ -263,22 +266,26 @@ class Plane:
     def _choice_by_place(self, one: Piece, two: Piece) -> Piece | None:
         """One piece whose ends depend on where the other position lies: where `one` is, it holds every target.
 
-        Not where its ends would move both ways, and those of `two` move one way: a tile could not tell them any more.
+        Only where each end moves one way as the position grows, which it has to show without a look into an array:
+        over a tile, an end that moves both ways is all or nothing.
         """
-        other = self._union_of_stretches(one.other, two.other, self.other_last)
-        if one.target != Stretch() or not other:
+        plane = replace(self, prover=self.prover.afresh(BUDGET_OF_A_CHOICE))
+        before = (atom for end in two.target.lows + two.target.highs for atom in end.atoms)
+        if one.target != Stretch() or any(atom.reads and self.other.key in atom.leaves for atom in before):
             return None
-        there, inside = every(self._gaps(one.other)), self._on(other)
-        elsewhere = inside.given((negation(there),))
+        other = plane._union_of_stretches(one.other, two.other, self.other_last)
+        if not other:
+            return None
+        there = every(self._gaps(one.other))
+        elsewhere = plane._on(other).given((negation(there),))
 
         def unless_there(end: Polynomial, kind: Kind, whole: Polynomial) -> Polynomial:
             return choice(there, whole, elsewhere.simplify(extreme(kind, (end, whole))))
 
         lows = tuple(unless_there(low, "max", ZERO) for low in two.target.lows)
         highs = tuple(unless_there(high, "min", self.target_last) for high in two.target.highs)
-        for before, end in zip(two.target.lows + two.target.highs, lows + highs, strict=True):
-            if inside.direction(before) and not inside.direction(end):
-                return None
+        if not all(map(plane.direction, lows + highs)):
+            return None
         return Piece(one.guards, other, Stretch(lows, highs), one.exact and two.exact)
 
 

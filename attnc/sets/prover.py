@@ -158,9 +158,9 @@ class Prover:
             self._given[fact] = Prover(bounds, (*self.facts, *parts), self.budget, self.in_order)
         return self._given[fact]
 
-    def afresh(self) -> Prover:
+    def afresh(self, budget: int = BUDGET) -> Prover:
         """The same with a budget of its own."""
-        return Prover(self._bounds, self.facts, None, self.in_order)
+        return Prover(self._bounds, self.facts, Budget(budget), self.in_order)
 
     # ---- how it is found ---------------------------------------------------------------------------
 

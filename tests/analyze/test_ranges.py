@@ -73,6 +73,15 @@ def test_ranges_of_many_random_masks_are_sound(mask: ir.Bool, values: dict[str, 
     check_random_mask(mask, values, rows)
 
 
+def test_an_end_that_looks_into_an_array_stands_alone() -> None:
+    """Made one with those queries that see all keys, it was read as all queries, and that was said to be exact."""
+    least = ir.IntOp("min", ir.Index("i"), ir.IntParam("c"))
+    mask = ir.Compare("<", least, ir.IntLoad("orders", (ir.Index("h"), ir.Index("j"))))
+    for c in (-1, 0, 1, 2):
+        values = {"N": 2, "M": 2, "H": 2, "B": 2, "h": 1, "b": 0, "c": c, "s": 2, "orders": [[0, 0], [0, 1]]}
+        check_random_mask(mask, values, 1)
+
+
 def test_a_case_is_told_apart_once() -> None:
     """Where the budget is spent, nothing is proved: not even that a case is the case."""
 

@@ -38,7 +38,7 @@ from attnc.sets.polynomial import (
     polynomial,
     quotient,
 )
-from attnc.sets.predicate import All, Predicate, every, nonnegative
+from attnc.sets.predicate import Predicate, conditions_of, every, nonnegative
 from attnc.sets.project import LAST_PERIOD, PERIOD, Bound, Tile, project_some
 from attnc.sets.prover import Prover
 from attnc.sets.solve import Limits, Solver
@@ -184,7 +184,7 @@ def _numbers(
         lows.extend(items_of(lo, "max"))
         highs.extend(items_of(hi - 1, "min"))
 
-    for condition in _items(numbered) if plane.prover.prove_nonnegative(first) else ():
+    for condition in conditions_of(numbered) if plane.prover.prove_nonnegative(first) else ():
         pieces = Solver(numbers, "over").solve(condition) if plane.target.key not in condition.leaves else ()
         if pieces:
             look_at(pieces)
@@ -194,10 +194,6 @@ def _numbers(
         look_at(tuple(_in_numbers(piece, division, plane) for piece in where))
     lo, hi = plane.simplify(extreme("max", lows)), plane.simplify(extreme("min", highs)) + 1
     return _Numbers(lo, hi, frozenset(met))
-
-
-def _items(mask: Predicate) -> tuple[Predicate, ...]:
-    return mask.items if isinstance(mask, All) else (mask,)
 
 
 def _in_numbers(piece: Piece, division: Division, plane: Plane) -> Piece:
@@ -242,7 +238,7 @@ def _strips_of_one(
     """
     place, limits = division.place, Limits()
     inside = nonnegative(place), nonnegative(division.n - 1 - place)
-    left = every(each for each in _items(numbered) if each not in met)
+    left = every(each for each in conditions_of(numbered) if each not in met)
     here = every((*inside, numbered))
     over = _ByTile(plane, "over", limits, tile=tile).solve(every((*inside, left)))
     if limits.reached or not all(piece.exact for piece in over):

@@ -107,10 +107,15 @@ def nonnegative(a: Polynomial) -> Predicate:
     return NonNegative(Polynomial({product: count // common for product, count in a.terms.items()}))
 
 
+def conditions_of(predicate: Predicate) -> tuple[Predicate, ...]:
+    """Those that all have to hold."""
+    return predicate.items if isinstance(predicate, All) else (predicate,)
+
+
 def every(items: Iterable[Predicate]) -> Predicate:
     kept: dict[Predicate, None] = {}
     for item in items:
-        for part in item.items if isinstance(item, All) else (item,):
+        for part in conditions_of(item):
             if part.truth is False:
                 return NEVER
             kept.setdefault(part)

@@ -31,7 +31,7 @@ from attnc.sets.polynomial import (
     multiples,
     polynomial,
 )
-from attnc.sets.predicate import All, NonNegative, Opaque, Predicate, Some, negation
+from attnc.sets.predicate import All, NonNegative, Opaque, Predicate, Some, conditions_of, negation
 
 BUDGET = 80_000
 DEPTH = 24
@@ -149,7 +149,7 @@ class Prover:
     def given(self, fact: Predicate) -> Prover:
         """A prover that also assumes `fact`. It draws on the same budget."""
         if fact not in self._given:
-            parts = fact.items if isinstance(fact, All) else (fact,)
+            parts = conditions_of(fact)
             bounds = dict(self._bounds)
             for part in parts:
                 for atom, new in _bounds_from(part.a) if isinstance(part, NonNegative) else ():

@@ -36,6 +36,7 @@ from attnc.sets.predicate import (
     Opaque,
     Predicate,
     Some,
+    conditions_of,
     every,
     negation,
     nonnegative,
@@ -266,7 +267,7 @@ class Solver:
         found: list[Piece] = []
         for case, solve in cases:
             inside = replace(self, plane=self.plane.given((case,)), depth=self.depth + 1)
-            guards = Piece(case.items if isinstance(case, All) else (case,))
+            guards = Piece(conditions_of(case))
             found += [guards.meet(piece) for piece in solve(inside)]
         return self._join((), found)
 

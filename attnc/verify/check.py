@@ -74,9 +74,9 @@ def _measure_all(compilation: Compilation, cases: Sequence[Case]) -> Iterator[Me
 
 def _check_meaning_alone(compilation: Compilation, refused: AttncError, cases: Sequence[Case]) -> Report:
     """Without a kernel there is only the interpreter: are its results finite, and of the right shapes?"""
-    from attnc.verify.measure import find_call
+    from attnc.verify.measure import find_calls
 
-    found = [find_call(compilation, case) for case in cases]
+    found = [next(find_calls(compilation, case), None) for case in cases]
     computed = sum(each is not None for each in found)
     note = f"the interpreter computed {computed} of {len(cases)} calls, all finite"
     return Report(compilation.attention.name, (), refused.diagnostics[0].message, (note,))

@@ -7,7 +7,8 @@ keys as the kernels', each sum and product followed by an error.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from math import sqrt
 from types import MappingProxyType
 from typing import Any, Literal
@@ -57,8 +58,8 @@ def compute_rounded(
 
         return lambda at: RoundedTerms(values, {name: read}, None, precision, wider).vector(clause, at)
 
-    def score_of_a_pass() -> Tensor:
-        """Each pass computes the score again, and rounds what it has to say about q and k."""
+    def find_score() -> Tensor:
+        """Each kernel computes the score itself, and rounds what it has to say about q and k."""
         parts = {
             n: precision.rounded(whole[n], 0.0, precision.stored if weights.before else 0.0) for n in "qk"
         }
@@ -86,12 +87,10 @@ def compute_rounded(
     shape = sizes["B"], sizes["H"], sizes["N"], sizes["M"]
     found_before: dict[str, Tensor] = {}
     for each in weights.before:
-        scores = score_of_a_pass(), score_of_a_pass().detach()
-        sweep = _Sweep(values, found_before, pairs, *scores, shape, precision, wider)
+        sweep = _Sweep(values, dict(found_before), pairs, find_score, shape, precision, wider)
         for name, number in sweep.numbers(each):
             found_before[name] = q.new_zeros(shape[:3]).index_put(at_row, number)
-    scores = score_of_a_pass(), score_of_a_pass().detach()
-    sweep = _Sweep(values, found_before, pairs, *scores, shape, precision, wider)
+    sweep = _Sweep(values, found_before, pairs, find_score, shape, precision, wider)
     values |= found_before
     if weights.weight is None:
         out, lse = _Softmax.apply(sweep.table(weights.score, -torch.inf), values_of_keys, precision)  # type: ignore[no-untyped-call]
@@ -101,11 +100,12 @@ def compute_rounded(
             lse = lse + torch.zeros_like(lse).index_put(at_row, through - through.detach())
         numbers = RoundedTerms(values, {}, None, precision, wider, lse=lse)
     else:
-        lse = torch.logsumexp(sweep.table(Score(), -torch.inf).detach(), -1)
-        out = _Weighted.apply(sweep.table(weights.weight), values_of_keys, precision)  # type: ignore[no-untyped-call]
+        lse = torch.logsumexp(sweep.seen_forward(Score(), -torch.inf), -1)
+        forward, backward = sweep.seen_forward(weights.weight), sweep.seen_backward(weights.weight)
+        out = _Weighted.apply(forward, backward, values_of_keys, precision)  # type: ignore[no-untyped-call]
         numbers = sweep.numbers_after(weights)
     if weights.score != Score():
-        lse = torch.logsumexp(sweep.table(Score(), -torch.inf).detach(), -1)
+        lse = torch.logsumexp(sweep.seen_forward(Score(), -torch.inf), -1)
     at_rows = out[at_row]
     if weights.gate is not None:
         at_rows = at_rows * numbers.real(weights.gate, seeing)[:, None]
@@ -145,38 +145,66 @@ def _is_int(x: object) -> bool:
 
 @dataclass(frozen=True)
 class _Sweep:
-    """The passes over the keys, all pairs at once. `again` is the score as another kernel rounds it."""
+    """The passes over the keys, all pairs at once.
+
+    The forward pass finds a term in the score, the backward pass what the score says about it, and another sum what
+    the numbers of its row say. Each computes the score itself, and where a term jumps or bends they may see it on
+    different sides.
+    """
 
     values: dict[str, Any]
     numbers_of_rows: dict[str, Tensor]
     pairs: Points
-    score: Tensor
-    again: Tensor
+    find_score: Callable[[], Tensor]
     shape: tuple[int, int, int, int]
     precision: Precision
     wider: frozenset[str]
+    found: dict[tuple[str, Real, float], Tensor] = field(default_factory=dict)
+
+    @cached_property
+    def score(self) -> Tensor:
+        """As the forward pass rounds it."""
+        return self.find_score()
+
+    @cached_property
+    def score_backward(self) -> Tensor:
+        return self.find_score()
+
+    @cached_property
+    def score_of_numbers(self) -> Tensor:
+        return self.find_score().detach()
 
     def table(self, term: Real, hidden: float = 0.0) -> Tensor:
-        """A term in the score for every pair, and `hidden` where the mask hides a key.
+        """A term in the score for every pair, and `hidden` where the mask hides a key."""
+        backward = self.seen_backward(term)
+        return self.seen_forward(term, hidden) + (backward - backward.detach())
 
-        What a score says about it is found in one kernel, what a number of its row says in another. Each computes the
-        score itself, and where a term jumps or bends they may see it on two sides.
-        """
+    def seen_forward(self, term: Real, hidden: float = 0.0) -> Tensor:
+        """Its value in the forward pass, without a gradient."""
+        with torch.no_grad():
+            return self._once(("forward", term, hidden), self._known, self.score)
+
+    def seen_backward(self, term: Real) -> Tensor:
+        """Its value in the backward pass, with the gradients that are found there."""
         fixed = {name: number.detach() for name, number in self.numbers_of_rows.items()}
-        by_score = self._table(term, self.values | fixed, self.score, hidden)
+        by_score = self._once(("score", term, 0.0), self.values | fixed, self.score_backward)
         if not fixed:
             return by_score
-        by_number = self._table(term, self._known, self.again, 0.0)
+        by_number = self._once(("number", term, 0.0), self._known, self.score_of_numbers)
         return by_score + (by_number - by_number.detach())
 
     @property
     def _known(self) -> dict[str, Any]:
         return self.values | self.numbers_of_rows
 
-    def _table(self, term: Real, values: dict[str, Any], score: Tensor, hidden: float) -> Tensor:
-        here = RoundedTerms(values, {}, Rows(self.pairs, score), self.precision, self.wider)
-        whole = score.new_full(self.shape, hidden)
-        return whole.index_put(tuple(self.pairs.index.values()), here.real(term, self.pairs))
+    def _once(self, kind: tuple[str, Real, float], values: dict[str, Any], score: Tensor) -> Tensor:
+        """A kernel that needs a term twice, as a weight and in the sum of the weights, computes it once."""
+        if kind not in self.found:
+            _, term, hidden = kind
+            here = RoundedTerms(values, {}, Rows(self.pairs, score), self.precision, self.wider)
+            whole = score.new_full(self.shape, hidden)
+            self.found[kind] = whole.index_put(tuple(self.pairs.index.values()), here.real(term, self.pairs))
+        return self.found[kind]
 
     def numbers(self, done: RowPass) -> Iterator[tuple[str, Tensor]]:
         """What a pass leaves, for every row that sees a key."""
@@ -234,21 +262,21 @@ class _Softmax(torch.autograd.Function):
 
 
 class _Weighted(torch.autograd.Function):
-    """Weights and values to weighted values, with the errors of the kernels."""
+    """Weights, as each pass finds them, and values to weighted values: what the kernels do, with their errors."""
 
     @staticmethod
-    def forward(ctx: Any, p: Tensor, v: Tensor, r: Precision) -> Tensor:
+    def forward(ctx: Any, p: Tensor, again: Tensor, v: Tensor, r: Precision) -> Tensor:
         n = sqrt(max(p.shape[-1], 1)) * r.working
         out: Tensor = (p + r.error(p, r.product + n)) @ v
-        ctx.save_for_backward(p, v)
+        ctx.save_for_backward(again, v)
         ctx.precision = r
         return out + r.error(out, r.product)
 
     @staticmethod
-    def backward(ctx: Any, dout: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, dout: Tensor) -> tuple[None, Tensor, Tensor, None]:
         (p, v), r = ctx.saved_tensors, ctx.precision
         dout = dout + r.error(dout, r.stored)
         norms = dout.norm(dim=-1)[..., None] * v.norm(dim=-1)[..., None, :]
         dp = dout @ v.mT + r.error(norms, r.working)
         n = sqrt(max(p.shape[-2], 1)) * r.working
-        return dp, (p + r.error(p, r.product + n)).mT @ dout, None
+        return None, dp, (p + r.error(p, r.product + n)).mT @ dout, None

@@ -27,9 +27,9 @@ precision, which is float32 for half precision and else the dtype itself:
 A dot product of n terms of any sign has partial sums that grow as their square root, so n roundings of them add up to
 about w times the product of the norms; a sum over keys or queries is the same with the terms' own errors in front.
 
-Each pass over the keys computes the scores itself, with errors of its own; so do the kernels that find what a score
-says about the weights and what a number of its row does. Where a formula jumps, as in `relu(count() * a - 1)` of a row
-with one key, they may see it on two sides.
+Each pass over the keys computes the scores itself, with errors of its own, forward and backward; so do the kernels that
+find what a score says about the weights and what a number of its row does. Where a formula jumps, as in
+`relu(count() * a - 1)` of a row with one key, they may see it on two sides: a weight that the sum of its row has not.
 
 The deviation of a result is the root mean square over `RUNS` replays, the largest over its elements; a limit is
 `FACTOR` deviations, and never less than two roundings of its largest element. With independent errors `FACTOR` = 8 is

@@ -13,7 +13,7 @@ from attnc.inspect.launches import find_launches
 from attnc.inspect.targets import SM_90
 from attnc.run.loader import load_module
 from attnc.verify.cases import Case
-from attnc.verify.measure import find_call
+from attnc.verify.measure import find_calls
 from attnc.verify.worker import Worker
 
 ZOO = {**BIASES, **MASKS, **SCORES, **DISTANCES, **TOKENS}
@@ -59,7 +59,7 @@ def test_zoo_builds(name: str) -> None:
     spec = ZOO[name]
     compilation = compile_text(spec.text)
     small = Case("cpu", "bfloat16", 29, 17, 16, 24, 4, 2, numbers=spec.numbers, entries=spec.entries)
-    found = find_call(compilation, case_for(compilation, small, spec.square))
+    found = next(find_calls(compilation, case_for(compilation, small, spec.square)), None)
     assert found is not None
     inputs, _ = found
     name = compilation.attention.name
@@ -72,7 +72,7 @@ def test_zoo_builds(name: str) -> None:
 def test_softmax_loses_what_every_key_of_a_row_has(name: str) -> None:
     """Through the output its gradient is 0, not nearly; through the log-sum-exp, what comes to that."""
     compilation = compile_text(ZOO[name].text)
-    found = find_call(compilation, case_for(compilation, CPU))
+    found = next(find_calls(compilation, case_for(compilation, CPU)), None)
     assert found is not None
     inputs, _ = found
     tensors, arguments = inputs.leaves()

@@ -124,10 +124,10 @@ def find_periods(
         if found.length <= MOST_READ:
             return found, []
         period = f"in every period of `{print_ir(to_int(division.n))}` {PLURAL[plane.target.key]}"
-        found = replace(found, strips=[replace(strip, full=None) for strip in strips])
-        if found.length <= MOST_READ_OF_VISITED:
+        visited = replace(found, strips=[replace(strip, full=None) for strip in strips])
+        if visited.length <= MOST_READ_OF_VISITED:
             why = f"no tile is known to be full: {period} the bounds of those that are would be too long to read"
-            return found, [Reason(why)]
+            return visited, [Reason(why)] if visited != found else []
         notes.append(Reason(f"the bounds {period} would be too long to read, so they are not taken"))
     return None, notes
 
@@ -243,8 +243,8 @@ def _strips_of_one(
     over = _ByTile(plane, "over", limits, tile=tile).solve(every((*inside, left)))
     if limits.reached or not all(piece.exact for piece in over):
         return []
-    under = _ByTile(plane.afresh(), "under", tile=tile).solve(here)
-    plane = plane.afresh()
+    beneath, plane = plane.afresh(), plane.afresh()
+    under = _ByTile(beneath, "under", tile=tile).solve(here)
     places = Places(_shift_of_rows(numbered, division, plane), division.n, tile, plane)
     found = [places.strips(piece, under) for piece in over]
     ahead = [nonnegative(extreme("max", (two.lo, ZERO)) - one.lo) for one, *after in found for two in after]
@@ -253,6 +253,8 @@ def _strips_of_one(
     is_found &= all(strip.known and not _looks_around(strip) for strip in strips)
     if not is_found:
         return []
+    searched = not beneath.prover.budget.is_spent
+    strips = [replace(strip, searched=strip.searched and searched) for strip in strips]
     return _taken_together([_cut_off(strip, division, plane) for strip in strips], plane)
 
 

@@ -130,9 +130,11 @@ def _reason(clause: Clause) -> Reason:
 
 
 def _words_of(strips: Sequence[Strip]) -> Iterator[Reason]:
-    """What the functions mean that stand in ends and in no spec."""
+    """What the functions mean that stand in ends and in no spec, and what is not known of full tiles."""
     ends = [end for strip in strips for end in (strip.lo, strip.hi, *(strip.full or ()))]
     parts = {type(part) for end in ends for part in walk(to_int(end))}
+    if any(not strip.searched for strip in strips):
+        yield Reason("the analysis ran out of steps before it knew which tiles are full")
     if Rank in parts:
         yield Reason(
             "rank(a[:], x) is how many entries of the sorted array are below x: where x stands in it"

@@ -38,7 +38,8 @@ MOST_AROUND = 12
 class Strip:
     """One interval over a tile: what is visited, `[lo, hi)`, and what of it is full.
 
-    `guard` says where it is there at all; `known`, that both ends have a closed form.
+    `guard` says where it is there at all; `known`, that both ends have a closed form; `searched`, that the steps were
+    enough to look for full tiles.
     """
 
     lo: Polynomial
@@ -47,6 +48,7 @@ class Strip:
     exact: bool
     guard: Predicate = ALWAYS
     known: bool = True
+    searched: bool = True
 
     @property
     def visited_interval(self) -> Interval:
@@ -58,13 +60,15 @@ class Strip:
 
 
 def make_strip(piece: Piece, under: Sequence[Piece], tile: Tile, plane: Plane) -> Strip:
-    shadow = project_some(piece, tile, plane)
-    inner = piece if piece in under else next((part for part in under if plane.covers(piece, part)), None)
-    core = inner and project_every(inner, tile, plane)
-    full = _ends(core, plane) if core else None
-    if full and plane.prover.prove_at_most(full[1], full[0]):
+    """Full tiles are looked for with steps of their own: without them a kernel is slower, without the others lost."""
+    shadow, beside = project_some(piece, tile, plane), plane.afresh()
+    inner = piece if piece in under else next((part for part in under if beside.covers(piece, part)), None)
+    core = inner and project_every(inner, tile, beside)
+    full = _ends(core, beside) if core else None
+    if full and beside.prover.prove_at_most(full[1], full[0]):
         full = None
-    return Strip(*_ends(shadow, plane), full, shadow.exact, every(shadow.guards), shadow.known)
+    searched = not beside.prover.budget.is_spent
+    return Strip(*_ends(shadow, plane), full, shadow.exact, every(shadow.guards), shadow.known, searched)
 
 
 def _ends(shadow: Shadow, plane: Plane) -> tuple[Polynomial, Polynomial]:

@@ -20,6 +20,7 @@ from attnc.ir.text import print_ir
 from attnc.sets.convert import to_bool, to_predicate
 from attnc.sets.divisions import find_divisions, flat, map_divisions
 from attnc.sets.pieces import Piece
+from attnc.sets.prover import BUDGET, Budget, Prover
 
 Target = Literal["i", "j"]
 
@@ -143,6 +144,25 @@ def test_a_strip_ends_in_its_period() -> None:
         ranges = find_ranges(attention_of(mask), "j")
         assert ranges.periods is not None
         check_ranges(ranges, pairs_seen(mask, values), values, 4, 4, Counts())
+
+
+@pytest.mark.parametrize("steps", [BUDGET, 2 * BUDGET, 3 * BUDGET])
+def test_full_tiles_are_looked_for_with_steps_of_their_own(
+    steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With twice the steps of an analysis there were enough to begin with them, and none were left for the others."""
+    for function in (Prover.afresh, Budget.__init__):
+        monkeypatch.setattr(function, "__defaults__", (steps,))
+    row = "min(max(i // chunk - left // 2, 0), frames - left)"
+    place = "min(max(i % chunk - window // 2, 0), chunk - window)"
+    mask = (
+        f"{row} <= j // chunk and j // chunk < {row} + left"
+        f" and {place} <= j % chunk and j % chunk < {place} + window"
+    )
+    queries = find_ranges(attention_of(mask), "i")
+    assert queries.periods is not None and not any(queries.full)
+    ran_out = "the analysis ran out of steps before it knew which tiles are full"
+    assert (ran_out in [reason.text for reason in queries.because]) == (steps < 3 * BUDGET)
 
 
 def test_bounds_that_nobody_would_read_are_not_taken() -> None:

@@ -34,8 +34,7 @@
 #                - cols * wy + cols * (wy // 2), 0) for keys below cols * rows (line 8)
 #              - `near(i.x, j.x, wx, cols)` is solved in every period of `cols` queries (line 8)
 #              - `i // cols` divides by `cols`: the call checks that `cols` is at least 1 (line 8)
-#              - no tile is known to be full: in every period of `cols` queries the bounds of those that are would
-#                be too long to read
+#              - the analysis ran out of steps before it knew which tiles are full
 #              - period p has queries [cols * p, cols * p + cols); keys [j0, j1] look at periods
 #                [(0 if j0 < cols * wy else max(j0 // cols - wy + wy // 2 + 1, 0)) if j0 < cols * rows else (N - 1) // cols + 1, min((N - 1) // cols + 1 if cols * rows <= j1 + cols * wy else min(j1 // cols + wy // 2 + 1, (N - 1) // cols + 1), (N - 1) // cols + 1 if j0 < cols * rows else 0))
 #     rows     a query may see no key: its output is 0

@@ -1,17 +1,22 @@
 """What a kernel does anew for each pair of a query and a key, which takes registers of every thread.
 
 Enters: an attention as its kernels see it, or a part of it. Leaves: whether a number is read for each pair, how many
-divisions of positions the score and the mask hold, and whether those are many.
+divisions of positions the score and the mask hold, and whether those are many; whether a row of a table is searched in
+a loop, and a reason that says so.
 """
 
 from __future__ import annotations
 
-from attnc.ir.nodes import Attention, BoolLoad, IntConst, IntLoad, IntOp, Node, RealLoad
+from attnc.analyze.facts import Reason
+from attnc.ir.nodes import Attention, BoolLoad, Int, IntConst, IntLoad, IntOp, Member, Node, RealLoad
+from attnc.ir.text import print_ir
 from attnc.ir.walk import axes_of, walk
 
 LOADS = (RealLoad, IntLoad, BoolLoad)
 TOKENS = {"i", "j"}
 MANY = 4
+# Slots that a kernel looks at one after the other, without a loop.
+MOST_IN_A_ROW = 16
 
 
 def reads_pair(part: Node) -> bool:
@@ -25,6 +30,21 @@ def count_divisions(attention: Attention) -> int:
 
 def divides_much(attention: Attention) -> bool:
     return count_divisions(attention) > MANY
+
+
+def is_searched(slots: Int) -> bool:
+    """May a row of so many slots be so long that a kernel looks through it in a loop?"""
+    return not (isinstance(slots, IntConst) and slots.value <= MOST_IN_A_ROW)
+
+
+def why_searched(attention: Attention) -> Reason | None:
+    """Triton copies tiles ahead only in loops that hold no other."""
+    rows = (part for part in (*walk(attention.score), *walk(attention.mask)) if isinstance(part, Member))
+    for row in rows:
+        if is_searched(attention.param(row.array).sizes[len(row.index)]):
+            why = f"a row may have more than {MOST_IN_A_ROW} slots, so it is searched in a loop"
+            return Reason(f"`{print_ir(row)}`: {why}, and edge tiles are not copied ahead", row.span)
+    return None
 
 
 def _divides_a_position(part: Node) -> bool:

@@ -35,6 +35,7 @@ from attnc.lower.gradients import ArrayGradient, Home, find_array_gradients, why
 from attnc.lower.hoist import DotPair, TokenMap, hoist_token_maps
 from attnc.lower.narrow import why_int32
 from attnc.lower.overlap import find_overlap
+from attnc.lower.per_pair import why_searched
 from attnc.lower.plain import Plain, find_plain
 from attnc.lower.proofs import Proofs
 from attnc.lower.ranks import hoist_ranks
@@ -168,7 +169,7 @@ def make_plan(attention: Attention, facts: Facts) -> Plan:
     plan = _plan_pass(attention, facts, facts.weights, tuple(row_arrays), constant, tuple(before))
     sees_keys = bool(plan.keys.visited) or "j" in plan.listed
     waits, why = find_overlap(plan.attention, plan.weights, sees_keys)
-    reasons = [reason for reason in (why, why_int32(plan.attention)) if reason]
+    reasons = [reason for reason in (why, why_int32(plan.attention), why_searched(plan.attention)) if reason]
     return replace(plan, waits=waits, because=(*plan.because, *reasons))
 
 

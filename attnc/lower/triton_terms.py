@@ -17,14 +17,12 @@ from attnc.kernel.nodes import Expr, Lit, Unary, Var
 from attnc.lower.conversions import Position, convert_by_token
 from attnc.lower.names import pointer, stride, variable
 from attnc.lower.narrow import find_narrow
+from attnc.lower.per_pair import is_searched
 from attnc.lower.terms import Terms
 
 tl = Namespace("tl")
 INT64 = tl.value("int64")
 INT32 = tl.value("int32")
-
-# A row of slots that is no longer is searched without a loop.
-MOST_IN_A_ROW = 16
 
 
 class TritonTerms(Terms):
@@ -144,6 +142,5 @@ class TritonTerms(Terms):
         inside = reduce(Expr.__and__, guards) if guards else Lit(True)
         last = len(index)
         slots = param.sizes[last]
-        is_few = isinstance(slots, IntConst) and slots.value <= MOST_IN_A_ROW
-        search = function("_is_one_of" if is_few else "_is_member")
+        search = function("_is_member" if is_searched(slots) else "_is_one_of")
         return search(self(item), row, self(slots), Var(stride(array, last)), inside)

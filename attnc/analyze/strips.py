@@ -25,7 +25,7 @@ from attnc.sets.polynomial import (
     items_of,
     polynomial,
 )
-from attnc.sets.predicate import ALWAYS, Predicate, every, negation, nonnegative
+from attnc.sets.predicate import ALWAYS, All, NonNegative, Predicate, Some, every, negation, nonnegative
 from attnc.sets.project import Shadow, Tile, project_every, project_some
 
 # More intervals than this cost a kernel more than the tiles they save.
@@ -84,6 +84,8 @@ def _always_divides(a: Polynomial, plane: Plane) -> bool:
         match atom:
             case Choice(condition, one, two):
                 branches = (condition, one), (negation(condition), two)
+                if not _always_decides(condition, plane):
+                    return False
                 if not all(_always_divides(branch, plane.given((fact,))) for fact, branch in branches):
                     return False
                 continue
@@ -96,6 +98,17 @@ def _always_divides(a: Polynomial, plane: Plane) -> bool:
         if not all(_always_divides(part, plane) for part in atom.parts):
             return False
     return True
+
+
+def _always_decides(condition: Predicate, plane: Plane) -> bool:
+    """Does no part of a condition divide by 0, in no call? A mask that reads arrays divides by what is checked."""
+    match condition:
+        case NonNegative(a):
+            return _always_divides(a, plane)
+        case All(items) | Some(items):
+            return all(_always_decides(item, plane) for item in items)
+        case _:
+            return True
 
 
 def in_order(strips: list[Strip], plane: Plane) -> tuple[list[Strip], list[Reason]]:

@@ -104,3 +104,17 @@ def test_an_end_divides_by_0_in_no_call() -> None:
         seen = [[i < j and i < j * w for j in range(70)] for i in range(60)]
         alive = {(i // 16, j // 16) for i in range(60) for j in range(70) if seen[i][j]}
         assert tiles.visited == len(alive)
+
+
+def test_what_an_end_hangs_on_divides_by_0_in_no_call() -> None:
+    """Here a condition that stands in the end divides by `p`."""
+    i, j = ir.Index("i"), ir.Index("j")
+    mask = ir.BoolIf(
+        ir.Compare("==", ir.IntParam("w"), ir.IntOp("*", ir.IntParam("p"), i)),
+        ir.Compare("<", i, j),
+        ir.Compare("<", i, ir.IntLoad("doc", (i,))),
+    )
+    for w, p in ((0, 0), (3, 0), (-3, 0), (6, 2), (6, -2), (-6, 2)):
+        values = {"N": 9, "M": 11, "H": 2, "B": 2, "h": 1, "b": 1, "w": w, "p": p, "doc": [0, 4, 1] * 3}
+        for rows in (1, 4):
+            check_random_mask(mask, values, rows)

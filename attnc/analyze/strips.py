@@ -84,9 +84,8 @@ def _always_divides(a: Polynomial, plane: Plane) -> bool:
         match atom:
             case Choice(condition, one, two):
                 branches = (condition, one), (negation(condition), two)
-                if not _always_decides(condition, plane):
-                    return False
-                if not all(_always_divides(branch, plane.given((fact,))) for fact, branch in branches):
+                inside = (_always_divides(branch, plane.given((fact,))) for fact, branch in branches)
+                if not (_always_decides(condition, plane) and all(inside)):
                     return False
                 continue
             case Quotient(_, n):
@@ -159,7 +158,8 @@ def _in_order_at_run_time(one: Strip, two: Strip, plane: Plane) -> tuple[Strip, 
         lo = extreme("min" if a is one else "max", (one.lo, two.lo))
         if simpler != ahead:
             lo = choice(is_first, a.lo, b.lo)
-        return Strip(lo, choice(is_first, a.hi, b.hi), full, one.exact and two.exact)
+        searched = one.searched and two.searched
+        return Strip(lo, choice(is_first, a.hi, b.hi), full, one.exact and two.exact, searched=searched)
 
     return choose(one, two), choose(two, one)
 
@@ -202,7 +202,8 @@ def _rests(strip: Strip) -> Iterator[Polynomial]:
 
 def around(strips: Sequence[Strip]) -> Strip:
     lo, hi = extreme("min", (strip.lo for strip in strips)), extreme("max", (strip.hi for strip in strips))
-    return Strip(lo, hi, next((strip.full for strip in strips if strip.full), None), False)
+    full = next((strip.full for strip in strips if strip.full), None)
+    return Strip(lo, hi, full, False, searched=all(strip.searched for strip in strips))
 
 
 def is_everything(strip: Strip, plane: Plane) -> bool:

@@ -45,7 +45,7 @@ def measure(compilation: Compilation, case: Case) -> Measurement:
 
 
 def _share_of_range(expected: Tensor, limit: float, dtype: str) -> float:
-    """The largest number that rounding may make of a result. Where the dtype cannot hold it, a case shows little."""
+    """The largest number that rounding may make of a result, by the dtype's. Beyond 1 a case shows little."""
     largest = float(finite_part(expected).abs().max()) if expected.numel() else 0.0
     return (largest + limit) / torch.finfo(getattr(torch, dtype)).max
 

@@ -16,10 +16,12 @@ from range_checks import Counts, check_ranges, requirements_hold, transposed
 from attnc.analyze.periods import find_periods
 from attnc.analyze.ranges import find_ranges, make_plane, make_tile
 from attnc.analyze.requirements import find_requirements
+from attnc.analyze.strips import Strip, around
 from attnc.ir.text import print_ir
 from attnc.sets.convert import to_bool, to_predicate
 from attnc.sets.divisions import find_divisions, flat, map_divisions
 from attnc.sets.pieces import Piece
+from attnc.sets.polynomial import ONE, ZERO
 from attnc.sets.prover import BUDGET, Budget, Prover
 
 Target = Literal["i", "j"]
@@ -163,6 +165,11 @@ def test_full_tiles_are_looked_for_with_steps_of_their_own(
     assert queries.periods is not None and not any(queries.full)
     ran_out = "the analysis ran out of steps before it knew which tiles are full"
     assert (ran_out in [reason.text for reason in queries.because]) == (steps < 3 * BUDGET)
+
+
+def test_one_strip_around_others_says_that_steps_ran_out() -> None:
+    whole, cut = Strip(ZERO, ONE, None, True), Strip(ONE, ONE + 1, None, True, searched=False)
+    assert not around([whole, cut]).searched and around([whole, whole]).searched
 
 
 def test_bounds_that_nobody_would_read_are_not_taken() -> None:

@@ -1,8 +1,8 @@
-"""Writes docs/gate/triton-VERSION.md: `python tests/compiles/report.py`, and names of examples for a part of it.
+"""Writes docs/gate/triton-VERSION.md: `python tests/compiles/report.py`, or with names of examples their rows anew.
 
-Enters: nothing. Leaves: a page that says for every example whether its kernels hold the limits of the gate, at heads 64
-and 128 wide on sm_90 and sm_80, with the usual tiles and the Triton that is installed; and where they do not, whether
-those do that `attnc build --arch` chooses.
+Enters: nothing, and the page as it was where names are given. Leaves: a page that says for every example whether its
+kernels hold the limits of the gate, at heads 64 and 128 wide on sm_90 and sm_80, with the usual tiles and the Triton
+that is installed; and where they do not, whether those do that `attnc build --arch` chooses.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ PASSES = "passes"
 CHOSEN = "with chosen tiles "
 PAGE = """# The gate, by Triton {version}
 
-Made by `{command}`: the kernels of every example in bfloat16, with the tiles that every module has.
-`../machine-code.md` says what the limits are. {passed} of {all} pass, and {chosen} more with the tiles that
+Made by `python tests/compiles/report.py`: the kernels of every example in bfloat16, with the tiles that every module
+has. `../machine-code.md` says what the limits are. {passed} of {all} pass, and {chosen} more with the tiles that
 `attnc build --arch` chooses. Where one does not, the kernels are named, and the first limit that each does not hold.
 
 {table}
@@ -36,19 +36,30 @@ Made by `{command}`: the kernels of every example in bfloat16, with the tiles th
 
 def main(names: Sequence[str]) -> None:
     """Write the page of this Triton."""
+    page = PAGES / f"triton-{triton.__version__}.md"
+    verdicts = {name: row for name, row in read(page).items() if name in NAMES} if names else {}
     calls = [(name, *call) for name in names or NAMES for call in CALLS]
     with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as processes:
-        verdicts = dict(zip(calls, processes.map(judge, *zip(*calls, strict=True)), strict=True))
+        found = list(processes.map(judge, *zip(*calls, strict=True)))
+    for n, name in enumerate(names or NAMES):
+        verdicts[name] = found[len(CALLS) * n : len(CALLS) * (n + 1)]
+    every = [verdict for row in verdicts.values() for verdict in row]
     text = PAGE.format(
         version=triton.__version__,
-        command=" ".join(["python tests/compiles/report.py", *names]),
-        passed=sum(verdict == PASSES for verdict in verdicts.values()),
-        chosen=sum(verdict.endswith(CHOSEN + PASSES) for verdict in verdicts.values()),
-        all=len(calls),
-        table="\n".join(_table(names or NAMES, verdicts)),
+        passed=sum(verdict == PASSES for verdict in every),
+        chosen=sum(verdict.endswith(CHOSEN + PASSES) for verdict in every),
+        all=len(every),
+        table="\n".join(_table(verdicts)),
     )
     PAGES.mkdir(exist_ok=True)
-    (PAGES / f"triton-{triton.__version__}.md").write_text(text)
+    page.write_text(text)
+
+
+def read(page: Path) -> dict[str, list[str]]:
+    """The verdicts of a page, which stand in its table."""
+    lines = [line for line in page.read_text().splitlines() if line.startswith("| ")]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[1:]]
+    return {name: row for name, *row in rows}
 
 
 def judge(name: str, gpu: str, width: int) -> str:
@@ -64,10 +75,10 @@ def judge(name: str, gpu: str, width: int) -> str:
     return f"{faults}; {CHOSEN}{PASSES if found.holds else ', '.join(v for v in left if v != PASSES)}"
 
 
-def _table(names: Sequence[str], verdicts: dict[tuple[str, str, int], str]) -> Iterator[str]:
+def _table(verdicts: dict[str, list[str]]) -> Iterator[str]:
     yield from header("example", *(f"{gpu}, D = {width}" for gpu, width in CALLS))
-    for name in names:
-        yield row(name, *(verdicts[name, gpu, width] for gpu, width in CALLS))
+    for name in sorted(verdicts):
+        yield row(name, *verdicts[name])
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from attnc.analyze.facts import Facts, Interval, Ranges, Reason, Weights
+from attnc.analyze.facts import Facts, Interval, Periods, Ranges, Reason, Weights
 from attnc.errors import AttncError, Diagnostic
 from attnc.ir.nodes import Attention
 from attnc.ir.text import print_ir
@@ -209,9 +209,16 @@ def _ranges_json(ranges: Ranges) -> dict[str, Any]:
         "closed": ranges.closed,
         "exact": ranges.exact,
         "visited": [_interval_json(each) for each in ranges.visited],
-        "full": [None if each is None else _interval_json(each) for each in ranges.full],
+        "full": [each and _interval_json(each) for each in ranges.full],
+        "periods": ranges.periods and _periods_json(ranges.periods),
+        "behind": ranges.behind and [each and _interval_json(each) for each in ranges.behind],
         "because": [str(reason) for reason in ranges.because],
     }
+
+
+def _periods_json(periods: Periods) -> dict[str, str | list[str]]:
+    length, start, lo, hi = map(print_ir, (periods.length, periods.start, periods.lo, periods.hi))
+    return {"length": length, "start": start, "numbers": [lo, hi]}
 
 
 def _plan_json(plan: Plan | Diagnostic) -> dict[str, Any]:

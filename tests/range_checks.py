@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from integer_oracle import Values, evaluate
 
-from attnc.analyze.facts import Interval, Ranges
+from attnc.analyze.facts import Interval, Ranges, Shown
 
 # What an end of a range may find where it reads outside of an array.
 GARBAGE = -12345
@@ -53,8 +53,8 @@ def _check(
         every = [all(row[at] for row in tile) for at in range(size)]
         visited, full = [False] * size, [False] * size
         start = 0
-        for place in each_period(ranges, here, 1 if one_by_one else columns):
-            for outer, inner in zip(ranges.visited, ranges.full, strict=True):
+        for place, shown in each_period(ranges, here, 1 if one_by_one else columns):
+            for outer, inner in shown:
                 lo, hi = ends(outer, place, size)
                 if max(lo, 0) < hi:
                     assert start <= max(lo, 0), f"intervals out of order at {place}"
@@ -78,15 +78,17 @@ def _check(
             counts.truly_full += all(every[left : left + columns])
 
 
-def each_period(ranges: Ranges, here: Values, columns: int) -> Iterator[Values]:
-    """The values in each period that the tile looks at; as they are where there are none.
+def each_period(ranges: Ranges, here: Values, columns: int) -> Iterator[tuple[Values, tuple[Shown, ...]]]:
+    """The values in each period that the tile looks at, and what it shows; as they are where there are none.
+
+    What is behind all periods comes last, and nothing that a period shows reaches into it.
 
     Several periods are taken at once where a tile of `columns` holds them. What is behind a strip has been visited when
     the next period's turn comes, so no strip of that may lie before: where periods begin at the same position for all
     rows, strips end in theirs, and else those of one period start behind those of the period before.
     """
     if ranges.periods is None:
-        yield here
+        yield here, ranges.shown
         return
     periods = ranges.periods
     other = "i" if ranges.target == "j" else "j"
@@ -95,6 +97,8 @@ def each_period(ranges: Ranges, here: Values, columns: int) -> Iterator[Values]:
     )
     step = max(columns // length, 1) if ranges.takes_several_periods else 1
     before: list[int] = []
+    size = here["M" if ranges.target == "j" else "N"]
+    behind = max(ends(ranges.behind[0], here, size)[0], 0) if ranges.behind else size
     for number in range(lo, hi, step):
         place = {**here, "period.first": number, "period.last": min(number + step, hi) - 1}
         starts = [
@@ -102,7 +106,6 @@ def each_period(ranges: Ranges, here: Values, columns: int) -> Iterator[Values]:
             for end in ("first", "last")
             for each in (number, place["period.last"])
         ]
-        size = here["M" if ranges.target == "j" else "N"]
         there = [ends(interval, place, size) for interval in ranges.visited]
         there = [(max(low, 0), high) for low, high in there if max(low, 0) < high]
         if starts[0] == starts[2]:  # for the first row and the last
@@ -110,7 +113,10 @@ def each_period(ranges: Ranges, here: Values, columns: int) -> Iterator[Values]:
         else:
             assert not before or all(low >= max(before) for low, _ in there), f"before others at {place}"
             before += [low for low, _ in there]
-        yield place
+        assert all(high <= behind for _, high in there), f"into what is behind at {place}"
+        yield place, ranges.shown
+    if ranges.behind:
+        yield here, (ranges.behind,)
 
 
 def ends(interval: Interval, values: Values, size: int) -> tuple[int, int]:

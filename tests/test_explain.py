@@ -93,6 +93,19 @@ def test_cost_in_json_is_that_of_the_text() -> None:
     }
 
 
+def test_periods_in_json() -> None:
+    text = "attention a(c: int):\n    mask i % c == j % c or j >= 64\n"
+    keys = json.loads(compiled(text).explain_json())["keys"]
+    assert keys["periods"] == {
+        "length": "c",
+        "start": "c * first_period()",
+        "numbers": ["0", "min((M - 1) // c + 1, 63 // c + 1)"],
+    }
+    assert keys["behind"] == [["64", "M"], ["64", "M"]]
+    window = json.loads(compiled(WINDOW).explain_json())["keys"]
+    assert window["periods"] is None and window["behind"] is None
+
+
 def test_cost_is_that_of_one_head() -> None:
     text = "attention a():\n    mask h < 1 or i == j\n"
     shares = [compiled(text).explain(Setting({"N": 1024}, head=head)).split("\ncost ")[1] for head in (0, 1)]

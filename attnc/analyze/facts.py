@@ -38,6 +38,10 @@ class Interval:
     hi: Int
 
 
+# What is visited, and what of it is full.
+Shown = tuple[Interval, Interval | None]
+
+
 @dataclass(frozen=True, slots=True)
 class Periods:
     """Positions of the target in periods of `length`; `start` is the first position of the one of a number.
@@ -73,7 +77,8 @@ class Ranges:
     found: `visited` is everything, and `because` says which clause stood in the way. All of it holds where every one
     of `requires` does.
     `loose` has what was not followed, so that tiles may be visited, or masked, without need.
-    Where there are `periods`, `visited` and `full` are those of one period.
+    Where there are `periods`, `visited` and `full` are those of one period. They end where `behind` starts: what is
+    visited up to the last position, after all of them, and what of that is full.
     """
 
     target: Literal["i", "j"]
@@ -85,11 +90,21 @@ class Ranges:
     loose: tuple[Reason, ...] = ()
     requires: tuple[Requirement, ...] = ()
     periods: Periods | None = None
+    behind: Shown | None = None
+
+    @property
+    def shown(self) -> tuple[Shown, ...]:
+        return tuple(zip(self.visited, self.full, strict=True))
+
+    @property
+    def all_shown(self) -> tuple[Shown, ...]:
+        """Also what is behind all periods."""
+        return (*self.shown, *([self.behind] if self.behind else []))
 
     @property
     def ends(self) -> tuple[Int, ...]:
         """Every term that says where something begins or ends."""
-        intervals = [each for each in (*self.visited, *self.full) if each is not None]
+        intervals = [each for each in (*self.visited, *self.full, *(self.behind or ())) if each is not None]
         of_periods = (self.periods.lo, self.periods.hi) if self.periods else ()
         return (*of_periods, *(end for each in intervals for end in (each.lo, each.hi)))
 

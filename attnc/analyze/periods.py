@@ -15,21 +15,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from attnc.analyze.behind import Behind, find_behind
 from attnc.analyze.clauses import PLURAL
 from attnc.analyze.facts import Periods, Reason
 from attnc.analyze.places import Places
+from attnc.analyze.repeats import NUMBER, Division, by_number, find_repeats
 from attnc.analyze.strips import Strip, in_order
 from attnc.ir.nodes import OverTile, Period, Rank
 from attnc.ir.text import print_ir
 from attnc.ir.walk import holds, walk
 from attnc.sets.convert import to_int
-from attnc.sets.divisions import find_divisions, flat, map_divisions, times_of
+from attnc.sets.divisions import flat, map_divisions
 from attnc.sets.pieces import Piece, Pieces, Plane, Stretch
 from attnc.sets.polynomial import (
-    ONE,
     ZERO,
-    Extreme,
-    Leaf,
+    Choice,
     Polynomial,
     Quotient,
     choice,
@@ -38,118 +38,87 @@ from attnc.sets.polynomial import (
     polynomial,
     quotient,
 )
-from attnc.sets.predicate import Predicate, conditions_of, every, nonnegative
+from attnc.sets.predicate import Predicate, conditions_of, every, negation, nonnegative
 from attnc.sets.project import LAST_PERIOD, PERIOD, Bound, Tile, project_some
-from attnc.sets.prover import Prover
 from attnc.sets.solve import Limits, Solver
 from attnc.sets.substitute import substitute
 
 # Bounds that are longer than this, in characters, nobody would read: no tile is known to be full, and where those of
 # the tiles to visit are longer than the second, all are listed.
-MOST_READ = 1000
+MOST_READ = 1050
 MOST_READ_OF_VISITED = 1300
 # Who divides by more numbers than this looks at bits, not at rows.
 MOST_TRIED = 3
 
-NUMBER = polynomial(PERIOD)
-
 
 @dataclass(frozen=True)
 class Repeated:
+    """The strips of one period, the periods, and the strip of all that lies `behind` them, up to the last position."""
+
     strips: list[Strip]
     periods: Periods
+    behind: Strip | None
+
+    @property
+    def all_strips(self) -> list[Strip]:
+        return [*self.strips, *([self.behind] if self.behind else [])]
 
     @property
     def length(self) -> int:
-        """How much there is to read, in characters."""
+        """How much there is to read of one period, in characters."""
         ends = [end for strip in self.strips for end in (strip.lo, strip.hi, *(strip.full or ()))]
         terms = (self.periods.lo, self.periods.hi, *map(to_int, ends))
         return sum(len(print_ir(term)) for term in terms)
 
 
-@dataclass(frozen=True)
-class Division:
-    """`(target + shift) // n`, or `(shift - target) // n`, whose periods are counted from the last: number -1, -2, ...
-
-    `way` is 1 or -1: what the target is multiplied by.
-    """
-
-    quotient: Quotient
-    way: int
-    shift: Polynomial
-
-    @property
-    def n(self) -> Polynomial:
-        return self.quotient.n
-
-    @property
-    def place(self) -> Polynomial:
-        """Of a position in its period, `0 <= place < n`."""
-        return self.quotient.a - NUMBER * self.way * self.n
-
-    def moves_with(self, row: Leaf) -> bool:
-        """Do its periods begin elsewhere for each row?"""
-        return row.key in self.shift.leaves
-
-    @property
-    def start(self) -> Polynomial:
-        """The first position of a period."""
-        return NUMBER * self.n - self.shift if self.way > 0 else NUMBER * self.n + self.shift - self.n + 1
-
-    def number_at(self, position: Polynomial) -> Polynomial:
-        """The number of the period that a position lies in; that of a greatest position is the greatest."""
-        for atom in position.atoms:
-            factor, rest = position.split(atom)
-            if isinstance(atom, Extreme) and factor == ONE:
-                return extreme(atom.kind, (self.number_at(item + rest) for item in atom.items))
-        return quotient(position * self.way + self.shift, self.n) * self.way
-
-
 def find_periods(
     mask: Predicate, where: Pieces, tile: Tile, plane: Plane
 ) -> tuple[Repeated | None, list[Reason]]:
-    """By the longest periods that give the mask a closed form; and what was found that nobody would read."""
+    """By the longest periods that give the mask a closed form; and what was found that nobody would read.
+
+    First for what is left of the mask before something that shows all up to the last position.
+    """
+    behind = find_behind(mask, tile, plane.afresh())
+    if behind:
+        there = Solver(plane.afresh(), "over").solve(behind.rest)
+        found, notes = _find(behind.rest, there, tile, plane, behind)
+        if found:
+            return found, notes
+    return _find(mask, where, tile, plane, None)
+
+
+def _find(
+    mask: Predicate, where: Pieces, tile: Tile, plane: Plane, behind: Behind | None
+) -> tuple[Repeated | None, list[Reason]]:
     notes = list[Reason]()
     mask = map_divisions(mask, lambda division: flat(division, plane.prover))
-    for division in _divisions(mask, plane)[:MOST_TRIED]:
-        numbered = map_divisions(mask, lambda other: _by_number(other, division, plane.prover))  # noqa: B023
+    for division in find_repeats(mask, plane)[:MOST_TRIED]:
+        if behind and division.moves_with(plane.other):
+            continue
+        numbered = map_divisions(mask, lambda other: by_number(other, division, plane.prover))  # noqa: B023
         numbers = _numbers(numbered, where, division, tile, plane.afresh())
         if numbers is None:
             continue
+        if behind:
+            numbers = numbers.before(behind.strip.lo, division, plane.afresh())
         inside = plane.afresh().given(_between(numbers.lo, numbers.hi))
         strips = _strips_of_one(numbered, numbers.met, division, tile, inside)
         if not strips:
             continue
-        found = Repeated(strips, Periods(*map(to_int, (division.n, division.start, numbers.lo, numbers.hi))))
+        periods = Periods(*map(to_int, (division.n, division.start, numbers.lo, numbers.hi)))
+        if behind:
+            found = Repeated([behind.cut(strip, inside.afresh()) for strip in strips], periods, behind.strip)
+        else:
+            found = Repeated(_taken_together(strips, inside.afresh()), periods, None)
         if found.length <= MOST_READ:
             return found, []
         period = f"in every period of `{print_ir(to_int(division.n))}` {PLURAL[plane.target.key]}"
-        visited = replace(found, strips=[replace(strip, full=None) for strip in strips])
+        visited = replace(found, strips=[replace(strip, full=None) for strip in found.strips])
         if visited.length <= MOST_READ_OF_VISITED:
             why = f"no tile is known to be full: {period} the bounds of those that are would be too long to read"
             return visited, [Reason(why)] if visited != found else []
         notes.append(Reason(f"the bounds {period} would be too long to read, so they are not taken"))
     return None, notes
-
-
-def _divisions(mask: Predicate, plane: Plane) -> list[Division]:
-    """Every division of a target, or of its distance, by a length that no position moves, the longest first.
-
-    Those whose periods begin at the same positions for every row come before the others.
-    """
-    found = []
-    for each in find_divisions(mask):
-        factor, shift = each.a.split(plane.target)
-        is_linear = factor in (ONE, -ONE) and plane.target.key not in shift.leaves
-        is_fixed = not each.n.leaves & {plane.target.key, plane.other.key}
-        if is_linear and is_fixed and plane.prover.prove_less(ZERO, each.n):
-            found.append(Division(each, 1 if factor == ONE else -1, shift))
-
-    def rank(one: Division) -> tuple[bool, int, Quotient]:
-        longer_than = sum(times_of(one.n, other.n) is not None for other in found)
-        return one.moves_with(plane.other), -longer_than, one.quotient
-
-    return sorted(found, key=rank)
 
 
 @dataclass(frozen=True)
@@ -159,6 +128,15 @@ class _Numbers:
     lo: Polynomial
     hi: Polynomial
     met: frozenset[Predicate]
+
+    def before(self, position: Polynomial, division: Division, plane: Plane) -> _Numbers:
+        """Those of them that begin before a position, if any position does."""
+        match position.atom:
+            case Choice(condition, a, b) if a == ZERO:
+                begun = self.before(b, division, plane.given((negation(condition),)))
+                return replace(self, hi=choice(condition, ZERO, begun.hi))
+        end = plane.simplify(division.number_at(position - 1)) + 1
+        return replace(self, hi=plane.simplify(extreme("min", (self.hi, end))))
 
 
 def _numbers(
@@ -255,7 +233,7 @@ def _strips_of_one(
         return []
     searched = not beneath.prover.budget.is_spent
     strips = [replace(strip, searched=strip.searched and searched) for strip in strips]
-    return _taken_together([_cut_off(strip, division, plane) for strip in strips], plane)
+    return [_cut_off(strip, division, plane) for strip in strips]
 
 
 def _cut_off(strip: Strip, division: Division, plane: Plane) -> Strip:
@@ -310,7 +288,7 @@ def _taken_together(strips: list[Strip], plane: Plane) -> list[Strip]:
 def _shift_of_rows(numbered: Predicate, division: Division, plane: Plane) -> Polynomial | None:
     """That of periods of rows which are as long as those of the target."""
     rows = replace(plane, target=plane.other, other=plane.target)
-    alike = (each for each in _divisions(numbered, rows) if each.n == division.n and each.way > 0)
+    alike = (each for each in find_repeats(numbered, rows) if each.n == division.n and each.way > 0)
     return next((each.shift for each in alike if plane.target.key not in each.shift.leaves), None)
 
 
@@ -319,16 +297,3 @@ def _looks_around(strip: Strip) -> bool:
     terms = [to_int(end) for end in (strip.lo, strip.hi, *(strip.full or ()))]
     parts = [part for term in terms for part in walk(term)]
     return any(isinstance(part, OverTile | Rank) and holds(part, Period) for part in parts)
-
-
-def _by_number(other: Quotient, division: Division, prover: Prover) -> Polynomial:
-    """`x // (n * k)` is `(x // n) // k` where both divide by what is positive: the number of the period, by `k`.
-
-    `-x // n` is the number too, turned around, and one less for who does not stand in the first place.
-    """
-    times, number = times_of(other.n, division.n), NUMBER * division.way
-    if other.a == division.quotient.a and times is not None and prover.prove_less(ZERO, other.n):
-        return quotient(number, times)
-    if other == Quotient(-division.quotient.a, division.n):
-        return choice(nonnegative(division.place - 1), -ONE, ZERO) - number
-    return polynomial(other)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Literal
 
 from attnc.analyze.clauses import PLURAL, Clause, explain_clauses, term_text
-from attnc.analyze.facts import Periods, Ranges, Reason, Requirement
+from attnc.analyze.facts import Ranges, Reason, Requirement
 from attnc.analyze.periods import Repeated, find_periods
 from attnc.analyze.requirements import find_requirements
 from attnc.analyze.strips import Strip, around, in_order, is_everything, make_strip
@@ -98,12 +98,13 @@ def _in_periods(
             *(clause.followed(f"in every period of `{length}` {keys}") for clause in clauses),
             *(requirement.reason for requirement in requires),
             *notes,
-            *_words_of(found.strips),
-            Reason(_periods_text(found.periods, plane)),
+            *_words_of(found.all_strips),
+            Reason(_periods_text(found, plane)),
             Reason(_summary(found.strips, plane)),
         ),
         requires=requires,
         periods=found.periods,
+        behind=(found.behind.visited_interval, found.behind.full_interval) if found.behind else None,
     )
 
 
@@ -157,14 +158,19 @@ def _summary(strips: Sequence[Strip], plane: Plane) -> str:
     return f"keys [j0, j1] are read {only}by {visited}" + (f"; {full} see all of them" if full else "")
 
 
-def _periods_text(periods: Periods, plane: Plane) -> str:
-    """`period p has keys [cols * p, cols * p + cols); queries [i0, i1] look at periods [0, i1 // cols + 1)`."""
+def _periods_text(found: Repeated, plane: Plane) -> str:
+    """`period p has keys [cols * p, cols * p + cols); queries [i0, i1] look at periods [0, i1 // cols + 1)`.
+
+    And `, then at keys [pixels, M)`, where something is behind them.
+    """
+    periods, behind = found.periods, found.behind
     keys, queries = PLURAL[plane.target.key], PLURAL[plane.other.key]
     tile = "i0, i1" if queries == "queries" else "j0, j1"
     first = to_polynomial(periods.start)
     lo, hi = (term_text(to_polynomial(end)) for end in (periods.lo, periods.hi))
     span = f"[{term_text(first)}, {term_text(first + to_polynomial(periods.length))})"
-    return f"period p has {keys} {span}; {queries} [{tile}] look at periods [{lo}, {hi})"
+    then = f", then at {_list([(behind.lo, behind.hi)], plane)}" if behind else ""
+    return f"period p has {keys} {span}; {queries} [{tile}] look at periods [{lo}, {hi}){then}"
 
 
 def _list(intervals: Sequence[tuple[Polynomial, Polynomial]], plane: Plane) -> str:

@@ -129,7 +129,7 @@ def _usual_tiles(plan: Plan) -> str:
 
     That of a token is kept where the mask asks which of two comes first; to be equal costs less, and so does a bound
     that fits 32 bits. A position that is divided by what only a call knows takes many instructions, and each thread has
-    it for all keys of a tile.
+    it for all keys of a tile. Bounds that hold for every period are kept while all of them are swept.
     """
     attention = plan.attention
     masks_pairs = any(map(reads_pair, walk(attention.mask)))
@@ -147,11 +147,12 @@ def _usual_tiles(plan: Plan) -> str:
     keeps_some = keeps_much or reads_bounds
     has_quotients = many_divisions or reads_quotients
     few_keys = masks_pairs or has_quotients
+    keeps_bounds = reads_tables or plan.keys.periods is not None
     stages = 2 if of_pairs else 3
     chosen = {
         "HOPPER_FORWARD_64": (128, 32 if few_keys else 64, 8, stages),
-        "HOPPER_FORWARD_128": (128, 32 if few_keys or reads_tables else 64, 8, stages),
-        "HOPPER_FORWARD_192": (128, 32 if few_keys or reads_tables else 64, 8, 2),
+        "HOPPER_FORWARD_128": (128, 32 if few_keys or keeps_bounds else 64, 8, stages),
+        "HOPPER_FORWARD_192": (128, 32 if few_keys or keeps_bounds else 64, 8, 2),
         "HOPPER_KEYS_64": (16 if many_divisions else 32 if keeps_much else 64, 128, 8, 3),
         "HOPPER_KEYS_128": (16 if keeps_some else 32, 128, 8, 3),
         "HOPPER_KEYS_256": (16 if keeps_much else 32, 64, 8, 2),

@@ -16,6 +16,9 @@ from attnc.sets.convert import sizes_in_order, to_polynomial
 from attnc.sets.predicate import nonnegative
 from attnc.sets.prover import Prover
 
+# Of periods that are asked about: `[lo, hi)`.
+Numbers = tuple[Int, Int]
+
 
 class Proofs:
     """Answers True only where it is proved, at every position of every call that meets the requirements."""
@@ -24,24 +27,29 @@ class Proofs:
         self,
         requires: tuple[Requirement, ...],
         params: tuple[Param, ...] = (),
-        periods: Periods | None = None,
+        numbers: Numbers | None = None,
     ) -> None:
         self.requires = requires
         self.params = params
-        self.periods = periods
+        self.numbers = numbers
 
     def in_period(self, periods: Periods) -> Proofs:
         """Where terms speak of one of them."""
-        return Proofs(self.requires, self.params, periods)
+        return Proofs(self.requires, self.params, (periods.lo, periods.hi))
+
+    def in_turn(self, periods: Periods) -> Proofs:
+        """Where they speak of one of them, or of what is behind them all, which has the next number."""
+        first = build.integer("min", periods.lo, periods.hi)
+        return Proofs(self.requires, self.params, (first, build.integer("+", periods.hi, IntConst(1))))
 
     @cached_property
     def _prover(self) -> Prover:
         prover = Prover(in_order=sizes_in_order(self.params))
         for requirement in self.requires:
             prover = prover.given(nonnegative(to_polynomial(requirement.term) - 1))
-        if self.periods is not None:
-            numbers = self.periods.lo, Period("first"), Period("last"), self.periods.hi
-            lo, first, last, hi = map(to_polynomial, numbers)
+        if self.numbers is not None:
+            lo, hi = map(to_polynomial, self.numbers)
+            first, last = to_polynomial(Period("first")), to_polynomial(Period("last"))
             for gap in (first - lo, last - first, hi - 1 - last):
                 prover = prover.given(nonnegative(gap))
         return prover
@@ -53,14 +61,14 @@ class Proofs:
         """The ranges without full intervals of one position at most: they fill no tile."""
         proofs = self.in_period(ranges.periods) if ranges.periods else self
 
-        def is_sliver(whole: Interval) -> bool:
-            return proofs.is_nonnegative(
-                build.integer("-", build.integer("+", whole.lo, IntConst(1)), whole.hi)
-            )
+        def unless_sliver(whole: Interval | None) -> Interval | None:
+            if whole is None:
+                return None
+            less = build.integer("-", build.integer("+", whole.lo, IntConst(1)), whole.hi)
+            return None if proofs.is_nonnegative(less) else whole
 
-        return replace(
-            ranges, full=tuple(whole if whole and not is_sliver(whole) else None for whole in ranges.full)
-        )
+        behind = ranges.behind and (ranges.behind[0], unless_sliver(ranges.behind[1]))
+        return replace(ranges, full=tuple(map(unless_sliver, ranges.full)), behind=behind)
 
     def is_below(self, term: Int, bound: Int) -> bool:
         return self._prover.prove_less(to_polynomial(term), to_polynomial(bound))

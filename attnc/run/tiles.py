@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from attnc.analyze.facts import Interval, Periods, Ranges
+from attnc.analyze.facts import Interval, Ranges
 from attnc.errors import AttncError, Diagnostic
 from attnc.ir.nodes import BoolLoad, IntLoad, Member, Rank, RealLoad
 from attnc.ir.text import print_ir
@@ -19,6 +19,7 @@ from attnc.run import messages
 from attnc.run.values import int_value, period_end, tile_end
 
 Run = tuple[int, int]
+Intervals = tuple[Interval | None, ...]
 
 # The density of a longer sequence is bounded by strips of queries, so that it takes no longer than that of this one.
 MOST_STRIPS = 8192
@@ -71,12 +72,12 @@ def find_tile_rows(keys: Ranges, values: Mapping[str, Any], block_q: int, block_
     for first in range(0, queries, block_q):
         at[first_key], at[last_key] = first, min(first + block_q, queries) - 1
         near, whole = list[Run](), list[Run]()
-        for _ in _each_period(keys.periods, periods_at_once, at):
-            near += [(lo // block_k, -(-hi // block_k)) for lo, hi in _ends(keys.visited, at, size)]
+        for visited, full in _each_period(keys, periods_at_once, at):
+            near += [(lo // block_k, -(-hi // block_k)) for lo, hi in _ends(visited, at, size)]
             # The last tile may be cut short by the end of the keys, and is whole all the same.
             whole += [
                 (-(-lo // block_k), columns if hi == size else hi // block_k)
-                for lo, hi in _ends(keys.full, at, size)
+                for lo, hi in _ends(full, at, size)
             ]
         yield TileRow(join(near), join(whole))
 
@@ -114,18 +115,21 @@ def _periods_at_once(keys: Ranges, block: int, at: Mapping[str, Any]) -> int:
     return max(block // int_value(keys.periods.length, at), 1)
 
 
-def _each_period(periods: Periods | None, step: int, at: dict[str, Any]) -> Iterator[None]:
-    """Once for every `step` periods that the tile looks at, with their numbers; once where there are none."""
-    if periods is None:
-        yield
+def _each_period(keys: Ranges, step: int, at: dict[str, Any]) -> Iterator[tuple[Intervals, Intervals]]:
+    """What is visited and what is full of every `step` periods, with their numbers in `at`; and what is behind them."""
+    if keys.periods is None:
+        yield keys.visited, keys.full
         return
-    lo, hi = int_value(periods.lo, at), int_value(periods.hi, at)
+    lo, hi = int_value(keys.periods.lo, at), int_value(keys.periods.hi, at)
     for number in range(lo, hi, step):
         at[period_end("first")], at[period_end("last")] = number, min(number + step, hi) - 1
-        yield
+        yield keys.visited, keys.full
+    if keys.behind:
+        visited, full = keys.behind
+        yield (visited,), (full,)
 
 
-def _ends(intervals: Iterable[Interval | None], at: Mapping[str, Any], size: int) -> Iterator[Run]:
+def _ends(intervals: Intervals, at: Mapping[str, Any], size: int) -> Iterator[Run]:
     """The intervals that hold a key, clipped to the keys there are."""
     for interval in intervals:
         if interval is not None:

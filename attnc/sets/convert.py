@@ -40,6 +40,7 @@ from attnc.ir.nodes import (
     TileEnd,
     Truth,
 )
+from attnc.sets.addends import in_front
 from attnc.sets.polynomial import (
     Atom,
     Choice,
@@ -165,7 +166,8 @@ def sizes_in_order(params: Iterable[Param]) -> dict[str, tuple[Polynomial, ...]]
 
 def to_int(a: Polynomial) -> Int:
     """Positions first, a positive term in front, the number last; a shift stands inside of `min`, `max` and `if`."""
-    return _shifted(a) or _remainder(a) or _sum(a)
+    shorter = in_front(a)
+    return _shifted(shorter) or _remainder(shorter) or _sum(shorter)
 
 
 def to_bool(predicate: Predicate) -> Bool:
@@ -268,7 +270,7 @@ def _size(a: Polynomial) -> int:
 
 def _comparison(a: Polynomial) -> Bool:
     """`window - 1 >= 0` as `0 < window`, `3 - h >= 0` as `h < 4`."""
-    less, more, offset = _sides(a)
+    less, more, offset = _sides(in_front(a))
     if offset == -1:
         return build.compare("<", to_int(less), to_int(more))
     if not more.terms:

@@ -19,6 +19,7 @@ from attnc.sets.polynomial import (
     ONE,
     ZERO,
     Atom,
+    Choice,
     Extreme,
     Kind,
     Leaf,
@@ -119,6 +120,9 @@ class Plane:
                     return x
                 case Quotient(x, n):
                     return quotient(self.simplify(x), n)
+                case Choice(condition, x, y):
+                    then, otherwise = self.given((condition,)), self.given((negation(condition),))
+                    return choice(condition, then.simplify(x), otherwise.simplify(y))
                 case _:
                     return polynomial(atom)
 

@@ -107,8 +107,10 @@ def test_words() -> None:
 
 
 def test_full_tiles_that_nobody_would_read_are_given_up() -> None:
-    columns = "j < prefix or abs((i - prefix) % chunk - (j - prefix) % chunk) < window"
-    keys = find_ranges(attention_of(columns), "j")
+    """Those of windows that begin elsewhere for each head, and end at the edges of an image."""
+    row, column = (f"({{x}} {op} chunk + windows[h]) // stride" for op in ("//", "%"))
+    mask = " and ".join(f"{each.format(x='i')} == {each.format(x='j')}" for each in (row, column))
+    keys = find_ranges(attention_of(mask), "j")
     assert not any(keys.full) and (
         "no tile is known to be full: in every period of `chunk` keys the bounds of those that are would be too"
         " long to read"
@@ -123,9 +125,74 @@ def test_words_for_distances() -> None:
         "period p has keys [chunk * p + i - chunk + 1, chunk * p + i + 1); queries [i0, i1] look at periods"
         " [max(0 - i1 // chunk, 0 - window // chunk),"
         " min(1 - (i0 - M + 1) // chunk, 1 - (0 - window) // chunk))",
-        "queries [i0, i1] read only keys [chunk * p + i0, min(chunk * p + i1 + 1, i1 + window + 1));"
-        " all of them see keys [chunk * p + i1, min(chunk * p + i0 + 1, i0 + window + 1))",
+        "queries [i0, i1] read only keys [chunk * p + i0, i1 + min(chunk * p + 1, window + 1));"
+        " all of them see keys [chunk * p + i1, i0 + min(chunk * p + 1, window + 1))",
     ]
+
+
+# ---- what is behind all periods --------------------------------------------------------------------
+
+TEXT = f"{WINDOW} or prefix <= i or prefix <= j"
+
+
+@pytest.mark.parametrize("target", ["j", "i"])
+def test_what_is_behind_all_periods(target: Target) -> None:
+    ranges = find_ranges(attention_of(TEXT), target)
+    assert ranges.periods is not None and not ranges.loose and ranges.behind is not None
+    seen, whole = ranges.behind
+    other = "i" if target == "j" else "j"
+    assert print_ir(seen.lo) == f"0 if prefix <= last({other}) else prefix"
+    assert whole is not None and print_ir(whole.lo) == f"0 if prefix <= first({other}) else prefix"
+    assert print_ir(seen.hi) == print_ir(whole.hi) == ("M" if target == "j" else "N")
+
+
+def test_words_for_what_is_behind() -> None:
+    keys = find_ranges(attention_of(TEXT), "j")
+    assert keys.because[-2].text == (
+        "period p has keys [chunk * p, chunk * p + chunk); queries [i0, i1] look at periods"
+        " [max(i0 // chunk - window, 0), 0 if prefix <= i1 else"
+        " min(min(i1 // chunk + window + 1, (prefix - 1) // chunk + 1), (M - 1) // chunk + 1)),"
+        " then at keys [0 if prefix <= i1 else prefix, M)"
+    )
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        TEXT,
+        f"{WINDOW} or i <= j",  # behind each query is something else
+        f"{WINDOW} or max(prefix, i // chunk * chunk) <= j",
+        "i % chunk == j % chunk or prefix <= j // stride",
+        "(i % chunk < window and j % chunk < window) or prefix <= i or chunk <= j - i",
+    ],
+)
+def test_what_is_behind_is_sound(mask: str) -> None:
+    """Also where it begins before everything, behind everything, and within a period."""
+    found, random = {target: find_ranges(attention_of(mask), target) for target in ("j", "i")}, Random(mask)  # type: ignore[arg-type]
+    assert any(ranges.behind for ranges in found.values())
+    for _ in range(150):
+        values: dict[str, Any] = {
+            "N": random.randint(1, 40), "M": random.randint(1, 40), "chunk": random.randint(1, 12),
+            "stride": random.randint(1, 4), "window": random.randint(-1, 5), "prefix": random.randint(-5, 50),
+        }  # fmt: skip
+        seen, rows, columns = pairs_seen(mask_of(mask), values), random.randint(1, 9), random.randint(1, 9)
+        for target, ranges in found.items():
+            assert requirements_hold(ranges, values)
+            check_ranges(ranges, seen if target == "j" else transposed(seen), values, rows, columns, Counts())
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        f"{WINDOW} or prefix <= j and j <= i",  # not all up to the last
+        f"{WINDOW} or j <= prefix",
+        f"{WINDOW} and prefix <= j",
+        f"{WINDOW} or prefix <= i",  # no position of a key
+        "(i - j) % chunk == 0 or prefix <= j",  # periods that begin elsewhere for each query
+    ],
+)
+def test_what_is_not_behind(mask: str) -> None:
+    assert find_ranges(attention_of(mask), "j").behind is None
 
 
 def test_strips_that_may_start_before_those_of_the_period_before_are_listed() -> None:
@@ -179,7 +246,7 @@ def test_bounds_that_nobody_would_read_are_not_taken() -> None:
     rows = near.format(q="i // chunk", k="j // chunk", n="N // chunk")
     mask = f"{rows} and {near.format(q='i % chunk', k='j % chunk', n='chunk')}"
     assert all(find_ranges(attention_of(mask), target).periods is not None for target in ("j", "i"))
-    mask = f"{mask} or prefix <= i or prefix <= j"
+    mask = f"{mask} or prefix <= i and prefix <= j"
     keys, queries = find_ranges(attention_of(mask), "j"), find_ranges(attention_of(mask), "i")
     assert queries.loose and (
         "the bounds in every period of `chunk` keys would be too long to read, so they are not taken"
@@ -269,7 +336,14 @@ def _masks() -> st.SearchStrategy[str]:
     more = st.builds(
         lambda a, b, op: f"{a} {op} {b}", both, _clauses(), st.sampled_from(["and", "or", "and"])
     )
-    return st.one_of(_clauses(), both, more)
+    starts = ["prefix", "chunk * per_frame", "i", "i - offset", "i // chunk * chunk", "window", "N - prefix"]
+    ends = [f"{start} <= j" for start in starts] + [
+        "offset < j // chunk",
+        "prefix <= i or chunk <= j",
+        "j <= i",
+    ]
+    behind = st.builds(lambda a, b: f"{a} or {b}", st.one_of(_clauses(), both), st.sampled_from(ends))
+    return st.one_of(_clauses(), both, more, behind)
 
 
 def _calls() -> st.SearchStrategy[dict[str, Any]]:

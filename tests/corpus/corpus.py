@@ -232,7 +232,6 @@ LISTED: dict[str, tuple[Role, ...]] = {
     "natten_2d_tiled": BOTH,
     "natten_2d_morton": BOTH,
     "natten_3d": QUERIES,
-    "sliding_tiles_2d": BOTH,
     "sliding_tiles_3d": BOTH,
     "video_sparse": BOTH,
     "maxvit_grid": BOTH,

@@ -71,9 +71,9 @@ class Intervals:
 
     def _sweep(self, row: Matrix, here: Mapping[str, Any], size: int, columns: int) -> None:
         left = reached = 0
-        for place in each_period(self.ranges, here, columns):
+        for place, shown in each_period(self.ranges, here, columns):
             left = reached
-            for outer, inner in zip(self.ranges.visited, self.ranges.full, strict=True):
+            for outer, inner in shown:
                 lo, hi = ends(outer, place, size)
                 stop = max(-(-hi // columns) if max(lo, 0) < hi else 0, reached)
                 row[max(max(lo, 0) // columns, reached) : stop] = EDGE

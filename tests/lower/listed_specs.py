@@ -271,6 +271,20 @@ SWEPT = {
         "j <= i and (i - j < window or abs(i - j) % stride <= 1)",
         lambda d: {"stride": d.one_of(1, 3, 9, 40), "window": d.one_of(0, 9, 1000)},
     ),
+    "columns_then_text": Spec(
+        "cols: int, window: int, pixels: int",
+        "abs(i // cols - j // cols) <= window and abs(i % cols - j % cols) <= window or i >= pixels or j >= pixels",
+        lambda d: {
+            "cols": d.one_of(1, 5, 16, 21),
+            "window": d.one_of(0, 1, 3),
+            "pixels": d.one_of(-1, 0, 17, 32, 45, 70),
+        },
+    ),
+    "columns_then_what_follows": Spec(
+        "cols: int, ahead: int",
+        "i % cols == j % cols or i + ahead <= j",
+        lambda d: {"cols": d.one_of(3, 8, 19), "ahead": d.one_of(-20, 0, 7, 30)},
+    ),
     "sorted_documents": Spec(
         "doc: sorted int[B, N]",
         "doc[b, i] == doc[b, j]",

@@ -94,6 +94,12 @@ def test_terms_are_written_as_a_person_would(text: str) -> None:
         ("(i - 1 if on else 4) + 1", "i if on else 5"),
         ("N - 7 * (N // 7) + 1", "N % 7 + 1"),
         ("max(1, max(j, i))", "max(max(i, j), 1)"),
+        # What items have in common stands in front.
+        ("max(i, i - window)", "i - min(window, 0)"),
+        ("min(i - window, i - prefix)", "i - max(prefix, window)"),
+        ("max(i + stride - 1, i + window - 1) + 1", "i + max(stride, window)"),
+        ("stride + max(window - 1, -1) + 1", "stride + max(window, 0)"),
+        ("min(i + window, max(i + stride, i))", "i + min(window, max(stride, 0))"),
     ],
 )
 def test_terms_are_made_plain(text: str, plain: str) -> None:

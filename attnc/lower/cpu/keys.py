@@ -6,11 +6,11 @@ where some pair may be hidden; and `_hide`, which evaluates the mask there and n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
-from attnc.analyze.facts import Interval, Periods, Ranges
+from attnc.analyze.facts import Interval, Periods, Ranges, Shown
 from attnc.ir.nodes import (
     Bool,
     BoolLoad,
@@ -63,7 +63,7 @@ def lower_keys(plan: Plan) -> Function:
     if plan.attention.mask == Truth(True):
         block.returns(function("_join")(M, Tuple((Lit(0), M, Lit(0), M))))
     elif plan.keys.periods is None:
-        ends = _ends(plan.keys, lambda _, end, kind: _end(terms, end, kind))
+        ends = _ends(plan.keys.shown, lambda _, end, kind: _end(terms, end, kind))
         block.returns(function("_join")(M, *ends))
     else:
         block.returns(
@@ -72,12 +72,12 @@ def lower_keys(plan: Plan) -> Function:
     return _function("_keys_seen", [], block, plan, ["q0", "q1", *PLACES[6:]], doc)
 
 
-def _ends(keys: Ranges, end_of: Callable[[str, Int, str], Expr]) -> Iterator[Expr]:
+def _ends(shown: Sequence[Shown], end_of: Callable[[str, Int, str], Expr]) -> Iterator[Expr]:
     """First and end of each interval, of its keys and of those that every query sees; `_join` clamps them.
 
     `end_of` writes one, given a name for it, the term, and whether the least or the greatest of all heads counts.
     """
-    for n, (visited, full) in enumerate(zip(keys.visited, keys.full, strict=True), 1):
+    for n, (visited, full) in enumerate(shown, 1):
         inner = full or Interval(IntConst(0), IntConst(0))
         yield Tuple(
             (
@@ -116,8 +116,11 @@ def _in_periods(block: Block, terms: TorchTerms, keys: Ranges, periods: Periods)
     with block.loop("period", function("range")(*over)) as inside:
         if keys.takes_several_periods:
             inside.let("period_last", function("min")(Var("period") + over[-1], hi) - 1)
-        for ends in _ends(keys, partial(end_of, inside)):
+        for ends in _ends(keys.shown, partial(end_of, inside)):
             inside.do(spans.call("append", ends))
+    if keys.behind:
+        for ends in _ends([keys.behind], partial(end_of, block)):
+            block.do(spans.call("append", ends))
     return spans
 
 

@@ -14,16 +14,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from attnc.analyze.facts import Interval, Periods, Ranges
+from attnc.analyze.facts import Interval, Periods, Ranges, Shown
 from attnc.ir import build
-from attnc.ir.nodes import Index, Int, IntConst, IntLoad, OverTile, Size
+from attnc.ir.nodes import Index, Int, IntConst, IntLoad, OverTile, Period, Size
 from attnc.kernel.build import Block, function
 from attnc.kernel.nodes import Expr, Lit, Var, names_in
 from attnc.lower.terms import Terms
 from attnc.lower.triton_terms import INT32, tl
 
 Segment = tuple[Expr, Expr]
-Shown = tuple[Interval, Interval | None]
 Body = Callable[[Block, Expr, bool], None]
 # What a loop goes over, from its first number to before its last.
 Count = Callable[[Expr, Expr], Expr]
@@ -33,7 +32,7 @@ count: Count = function("range")
 NO_TILE = Lit(0)
 
 # An end of full tiles that speaks of more names gets one of its own.
-MOST_NAMES = 12
+MOST_NAMES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +102,9 @@ def loop_over_tiles(bounds: Bounds, ranges: Ranges, loops: Block, body: Body, ov
 
 def find_tiles(bounds: Bounds, ranges: Ranges) -> Tiles:
     """Write the bounds of `ranges` without periods."""
-    intervals = list(zip(ranges.visited, ranges.full, strict=True))
-    if len(intervals) == 1:
-        return _lower_one(bounds, *intervals[0])
-    return _sweep(bounds, intervals).tiles()
+    if len(ranges.shown) == 1:
+        return _lower_one(bounds, *ranges.shown[0])
+    return _sweep(bounds, ranges.shown).tiles()
 
 
 def _loop_over_periods(
@@ -116,19 +114,45 @@ def _loop_over_periods(
     lo, hi = (
         bounds.let(f"period_{end}", terms(term)) for end, term in (("lo", periods.lo), ("hi", periods.hi))
     )
-    terms.proofs = terms.proofs.in_period(periods)
+    terms.proofs = terms.proofs.in_turn(periods) if ranges.behind else terms.proofs.in_period(periods)
+    terms.named[periods.hi] = hi
     reached = loops.let("reached", 0)
     numbers: list[Expr] = [lo, hi]
+    if ranges.behind is not None:
+        start = ranges.behind[0].lo
+        terms.named[start] = bounds.let("behind", terms(start))
+        loops.comment("What is behind all periods counts as one more.")
+        numbers = [tl.minimum(lo, hi), hi + 1]
     if ranges.takes_several_periods:
         loops.comment("As many periods at once as a tile holds.")
         numbers.append(loops.let("period_step", tl.maximum(bounds.step // terms(periods.length), 1)))
     with loops.loop("period", function("range")(*numbers)) as inside:
         if ranges.takes_several_periods:
             inside.let("period_last", tl.minimum(Var("period") + numbers[-1], hi) - 1)
-        intervals = list(zip(ranges.visited, ranges.full, strict=True))
-        sweep = _sweep(replace(bounds, block=inside), intervals, reached)
+        sweep = _sweep(replace(bounds, block=inside), _shown_in_turn(ranges, periods), reached)
         sweep.tiles().loop(inside, body, over)
         inside.assign(reached, sweep.reached.to(INT32) if _may_be_wide(ranges) else sweep.reached)
+
+
+def _shown_in_turn(ranges: Ranges, periods: Periods) -> list[Shown]:
+    """What one period shows; or, in the turn behind them all, what is behind them and nothing else."""
+    if ranges.behind is None:
+        return list(ranges.shown)
+    is_period = build.compare("<", Period("first"), periods.hi)
+    nothing = Interval(IntConst(0), IntConst(0))
+
+    def instead(one: Interval, behind: Interval) -> Interval:
+        return Interval(
+            build.choose(is_period, one.lo, behind.lo), build.choose(is_period, one.hi, behind.hi)
+        )
+
+    shown = list[Shown]()
+    for n, (seen, whole) in enumerate(ranges.shown):
+        behind, behind_whole = (nothing, None) if n else ranges.behind
+        has_full = whole or behind_whole
+        full = instead(whole or nothing, behind_whole or nothing) if has_full else None
+        shown.append((instead(seen, behind), full))
+    return shown
 
 
 def _may_be_wide(ranges: Ranges) -> bool:

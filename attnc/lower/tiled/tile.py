@@ -31,7 +31,7 @@ class Tile:
         kernel.terms.named[TileEnd(moving, "first")] = first
         plan = kernel.plan
         ranges = plan.keys if moving == "j" else plan.queries
-        self.has_full_tiles = moving in plan.listed or any(whole is not None for whole in ranges.full)
+        self.has_full_tiles = moving in plan.listed or any(whole is not None for _, whole in ranges.all_shown)
         self.ragged: Expr | bool = EDGE if self.has_full_tiles else True
 
     def place(self, axes: frozenset[Axis]) -> Block:

@@ -329,21 +329,10 @@ def _forward(
     )
     live_hi_1 = tl.where(key_lo_1 < key_hi_1, tl.cdiv(key_hi_1, BLOCK_K), 0)
     full_lo_1 = tl.minimum(tl.cdiv(block * (i_last // block), BLOCK_K), live_hi_1)
-    full_hi_1 = tl.maximum(
-        tl.minimum(
-            (
-                tl.minimum(
-                    tl.where(
-                        i_last < length, tl.minimum(block * (i_first // block) + block, length), 0,
-                    ),
-                    M,
-                )
-                // BLOCK_K
-            ),
-            live_hi_1,
-        ),
-        full_lo_1,
+    whole_hi_1 = tl.minimum(
+        tl.where(i_last < length, tl.minimum(block * (i_first // block) + block, length), 0), M,
     )
+    full_hi_1 = tl.maximum(tl.minimum(whole_hi_1 // BLOCK_K, live_hi_1), full_lo_1)
     live_lo_1 = tl.minimum(key_lo_1 // BLOCK_K, full_lo_1)
     key_lo_2 = tl.maximum(length, 0)
     key_hi_2 = tl.minimum(
@@ -356,22 +345,13 @@ def _forward(
     full_lo_2 = tl.minimum(
         tl.maximum(tl.cdiv(tl.maximum(length, 0), BLOCK_K), full_hi_1), live_hi_2,
     )
-    full_hi_2 = tl.maximum(
-        tl.minimum(
-            (
-                tl.minimum(
-                    tl.where(
-                        length <= i_first,
-                        block * _floor_divide(i_first - length, block) + block + length, 0,
-                    ),
-                    M,
-                )
-                // BLOCK_K
-            ),
-            live_hi_2,
+    whole_hi_2 = tl.minimum(
+        tl.where(
+            length <= i_first, block * _floor_divide(i_first - length, block) + block + length, 0,
         ),
-        full_lo_2,
+        M,
     )
+    full_hi_2 = tl.maximum(tl.minimum(whole_hi_2 // BLOCK_K, live_hi_2), full_lo_2)
     edge_hi_1 = tl.minimum(live_hi_1, full_lo_2)
     live_lo_2 = tl.minimum(tl.maximum(key_lo_2 // BLOCK_K, live_hi_1), full_lo_2)
     key_lo_3 = tl.maximum(length, 0)
@@ -386,16 +366,8 @@ def _forward(
     full_lo_3 = tl.minimum(
         tl.maximum(tl.cdiv(tl.maximum(length, 0), BLOCK_K), full_hi_2), live_hi_3,
     )
-    full_hi_3 = tl.maximum(
-        tl.minimum(
-            (
-                tl.minimum(tl.where(i_last < length, block * (i_first // block) + length, 0), M)
-                // BLOCK_K
-            ),
-            live_hi_3,
-        ),
-        full_lo_3,
-    )
+    whole_hi_3 = tl.minimum(tl.where(i_last < length, block * (i_first // block) + length, 0), M)
+    full_hi_3 = tl.maximum(tl.minimum(whole_hi_3 // BLOCK_K, live_hi_3), full_lo_3)
     edge_hi_2 = tl.minimum(live_hi_2, full_lo_3)
     live_lo_3 = tl.minimum(tl.maximum(key_lo_3 // BLOCK_K, live_hi_2), full_lo_3)
 
@@ -506,21 +478,10 @@ def _forward_split(
     )
     live_hi_1 = tl.where(key_lo_1 < key_hi_1, tl.cdiv(key_hi_1, BLOCK_K), 0)
     full_lo_1 = tl.minimum(tl.cdiv(block * (i_last // block), BLOCK_K), live_hi_1)
-    full_hi_1 = tl.maximum(
-        tl.minimum(
-            (
-                tl.minimum(
-                    tl.where(
-                        i_last < length, tl.minimum(block * (i_first // block) + block, length), 0,
-                    ),
-                    M,
-                )
-                // BLOCK_K
-            ),
-            live_hi_1,
-        ),
-        full_lo_1,
+    whole_hi_1 = tl.minimum(
+        tl.where(i_last < length, tl.minimum(block * (i_first // block) + block, length), 0), M,
     )
+    full_hi_1 = tl.maximum(tl.minimum(whole_hi_1 // BLOCK_K, live_hi_1), full_lo_1)
     live_lo_1 = tl.minimum(key_lo_1 // BLOCK_K, full_lo_1)
     key_lo_2 = tl.maximum(length, 0)
     key_hi_2 = tl.minimum(
@@ -533,22 +494,13 @@ def _forward_split(
     full_lo_2 = tl.minimum(
         tl.maximum(tl.cdiv(tl.maximum(length, 0), BLOCK_K), full_hi_1), live_hi_2,
     )
-    full_hi_2 = tl.maximum(
-        tl.minimum(
-            (
-                tl.minimum(
-                    tl.where(
-                        length <= i_first,
-                        block * _floor_divide(i_first - length, block) + block + length, 0,
-                    ),
-                    M,
-                )
-                // BLOCK_K
-            ),
-            live_hi_2,
+    whole_hi_2 = tl.minimum(
+        tl.where(
+            length <= i_first, block * _floor_divide(i_first - length, block) + block + length, 0,
         ),
-        full_lo_2,
+        M,
     )
+    full_hi_2 = tl.maximum(tl.minimum(whole_hi_2 // BLOCK_K, live_hi_2), full_lo_2)
     edge_hi_1 = tl.minimum(live_hi_1, full_lo_2)
     live_lo_2 = tl.minimum(tl.maximum(key_lo_2 // BLOCK_K, live_hi_1), full_lo_2)
     key_lo_3 = tl.maximum(length, 0)
@@ -563,16 +515,8 @@ def _forward_split(
     full_lo_3 = tl.minimum(
         tl.maximum(tl.cdiv(tl.maximum(length, 0), BLOCK_K), full_hi_2), live_hi_3,
     )
-    full_hi_3 = tl.maximum(
-        tl.minimum(
-            (
-                tl.minimum(tl.where(i_last < length, block * (i_first // block) + length, 0), M)
-                // BLOCK_K
-            ),
-            live_hi_3,
-        ),
-        full_lo_3,
-    )
+    whole_hi_3 = tl.minimum(tl.where(i_last < length, block * (i_first // block) + length, 0), M)
+    full_hi_3 = tl.maximum(tl.minimum(whole_hi_3 // BLOCK_K, live_hi_3), full_lo_3)
     edge_hi_2 = tl.minimum(live_hi_2, full_lo_3)
     live_lo_3 = tl.minimum(tl.maximum(key_lo_3 // BLOCK_K, live_hi_2), full_lo_3)
 
@@ -1006,21 +950,10 @@ def _backward_queries(
     )
     live_hi_1 = tl.where(key_lo_1 < key_hi_1, tl.cdiv(key_hi_1, BLOCK_K), 0)
     full_lo_1 = tl.minimum(tl.cdiv(block * (i_last // block), BLOCK_K), live_hi_1)
-    full_hi_1 = tl.maximum(
-        tl.minimum(
-            (
-                tl.minimum(
-                    tl.where(
-                        i_last < length, tl.minimum(block * (i_first // block) + block, length), 0,
-                    ),
-                    M,
-                )
-                // BLOCK_K
-            ),
-            live_hi_1,
-        ),
-        full_lo_1,
+    whole_hi_1 = tl.minimum(
+        tl.where(i_last < length, tl.minimum(block * (i_first // block) + block, length), 0), M,
     )
+    full_hi_1 = tl.maximum(tl.minimum(whole_hi_1 // BLOCK_K, live_hi_1), full_lo_1)
     live_lo_1 = tl.minimum(key_lo_1 // BLOCK_K, full_lo_1)
     key_lo_2 = tl.maximum(length, 0)
     key_hi_2 = tl.minimum(
@@ -1033,22 +966,13 @@ def _backward_queries(
     full_lo_2 = tl.minimum(
         tl.maximum(tl.cdiv(tl.maximum(length, 0), BLOCK_K), full_hi_1), live_hi_2,
     )
-    full_hi_2 = tl.maximum(
-        tl.minimum(
-            (
-                tl.minimum(
-                    tl.where(
-                        length <= i_first,
-                        block * _floor_divide(i_first - length, block) + block + length, 0,
-                    ),
-                    M,
-                )
-                // BLOCK_K
-            ),
-            live_hi_2,
+    whole_hi_2 = tl.minimum(
+        tl.where(
+            length <= i_first, block * _floor_divide(i_first - length, block) + block + length, 0,
         ),
-        full_lo_2,
+        M,
     )
+    full_hi_2 = tl.maximum(tl.minimum(whole_hi_2 // BLOCK_K, live_hi_2), full_lo_2)
     edge_hi_1 = tl.minimum(live_hi_1, full_lo_2)
     live_lo_2 = tl.minimum(tl.maximum(key_lo_2 // BLOCK_K, live_hi_1), full_lo_2)
     key_lo_3 = tl.maximum(length, 0)
@@ -1063,16 +987,8 @@ def _backward_queries(
     full_lo_3 = tl.minimum(
         tl.maximum(tl.cdiv(tl.maximum(length, 0), BLOCK_K), full_hi_2), live_hi_3,
     )
-    full_hi_3 = tl.maximum(
-        tl.minimum(
-            (
-                tl.minimum(tl.where(i_last < length, block * (i_first // block) + length, 0), M)
-                // BLOCK_K
-            ),
-            live_hi_3,
-        ),
-        full_lo_3,
-    )
+    whole_hi_3 = tl.minimum(tl.where(i_last < length, block * (i_first // block) + length, 0), M)
+    full_hi_3 = tl.maximum(tl.minimum(whole_hi_3 // BLOCK_K, live_hi_3), full_lo_3)
     edge_hi_2 = tl.minimum(live_hi_2, full_lo_3)
     live_lo_3 = tl.minimum(tl.maximum(key_lo_3 // BLOCK_K, live_hi_2), full_lo_3)
 

@@ -12,9 +12,9 @@
 #
 # What was found in it:
 #     keys     queries [i0, i1] read only keys
-#              [max(cols * p, min(cols * p + cols - wx, max(cols * p, cols * p - wx // 2 + least(i, i % cols)))), min(cols * p + cols, max(cols * p + wx, cols * p + wx - wx // 2 + greatest(i, i % cols))));
+#              [cols * p + max(min(cols - wx, max(least(i, i % cols) - wx // 2, 0)), 0), cols * p + min(cols, wx + max(greatest(i, i % cols) - wx // 2, 0)));
 #              all of them see keys
-#              [max(cols * p, min(cols * p + cols - wx, max(cols * p, cols * p - wx // 2 + greatest(i, i % cols)))), min(cols * p + cols, max(cols * p + wx, cols * p + wx - wx // 2 + least(i, i % cols))) if 0 <= max(p - max(i1 // cols - wy // 2, 0), p - rows + wy) and 0 <= min(max(i0 // cols - wy // 2, 0) - p + wy - 1, rows - p - 1) else 0)
+#              [cols * p + max(min(cols - wx, max(greatest(i, i % cols) - wx // 2, 0)), 0), cols * p + min(cols, wx + max(least(i, i % cols) - wx // 2, 0)) if min(max(i1 // cols - wy // 2, 0), rows - wy) <= p and p <= min(max(i0 // cols - wy // 2, 0) + wy - 1, rows - 1) else 0)
 #              - `near(i.y, j.y, wy, rows)` gives keys from cols * min(max(i // cols - wy // 2, 0), rows - wy) (line
 #                8)
 #              - `near(i.y, j.y, wy, rows)` gives keys below cols * min(max(i // cols - wy // 2, 0), rows - wy) +
@@ -25,9 +25,9 @@
 #              - period p has keys [cols * p, cols * p + cols); queries [i0, i1] look at periods
 #                [max(min(max(i0 // cols - wy // 2, 0), rows - wy), 0), min(min(max(i1 // cols - wy // 2, 0) + wy, rows), (M - 1) // cols + 1))
 #     queries  keys [j0, j1] are read only by queries
-#              [max(cols * p, 0 if 0 <= min(cols * (j1 // cols) - j0 + wx - 1, wx - 1) else cols * p - wx + wx // 2 + 1), min(cols * p + cols, N if 0 <= min(j1 - cols * (j0 // cols) - cols + wx, wx - 1) else cols * p + (j1 % cols if j1 // cols <= j0 // cols + 1 else cols - 1) + wx // 2 + 1) if j0 // cols < j1 // cols else 0)
+#              [max(cols * p, 0 if 0 <= min(cols * (j1 // cols) - j0 - 1, -1) + wx else cols * p - wx + wx // 2 + 1), min(cols * p + cols, N if max(cols * (j0 // cols) - j1 + cols, 1) <= wx else cols * p + (j1 % cols if j1 // cols <= j0 // cols + 1 else cols - 1) + wx // 2 + 1) if j0 // cols < j1 // cols else 0)
 #              and
-#              [max(cols * p, 0 if 0 <= min(cols * (j1 // cols) - j0 + wx - 1, wx - 1) else cols * p - wx + wx // 2 + j0 % cols + 1), min(cols * p + cols, N if 0 <= min(j1 - cols * (j0 // cols) - cols + wx, wx - 1) else cols * p + min(j1 - cols * (j0 // cols), cols - 1) + wx // 2 + 1))
+#              [max(cols * p, 0 if 0 <= min(cols * (j1 // cols) - j0 - 1, -1) + wx else cols * p - wx + wx // 2 + j0 % cols + 1), min(cols * p + cols, N if max(cols * (j0 // cols) - j1 + cols, 1) <= wx else cols * p + min(j1 - cols * (j0 // cols) + 1, cols) + wx // 2))
 #              - `near(i.y, j.y, wy, rows)` gives queries below N if cols * rows <= j + cols * wy else min(cols * (j
 #                // cols) + cols + cols * (wy // 2), N) (line 8)
 #              - `near(i.y, j.y, wy, rows)` gives queries from 0 if j < cols * wy else max(cols * (j // cols) + cols
@@ -261,29 +261,18 @@ def _forward(
 
     reached = 0
     for period in range(period_lo, period_hi):
-        key_lo = tl.maximum(
-            cols * period,
-            tl.minimum(
-                cols * period + cols - wx,
-                tl.maximum(cols * period, cols * period - _floor_divide(wx, 2) + least),
-            ),
+        key_lo = (
+            cols * period
+            + tl.maximum(tl.minimum(cols - wx, tl.maximum(least - _floor_divide(wx, 2), 0)), 0)
         )
         key_hi = tl.minimum(
-            tl.minimum(
-                cols * period + cols,
-                tl.maximum(
-                    cols * period + wx, cols * period + wx - _floor_divide(wx, 2) + greatest,
-                ),
-            ),
+            cols * period + tl.minimum(cols, wx + tl.maximum(greatest - _floor_divide(wx, 2), 0)),
             M,
         )
         live_hi = tl.maximum(tl.where(key_lo < key_hi, tl.cdiv(key_hi, BLOCK_K), 0), reached)
-        whole_lo = tl.maximum(
-            cols * period,
-            tl.minimum(
-                cols * period + cols - wx,
-                tl.maximum(cols * period, cols * period - _floor_divide(wx, 2) + greatest),
-            ),
+        whole_lo = (
+            cols * period
+            + tl.maximum(tl.minimum(cols - wx, tl.maximum(greatest - _floor_divide(wx, 2), 0)), 0)
         )
         full_lo = tl.minimum(
             tl.maximum(tl.maximum(tl.cdiv(whole_lo, BLOCK_K), key_lo // BLOCK_K), reached), live_hi,
@@ -292,26 +281,18 @@ def _forward(
             tl.where(
                 (
                     (
-                        0
-                        <= tl.maximum(
-                            period - tl.maximum(i_last // cols - _floor_divide(wy, 2), 0),
-                            period - rows_ + wy,
-                        )
+                        tl.minimum(tl.maximum(i_last // cols - _floor_divide(wy, 2), 0), rows_ - wy)
+                        <= period
                     )
                     & (
-                        0
+                        period
                         <= tl.minimum(
-                            tl.maximum(i_first // cols - _floor_divide(wy, 2), 0) - period + wy - 1,
-                            rows_ - period - 1,
+                            tl.maximum(i_first // cols - _floor_divide(wy, 2), 0) + wy - 1,
+                            rows_ - 1,
                         )
                     )
                 ),
-                tl.minimum(
-                    cols * period + cols,
-                    tl.maximum(
-                        cols * period + wx, cols * period + wx - _floor_divide(wx, 2) + least,
-                    ),
-                ),
+                cols * period + tl.minimum(cols, wx + tl.maximum(least - _floor_divide(wx, 2), 0)),
                 0,
             ),
             M,
@@ -456,7 +437,7 @@ def _backward_keys(
             query_lo_1 = tl.maximum(
                 cols * period,
                 tl.where(
-                    0 <= tl.minimum(cols * (j_last // cols) - j_first + wx - 1, wx - 1), 0,
+                    0 <= tl.minimum(cols * (j_last // cols) - j_first - 1, -1) + wx, 0,
                     cols * period - wx + _floor_divide(wx, 2) + 1,
                 ),
             )
@@ -466,7 +447,7 @@ def _backward_keys(
                     tl.minimum(
                         cols * period_last + cols,
                         tl.where(
-                            0 <= tl.minimum(j_last - cols * (j_first // cols) - cols + wx, wx - 1),
+                            tl.maximum(cols * (j_first // cols) - j_last + cols, 1) <= wx,
                             N,
                             (
                                 cols * period_last
@@ -489,7 +470,7 @@ def _backward_keys(
             query_lo_2 = tl.maximum(
                 cols * period,
                 tl.where(
-                    0 <= tl.minimum(cols * (j_last // cols) - j_first + wx - 1, wx - 1), 0,
+                    0 <= tl.minimum(cols * (j_last // cols) - j_first - 1, -1) + wx, 0,
                     cols * period - wx + _floor_divide(wx, 2) + j_first % cols + 1,
                 ),
             )
@@ -497,13 +478,12 @@ def _backward_keys(
                 tl.minimum(
                     cols * period_last + cols,
                     tl.where(
-                        0 <= tl.minimum(j_last - cols * (j_first // cols) - cols + wx, wx - 1),
+                        tl.maximum(cols * (j_first // cols) - j_last + cols, 1) <= wx,
                         N,
                         (
                             cols * period_last
-                            + tl.minimum(j_last - cols * (j_first // cols), cols - 1)
+                            + tl.minimum(j_last - cols * (j_first // cols) + 1, cols)
                             + _floor_divide(wx, 2)
-                            + 1
                         ),
                     ),
                 ),
@@ -611,29 +591,18 @@ def _backward_queries(
 
     reached = 0
     for period in range(period_lo, period_hi):
-        key_lo = tl.maximum(
-            cols * period,
-            tl.minimum(
-                cols * period + cols - wx,
-                tl.maximum(cols * period, cols * period - _floor_divide(wx, 2) + least),
-            ),
+        key_lo = (
+            cols * period
+            + tl.maximum(tl.minimum(cols - wx, tl.maximum(least - _floor_divide(wx, 2), 0)), 0)
         )
         key_hi = tl.minimum(
-            tl.minimum(
-                cols * period + cols,
-                tl.maximum(
-                    cols * period + wx, cols * period + wx - _floor_divide(wx, 2) + greatest,
-                ),
-            ),
+            cols * period + tl.minimum(cols, wx + tl.maximum(greatest - _floor_divide(wx, 2), 0)),
             M,
         )
         live_hi = tl.maximum(tl.where(key_lo < key_hi, tl.cdiv(key_hi, BLOCK_K), 0), reached)
-        whole_lo = tl.maximum(
-            cols * period,
-            tl.minimum(
-                cols * period + cols - wx,
-                tl.maximum(cols * period, cols * period - _floor_divide(wx, 2) + greatest),
-            ),
+        whole_lo = (
+            cols * period
+            + tl.maximum(tl.minimum(cols - wx, tl.maximum(greatest - _floor_divide(wx, 2), 0)), 0)
         )
         full_lo = tl.minimum(
             tl.maximum(tl.maximum(tl.cdiv(whole_lo, BLOCK_K), key_lo // BLOCK_K), reached), live_hi,
@@ -642,26 +611,18 @@ def _backward_queries(
             tl.where(
                 (
                     (
-                        0
-                        <= tl.maximum(
-                            period - tl.maximum(i_last // cols - _floor_divide(wy, 2), 0),
-                            period - rows_ + wy,
-                        )
+                        tl.minimum(tl.maximum(i_last // cols - _floor_divide(wy, 2), 0), rows_ - wy)
+                        <= period
                     )
                     & (
-                        0
+                        period
                         <= tl.minimum(
-                            tl.maximum(i_first // cols - _floor_divide(wy, 2), 0) - period + wy - 1,
-                            rows_ - period - 1,
+                            tl.maximum(i_first // cols - _floor_divide(wy, 2), 0) + wy - 1,
+                            rows_ - 1,
                         )
                     )
                 ),
-                tl.minimum(
-                    cols * period + cols,
-                    tl.maximum(
-                        cols * period + wx, cols * period + wx - _floor_divide(wx, 2) + least,
-                    ),
-                ),
+                cols * period + tl.minimum(cols, wx + tl.maximum(least - _floor_divide(wx, 2), 0)),
                 0,
             ),
             M,
@@ -849,38 +810,14 @@ def _keys_seen(q0, q1, M, wy, wx, rows_, cols):
     for period in range(period_lo, period_hi):
         spans.append(
             (
-                max(
-                    cols * period,
-                    min(
-                        cols * period + cols - wx,
-                        max(cols * period, cols * period - wx // 2 + least_1),
-                    ),
-                ),
-                min(
-                    cols * period + cols,
-                    max(cols * period + wx, cols * period + wx - wx // 2 + greatest_2),
-                ),
-                max(
-                    cols * period,
-                    min(
-                        cols * period + cols - wx,
-                        max(cols * period, cols * period - wx // 2 + greatest_2),
-                    ),
-                ),
+                cols * period + max(min(cols - wx, max(least_1 - wx // 2, 0)), 0),
+                cols * period + min(cols, wx + max(greatest_2 - wx // 2, 0)),
+                cols * period + max(min(cols - wx, max(greatest_2 - wx // 2, 0)), 0),
                 (
-                    min(
-                        cols * period + cols,
-                        max(cols * period + wx, cols * period + wx - wx // 2 + least_1),
-                    )
+                    cols * period + min(cols, wx + max(least_1 - wx // 2, 0))
                     if (
-                        0 <= max(period - max(i_last // cols - wy // 2, 0), period - rows_ + wy)
-                        and (
-                            0
-                            <= min(
-                                max(i_first // cols - wy // 2, 0) - period + wy - 1,
-                                rows_ - period - 1,
-                            )
-                        )
+                        min(max(i_last // cols - wy // 2, 0), rows_ - wy) <= period
+                        and period <= min(max(i_first // cols - wy // 2, 0) + wy - 1, rows_ - 1)
                     )
                     else 0
                 ),
@@ -1009,7 +946,7 @@ def _backward_cpu(dout, dlse, q, k, v, out, lse, scale, wy, wx, rows_, cols):
 TILES = {
     "wgmma": {  # data center Hopper and Blackwell: 227 KiB of shared memory
         "forward": {
-            64: (128, 64, 8, 3), 128: (128, 64, 8, 3), 192: (128, 64, 8, 2), 256: (128, 32, 8, 2),
+            64: (128, 64, 8, 3), 128: (128, 32, 8, 3), 192: (128, 32, 8, 2), 256: (128, 32, 8, 2),
         },
         "backward_keys": {64: (64, 128, 8, 3), 128: (32, 128, 8, 3), 256: (32, 64, 8, 2)},
         "backward_queries": {64: (128, 64, 8, 2), 128: (128, 64, 8, 2), 256: (128, 32, 8, 2)},

@@ -12,9 +12,9 @@
 #
 # What was found in it:
 #     keys     queries [i0, i1] read only keys
-#              [max(cols * p, cols * p - shift[h] % size), min(cols * p + size * (((i1 % cols if i1 // cols <= i0 // cols + 1 else cols - 1) + shift[h]) // size) + size - shift[h], cols * p + cols) if i0 // cols < i1 // cols else 0)
+#              [cols * p + max(0 - shift[h] % size, 0), cols * p + min(size * (((i1 % cols if i1 // cols <= i0 // cols + 1 else cols - 1) + shift[h]) // size) + size - shift[h], cols) if i0 // cols < i1 // cols else 0)
 #              and
-#              [max(cols * p, cols * p + size * ((i0 % cols + shift[h]) // size) - shift[h]), min(cols * p + size * ((min(i1 - cols * (i0 // cols), cols - 1) + shift[h]) // size) + size - shift[h], cols * p + cols))
+#              [cols * p + max(size * ((i0 % cols + shift[h]) // size) - shift[h], 0), cols * p + min(size * ((min(i1 - cols * (i0 // cols), cols - 1) + shift[h]) // size) + size - shift[h], cols))
 #              - `(i.y + shift[h]) // size == (j.y + shift[h]) // size` gives keys
 #                [cols * size * ((i // cols + shift[h]) // size) - cols * shift[h], cols * size * ((i // cols + shift[h]) // size) + cols * size - cols * shift[h])
 #                (line 6)
@@ -28,9 +28,9 @@
 #              - period p has keys [cols * p, cols * p + cols); queries [i0, i1] look at periods
 #                [max(size * ((i0 // cols + shift[h]) // size) - shift[h], 0), min(size * ((i1 // cols + shift[h]) // size) + size - shift[h], (M - 1) // cols + 1))
 #     queries  keys [j0, j1] are read only by queries
-#              [max(cols * p, cols * p - shift[h] % size), min(cols * p + size * (((j1 % cols if j1 // cols <= j0 // cols + 1 else cols - 1) + shift[h]) // size) + size - shift[h], cols * p + cols) if j0 // cols < j1 // cols else 0)
+#              [cols * p + max(0 - shift[h] % size, 0), cols * p + min(size * (((j1 % cols if j1 // cols <= j0 // cols + 1 else cols - 1) + shift[h]) // size) + size - shift[h], cols) if j0 // cols < j1 // cols else 0)
 #              and
-#              [max(cols * p, cols * p + size * ((j0 % cols + shift[h]) // size) - shift[h]), min(cols * p + size * ((min(j1 - cols * (j0 // cols), cols - 1) + shift[h]) // size) + size - shift[h], cols * p + cols))
+#              [cols * p + max(size * ((j0 % cols + shift[h]) // size) - shift[h], 0), cols * p + min(size * ((min(j1 - cols * (j0 // cols), cols - 1) + shift[h]) // size) + size - shift[h], cols))
 #              - `(i.y + shift[h]) // size == (j.y + shift[h]) // size` gives queries
 #                [cols * size * ((j // cols + shift[h]) // size) - cols * shift[h], cols * size * ((j // cols + shift[h]) // size) + cols * size - cols * shift[h])
 #                (line 6)
@@ -252,30 +252,32 @@ def _forward(
     period_step = tl.maximum(BLOCK_K // cols, 1)
     for period in range(period_lo, period_hi, period_step):
         period_last = tl.minimum(period + period_step, period_hi) - 1
-        key_lo_1 = tl.maximum(cols * period, cols * period - _floor_modulo(shift_, size))
+        key_lo_1 = cols * period + tl.maximum(-_floor_modulo(shift_, size), 0)
         key_hi_1 = tl.minimum(
             tl.where(
                 i_first // cols < i_last // cols,
-                tl.minimum(
-                    (
-                        cols * period_last
-                        + (
-                            size
-                            * _floor_divide(
-                                (
-                                    tl.where(
-                                        i_last // cols <= i_first // cols + 1, i_last % cols,
-                                        cols - 1,
-                                    )
-                                    + shift_
-                                ),
-                                size,
+                (
+                    cols * period_last
+                    + tl.minimum(
+                        (
+                            (
+                                size
+                                * _floor_divide(
+                                    (
+                                        tl.where(
+                                            i_last // cols <= i_first // cols + 1, i_last % cols,
+                                            cols - 1,
+                                        )
+                                        + shift_
+                                    ),
+                                    size,
+                                )
                             )
-                        )
-                        + size
-                        - shift_
-                    ),
-                    cols * period_last + cols,
+                            + size
+                            - shift_
+                        ),
+                        cols,
+                    )
                 ),
                 0,
             ),
@@ -285,24 +287,27 @@ def _forward(
             tl.where(key_lo_1 < key_hi_1, tl.cdiv(key_hi_1, BLOCK_K), 0), reached,
         )
         live_lo_1 = tl.minimum(tl.maximum(key_lo_1 // BLOCK_K, reached), live_hi_1)
-        key_lo_2 = tl.maximum(
-            cols * period,
-            cols * period + size * _floor_divide(i_first % cols + shift_, size) - shift_,
+        key_lo_2 = (
+            cols * period
+            + tl.maximum(size * _floor_divide(i_first % cols + shift_, size) - shift_, 0)
         )
         key_hi_2 = tl.minimum(
-            tl.minimum(
-                (
-                    cols * period_last
-                    + (
-                        size
-                        * _floor_divide(
-                            tl.minimum(i_last - cols * (i_first // cols), cols - 1) + shift_, size,
+            (
+                cols * period_last
+                + tl.minimum(
+                    (
+                        (
+                            size
+                            * _floor_divide(
+                                tl.minimum(i_last - cols * (i_first // cols), cols - 1) + shift_,
+                                size,
+                            )
                         )
-                    )
-                    + size
-                    - shift_
-                ),
-                cols * period_last + cols,
+                        + size
+                        - shift_
+                    ),
+                    cols,
+                )
             ),
             M,
         )
@@ -426,30 +431,32 @@ def _backward_keys(
         period_step = tl.maximum(BLOCK_Q // cols, 1)
         for period in range(period_lo, period_hi, period_step):
             period_last = tl.minimum(period + period_step, period_hi) - 1
-            query_lo_1 = tl.maximum(cols * period, cols * period - _floor_modulo(shift_, size))
+            query_lo_1 = cols * period + tl.maximum(-_floor_modulo(shift_, size), 0)
             query_hi_1 = tl.minimum(
                 tl.where(
                     j_first // cols < j_last // cols,
-                    tl.minimum(
-                        (
-                            cols * period_last
-                            + (
-                                size
-                                * _floor_divide(
-                                    (
-                                        tl.where(
-                                            j_last // cols <= j_first // cols + 1, j_last % cols,
-                                            cols - 1,
-                                        )
-                                        + shift_
-                                    ),
-                                    size,
+                    (
+                        cols * period_last
+                        + tl.minimum(
+                            (
+                                (
+                                    size
+                                    * _floor_divide(
+                                        (
+                                            tl.where(
+                                                j_last // cols <= j_first // cols + 1,
+                                                j_last % cols, cols - 1,
+                                            )
+                                            + shift_
+                                        ),
+                                        size,
+                                    )
                                 )
-                            )
-                            + size
-                            - shift_
-                        ),
-                        cols * period_last + cols,
+                                + size
+                                - shift_
+                            ),
+                            cols,
+                        )
                     ),
                     0,
                 ),
@@ -459,25 +466,30 @@ def _backward_keys(
                 tl.where(query_lo_1 < query_hi_1, tl.cdiv(query_hi_1, BLOCK_Q), 0), reached,
             )
             live_lo_1 = tl.minimum(tl.maximum(query_lo_1 // BLOCK_Q, reached), live_hi_1)
-            query_lo_2 = tl.maximum(
-                cols * period,
-                cols * period + size * _floor_divide(j_first % cols + shift_, size) - shift_,
+            query_lo_2 = (
+                cols * period
+                + tl.maximum(size * _floor_divide(j_first % cols + shift_, size) - shift_, 0)
             )
             query_hi_2 = tl.minimum(
-                tl.minimum(
-                    (
-                        cols * period_last
-                        + (
-                            size
-                            * _floor_divide(
-                                tl.minimum(j_last - cols * (j_first // cols), cols - 1) + shift_,
-                                size,
+                (
+                    cols * period_last
+                    + tl.minimum(
+                        (
+                            (
+                                size
+                                * _floor_divide(
+                                    (
+                                        tl.minimum(j_last - cols * (j_first // cols), cols - 1)
+                                        + shift_
+                                    ),
+                                    size,
+                                )
                             )
-                        )
-                        + size
-                        - shift_
-                    ),
-                    cols * period_last + cols,
+                            + size
+                            - shift_
+                        ),
+                        cols,
+                    )
                 ),
                 N,
             )
@@ -572,30 +584,32 @@ def _backward_queries(
     period_step = tl.maximum(BLOCK_K // cols, 1)
     for period in range(period_lo, period_hi, period_step):
         period_last = tl.minimum(period + period_step, period_hi) - 1
-        key_lo_1 = tl.maximum(cols * period, cols * period - _floor_modulo(shift_, size))
+        key_lo_1 = cols * period + tl.maximum(-_floor_modulo(shift_, size), 0)
         key_hi_1 = tl.minimum(
             tl.where(
                 i_first // cols < i_last // cols,
-                tl.minimum(
-                    (
-                        cols * period_last
-                        + (
-                            size
-                            * _floor_divide(
-                                (
-                                    tl.where(
-                                        i_last // cols <= i_first // cols + 1, i_last % cols,
-                                        cols - 1,
-                                    )
-                                    + shift_
-                                ),
-                                size,
+                (
+                    cols * period_last
+                    + tl.minimum(
+                        (
+                            (
+                                size
+                                * _floor_divide(
+                                    (
+                                        tl.where(
+                                            i_last // cols <= i_first // cols + 1, i_last % cols,
+                                            cols - 1,
+                                        )
+                                        + shift_
+                                    ),
+                                    size,
+                                )
                             )
-                        )
-                        + size
-                        - shift_
-                    ),
-                    cols * period_last + cols,
+                            + size
+                            - shift_
+                        ),
+                        cols,
+                    )
                 ),
                 0,
             ),
@@ -605,24 +619,27 @@ def _backward_queries(
             tl.where(key_lo_1 < key_hi_1, tl.cdiv(key_hi_1, BLOCK_K), 0), reached,
         )
         live_lo_1 = tl.minimum(tl.maximum(key_lo_1 // BLOCK_K, reached), live_hi_1)
-        key_lo_2 = tl.maximum(
-            cols * period,
-            cols * period + size * _floor_divide(i_first % cols + shift_, size) - shift_,
+        key_lo_2 = (
+            cols * period
+            + tl.maximum(size * _floor_divide(i_first % cols + shift_, size) - shift_, 0)
         )
         key_hi_2 = tl.minimum(
-            tl.minimum(
-                (
-                    cols * period_last
-                    + (
-                        size
-                        * _floor_divide(
-                            tl.minimum(i_last - cols * (i_first // cols), cols - 1) + shift_, size,
+            (
+                cols * period_last
+                + tl.minimum(
+                    (
+                        (
+                            size
+                            * _floor_divide(
+                                tl.minimum(i_last - cols * (i_first // cols), cols - 1) + shift_,
+                                size,
+                            )
                         )
-                    )
-                    + size
-                    - shift_
-                ),
-                cols * period_last + cols,
+                        + size
+                        - shift_
+                    ),
+                    cols,
+                )
             ),
             M,
         )
@@ -810,23 +827,25 @@ def _keys_seen(q0, q1, M, shift_, size, cols):
     spans = []
     for period in range(period_lo, period_hi, period_step):
         period_last = min(period + period_step, period_hi) - 1
-        lo_1 = (cols * period - shift_[:, None, None] % size).clamp(min=cols * period)
+        lo_1 = cols * period + (-(shift_[:, None, None] % size)).clamp(min=0)
         hi_1 = (
             (
                 cols * period_last
                 + (
-                    size
-                    * (
-                        (
-                            (i_last % cols if i_last // cols <= i_first // cols + 1 else cols - 1)
-                            + shift_[:, None, None]
+                    (
+                        size
+                        * (
+                            (
+                                (i_last % cols if i_last // cols <= i_first // cols + 1 else cols - 1)
+                                + shift_[:, None, None]
+                            )
+                            // size
                         )
-                        // size
                     )
-                )
-                + size
-                - shift_[:, None, None]
-            ).clamp(max=cols * period_last + cols)
+                    + size
+                    - shift_[:, None, None]
+                ).clamp(max=cols)
+            )
             if i_first // cols < i_last // cols
             else torch.tensor(0)
         )
@@ -838,21 +857,25 @@ def _keys_seen(q0, q1, M, shift_, size, cols):
         )
         lo_2 = (
             cols * period
-            + size * ((i_first % cols + shift_[:, None, None]) // size)
-            - shift_[:, None, None]
-        ).clamp(min=cols * period)
+            + (
+                size * ((i_first % cols + shift_[:, None, None]) // size)
+                - shift_[:, None, None]
+            ).clamp(min=0)
+        )
         hi_2 = (
             cols * period_last
             + (
-                size
-                * (
-                    (min(i_last - cols * (i_first // cols), cols - 1) + shift_[:, None, None])
-                    // size
+                (
+                    size
+                    * (
+                        (min(i_last - cols * (i_first // cols), cols - 1) + shift_[:, None, None])
+                        // size
+                    )
                 )
-            )
-            + size
-            - shift_[:, None, None]
-        ).clamp(max=cols * period_last + cols)
+                + size
+                - shift_[:, None, None]
+            ).clamp(max=cols)
+        )
         spans.append(
             (
                 min(lo_2.flatten().tolist(), default=0), max(hi_2.flatten().tolist(), default=0), 0,

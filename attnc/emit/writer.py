@@ -231,7 +231,7 @@ class Writer:
 
     def _part(self, head: str, value: Expr, text: str) -> None:
         """A part of something broken, on a line of its own, or on several."""
-        if self.fits(head + text) or not isinstance(value, Op | Call):
+        if self.fits(head + text) or not isinstance(value, Op | Call | Ternary):
             self.line(head + text)
         else:
             self._break(head, value, "")

@@ -44,6 +44,7 @@ GIVEN: dict[str, dict[str, Any]] = {
     "prefix_lm": {"N": N, "prefix": 12},
     "relu_squared": {"N": N, "window": 9},
     "share_question": {"N": N, "end": ints(0, N, 2, N)},
+    "sliding_tiles": {"N": N, "rows": 3, "cols": 2, "kx": 1, "tile": 5},
     "swin": {"rows": 8, "cols": 5, "size": 3, "shift": ints(0, 3, 4)},
     "swin_v2": {"N": N},
     "tree_decoding": {"N": N, "M": M, "context": M - N, "ancestor": ints(0, 2, 2, N, N) > 0},

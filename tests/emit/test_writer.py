@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from attnc.emit.writer import WIDTH, Writer
 from attnc.kernel.build import Block, Namespace, function, without_dead
-from attnc.kernel.nodes import Expr, Function, Param, Var
+from attnc.kernel.nodes import Expr, Function, Param, Ternary, Var
 
 tl = Namespace("tl")
 
@@ -77,6 +77,22 @@ def test_a_long_chain_is_broken_before_its_operators() -> None:
     assert lines[0] == "# spec.attn:9"
     assert lines[1:3] == ["visible = (", "    condition_number_0"]
     assert lines[3] == "    & (condition_number_1 | condition_number_0)"
+
+
+def test_a_long_choice_in_a_chain_is_broken_too() -> None:
+    long = [Var(name * 30) for name in "abc"]
+    block = Block()
+    block.let("x", Ternary(long[0], Var("w") < long[1], long[2]) + Var("d" * 60))
+    assert text_of(block) == (
+        "x = (\n"
+        "    (\n"
+        f"        {long[0].name}\n"
+        f"        if w < {long[1].name}\n"
+        f"        else {long[2].name}\n"
+        "    )\n"
+        f"    + {'d' * 60}\n"
+        ")\n"
+    )
 
 
 def test_a_method_stays_behind_a_long_call() -> None:

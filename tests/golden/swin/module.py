@@ -836,7 +836,11 @@ def _keys_seen(q0, q1, M, shift_, size, cols):
                         size
                         * (
                             (
-                                (i_last % cols if i_last // cols <= i_first // cols + 1 else cols - 1)
+                                (
+                                    i_last % cols
+                                    if i_last // cols <= i_first // cols + 1
+                                    else cols - 1
+                                )
                                 + shift_[:, None, None]
                             )
                             // size

@@ -115,11 +115,11 @@ def _loop_over_periods(
         bounds.let(f"period_{end}", terms(term)) for end, term in (("lo", periods.lo), ("hi", periods.hi))
     )
     terms.proofs = terms.proofs.in_turn(periods) if ranges.behind else terms.proofs.in_period(periods)
-    terms.named[periods.hi] = hi
     reached = loops.let("reached", 0)
     numbers: list[Expr] = [lo, hi]
     if ranges.behind is not None:
         start = ranges.behind[0].lo
+        terms.named[periods.hi] = hi
         terms.named[start] = bounds.let("behind", terms(start))
         loops.comment("What is behind all periods counts as one more.")
         numbers = [tl.minimum(lo, hi), hi + 1]

@@ -2,7 +2,8 @@
 
 Enters: a target, a kernel and the width of its heads. Leaves: tiles in order of preference. A larger tile needs fewer
 instructions and loads for a pair of a query and a key, and takes more registers and shared memory: so the largest come
-first, with as many stages as the shared memory may hold, and what is small enough for any spec comes last.
+first, with as many stages as the shared memory may hold, and what is small enough for any spec comes last: behind it
+only tiles that are loaded when they are needed, for loops whose products Triton 3.6 puts one after the other otherwise.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ _ASYNCHRONOUS: _Rows = {
             (128, 32, 8, 2),
             (128, 16, 8, 2),
             (64, 32, 4, 2),
+            (128, 32, 8, 1),
         ],
         192: [(128, 64, 8, 2), (128, 32, 8, 2), (128, 16, 8, 2), (64, 16, 4, 2)],
         256: [(128, 64, 8, 2), (128, 32, 8, 2), (128, 16, 8, 2), (64, 16, 4, 2)],
@@ -59,7 +61,14 @@ _ASYNCHRONOUS: _Rows = {
         256: [(32, 64, 8, 2), (16, 64, 8, 2), (16, 64, 4, 2)],
     },
     "backward_queries": {
-        64: [(128, 64, 8, 3), (128, 64, 8, 2), (128, 32, 8, 2), (64, 32, 4, 2), (64, 16, 4, 2)],
+        64: [
+            (128, 64, 8, 3),
+            (128, 64, 8, 2),
+            (128, 32, 8, 2),
+            (64, 32, 4, 2),
+            (64, 16, 4, 2),
+            (128, 32, 8, 1),
+        ],
         128: [(128, 64, 8, 2), (128, 32, 8, 2), (64, 32, 4, 2), (128, 16, 8, 2), (64, 16, 4, 2)],
         192: [(128, 64, 8, 2), (128, 32, 8, 2), (128, 16, 8, 2), (64, 16, 4, 2)],
         256: [(128, 32, 8, 2), (128, 16, 8, 2), (64, 16, 4, 2)],

@@ -1,33 +1,31 @@
-"""Arrays of ints that a kernel may keep in 32 bits: all they do is bound positions. And those that it should get so.
+"""Arrays of ints that a kernel may keep in 32 bits: bounds of positions, and remainders. And those it should get so.
 
-Enters: an attention as its kernels see it. Leaves: their names, and a reason for who calls it. A position is below
-2**30. What is compared with one, and used for nothing else, may be cut off there: `j < end[b, i]` is true of the same
-keys. Numbers of 64 bits take two registers of every thread, and twice the instructions for each pair: smaller tiles, on
-a GPU.
+Enters: an attention as its kernels see it. Leaves: their names, what a remainder is taken by, and reasons for who calls
+it. A position is below 2**30. What is compared with one, and used for nothing else, may be cut off there:
+`j < end[b, i]` is true of the same keys. And where a mask stays the same when a number grows by `size`, as
+`(i + shift[h]) // size == (j + shift[h]) // size` does, its remainder says as much. Numbers of 64 bits take two
+registers of every thread, and twice the instructions for each pair: smaller tiles, on a GPU.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from attnc.analyze.facts import Reason
-from attnc.ir.nodes import Attention, Compare, Index, IntConst, IntLoad, IntOp, Node
-from attnc.ir.walk import axes_of, children, walk
+from attnc.ir import build
+from attnc.ir.build import TRUE
+from attnc.ir.nodes import Attention, Bool, Compare, Index, Int, IntConst, IntLoad, IntOp, IntParam, Node
+from attnc.ir.text import print_ir
+from attnc.ir.walk import axes_of, children, replace_terms, walk
+from attnc.sets.convert import to_predicate
 
 FARTHEST = 2**20  # how far from a position what is compared may lie, so that their sum has room
 
 
 def find_narrow(attention: Attention) -> frozenset[str]:
     """The arrays of tokens whose every read is one side of a comparison with a position."""
-    clauses = (
-        attention.query,
-        attention.key,
-        attention.value,
-        attention.mask,
-        attention.score,
-        attention.normalize,
-        attention.output,
-    )
     bounds, others = set[str](), set[str]()
-    for part in (part for clause in clauses for part in walk(clause)):
+    for part in (part for clause in _clauses(attention) for part in walk(clause)):
         match part:
             case Compare(_, IntLoad() as read, other) | Compare(_, other, IntLoad() as read):
                 is_bound = _is_near_position(other) and bool(axes_of(read) & {"i", "j"})
@@ -38,6 +36,47 @@ def find_narrow(attention: Attention) -> frozenset[str]:
     return frozenset(bounds - others)
 
 
+def find_remainders(attention: Attention) -> Mapping[str, Int]:
+    """The arrays of which the mask counts only remainders, each with what it is divided by.
+
+    Every read is a part of comparisons that stay the same, as canonical forms, where what is read grows by the divisor.
+    """
+    pairs = [
+        part
+        for clause in _clauses(attention)
+        for part in walk(clause)
+        if isinstance(part, Compare) and isinstance(part.a, Int)
+    ]
+    elsewhere = _arrays_in(
+        tuple(replace_terms(clause, _without_comparison) for clause in _clauses(attention))
+    )
+    found: dict[str, Int] = {}
+    for param in attention.params:
+        reads = {
+            part
+            for pair in pairs
+            for part in walk(pair)
+            if isinstance(part, IntLoad) and part.array == param.name
+        }
+        if not reads or param.sorted or param.name in elsewhere:
+            continue
+        for divisor in dict.fromkeys(by for pair in pairs for by in _divisors_of(pair, param.name)):
+            if all(_is_periodic(pair, read, divisor) for pair in pairs for read in reads):
+                found[param.name] = divisor
+                break
+    return found
+
+
+def why_remainders(attention: Attention) -> list[Reason]:
+    """What is read as its remainder."""
+    return [
+        Reason(
+            f"`{name}` is read as its remainder by `{print_ir(by)}`: the mask counts no more, and 32 bits hold it"
+        )
+        for name, by in find_remainders(attention).items()
+    ]
+
+
 def why_int32(attention: Attention) -> Reason | None:
     """Where divisions of positions are as wide as an array is: a GPU divides 64 bits in a function that it calls."""
     divisions = [
@@ -46,7 +85,7 @@ def why_int32(attention: Attention) -> Reason | None:
         for part in walk(clause)
         if isinstance(part, IntOp) and part.op in ("//", "%") and axes_of(part) & {"i", "j"}
     ]
-    names = sorted(_arrays_in(tuple(divisions)))
+    names = sorted(_arrays_in(tuple(divisions)) - set(find_remainders(attention)))
     if not names:
         return None
     arrays = " and ".join(f"`{name}`" for name in names)
@@ -54,6 +93,42 @@ def why_int32(attention: Attention) -> Reason | None:
     return Reason(
         f"positions are divided together with {arrays}, in 64 bits where {arrays} {are} 64: int32 is faster on a GPU"
     )
+
+
+def _clauses(attention: Attention) -> tuple[Node, ...]:
+    return (
+        attention.query,
+        attention.key,
+        attention.value,
+        attention.mask,
+        attention.score,
+        attention.normalize,
+        attention.output,
+    )
+
+
+def _without_comparison(term: Node) -> Node | None:
+    return TRUE if isinstance(term, Compare) and isinstance(term.a, Int) else None
+
+
+def _divisors_of(pair: Compare, array: str) -> list[Int]:
+    """What a number of the array is divided by, where every thread of a call divides by the same."""
+    return [
+        part.b
+        for part in walk(pair)
+        if isinstance(part, IntOp)
+        and part.op in ("//", "%")
+        and isinstance(part.b, IntConst | IntParam)
+        and array in _arrays_in((part.a,))
+    ]
+
+
+def _is_periodic(pair: Compare, read: IntLoad, divisor: Int) -> bool:
+    """Is the comparison the same of a number that is greater by the divisor?"""
+    more = build.integer("+", read, divisor)
+    grown = replace_terms(pair, lambda part: more if part == read else None)
+    assert isinstance(grown, Bool)
+    return to_predicate(grown) == to_predicate(pair)
 
 
 def _arrays_in(terms: tuple[Node, ...]) -> set[str]:

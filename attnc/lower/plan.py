@@ -33,7 +33,7 @@ from attnc.ir.walk import replace_terms, walk
 from attnc.lower.conversions import find_converted
 from attnc.lower.gradients import ArrayGradient, Home, find_array_gradients, why_lse, why_pairs
 from attnc.lower.hoist import DotPair, TokenMap, hoist_token_maps
-from attnc.lower.narrow import why_int32
+from attnc.lower.narrow import why_int32, why_remainders
 from attnc.lower.overlap import find_overlap
 from attnc.lower.per_pair import why_searched
 from attnc.lower.plain import Plain, find_plain
@@ -170,7 +170,7 @@ def make_plan(attention: Attention, facts: Facts) -> Plan:
     sees_keys = bool(plan.keys.visited) or "j" in plan.listed
     waits, why = find_overlap(plan.attention, plan.weights, sees_keys)
     reasons = [reason for reason in (why, why_int32(plan.attention), why_searched(plan.attention)) if reason]
-    return replace(plan, waits=waits, because=(*plan.because, *reasons))
+    return replace(plan, waits=waits, because=(*plan.because, *why_remainders(plan.attention), *reasons))
 
 
 def _plan_rows(

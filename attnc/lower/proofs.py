@@ -1,11 +1,12 @@
 """What a lowering may assume of integers.
 
-Enters: what the call checks before a kernel runs. Leaves: the questions that a lowering asks about terms and ranges,
-answered by the prover of `sets/`.
+Enters: what the call checks before a kernel runs, and what is known of what it reads. Leaves: the questions that a
+lowering asks about terms and ranges, answered by the prover of `sets/`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import cached_property
 
@@ -28,25 +29,34 @@ class Proofs:
         requires: tuple[Requirement, ...],
         params: tuple[Param, ...] = (),
         numbers: Numbers | None = None,
+        not_negative: tuple[Int, ...] = (),
     ) -> None:
         self.requires = requires
         self.params = params
         self.numbers = numbers
+        self.not_negative = not_negative
 
     def in_period(self, periods: Periods) -> Proofs:
         """Where terms speak of one of them."""
-        return Proofs(self.requires, self.params, (periods.lo, periods.hi))
+        return Proofs(self.requires, self.params, (periods.lo, periods.hi), self.not_negative)
 
     def in_turn(self, periods: Periods) -> Proofs:
         """Where they speak of one of them, or of what is behind them all, which has the next number."""
         first = build.integer("min", periods.lo, periods.hi)
-        return Proofs(self.requires, self.params, (first, build.integer("+", periods.hi, IntConst(1))))
+        numbers = (first, build.integer("+", periods.hi, IntConst(1)))
+        return Proofs(self.requires, self.params, numbers, self.not_negative)
+
+    def where(self, not_negative: Iterable[Int]) -> Proofs:
+        """Where none of these terms is below 0 either."""
+        return Proofs(self.requires, self.params, self.numbers, (*self.not_negative, *not_negative))
 
     @cached_property
     def _prover(self) -> Prover:
         prover = Prover(in_order=sizes_in_order(self.params))
         for requirement in self.requires:
             prover = prover.given(nonnegative(to_polynomial(requirement.term) - 1))
+        for term in self.not_negative:
+            prover = prover.given(nonnegative(to_polynomial(term)))
         if self.numbers is not None:
             lo, hi = map(to_polynomial, self.numbers)
             first, last = to_polynomial(Period("first")), to_polynomial(Period("last"))

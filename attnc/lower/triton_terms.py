@@ -7,16 +7,20 @@ negative; elsewhere a helper with Python's meaning does it. No expression here r
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from functools import cached_property, reduce
+from types import MappingProxyType
 from typing import Self
 
-from attnc.ir.nodes import Bool, FromInt, Index, Int, IntConst, Node, Real, RealConst
-from attnc.ir.walk import axes_of
+from attnc.analyze.facts import Requirement
+from attnc.ir import build
+from attnc.ir.nodes import Attention, Bool, FromInt, Index, Int, IntConst, IntLoad, Node, Real, RealConst
+from attnc.ir.walk import axes_of, walk
 from attnc.kernel.build import Namespace, function
 from attnc.kernel.nodes import Expr, Lit, Unary, Var
 from attnc.lower.conversions import Position, convert_by_token
 from attnc.lower.names import pointer, stride, variable
-from attnc.lower.narrow import find_narrow
+from attnc.lower.narrow import find_narrow, find_remainders
 from attnc.lower.per_pair import is_searched
 from attnc.lower.terms import Terms
 
@@ -32,6 +36,16 @@ class TritonTerms(Terms):
     float64 = tl.value("float64")
     moving: Position = "j"  # what the loop over tiles moves along
 
+    def __init__(
+        self,
+        attention: Attention,
+        named: Mapping[Node, Expr],
+        requires: tuple[Requirement, ...] = (),
+        places: Mapping[Node, IntLoad] = MappingProxyType({}),
+    ) -> None:
+        super().__init__(attention, named, requires, places)
+        self.proofs = self.proofs.where(self._limits_of_remainders())
+
     def instead(self, term: Node) -> Node:
         if isinstance(term, FromInt):
             return convert_by_token(term, self.moving)
@@ -46,6 +60,21 @@ class TritonTerms(Terms):
     def narrow(self) -> frozenset[str]:
         """The arrays that are read in 32 bits."""
         return find_narrow(self.attention)
+
+    @cached_property
+    def remainders(self) -> Mapping[str, Int]:
+        """The arrays that are read as remainders, each with what it is divided by."""
+        return find_remainders(self.attention)
+
+    def _limits_of_remainders(self) -> Iterator[Int]:
+        """What is not negative, since it was divided by a positive number."""
+        for part in walk(self.attention.mask):
+            match part:
+                case IntLoad(array) if (by := self.remainders.get(array)) and self.proofs.is_below(
+                    IntConst(0), by
+                ):
+                    yield part
+                    yield build.integer("-", build.integer("-", by, part), IntConst(1))
 
     @property
     def variables(self) -> set[str]:
@@ -122,6 +151,8 @@ class TritonTerms(Terms):
         if array in self.narrow:
             return function("_load_bound")(offset, reduce(Expr.__and__, guards) if guards else Lit(True))
         value = tl.load(offset, mask=reduce(Expr.__and__, guards), other=0) if guards else tl.load(offset)
+        if array in self.remainders:
+            return function("_floor_modulo")(value, self(self.remainders[array])).to(INT32)
         return value.to(self.dtype) if param.sort == "float" else value
 
     def _wide(self, item: Int) -> Expr:

@@ -54,10 +54,9 @@
 #              - few queries have no schedule of their own: their tiles are found period by period
 #              - tiles of queries begin with the first: no later one is known to have more keys
 #              - tiles of keys begin with the first: no later one is known to have more queries
+#              - `shift` is read as its remainder by `size`: the mask counts no more, and 32 bits hold it
 #              - the weights of a tile do not wait for the products of the next, because positions are divided 8
 #                times for each pair
-#              - positions are divided together with `shift`, in 64 bits where `shift` has 64: int32 is faster on a
-#                GPU
 
 import numbers
 import os
@@ -170,13 +169,6 @@ def _divided(tiles, divisor):
 
 
 @triton.jit
-def _floor_divide(a, b):
-    """a // b as Python means it; Triton's own truncates."""
-    quotient = a // b
-    return tl.where((a % b != 0) & ((a < 0) != (b < 0)), quotient - 1, quotient)
-
-
-@triton.jit
 def _floor_modulo(a, b):
     """a % b as Python means it; Triton's own has the sign of a."""
     rest = a % b
@@ -194,10 +186,8 @@ def _add_keys(
     k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, PARTS_D, True)
     qk = _dot_rows(q, k)
     score = qk * scale_times_log2e
-    # swin.attn:6
-    same_y = _floor_divide(i // cols + shift_, size) == _floor_divide(j // cols + shift_, size)
-    # swin.attn:7
-    same_x = _floor_divide(i % cols + shift_, size) == _floor_divide(j % cols + shift_, size)
+    same_y = (i // cols + shift_) // size == (j // cols + shift_) // size  # swin.attn:6
+    same_x = (i % cols + shift_) // size == (j % cols + shift_) // size  # swin.attn:7
     visible = same_y & same_x & (j < M)                                 # swin.attn:8
     score = tl.where(visible, score, MINUS_INF)
 
@@ -235,16 +225,16 @@ def _forward(
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
     scale_times_log2e = scale * LOG2_E
-    shift_ = tl.load(shift__ptr + h * shift__stride_0)
+    shift_ = _floor_modulo(tl.load(shift__ptr + h * shift__stride_0), size).to(tl.int32)
 
     acc = _zeros(BLOCK_Q, PARTS_DV)
     row_max = tl.full([BLOCK_Q], MINUS_INF, tl.float32)
     row_sum = tl.zeros([BLOCK_Q], tl.float32)
 
     # Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none.
-    period_lo = tl.maximum(size * _floor_divide(i_first // cols + shift_, size) - shift_, 0)
+    period_lo = tl.maximum(size * ((i_first // cols + shift_) // size) - shift_, 0)
     period_hi = tl.minimum(
-        size * _floor_divide(i_last // cols + shift_, size) + size - shift_, (M - 1) // cols + 1,
+        size * ((i_last // cols + shift_) // size) + size - shift_, (M - 1) // cols + 1,
     )
 
     reached = 0
@@ -252,7 +242,7 @@ def _forward(
     period_step = tl.maximum(BLOCK_K // cols, 1)
     for period in range(period_lo, period_hi, period_step):
         period_last = tl.minimum(period + period_step, period_hi) - 1
-        key_lo_1 = cols * period + tl.maximum(-_floor_modulo(shift_, size), 0)
+        key_lo_1 = cols * period + tl.maximum(-(shift_ % size), 0)
         key_hi_1 = tl.minimum(
             tl.where(
                 i_first // cols < i_last // cols,
@@ -262,15 +252,15 @@ def _forward(
                         (
                             (
                                 size
-                                * _floor_divide(
+                                * (
                                     (
                                         tl.where(
                                             i_last // cols <= i_first // cols + 1, i_last % cols,
                                             cols - 1,
                                         )
                                         + shift_
-                                    ),
-                                    size,
+                                    )
+                                    // size
                                 )
                             )
                             + size
@@ -289,7 +279,7 @@ def _forward(
         live_lo_1 = tl.minimum(tl.maximum(key_lo_1 // BLOCK_K, reached), live_hi_1)
         key_lo_2 = (
             cols * period
-            + tl.maximum(size * _floor_divide(i_first % cols + shift_, size) - shift_, 0)
+            + tl.maximum(size * ((i_first % cols + shift_) // size) - shift_, 0)
         )
         key_hi_2 = tl.minimum(
             (
@@ -298,9 +288,9 @@ def _forward(
                     (
                         (
                             size
-                            * _floor_divide(
-                                tl.minimum(i_last - cols * (i_first // cols), cols - 1) + shift_,
-                                size,
+                            * (
+                                (tl.minimum(i_last - cols * (i_first // cols), cols - 1) + shift_)
+                                // size
                             )
                         )
                         + size
@@ -369,10 +359,8 @@ def _add_queries(
     dout = _load_rows(dout_head, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, True)
     dp = _dot_rows(v, dout)
     score = qk * scale_times_log2e
-    # swin.attn:6
-    same_y = _floor_divide(i // cols + shift_, size) == _floor_divide(j // cols + shift_, size)
-    # swin.attn:7
-    same_x = _floor_divide(i % cols + shift_, size) == _floor_divide(j % cols + shift_, size)
+    same_y = (i // cols + shift_) // size == (j // cols + shift_) // size  # swin.attn:6
+    same_x = (i % cols + shift_) // size == (j % cols + shift_) // size  # swin.attn:7
     visible = same_y & same_x & (i < N)                                 # swin.attn:8
     score = tl.where(visible, score, MINUS_INF)
 
@@ -418,20 +406,19 @@ def _backward_keys(
         row = (b * H + h) * N
         q_head = q_ptr + (b * q_stride_b + h * q_stride_h)
         dout_head = dout_ptr + (b * dout_stride_b + h * dout_stride_h)
-        shift_ = tl.load(shift__ptr + h * shift__stride_0)
+        shift_ = _floor_modulo(tl.load(shift__ptr + h * shift__stride_0), size).to(tl.int32)
 
         # Tiles of queries: [live_lo, live_hi) see one of these keys, [full_lo, full_hi) see all.
-        period_lo = tl.maximum(size * _floor_divide(j_first // cols + shift_, size) - shift_, 0)
+        period_lo = tl.maximum(size * ((j_first // cols + shift_) // size) - shift_, 0)
         period_hi = tl.minimum(
-            size * _floor_divide(j_last // cols + shift_, size) + size - shift_,
-            (N - 1) // cols + 1,
+            size * ((j_last // cols + shift_) // size) + size - shift_, (N - 1) // cols + 1,
         )
         reached = 0
         # As many periods at once as a tile holds.
         period_step = tl.maximum(BLOCK_Q // cols, 1)
         for period in range(period_lo, period_hi, period_step):
             period_last = tl.minimum(period + period_step, period_hi) - 1
-            query_lo_1 = cols * period + tl.maximum(-_floor_modulo(shift_, size), 0)
+            query_lo_1 = cols * period + tl.maximum(-(shift_ % size), 0)
             query_hi_1 = tl.minimum(
                 tl.where(
                     j_first // cols < j_last // cols,
@@ -441,15 +428,15 @@ def _backward_keys(
                             (
                                 (
                                     size
-                                    * _floor_divide(
+                                    * (
                                         (
                                             tl.where(
                                                 j_last // cols <= j_first // cols + 1,
                                                 j_last % cols, cols - 1,
                                             )
                                             + shift_
-                                        ),
-                                        size,
+                                        )
+                                        // size
                                     )
                                 )
                                 + size
@@ -468,7 +455,7 @@ def _backward_keys(
             live_lo_1 = tl.minimum(tl.maximum(query_lo_1 // BLOCK_Q, reached), live_hi_1)
             query_lo_2 = (
                 cols * period
-                + tl.maximum(size * _floor_divide(j_first % cols + shift_, size) - shift_, 0)
+                + tl.maximum(size * ((j_first % cols + shift_) // size) - shift_, 0)
             )
             query_hi_2 = tl.minimum(
                 (
@@ -477,12 +464,12 @@ def _backward_keys(
                         (
                             (
                                 size
-                                * _floor_divide(
+                                * (
                                     (
                                         tl.minimum(j_last - cols * (j_first // cols), cols - 1)
                                         + shift_
-                                    ),
-                                    size,
+                                    )
+                                    // size
                                 )
                             )
                             + size
@@ -526,10 +513,8 @@ def _add_keys_backward(
     v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, PARTS_DV, True)
     dp = _dot_rows(dout, v)
     score = qk * scale_times_log2e
-    # swin.attn:6
-    same_y = _floor_divide(i // cols + shift_, size) == _floor_divide(j // cols + shift_, size)
-    # swin.attn:7
-    same_x = _floor_divide(i % cols + shift_, size) == _floor_divide(j % cols + shift_, size)
+    same_y = (i // cols + shift_) // size == (j // cols + shift_) // size  # swin.attn:6
+    same_x = (i % cols + shift_) // size == (j % cols + shift_) // size  # swin.attn:7
     visible = same_y & same_x & (j < M)                                 # swin.attn:8
     score = tl.where(visible, score, MINUS_INF)
 
@@ -569,14 +554,14 @@ def _backward_queries(
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
     dout = _load_rows(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, True)
     scale_times_log2e = scale * LOG2_E
-    shift_ = tl.load(shift__ptr + h * shift__stride_0)
+    shift_ = _floor_modulo(tl.load(shift__ptr + h * shift__stride_0), size).to(tl.int32)
 
     dq = _zeros(BLOCK_Q, PARTS_D)
 
     # Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none.
-    period_lo = tl.maximum(size * _floor_divide(i_first // cols + shift_, size) - shift_, 0)
+    period_lo = tl.maximum(size * ((i_first // cols + shift_) // size) - shift_, 0)
     period_hi = tl.minimum(
-        size * _floor_divide(i_last // cols + shift_, size) + size - shift_, (M - 1) // cols + 1,
+        size * ((i_last // cols + shift_) // size) + size - shift_, (M - 1) // cols + 1,
     )
 
     reached = 0
@@ -584,7 +569,7 @@ def _backward_queries(
     period_step = tl.maximum(BLOCK_K // cols, 1)
     for period in range(period_lo, period_hi, period_step):
         period_last = tl.minimum(period + period_step, period_hi) - 1
-        key_lo_1 = cols * period + tl.maximum(-_floor_modulo(shift_, size), 0)
+        key_lo_1 = cols * period + tl.maximum(-(shift_ % size), 0)
         key_hi_1 = tl.minimum(
             tl.where(
                 i_first // cols < i_last // cols,
@@ -594,15 +579,15 @@ def _backward_queries(
                         (
                             (
                                 size
-                                * _floor_divide(
+                                * (
                                     (
                                         tl.where(
                                             i_last // cols <= i_first // cols + 1, i_last % cols,
                                             cols - 1,
                                         )
                                         + shift_
-                                    ),
-                                    size,
+                                    )
+                                    // size
                                 )
                             )
                             + size
@@ -621,7 +606,7 @@ def _backward_queries(
         live_lo_1 = tl.minimum(tl.maximum(key_lo_1 // BLOCK_K, reached), live_hi_1)
         key_lo_2 = (
             cols * period
-            + tl.maximum(size * _floor_divide(i_first % cols + shift_, size) - shift_, 0)
+            + tl.maximum(size * ((i_first % cols + shift_) // size) - shift_, 0)
         )
         key_hi_2 = tl.minimum(
             (
@@ -630,9 +615,9 @@ def _backward_queries(
                     (
                         (
                             size
-                            * _floor_divide(
-                                tl.minimum(i_last - cols * (i_first // cols), cols - 1) + shift_,
-                                size,
+                            * (
+                                (tl.minimum(i_last - cols * (i_first // cols), cols - 1) + shift_)
+                                // size
                             )
                         )
                         + size

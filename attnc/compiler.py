@@ -27,7 +27,7 @@ from attnc.source import Source
 if TYPE_CHECKING:
     from attnc.analyze.facts import Facts
     from attnc.check import Checked
-    from attnc.ir.nodes import Attention
+    from attnc.ir.nodes import Attention, Int
     from attnc.lower.kernels import Kernels
     from attnc.lower.plan import Plan
     from attnc.plot import Plot
@@ -99,6 +99,11 @@ class Compilation:
         from attnc.lower.plan import make_plan
 
         return make_plan(self.attention, self.facts)
+
+    @property
+    def counts(self) -> tuple[Int, ...]:
+        """What every pass keeps below 2**29 in a call."""
+        return tuple(plan.reach.most for plan in (*self.plan.before, self.plan))
 
     @cached_property
     def kernels(self) -> Kernels:

@@ -85,9 +85,9 @@ def _number(name, kind, value):
     accepted = {bool: bool, int: numbers.Integral, float: numbers.Real}[kind]
     needs = f"{'an' if kind is int else 'a'} {kind.__name__}"
     if isinstance(value, accepted) and isinstance(value, bool) == (kind is bool):
-        if kind is not int or -(2**63) <= value < 2**63:
+        if kind is not int or -(2**62) < value < 2**62:
             return value if isinstance(value, kind) else kind(value)
-        needs = "an int of 64 bits"
+        needs = "an int between -2**62 and 2**62"
     got = type(value).__name__
     if hasattr(value, "shape"):
         got = f"{got} of shape {list(value.shape)}"

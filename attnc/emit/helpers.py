@@ -46,6 +46,17 @@ def _add_at(total, index, value):
         total.view(-1).index_add_(0, flat, value.reshape(-1))
 
 
+def _check_reach(what, reach):
+    """Raise where positions and numbers are more than the 32 bits of a kernel have room for."""
+    if reach >= 2**29:
+        raise ValueError(f"`{what}` needs {2**29 - 1} or less in a kernel, got {reach}")
+
+
+def _near(number):
+    """A number that is only compared with positions, cut off where none of them comes."""
+    return max(-(2**29), min(number, 2**29))
+
+
 def _with_unit_stride(tensor):
     """The kernels step along a row by one element."""
     return tensor if tensor.stride(-1) == 1 else tensor.contiguous()

@@ -6,10 +6,14 @@ pass. Arguments stand in the order of each kernel's signature.
 
 from __future__ import annotations
 
+from textwrap import wrap
+
 from attnc.emit.arguments import arguments, named_tiles, values, write_tiles
+from attnc.emit.expression import emit_expression
 from attnc.emit.split import choice_of_splits, write_split
 from attnc.emit.tiles import tile_table
 from attnc.emit.writer import Writer
+from attnc.ir.text import print_ir
 from attnc.kernel.nodes import Do, Expr, Function, Var
 from attnc.lower.collect import call_adder, need
 from attnc.lower.cpu import backward_params, scalars_of, tensors_of, vectors_of
@@ -17,6 +21,7 @@ from attnc.lower.gradients import ArrayGradient, Home
 from attnc.lower.kernels import Kernels
 from attnc.lower.names import variable
 from attnc.lower.plan import Plan, said_results
+from attnc.lower.torch_terms import TorchTerms
 from attnc.tiles import ChosenTiles
 
 STRIP = '''
@@ -77,6 +82,30 @@ def _sizes(writer: Writer, kernels: Kernels, names: set[str]) -> None:
         writer.line("group = H // HKV")
 
 
+def _write_reach(writer: Writer, plan: Plan) -> None:
+    """The check that 32 bits suffice; its words are broken where a line is."""
+    most = TorchTerms(plan.spec, {})(plan.reach.most)
+    what, text = print_ir(plan.reach.most), emit_expression(most)
+    if writer.fits(f'    "{what}",'):
+        writer.items("_check_reach(", [f'"{what}"', text], ")")
+        return
+    with writer.block("_check_reach("):
+        *lines, last = wrap(what, 80)
+        for line in lines:
+            writer.line(f'"{line} "')
+        writer.line(f'"{last}",')
+        writer.expression("", most, ",")
+    writer.line(")")
+
+
+def _cut_off(writer: Writer, plan: Plan) -> None:
+    """Numbers that are only compared may be beyond 32 bits."""
+    for param in plan.attention.params:
+        if param.name in plan.reach.cut:
+            name = variable(param.name)
+            writer.line(f"{name} = _near({name})")
+
+
 def _unit_strides(writer: Writer, plan: Plan, also: list[str]) -> None:
     vectors = [n for p in plan.dots for n in (p.query, p.key)]
     names = list(dict.fromkeys([*vectors, *values(plan, "v", *also)]))
@@ -96,6 +125,8 @@ def _write_forward(writer: Writer, kernels: Kernels) -> None:
     with writer.indent():
         writer.line(f'"""Forward by the kernels: {said_results(plan)}."""')
         _sizes(writer, kernels, {p.name for p in kernel.params})
+        _write_reach(writer, plan)
+        _cut_off(writer, plan)
         _unit_strides(writer, plan, [])
         is_softmax = plan.weights.kind == "softmax"
         if plan.weighs_values:
@@ -124,6 +155,7 @@ def _write_backward(writer: Writer, kernels: Kernels) -> None:
     with writer.indent():
         writer.line('"""Backward by the kernels: the gradient of every float tensor, in order."""')
         _sizes(writer, kernels, used)
+        _cut_off(writer, plan)
         _unit_strides(writer, plan, ["dout"])
         is_softmax = plan.weights.kind == "softmax"
         narrow = "dout = dout.to(v.dtype)"

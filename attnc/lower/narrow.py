@@ -13,10 +13,10 @@ from collections.abc import Mapping
 
 from attnc.analyze.facts import Reason
 from attnc.ir import build
-from attnc.ir.build import TRUE
 from attnc.ir.nodes import Attention, Bool, Compare, Index, Int, IntConst, IntLoad, IntOp, IntParam, Node
 from attnc.ir.text import print_ir
 from attnc.ir.walk import axes_of, children, replace_terms, walk
+from attnc.lower.compared import clauses_of, comparisons_of, elsewhere
 from attnc.sets.convert import to_predicate
 
 FARTHEST = 2**20  # how far from a position what is compared may lie, so that their sum has room
@@ -25,7 +25,7 @@ FARTHEST = 2**20  # how far from a position what is compared may lie, so that th
 def find_narrow(attention: Attention) -> frozenset[str]:
     """The arrays of tokens whose every read is one side of a comparison with a position."""
     bounds, others = set[str](), set[str]()
-    for part in (part for clause in _clauses(attention) for part in walk(clause)):
+    for part in (part for clause in clauses_of(attention) for part in walk(clause)):
         match part:
             case Compare(_, IntLoad() as read, other) | Compare(_, other, IntLoad() as read):
                 is_bound = _is_near_position(other) and bool(axes_of(read) & {"i", "j"})
@@ -41,15 +41,8 @@ def find_remainders(attention: Attention) -> Mapping[str, Int]:
 
     Every read is a part of comparisons that stay the same, as canonical forms, where what is read grows by the divisor.
     """
-    pairs = [
-        part
-        for clause in _clauses(attention)
-        for part in walk(clause)
-        if isinstance(part, Compare) and isinstance(part.a, Int)
-    ]
-    elsewhere = _arrays_in(
-        tuple(replace_terms(clause, _without_comparison) for clause in _clauses(attention))
-    )
+    pairs = comparisons_of(attention)
+    others = {part.array for part in elsewhere(attention) if isinstance(part, IntLoad)}
     found: dict[str, Int] = {}
     for param in attention.params:
         reads = {
@@ -58,7 +51,7 @@ def find_remainders(attention: Attention) -> Mapping[str, Int]:
             for part in walk(pair)
             if isinstance(part, IntLoad) and part.array == param.name
         }
-        if not reads or param.sorted or param.name in elsewhere:
+        if not reads or param.sorted or param.name in others:
             continue
         for divisor in dict.fromkeys(by for pair in pairs for by in _divisors_of(pair, param.name)):
             if all(_is_periodic(pair, read, divisor) for pair in pairs for read in reads):
@@ -93,22 +86,6 @@ def why_int32(attention: Attention) -> Reason | None:
     return Reason(
         f"positions are divided together with {arrays}, in 64 bits where {arrays} {are} 64: int32 is faster on a GPU"
     )
-
-
-def _clauses(attention: Attention) -> tuple[Node, ...]:
-    return (
-        attention.query,
-        attention.key,
-        attention.value,
-        attention.mask,
-        attention.score,
-        attention.normalize,
-        attention.output,
-    )
-
-
-def _without_comparison(term: Node) -> Node | None:
-    return TRUE if isinstance(term, Compare) and isinstance(term.a, Int) else None
 
 
 def _divisors_of(pair: Compare, array: str) -> list[Int]:

@@ -39,6 +39,7 @@ from attnc.lower.per_pair import why_searched
 from attnc.lower.plain import Plain, find_plain
 from attnc.lower.proofs import Proofs
 from attnc.lower.ranks import hoist_ranks
+from attnc.lower.reach import Reach, find_reach
 from attnc.lower.regroup import in_base_2, regroup
 from attnc.lower.split.choice import Split, find_split
 from attnc.lower.tiled.order import find_order
@@ -57,7 +58,7 @@ class Plan:
     Passes over the keys that come `before` have a plan each, with its `number`, counted from 1. Such a pass weighs no
     values; it leaves `numbers` of its rows, which are `row_arrays` of those after it. `split` says how few queries are
     forwarded, where they have a schedule of their own, and `waits` whether weights wait for the next tile. Of the
-    positions in `more_later`, later tiles visit more.
+    positions in `more_later`, later tiles visit more. `reach` says how far its kernels count.
     """
 
     schedule: Literal["tiled"]
@@ -79,6 +80,7 @@ class Plan:
     split: Split | None
     waits: bool
     rows: Rows
+    reach: Reach
     plain: Plain | None
     because: tuple[Reason, ...]
     before: tuple[Plan, ...]
@@ -225,6 +227,8 @@ def _plan_pass(
     # Proofs of its own: what they take is not to be had by others.
     orders = {ranges.target: find_order(ranges, Proofs(requires, inner.params)) for ranges in (keys, queries)}
     because += [why for _, why in orders.values()]
+    reach = find_reach(inner, (keys, queries), Proofs(requires, inner.params))
+    because += reach.because
     plain = find_plain(inner, hoisted.dots) if weights.kind == "softmax" else None
     if plain:
         because.append(
@@ -250,6 +254,7 @@ def _plan_pass(
         listed=frozenset(ranges.target for ranges in (facts.keys, facts.queries) if ranges.loose),
         more_later=frozenset(target for target, (visits_more, _) in orders.items() if visits_more),
         rows=facts.rows,
+        reach=reach,
         plain=plain,
         because=tuple(because),
         before=before,

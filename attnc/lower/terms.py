@@ -112,7 +112,7 @@ class Terms(ABC):
     def _int(self, term: Int) -> Expr:
         match term:
             case IntConst(value):
-                return Lit(value)
+                return self.number(value)
             case Index(axis):
                 return Var(axis)
             case Size(name):
@@ -127,8 +127,10 @@ class Terms(ABC):
                 return Var(variable(name))
             case IntOp("-", IntConst(0), a):
                 return Unary("-", self(a))
-            case IntOp("+" | "-" | "*" as op, a, b):
+            case IntOp("+" | "-" as op, a, b):
                 return Op(op, self(a), self(b))
+            case IntOp("*", a, b):
+                return self.product(a, b)
             case IntOp("//", a, b):
                 return self.floor_divide(a, b)
             case IntOp("%", a, b):
@@ -204,6 +206,12 @@ class Terms(ABC):
 
     @abstractmethod
     def over_tile(self, kind: str, axis: str, a: Int) -> Expr: ...
+
+    def number(self, value: int) -> Expr:
+        return Lit(value)
+
+    def product(self, a: Int, b: Int) -> Expr:
+        return self(a) * self(b)
 
     @abstractmethod
     def floor_divide(self, a: Int, b: Int) -> Expr: ...

@@ -14,11 +14,23 @@ from typing import Self
 
 from attnc.analyze.facts import Requirement
 from attnc.ir import build
-from attnc.ir.nodes import Attention, Bool, FromInt, Index, Int, IntConst, IntLoad, Node, Real, RealConst
+from attnc.ir.nodes import (
+    Attention,
+    Bool,
+    FromInt,
+    Index,
+    Int,
+    IntConst,
+    IntLoad,
+    Node,
+    Real,
+    RealConst,
+)
 from attnc.ir.walk import axes_of, walk
 from attnc.kernel.build import Namespace, function
 from attnc.kernel.nodes import Expr, Lit, Unary, Var
 from attnc.lower.conversions import Position, convert_by_token
+from attnc.lower.magnitude import Magnitudes
 from attnc.lower.names import pointer, stride, variable
 from attnc.lower.narrow import find_narrow, find_remainders
 from attnc.lower.per_pair import is_searched
@@ -97,6 +109,21 @@ class TritonTerms(Terms):
     def _divides_plainly(self, a: Int, b: Int) -> bool:
         """Truncation and floor agree where the dividend is not negative and the divisor is positive."""
         return self.proofs.is_nonnegative(a) and self.proofs.is_below(IntConst(0), b)
+
+    def number(self, value: int) -> Expr:
+        """Triton takes a number for one of the other side's type, and refuses those that it has not."""
+        return Lit(value) if abs(value) < 2**31 else tl.cast(value, INT64)
+
+    def product(self, a: Int, b: Int) -> Expr:
+        if Magnitudes(self.attention, self.proofs).is_wide(build.integer("*", a, b)):
+            return tl.cast(self(a), INT64) * self(b)
+        return self(a) * self(b)
+
+    def has_wide(self, term: Node) -> bool:
+        """Has it parts of 64 bits? Heads and batch entries have them, and what is read from arrays may."""
+        if any(isinstance(part, IntLoad) or part in (Index("b"), Index("h")) for part in walk(term)):
+            return True
+        return Magnitudes(self.attention, self.proofs).is_wide(term)
 
     def extremum(self, op: str, a: Node, b: Node) -> Expr:
         return (tl.minimum if op == "min" else tl.maximum)(self(a), self(b))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from attnc.analyze.facts import Facts
-    from attnc.ir.nodes import Attention
+    from attnc.ir.nodes import Attention, Int
     from attnc.run.tiles import Tiles
     from attnc.source import Source
 
@@ -47,6 +47,8 @@ class Compiled(Protocol):
     def attention(self) -> Attention: ...
     @property
     def facts(self) -> Facts: ...
+    @property
+    def counts(self) -> tuple[Int, ...]: ...
     def show(self, stage: str) -> str: ...
     def explain(self) -> str: ...
     def plot(
@@ -164,7 +166,7 @@ class AttentionFunction:
                 compiled.attention, q, k, v, parameters, scale, check_sorted=options.check_sorted
             )
             numbers = {name: value for name, value in values.items() if isinstance(value, int)}
-            check_limits(compiled.facts, options.backend, q, sizes_of(q, k, v) | numbers)
+            check_limits(compiled.facts, options.backend, q, sizes_of(q, k, v) | numbers, compiled.counts)
         except AttncError as mistake:
             raise mistake from None
 

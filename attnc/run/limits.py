@@ -13,15 +13,19 @@ from torch import Tensor
 
 from attnc.analyze.facts import Facts
 from attnc.errors import AttncError, Diagnostic, Label
+from attnc.ir.nodes import Int
 from attnc.ir.text import print_ir
 from attnc.run import messages
 from attnc.run.sizes import size_value
 
 WIDEST = 256
+FAR = 2**29
 
 
-def check_limits(facts: Facts, backend: str, q: Tensor, numbers: Mapping[str, int]) -> None:
-    """`numbers` holds the sizes and int parameters of the call."""
+def check_limits(
+    facts: Facts, backend: str, q: Tensor, numbers: Mapping[str, int], counts: tuple[Int, ...] = ()
+) -> None:
+    """`numbers` holds the sizes and int parameters of the call; `counts` is what a kernel keeps below `FAR`."""
     for required in (*facts.keys.requires, *facts.queries.requires):
         value = size_value(required.term, numbers)
         if value < 1:
@@ -39,6 +43,12 @@ def check_limits(facts: Facts, backend: str, q: Tensor, numbers: Mapping[str, in
         for name in ("D", "DV"):
             if numbers[name] > WIDEST:
                 raise _error("wrong-shape", name, f"{WIDEST} or less in a kernel", str(numbers[name]))
+        for count in counts:
+            found = size_value(count, numbers)
+            if found >= FAR:
+                what = messages.wrong_type(print_ir(count), f"{FAR - 1} or less in a kernel", str(found))
+                why = "kernels count positions and numbers in 32 bits"
+                raise AttncError(Diagnostic("wrong-value", what, notes=(why,)))
 
 
 def _error(code: str, name: str, needs: str, got: str) -> AttncError:

@@ -29,8 +29,8 @@ def check_number(name: str, sort: Literal["int", "float", "bool"], value: object
         if sort == "bool":
             return value
     elif sort == "int" and isinstance(value, Integral):
-        if not -(2**63) <= int(value) < 2**63:
-            raise _wrong_type(name, "an int of 64 bits", value)
+        if not -(2**62) < int(value) < 2**62:
+            raise _wrong_type(name, "an int between -2**62 and 2**62", value)
         return int(value)
     elif sort == "float" and isinstance(value, Real):
         return float(value)

@@ -72,10 +72,10 @@ def read_number(param: Param, text: str) -> Number:
                 return {"true": True, "false": False}[text.lower()]
             case "float":
                 return float(text)
-            case "int" if -(2**63) <= int(text) < 2**63:
+            case "int" if -(2**62) < int(text) < 2**62:
                 return int(text)
             case _:
-                needs = "an int of 64 bits"
+                needs = "an int between -2**62 and 2**62"
     except (KeyError, ValueError):
         needs = {"bool": "`true` or `false`", "float": "a float", "int": "an int"}[param.sort]
     raise AttncError(Diagnostic("wrong-type", messages.wrong_type(param.name, needs, f"`{text}`")))

@@ -2,46 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
-import torch
-from emitted import NAMES, launches, report
+from emitted import NAMES, report
 from turns import in_turn
 
-from attnc.inspect.build import build
-from attnc.inspect.figures import read_figures
-from attnc.inspect.gate import judge
-from attnc.inspect.targets import SM_90, SM_100, TARGETS
+from attnc.inspect.targets import SM_100, TARGETS
 
 pytestmark = pytest.mark.compiles
 
 
-# Positions are divided together with `shift`, an array of 64 bits: the assembler calls a function for each division,
-# and what is in registers meanwhile is spilled. In 32 bits nothing is.
-DIVIDES = pytest.mark.xfail(strict=True, reason="divisions of 64 bits are calls of a function")
-
-
-def _known_on_hopper(name: str, d: int) -> tuple[pytest.MarkDecorator, ...]:
-    return (DIVIDES,) if (name, d) == ("swin", 128) else ()
-
-
-ON_HOPPER = [pytest.param(name, d, marks=_known_on_hopper(name, d)) for name in NAMES for d in (64, 128)]
-
-
-@pytest.mark.parametrize(("name", "d"), ON_HOPPER)
+@pytest.mark.parametrize("d", [64, 128])
+@pytest.mark.parametrize("name", NAMES)
 def test_hopper(name: str, d: int) -> None:
     assert report(name, d=d).failures == ()
-
-
-def test_hopper_with_arrays_of_32_bits() -> None:
-    """What `explain` recommends for `swin`."""
-    for launch in launches("swin", d=128):
-        arguments = [
-            x.int() if isinstance(x, torch.Tensor) and x.dtype == torch.int64 else x for x in launch.arguments
-        ]
-        figures = read_figures(build(replace(launch, arguments=tuple(arguments)), SM_90))
-        assert not [verdict for verdict in judge(figures, SM_90, "bfloat16", 128) if verdict.is_failure]
 
 
 def test_hopper_with_padded_heads() -> None:

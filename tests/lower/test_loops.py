@@ -116,6 +116,10 @@ class Triton:
         return Number(abs(int(a)))
 
     @staticmethod
+    def cast(a: int, dtype: None) -> Number:
+        return Number(a)
+
+    @staticmethod
     def multiple_of(a: int, b: int) -> int:
         return a
 

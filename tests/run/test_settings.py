@@ -40,12 +40,12 @@ def test_numbers_have_the_sort_of_their_parameter() -> None:
 
 
 def test_every_mistake_is_reported() -> None:
-    assert mistakes({"N": "many", "window": "2.5", "cap": "wide", "causal": "1", "chunk": str(2**63)}) == [
+    assert mistakes({"N": "many", "window": "2.5", "cap": "wide", "causal": "1", "chunk": str(2**62)}) == [
         "error[wrong-type]: `N` needs an int, got `many`",
         "error[wrong-type]: `window` needs an int, got `2.5`",
         "error[wrong-type]: `cap` needs a float, got `wide`",
         "error[wrong-type]: `causal` needs `true` or `false`, got `1`",
-        f"error[wrong-type]: `chunk` needs an int of 64 bits, got `{2**63}`",
+        f"error[wrong-type]: `chunk` needs an int between -2**62 and 2**62, got `{2**62}`",
     ]
 
 

@@ -110,7 +110,7 @@ CALLS: list[tuple[str, dict[str, Any], str, type[Exception]]] = [
     (SAMPLE, {"window": "3"}, "wrong-type", TypeError),
     (SAMPLE, {"window": None}, "wrong-type", TypeError),
     (SAMPLE, {"window": [3]}, "wrong-type", TypeError),
-    (SAMPLE, {"window": 2**63}, "wrong-type", TypeError),
+    (SAMPLE, {"window": 2**62}, "wrong-type", TypeError),
     (SAMPLE, {"window": torch.tensor(2.0)}, "wrong-type", TypeError),
     (SAMPLE, {"window": torch.tensor([2])}, "wrong-type", TypeError),
     (SAMPLE, {"window": np.zeros(2)}, "wrong-type", TypeError),

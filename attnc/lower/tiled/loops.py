@@ -16,11 +16,10 @@ from dataclasses import dataclass, field, replace
 
 from attnc.analyze.facts import Interval, Periods, Ranges, Shown
 from attnc.ir import build
-from attnc.ir.nodes import Index, Int, IntConst, IntLoad, OverTile, Period, Size
+from attnc.ir.nodes import Int, IntConst, OverTile, Period, Size
 from attnc.kernel.build import Block, function
 from attnc.kernel.nodes import Expr, Lit, Var, names_in
-from attnc.lower.terms import Terms
-from attnc.lower.triton_terms import INT32, tl
+from attnc.lower.triton_terms import INT32, TritonTerms, tl
 
 Segment = tuple[Expr, Expr]
 Body = Callable[[Block, Expr, bool], None]
@@ -131,7 +130,8 @@ def _loop_over_periods(
             inside.let("period_last", tl.minimum(Var("period") + numbers[-1], hi) - 1)
         sweep = _sweep(replace(bounds, block=inside), _shown_in_turn(ranges, periods), reached)
         sweep.tiles().loop(inside, body, over)
-        inside.assign(reached, sweep.reached.to(INT32) if _may_be_wide(ranges) else sweep.reached)
+        is_wide = any(map(terms.has_wide, ranges.ends))
+        inside.assign(reached, sweep.reached.to(INT32) if is_wide else sweep.reached)
 
 
 def _shown_in_turn(ranges: Ranges, periods: Periods) -> list[Shown]:
@@ -153,11 +153,6 @@ def _shown_in_turn(ranges: Ranges, periods: Periods) -> list[Shown]:
         full = instead(whole or nothing, behind_whole or nothing) if has_full else None
         shown.append((instead(seen, behind), full))
     return shown
-
-
-def _may_be_wide(ranges: Ranges) -> bool:
-    """Are there ends of 64 bits? Heads and batch entries are, and what is read from arrays may be."""
-    return any(isinstance(part, IntLoad) or part in (Index("b"), Index("h")) for part in ranges.parts)
 
 
 def _name_reductions(bounds: Bounds, ranges: Ranges) -> None:
@@ -258,7 +253,7 @@ class Bounds:
     """Where bounds are written, of tiles of `step` of `size` positions."""
 
     block: Block
-    terms: Terms
+    terms: TritonTerms
     size: Size
     step: Expr
     suffix: str = ""

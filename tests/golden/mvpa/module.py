@@ -36,6 +36,8 @@
 #                positions (line 9)
 #              - tiles of queries begin with the last, which may have the most keys
 #              - tiles of keys begin with the first: no later one is known to have more queries
+#              - `window` is compared with positions and nothing else: kernels cut it off at 2**29, where none comes
+#              - kernels count in 32 bits: a call checks that `2 * M + 2 * N + 2 * channels` is below 2**29
 #              - the weights of a tile do not wait for the products of the next, because
 #                `by_step[h, i // channels - j // channels]` is read for each pair (line 9)
 
@@ -687,6 +689,17 @@ def _add_at(total, index, value):
         total.view(-1).index_add_(0, flat, value.reshape(-1))
 
 
+def _check_reach(what, reach):
+    """Raise where positions and numbers are more than the 32 bits of a kernel have room for."""
+    if reach >= 2**29:
+        raise ValueError(f"`{what}` needs {2**29 - 1} or less in a kernel, got {reach}")
+
+
+def _near(number):
+    """A number that is only compared with positions, cut off where none of them comes."""
+    return max(-(2**29), min(number, 2**29))
+
+
 def _with_unit_stride(tensor):
     """The kernels step along a row by one element."""
     return tensor if tensor.stride(-1) == 1 else tensor.contiguous()
@@ -1077,6 +1090,8 @@ def _forward_triton(q, k, v, by_step, by_channel, scale, channels, window):
     B, H, N, D = q.shape
     HKV, M, DV = v.shape[1:]
     group = H // HKV
+    _check_reach("2 * M + 2 * N + 2 * channels", 2 * M + 2 * N + 2 * channels)
+    window = _near(window)
     q, k, v = map(_with_unit_stride, (q, k, v))
     out = q.new_empty(B, H, N, DV)
     lse = q.new_empty(B, H, N, dtype=torch.float32)
@@ -1117,6 +1132,7 @@ def _backward_triton(
     B, H, N, D = q.shape
     HKV, M, DV = v.shape[1:]
     group = H // HKV
+    window = _near(window)
     q, k, v, dout = map(_with_unit_stride, (q, k, v, dout))
     delta = torch.empty_like(lse)
     dq = q.new_empty(q.shape)
@@ -1333,9 +1349,9 @@ def _number(name, kind, value):
     accepted = {bool: bool, int: numbers.Integral, float: numbers.Real}[kind]
     needs = f"{'an' if kind is int else 'a'} {kind.__name__}"
     if isinstance(value, accepted) and isinstance(value, bool) == (kind is bool):
-        if kind is not int or -(2**63) <= value < 2**63:
+        if kind is not int or -(2**62) < value < 2**62:
             return value if isinstance(value, kind) else kind(value)
-        needs = "an int of 64 bits"
+        needs = "an int between -2**62 and 2**62"
     got = type(value).__name__
     if hasattr(value, "shape"):
         got = f"{got} of shape {list(value.shape)}"

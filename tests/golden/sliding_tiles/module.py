@@ -61,6 +61,8 @@
 #              - few queries have no schedule of their own: their tiles are found period by period
 #              - tiles of queries begin with the first: no later one is known to have more keys
 #              - tiles of keys begin with the first: no later one is known to have more queries
+#              - kernels count in 32 bits: a call checks that `4 * M + 3 * N + 19 * cols * tile + 8 * cols * tile *
+#                abs(ky) + 4 * cols * tile * abs(rows) + 4 * tile * abs(kx)` is below 2**29
 #              - the weights of a tile do not wait for the products of the next, because positions are divided 6
 #                times for each pair
 
@@ -839,6 +841,12 @@ def _without_autocast(function):
     return plain
 
 
+def _check_reach(what, reach):
+    """Raise where positions and numbers are more than the 32 bits of a kernel have room for."""
+    if reach >= 2**29:
+        raise ValueError(f"`{what}` needs {2**29 - 1} or less in a kernel, got {reach}")
+
+
 def _with_unit_stride(tensor):
     """The kernels step along a row by one element."""
     return tensor if tensor.stride(-1) == 1 else tensor.contiguous()
@@ -1227,6 +1235,18 @@ def _forward_triton(q, k, v, scale, rows_, cols, ky, kx, tile_):
     B, H, N, D = q.shape
     HKV, M, DV = v.shape[1:]
     group = H // HKV
+    _check_reach(
+        "4 * M + 3 * N + 19 * cols * tile + 8 * cols * tile * abs(ky) + 4 * cols * tile * "
+        "abs(rows) + 4 * tile * abs(kx)",
+        (
+            4 * M
+            + 3 * N
+            + 19 * cols * tile_
+            + 8 * cols * tile_ * abs(ky)
+            + 4 * cols * tile_ * abs(rows_)
+            + 4 * tile_ * abs(kx)
+        ),
+    )
     q, k, v = map(_with_unit_stride, (q, k, v))
     out = q.new_empty(B, H, N, DV)
     lse = q.new_empty(B, H, N, dtype=torch.float32)
@@ -1425,9 +1445,9 @@ def _number(name, kind, value):
     accepted = {bool: bool, int: numbers.Integral, float: numbers.Real}[kind]
     needs = f"{'an' if kind is int else 'a'} {kind.__name__}"
     if isinstance(value, accepted) and isinstance(value, bool) == (kind is bool):
-        if kind is not int or -(2**63) <= value < 2**63:
+        if kind is not int or -(2**62) < value < 2**62:
             return value if isinstance(value, kind) else kind(value)
-        needs = "an int of 64 bits"
+        needs = "an int between -2**62 and 2**62"
     got = type(value).__name__
     if hasattr(value, "shape"):
         got = f"{got} of shape {list(value.shape)}"

@@ -552,6 +552,12 @@ def _without_autocast(function):
     return plain
 
 
+def _check_reach(what, reach):
+    """Raise where positions and numbers are more than the 32 bits of a kernel have room for."""
+    if reach >= 2**29:
+        raise ValueError(f"`{what}` needs {2**29 - 1} or less in a kernel, got {reach}")
+
+
 def _with_unit_stride(tensor):
     """The kernels step along a row by one element."""
     return tensor if tensor.stride(-1) == 1 else tensor.contiguous()
@@ -883,6 +889,7 @@ def _forward_triton(q, k, v, share_, scale):
     B, H, N, D = q.shape
     HKV, M, DV = v.shape[1:]
     group = H // HKV
+    _check_reach("M + N", M + N)
     q, k, v = map(_with_unit_stride, (q, k, v))
     out = q.new_empty(B, H, N, DV)
     lse = q.new_empty(B, H, N, dtype=torch.float32)
@@ -1108,9 +1115,9 @@ def _number(name, kind, value):
     accepted = {bool: bool, int: numbers.Integral, float: numbers.Real}[kind]
     needs = f"{'an' if kind is int else 'a'} {kind.__name__}"
     if isinstance(value, accepted) and isinstance(value, bool) == (kind is bool):
-        if kind is not int or -(2**63) <= value < 2**63:
+        if kind is not int or -(2**62) < value < 2**62:
             return value if isinstance(value, kind) else kind(value)
-        needs = "an int of 64 bits"
+        needs = "an int between -2**62 and 2**62"
     got = type(value).__name__
     if hasattr(value, "shape"):
         got = f"{got} of shape {list(value.shape)}"

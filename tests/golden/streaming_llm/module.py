@@ -30,6 +30,8 @@
 #                heads of a group are rows of one tile
 #              - tiles of queries begin with the last, which may have the most keys
 #              - tiles of keys begin with the first: no later one is known to have more queries
+#              - `sinks` is compared with positions and nothing else: kernels cut it off at 2**29, where none comes
+#              - `window` is compared with positions and nothing else: kernels cut it off at 2**29, where none comes
 #              - the weights of a tile wait for the products of the next, where a GPU does both at once
 
 import numbers
@@ -674,6 +676,17 @@ def _without_autocast(function):
     return plain
 
 
+def _check_reach(what, reach):
+    """Raise where positions and numbers are more than the 32 bits of a kernel have room for."""
+    if reach >= 2**29:
+        raise ValueError(f"`{what}` needs {2**29 - 1} or less in a kernel, got {reach}")
+
+
+def _near(number):
+    """A number that is only compared with positions, cut off where none of them comes."""
+    return max(-(2**29), min(number, 2**29))
+
+
 def _with_unit_stride(tensor):
     """The kernels step along a row by one element."""
     return tensor if tensor.stride(-1) == 1 else tensor.contiguous()
@@ -1012,6 +1025,9 @@ def _forward_triton(q, k, v, scale, sinks, window):
     B, H, N, D = q.shape
     HKV, M, DV = v.shape[1:]
     group = H // HKV
+    _check_reach("M + N", M + N)
+    sinks = _near(sinks)
+    window = _near(window)
     q, k, v = map(_with_unit_stride, (q, k, v))
     out = q.new_empty(B, H, N, DV)
     lse = q.new_empty(B, H, N, dtype=torch.float32)
@@ -1045,6 +1061,8 @@ def _backward_triton(dout, dlse, q, k, v, out, lse, scale, sinks, window):
     B, H, N, D = q.shape
     HKV, M, DV = v.shape[1:]
     group = H // HKV
+    sinks = _near(sinks)
+    window = _near(window)
     q, k, v, dout = map(_with_unit_stride, (q, k, v, dout))
     delta = torch.empty_like(lse)
     dq = q.new_empty(q.shape)
@@ -1224,9 +1242,9 @@ def _number(name, kind, value):
     accepted = {bool: bool, int: numbers.Integral, float: numbers.Real}[kind]
     needs = f"{'an' if kind is int else 'a'} {kind.__name__}"
     if isinstance(value, accepted) and isinstance(value, bool) == (kind is bool):
-        if kind is not int or -(2**63) <= value < 2**63:
+        if kind is not int or -(2**62) < value < 2**62:
             return value if isinstance(value, kind) else kind(value)
-        needs = "an int of 64 bits"
+        needs = "an int between -2**62 and 2**62"
     got = type(value).__name__
     if hasattr(value, "shape"):
         got = f"{got} of shape {list(value.shape)}"

@@ -231,9 +231,7 @@ def _plan_pass(
     because += reach.because
     plain = find_plain(inner, hoisted.dots) if weights.kind == "softmax" else None
     if plain:
-        because.append(
-            Reason(f"plain {plain.kind} attention: on the CPU, torch's own kernel for float32 computes it")
-        )
+        because.append(Reason(f"plain {plain.kind} attention: on the CPU, torch's own kernel computes it"))
     return Plan(
         schedule="tiled",
         spec=attention,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -237,6 +237,36 @@ def test_plain_attention_is_handed_over(
         assert a.is_contiguous()
         assert (a.double() - b).norm() <= LIMITS[dtype] * b.norm()
     assert len(called) == 2
+
+
+@pytest.mark.parametrize("text", [CAUSAL, FULL])
+@pytest.mark.parametrize("heads", [(4, 4), (4, 2)])
+def test_it_is_handed_over_in_bfloat16(
+    text: str, heads: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the processor has its products. Weights are rounded as well then, as the kernels round them."""
+    module = module_of(text)
+    real, met = module._with_unit_stride, list[torch.dtype]()
+
+    def watched(x: Tensor) -> Tensor:
+        met.append(x.dtype)
+        return cast(Tensor, real(x))
+
+    monkeypatch.setattr(module, "_narrow", lambda dtype: torch.bfloat16)
+    monkeypatch.setattr(module, "_with_unit_stride", watched)
+    f = getattr(module, text.split()[1].partition("(")[0])
+    inputs = [normal(2, h, 150, 24, seed=n).bfloat16() for n, h in enumerate((heads[0], heads[1], heads[1]))]
+
+    def run(inner: torch.dtype) -> list[Tensor]:
+        leaves = [x.to(inner).requires_grad_() for x in inputs]
+        out, lse = f(*leaves, return_lse=True)
+        return [out.detach(), lse.detach(), *torch.autograd.grad(out.double().sin().sum(), leaves)]
+
+    got = run(torch.bfloat16)
+    assert met == [torch.bfloat16] * 7
+    monkeypatch.undo()
+    for a, b in zip(got, run(torch.float64), strict=True):
+        assert (a.double() - b).norm() <= LIMITS[torch.bfloat16] * b.norm()
 
 
 def test_what_torch_has_no_kernel_for_stays_here(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@
 #                heads of a group are rows of one tile
 #              - tiles of queries begin with the last, which may have the most keys
 #              - tiles of keys begin with the first: no later one is known to have more queries
-#              - plain causal attention: on the CPU, torch's own kernel for float32 computes it
+#              - plain causal attention: on the CPU, torch's own kernel computes it
 #              - the weights of a tile wait for the products of the next, where a GPU does both at once
 
 import numbers
@@ -717,9 +717,9 @@ def _suits_torch(q, k, v):
 
 
 def _forward_of_torch(q, k, v, scale, is_causal):
-    """What `scaled_dot_product_attention` calls on the CPU for float32: out and lse."""
-    dtype = q.dtype
-    q, k, v = (_with_unit_stride(x.float()) for x in (q, k, v))
+    """What `scaled_dot_product_attention` calls on the CPU: out and lse."""
+    dtype, narrow = q.dtype, _narrow(q.dtype)
+    q, k, v = (_with_unit_stride(x.to(narrow)) for x in (q, k, v))
     attend = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
     out, lse = attend(q, k, v, 0.0, is_causal, scale=scale)
     return out.to(dtype).contiguous(), lse.contiguous()
@@ -727,10 +727,10 @@ def _forward_of_torch(q, k, v, scale, is_causal):
 
 def _backward_of_torch(dout, q, k, v, out, lse, scale, is_causal):
     """Its gradients of q, k and v."""
-    dtype = q.dtype
-    dout, q, k, v = (_with_unit_stride(x.float()) for x in (dout, q, k, v))
+    dtype, narrow = q.dtype, _narrow(q.dtype)
+    dout, q, k, v = (_with_unit_stride(x.to(narrow)) for x in (dout, q, k, v))
     differentiate = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
-    gradients = differentiate(dout, q, k, v, out.float(), lse, 0.0, is_causal, scale=scale)
+    gradients = differentiate(dout, q, k, v, out.to(narrow), lse, 0.0, is_causal, scale=scale)
     return tuple(x.to(dtype).contiguous() for x in gradients)
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,16 @@ def load(path: str | Path, **options: object) -> AttentionFunction:
 def compile(text: str, **options: object) -> AttentionFunction:
     """The attention of a text as a function."""
     return Compilation(Source("<string>", text), make_options(**options)).function()
+
+
+def _with_what_is_installed(options: Options) -> Options:
+    """Without kernels where there is no Triton, as on a laptop that is no Linux machine."""
+    if not options.kernels or find_spec("triton"):
+        return options
+    if options.backend == "triton":
+        what = '`backend="triton"` needs triton, which is not installed'
+        raise AttncError(Diagnostic("missing-package", what, helps=("install it: `pip install triton`",)))
+    return replace(options, kernels=False)
 
 
 @dataclass(frozen=True)
@@ -117,7 +128,8 @@ class Compilation:
         from attnc.explain import find_lines
 
         found = find_lines(self.attention, self.facts, self.plan)
-        return emit_module(self.kernels, found, self.options)
+        kernels = self.kernels if self.options.kernels else self.kernels.without_triton()
+        return emit_module(kernels, found, self.options)
 
     def show(self, stage: str) -> str:
         """The text of a stage, by its name in `STAGES`."""
@@ -157,7 +169,7 @@ class Compilation:
     def function(self) -> AttentionFunction:
         from attnc.run.function import AttentionFunction
 
-        return AttentionFunction(self)
+        return AttentionFunction(replace(self, options=_with_what_is_installed(self.options)))
 
     def functions(self) -> dict[str, AttentionFunction]:
         """Every attention of the file, by name."""

@@ -37,6 +37,12 @@ class Options:
     check_sorted: bool = field(
         default=True, metadata=_about("check in every call that `sorted` arrays do not decrease", bool)
     )
+    kernels: bool = field(
+        default=True,
+        metadata=_about(
+            "write Triton kernels; without them the module runs on the CPU, by torch alone", bool
+        ),
+    )
     tiles: ChosenTiles | None = field(
         default=None,
         metadata=_about(

@@ -166,7 +166,7 @@ def show(file: str, stage: str, **options: Any) -> None:
 @click.option("--arch", help=f"choose tiles for this GPU, which need not be there: {ARCHS}")
 @spec_options
 def build(file: str, output: str, arch: str | None, **options: Any) -> None:
-    """Write the standalone module of a spec: torch and triton only, yours to keep.
+    """Write the standalone module of a spec: torch and triton only, yours to keep. Without kernels, torch only.
 
     With --arch, tiles, warps and stages are tried for that GPU, for heads from 64 to 256 wide: the first whose machine
     code holds the limits of `attnc inspect` are written into the module. That takes a minute. On another GPU, or with

@@ -21,9 +21,11 @@ from attnc.kernel.nodes import Function, names_in
 from attnc.lower.kernels import Kernels
 from attnc.options import Options
 
-CONSTANTS = """
+IN_KERNELS = """
 LOG2_E = tl.constexpr(1.4426950408889634)
 MINUS_INF = tl.constexpr(float("-inf"))
+""".strip()
+CONSTANTS = """
 TILE = 128  # queries in a tile of the CPU path, unless fewer or more are faster
 """.strip()
 
@@ -74,13 +76,15 @@ def emit_module(kernels: Kernels, found: list[str], options: Options) -> str:
     for fn in _triton(kernels):
         _write_function(body, _with_decorator(fn, kernels))
     launch = Writer()
-    write_launchers(launch, kernels, options.tiles)
+    if kernels.triton:
+        write_launchers(launch, kernels, options.tiles)
     helpers = used | set(re.findall(r"\w+", launch.text)) | {fn.decorator for fn in functions}
     _write_texts(body, select_helpers(TORCH_HELPERS, helpers))
     for fn in _plain(kernels):
         _write_function(body, fn)
-    body.lines(launch.text.rstrip("\n"))
-    _gap(body)
+    if kernels.triton:
+        body.lines(launch.text.rstrip("\n"))
+        _gap(body)
     write_library(body)
     for each in (*kernels.before, kernels):
         write_operator(body, each)
@@ -94,7 +98,7 @@ def emit_module(kernels: Kernels, found: list[str], options: Options) -> str:
     for line in _imports(body.text):
         whole.line(line)
     whole.line()
-    whole.lines(CONSTANTS)
+    whole.lines(f"{IN_KERNELS}\n{CONSTANTS}" if kernels.triton else CONSTANTS)
     _gap(whole)
     whole.lines(body.text.rstrip("\n"))
     return whole.text
@@ -103,15 +107,8 @@ def emit_module(kernels: Kernels, found: list[str], options: Options) -> str:
 def _imports(text: str) -> list[str]:
     cached = ["from functools import lru_cache"] if "@lru_cache" in text else []
     standard = [f"import {name}" for name in ("math", "numbers", "os", "weakref") if f"{name}." in text]
-    return [
-        *standard,
-        *cached,
-        "",
-        "import torch",
-        "import triton",
-        "import triton.language as tl",
-        "from torch import Tensor",
-    ]
+    triton = ["import triton", "import triton.language as tl"] if "@triton." in text else []
+    return [*standard, *cached, "", "import torch", *triton, "from torch import Tensor"]
 
 
 LAUNCHED = ("N", "M", "B", "strip", "first_row", "splits", "shares")

@@ -58,7 +58,8 @@ def write_operator(writer: Writer, kernels: Kernels) -> None:
     tensors, scalars = tensors_of(plan), scalars_of(plan)
     needs = needs_of(plan)
     results = [*vectors_of(plan), *map(variable, arrays_with_gradient(plan))]
-    typed = [f"{n}: Tensor" for n in tensors] + _typed_scalars(plan) + ["backend: str"]
+    backend = ["backend"] if kernels.triton else []
+    typed = [f"{n}: Tensor" for n in tensors] + _typed_scalars(plan) + [f"{n}: str" for n in backend]
     name = operator_of(plan)
     writer.line("@_operator")
     outputs = plan.results
@@ -66,11 +67,11 @@ def write_operator(writer: Writer, kernels: Kernels) -> None:
     writer.items(f"def {name}(", typed, f") -> {kinds}:")
     with writer.indent():
         writer.line(f'"""{_said(plan)}."""')
-        _write_choice(writer, plan, "forward")
-        writer.items("return forward(", [*tensors, *scalars], ")")
+        forward = _choice(writer, kernels, "forward")
+        writer.items(f"return {forward}(", [*tensors, *scalars], ")")
     _gap(writer)
     writer.line(f"@torch.library.register_fake({name}, lib=_LIBRARY)")
-    writer.items("def _(", [*tensors, *scalars, "backend"], "):")
+    writer.items("def _(", [*tensors, *scalars, *backend], "):")
     with writer.indent():
         writer.line("wide = torch.promote_types(q.dtype, torch.float32)")
         dtype = "torch.int32" if plan.weights.kind == "largest" else "wide"
@@ -88,25 +89,25 @@ def write_operator(writer: Writer, kernels: Kernels) -> None:
 
     gradients = [f"d{each}" for each in outputs]
     backward = [f"{n}: Tensor" for n in [*gradients, *tensors, *plan.saved]]
-    backward += [*_typed_scalars(plan), *(f"{n}: bool" for n in needs), "backend: str"]
+    backward += [*_typed_scalars(plan), *(f"{n}: bool" for n in needs), *(f"{n}: str" for n in backend)]
     plain = backward_params(plan)
     writer.line("@_operator")
     kinds = ", ".join(["Tensor"] * len(results))
     writer.items(f"def {name}_backward(", backward, f") -> tuple[{kinds}]:")
     with writer.indent():
         writer.line('"""The gradient of every float tensor, in order."""')
-        _write_choice(writer, plan, "backward")
-        writer.items("return backward(", plain, ")")
+        function = _choice(writer, kernels, "backward")
+        writer.items(f"return {function}(", plain, ")")
     _gap(writer)
     writer.line(f"@torch.library.register_fake({name}_backward, lib=_LIBRARY)")
-    writer.items("def _(", [*plain, "backend"], "):")
+    writer.items("def _(", [*plain, *backend], "):")
     with writer.indent():
         shapes = [f"{name}.new_empty({name}.shape)" for name in results]
         writer.items("return ", shapes, "")
     _gap(writer)
     writer.line(f"torch.library.register_autograd({name}_backward, _refuse, lib=_LIBRARY)")
     _gap(writer)
-    _write_autograd(writer, plan, tensors, scalars, needs, results)
+    _write_autograd(writer, plan, tensors, [*scalars, *backend], needs, results)
     _gap(writer)
 
 
@@ -128,12 +129,18 @@ def _write_autograd(
     with writer.indent():
         writer.line(f'"""The gradient of every input of `{name}`."""')
         flags = [f"ctx.needs_input_grad[{tensors.index(variable(n.removeprefix('need_')))}]" for n in needs]
-        writer.line("*arguments, backend = ctx.arguments")
-        call = [*gradients, "*ctx.saved_tensors", "*arguments", *flags, "backend"]
+        if not flags:
+            given = ["*ctx.arguments"]
+        elif "backend" in scalars:
+            writer.line("*arguments, backend = ctx.arguments")
+            given = ["*arguments", *flags, "backend"]
+        else:
+            given = ["*ctx.arguments", *flags]
+        call = [*gradients, "*ctx.saved_tensors", *given]
         names = [f"d_{n}" if n not in ("q", "k", "v") else f"d{n}" for n in results]
         writer.items(f"{', '.join(names)} = {name}_backward(", call, ")")
         given = [names[results.index(n)] if n in results else "None" for n in tensors]
-        given += ["None"] * (len(scalars) + 1)
+        given += ["None"] * len(scalars)
         writer.items("return ", given, "")
     _gap(writer)
     writer.items(
@@ -146,9 +153,13 @@ def operator_of(plan: Plan) -> str:
     return "_attention" if plan.weighs_values else plan.named("_rows")
 
 
-def _write_choice(writer: Writer, plan: Plan, what: str) -> None:
-    names = plan.named(f"_{what}_triton"), plan.named(f"_{what}_cpu")
-    writer.line(f'{what} = {names[0]} if backend == "triton" else {names[1]}')
+def _choice(writer: Writer, kernels: Kernels, what: str) -> str:
+    """The name of what computes it."""
+    on_gpu, on_cpu = (kernels.plan.named(f"_{what}_{path}") for path in ("triton", "cpu"))
+    if not kernels.triton:
+        return on_cpu
+    writer.line(f'{what} = {on_gpu} if backend == "triton" else {on_cpu}')
+    return what
 
 
 def _said(plan: Plan) -> str:

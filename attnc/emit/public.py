@@ -11,6 +11,7 @@ from attnc.emit.expression import emit_literal
 from attnc.emit.operator import operator_of
 from attnc.emit.writer import Writer
 from attnc.ir.nodes import Param
+from attnc.ir.text import print_ir
 from attnc.lower.cpu import scalars_of, tensors_of
 from attnc.lower.kernels import Kernels
 from attnc.lower.names import variable
@@ -34,6 +35,13 @@ def _choose(backend, q):
 '''.strip()
 
 
+NO_KERNELS = '''
+def _check_device(q):
+    """Raise unless the tensors are on the CPU."""
+    if q.device.type != "cpu":
+        raise ValueError(f"`q` needs the CPU, since this module has no kernels, got {q.device}")
+'''.strip()
+
 NO_LSE = "`return_lse` needs a normalization by sum(exp(s)): this one has no log-sum-exp"
 
 
@@ -41,15 +49,15 @@ def write_public(writer: Writer, kernels: Kernels, options: Options) -> None:
     """The choice of a backend, the checks, and the function."""
     plan = kernels.plan
     spec = plan.spec
-    writer.lines(BACKEND)
+    writer.lines(BACKEND if kernels.triton else NO_KERNELS)
     writer.line()
     writer.line()
     write_checks(writer, plan, options)
     params = [_declared(p) for p in spec.params]
-    tail = ["scale=None", "return_lse=False", 'backend="auto"']
+    tail = ["scale=None", "return_lse=False", *(['backend="auto"'] if kernels.triton else [])]
     writer.items(f"def {spec.name}(", ["q", "k", "v", "*", *params, *tail], "):")
     with writer.indent():
-        _write_doc(writer, spec.name, spec.params, has_lse=plan.weights.has_lse)
+        _write_doc(writer, kernels)
         checked = ["scale", *(variable(p.name) for p in spec.params)]
         _write_call(writer, checked, "_check", ["q", "k", "v", "scale", *(p.name for p in spec.params)])
         if not plan.weights.has_lse:
@@ -58,13 +66,15 @@ def write_public(writer: Writer, kernels: Kernels, options: Options) -> None:
         if kernels.per_token:
             given = [p.name for p in kernels.per_token.params]
             _write_call(writer, mapped_tensors(plan), "_per_token", given)
-        chosen = "_choose(backend, q)"
-        if kernels.before:
-            writer.line(f"backend = {chosen}")
-            chosen = "backend"
+        chosen = ["_choose(backend, q)"] if kernels.triton else []
+        if not kernels.triton:
+            writer.line("_check_device(q)")
+        elif kernels.before:
+            writer.line(f"backend = {chosen[0]}")
+            chosen = ["backend"]
         for each in kernels.before:
             _write_rows(writer, each)
-        arguments = [*tensors_of(plan), *scalars_of(plan), chosen]
+        arguments = [*tensors_of(plan), *scalars_of(plan), *chosen]
         results = plan.results
         writer.items(f"{', '.join(results)} = _attention(", arguments, ")")
         if kernels.output:
@@ -85,7 +95,7 @@ def _write_rows(writer: Writer, kernels: Kernels) -> None:
     plan = kernels.plan
     assert kernels.numbers is not None
     call = f"{', '.join(plan.results)} = {operator_of(plan)}("
-    arguments = [*tensors_of(plan), *scalars_of(plan), "backend"]
+    arguments = [*tensors_of(plan), *scalars_of(plan), *(["backend"] if kernels.triton else [])]
     if plan.has_gradient:
         writer.items(call, arguments, ")")
     else:
@@ -111,19 +121,18 @@ def _declared(param: Param) -> str:
     return param.name if param.default is None else f"{param.name}={emit_literal(param.default)}"
 
 
-def _write_doc(writer: Writer, name: str, params: tuple[Param, ...], has_lse: bool) -> None:
-    from attnc.ir.text import print_ir
-
+def _write_doc(writer: Writer, kernels: Kernels) -> None:
     writer.line('"""Attention of q [B, H, N, D] over k [B, HKV, M, D] and v [B, HKV, M, DV]: [B, H, N, DV].')
     writer.line()
-    for p in params:
+    for p in kernels.plan.spec.params:
         sizes = f"[{', '.join(map(print_ir, p.sizes))}]" if p.sizes else ""
         extra = ", sorted along its last axis" if p.sorted else ""
         writer.line(f"{p.name}: {p.sort}{sizes}{extra}")
     writer.line(
         "scale: what `dot(q, k)` is multiplied with where the spec says `scale`; D ** -0.5 if not given"
     )
-    if has_lse:
+    if kernels.plan.weights.has_lse:
         writer.line("return_lse: also return the log-sum-exp of each row, [B, H, N]")
-    writer.line('backend: "auto" (by the device of the tensors), "triton" or "cpu"')
+    if kernels.triton:
+        writer.line('backend: "auto" (by the device of the tensors), "triton" or "cpu"')
     writer.line('"""')

@@ -6,7 +6,7 @@ the gradients of captured arrays.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from attnc.kernel.nodes import Function
 from attnc.lower.at_key import lower_at_key
@@ -28,7 +28,8 @@ from attnc.lower.tiled.forward import lower_forward
 class Kernels:
     """`triton` in the order in which a module defines them; a kernel that the plan does not need is not there.
 
-    A pass that comes `before` has kernels of its own, and `numbers`, which makes of its sums what later passes read.
+    Without any, the CPU path is all there is. A pass that comes `before` has kernels of its own, and `numbers`, which
+    makes of its sums what later passes read.
     """
 
     plan: Plan
@@ -43,6 +44,13 @@ class Kernels:
 
     def kernel(self, name: str) -> Function | None:
         return next((fn for fn in self.triton if fn.name == self.plan.named(name)), None)
+
+    def without_triton(self) -> Kernels:
+        """The CPU path, and what is around it, alone."""
+        lists = tuple(fn for fn in self.lists if not fn.name.startswith("_lists_of"))
+        return replace(
+            self, triton=(), lists=lists, before=tuple(each.without_triton() for each in self.before)
+        )
 
     def lists_of(self, what: str) -> Function:
         """The function that lists the tiles of keys, or of queries."""

@@ -82,7 +82,8 @@ class AttentionFunction:
             return self.reference(q, k, v, scale=scale, return_lse=return_lse, **parameters)
         self._load()
         try:
-            return self._emitted(q, k, v, scale=scale, return_lse=return_lse, backend=backend, **parameters)
+            choice = {"backend": backend} if self._compilation.options.kernels else {}
+            return self._emitted(q, k, v, scale=scale, return_lse=return_lse, **choice, **parameters)
         except (TypeError, ValueError):
             self._explain_refusal(q, k, v, scale, parameters)
             raise
@@ -157,7 +158,7 @@ class AttentionFunction:
     ) -> None:
         """Say why the emitted module refused a call, with notes and helps; a good call pays nothing for it."""
         from attnc.run.arguments import check_arguments
-        from attnc.run.limits import check_limits
+        from attnc.run.limits import check_device, check_limits
         from attnc.run.sizes import sizes_of
 
         compiled, options = self._compilation, self._compilation.options
@@ -166,6 +167,8 @@ class AttentionFunction:
                 compiled.attention, q, k, v, parameters, scale, check_sorted=options.check_sorted
             )
             numbers = {name: value for name, value in values.items() if isinstance(value, int)}
+            if not options.kernels:
+                check_device(q)
             check_limits(compiled.facts, options.backend, q, sizes_of(q, k, v) | numbers, compiled.counts)
         except AttncError as mistake:
             raise mistake from None

@@ -51,5 +51,11 @@ def check_limits(
                 raise AttncError(Diagnostic("wrong-value", what, notes=(why,)))
 
 
+def check_device(q: Tensor) -> None:
+    """What a module without kernels asks."""
+    if q.device.type != "cpu":
+        raise _error("wrong-device", "q", "the CPU, since this module has no kernels", str(q.device))
+
+
 def _error(code: str, name: str, needs: str, got: str) -> AttncError:
     return AttncError(Diagnostic(code, messages.wrong_type(name, needs, got)))

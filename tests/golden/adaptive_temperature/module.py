@@ -1506,8 +1506,7 @@ def _save_1(ctx, inputs, output):
 
 def _differentiate_1(ctx, dsum_1, dsum_2):
     """The gradient of every input of `_rows_1`."""
-    *arguments, backend = ctx.arguments
-    dq, dk = _rows_1_backward(dsum_1, dsum_2, *ctx.saved_tensors, *arguments, backend)
+    dq, dk = _rows_1_backward(dsum_1, dsum_2, *ctx.saved_tensors, *ctx.arguments)
     return dq, dk, None, None, None
 
 
@@ -1559,8 +1558,7 @@ def _save(ctx, inputs, output):
 
 def _differentiate(ctx, dout, dlse):
     """The gradient of every input of `_attention`."""
-    *arguments, backend = ctx.arguments
-    dq, dk, dv, d_row_1 = _attention_backward(dout, dlse, *ctx.saved_tensors, *arguments, backend)
+    dq, dk, dv, d_row_1 = _attention_backward(dout, dlse, *ctx.saved_tensors, *ctx.arguments)
     return dq, dk, dv, None, d_row_1, None, None
 
 

@@ -1191,10 +1191,7 @@ def _save(ctx, inputs, output):
 
 def _differentiate(ctx, dout, dlse):
     """The gradient of every input of `_attention`."""
-    *arguments, backend = ctx.arguments
-    dq, dk, dv, d_log_forget = _attention_backward(
-        dout, dlse, *ctx.saved_tensors, *arguments, backend,
-    )
+    dq, dk, dv, d_log_forget = _attention_backward(dout, dlse, *ctx.saved_tensors, *ctx.arguments)
     return dq, dk, dv, d_log_forget, None, None
 
 

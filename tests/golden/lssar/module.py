@@ -1509,8 +1509,7 @@ def _save_1(ctx, inputs, output):
 
 def _differentiate_1(ctx, dsum_1, dsum_2):
     """The gradient of every input of `_rows_1`."""
-    *arguments, backend = ctx.arguments
-    dq, dk = _rows_1_backward(dsum_1, dsum_2, *ctx.saved_tensors, *arguments, backend)
+    dq, dk = _rows_1_backward(dsum_1, dsum_2, *ctx.saved_tensors, *ctx.arguments)
     return dq, dk, None, None, None
 
 
@@ -1563,8 +1562,7 @@ def _save(ctx, inputs, output):
 
 def _differentiate(ctx, dout, dsum_1):
     """The gradient of every input of `_attention`."""
-    *arguments, backend = ctx.arguments
-    dq, dk, dv, d_row_2 = _attention_backward(dout, dsum_1, *ctx.saved_tensors, *arguments, backend)
+    dq, dk, dv, d_row_2 = _attention_backward(dout, dsum_1, *ctx.saved_tensors, *ctx.arguments)
     return dq, dk, dv, None, d_row_2, None, None, None
 
 

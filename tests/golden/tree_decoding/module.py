@@ -999,8 +999,7 @@ def _save(ctx, inputs, output):
 
 def _differentiate(ctx, dout, dlse):
     """The gradient of every input of `_attention`."""
-    *arguments, backend = ctx.arguments
-    dq, dk, dv = _attention_backward(dout, dlse, *ctx.saved_tensors, *arguments, backend)
+    dq, dk, dv = _attention_backward(dout, dlse, *ctx.saved_tensors, *ctx.arguments)
     return dq, dk, dv, None, None, None, None
 
 

@@ -34,12 +34,13 @@ if TYPE_CHECKING:
     from attnc.plot import Plot
     from attnc.run.cost import Setting
     from attnc.run.function import AttentionFunction
+    from attnc.run.memory import Declared, Known
     from attnc.syntax.tree import File
 
 
 def load(path: str | Path, **options: object) -> AttentionFunction:
     """The attention of a `.attn` file as a function; `name=...` says which, where the file holds several."""
-    from attnc.syntax.parser import read_source
+    from attnc.syntax.reading import read_source
 
     return Compilation(read_source(path), make_options(**options)).function()
 
@@ -123,6 +124,37 @@ class Compilation:
         return lower_plan(self.plan)
 
     @cached_property
+    def _known(self) -> Known | None:
+        from attnc.run.memory import recall
+
+        return recall(self.source, self.options.key)
+
+    @property
+    def declared(self) -> Declared:
+        """What its function says of itself, perhaps kept by another process."""
+        from attnc.run.memory import Declared
+
+        known = self._known or self.on_cpu._known
+        if known:
+            return known.declared
+        attention = self.attention
+        return Declared(attention.name, attention.doc, tuple((p.name, p.default) for p in attention.params))
+
+    @cached_property
+    def text(self) -> str:
+        """The module, perhaps kept by another process; what is taken from other files is not kept, as they change."""
+        from attnc.run.memory import Known, remember
+
+        if self._known:
+            return self._known.text
+        text = self.show("module")
+        from attnc.syntax.tree import Import
+
+        if not any(isinstance(item, Import) and item.module.id != "std" for item in self.tree.items):
+            remember(self.source, self.options.key, Known(self.declared, text))
+        return text
+
+    @cached_property
     def module(self) -> str:
         from attnc.emit.module import emit_module
         from attnc.explain import find_lines
@@ -174,6 +206,14 @@ class Compilation:
     def functions(self) -> dict[str, AttentionFunction]:
         """Every attention of the file, by name."""
         return {attention.name: self._of(attention.name).function() for attention in self.attentions}
+
+    @property
+    def on_cpu(self) -> Compilation:
+        """The same without kernels, with the stages they share as far as they are known."""
+        other = replace(self, options=replace(self.options, kernels=False, tiles=None))
+        stages = ("tree", "checked", "facts", "plan", "kernels")
+        other.__dict__.update({stage: self.__dict__[stage] for stage in stages if stage in self.__dict__})
+        return other
 
     def _of(self, name: str) -> Compilation:
         """Another attention of this file, with the stages they share as far as they are known."""

@@ -102,7 +102,7 @@ class _AttnLoader(Loader):
     def exec_module(self, module: ModuleType) -> None:
         """Check the file at once, so that a mistake in it is seen where it is imported; compile when called."""
         from attnc.compiler import Compilation
-        from attnc.syntax.parser import read_source
+        from attnc.syntax.reading import read_source
 
         compilation = Compilation(read_source(self.file))
         module.__dict__.update(attentions=compilation.functions(), __doc__=compilation.tree.doc)

@@ -1,9 +1,10 @@
 """What the first call of an emitted module costs beyond torch itself, and what it costs to compile a spec.
 
 Enters: options. Leaves: medians of processes of their own, as a table and as JSON. In each, torch is imported and has
-computed an attention before any clock runs. What is timed then: the import of Triton, which every module needs; the
-import of a module that is there; its first call, forward and backward, on the CPU; `attnc.load` of the spec; and, with
-empty caches, everything from the spec to machine code of all its kernels for one GPU, which need not be there.
+computed an attention before any clock runs. What is timed then: `attnc.load` of a spec that another process has loaded
+before, and its first call, forward and backward, on the CPU; the import of Triton, which every module with kernels
+needs; the import of such a module, and its first call; and, with empty caches, `attnc.load` and a call, and everything
+from the spec to machine code of all its kernels for one GPU, which need not be there.
 
     python bench/first_call.py                                      # causal.attn and sliding_window.attn, sm_90
     python bench/first_call.py --spec examples/alibi.attn --rounds 3
@@ -56,8 +57,9 @@ print(json.dumps(found))
 LOAD = """
 import attnc
 f = attnc.load(spec)
-f.source
-since("load spec", t)
+t = since("load", t)
+f(*inputs).sum().backward()
+since("and call", t)
 print(json.dumps(found))
 """
 BUILD = """
@@ -89,10 +91,13 @@ def measure_spec(spec: Path, arch: str, rounds: int) -> dict[str, float]:
         module.write_text(attnc.load(spec).source, encoding="utf-8")
         given = [spec.stem, str(spec.resolve()), arch]
         measure(MODULE, given, Path(home))  # writes what Python keeps of a module
+        measure(LOAD, given, Path(home))  # and what attnc keeps of a spec
         for _ in range(rounds):
             with tempfile.TemporaryDirectory() as cold:
-                parts = (measure(MODULE, given, Path(home)), measure(LOAD, given, Path(home)))
-                found.append({**parts[0], **parts[1], **measure(BUILD, given, Path(cold))})
+                known = measure(LOAD, given, Path(home))
+                new = {f"cold {what}": value for what, value in measure(LOAD, given, Path(cold)).items()}
+                module, build = measure(MODULE, given, Path(home)), measure(BUILD, given, Path(cold))
+                found.append({**known, **module, **new, **build})
     return {what: statistics.median(each[what] for each in found) for what in found[0]}
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from attnc.compiler import STAGES, Compilation
 from attnc.errors import AttncError
-from attnc.syntax.parser import read_source
+from attnc.syntax.reading import read_source
 from attnc.version import __version__
 
 EXAMPLES = sorted(Path(__file__).parent.parent.joinpath("examples").glob("*.attn"))

@@ -16,7 +16,7 @@ from attnc.cli import main
 from attnc.compiler import Compilation
 from attnc.errors import AttncError
 from attnc.source import Source
-from attnc.syntax.parser import read_source
+from attnc.syntax.reading import read_source
 from attnc.verify import Report, verify
 from attnc.verify import rounding as rounding_room
 from attnc.verify.cases import Case, cover, plan_cases

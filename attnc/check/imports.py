@@ -43,7 +43,8 @@ class Folder:
 
     def load(self, name: str) -> Module | None:
         """Read `name.attn`."""
-        from attnc.syntax.parser import parse_file, read_source
+        from attnc.syntax.parser import parse_file
+        from attnc.syntax.reading import read_source
 
         if self.path is None or not (self.path / f"{name}.attn").is_file():
             return None

@@ -285,8 +285,9 @@ def _choose(compilation: Compilation, arch: str) -> ChosenTiles:
 def fmt(files: tuple[str, ...], only_check: bool) -> None:
     """Print specs in the one true layout, in place; - reads stdin and writes stdout."""
     from attnc.run.loader import write_file
-    from attnc.syntax.parser import parse_file, read_source
+    from attnc.syntax.parser import parse_file
     from attnc.syntax.printer import print_file
+    from attnc.syntax.reading import read_source
 
     found: list[Diagnostic] = []
     would_change = False

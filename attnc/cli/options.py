@@ -37,7 +37,7 @@ def spec_options(command: Command) -> Command:
 
 
 def open_spec(path: str, options: dict[str, Any]) -> Compilation:
-    from attnc.syntax.parser import read_source
+    from attnc.syntax.reading import read_source
 
     return Compilation(read_source(path), make_options(**options))
 

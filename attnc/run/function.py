@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from attnc.analyze.facts import Facts
     from attnc.ir.nodes import Attention, Int
+    from attnc.run.memory import Declared
     from attnc.run.tiles import Tiles
     from attnc.source import Source
 
@@ -49,7 +50,12 @@ class Compiled(Protocol):
     def facts(self) -> Facts: ...
     @property
     def counts(self) -> tuple[Int, ...]: ...
-    def show(self, stage: str) -> str: ...
+    @property
+    def declared(self) -> Declared: ...
+    @property
+    def text(self) -> str: ...
+    @property
+    def on_cpu(self) -> Compiled: ...
     def explain(self) -> str: ...
     def plot(
         self, values: Mapping[str, Any], tile: tuple[int, int], heads: Sequence[int], batches: Sequence[int]
@@ -60,11 +66,12 @@ class AttentionFunction:
     """One attention. `f(q, k, v, window=512)` computes it; its other members tell what attnc made of the spec."""
 
     def __init__(self, compilation: Compiled) -> None:
-        attention = compilation.attention
+        declared = compilation.declared
         self._compilation = compilation
-        self.__name__ = self.__qualname__ = attention.name
-        self.__doc__ = attention.doc or f"The attention `{attention.name}` of {compilation.source.name}."
-        self.__signature__ = _signature(attention)
+        self._emitted: dict[bool, Callable[..., Result]] = {}  # with kernels, and without
+        self.__name__ = self.__qualname__ = declared.name
+        self.__doc__ = declared.doc or f"The attention `{declared.name}` of {compilation.source.name}."
+        self.__signature__ = _signature(declared)
 
     def __call__(
         self,
@@ -80,10 +87,13 @@ class AttentionFunction:
         backend = self._compilation.options.backend
         if backend == "reference":
             return self.reference(q, k, v, scale=scale, return_lse=return_lse, **parameters)
-        self._load()
+        needs_kernels = self._needs_kernels(q)
+        self._load(needs_kernels)
+        choice = {"backend": backend} if needs_kernels else {}
         try:
-            choice = {"backend": backend} if self._compilation.options.kernels else {}
-            return self._emitted(q, k, v, scale=scale, return_lse=return_lse, **choice, **parameters)
+            return self._emitted[needs_kernels](
+                q, k, v, scale=scale, return_lse=return_lse, **choice, **parameters
+            )
         except (TypeError, ValueError):
             self._explain_refusal(q, k, v, scale, parameters)
             raise
@@ -151,7 +161,7 @@ class AttentionFunction:
     @property
     def source(self) -> str:
         """The text of the emitted module."""
-        return self._compilation.show("module")
+        return self._compilation.text
 
     def _explain_refusal(
         self, q: Tensor, k: Tensor, v: Tensor, scale: float | None, parameters: dict[str, Any]
@@ -173,13 +183,20 @@ class AttentionFunction:
         except AttncError as mistake:
             raise mistake from None
 
-    def _load(self) -> bool:
+    def _needs_kernels(self, q: Tensor) -> bool:
+        """On the CPU a module without kernels does, and Triton is not imported."""
+        options = self._compilation.options
+        if not options.kernels or options.backend == "triton":
+            return options.kernels
+        return options.backend == "auto" and getattr(q, "device", None) is not None and q.device.type != "cpu"
+
+    def _load(self, needs_kernels: bool) -> bool:
         from attnc.run.loader import load_module
 
-        if "_emitted" not in self.__dict__:
-            self._emitted: Callable[..., Result] = getattr(
-                load_module(self.__name__, self.source), self.__name__
-            )
+        if needs_kernels not in self._emitted:
+            compilation = self._compilation if needs_kernels else self._compilation.on_cpu
+            module = load_module(self.__name__, compilation.text)
+            self._emitted[needs_kernels] = getattr(module, self.__name__)
         return True
 
     # What `torch.compiler.assume_constant_result` sets, without importing torch for it: torch.compile runs this when it
@@ -210,11 +227,11 @@ def _call_values(attention: Attention, needed: dict[str, Any], given: dict[str, 
     return values | needed
 
 
-def _signature(attention: Attention) -> Signature:
+def _signature(declared: Declared) -> Signature:
     tensors = [Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in ("q", "k", "v")]
     own = [
-        Parameter(p.name, Parameter.KEYWORD_ONLY, default=Parameter.empty if p.default is None else p.default)
-        for p in attention.params
+        Parameter(name, Parameter.KEYWORD_ONLY, default=Parameter.empty if default is None else default)
+        for name, default in declared.parameters
     ]
     call = [
         Parameter("scale", Parameter.KEYWORD_ONLY, default=None),

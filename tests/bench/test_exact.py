@@ -14,7 +14,7 @@ from attnc.bench.exact import Part, choose_parts, find_errors, narrow
 from attnc.compiler import Compilation
 from attnc.run.interpreter import interpret
 from attnc.source import Source
-from attnc.syntax.parser import read_source
+from attnc.syntax.reading import read_source
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 CPU = torch.device("cpu")

@@ -19,7 +19,7 @@ from attnc.lower.names import variable
 from attnc.run.loader import load_module
 from attnc.run.mask import find_mask
 from attnc.source import Source
-from attnc.syntax.parser import read_source
+from attnc.syntax.reading import read_source
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 NAMES = sorted(path.stem for path in EXAMPLES.glob("*.attn"))

@@ -10,8 +10,9 @@ import pytest
 from attnc.check import check_file, find_mistakes
 from attnc.ir.text import print_ir
 from attnc.ir.verify import verify
-from attnc.syntax.parser import parse_file, read_source
+from attnc.syntax.parser import parse_file
 from attnc.syntax.printer import print_file
+from attnc.syntax.reading import read_source
 
 ROOT = Path(__file__).parent.parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*.attn"))

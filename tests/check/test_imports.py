@@ -11,7 +11,8 @@ from attnc.check import check_file, find_mistakes
 from attnc.errors import AttncError
 from attnc.ir.text import print_ir
 from attnc.source import Source
-from attnc.syntax.parser import parse_file, read_source
+from attnc.syntax.parser import parse_file
+from attnc.syntax.reading import read_source
 
 NEAR = "const W = 4\ndef near(w = W) = abs(i - j) < w\n"
 

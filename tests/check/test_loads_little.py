@@ -11,7 +11,8 @@ ROOT = Path(__file__).parent.parent.parent
 PROGRAM = """
 import sys
 from attnc.check import check_file
-from attnc.syntax.parser import parse_file, read_source
+from attnc.syntax.parser import parse_file
+from attnc.syntax.reading import read_source
 
 (found,) = check_file(parse_file(read_source("examples/t5_bias.attn")))
 heavy = {"torch", "triton", "sympy", "numpy"} & set(sys.modules)

@@ -10,7 +10,7 @@ from attnc.errors import AttncError
 from attnc.inspect import Report, inspect, plan_launches
 from attnc.inspect.launches import Launch
 from attnc.inspect.targets import SM_90, Target
-from attnc.syntax.parser import read_source
+from attnc.syntax.reading import read_source
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 # Without a context, what divides a length divides the sizes of every array.

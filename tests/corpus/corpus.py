@@ -61,7 +61,7 @@ from truth import Role
 
 from attnc.compiler import Compilation
 from attnc.options import make_options
-from attnc.syntax.parser import read_source
+from attnc.syntax.reading import read_source
 
 SPECS = Path(__file__).parent / "specs"
 GYM, FLASHMASK, FORTY, PAPER = "attention-gym", "FlashMask", "first 40", "more"

@@ -14,8 +14,9 @@ from judge import MANY_CALLS, judge
 from truth import EDGE, FULL, NONE, ROLES, classes_of, pairs_of
 
 from attnc.compiler import Compilation
-from attnc.syntax.parser import parse_file, read_source
+from attnc.syntax.parser import parse_file
 from attnc.syntax.printer import print_file
+from attnc.syntax.reading import read_source
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -17,7 +17,8 @@ from attnc.data import error_codes, error_page
 from attnc.errors import AttncError, Diagnostic
 from attnc.render import MAX_LINES, render, render_all
 from attnc.source import Source
-from attnc.syntax.parser import parse_file, read_source
+from attnc.syntax.parser import parse_file
+from attnc.syntax.reading import read_source
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent

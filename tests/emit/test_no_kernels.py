@@ -16,7 +16,7 @@ from attnc import compiler
 from attnc.compiler import Compilation
 from attnc.errors import AttncError
 from attnc.options import make_options
-from attnc.syntax.parser import read_source
+from attnc.syntax.reading import read_source
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 NAMES = sorted(path.stem for path in EXAMPLES.glob("*.attn"))

@@ -18,7 +18,7 @@ from attnc.inspect.candidates import TABLES, WIDTHS, find_candidates
 from attnc.inspect.launches import find_launches
 from attnc.inspect.targets import TARGETS, Target
 from attnc.run.loader import load_module
-from attnc.syntax.parser import read_source
+from attnc.syntax.reading import read_source
 from attnc.tiles import Tile
 
 ROOT = Path(__file__).parent.parent.parent

@@ -15,7 +15,7 @@ import triton
 from attnc.compiler import Compilation
 from attnc.options import make_options
 from attnc.run.loader import load_module
-from attnc.syntax.parser import read_source
+from attnc.syntax.reading import read_source
 from attnc.tiles import ChosenTile, ChosenTiles, Tile
 
 CAUSAL = read_source(Path(__file__).parent.parent.parent / "examples/causal.attn")

@@ -10,7 +10,7 @@ from turns import in_turn
 
 from attnc.compiler import Compilation
 from attnc.errors import AttncError
-from attnc.syntax.parser import read_source
+from attnc.syntax.reading import read_source
 from attnc.verify.cases import Backend, plan_cases
 from attnc.verify.inputs import is_square
 from attnc.verify.worker import Worker

@@ -16,7 +16,7 @@ from attnc.errors import AttncError
 from attnc.kernel.nodes import Function, names_in
 from attnc.lower.names import FRAME, MADE, SIZES, variable
 from attnc.source import Source
-from attnc.syntax.parser import read_source
+from attnc.syntax.reading import read_source
 
 EXAMPLES = sorted(Path(__file__).parent.parent.parent.joinpath("examples").glob("*.attn"))
 # A formula of a size alone, hoisted: `log(D)` is `log_D`.

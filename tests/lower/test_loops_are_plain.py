@@ -18,7 +18,7 @@ from attnc.compiler import Compilation
 from attnc.errors import AttncError
 from attnc.options import make_options
 from attnc.source import Source
-from attnc.syntax.parser import read_source
+from attnc.syntax.reading import read_source
 
 ROOT = Path(__file__).parent.parent.parent
 ARRAYS = {

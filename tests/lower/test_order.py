@@ -12,7 +12,7 @@ from attnc.compiler import Compilation
 from attnc.lower.proofs import Proofs
 from attnc.lower.tiled.order import visits_more_later
 from attnc.source import Source
-from attnc.syntax.parser import read_source
+from attnc.syntax.reading import read_source
 
 DOCUMENTS = Path(__file__).parent.parent.parent / "examples" / "packed_documents.attn"
 # Of queries that look for keys, and of keys that look for queries.

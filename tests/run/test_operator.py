@@ -12,7 +12,7 @@ from torch import Tensor
 
 from attnc.compiler import Compilation, load
 from attnc.run.loader import load_module
-from attnc.syntax.parser import read_source
+from attnc.syntax.reading import read_source
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 CALLS: dict[str, dict[str, Any]] = {

@@ -18,7 +18,7 @@ from attnc.compiler import Compilation
 from attnc.ir import build
 from attnc.ir import nodes as ir
 from attnc.ir.walk import axes_of, replace_terms, walk
-from attnc.syntax.parser import read_source
+from attnc.syntax.reading import read_source
 
 islpy = pytest.importorskip("islpy")
 from isl_oracle import names_in, to_set, without_arrays  # noqa: E402

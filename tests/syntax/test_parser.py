@@ -17,8 +17,9 @@ from syntax_trees import exprs, files
 
 from attnc.errors import AttncError
 from attnc.source import Source
-from attnc.syntax.parser import parse_file, read_source
+from attnc.syntax.parser import parse_file
 from attnc.syntax.printer import print_expr, print_file
+from attnc.syntax.reading import read_source
 from attnc.syntax.tree import (
     All,
     Attention,

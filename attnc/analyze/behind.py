@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from attnc.analyze.strips import Strip, make_strip
+from attnc.sets.folding import choice, extreme
 from attnc.sets.pieces import Plane, Stretch
-from attnc.sets.polynomial import ZERO, Choice, Extreme, Polynomial, choice, extreme
+from attnc.sets.polynomial import ZERO, Choice, Extreme, Polynomial
 from attnc.sets.predicate import NonNegative, Predicate, Some, some
 from attnc.sets.project import Tile
 from attnc.sets.solve import Solver

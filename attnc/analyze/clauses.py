@@ -36,8 +36,9 @@ from attnc.ir.nodes import (
 from attnc.ir.text import print_ir
 from attnc.ir.walk import axes_of, replace_terms, walk
 from attnc.sets.convert import to_bool, to_int, to_polynomial, to_predicate
+from attnc.sets.folding import extreme
 from attnc.sets.pieces import Piece, Plane, Stretch
-from attnc.sets.polynomial import Polynomial, extreme
+from attnc.sets.polynomial import Polynomial
 from attnc.sets.predicate import Predicate, every, negation
 from attnc.sets.project import Tile, project_some
 from attnc.sets.solve import Solver

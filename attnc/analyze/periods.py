@@ -26,18 +26,9 @@ from attnc.ir.text import print_ir
 from attnc.ir.walk import holds, walk
 from attnc.sets.convert import to_int
 from attnc.sets.divisions import flat, map_divisions
+from attnc.sets.folding import choice, extreme, items_of, quotient
 from attnc.sets.pieces import Piece, Pieces, Plane, Stretch
-from attnc.sets.polynomial import (
-    ZERO,
-    Choice,
-    Polynomial,
-    Quotient,
-    choice,
-    extreme,
-    items_of,
-    polynomial,
-    quotient,
-)
+from attnc.sets.polynomial import ZERO, Choice, Polynomial, Quotient, polynomial
 from attnc.sets.predicate import Predicate, conditions_of, every, negation, nonnegative
 from attnc.sets.project import LAST_PERIOD, PERIOD, Bound, Tile, project_some
 from attnc.sets.solve import Limits, Solver

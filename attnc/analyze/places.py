@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from attnc.analyze.strips import Strip, make_strip
 from attnc.ir.nodes import IntParam
 from attnc.sets.divisions import map_divisions_in
+from attnc.sets.folding import choice, extreme, quotient
 from attnc.sets.pieces import Piece, Pieces, Plane, Stretch
-from attnc.sets.polynomial import ZERO, Leaf, Polynomial, Quotient, choice, extreme, polynomial, quotient
+from attnc.sets.polynomial import ZERO, Leaf, Polynomial, Quotient, polynomial
 from attnc.sets.predicate import negation, nonnegative
 from attnc.sets.project import Tile
 from attnc.sets.substitute import substitute

@@ -19,8 +19,9 @@ from attnc.ir.nodes import Attention, Index, OverTile, Param, Rank, Size, TileEn
 from attnc.ir.text import print_ir
 from attnc.ir.walk import walk
 from attnc.sets.convert import sizes_in_order, to_int, to_polynomial, to_predicate
+from attnc.sets.folding import leaf
 from attnc.sets.pieces import Plane
-from attnc.sets.polynomial import ZERO, Leaf, Polynomial, leaf
+from attnc.sets.polynomial import ZERO, Leaf, Polynomial
 from attnc.sets.predicate import every, nonnegative
 from attnc.sets.project import Tile
 from attnc.sets.prover import Prover

@@ -9,20 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from attnc.sets.divisions import find_divisions, times_of
+from attnc.sets.folding import choice, extreme, quotient
 from attnc.sets.pieces import Plane
-from attnc.sets.polynomial import (
-    ONE,
-    ZERO,
-    Choice,
-    Extreme,
-    Leaf,
-    Polynomial,
-    Quotient,
-    choice,
-    extreme,
-    polynomial,
-    quotient,
-)
+from attnc.sets.polynomial import ONE, ZERO, Choice, Extreme, Leaf, Polynomial, Quotient, polynomial
 from attnc.sets.predicate import Predicate, nonnegative
 from attnc.sets.project import PERIOD
 from attnc.sets.prover import Prover

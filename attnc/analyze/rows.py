@@ -17,8 +17,9 @@ from attnc.analyze.requirements import find_requirements
 from attnc.ir.nodes import Attention, Bool
 from attnc.ir.text import print_ir
 from attnc.sets.convert import to_bool, to_predicate
+from attnc.sets.folding import extreme
 from attnc.sets.pieces import Piece, Plane
-from attnc.sets.polynomial import ONE, ZERO, Choice, Extreme, extreme, polynomial
+from attnc.sets.polynomial import ONE, ZERO, Choice, Extreme, polynomial
 from attnc.sets.predicate import NonNegative, Predicate, every, negation, nonnegative, some
 from attnc.sets.project import Bound, Tile
 from attnc.sets.solve import Solver

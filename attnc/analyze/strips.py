@@ -12,19 +12,9 @@ from dataclasses import dataclass, replace
 from attnc.analyze.facts import Interval, Reason
 from attnc.ir.nodes import OverTile
 from attnc.sets.convert import to_int, to_polynomial
+from attnc.sets.folding import choice, extreme, items_of
 from attnc.sets.pieces import Piece, Plane
-from attnc.sets.polynomial import (
-    ZERO,
-    Atom,
-    Choice,
-    Leaf,
-    Polynomial,
-    Quotient,
-    choice,
-    extreme,
-    items_of,
-    polynomial,
-)
+from attnc.sets.polynomial import ZERO, Atom, Choice, Leaf, Polynomial, Quotient, polynomial
 from attnc.sets.predicate import ALWAYS, All, NonNegative, Predicate, Some, every, negation, nonnegative
 from attnc.sets.project import Shadow, Tile, project_every, project_some
 

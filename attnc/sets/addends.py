@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import reduce
 
-from attnc.sets.polynomial import Atom, Extreme, Polynomial, extreme, polynomial
+from attnc.sets.folding import extreme
+from attnc.sets.polynomial import Atom, Extreme, Polynomial, polynomial
 
 
 def in_front(a: Polynomial) -> Polynomial:

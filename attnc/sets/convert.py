@@ -41,6 +41,7 @@ from attnc.ir.nodes import (
     Truth,
 )
 from attnc.sets.addends import in_front
+from attnc.sets.folding import choice, extreme, leaf, quotient
 from attnc.sets.polynomial import (
     Atom,
     Choice,
@@ -51,11 +52,7 @@ from attnc.sets.polynomial import (
     Polynomial,
     Quotient,
     Read,
-    choice,
-    extreme,
-    leaf,
     polynomial,
-    quotient,
 )
 from attnc.sets.predicate import (
     ALWAYS,

@@ -7,19 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from attnc.sets.polynomial import (
-    ZERO,
-    Atom,
-    Choice,
-    Extreme,
-    Polynomial,
-    Quotient,
-    choice,
-    extreme,
-    multiples,
-    polynomial,
-    quotient,
-)
+from attnc.sets.folding import choice, extreme, multiples, quotient
+from attnc.sets.polynomial import ZERO, Atom, Choice, Extreme, Polynomial, Quotient, polynomial
 from attnc.sets.predicate import All, NonNegative, Predicate, Some, every, nonnegative, some
 from attnc.sets.prover import Prover
 

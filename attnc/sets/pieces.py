@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from attnc.sets.folding import choice, extreme, quotient
 from attnc.sets.polynomial import (
     ONE,
     ZERO,
@@ -25,10 +26,7 @@ from attnc.sets.polynomial import (
     Leaf,
     Polynomial,
     Quotient,
-    choice,
-    extreme,
     polynomial,
-    quotient,
 )
 from attnc.sets.predicate import NonNegative, Predicate, every, negation, nonnegative
 from attnc.sets.prover import Prover

@@ -19,21 +19,9 @@ from typing import Literal
 from attnc.ir.nodes import Int, IntLoad, Node, OverTile, Period
 from attnc.ir.walk import axes_of, replace_terms
 from attnc.sets.convert import to_int, to_polynomial
+from attnc.sets.folding import choice, extreme, leaf, multiples
 from attnc.sets.pieces import Piece, Plane
-from attnc.sets.polynomial import (
-    ZERO,
-    Choice,
-    Extreme,
-    Kind,
-    Leaf,
-    Polynomial,
-    Quotient,
-    choice,
-    extreme,
-    leaf,
-    multiples,
-    polynomial,
-)
+from attnc.sets.polynomial import ZERO, Choice, Extreme, Kind, Leaf, Polynomial, Quotient, polynomial
 from attnc.sets.predicate import Predicate, negation, nonnegative
 from attnc.sets.substitute import substitute
 

@@ -16,6 +16,7 @@ from math import gcd
 
 from attnc.errors import CompilerBug
 from attnc.ir.nodes import Index, Int, OverTile, Size, TileEnd
+from attnc.sets.folding import leaf, multiples
 from attnc.sets.polynomial import (
     ONE,
     ZERO,
@@ -27,8 +28,6 @@ from attnc.sets.polynomial import (
     Polynomial,
     Quotient,
     Read,
-    leaf,
-    multiples,
     polynomial,
 )
 from attnc.sets.predicate import All, NonNegative, Opaque, Predicate, Some, conditions_of, negation

@@ -16,20 +16,9 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from attnc.errors import CompilerBug
+from attnc.sets.folding import items_of, quotient
 from attnc.sets.pieces import Piece, Pieces, Plane, Stretch
-from attnc.sets.polynomial import (
-    Atom,
-    Choice,
-    Extreme,
-    Leaf,
-    Place,
-    Polynomial,
-    Quotient,
-    Read,
-    items_of,
-    polynomial,
-    quotient,
-)
+from attnc.sets.polynomial import Atom, Choice, Extreme, Leaf, Place, Polynomial, Quotient, Read, polynomial
 from attnc.sets.predicate import (
     All,
     NonNegative,

@@ -12,20 +12,8 @@ from attnc.errors import CompilerBug
 from attnc.ir.nodes import Bool, Int, Node
 from attnc.ir.walk import replace_terms
 from attnc.sets.convert import to_int, to_polynomial, to_predicate
-from attnc.sets.polynomial import (
-    Atom,
-    Choice,
-    Extreme,
-    Leaf,
-    Place,
-    Polynomial,
-    Quotient,
-    Read,
-    choice,
-    extreme,
-    polynomial,
-    quotient,
-)
+from attnc.sets.folding import choice, extreme, quotient
+from attnc.sets.polynomial import Atom, Choice, Extreme, Leaf, Place, Polynomial, Quotient, Read, polynomial
 from attnc.sets.predicate import All, NonNegative, Opaque, Predicate, Some, every, negation, nonnegative, some
 
 

@@ -14,8 +14,9 @@ from typing import Literal
 from attnc.errors import CompilerBug
 from attnc.ir.nodes import IntConst, IntIf, OverTile
 from attnc.sets.convert import to_bool
+from attnc.sets.folding import leaf
 from attnc.sets.pieces import Plane
-from attnc.sets.polynomial import Kind, Polynomial, leaf
+from attnc.sets.polynomial import Kind, Polynomial
 from attnc.sets.predicate import (
     ALWAYS,
     NEVER,

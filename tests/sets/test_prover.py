@@ -16,7 +16,8 @@ from attnc.ir import build
 from attnc.ir import nodes as ir
 from attnc.ir.text import parse_term
 from attnc.sets.convert import sizes_in_order, to_polynomial, to_predicate
-from attnc.sets.polynomial import Polynomial, extreme, leaf
+from attnc.sets.folding import extreme, leaf
+from attnc.sets.polynomial import Polynomial
 from attnc.sets.predicate import NonNegative, Predicate
 from attnc.sets.prover import Budget, Prover
 

@@ -33,7 +33,8 @@ from attnc.lower.plan import Plan
 from attnc.lower.scope import Scope, note_of
 from attnc.lower.torch_terms import DTYPE, TorchTerms, is_number, torch
 from attnc.sets.convert import to_predicate
-from attnc.sets.polynomial import Leaf, leaf
+from attnc.sets.folding import leaf
+from attnc.sets.polynomial import Leaf
 from attnc.sets.substitute import substitute_in
 
 Q0, Q1, M = Var("q0"), Var("q1"), Var("M")

@@ -12,7 +12,8 @@ from attnc.ir.nodes import Int, IntConst, Size, TileEnd
 from attnc.ir.walk import holds, walk
 from attnc.lower.torch_terms import is_number
 from attnc.sets.convert import to_int, to_polynomial
-from attnc.sets.polynomial import ZERO, Leaf, Polynomial, items_of, leaf
+from attnc.sets.folding import items_of, leaf
+from attnc.sets.polynomial import ZERO, Leaf, Polynomial
 
 LAST_QUERY = leaf(Size("N")) - 1
 M = Size("M")

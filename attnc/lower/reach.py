@@ -137,16 +137,13 @@ def _shorter(terms: dict[Product, int], attention: Attention, proofs: Proofs) ->
 
 
 def _in_lengths(product: Product, attention: Attention) -> Product:
-    """The product with the length of a sequence for the extents of its grid, or for one of them."""
+    """The product with the length of a sequence for the extents of its grid; of extents alone, it is no longer."""
     for side, length in (("query", Size("N")), ("key", Size("M"))):
         extents = [to_polynomial(axis.extent).atom for axis in attention.grid if axis.side == side]
         atoms = tuple(atom for atom in extents if atom)
         rest = without(product, atoms)
-        if (
-            len(rest) < len(product)
-            and all(extents)
-            and (len(atoms) == len(product) - len(rest) or len(product) == 1)
-        ):
+        taken = len(product) - len(rest)
+        if taken and all(extents) and (taken == len(atoms) or not rest):
             return tuple(sorted((*rest, Leaf(length))))
     return product
 

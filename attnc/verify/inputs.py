@@ -29,6 +29,7 @@ from attnc.ir.nodes import (
     VecLoad,
 )
 from attnc.ir.walk import walk
+from attnc.run.limits import FAR
 from attnc.run.sizes import size_value
 from attnc.verify.cases import Case
 
@@ -114,6 +115,8 @@ class _Maker:
         for required in (*facts.keys.requires, *facts.queries.requires):
             if _size(required.term, known) < 1:
                 raise Unfit
+        if case.backend == "triton" and any(_size(count, known) >= FAR for count in compilation.counts):
+            raise Unfit
         arrays = {p.name: self._array(p, known) for p in self.attention.params if p.sizes}
         b, h, hkv, n, m, d, dv = sizes.values()
         tensors = {

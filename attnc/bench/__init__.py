@@ -11,13 +11,28 @@ machine does meets all of them. Who is left out is said, with the reason.
     compare.py     how far two results are apart, and how far they may be
     timing.py      rounds in which calls take turns; the clocks of a CPU and of a GPU
     machine.py     where it was measured, and by what
+    tune.py        tiles by the clock, for `attnc build --time`
     report.py      a table and JSON
     figure.py      a picture
     measure.py     all of it, in order
 """
 
-from attnc.bench.call import find_device, find_dtype, make_call
+from attnc.bench.call import Call, find_device, find_dtype, make_call
+from attnc.bench.machine import check_card
 from attnc.bench.measure import DIRECTIONS, bench
 from attnc.bench.report import Report
+from attnc.bench.timing import find_clock
+from attnc.bench.tune import refine
 
-__all__ = ["DIRECTIONS", "Report", "bench", "find_device", "find_dtype", "make_call"]
+__all__ = [
+    "DIRECTIONS",
+    "Call",
+    "Report",
+    "bench",
+    "check_card",
+    "find_clock",
+    "find_device",
+    "find_dtype",
+    "make_call",
+    "refine",
+]

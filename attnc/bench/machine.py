@@ -1,6 +1,6 @@
 """Where it was measured, and by what.
 
-Enters: a device. Leaves: its name as its maker has it, and versions.
+Enters: a device. Leaves: its name as its maker has it, whether it is of an architecture, and versions.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from attnc.errors import AttncError, Diagnostic
 from attnc.version import __version__
 
 
@@ -19,6 +20,16 @@ def name_device(device: torch.device) -> str:
         return torch.cuda.get_device_name(device)
     threads = torch.get_num_threads()
     return f"{name_processor()}, {threads} thread{'s' * (threads != 1)}"
+
+
+def check_card(arch: str, device: torch.device) -> None:
+    """Raise unless the GPU is one of this architecture: `sm_90`, `gfx942`."""
+    if torch.version.hip:
+        found = torch.cuda.get_device_properties(device).gcnArchName.partition(":")[0]
+    else:
+        found = "sm_{}{}".format(*torch.cuda.get_device_capability(device))
+    if found != arch:
+        raise AttncError(Diagnostic("wrong-device", f"the GPU here is {found}, not {arch}"))
 
 
 def name_processor() -> str:

@@ -164,21 +164,26 @@ def show(file: str, stage: str, **options: Any) -> None:
 @click.argument("file")
 @click.option("-o", "--output", required=True, metavar="OUT.py", help="where to write it; - for stdout")
 @click.option("--arch", help=f"choose tiles for this GPU, which need not be there: {ARCHS}")
+@click.option(
+    "--time", "by_clock", is_flag=True, help="of those that pass, take the fastest on the GPU at hand"
+)
 @spec_options
-def build(file: str, output: str, arch: str | None, **options: Any) -> None:
+def build(file: str, output: str, arch: str | None, by_clock: bool, **options: Any) -> None:
     """Write the standalone module of a spec: torch and triton only, yours to keep. Without kernels, torch only.
 
     With --arch, tiles, warps and stages are tried for that GPU, for heads from 64 to 256 wide: the first whose machine
     code holds the limits of `attnc inspect` are written into the module. That takes a minute. On another GPU, or with
-    another version of Triton, the module takes its usual tiles.
+    another version of Triton, the module takes its usual tiles. With --time, up to three that pass are timed on that
+    GPU, which has to be there.
     """
     from attnc.run.loader import write_file
 
     compilation = open_spec(file, options)
+    if by_clock and arch is None:
+        raise click.UsageError("--time is for the tiles that --arch chooses")
     if arch is not None:
-        compilation = replace(
-            compilation, options=replace(compilation.options, tiles=_choose(compilation, arch))
-        )
+        tiles = _choose_by_clock(compilation, arch) if by_clock else _choose(compilation, arch)
+        compilation = replace(compilation, options=replace(compilation.options, tiles=tiles))
     text = compilation.show("module")
     if output == "-":
         click.echo(text.encode(), nl=False)
@@ -269,12 +274,43 @@ def _choose(compilation: Compilation, arch: str) -> ChosenTiles:
 
     with show_progress("choosing tiles") as progress:
         tiles = room.choose(compilation, room.find_target(arch), progress=progress).tiles
+    _say_faults(tiles)
+    return tiles
+
+
+def _choose_by_clock(compilation: Compilation, arch: str) -> ChosenTiles:
+    """The same, and of up to three that pass the fastest on the GPU at hand."""
+    from attnc import bench, inspect
+
+    target = inspect.find_target(arch)
+    device = bench.find_device("cuda")
+    bench.check_card(target.name, device)
+    with show_progress("choosing tiles") as progress:
+        choices = inspect.choose(compilation, target, wanted=3, progress=progress)
+    candidates = {(choice.kernel, choice.width): choice.passing for choice in choices.choices}
+    dtype = bench.find_dtype(None, device)
+
+    def call_of(width: int) -> bench.Call:
+        given = {"D": width, "DV": width}
+        return bench.make_call(compilation.attention, compilation.facts, device, dtype, given)
+
+    with show_progress("timing tiles") as progress:
+        tiles, timed = bench.refine(
+            compilation, choices.tiles, candidates, call_of, bench.find_clock(device), progress
+        )
+    for each in timed:
+        click.echo(f"note: {each}", err=True)
+    _say_faults(tiles)
+    return tiles
+
+
+def _say_faults(tiles: ChosenTiles) -> None:
     for row in tiles.rows:
         if row.fault:
             click.echo(
-                f"note: heads {row.width} wide: {row.tile} is the best for {arch}, but {row.fault}", err=True
+                f"note: heads {row.width} wide: {row.tile} is the best for {tiles.arch}, but {row.fault}",
+                err=True,
             )
-    return tiles
 
 
 @click.command()

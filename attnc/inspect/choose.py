@@ -68,6 +68,10 @@ class Choice:
     trials: tuple[Trial, ...]
 
     @property
+    def passing(self) -> tuple[Tile, ...]:
+        return tuple(trial.tile for trial in self.trials if not trial.faults)
+
+    @property
     def best(self) -> Trial | None:
         """The first without a fault, else the cheapest, one that only spills before others; None if none can start."""
         able = [trial for trial in self.trials if trial.can_start]
@@ -110,9 +114,13 @@ def choose(
     widths: Sequence[int] = WIDTHS,
     dtype: str = "bfloat16",
     numbers: Mapping[str, Number] | None = None,
+    wanted: int = 1,
     progress: Progress | None = None,
 ) -> Choices:
-    """The first candidate of each kernel and width that passes; `progress(done, of)` is told after every choice."""
+    """The first candidate of each kernel and width that passes; `progress(done, of)` is told after every choice.
+
+    Candidates are tried until as many as are `wanted` passed.
+    """
     launches = plan_launches(compilation, target, widths[0], dtype, numbers or {})
     import triton
 
@@ -124,7 +132,7 @@ def choose(
             trials: list[Trial] = []
             for tile in find_candidates(kernel, width, target):
                 trials.append(_try(compilation, target, kernel, width, tile, dtype, numbers or {}))
-                if not trials[-1].faults:
+                if sum(not trial.faults for trial in trials) == wanted:
                     break
             choices.append(Choice(kernel, width, tuple(trials)))
             if progress:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 from pytest import MonkeyPatch
 
+from attnc.compiler import Compilation
 from attnc.errors import AttncError, Diagnostic
-from attnc.inspect import remember
+from attnc.inspect import choose, remember
 from attnc.inspect.candidates import TABLES, WIDTHS, find_candidates
 from attnc.inspect.choose import Choice, Choices, Trial
 from attnc.inspect.figures import Figures, Part
 from attnc.inspect.gate import Limit, Verdict
 from attnc.inspect.remember import Refused
 from attnc.inspect.targets import SM_80, SM_90, TARGETS, Target
+from attnc.source import Source
 from attnc.tiles import Tile
 
 FULL = Part("full", 320, 10.0, 0, 8, 0, 4, 0, 0, 0, 34, 0, 1.0)
@@ -141,3 +144,24 @@ def test_a_refusal_is_kept_too(reads: Callable[[], int], monkeypatch: MonkeyPatc
     monkeypatch.setattr(remember, "build", lambda launch, target: target)
     assert remember.measure(None, SM_90) == Refused("Triton: no")  # type: ignore[arg-type]
     assert reads() == 0
+
+
+@pytest.mark.parametrize("wanted", [1, 2, 3, 99])
+def test_as_many_as_are_wanted(wanted: int, monkeypatch: MonkeyPatch) -> None:
+    """Every second candidate passes; trying ends where enough of them did."""
+
+    def tried(
+        compilation: object, target: object, kernel: str, width: int, tile: Tile, *more: object
+    ) -> Trial:
+        candidates = find_candidates(kernel, width, SM_90)
+        return trial(tile) if candidates.index(tile) % 2 else trial(tile, "spills")
+
+    monkeypatch.setattr(sys.modules[choose.__module__], "_try", tried)
+    compilation = Compilation(Source("causal.attn", "attention causal():\n    mask j <= i\n"))
+    found = choose(compilation, SM_90, widths=(64,), wanted=wanted).choices
+    assert [choice.kernel for choice in found] == ["forward", "backward_keys", "backward_queries"]
+    for choice in found:
+        candidates = find_candidates(choice.kernel, 64, SM_90)
+        assert choice.passing == tuple(candidates[1::2][:wanted])
+        assert [each.tile for each in choice.trials] == candidates[: min(2 * wanted, len(candidates))]
+        assert choice.best and choice.best.tile == candidates[1]

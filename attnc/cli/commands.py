@@ -19,10 +19,10 @@ from attnc.cli.bench import bench
 from attnc.cli.console import can_print_blocks, print_diagnostics, show_progress
 from attnc.cli.given import Pairs, by_name, read_arrays, read_pairs, read_tile
 from attnc.cli.options import Command, array_option, open_spec, spec_options
+from attnc.cli.tiles import choose_by_clock, choose_tiles
 from attnc.compiler import STAGES, Compilation
 from attnc.errors import AttncError, Diagnostic
 from attnc.source import Source
-from attnc.tiles import ChosenTiles
 
 ARCHS = "sm_80, sm_86, sm_89, sm_90, sm_100, sm_120 or gfx942"
 STARTER = Path(__file__).with_name("starter.attn")
@@ -182,7 +182,7 @@ def build(file: str, output: str, arch: str | None, by_clock: bool, **options: A
     if by_clock and arch is None:
         raise click.UsageError("--time is for the tiles that --arch chooses")
     if arch is not None:
-        tiles = _choose_by_clock(compilation, arch) if by_clock else _choose(compilation, arch)
+        tiles = choose_by_clock(compilation, arch) if by_clock else choose_tiles(compilation, arch)
         compilation = replace(compilation, options=replace(compilation.options, tiles=tiles))
     text = compilation.show("module")
     if output == "-":
@@ -266,51 +266,6 @@ def inspect(
             )
     click.echo(report.to_json() if as_json else str(report))
     click.get_current_context().exit(not report.holds)
-
-
-def _choose(compilation: Compilation, arch: str) -> ChosenTiles:
-    """The tiles for a GPU; what has a fault is said on stderr."""
-    from attnc import inspect as room
-
-    with show_progress("choosing tiles") as progress:
-        tiles = room.choose(compilation, room.find_target(arch), progress=progress).tiles
-    _say_faults(tiles)
-    return tiles
-
-
-def _choose_by_clock(compilation: Compilation, arch: str) -> ChosenTiles:
-    """The same, and of up to three that pass the fastest on the GPU at hand."""
-    from attnc import bench, inspect
-
-    target = inspect.find_target(arch)
-    device = bench.find_device("cuda")
-    bench.check_card(target.name, device)
-    with show_progress("choosing tiles") as progress:
-        choices = inspect.choose(compilation, target, wanted=3, progress=progress)
-    candidates = {(choice.kernel, choice.width): choice.passing for choice in choices.choices}
-    dtype = bench.find_dtype(None, device)
-
-    def call_of(width: int) -> bench.Call:
-        given = {"D": width, "DV": width}
-        return bench.make_call(compilation.attention, compilation.facts, device, dtype, given)
-
-    with show_progress("timing tiles") as progress:
-        tiles, timed = bench.refine(
-            compilation, choices.tiles, candidates, call_of, bench.find_clock(device), progress
-        )
-    for each in timed:
-        click.echo(f"note: {each}", err=True)
-    _say_faults(tiles)
-    return tiles
-
-
-def _say_faults(tiles: ChosenTiles) -> None:
-    for row in tiles.rows:
-        if row.fault:
-            click.echo(
-                f"note: heads {row.width} wide: {row.tile} is the best for {tiles.arch}, but {row.fault}",
-                err=True,
-            )
 
 
 @click.command()

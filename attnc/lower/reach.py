@@ -1,6 +1,6 @@
 """How far kernels count, in 32 bits, and what a call has to check for that.
 
-Enters: an attention as its kernels see it, and its ranges. Leaves: a `Reach`: what a call has to keep below `FAR`, so
+Enters: an attention as its kernels see it, and its ranges. Leaves: a `Reach`: what a call has to keep below 2**29, so
 that no sum overflows, and the parameters that are cut off there, because they are compared and nothing else. Products
 of two lengths are no part of it: `i * M` is beyond 32 bits where both sequences have 2**16 tokens, so it has 64.
 """
@@ -21,9 +21,6 @@ from attnc.lower.proofs import Proofs
 from attnc.sets.convert import to_int, to_polynomial
 from attnc.sets.polynomial import ZERO, Leaf, Polynomial, polynomial
 
-FAR = (
-    2**29
-)  # so far a call may count: four times as much has room, with numbers that are cut off, and a tile more
 SMALL = 2**20  # numbers of a spec that have room beside all others
 
 
@@ -37,7 +34,7 @@ class Reach:
 
 
 def find_reach(attention: Attention, ranges: tuple[Ranges, Ranges], proofs: Proofs) -> Reach:
-    """What a call has to keep below `FAR`, and what it may cut off there."""
+    """What a call has to keep below 2**29, and what it may cut off there."""
     proofs = proofs.where(axis.extent for axis in attention.grid)
     sums = list(_sums(attention, ranges, proofs))
     cut: dict[str, Polynomial] = {}
@@ -112,7 +109,7 @@ def _is_bounded(part: Node) -> bool:
 
 
 def _has_room(reach: Polynomial, cut: set[str]) -> bool:
-    """Do parameters that are cut off at `FAR` leave as much again for the rest of a sum?"""
+    """Do parameters that are cut off at 2**29 leave as much again for the rest of a sum?"""
     far = [(product, count) for product, count in reach.terms.items() if _params_of(product) & cut]
     return all(len(product) == 1 for product, _ in far) and sum(count for _, count in far) <= 2
 
@@ -160,5 +157,5 @@ def _reasons(most: Int, cut: Mapping[str, Polynomial], wide: Mapping[IntOp, None
         )
     for term in wide:
         yield Reason(f"`{print_ir(term)}` is counted in 64 bits, all else that is no array in 32", term.span)
-    if any(isinstance(part, IntParam) for part in walk(most)):
+    if to_polynomial(most).offset or any(isinstance(part, IntParam) for part in walk(most)):
         yield Reason(f"kernels count in 32 bits: a call checks that `{print_ir(most)}` is below 2**29")

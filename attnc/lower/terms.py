@@ -9,7 +9,7 @@ shared with the derivative) is that name.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Self
 
@@ -77,6 +77,7 @@ class Terms(ABC):
         self.attention = attention
         self.named: dict[Node, Expr] = dict(named)
         self.proofs = Proofs(requires, attention.params)
+        self.proofs = self.proofs.where(self.not_negative())
         self.places = places
 
     def __call__(self, term: Node) -> Expr:
@@ -98,6 +99,10 @@ class Terms(ABC):
     @abstractmethod
     def variables(self) -> set[str]:
         """The variables that parameters of the call are here."""
+
+    def not_negative(self) -> Iterable[Int]:
+        """What is 0 or more, by the way in which it is read."""
+        return ()
 
     def instead(self, term: Node) -> Node:
         """What is computed in the place of a term: the same number, found in another way."""

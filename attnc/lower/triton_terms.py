@@ -9,13 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property, reduce
-from types import MappingProxyType
 from typing import Self
 
-from attnc.analyze.facts import Requirement
 from attnc.ir import build
 from attnc.ir.nodes import (
-    Attention,
     Bool,
     FromInt,
     Index,
@@ -48,16 +45,6 @@ class TritonTerms(Terms):
     float64 = tl.value("float64")
     moving: Position = "j"  # what the loop over tiles moves along
 
-    def __init__(
-        self,
-        attention: Attention,
-        named: Mapping[Node, Expr],
-        requires: tuple[Requirement, ...] = (),
-        places: Mapping[Node, IntLoad] = MappingProxyType({}),
-    ) -> None:
-        super().__init__(attention, named, requires, places)
-        self.proofs = self.proofs.where(self._limits_of_remainders())
-
     def instead(self, term: Node) -> Node:
         if isinstance(term, FromInt):
             return convert_by_token(term, self.moving)
@@ -78,8 +65,8 @@ class TritonTerms(Terms):
         """The arrays that are read as remainders, each with what it is divided by."""
         return find_remainders(self.attention)
 
-    def _limits_of_remainders(self) -> Iterator[Int]:
-        """What is not negative, since it was divided by a positive number."""
+    def not_negative(self) -> Iterator[Int]:
+        """A remainder by a positive number, and how far it is below that."""
         for part in walk(self.attention.mask):
             match part:
                 case IntLoad(array) if (by := self.remainders.get(array)) and self.proofs.is_below(

@@ -20,7 +20,8 @@ from attnc.ir.text import print_ir
 from attnc.ir.walk import walk
 from attnc.lower.magnitude import Magnitudes
 from attnc.lower.proofs import Proofs
-from attnc.lower.reach import FAR, SMALL, find_reach
+from attnc.lower.reach import SMALL, find_reach
+from attnc.run.limits import FAR
 from attnc.sets.convert import to_int
 from attnc.source import Source
 
@@ -52,6 +53,13 @@ def test_masks(params: str, mask: str, most: str, cut: str, wide: tuple[str, ...
     assert print_ir(plan.reach.most) == most
     assert plan.reach.cut == set(cut.split())
     assert {text for text in wide if any(f"`{text}`" in why.text for why in plan.reach.because)} == set(wide)
+
+
+def test_a_number_that_is_written_out_is_said() -> None:
+    """A call in which it is too large is refused: `explain` says so."""
+    plan = Compilation(Source("zoo.attn", "attention zoo():\n    mask j < i + 2000000000\n")).plan
+    words = "kernels count in 32 bits: a call checks that `M + N + 2000000000` is below 2**29"
+    assert words in [why.text for why in plan.because]
 
 
 def test_numbers_of_a_score_are_not_cut_off() -> None:

@@ -117,7 +117,7 @@ class RoundedTerms(Terms):
         with torch.no_grad():
             exact = Terms(self.values, self.vectors, self.rows)
             if {"i", "j"} <= axes:
-                norms = exact.vector(a, at).norm(dim=-1) * exact.vector(b, at).norm(dim=-1)
+                norms = _norm(exact, a, at) * _norm(exact, b, at)
             else:
                 norms = (exact.vector(a, at) * exact.vector(b, at)).abs().sum(-1)
         if {"i", "j"} <= axes:
@@ -145,3 +145,12 @@ class RoundedTerms(Terms):
             case VecCall():
                 return r.rounded(x, 2 * r.stored, 2 * r.stored)
         return r.rounded(x, r.stored, r.stored)
+
+
+def _norm(terms: Terms, vector: Vec, at: Points) -> Tensor:
+    """The norm of a vector at every point, from one for each query or key where it has one of the two."""
+    axes = axes_of(vector)
+    if {"i", "j"} <= axes:
+        return terms.vector(vector, at).norm(dim=-1)
+    tokens = at.rows if "i" in axes else at.keys
+    return terms.vector(vector, tokens.points).norm(dim=-1)[tokens.of]

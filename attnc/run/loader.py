@@ -29,7 +29,7 @@ _lock = threading.RLock()
 
 def load_module(name: str, text: str) -> ModuleType:
     """The module of this text. The same name and text give the same module, whoever asks and how often."""
-    file_name = _file_name(name, text)
+    file_name = name_file(name, text)
     full_name = f"{PARENT}.{file_name}"
     with _lock:
         if full_name in sys.modules:
@@ -99,7 +99,7 @@ class _TextLoader(SourceFileLoader):
         return self.text
 
 
-def _file_name(name: str, text: str) -> str:
+def name_file(name: str, text: str) -> str:
     readable = re.sub(r"\W", "_", name, flags=re.ASCII)
     return f"{readable}_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 

@@ -151,6 +151,6 @@ def _norm(terms: Terms, vector: Vec, at: Points) -> Tensor:
     """The norm of a vector at every point, from one for each query or key where it has one of the two."""
     axes = axes_of(vector)
     if {"i", "j"} <= axes:
-        return terms.vector(vector, at).norm(dim=-1)
+        return terms.vector(vector, at).square().sum(-1).sqrt()
     tokens = at.rows if "i" in axes else at.keys
-    return terms.vector(vector, tokens.points).norm(dim=-1)[tokens.of]
+    return terms.vector(vector, tokens.points).square().sum(-1).sqrt()[tokens.of]

@@ -1,0 +1,121 @@
+"""Tensors as kernels see them, and pointers into them.
+
+Enters: the tensors of a launch. Leaves: pointers, which read and write their elements. Where a GPU reads whatever lies
+beside a tensor, this is a fault, also within the allocation of which the tensor is a part. So is a place that two
+programs of a launch write, or that one writes and another reads: nothing says which comes first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.lib.stride_tricks import as_strided
+
+from attnc.evaluate.dtypes import (
+    BFLOAT16,
+    DTYPES,
+    INT1,
+    Array,
+    DType,
+    KernelFault,
+    Scalar,
+    bits_of,
+    from_bits,
+)
+from attnc.evaluate.tile import Tile
+
+OF_TORCH = {torch.bool: INT1} | {getattr(torch, dtype.name): dtype for dtype in DTYPES if dtype is not INT1}
+NOBODY = -1
+
+
+@dataclass
+class Memory:
+    """The elements of one tensor, among all that its allocation holds."""
+
+    name: str
+    dtype: DType
+    elements: Array
+    owned: Array
+    writer: Array
+    program: Callable[[], int]
+
+    def read(self, offsets: Array) -> Array:
+        self._check(offsets, "reads")
+        found = self.elements[offsets]
+        return from_bits(found, self.dtype) if self.dtype == BFLOAT16 else found
+
+    def write(self, offsets: Array, values: Array) -> None:
+        self._check(offsets, "writes")
+        self.writer[offsets] = self.program()
+        self.elements[offsets] = bits_of(values, self.dtype) if self.dtype == BFLOAT16 else values
+
+    def _check(self, offsets: Array, what: str) -> None:
+        outside = (offsets < 0) | (offsets >= len(self.elements))
+        if outside.any() or not self.owned[offsets].all():
+            wrong = offsets[outside] if outside.any() else offsets[~self.owned[offsets]]
+            raise KernelFault(f"{what} `{self.name}` at {wrong.flat[0]}, which is outside of the tensor")
+        others = self.writer[offsets]
+        theirs = (others != NOBODY) & (others != self.program())
+        if theirs.any():
+            raise KernelFault(
+                f"{what} `{self.name}` at {offsets[theirs].flat[0]}, which another program wrote"
+            )
+
+
+class Launched:
+    """The memory of a launch: tensors of one allocation share who has written where."""
+
+    def __init__(self, program: Callable[[], int]) -> None:
+        self.program = program
+        self.writers: dict[tuple[int, int], Array] = {}
+
+    def pointer(self, name: str, tensor: torch.Tensor) -> Pointer:
+        """A pointer to the first element of a tensor."""
+        if tensor.dtype not in OF_TORCH:
+            raise KernelFault(f"`{name}` is a {tensor.dtype}")
+        dtype, size = OF_TORCH[tensor.dtype], tensor.element_size()
+        storage = tensor.untyped_storage()
+        count = storage.nbytes() // size
+        whole = tensor.detach().as_strided((count,), (1,), 0)
+        elements = (whole.view(torch.int16) if dtype == BFLOAT16 else whole).numpy()
+        owned, first = np.zeros(count, bool), tensor.storage_offset()
+        if tensor.numel():
+            as_strided(owned[first:], tuple(tensor.shape), tensor.stride())[...] = True
+        writer = self.writers.setdefault((storage.data_ptr(), size), np.full(count, NOBODY))
+        memory = Memory(name, dtype, elements, owned, writer, self.program)
+        return Pointer(memory, np.asarray(first, np.int64))
+
+
+@dataclass(frozen=True)
+class PointerType:
+    """What a kernel may ask of a pointer."""
+
+    element_ty: DType
+
+
+class Pointer:
+    """A tile of places in one memory."""
+
+    __slots__ = ("memory", "offsets")
+
+    def __init__(self, memory: Memory, offsets: Array) -> None:
+        self.memory, self.offsets = memory, offsets
+
+    @property
+    def dtype(self) -> PointerType:
+        return PointerType(self.memory.dtype)
+
+    def __add__(self, steps: Tile | Scalar) -> Pointer:
+        data = steps.data if isinstance(steps, Tile) else np.asarray(steps)
+        if data.dtype.kind not in "ib":
+            raise KernelFault(f"a pointer is moved by {data.dtype}")
+        return Pointer(self.memory, np.asarray(self.offsets + data.astype(np.int64)))
+
+    __radd__ = __add__
+
+    def __getitem__(self, index: Any) -> Pointer:
+        return Pointer(self.memory, self.offsets[index])

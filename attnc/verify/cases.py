@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Literal
 
-Backend = Literal["cpu", "triton"]
+Backend = Literal["cpu", "numpy", "triton"]
 Layout = Literal["contiguous", "transposed", "sliced", "expanded", "strided"]
 Unit = Literal["mma", "wgmma"]
 
@@ -26,12 +26,13 @@ VARIANTS = range(6)
 UNITS: tuple[Unit, ...] = ("wgmma", "mma")
 TILES = ((32, 16), (16, 32), (16, 16), (64, 32))
 SPLITS = (0, 3)
-# Triton's interpreter multiplies the bits of bfloat16 as integers, so that dtype is left to the CPU path.
+# Triton's interpreter multiplies the bits of bfloat16 as integers, so that dtype is left to the evaluator.
 DTYPES: dict[Backend, tuple[str, ...]] = {
     "cpu": ("float64", "float32", "bfloat16", "float16"),
+    "numpy": ("float32", "bfloat16", "float16"),
     "triton": ("float32", "float16"),
 }
-# What one case may cost: pairs of a query and a key on the CPU, tiles of them in Triton's interpreter.
+# What one case may cost: pairs of a query and a key on the CPU path, tiles of them in kernels.
 PAIRS, TILE_PAIRS = 200_000, 80
 
 
@@ -39,6 +40,8 @@ PAIRS, TILE_PAIRS = 200_000, 80
 class Case:
     """One call. `variant` chooses parameter values; `numbers` and `entries` fix scalars and ranges of int arrays.
 
+    `backend` says which emitted code, and what runs it: "cpu" is the CPU path, "numpy" the kernels by the evaluator,
+    "triton" the kernels in Triton's interpreter.
     Kernels are launched with tiles of one size, and else as on a GPU whose matrix unit is `unit`. With `splits`, a
     kernel of few queries is taken where there is one, and its keys are split into so many shares; so are the heads of
     a group, for the gradients of keys.
@@ -75,9 +78,9 @@ def plan_cases(backend: Backend, is_square: bool, quick: bool = False) -> list[C
         "dtype": DTYPES[backend],
         "scale": SCALES,
         "variant": VARIANTS,
-        "tile": TILES if backend == "triton" else TILES[:1],
-        "splits": SPLITS if backend == "triton" else SPLITS[:1],
-        "unit": UNITS if backend == "triton" else UNITS[:1],
+        "tile": TILES if backend != "cpu" else TILES[:1],
+        "splits": SPLITS if backend != "cpu" else SPLITS[:1],
+        "unit": UNITS if backend != "cpu" else UNITS[:1],
     }
     usual: dict[str, Any] = {
         "N": 1,

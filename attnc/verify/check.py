@@ -1,6 +1,7 @@
 """All cases of an attention, on all backends.
 
-Enters: a compilation, or the function of one. Leaves: a `Report`.
+Enters: a compilation, or the function of one. Leaves: a `Report`. The evaluator runs kernels some twenty times as fast
+as Triton's interpreter does, so it takes the whole grid, and the interpreter a share, or what it is asked for.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from queue import Queue
 from typing import TYPE_CHECKING, cast
 
@@ -20,36 +21,65 @@ if TYPE_CHECKING:
     from attnc.compiler import Compilation
     from attnc.run.function import AttentionFunction
 
-BACKENDS: tuple[Backend, ...] = ("cpu", "triton")
-Progress = Callable[[int, int], None]
+BACKENDS: tuple[Backend, ...] = ("cpu", "numpy", "triton")
+SHARE = 8  # of the cases of Triton's interpreter one in so many, unless it is asked for
+FEW = 20  # so many cases take less time than processes to start
+Progress = Callable[[int, int, Measurement], None]
 
 
 def verify(
     what: Compilation | AttentionFunction,
-    backends: Sequence[Backend] = BACKENDS,
+    backends: Sequence[Backend] = (),
     *,
     quick: bool = False,
     progress: Progress | None = None,
 ) -> Report:
-    """Compare emitted code with the interpreter; `progress(done, of)` is told after every case."""
+    """Compare emitted code with the interpreter; `progress(done, of, last)` is told after every case.
+
+    Without `backends`: the CPU path and the kernels by the evaluator, and unless `quick` a share of the cases of Triton's
+    interpreter.
+    """
     from attnc.compiler import Compilation
     from attnc.verify.inputs import is_square
 
     # A function keeps the compilation it was made of; that it is a whole one is known here, where both are.
     compilation = what if isinstance(what, Compilation) else cast(Compilation, what._compilation)
     square = is_square(compilation.attention)
-    cases = [case for backend in backends for case in plan_cases(backend, square, quick)]
+    cases = [case for backend in backends or BACKENDS[:2] for case in plan_cases(backend, square, quick)]
+    if not backends and not quick:
+        cases += plan_cases("triton", square)[::SHARE]
     name = compilation.attention.name
     try:
         _ = compilation.module
     except AttncError as refused:
         return _check_meaning_alone(compilation, refused, plan_cases("cpu", square, quick))
+    is_here = len(cases) <= FEW and all(case.backend != "triton" for case in cases)
     found: list[Measurement] = []
-    for measurement in _measure_all(compilation, cases):
+    for measurement in _measure_here(compilation, cases) if is_here else _measure_all(compilation, cases):
         found.append(measurement)
         if progress:
-            progress(len(found), len(cases))
-    return Report(name, tuple(found), notes=_notes(compilation, backends, found))
+            progress(len(found), len(cases), measurement)
+    return Report(name, tuple(found), notes=_notes(compilation, not backends and not quick, found))
+
+
+def _measure_here(compilation: Compilation, cases: Sequence[Case]) -> Iterator[Measurement]:
+    from attnc.verify.measure import measure
+
+    with _one_thread():
+        yield from (measure(compilation, case) for case in cases)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Small tensors on many threads wait for each other more than they compute."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _measure_all(compilation: Compilation, cases: Sequence[Case]) -> Iterator[Measurement]:
@@ -82,15 +112,20 @@ def _check_meaning_alone(compilation: Compilation, refused: AttncError, cases: S
     return Report(compilation.attention.name, (), refused.diagnostics[0].message, (note,))
 
 
-def _notes(
-    compilation: Compilation, backends: Sequence[Backend], found: Sequence[Measurement]
-) -> tuple[str, ...]:
+def _notes(compilation: Compilation, has_share: bool, found: Sequence[Measurement]) -> tuple[str, ...]:
     notes = [
         "each cell is the largest error and its limit; limits are what rounding explains, replayed in float64"
     ]
-    if "triton" in backends:
+    backends = {m.case.backend for m in found}
+    if "numpy" in backends:
+        notes.append("numpy: the kernels, run by attnc's own evaluator of their language")
+    if has_share:
         notes.append(
-            "bfloat16 is measured on the CPU path alone: Triton's interpreter multiplies its bits as integers"
+            f"triton: one in {SHARE} of its cases, in Triton's interpreter; `--backend triton` takes all of them"
+        )
+    if "triton" in backends and "numpy" not in backends:
+        notes.append(
+            "Triton's interpreter multiplies bits of bfloat16 as integers: `--backend numpy` measures it"
         )
     if compilation.facts.rows.can_be_empty and not any(m.empty_rows for m in found):
         notes.append("a row may be empty, and none of the cases had one")

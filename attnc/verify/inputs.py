@@ -115,7 +115,7 @@ class _Maker:
         for required in (*facts.keys.requires, *facts.queries.requires):
             if _size(required.term, known) < 1:
                 raise Unfit
-        if case.backend == "triton" and any(_size(count, known) >= FAR for count in compilation.counts):
+        if case.backend != "cpu" and any(_size(count, known) >= FAR for count in compilation.counts):
             raise Unfit
         arrays = {p.name: self._array(p, known) for p in self.attention.params if p.sizes}
         b, h, hkv, n, m, d, dv = sizes.values()

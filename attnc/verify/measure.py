@@ -1,7 +1,8 @@
 """One case: emitted code against the interpreter.
 
-Enters: a compilation and a case. Leaves: a `Measurement`. Nothing here knows which process it runs in; kernels in
-Triton's interpreter need one where TRITON_INTERPRET was 1 before triton was imported.
+Enters: a compilation and a case. Leaves: a `Measurement`. Nothing here knows which process it runs in. The CPU path
+and the kernels are run by the evaluator's module, without Triton; kernels in Triton's interpreter need a process where
+TRITON_INTERPRET was 1 before triton was imported.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from attnc.errors import AttncError
+from attnc.evaluate import load_evaluated
 from attnc.ir.nodes import Real, Score
 from attnc.run.interpreter import interpret
 from attnc.run.loader import load_module
@@ -102,8 +104,10 @@ def reference(compilation: Compilation, inputs: Inputs) -> Results:
 def emitted(compilation: Compilation, case: Case) -> Attend:
     """The emitted function with the backend, the tiles, the shares and the matrix unit of a case."""
     name = compilation.attention.name
-    module = load_module(name, compilation.module)
-    if case.backend == "triton":
+    load = load_module if case.backend == "triton" else load_evaluated
+    module = load(name, compilation.module)
+    if case.backend != "cpu":
+        vars(module)["_choose"] = lambda backend, q: backend
         block_q, block_k = case.tile
         for kernels in module.TILES.values():
             for kernel, widths in kernels.items():
@@ -117,11 +121,13 @@ def emitted(compilation: Compilation, case: Case) -> Attend:
             vars(module)["_ahead"] = lambda q, tiles: 2 if case.unit == "wgmma" else None
             vars(module)["_generation"] = lambda q: 9 if case.unit == "wgmma" else 0
 
+    path = "cpu" if case.backend == "cpu" else "triton"
+
     def attend(q: Tensor, k: Tensor, v: Tensor, scale: float | None, **arguments: Any) -> Any:
         function = getattr(module, name)
         if not has_lse(compilation):
-            return function(q, k, v, **arguments, scale=scale, backend=case.backend), None
-        return function(q, k, v, **arguments, scale=scale, return_lse=True, backend=case.backend)
+            return function(q, k, v, **arguments, scale=scale, backend=path), None
+        return function(q, k, v, **arguments, scale=scale, return_lse=True, backend=path)
 
     return attend
 

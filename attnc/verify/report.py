@@ -50,10 +50,15 @@ class Measurement:
         c = self.case
         words = [f"N={c.N}", f"M={c.M}", f"D={c.D}/{c.DV}", f"H={c.H}/{c.HKV}", f"B={c.B}"]
         words += [c.layout] * (c.layout != "contiguous")
-        words += [f"tile={c.tile[0]}x{c.tile[1]}", c.unit] * (c.backend == "triton")
+        words += [f"tile={c.tile[0]}x{c.tile[1]}", c.unit] * (c.backend != "cpu")
         words += [f"splits={c.splits}"] * bool(c.splits)
         words += [f"scale={c.scale}"] * (c.scale is not None)
         return " ".join([*words, *(f"{name}={value}" for name, value in c.numbers)])
+
+    def __str__(self) -> str:
+        mark = "skip" if self.is_skipped else "ok" if self.holds else "FAIL"
+        said = self.problem or ", ".join(f"{q.name} {q}" for q in self.quantities)
+        return f"{mark} {self.case.backend} {self.case.dtype} {self.label}: {said}"
 
 
 @dataclass(frozen=True)

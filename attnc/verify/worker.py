@@ -14,7 +14,7 @@ import sys
 import warnings
 from dataclasses import asdict
 from pathlib import Path
-from types import TracebackType
+from types import SimpleNamespace, TracebackType
 from typing import IO, TYPE_CHECKING, Any
 
 from attnc.verify.cases import Case
@@ -78,7 +78,7 @@ def main() -> None:
     from attnc.source import Source
     from attnc.verify.measure import measure
 
-    _mend_interpreter()
+    mend_interpreter()
     known: dict[tuple[str, ...], Compilation] = {}
     for line in sys.stdin:
         request: dict[str, Any] = json.loads(line)
@@ -89,7 +89,38 @@ def main() -> None:
         print(json.dumps(to_json(measurement)), file=answers, flush=True)
 
 
-def _mend_interpreter() -> None:
+def mend_interpreter() -> None:
+    """Triton's interpreter, as far as it is wrong or slow without need."""
+    _keep_truth_values()
+    _patch_the_language_once()
+
+
+def _patch_the_language_once() -> None:
+    """A launch puts the interpreter's functions into `triton.language`; each call of a helper does it all over again.
+
+    That takes half of the time, and changes nothing once a launch has patched all that its helpers use. Where the calls
+    are other than those known here, as in another version of Triton, they stay as they are.
+    """
+    import triton.language as tl
+    from triton.runtime import interpreter
+
+    known = ("_patch_lang", "fn", "rewrite", "Exception", "InterpreterError", "repr")
+    if interpreter.InterpretedFunction.__call__.__code__.co_names != known:
+        return
+    patch, whole = interpreter._patch_lang, SimpleNamespace(__globals__={"tl": tl, "core": tl.core})
+
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        function = self.rewrite()
+        try:
+            return function(*args, **kwargs)
+        except Exception as problem:
+            raise interpreter.InterpreterError(repr(problem)) from problem
+
+    interpreter._patch_lang = lambda function: patch(whole)
+    interpreter.InterpretedFunction.__call__ = call
+
+
+def _keep_truth_values() -> None:
     """A comparison of two scalars has the dtype of what was compared there, and keeps it when it becomes a block.
 
     It then meets blocks of truth values as numbers, and `&` and `~` of those are other functions. Compiled kernels know

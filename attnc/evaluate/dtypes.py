@@ -123,8 +123,8 @@ def from_bits(bits: Array, dtype: DType) -> Array:
 def _truncated(data: Array, dtype: DType) -> Array:
     """Towards zero, and at the ends of the type where a number lies beyond it, as PTX has it.
 
-    No number is 0, but the least int where either side has 64 bits. PTX knows no int8: of an int16 the low bits are
-    kept, which is a fault here.
+    What is no number becomes 0, or the least int where either side has 64 bits. PTX knows no int8: the low bits of an
+    int16 are kept, and what does not fit is a fault here.
     """
     least, most = np.iinfo(dtype.held).min, np.iinfo(dtype.held).max
     whole, no_number = np.trunc(data.astype(np.float64)), np.isnan(data)

@@ -10,7 +10,7 @@ WORKERS ?= 2
 # Who has nothing left takes what waits behind the other: tests of kernels take a hundred times as long as most.
 PARALLEL = -n $(WORKERS) --dist worksteal
 
-.PHONY: demo test test-slow fuzz test-gpu lint golden clean
+.PHONY: demo check test test-slow fuzz test-gpu lint golden clean
 .DEFAULT_GOAL := test
 
 demo: $(RUNTIME)
@@ -20,6 +20,11 @@ demo: $(RUNTIME)
 	$(BIN)/attnc build examples/sliding_window.attn -o build/sliding_window.py
 	$(BIN)/attnc verify examples/sliding_window.attn --quick
 
+# Before each commit, in two minutes: all that runs no emitted code.
+check: lint
+	$(BIN)/python -m pytest $(PARALLEL) -m "not emitted and not slow and not compiles and not gpu"
+
+# All values: every kernel in NumPy, and the share of Triton's interpreter whose turn it is.
 test: lint
 	$(BIN)/python -m pytest $(PARALLEL)
 
@@ -28,14 +33,15 @@ lint: $(DEV)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# What takes longer: whole installations, many examples of a property, kernels built for GPUs that are not there.
+# What takes longer: every example in Triton's interpreter, whole installations, many examples of a property, and kernels
+# built for GPUs that are not there. Of the longest lists of cases a share, and properties on cases of their own.
 test-slow: $(DEV)
-	$(BIN)/python -m pytest $(PARALLEL) -m "slow or compiles"
+	HYPOTHESIS_PROFILE=anew $(BIN)/python -m pytest $(PARALLEL) -m "slow or compiles"
 
-# 20,000 random masks: ranges in both roles, and the test of tiles; 3,000 random formulas. Others in every run. All of
-# the long lists of cases, of which `test-slow` takes a share: `attnc verify` of every example, the zoo, other GPUs.
+# Everything, for hours: all of the long lists, of which the others take a share (`attnc verify` of every example, the zoo
+# in Triton's interpreter, other GPUs). 20,000 random masks: ranges in both roles, and the test of tiles; 3,000 formulas.
 fuzz: $(DEV)
-	TURNS=1 $(BIN)/python -m pytest $(PARALLEL) -m "slow or compiles" tests/kernels tests/lower tests/compiles
+	TURNS=1 $(BIN)/python -m pytest $(PARALLEL) -m "not gpu" tests/kernels tests/lower tests/compiles
 	HYPOTHESIS_PROFILE=anew MASKS=20000 CHAINS=3000 $(BIN)/python -m pytest $(PARALLEL) -m slow tests/analyze/test_ranges.py tests/sets/test_tile_test.py tests/analyze/test_passes.py
 
 test-gpu: $(DEV)

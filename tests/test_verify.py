@@ -17,7 +17,7 @@ from attnc.compiler import Compilation
 from attnc.errors import AttncError
 from attnc.source import Source
 from attnc.syntax.reading import read_source
-from attnc.verify import Report, verify
+from attnc.verify import BACKENDS, Report, verify
 from attnc.verify import rounding as rounding_room
 from attnc.verify.cases import Case, cover, plan_cases
 from attnc.verify.inputs import is_square
@@ -185,7 +185,7 @@ def test_what_does_not_fit_together_does_not_meet() -> None:
     assert {(row["a"], row["b"]) for row in rows} == {(1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (3, 1)}
 
 
-@pytest.mark.parametrize("backend", ["cpu", "triton"])
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("square", [False, True])
 def test_the_grid_has_every_value(backend: str, square: bool) -> None:
     cases = plan_cases(backend, square)  # type: ignore[arg-type]
@@ -220,7 +220,9 @@ def test_specs_that_need_as_many_keys_as_queries(text: str, square: bool) -> Non
 
 def test_a_report() -> None:
     calls: list[tuple[int, int]] = []
-    report = verify(of(WINDOW), ("cpu",), quick=True, progress=lambda done, all_: calls.append((done, all_)))
+    report = verify(
+        of(WINDOW), ("cpu",), quick=True, progress=lambda done, all_, _: calls.append((done, all_))
+    )
     assert report.holds and not report.failures
     assert calls == [(n + 1, len(report.measurements)) for n in range(len(report.measurements))]
     assert "all hold" in report.summary
@@ -232,6 +234,21 @@ def test_triton_is_measured_from_a_process_that_does_not_interpret() -> None:
     assert report.holds, str(report)
     assert {m.case.dtype for m in report.measurements} == {"float32", "float16"}
     assert any("bfloat16" in note for note in report.notes)
+
+
+def test_kernels_are_measured_in_numpy() -> None:
+    """In this process, in which nothing imports triton for it; the whole grid has a share in Triton's interpreter."""
+    report = verify(attnc.compile(WINDOW), quick=True)
+    assert report.holds, str(report)
+    kinds = [(m.case.backend, m.case.dtype) for m in report.measurements]
+    assert set(kinds) >= {
+        ("numpy", "float32"),
+        ("numpy", "bfloat16"),
+        ("numpy", "float16"),
+        ("cpu", "float64"),
+    }
+    assert {backend for backend, _ in kinds} == {"cpu", "numpy"}
+    assert "numpy: the kernels, run by attnc's own evaluator of their language" in report.notes
 
 
 def test_a_spec_without_a_kernel() -> None:
@@ -269,6 +286,19 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert main(["verify", write(tmp_path, WINDOW), "--quick", "--backend", "cpu"]) == 0
     out = capsys.readouterr().out
     assert out.count("ok ") == 6 and "window: 6 cases, all hold" in out
+
+
+def test_what_does_not_hold_is_printed_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = Measurement(CASE, (Quantity("out", 1.0, 1e-3), Quantity("lse", 0.0, 1e-3)))
+    monkeypatch.setattr("attnc.verify.measure.measure", lambda compilation, case: bad)
+    assert main(["verify", write(tmp_path, WINDOW), "--quick", "--backend", "cpu"]) == 1
+    said = capsys.readouterr()
+    line = (
+        "FAIL cpu float64 N=150 M=140 D=16/24 H=2/1 B=1 transposed scale=0.3 w=9: out 1e0/1e-3!, lse 0/1e-3\n"
+    )
+    assert said.err.count(line) == 6 and "6 FAIL" in said.out
 
 
 def test_the_command_without_a_kernel(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,19 +1,23 @@
 """How much of the longest lists of cases runs: of `TURNS` in a row one, and all of them where `TURNS=1`.
 
-`make test-slow` takes every eighth, always the same; `make fuzz` takes all, which needs hours.
+Which one is `TURN`, another in every run; the head of a run says it, and with it a run repeats. So as many runs as
+there are turns see all.
 """
 
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Iterable
 from itertools import islice
 from typing import TypeVar
 
 T = TypeVar("T")
 TURNS = int(os.environ.get("TURNS", "8"))
+# Processes that pytest starts take what the first of them has drawn.
+TURN = int(os.environ.setdefault("TURN", str(random.SystemRandom().randrange(TURNS))))
 
 
 def in_turn(cases: Iterable[T], first: int = 0) -> list[T]:
     """Those whose turn it is, where the turns begin with this one."""
-    return list(islice(cases, first % TURNS, None, TURNS))
+    return list(islice(cases, (first + TURN) % TURNS, None, TURNS))

@@ -50,9 +50,11 @@ def type_of(number: Scalar) -> DType:
     if isinstance(number, bool):
         return INT1
     if isinstance(number, int):
+        if not -(2**63) <= number < 2**63:
+            raise KernelFault(f"{number} does not fit int64")
         return INT32 if -(2**31) <= number < 2**31 else INT64
-    fits = abs(number) <= np.finfo(np.float32).max or not np.isfinite(number)
-    return FLOAT32 if fits else FLOAT64
+    least, most = (float(end) for end in (np.finfo(np.float32).tiny, np.finfo(np.float32).max))
+    return FLOAT32 if number == 0 or least <= abs(number) <= most or not np.isfinite(number) else FLOAT64
 
 
 def promote(a: DType, b: DType) -> DType:
@@ -70,11 +72,17 @@ def promote(a: DType, b: DType) -> DType:
 def promote_number(number: Scalar, dtype: DType) -> DType:
     """The type in which a tile meets a number of Python, which is as narrow as the tile if it can be."""
     own = type_of(number)
-    if KINDS.index(own.kind) > KINDS.index(dtype.kind):
-        return promote(own, dtype)
+    return promote(own, dtype) if KINDS.index(own.kind) > KINDS.index(dtype.kind) else dtype
+
+
+def constant(number: Scalar, dtype: DType) -> Array:
+    """A number of Python as the compiler writes it: a float by way of float32, and in bfloat16 with six decimals."""
     if dtype.kind == "int" and not np.iinfo(dtype.held).min <= number <= np.iinfo(dtype.held).max:
         raise KernelFault(f"{number} does not fit {dtype}")
-    return dtype
+    if dtype.kind == "float" and dtype != FLOAT64:
+        single = np.float32(number)
+        return rounded(np.asarray(np.float32(f"{single:f}") if dtype == BFLOAT16 else single), dtype)
+    return np.asarray(number).astype(dtype.held)
 
 
 def rounded(data: Array, dtype: DType) -> Array:
@@ -85,13 +93,13 @@ def rounded(data: Array, dtype: DType) -> Array:
 
 
 def converted(data: Array, dtype: DType) -> Array:
-    """Numbers of one type in another. A float becomes an int towards zero, and the nearest that there is."""
+    """Numbers of one type in another. A float becomes an int towards zero, and with 16 bits or more the nearest."""
     if dtype.kind == "float":
         return rounded(data, dtype)
     if dtype.kind == "bool":
         return np.not_equal(data, 0)
     if data.dtype.kind == "f":
-        return _truncated(data.astype(np.float64), dtype)
+        return _truncated(data, dtype)
     narrow = data.astype(dtype.held)
     if (narrow != data).any():
         raise KernelFault(f"{data[narrow != data].flat[0]} does not fit {dtype}")
@@ -113,14 +121,23 @@ def from_bits(bits: Array, dtype: DType) -> Array:
 
 
 def _truncated(data: Array, dtype: DType) -> Array:
-    """Towards zero, and at the ends of the type where a number lies beyond it; no number is 0."""
+    """Towards zero, and at the ends of the type where a number lies beyond it, as PTX has it.
+
+    What is no number becomes 0, or the least int where either side has 64 bits. PTX knows no int8: the low bits of an
+    int16 are kept, and what does not fit is a fault here.
+    """
     least, most = np.iinfo(dtype.held).min, np.iinfo(dtype.held).max
-    above, below = data >= float(most), data <= float(least)
-    inside = np.where(above | below | np.isnan(data), 0.0, data).astype(dtype.held)
+    whole, no_number = np.trunc(data.astype(np.float64)), np.isnan(data)
+    above, below = whole >= float(most) + 1.0, whole < float(least)
+    if dtype == INT8 and (above | below).any():
+        raise KernelFault(f"{data[above | below].flat[0]} does not fit {dtype}")
+    if dtype == INT64 or np.float64 == data.dtype:
+        below |= no_number
+    inside = np.where(above | below | no_number, 0.0, whole).astype(dtype.held)
     return np.where(above, most, np.where(below, least, inside)).astype(dtype.held)
 
 
 def _rounded_to_bfloat16(data: Array) -> Array:
-    bits = np.ascontiguousarray(data).view(np.uint32)
+    bits = data.view(np.uint32)
     nearest = (bits + (0x7FFF + ((bits >> 16) & 1))) & 0xFFFF0000
-    return np.where(np.isnan(data), data, nearest.astype(np.uint32).view(np.float32))
+    return np.where(np.isnan(data), np.float32(np.nan), nearest.astype(np.uint32).view(np.float32))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Callable, Iterable
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -25,10 +26,11 @@ from attnc.evaluate.dtypes import (
     Array,
     DType,
     KernelFault,
+    promote,
     rounded,
 )
 from attnc.evaluate.memory import Pointer
-from attnc.evaluate.tile import Operand, Tile, as_tile, meet
+from attnc.evaluate.tile import Operand, Tile, as_tile, in_type, meet
 
 UNDEFINED = {"bool": True, "int": 0x5A, "float": np.nan}  # what a masked load gives where `other` is not said
 
@@ -40,6 +42,7 @@ class Language:
     float16, bfloat16, float32, float64 = FLOAT16, BFLOAT16, FLOAT32, FLOAT64
 
     def __init__(self) -> None:
+        self.running = False
         self.program: tuple[int, ...] = (0, 0, 0)
         self.grid: tuple[int, ...] = (1, 1, 1)
 
@@ -62,13 +65,15 @@ class Language:
         _check_shape([end - start])
         return Tile(np.arange(start, end), INT32)
 
-    @staticmethod
-    def range(*ends: Operand, **options: Any) -> Iterable[Any]:
-        """The ints of a loop: scalars of the kernel where an end is one. Options are for a compiler."""
-        if not any(isinstance(end, Tile) for end in ends):
+    def range(self, *ends: Operand, **options: Any) -> Iterable[Any]:
+        """The ints of a loop: scalars of a kernel that runs, else those of Python. Options are for a compiler."""
+        if not self.running:
             return builtins.range(*ends)  # type: ignore[arg-type]
         tiles = [as_tile(end) for end in ends]
-        dtype = max((tile.dtype for tile in tiles), key=lambda dtype: dtype.primitive_bitwidth)
+        if any(tile.data.ndim or tile.dtype.kind == "float" for tile in tiles):
+            raise KernelFault("a loop goes from one int to another")
+        # What is not said, where a loop begins and its step, has 32 bits.
+        dtype = reduce(promote, (tile.dtype for tile in tiles), tiles[0].dtype if len(tiles) == 3 else INT32)
         return (Tile(n, dtype) for n in builtins.range(*(int(tile.data) for tile in tiles)))
 
     static_range = staticmethod(builtins.range)
@@ -87,16 +92,17 @@ class Language:
 
     @staticmethod
     def store(pointer: Pointer, value: Operand, mask: Operand = True) -> None:
-        values = as_tile(value).to(pointer.dtype.element_ty).data
-        offsets, shown, values = np.broadcast_arrays(pointer.offsets, _condition(mask), values)
-        pointer.memory.write(offsets[shown], values[shown])
+        given = as_tile(value)
+        offsets, shown, values = np.broadcast_arrays(pointer.offsets, _condition(mask), given.data)
+        written = Tile(values[shown], given.dtype).to(pointer.dtype.element_ty)
+        pointer.memory.write(offsets[shown], written.data)
 
     # ---- tiles -------------------------------------------------------------------------------------
 
     @staticmethod
     def full(shape: list[int], value: Operand, dtype: DType) -> Tile:
         _check_shape(shape)
-        return Tile(np.full(shape, as_tile(value).to(dtype).data), dtype)
+        return Tile(np.full(shape, in_type(value, dtype)), dtype)
 
     @staticmethod
     def zeros(shape: list[int], dtype: DType) -> Tile:
@@ -129,23 +135,32 @@ class Language:
             raise KernelFault(f"a product of float32 with input_precision={input_precision!r}")
         wide = FLOAT64 if a.dtype == FLOAT64 else FLOAT32
         product = Tile(rounded(a.data, wide) @ rounded(b.data, wide), wide)
+        if acc is not None and acc.dtype != wide:
+            raise KernelFault(f"a product of {a.dtype} and {b.dtype} added to {acc.dtype}")
         return product if acc is None else acc + product
 
     @staticmethod
     def sum(tile: Tile, axis: int | None = None) -> Tile:
         if tile.dtype not in (FLOAT32, FLOAT64, INT32, INT64):
             raise KernelFault(f"a sum of {tile.dtype}")
-        return Tile(tile.data.sum(axis, dtype=tile.dtype.held), tile.dtype)
+        if tile.dtype.kind == "float":
+            return Tile(tile.data.sum(axis, dtype=tile.dtype.held), tile.dtype)
+        exact = np.asarray(tile.data.astype(object).sum(axis))
+        ends = np.iinfo(tile.dtype.held)
+        for total in exact.flat:
+            if not ends.min <= total <= ends.max:
+                raise KernelFault(f"a sum of {total} does not fit {tile.dtype}")
+        return Tile(exact, tile.dtype)
 
     @staticmethod
     def max(tile: Tile, axis: int | None = None, return_indices: bool = False) -> Any:
         largest = Tile(np.fmax.reduce(tile.data, axis), tile.dtype)
-        return (largest, _first(tile, largest, axis)) if return_indices else largest
+        return (largest, _first(tile, largest, axis)) if return_indices else _widened(largest)
 
     @staticmethod
     def min(tile: Tile, axis: int | None = None, return_indices: bool = False) -> Any:
         least = Tile(np.fmin.reduce(tile.data, axis), tile.dtype)
-        return (least, _first(tile, least, axis)) if return_indices else least
+        return (least, _first(tile, least, axis)) if return_indices else _widened(least)
 
     # ---- one number at a time ----------------------------------------------------------------------
 
@@ -162,6 +177,8 @@ class Language:
     @staticmethod
     def abs(value: Operand) -> Tile:
         tile = as_tile(value)
+        if tile.dtype.kind == "int" and (tile.data == np.iinfo(tile.dtype.held).min).any():
+            raise KernelFault(f"abs({np.iinfo(tile.dtype.held).min}) does not fit {tile.dtype}")
         return Tile(np.abs(tile.data), tile.dtype)
 
 
@@ -184,6 +201,13 @@ def sigmoid(x: Array) -> Array:
 
 for each in (np.exp, np.exp2, np.log, np.log2, np.sqrt, np.floor, np.sin, np.cos, sigmoid):
     setattr(Language, each.__name__, _of_float32(each))
+
+
+def _widened(tile: Tile) -> Tile:
+    """What Triton finds among numbers of less than 32 bits has 32."""
+    if tile.dtype.primitive_bitwidth >= 32:
+        return tile
+    return tile.to(FLOAT32 if tile.dtype.kind == "float" else INT32)
 
 
 def _first(tile: Tile, found: Tile, axis: int | None) -> Tile:

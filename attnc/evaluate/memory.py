@@ -29,7 +29,7 @@ from attnc.evaluate.dtypes import (
 from attnc.evaluate.tile import Tile
 
 OF_TORCH = {torch.bool: INT1} | {getattr(torch, dtype.name): dtype for dtype in DTYPES if dtype is not INT1}
-NOBODY = -1
+NOBODY, SEVERAL = -1, -2
 
 
 @dataclass
@@ -40,16 +40,21 @@ class Memory:
     dtype: DType
     elements: Array
     owned: Array
+    reader: Array
     writer: Array
     program: Callable[[], int]
 
     def read(self, offsets: Array) -> Array:
         self._check(offsets, "reads")
+        reader = self.reader[offsets]
+        alone = (reader == NOBODY) | (reader == self.program())
+        self.reader[offsets] = np.where(alone, self.program(), SEVERAL)
         found = self.elements[offsets]
         return from_bits(found, self.dtype) if self.dtype == BFLOAT16 else found
 
     def write(self, offsets: Array, values: Array) -> None:
         self._check(offsets, "writes")
+        self._check_others(self.reader, offsets, "writes", "read")
         self.writer[offsets] = self.program()
         self.elements[offsets] = bits_of(values, self.dtype) if self.dtype == BFLOAT16 else values
 
@@ -58,20 +63,21 @@ class Memory:
         if outside.any() or not self.owned[offsets].all():
             wrong = offsets[outside] if outside.any() else offsets[~self.owned[offsets]]
             raise KernelFault(f"{what} `{self.name}` at {wrong.flat[0]}, which is outside of the tensor")
-        others = self.writer[offsets]
-        theirs = (others != NOBODY) & (others != self.program())
+        self._check_others(self.writer, offsets, what, "wrote")
+
+    def _check_others(self, users: Array, offsets: Array, what: str, did: str) -> None:
+        theirs = (users[offsets] != NOBODY) & (users[offsets] != self.program())
         if theirs.any():
-            raise KernelFault(
-                f"{what} `{self.name}` at {offsets[theirs].flat[0]}, which another program wrote"
-            )
+            place = offsets[theirs].flat[0]
+            raise KernelFault(f"{what} `{self.name}` at {place}, which another program {did}")
 
 
 class Launched:
-    """The memory of a launch: tensors of one allocation share who has written where."""
+    """The memory of a launch: tensors of one allocation share who has read and written where."""
 
     def __init__(self, program: Callable[[], int]) -> None:
         self.program = program
-        self.writers: dict[tuple[int, int], Array] = {}
+        self.users: dict[tuple[int, int], Array] = {}
 
     def pointer(self, name: str, tensor: torch.Tensor) -> Pointer:
         """A pointer to the first element of a tensor."""
@@ -85,8 +91,8 @@ class Launched:
         owned, first = np.zeros(count, bool), tensor.storage_offset()
         if tensor.numel():
             as_strided(owned[first:], tuple(tensor.shape), tensor.stride())[...] = True
-        writer = self.writers.setdefault((storage.data_ptr(), size), np.full(count, NOBODY))
-        memory = Memory(name, dtype, elements, owned, writer, self.program)
+        users = self.users.setdefault((storage.data_ptr(), size), np.full((2, count), NOBODY))
+        memory = Memory(name, dtype, elements, owned, users[0], users[1], self.program)
         return Pointer(memory, np.asarray(first, np.int64))
 
 

@@ -90,18 +90,28 @@ class Kernel:
 
     def _launch(self, grid: tuple[int, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         named = {name: value for name, value in kwargs.items() if name not in OPTIONS}
-        given = signature(self.fn).bind(*args, **named).arguments
+        bound = signature(self.fn).bind(*args, **named)
+        bound.apply_defaults()
         language, order = self.language, 0
         memory = Launched(lambda: order)
-        values = {n: x if n in self._constants else _argument(n, x, memory) for n, x in given.items()}
-        language.grid = grid
-        with np.errstate(all="ignore"):
+        values = {
+            n: x if n in self._constants else _argument(n, x, memory) for n, x in bound.arguments.items()
+        }
+        language.grid, language.running = grid, True
+        try:
             for order, program in enumerate(product(*map(builtins.range, grid))):  # noqa: B007
                 language.program = program
-                try:
-                    self.fn(**values)
-                except KernelFault as fault:
-                    raise KernelFault(f"`{self.__name__}`, program {program}: {fault}") from fault
+                self._run(values)
+        finally:
+            language.running = False
+
+    def _run(self, values: dict[str, Any]) -> None:
+        """One program of a launch."""
+        try:
+            with np.errstate(all="ignore"):
+                self.fn(**values)
+        except KernelFault as fault:
+            raise KernelFault(f"`{self.__name__}`, program {self.language.program}: {fault}") from fault
 
 
 def _argument(name: str, value: Any, memory: Launched) -> Any:

@@ -14,6 +14,7 @@ import numpy as np
 
 from attnc.evaluate.dtypes import (
     FLOAT32,
+    FLOAT64,
     INT1,
     INT64,
     Array,
@@ -21,6 +22,7 @@ from attnc.evaluate.dtypes import (
     KernelFault,
     Scalar,
     bits_of,
+    constant,
     converted,
     from_bits,
     promote,
@@ -56,6 +58,8 @@ class Tile:
 
     def to(self, dtype: DType, bitcast: bool = False) -> Tile:
         """The same numbers in another type, or with `bitcast` the numbers that have the same bits."""
+        if self.dtype == dtype:
+            return self
         if not bitcast:
             return Tile(converted(self.data, dtype), dtype)
         if self.dtype.primitive_bitwidth != dtype.primitive_bitwidth:
@@ -82,7 +86,9 @@ class Tile:
         return arithmetic("*", other, self)
 
     def __neg__(self) -> Tile:
-        return arithmetic("-", 0, self) if self.dtype.kind == "int" else Tile(-self.data, self.dtype)
+        if self.dtype.kind == "float":
+            return Tile(-self.data, self.dtype)
+        return arithmetic("-", Tile(0, self.dtype), self)
 
     def __truediv__(self, other: Operand) -> Tile:
         return _divided(self, other)
@@ -91,16 +97,16 @@ class Tile:
         return _divided(other, self)
 
     def __floordiv__(self, other: Operand) -> Tile:
-        return _truncated(self, other)[0]
+        return _truncated("//", self, other)
 
     def __rfloordiv__(self, other: Operand) -> Tile:
-        return _truncated(other, self)[0]
+        return _truncated("//", other, self)
 
     def __mod__(self, other: Operand) -> Tile:
-        return _truncated(self, other)[1]
+        return _truncated("%", self, other)
 
     def __rmod__(self, other: Operand) -> Tile:
-        return _truncated(other, self)[1]
+        return _truncated("%", other, self)
 
     def __and__(self, other: Operand) -> Tile:
         return _bitwise(np.bitwise_and, self, other)
@@ -141,15 +147,18 @@ def as_tile(value: Operand) -> Tile:
 
 def meet(a: Operand, b: Operand) -> tuple[Array, Array, DType]:
     """Two operands in the type that both take."""
+    dtype = _common_type(a, b)
+    return in_type(a, dtype), in_type(b, dtype), dtype
+
+
+def _common_type(a: Operand, b: Operand) -> DType:
     if isinstance(a, Tile) and isinstance(b, Tile):
-        dtype = promote(a.dtype, b.dtype)
-    elif isinstance(a, Tile):
-        dtype = promote_number(_number(b), a.dtype)
-    elif isinstance(b, Tile):
-        dtype = promote_number(_number(a), b.dtype)
-    else:
-        dtype = promote(type_of(a), type_of(b))
-    return _in_type(a, dtype), _in_type(b, dtype), dtype
+        return promote(a.dtype, b.dtype)
+    if isinstance(a, Tile):
+        return promote_number(_number(b), a.dtype)
+    if isinstance(b, Tile):
+        return promote_number(_number(a), b.dtype)
+    return promote(type_of(a), type_of(b))
 
 
 def _number(value: Operand) -> Scalar:
@@ -158,10 +167,11 @@ def _number(value: Operand) -> Scalar:
     return value
 
 
-def _in_type(value: Operand, dtype: DType) -> Array:
+def in_type(value: Operand, dtype: DType) -> Array:
+    """An operand in a type: a tile is converted, a number of Python is written in it."""
     if not isinstance(value, Tile):
-        return rounded(np.asarray(value), dtype)
-    return value.data if value.dtype == dtype else converted(value.data, dtype)
+        return constant(value, dtype)
+    return value.to(dtype).data
 
 
 ARITHMETIC: dict[str, Callable[..., Any]] = {"+": np.add, "-": np.subtract, "*": np.multiply}
@@ -189,27 +199,32 @@ def _fits_64(op: str, x: Array, y: Array, found: Array) -> Array:
         about = np.abs(x.astype(np.float64) * y.astype(np.float64))
         near = (about > 2.0**62) & (y != 0)
         back = np.where(near, found // np.where(near, y, 1), x)
-        return np.asarray((about < 2.0**64) & (back == x))
+        turned = (x == np.iinfo(np.int64).min) & (y == -1)  # the one quotient that does not fit either
+        return np.asarray((about < 2.0**64) & (back == x) & ~turned)
     second = y if op == "+" else ~y  # a difference leaves 64 bits only where the signs differ
     return np.asarray(((x ^ found) & (second ^ found)) >= 0)
 
 
 def _divided(a: Operand, b: Operand) -> Tile:
-    x, y, dtype = meet(a, b)
-    wide = dtype if dtype.kind == "float" and dtype.primitive_bitwidth >= 32 else FLOAT32
+    dtype = _common_type(a, b)
+    wide = dtype if dtype == FLOAT64 else FLOAT32
+    # Floats meet in the wider type, and ints are converted to it from their own.
+    x, y = (in_type(each, wide if dtype.kind == "float" else dtype) for each in (a, b))
     return Tile(rounded(x, wide) / rounded(y, wide), wide)
 
 
-def _truncated(a: Operand, b: Operand) -> tuple[Tile, Tile]:
-    """Quotient and rest of ints, the quotient towards zero. Nobody may use what a division by 0 gives: -1."""
+def _truncated(op: str, a: Operand, b: Operand) -> Tile:
+    """Quotient or rest of ints, the quotient towards zero. Nobody may use what a division by 0 gives: -1."""
     x, y, dtype = meet(a, b)
     if dtype.kind != "int":
         raise KernelFault(f"// and % of {dtype}")
     divisor = np.where(y == 0, 1, y)
     floor, rest = x // divisor, x % divisor
     towards_zero = floor + ((rest != 0) & ((x < 0) != (divisor < 0)))
-    quotient = np.where(y == 0, -1, towards_zero)
-    return Tile(quotient, dtype), Tile(np.where(y == 0, -1, x - towards_zero * divisor), dtype)
+    least = np.iinfo(dtype.held).min
+    if op == "//" and ((x == least) & (y == -1)).any():
+        raise KernelFault(f"{least} // -1 does not fit {dtype}")
+    return Tile(np.where(y == 0, -1, towards_zero if op == "//" else x - towards_zero * divisor), dtype)
 
 
 def _bitwise(op: Callable[..., Any], a: Operand, b: Operand) -> Tile:

@@ -36,8 +36,8 @@ def verify(
 ) -> Report:
     """Compare emitted code with the interpreter; `progress(done, of, last)` is told after every case.
 
-    Without `backends`: the CPU path and the kernels by the evaluator, and unless `quick` a share of the cases of Triton's
-    interpreter.
+    Without `backends`: the CPU path and the kernels by the evaluator, and unless `quick` a share of the cases of
+    Triton's interpreter.
     """
     from attnc.compiler import Compilation
     from attnc.verify.inputs import is_square

@@ -24,6 +24,8 @@ class Precision:
 
     def error(self, size: Tensor, unit: float) -> Tensor:
         """Independent errors, uniform in [-1, 1] times `unit * size`."""
+        if not unit:
+            return size.new_zeros(())
         uniform = torch.rand(size.shape, generator=self.generator, dtype=torch.float64) * 2 - 1
         return size.detach() * uniform * unit
 
@@ -34,7 +36,7 @@ class Precision:
         if not x.numel():
             return x
         y = x + self.error(x.detach().abs() if size is None else size, unit)
-        if y.requires_grad:
+        if y.requires_grad and (isinstance(backward, Tensor) or backward):
             y.register_hook(lambda g: g + self.error(finite_part(g.abs() * backward), 1.0))  # type: ignore[no-untyped-call]
         return y
 

@@ -56,7 +56,14 @@ def compute_rounded(
         def read(at: Points) -> Tensor:
             return x[at.index["b"], at.index["h"], at.index[places[name]]]  # type: ignore[index]
 
-        return lambda at: RoundedTerms(values, {name: read}, None, precision, wider).vector(clause, at)
+        def once_a_token(at: Points) -> Tensor:
+            terms = RoundedTerms(values, {name: read}, None, precision, wider)
+            if not {"i", "j"} <= at.index.keys():
+                return terms.vector(clause, at)
+            tokens = at.rows if places[name] == "i" else at.keys
+            return terms.vector(clause, tokens.points)[tokens.of]
+
+        return once_a_token
 
     def find_score() -> Tensor:
         """Each kernel computes the score itself, and rounds what it has to say about q and k."""

@@ -31,11 +31,11 @@ Each pass over the keys computes the scores itself, with errors of its own, forw
 find what a score says about the weights and what a number of its row does. Where a formula jumps, as in
 `relu(count() * a - 1)` of a row with one key, they may see it on two sides: a weight that the sum of its row has not.
 
-The deviation of a result is the root mean square over `RUNS` replays, the largest over its elements; a limit is
-`FACTOR` deviations, and never less than two roundings of its largest element. With independent errors `FACTOR` = 8 is
-passed by accident once in 10^15 elements; what is left of it pays for `RUNS` being few and for errors that are not
-independent. Without errors a replay has to be what the interpreter computes, and is compared with it. Nothing here ever
-sees what emitted code computes.
+The deviation of a result is the root mean square over `RUNS` replays, the largest over its elements; where a result has
+few elements, over `MANY_RUNS`, as the largest of few says little. A limit is `FACTOR` deviations, and never less than
+two roundings of its largest element. With independent errors `FACTOR` = 8 is passed by accident once in 10^15 elements;
+what is left of it pays for `RUNS` being few and for errors that are not independent. Without errors a replay has to be
+what the interpreter computes, and is compared with it. Nothing here ever sees what emitted code computes.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ from attnc.verify.inputs import Inputs
 from attnc.verify.precision import UNIT, Precision, finite_part
 from attnc.verify.replay import Results, compute_rounded
 
-RUNS, FACTOR = 3, 8.0
+RUNS, MANY_RUNS, FACTOR = 3, 12, 8.0
+FEW_ELEMENTS = 64
 
 
 def find_limits(
@@ -68,12 +69,14 @@ def find_limits(
             raise CompilerBug(
                 f"the replay of `{attention.name}` computes another {name} than the interpreter"
             )
+    has_few = any(0 < x.numel() < FEW_ELEMENTS for x in expected.values())
+    runs = MANY_RUNS if has_few else RUNS
     deviations = {name: torch.zeros_like(x) for name, x in expected.items()}
-    for run in range(RUNS):
+    for run in range(runs):
         generator = torch.Generator().manual_seed(run)
         replay = compute_rounded(attention, inputs, Precision(stored, working, product, generator), lost)
         for name, x in expected.items():
-            deviations[name] += finite_part(replay[name] - x) ** 2 / RUNS
+            deviations[name] += finite_part(replay[name] - x) ** 2 / runs
     limits = {}
     for name, x in expected.items():
         u = (

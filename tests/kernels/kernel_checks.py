@@ -1,27 +1,40 @@
-"""Specs to compilations, and measurements to assertions."""
+"""Specs to compilations and to functions, and measurements to assertions."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from functools import cache
+from types import ModuleType
+from typing import Any, TypeAlias
 
 from attnc.compiler import Compilation
+from attnc.evaluate import load_evaluated
 from attnc.source import Source
 from attnc.verify.cases import Case
 from attnc.verify.inputs import is_square
 from attnc.verify.report import Measurement
-from attnc.verify.worker import Worker
 
+Measure: TypeAlias = Callable[[Compilation, Case], Measurement]
 # A little more than one tile each way, several heads to a key head, widths that are no powers of two.
 CPU = Case("cpu", "float64", N=67, M=53, D=16, DV=24, H=4, HKV=2, B=2, layout="sliced", variant=1)
-TRITON = Case(
-    "triton", "float32", N=37, M=29, D=16, DV=24, H=2, HKV=1, B=2, scale=0.3, variant=2, tile=(16, 16)
+NUMPY = Case(
+    "numpy", "float32", N=37, M=29, D=16, DV=24, H=2, HKV=1, B=2, scale=0.3, variant=2, tile=(16, 16)
 )
+TRITON = replace(NUMPY, backend="triton")
 WORST_IN_FLOAT64 = 1e-10
 
 
+@cache
 def compile_text(text: str, name: str = "zoo") -> Compilation:
     return Compilation(Source(f"{name}.attn", text))
+
+
+def evaluated(compilation: Compilation) -> ModuleType:
+    """The module, whose kernels are evaluated in NumPy and take tensors on the CPU."""
+    module = load_evaluated(compilation.attention.name, compilation.module)
+    vars(module)["_choose"] = lambda backend, q: backend
+    return module
 
 
 def case_for(compilation: Compilation, case: Case, is_self_attention: bool = False, **changes: Any) -> Case:
@@ -39,8 +52,8 @@ def assert_holds(measurement: Measurement) -> None:
         assert all(q.error <= WORST_IN_FLOAT64 for q in measurement.quantities), said
 
 
-def check(worker: Worker, text: str, *cases: Case) -> None:
+def check(measure: Measure, text: str, *cases: Case) -> None:
     """Measure a spec in each of the cases."""
     compilation = compile_text(text)
     for case in cases:
-        assert_holds(worker.measure(compilation, case_for(compilation, case)))
+        assert_holds(measure(compilation, case_for(compilation, case)))

@@ -5,66 +5,36 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from kernel_checks import compile_text, evaluated
+from torch import Tensor
 
-FAR = """
-import sys, torch, attnc
+import attnc
 
-fs = [attnc.load(sys.argv[1], backend=backend) for backend in ("triton", "reference")]
-torch.manual_seed(0)
-far = [2**40, -(2**40), 2**31, -(2**31) - 1, 2**31 - 1, 2**32 + 5, 2**30 + 1, -(2**62), 3, 0, 17]
-start, end = (torch.tensor([[far[(5 * n + s) % len(far)] for n in range(41)]]) for s in (1, 2))
-for dtype in (torch.int64, torch.int32):
-    q, k, v = (torch.randn(1, 2, 41, 16, requires_grad=True) for _ in range(3))
-    least, most = torch.iinfo(dtype).min, torch.iinfo(dtype).max
-    bounds = {"start": start.clamp(least, most).to(dtype), "end": end.clamp(least, most).to(dtype)}
+FAR = (2**40, -(2**40), 2**31, -(2**31) - 1, 2**31 - 1, 2**32 + 5, 2**30 + 1, -(2**62), 3, 0, 17)
+SHIFTS = (2**40, -(2**40) - 1, 2**31 - 2, -(2**31), 2**62, -(2**62) + 3)
+
+
+def assert_same(text: str, heads: int, backends: Sequence[str], **arguments: Any) -> None:
+    """Output and gradients by the kernels, by the CPU path where it is asked for, and by the interpreter."""
+    compilation = compile_text(text)
+    make = torch.Generator().manual_seed(0)
+    leaves = [torch.randn(1, heads, 41, 16, generator=make).requires_grad_() for _ in range(3)]
+    functions = [partial(evaluated(compilation).zoo, backend=backend) for backend in backends]
     found = []
-    for f in fs:
-        out = f(q, k, v, **bounds)
-        found.append((out, *torch.autograd.grad(out.square().sum(), (q, k, v))))
-    for mine, theirs in zip(*found, strict=True):
-        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
-print("same")
-"""
-
-
-FAR_SHIFTS = """
-import sys, torch, attnc
-
-fs = [attnc.load(sys.argv[1], backend=backend) for backend in ("triton", "reference")]
-torch.manual_seed(0)
-far = [2**40, -(2**40) - 1, 2**31 - 2, -(2**31), 2**62, -(2**62) + 3]
-for dtype in (torch.int64, torch.int32):
-    least, most = torch.iinfo(dtype).min, torch.iinfo(dtype).max
-    q, k, v = (torch.randn(1, 6, 41, 16, requires_grad=True) for _ in range(3))
-    shift = torch.tensor(far).clamp(least, most).to(dtype)
-    found = []
-    for f in fs:
-        out = f(q, k, v, shift=shift, size=7)
-        found.append((out, *torch.autograd.grad(out.square().sum(), (q, k, v))))
-    for mine, theirs in zip(*found, strict=True):
-        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
-print("same")
-"""
-
-FAR_NUMBERS = """
-import sys, torch, attnc
-
-fs = [attnc.load(sys.argv[1], backend=backend) for backend in ("triton", "cpu", "reference")]
-torch.manual_seed(0)
-for far in map(int, sys.argv[2:]):
-    q, k, v = (torch.randn(1, 1, 41, 16, requires_grad=True) for _ in range(3))
-    found = []
-    for f in fs:
-        out = f(q, k, v, far=far)
-        found.append((out, *torch.autograd.grad(out.square().sum(), (q, k, v))))
-    for mine in found[:2]:
-        for one, theirs in zip(mine, found[2], strict=True):
+    for f in (*functions, attnc.compile(text, backend="reference")):
+        out = f(*leaves, **arguments)
+        found.append((out, *torch.autograd.grad(out.square().sum(), leaves)))
+    for mine in found[:-1]:
+        for one, theirs in zip(mine, found[-1], strict=True):
             torch.testing.assert_close(one, theirs, rtol=1e-4, atol=1e-5)
-print("same")
-"""
+
 
 REFUSED = """
 import sys, torch, attnc
@@ -78,23 +48,29 @@ except attnc.AttncError as error:
 """
 
 
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32])
 @pytest.mark.parametrize(
     "mask", ["start[b, i] <= j and j < end[b, i]", "start[b, j] <= i and i <= end[b, j]"]
 )
-def test_numbers_beyond_all_positions(mask: str, tmp_path: Path) -> None:
-    spec = tmp_path / "zoo.attn"
-    spec.write_text(f"attention zoo(start: int[B, N], end: int[B, N]):\n    mask {mask}\n")
-    _run(FAR, spec)
+def test_numbers_beyond_all_positions(mask: str, dtype: torch.dtype) -> None:
+    start, end = (torch.tensor([[FAR[(5 * n + s) % len(FAR)] for n in range(41)]]) for s in (1, 2))
+    text = f"attention zoo(start: int[B, N], end: int[B, N]):\n    mask {mask}\n"
+    assert_same(text, 2, ["triton"], start=within(start, dtype), end=within(end, dtype))
 
 
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32])
 @pytest.mark.parametrize(
     "mask", ["(i + shift[h]) // size == (j + shift[h]) // size", "(i - j + shift[h]) % size < 3"]
 )
-def test_shifts_beyond_all_positions(mask: str, tmp_path: Path) -> None:
+def test_shifts_beyond_all_positions(mask: str, dtype: torch.dtype) -> None:
     """What is read as its remainder: 64 bits of it matter."""
-    spec = tmp_path / "zoo.attn"
-    spec.write_text(f"attention zoo(shift: int[H], size: int):\n    mask {mask}\n")
-    _run(FAR_SHIFTS, spec)
+    text = f"attention zoo(shift: int[H], size: int):\n    mask {mask}\n"
+    assert_same(text, 6, ["triton"], shift=within(torch.tensor(SHIFTS), dtype), size=7)
+
+
+def within(numbers: Tensor, dtype: torch.dtype) -> Tensor:
+    """The numbers in a dtype, at its ends where they lie beyond them."""
+    return numbers.clamp(torch.iinfo(dtype).min, torch.iinfo(dtype).max).to(dtype)
 
 
 NEAR_AND_FAR = (5, 2**29, 2**31 - 1, 2**40, 2**61)
@@ -109,42 +85,31 @@ NEAR_AND_FAR = (5, 2**29, 2**31 - 1, 2**40, 2**61)
         "not (j - 3 < i + far) or abs(i - j) < 3",
     ],
 )
-def test_numbers_that_are_compared(mask: str, tmp_path: Path) -> None:
+def test_numbers_that_are_compared(mask: str) -> None:
     """Windows without an end: they are cut off, and no sum with them overflows."""
-    spec = tmp_path / "zoo.attn"
-    spec.write_text(f"attention zoo(far: int):\n    mask {mask}\n")
-    _run(FAR_NUMBERS, spec, *NEAR_AND_FAR, *(-number for number in NEAR_AND_FAR))
+    for far in (*NEAR_AND_FAR, *(-number for number in NEAR_AND_FAR)):
+        assert_same(f"attention zoo(far: int):\n    mask {mask}\n", 1, ["triton", "cpu"], far=far)
 
 
 @pytest.mark.parametrize(
     "mask", ["i * 2000000011 <= j * 2000000011", "j < i * 3000000000 and i * 3000000000 <= j + far"]
 )
-def test_products_of_positions(mask: str, tmp_path: Path) -> None:
+def test_products_of_positions(mask: str) -> None:
     """They have 64 bits."""
-    spec = tmp_path / "zoo.attn"
-    spec.write_text(f"attention zoo(far: int):\n    mask {mask}\n")
-    _run(FAR_NUMBERS, spec, 1, 2**28)
+    for far in (1, 2**28):
+        assert_same(f"attention zoo(far: int):\n    mask {mask}\n", 1, ["triton", "cpu"], far=far)
 
 
 def test_more_than_32_bits_are_refused(tmp_path: Path) -> None:
+    text = "attention zoo(far: int):\n    mask (i + j) // far == 0\n"
+    for far in (1, 50, 2**28):
+        assert_same(text, 1, ["triton", "cpu"], far=far)
     spec = tmp_path / "zoo.attn"
-    spec.write_text("attention zoo(far: int):\n    mask (i + j) // far == 0\n")
-    _run(FAR_NUMBERS, spec, 1, 50, 2**28)
-    said = (
+    spec.write_text(text)
+    command = [sys.executable, "-c", REFUSED, str(spec), str(2**31 - 1)]
+    environment = {**os.environ, "TRITON_INTERPRET": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.stdout == (
         "error[wrong-value]: `M + N + far` needs 536870911 or less in a kernel, got 2147483729\n"
         "= note: kernels count positions and numbers in 32 bits\n"
-    )
-    assert _printed(REFUSED, spec, 2**31 - 1) == said
-
-
-def _run(program: str, spec: Path, *numbers: int) -> None:
-    assert _printed(program, spec, *numbers) == "same\n"
-
-
-def _printed(program: str, spec: Path, *numbers: int) -> str:
-    command = [sys.executable, "-c", program, str(spec), *map(str, numbers)]
-    done = subprocess.run(
-        command, env={**os.environ, "TRITON_INTERPRET": "1"}, capture_output=True, text=True
-    )
-    assert done.stdout, done.stderr
-    return done.stdout
+    ), done.stderr

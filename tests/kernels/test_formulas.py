@@ -1,8 +1,8 @@
 """Row normalizations of the literature: output and every gradient, with scores near 1 and near 200, and empty rows.
 
 On the CPU they are computed in float64, and the error is 1e-9 at most, of the squares of the scores where those are
-large; on Triton's interpreter in float32 and float16, in which the limits are what rounding explains, and nothing may
-overflow that fits.
+large; by the evaluator in float32 and half precision, in which the limits are what rounding explains, and nothing
+may overflow that fits.
 """
 
 from __future__ import annotations
@@ -10,11 +10,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from kernel_checks import compile_text
+from kernel_checks import Measure, compile_text
 
 from attnc.compiler import Compilation
 from attnc.verify.cases import Case
-from attnc.verify.worker import Worker
 
 FORMULAS = {
     "softmax": "exp(s) / sum(exp(s))",
@@ -52,15 +51,16 @@ FORMULAS = {
     "multiply and renormalize": "exp(s) * sigmoid(u[j]) / sum(exp(s) * sigmoid(u[j]))",
 }
 CPU = Case("cpu", "float64", N=37, M=29, D=16, DV=24, H=4, HKV=2, B=2, layout="sliced", variant=1)
-TRITON = Case("triton", "float32", N=37, M=29, D=16, DV=24, H=2, HKV=1, B=2, variant=2, tile=(16, 16))
+NUMPY = Case("numpy", "float32", N=37, M=29, D=16, DV=24, H=2, HKV=1, B=2, variant=2, tile=(16, 16))
 # With 16 numbers of a normal distribution in a vector, scores spread by 4 times the scale.
 ABOUT_1, ABOUT_200 = 0.25, 50.0
 CASES = {
     "cpu": replace(CPU, scale=ABOUT_1),
     "cpu, large": replace(CPU, scale=ABOUT_200),
-    "triton": replace(TRITON, scale=ABOUT_1),
-    "triton, large": replace(TRITON, scale=ABOUT_200),
-    "triton, float16": replace(TRITON, dtype="float16", scale=ABOUT_200),
+    "kernels": replace(NUMPY, scale=ABOUT_1),
+    "kernels, large": replace(NUMPY, scale=ABOUT_200),
+    "kernels, float16": replace(NUMPY, dtype="float16", scale=ABOUT_200),
+    "kernels, bfloat16": replace(NUMPY, dtype="bfloat16", scale=ABOUT_200),
 }
 # Squares of 200 and more, summed, do not fit float16: 30 and more do.
 SMALLER = {"relu2 by count": 8.0}
@@ -74,11 +74,11 @@ def compiled(formula: str) -> Compilation:
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("name", FORMULAS)
-def test_formula(worker: Worker, name: str, case: str) -> None:
+def test_formula(measure: Measure, name: str, case: str) -> None:
     chosen = CASES[case]
     if chosen.dtype == "float16":
         chosen = replace(chosen, scale=SMALLER.get(name, ABOUT_200))
-    measurement = worker.measure(compiled(FORMULAS[name]), chosen)
+    measurement = measure(compiled(FORMULAS[name]), chosen)
     assert not measurement.problem and measurement.holds, measurement
     if chosen.dtype == "float64":
         assert all(

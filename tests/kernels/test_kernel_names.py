@@ -5,18 +5,17 @@ from __future__ import annotations
 import ast
 
 import pytest
-from kernel_checks import assert_holds, compile_text
+from kernel_checks import Measure, assert_holds, compile_text
 from zoo import TAKEN
 
 from attnc.check.vocabulary import MODULE_WORDS
 from attnc.compiler import Compilation
 from attnc.errors import AttncError
 from attnc.verify.cases import Case
-from attnc.verify.worker import Worker
 
 SMALL = [
     Case("cpu", "float64", 9, 11, 4, 4, 2, 1, 2, variant=1),
-    Case("triton", "float32", 19, 21, 16, 16, 2, 1, 1, scale=0.3, variant=1, tile=(16, 16)),
+    Case("numpy", "float32", 19, 21, 16, 16, 2, 1, 1, scale=0.3, variant=1, tile=(16, 16)),
 ]
 CHUNK = 8
 
@@ -65,7 +64,7 @@ def is_refused(compilation: Compilation) -> bool:
 
 
 @pytest.mark.parametrize("kind", TEXTS)
-def test_names_of_parameters(worker: Worker, kind: str) -> None:
+def test_names_of_parameters(measure: Measure, kind: str) -> None:
     write = TEXTS[kind]
     names = [name for name in TAKEN if not is_refused(compile_text(write([name])))]
     assert len(names) > len(TAKEN) * 0.8
@@ -75,14 +74,14 @@ def test_names_of_parameters(worker: Worker, kind: str) -> None:
     for chunk in [*chunks, [name for name in names if name.endswith("_")]]:
         compilation = compile_text(write(chunk))
         for case in SMALL:
-            assert_holds(worker.measure(compilation, case))
+            assert_holds(measure(compilation, case))
 
 
-def test_names_of_attentions(worker: Worker) -> None:
+def test_names_of_attentions(measure: Measure) -> None:
     for name in TAKEN:
         compilation = compile_text(f"attention {name}({name}: int = 3):\n    mask j <= i + {name}\n")
         if not is_refused(compilation):
-            assert_holds(worker.measure(compilation, SMALL[0]))
+            assert_holds(measure(compilation, SMALL[0]))
 
 
 def test_every_name_at_the_top_of_a_module_is_kept_for_it() -> None:

@@ -7,19 +7,18 @@ from dataclasses import replace
 import pytest
 from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
-from kernel_checks import compile_text
+from kernel_checks import Measure, compile_text
 from random_specs import ENTRIES, specs
 from turns import TURNS
 
 from attnc.errors import AttncError
 from attnc.verify.cases import Case
-from attnc.verify.worker import Worker
 
 SIZES = st.tuples(st.integers(1, 40), st.integers(1, 40))
 ANY = list(HealthCheck)
 
 
-def agree(worker: Worker, text: str, sizes: tuple[int, int], variant: int, *cases: Case) -> None:
+def agree(measure: Measure, text: str, sizes: tuple[int, int], variant: int, *cases: Case) -> None:
     compilation = compile_text(text)
     try:
         _ = compilation.module
@@ -30,7 +29,7 @@ def agree(worker: Worker, text: str, sizes: tuple[int, int], variant: int, *case
         event(f"refused: {codes}")
         return
     for case in cases:
-        measurement = worker.measure(compilation, replace(case, N=sizes[0], M=sizes[1], variant=variant))
+        measurement = measure(compilation, replace(case, N=sizes[0], M=sizes[1], variant=variant))
         assume(not measurement.is_skipped)  # too large a number somewhere
         said = f"{measurement.label}: {measurement.problem}\n" + " ".join(
             f"{q.name} {q}" for q in measurement.quantities
@@ -39,17 +38,17 @@ def agree(worker: Worker, text: str, sizes: tuple[int, int], variant: int, *case
 
 
 CPU = Case("cpu", "float64", 1, 1, 8, 6, 2, 1, 2, entries=ENTRIES)
-TRITON = Case("triton", "float32", 1, 1, 16, 16, 2, 1, 1, tile=(16, 16), entries=ENTRIES)
+NUMPY = Case("numpy", "float32", 1, 1, 16, 16, 2, 1, 1, tile=(16, 16), entries=ENTRIES)
 
 
 @settings(deadline=None, derandomize=True, max_examples=50, suppress_health_check=ANY)
 @given(specs(), SIZES, st.integers(1, 5))
-def test_random_specs(worker: Worker, text: str, sizes: tuple[int, int], variant: int) -> None:
-    agree(worker, text, sizes, variant, CPU)
+def test_random_specs(measure: Measure, text: str, sizes: tuple[int, int], variant: int) -> None:
+    agree(measure, text, sizes, variant, CPU, NUMPY)
 
 
 @pytest.mark.slow
 @settings(deadline=None, derandomize=True, max_examples=400 // TURNS, suppress_health_check=ANY)
 @given(specs(), SIZES, st.integers(1, 5))
-def test_many_random_specs(worker: Worker, text: str, sizes: tuple[int, int], variant: int) -> None:
-    agree(worker, text, sizes, variant, CPU, TRITON)
+def test_many_random_specs(measure: Measure, text: str, sizes: tuple[int, int], variant: int) -> None:
+    agree(measure, text, sizes, variant, CPU, NUMPY)

@@ -1,11 +1,12 @@
-"""What emitted code computes for a zoo of specs, on both backends, values and every gradient; and that it builds."""
+"""What emitted code computes for a zoo of specs, on both paths, values and every gradient; and that it builds."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
-from kernel_checks import CPU, TRITON, assert_holds, case_for, compile_text
-from turns import in_turn
+from kernel_checks import CPU, NUMPY, Measure, assert_holds, case_for, compile_text
 from zoo import BIASES, DISTANCES, MASKS, SCORES, TOKENS
 
 from attnc.inspect.build import build_ttir
@@ -14,8 +15,9 @@ from attnc.inspect.targets import SM_90
 from attnc.run.loader import load_module
 from attnc.verify.cases import Case
 from attnc.verify.measure import find_calls
-from attnc.verify.worker import Worker
 
+# The dtype that people train in, with units of GPUs that order products another way.
+HALF = replace(NUMPY, dtype="bfloat16", variant=1, unit="mma")
 ZOO = {**BIASES, **MASKS, **SCORES, **DISTANCES, **TOKENS}
 LARGER = [
     Case("cpu", "float32", N=200, M=150, D=40, DV=24, H=3, HKV=1, B=2, layout="transposed", variant=3),
@@ -23,32 +25,32 @@ LARGER = [
         "cpu", "bfloat16", N=150, M=140, D=32, DV=16, H=2, HKV=2, B=1, layout="strided", scale=-0.2, variant=4
     ),
     Case(
-        "triton", "float32", N=129, M=142, D=72, DV=40, H=2, HKV=1, layout="strided", variant=4, tile=(32, 32)
+        "numpy", "float32", N=129, M=142, D=72, DV=40, H=2, HKV=1, layout="strided", variant=4, tile=(32, 32)
     ),
     Case(
-        "triton", "float16", N=127, M=65, D=40, DV=72, H=2, HKV=2, layout="expanded", variant=5, tile=(16, 32)
+        "numpy", "float16", N=127, M=65, D=40, DV=72, H=2, HKV=2, layout="expanded", variant=5, tile=(16, 32)
     ),
 ]
 
 
 @pytest.mark.parametrize("name", ZOO)
-@pytest.mark.parametrize("case", [CPU, TRITON], ids=lambda case: case.backend)
-def test_zoo(worker: Worker, case: Case, name: str) -> None:
+@pytest.mark.parametrize("case", [CPU, NUMPY, HALF], ids=lambda case: f"{case.backend}-{case.dtype}")
+def test_zoo(measure: Measure, case: Case, name: str) -> None:
     spec = ZOO[name]
     compilation = compile_text(spec.text)
     fixed = {"numbers": spec.numbers, "entries": spec.entries}
-    assert_holds(worker.measure(compilation, case_for(compilation, case, spec.square, **fixed)))
+    assert_holds(measure(compilation, case_for(compilation, case, spec.square, **fixed)))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", in_turn(ZOO))
-def test_zoo_at_length(worker: Worker, name: str) -> None:
+@pytest.mark.parametrize("name", ZOO)
+def test_zoo_at_length(measure: Measure, name: str) -> None:
     """One of the larger cases for each spec."""
     spec, place = ZOO[name], list(ZOO).index(name)
     compilation = compile_text(spec.text)
     fixed = {"numbers": spec.numbers, "entries": spec.entries}
     case = LARGER[place % len(LARGER)]
-    measurement = worker.measure(compilation, case_for(compilation, case, spec.square, **fixed))
+    measurement = measure(compilation, case_for(compilation, case, spec.square, **fixed))
     if not measurement.is_skipped:  # an array of the spec may be too short for such lengths
         assert_holds(measurement)
 

@@ -1,24 +1,23 @@
-"""Which tiles the emitted kernels go through, in Triton's interpreter.
+"""Which tiles the emitted kernels go through, by the evaluator.
 
-Enters: a spec and a call, by a pipe, as Triton decides when it is imported whether it interprets. Leaves: for every
-tile that the helper of a loop was given: batch, head and program, its first position, and whether it was masked. The
-helper itself is put aside and gives back what it was given, so that only the loops run.
+Enters: a spec and a call. Leaves: for every tile that the helper of a loop was given: batch, head and program, its
+first position, and whether it was masked. The helper itself is put aside and gives back what it was given, so that only
+the loops run.
 """
 
 from __future__ import annotations
 
 import ast
 import inspect
-import os
-import pickle
-import subprocess
-import sys
 import textwrap
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+import torch
+
+from attnc.compiler import Compilation
+from attnc.evaluate import load_evaluated
+from attnc.source import Source
 
 HELPERS = {"_add_keys": "keys", "_add_keys_backward": "keys", "_add_queries": "queries"}
 KERNELS = {
@@ -29,83 +28,17 @@ KERNELS = {
 Visit = tuple[int, int, int, int, bool]
 
 
-class Counter:
-    """A process that counts."""
-
-    def __init__(self) -> None:
-        root = Path(__file__).parent.parent.parent
-        path = os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])])
-        self.process = subprocess.Popen(
-            [sys.executable, str(Path(__file__))],
-            env={**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": path},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-
-    def count(
-        self, text: str, values: dict[str, Any], sizes: dict[str, int], tile: tuple[int, int]
-    ) -> dict[str, list[Visit]]:
-        """The visits of each helper, in order."""
-        assert self.process.stdin is not None and self.process.stdout is not None
-        pickle.dump((text, values, sizes, tile), self.process.stdin)
-        self.process.stdin.flush()
-        answer = pickle.load(self.process.stdout)
-        assert isinstance(answer, dict), answer
-        return answer
-
-
-@contextmanager
-def counting() -> Iterator[Counter]:
-    counter = Counter()
-    try:
-        yield counter
-    finally:
-        counter.process.kill()
-        counter.process.communicate()
-
-
-def main() -> None:
-    answers, sys.stdout = sys.stdout.buffer, sys.stderr
-    import warnings
-
-    import numpy as np
-
-    warnings.filterwarnings(
-        "ignore", category=RuntimeWarning
-    )  # nothing is summed up, and so all rows are empty
-    np.seterr(all="ignore")
-    from attnc.verify.worker import _mend_interpreter
-
-    _mend_interpreter()
-    while True:
-        try:
-            request = pickle.load(sys.stdin.buffer)
-        except EOFError:
-            return
-        try:
-            answer: object = _count(*request)
-        except Exception as problem:
-            answer = f"{type(problem).__name__}: {problem}"
-        pickle.dump(answer, answers)
-        answers.flush()
-
-
-def _count(
+def count_tiles(
     text: str, values: dict[str, Any], sizes: dict[str, int], tile: tuple[int, int]
 ) -> dict[str, list[Visit]]:
-    import torch
-
-    from attnc.compiler import Compilation
-    from attnc.run.loader import load_module
-    from attnc.source import Source
-
+    """The visits of each helper, in order."""
     compilation = Compilation(Source("counted.attn", text))
     name = compilation.attention.name
-    module = load_module("counted", compilation.module)
+    module = load_evaluated("counted", compilation.module)
     for rows in module.TILES.values():
         for kernel, widths in rows.items():
             rows[kernel] = dict.fromkeys(widths, (*tile, 4, 1))
-    module._splits = lambda *sizes: 0
+    vars(module).update(_splits=lambda *sizes: 0, _choose=lambda backend, q: backend)
     visits: dict[str, list[Visit]] = {}
     for helper in HELPERS:
         visits[helper] = []
@@ -117,10 +50,8 @@ def _count(
 
 
 def _note_visits(module: ModuleType, helper: str, visits: list[Visit], sizes: dict[str, int]) -> None:
-    from triton.runtime.interpreter import interpreter_builder
-
-    own = getattr(module, helper)
-    own = getattr(own, "counted", getattr(own, "fn", None))
+    noted = getattr(module, helper)
+    own = getattr(noted, "counted", getattr(noted, "fn", None))
     signature = inspect.signature(own)
     (ending,) = (
         n for n in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(own)))) if isinstance(n, ast.Return)
@@ -133,13 +64,13 @@ def _note_visits(module: ModuleType, helper: str, visits: list[Visit], sizes: di
 
     def note(*args: Any, **kwargs: Any) -> Any:
         given = signature.bind(*args, **kwargs).arguments
-        program, head, batch = interpreter_builder.grid_idx
+        program, head, batch = module.tl.program
         first, *_ = given.values()
         if helper == "_add_queries":  # one program goes through the heads that share its keys
             head = _int(given["row"]) // sizes["N"] - batch * sizes["H"]
         is_edge = bool(_int(given.get("EDGE", True)))  # a kernel without full tiles does not ask
         if is_last_first:  # programs are counted by their tiles
-            program = interpreter_builder.grid_dim[0] - 1 - program
+            program = module.tl.grid[0] - 1 - program
         visits.append((batch, head, program, _int(first), is_edge))
         kept = tuple(given[name] for name in carried)
         return kept if len(kept) > 1 else kept[0]
@@ -149,9 +80,4 @@ def _note_visits(module: ModuleType, helper: str, visits: list[Visit], sizes: di
 
 
 def _int(value: Any) -> int:
-    value = getattr(value, "value", value)
-    return int(value.handle.data.item()) if hasattr(value, "handle") else int(value)
-
-
-if __name__ == "__main__":
-    main()
+    return int(getattr(value, "data", value))

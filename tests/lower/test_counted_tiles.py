@@ -1,4 +1,4 @@
-"""Emitted kernels, tile by tile, in Triton's interpreter: lists, places in sorted arrays, and plain intervals.
+"""Emitted kernels, tile by tile: lists, places in sorted arrays, and plain intervals.
 
 Every tile that holds a visible pair is visited exactly once, by the program whose it is; what is visited without a mask
 hides no pair and lies inside of the sequence; and listed kernels visit no tile without need.
@@ -6,11 +6,11 @@ hides no pair and lies inside of the sequence; and listed kernels visit no tile 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 import torch
-from counted_tiles import HELPERS, Counter, Visit, counting
+from counted_tiles import HELPERS, Visit, count_tiles
 from listed_specs import LISTED, SWEPT, Draw, Spec, Values, draws
 from torch import Tensor
 from turns import in_turn
@@ -26,18 +26,12 @@ LENGTHS = ((50, 50), (39, 61), (61, 39), (64, 64), (1, 20), (20, 1))
 TILES = ((16, 16), (32, 16), (16, 32))
 
 
-@pytest.fixture(scope="module")
-def counter() -> Iterator[Counter]:
-    with counting() as process:
-        yield process
-
-
 def check_call(
-    counter: Counter, compilation: Compilation, draw: Draw, values: Values, group: int, tile: tuple[int, int]
+    compilation: Compilation, draw: Draw, values: Values, group: int, tile: tuple[int, int]
 ) -> tuple[int, int]:
     """How many tiles were visited without need, and how many whole ones were masked."""
     sizes = draw.sizes | {"HKV": draw.H // group}
-    found = counter.count(compilation.source.text, values, sizes, tile)
+    found = count_tiles(compilation.source.text, values, sizes, tile)
     wasted = masked = 0
     for helper, what in HELPERS.items():
         axis = "j" if what == "keys" else "i"
@@ -78,32 +72,32 @@ def check_program(strip: Tensor, visits: list[Visit], step: int, is_listed: bool
     return wasted, masked
 
 
-def check(counter: Counter, name: str, spec: Spec, seed: int, lengths: Sequence[tuple[int, int]]) -> None:
+def check(name: str, spec: Spec, seed: int, lengths: Sequence[tuple[int, int]]) -> None:
     compilation = spec.compilation()
     for n, (draw, values) in enumerate(draws(spec, seed, lengths, heads=2)):
-        wasted, masked = check_call(counter, compilation, draw, values, 1 + n % 2, TILES[(n + seed) % 3])
+        wasted, masked = check_call(compilation, draw, values, 1 + n % 2, TILES[(n + seed) % 3])
         if name in TIGHT:
             assert not wasted and not masked
 
 
 @pytest.mark.parametrize("name", LISTED)
-def test_listed_tiles(counter: Counter, name: str) -> None:
-    check(counter, name, LISTED[name], 4, [(39, 50)])
+def test_listed_tiles(name: str) -> None:
+    check(name, LISTED[name], 4, [(39, 50)])
 
 
 @pytest.mark.parametrize("name", SWEPT)
-def test_tiles_between_bounds(counter: Counter, name: str) -> None:
-    check(counter, name, SWEPT[name], 5, [(50, 39)])
+def test_tiles_between_bounds(name: str) -> None:
+    check(name, SWEPT[name], 5, [(50, 39)])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("place", "name"), enumerate(LISTED | SWEPT))
-def test_tiles_in_many_calls(counter: Counter, place: int, name: str) -> None:
+def test_tiles_in_many_calls(place: int, name: str) -> None:
     for seed in in_turn(range(10, 15), place):
-        check(counter, name, (LISTED | SWEPT)[name], seed, LENGTHS)
+        check(name, (LISTED | SWEPT)[name], seed, LENGTHS)
 
 
-def test_a_wrong_list_is_noticed(counter: Counter) -> None:
+def test_a_wrong_list_is_noticed() -> None:
     """What is checked of a program, on lists that are wrong in one place."""
     strip = torch.zeros(16, 40, dtype=torch.bool)
     strip[:, :16], strip[3, 20] = True, True

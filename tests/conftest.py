@@ -4,7 +4,8 @@
 writes the file instead. Whoever updates reads the difference like any other change.
 
 Properties are tried on the same cases in every run, so that what passed once passes again; `HYPOTHESIS_PROFILE=anew`
-draws others each time, as `make fuzz` does. None of them is held to a clock: machines are slow now and then.
+draws others each time, as `make fuzz` does, and `unshrunk` leaves the first case that fails as it is, for mutants. None
+of them is held to a clock: machines are slow now and then.
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("seeded", UNTIMED, derandomize=True)
 settings.register_profile("anew", UNTIMED, derandomize=False)
+settings.register_profile(
+    "unshrunk", UNTIMED, derandomize=True, phases=[Phase.explicit, Phase.generate], report_multiple_bugs=False
+)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "seeded"))
 
 GOLDEN = Path(__file__).parent / "golden"

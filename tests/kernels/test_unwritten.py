@@ -6,11 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from kernel_checks import CPU, TRITON, assert_holds, case_for, compile_text
+from kernel_checks import CPU, NUMPY, Measure, assert_holds, case_for, compile_text
 from zoo import BIASES, DISTANCES, MASKS, TOKENS
 
 from attnc.verify.cases import Backend
-from attnc.verify.measure import measure
 
 ZOO = {**BIASES, **MASKS, **DISTANCES, **TOKENS}
 SPECS = (
@@ -31,8 +30,8 @@ def no_numbers_in_new_memory() -> Iterator[None]:
 
 @pytest.mark.parametrize("backend", ["cpu", "numpy"])
 @pytest.mark.parametrize("name", SPECS)
-def test_new_memory(name: str, backend: Backend) -> None:
-    spec, case = ZOO[name], CPU if backend == "cpu" else TRITON
+def test_new_memory(measure: Measure, name: str, backend: Backend) -> None:
+    spec, case = ZOO[name], CPU if backend == "cpu" else NUMPY
     compilation = compile_text(spec.text)
     fixed = {"numbers": spec.numbers, "entries": spec.entries, "backend": backend}
     assert_holds(measure(compilation, case_for(compilation, case, spec.square, **fixed)))

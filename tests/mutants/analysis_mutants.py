@@ -313,6 +313,7 @@ TILES = (
         'plane.simplify(extreme("min", highs)) + 1',
         'plane.simplify(extreme("min", highs))',
         PERIODS,
+        "sound",
     ),
     Mutant(
         "period-before-what-is-behind",
@@ -321,6 +322,7 @@ TILES = (
         "plane.simplify(division.number_at(position - 1)) + 1",
         "plane.simplify(division.number_at(position - 1))",
         PERIODS,
+        "sound",
     ),
     Mutant(
         "period-begins-one-early",
@@ -329,6 +331,7 @@ TILES = (
         "NUMBER * self.n + self.shift - self.n + 1",
         "NUMBER * self.n + self.shift - self.n",
         PERIODS,
+        "sound",
     ),
     Mutant(
         "strip-cut-before-its-period-ends",
@@ -337,6 +340,7 @@ TILES = (
         "end = division.start + division.n\n",
         "end = division.start + division.n - 1\n",
         PERIODS,
+        "sound",
     ),
     Mutant(
         "negative-division-is-the-number",
@@ -345,6 +349,7 @@ TILES = (
         "return choice(nonnegative(division.place - 1), -ONE, ZERO) - number",
         "return ZERO - number",
         PERIODS,
+        "sound",
     ),
     Mutant(
         "remainder-read-elsewhere",
@@ -364,7 +369,6 @@ TERMS = (
         '(d if outer == "+" else -d)',
         "d",
         LAWS,
-        "meaning",
     ),
     Mutant(
         "law-of-two-divisors",
@@ -383,7 +387,6 @@ TERMS = (
         """        case BoolIf(q, p, Truth(False)):
             return build.disj(q, p)""",
         LAWS,
-        "meaning",
     ),
     Mutant(
         "law-of-less-or-equal",
@@ -392,7 +395,6 @@ TERMS = (
         'build.compare("<=", x, y)',
         'build.compare("<", x, y)',
         LAWS,
-        "meaning",
     ),
     Mutant(
         "law-of-a-difference",
@@ -401,7 +403,6 @@ TERMS = (
         'return build.real("-", y, x)',
         'return build.real("-", x, y)',
         LAWS,
-        "meaning",
     ),
     Mutant(
         "law-of-a-root",

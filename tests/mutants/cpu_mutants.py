@@ -96,7 +96,7 @@ CPU = (
         "yield slice(first * heads // groups, end * heads // groups), slice(first, end)",
         "yield slice(first * heads // groups, first * heads // groups + count), slice(first, end)",
         PATH,
-        "steps",
+        "heads_in_steps",
     ),
     Mutant(
         "cpu-empty-row-subtracts-inf",
@@ -149,8 +149,8 @@ CPU = (
         HELPERS,
         'return torch.where(largest == float("-inf"), -1, _positions(seen)[column])',
         'return torch.where(largest == float("-inf"), -1, column)',
-        ("tests/kernels",),
-        "cpu and (max_norm or least_of_a_table or largest)",
+        ("tests/kernels/test_ties.py",),
+        "cpu",
     ),
     Mutant(
         "cpu-negative-scale-handed-over",
@@ -184,7 +184,7 @@ CPU = (
         '((row.equals(wanted)) & (row >= 0)).call("any", -1)',
         '(row.equals(wanted)).call("any", -1)',
         ZOO,
-        cpu("member"),
+        cpu("member_below_zero"),
     ),
     Mutant(
         "cpu-later-values-remembered",

@@ -8,6 +8,8 @@ ZOO = ("tests/kernels/test_zoo.py::test_zoo",)
 LOOPS = ("tests/lower/test_loops.py",)
 FEW = ("tests/kernels/test_few_queries.py::test_values_and_gradients",)
 SHARED = ("tests/kernels/test_shared_heads.py::test_values_and_gradients",)
+TIES = ("tests/kernels/test_ties.py",)
+SIZES = ("tests/kernels/test_sizes_of_tiles.py",)
 LISTS = ("tests/lower/test_lists.py",)
 
 HELPERS = "attnc/emit/triton_helpers.py"
@@ -70,7 +72,7 @@ MASKS = (
         value = tl.load(row_ptr + slot * stride, mask=inside, other=-1)
         found = found | (value == item)""",
         ZOO,
-        kernels("member"),
+        kernels("member_below_zero"),
     ),
 )
 
@@ -135,8 +137,8 @@ BOUNDS = (
         f"{TILED}/loops.py",
         "tile = tl.where(t < end, _shifted(lo, t, start), tile)",
         "tile = tl.where(t <= end, _shifted(lo, t, start), tile)",
-        ZOO,
-        kernels("union", "three_pieces"),
+        LOOPS,
+        "zoo",
     ),
     Mutant(
         "last-position-one-early",
@@ -419,8 +421,8 @@ GRADIENTS = (
         f"{TILED}/backward_pairs.py",
         'Var("strip") + Var("i") - FIRST',
         'Var("strip") + Var("i")',
-        ("tests/kernels/test_zoo.py",),
-        "bias_hnm or strip",
+        SIZES,
+        "strips",
     ),
     Mutant(
         "pairs-not-zeroed",
@@ -428,8 +430,8 @@ GRADIENTS = (
         LAUNCH,
         '= q.new_zeros(B, H, strip, M, dtype=torch.float32)")',
         '= q.new_empty(B, H, strip, M, dtype=torch.float32)")',
-        ("tests/kernels/test_zoo.py",),
-        "bias_bhnm or unwritten",
+        ("tests/kernels/test_unwritten.py",),
+        "numpy and bias",
     ),
     Mutant(
         "past-the-score-left-out",
@@ -438,7 +440,7 @@ GRADIENTS = (
         "return value + Var(gradient.past) if gradient.passes_score else value",
         "return value",
         ZOO,
-        kernels("arrays_in_weights", "slope_in_weights", "row_sum_of_an_array"),
+        kernels("array_in_score_and_weights"),
     ),
     Mutant(
         "derivative-at-the-lse",
@@ -508,10 +510,10 @@ HEADS = (
     ),
     Mutant(
         "packed-head-by-quotient",
-        "rows of a packed tile are heads first and queries then",
+        "the head of a row of a packed tile is its query",
         f"{SPLIT}/forward.py",
         'H_KV * GROUP + Var("row") % GROUP',
-        'H_KV * GROUP + (Var("row") + 1) % GROUP',
+        'H_KV * GROUP + Var("row") // GROUP',
         FEW,
         "alibi or biases or sink",
     ),
@@ -597,8 +599,8 @@ SHARES = (
         f"{SPLIT}/combine.py",
         'inside.let("at", tl.minimum(at, found))',
         'inside.let("at", tl.where(found < LARGEST_INT, found, at))',
-        FEW,
-        "largest",
+        TIES,
+        "shares",
     ),
 )
 
@@ -618,8 +620,8 @@ SUMS = (
         f"{TILED}/forward.py",
         'full.assign(Var(f"sum_{n}"), BLOCK_K, "+=")',
         'full.assign(Var(f"sum_{n}"), BLOCK_Q, "+=")',
-        ("tests/kernels/test_zoo.py",),
-        "not cpu and (relu2_count or counted)",
+        SIZES,
+        "counted",
     ),
     Mutant(
         "hidden-keys-may-be-largest",
@@ -636,8 +638,8 @@ SUMS = (
         f"{TILED}/forward.py",
         "& (found < at)",
         "& (found > at)",
-        ("tests/kernels/test_zoo.py",),
-        "not cpu and (max_norm or least_of_a_table or equal)",
+        TIES,
+        "kernels",
     ),
     Mutant(
         "mapped-output-of-empty-rows",

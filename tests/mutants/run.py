@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -25,7 +24,7 @@ from mutant import Mutant  # noqa: E402
 from mutants import MUTANTS  # noqa: E402
 
 NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__", "build", "dist")
-PYTEST = (sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-n0")
+PYTEST = (sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-n0", "-p", "first_failure")
 MOST_SECONDS = 600
 COMMAND = "python tests/mutants/run.py --page"
 
@@ -105,16 +104,23 @@ def run_mutant(mutant: Mutant, copy: Path) -> Outcome:
 
 def run_tests(arguments: list[str], copy: Path) -> tuple[str, str]:
     """Only a test that fails has noticed: what cannot be imported or collected shows nothing."""
-    env = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
+    first = copy.parent / "first_failure"
+    first.unlink(missing_ok=True)
+    own = {
+        "PYTHONPATH": os.pathsep.join([str(copy), str(copy / "tests" / "mutants")]),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "HYPOTHESIS_PROFILE": "unshrunk",
+        "FIRST_FAILURE": str(first),
+    }
+    env = {**os.environ, **own}
     try:
         done = subprocess.run(
             [*PYTEST, *arguments], cwd=copy, env=env, capture_output=True, text=True, timeout=MOST_SECONDS
         )
     except subprocess.TimeoutExpired:
         return "broken", f"no end after {MOST_SECONDS} seconds"
-    failed = re.findall(r"^FAILED (tests/\S+?\.py::.+?)(?: - .*)?$", done.stdout, re.MULTILINE)
-    if done.returncode == 1 and failed:
-        return "killed", failed[0]
+    if done.returncode == 1 and first.exists():
+        return "killed", first.read_text(encoding="utf-8")
     if done.returncode == 0:
         return "survived", ""
     last = (done.stdout + done.stderr).strip().splitlines()[-8:]

@@ -1,7 +1,8 @@
-"""Tiles that are no squares, and strips of pairs as short as they get: the same values and gradients."""
+"""Tiles that are no squares, ends beside the end of a tile or of a tensor, and strips of pairs as short as they get."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import ModuleType
 
 import pytest
@@ -36,6 +37,22 @@ def test_tiles_that_are_no_squares(measure: Measure, name: str, case: Case) -> N
     compilation = compile_text(spec.text)
     fixed = {"numbers": spec.numbers, "entries": spec.entries}
     assert_holds(measure(compilation, case_for(compilation, case, spec.square, **fixed)))
+
+
+@pytest.mark.parametrize(("shift", "width"), [(0, 2), (1, 33), (15, 18)])
+def test_ends_one_position_behind_a_tile(measure: Measure, shift: int, width: int) -> None:
+    """A position more or less shows nowhere else."""
+    compilation = compile_text("attention zoo(c: int, w: int):\n    mask j <= i + c and i - j < w\n")
+    case = replace(WIDE, N=37, M=45, H=1, tile=(16, 16), numbers=(("c", shift), ("w", width)))
+    assert_holds(measure(compilation, case))
+
+
+@pytest.mark.parametrize("mask", ["true", "j < 20 or i >= 16"])
+def test_full_tiles_end_where_tensors_do(measure: Measure, mask: str) -> None:
+    """Of widths that are no powers of two, and of whole tiles, which are not asked where they end."""
+    compilation = compile_text(f"attention zoo():\n    mask {mask}\n")
+    case = Case("numpy", "float32", N=32, M=48, D=24, DV=40, tile=(16, 16))
+    assert_holds(measure(compilation, case))
 
 
 @pytest.mark.parametrize("name", ["bias_bhnm", "bias_table", "bias_same_twice", "none_with_bias"])

@@ -11,6 +11,7 @@ RANGES = ("tests/analyze/test_ranges.py",)
 ROWS = ("tests/analyze/test_rows.py",)
 PERIODS = ("tests/analyze/test_periods.py",)
 TILE_TEST = ("tests/sets/test_tile_test.py",)
+SIGNS = ("tests/ir/test_ir_signs.py",)
 LAWS = ("tests/laws/test_laws.py",)
 DERIVATIVE = ("tests/algebra/test_derivative.py",)
 
@@ -56,7 +57,7 @@ SETS = (
         "polynomial(Place(array, tuple(row), end + 1))",
         "polynomial(Place(array, tuple(row), end))",
         RANGES,
-        "random_masks_are_sound",
+        "sorted_arrays",
     ),
     Mutant(
         "min-by-any-item",
@@ -106,6 +107,7 @@ SETS = (
         "a = Polynomial({product: count // common for product, count in a.terms.items()})",
         "a = Polynomial({product: -(-count // common) for product, count in a.terms.items()})",
         POLYNOMIAL,
+        "mean",
     ),
     Mutant(
         "condition-in-lowest-terms-rounds-up",
@@ -114,6 +116,7 @@ SETS = (
         "Polynomial({product: count // common for",
         "Polynomial({product: -(-count // common) for",
         POLYNOMIAL,
+        "mean",
     ),
     Mutant(
         "negation-keeps-zero",
@@ -132,6 +135,7 @@ SETS = (
         """IntOp("%", IntAbs(a), n), IntConst() as c):
             return _predicate(Compare(op, IntOp("%", a, n), c))""",
         POLYNOMIAL,
+        "distances",
     ),
     Mutant(
         "prover-max-below-an-item",
@@ -237,8 +241,8 @@ TILES = (
         "attnc/sets/project.py",
         "moves = self.plane.other.key in atom.condition.leaves",
         'moves = "" in atom.condition.leaves',
-        RANGES,
-        "sound",
+        TILE_TEST,
+        "random_masks",
     ),
     Mutant(
         "multiple-of-a-quotient-too-near",
@@ -255,8 +259,8 @@ TILES = (
         "attnc/sets/project.py",
         'turned: Kind = "min" if kind == "max" else "max"\n                return a - moving',
         "turned: Kind = kind\n                return a - moving",
-        RANGES,
-        "sound",
+        TILE_TEST,
+        "zoo",
     ),
     Mutant(
         "tile-test-too-strong",
@@ -476,7 +480,7 @@ TERMS = (
         "attnc/ir/signs.py",
         "if value % 2 == 0:",
         "if value % 1 == 0:",
-        ("tests/analyze/test_passes.py", "tests/analyze/test_weights.py", "tests/ir"),
+        SIGNS,
     ),
     Mutant(
         "difference-is-at-most-0",
@@ -486,7 +490,7 @@ TERMS = (
         case RealOp("min", a, b):""",
         """return is_at_most_0(a)
         case RealOp("min", a, b):""",
-        ("tests/analyze/test_passes.py", "tests/analyze/test_weights.py", "tests/ir"),
+        SIGNS,
     ),
     Mutant(
         "magnitudes-cancel",

@@ -159,6 +159,7 @@ CPU = (
         "[scale > 0] * (plain.kind",
         "[scale < 1e9] * (plain.kind",
         PATH,
+        "has_no_kernel",
     ),
     Mutant(
         "cpu-gradient-of-lse-handed-over",
@@ -167,6 +168,7 @@ CPU = (
         '_hand(path, [no_dlse], "_backward_of_torch"',
         '_hand(path, [no_dlse][:0], "_backward_of_torch"',
         PATH,
+        "has_no_kernel",
     ),
     Mutant(
         "cpu-index-clamped-too-early",

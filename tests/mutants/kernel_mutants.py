@@ -76,6 +76,69 @@ MASKS = (
     ),
 )
 
+MEMORY = (
+    Mutant(
+        "rows-behind-the-last-read",
+        "rows behind the end of a tensor are read",
+        HELPERS,
+        "return tl.load(tile, mask=(first + row < end) & (col < WIDTH), other=0.0)",
+        "return tl.load(tile, mask=col < WIDTH, other=0.0)",
+        ZOO,
+        kernels("no_scale"),
+    ),
+    Mutant(
+        "row-behind-the-last-written",
+        "one row behind the end of a result is written",
+        HELPERS,
+        "inside = (first + row < end) & (col < WIDTH)",
+        "inside = (first + row <= end) & (col < WIDTH)",
+        ZOO,
+        kernels("no_scale"),
+    ),
+    Mutant(
+        "columns-behind-the-last-read",
+        "a full tile is read over its width where that is no power of two",
+        HELPERS,
+        """    elif WIDTH < COLS:
+        return tl.load(tile, mask=col < WIDTH, other=0.0)
+    else:""",
+        """    else:""",
+        SIZES,
+        "full_tiles_end",
+    ),
+    Mutant(
+        "lse-behind-the-last-read",
+        "the log-sum-exp is read one row behind the last",
+        f"{TILED}/weights.py",
+        'tl.load(Var("lse_ptr") + row + I, mask=I < N, other=0.0)',
+        'tl.load(Var("lse_ptr") + row + I, mask=I <= N, other=0.0)',
+        ZOO,
+        kernels("no_scale"),
+    ),
+    Mutant(
+        "delta-behind-the-last-written",
+        "delta is written one row behind the last",
+        f"{TILED}/delta.py",
+        'tl.store(Var("delta_ptr") + row + at, delta, mask=at < N)',
+        'tl.store(Var("delta_ptr") + row + at, delta, mask=at <= N)',
+        ZOO,
+        kernels("no_scale"),
+    ),
+    Mutant(
+        "array-read-behind-its-end",
+        "an element whose index may lie outside of its array is read all the same",
+        "attnc/lower/triton_terms.py",
+        """            if not self.is_inside(item, size):
+                guards += [self(item) >= 0, self(item) < self(size)]
+            offset""",
+        """            if not self.is_inside(item, size):
+                guards += [self(item) >= 0]
+            offset""",
+        ZOO,
+        kernels("bias_where_masked_out_of_range", "bias_in_a_branch"),
+    ),
+)
+
 BOUNDS = (
     Mutant(
         "live-lo-one-tile-late",
@@ -146,8 +209,8 @@ BOUNDS = (
         f"{TILED}/frame.py",
         "tl.minimum(Var(first) + block, size) - 1",
         "tl.minimum(Var(first) + block, size) - 2",
-        ZOO,
-        kernels("lengths"),
+        SIZES,
+        "one_position",
     ),
     Mutant(
         "first-programs-beyond",
@@ -709,4 +772,4 @@ NUMBERS = (
     ),
 )
 
-KERNELS = (*MASKS, *BOUNDS, *SOFTMAX, *GRADIENTS, *HEADS, *SHARES, *SUMS, *NUMBERS)
+KERNELS = (*MASKS, *MEMORY, *BOUNDS, *SOFTMAX, *GRADIENTS, *HEADS, *SHARES, *SUMS, *NUMBERS)

@@ -10,7 +10,7 @@ WORKERS ?= 2
 # Who has nothing left takes what waits behind the other: tests of kernels take a hundred times as long as most.
 PARALLEL = -n $(WORKERS) --dist worksteal
 
-.PHONY: demo check test test-slow mutants fuzz test-gpu lint golden clean
+.PHONY: demo check test test-slow mutants fuzz test-gpu lint golden figures clean
 .DEFAULT_GOAL := test
 
 demo: $(RUNTIME)
@@ -54,6 +54,11 @@ test-gpu: $(DEV)
 # Rewrite the golden files from what the compiler says now; read the difference before you commit it.
 golden: $(DEV)
 	$(BIN)/python -m pytest $(PARALLEL) -m "" tests/test_golden.py tests/compiles/test_inspect.py --update-golden
+
+# Read the machine code of every example anew, and keep its figures: half an hour. CI reads what is not kept.
+figures: $(DEV)
+	rm -rf tests/compiles/figures
+	$(BIN)/python -m pytest $(PARALLEL) -m compiles tests/compiles/test_machine_code.py -k "not other_gpus" --update-golden
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
+from turns import TURN, TURNS
 
 UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("seeded", UNTIMED, derandomize=True)
@@ -28,6 +29,34 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "seeded"))
 
 GOLDEN = Path(__file__).parent / "golden"
 Golden = Callable[[str, str], None]
+
+
+# Tests that run or build emitted code: `make check` leaves them out.
+EMITTED = (
+    "bench/",
+    "compiles/",
+    "evaluate/",
+    "kernels/",
+    "lower/test_counted_tiles.py",
+    "lower/test_lists.py",
+    "run/test_emitted_module.py",
+    "run/test_function.py",
+    "run/test_operator",
+    "run/test_wrong_calls.py",
+    "test_train_chars.py",
+    "test_verify.py",
+)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.relative_to(GOLDEN.parent).as_posix().startswith(EMITTED):
+            item.add_marker("emitted")
+
+
+def pytest_report_header() -> str:
+    return f"turn {TURN} of {TURNS} in the longest lists of cases; TURN={TURN} repeats it"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

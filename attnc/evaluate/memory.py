@@ -29,7 +29,7 @@ from attnc.evaluate.dtypes import (
 from attnc.evaluate.tile import Tile
 
 OF_TORCH = {torch.bool: INT1} | {getattr(torch, dtype.name): dtype for dtype in DTYPES if dtype is not INT1}
-NOBODY, SEVERAL = -1, -2
+NOBODY, SEVERAL = 0, -1  # a program is its number, and one
 
 
 @dataclass
@@ -44,18 +44,22 @@ class Memory:
     writer: Array
     program: Callable[[], int]
 
+    @property
+    def user(self) -> int:
+        return self.program() + 1
+
     def read(self, offsets: Array) -> Array:
         self._check(offsets, "reads")
         reader = self.reader[offsets]
-        alone = (reader == NOBODY) | (reader == self.program())
-        self.reader[offsets] = np.where(alone, self.program(), SEVERAL)
+        alone = (reader == NOBODY) | (reader == self.user)
+        self.reader[offsets] = np.where(alone, self.user, SEVERAL)
         found = self.elements[offsets]
         return from_bits(found, self.dtype) if self.dtype == BFLOAT16 else found
 
     def write(self, offsets: Array, values: Array) -> None:
         self._check(offsets, "writes")
         self._check_others(self.reader, offsets, "writes", "read")
-        self.writer[offsets] = self.program()
+        self.writer[offsets] = self.user
         self.elements[offsets] = bits_of(values, self.dtype) if self.dtype == BFLOAT16 else values
 
     def _check(self, offsets: Array, what: str) -> None:
@@ -66,7 +70,7 @@ class Memory:
         self._check_others(self.writer, offsets, what, "wrote")
 
     def _check_others(self, users: Array, offsets: Array, what: str, did: str) -> None:
-        theirs = (users[offsets] != NOBODY) & (users[offsets] != self.program())
+        theirs = (users[offsets] != NOBODY) & (users[offsets] != self.user)
         if theirs.any():
             place = offsets[theirs].flat[0]
             raise KernelFault(f"{what} `{self.name}` at {place}, which another program {did}")
@@ -91,8 +95,11 @@ class Launched:
         owned, first = np.zeros(count, bool), tensor.storage_offset()
         if tensor.numel():
             as_strided(owned[first:], tuple(tensor.shape), tensor.stride())[...] = True
-        users = self.users.setdefault((storage.data_ptr(), size), np.full((2, count), NOBODY))
-        memory = Memory(name, dtype, elements, owned, users[0], users[1], self.program)
+        place = storage.data_ptr(), size
+        if place not in self.users:
+            self.users[place] = np.zeros((2, count), np.int32)  # memory that is never touched costs nothing
+        readers, writers = self.users[place]
+        memory = Memory(name, dtype, elements, owned, readers, writers, self.program)
         return Pointer(memory, np.asarray(first, np.int64))
 
 

@@ -29,18 +29,17 @@ def inspect(
     numbers: Mapping[str, Number] | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Build every kernel that a call launches and say how good it is; `progress(done, of)` is told after every one.
+    """Say how good every kernel is that a call launches; `progress(done, of)` is told after each that is built for it.
 
     `numbers` are sizes and scalar parameters of the call.
     """
     launches = plan_launches(compilation, target, head_dim, dtype, numbers or {})
     import triton
 
-    from attnc.inspect.build import build_all
-    from attnc.inspect.figures import read_figures
     from attnc.inspect.gate import judge
+    from attnc.inspect.remember import measure_all
 
-    figures = build_all(launches, target, read_figures, progress)
+    figures = measure_all(launches, target, progress)
     verdicts = [verdict for each in figures for verdict in judge(each, target, dtype, head_dim)]
     return Report(
         compilation.attention.name, target.name, dtype, head_dim, triton.__version__,

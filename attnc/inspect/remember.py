@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -17,7 +18,7 @@ from typing import Any
 import triton
 
 from attnc.errors import AttncError
-from attnc.inspect.build import build, specialize
+from attnc.inspect.build import build, build_all, specialize
 from attnc.inspect.figures import Figures, Part, read_figures
 from attnc.inspect.launches import Launch
 from attnc.inspect.targets import Target
@@ -33,17 +34,44 @@ class Refused:
 
 def measure(launch: Launch, target: Target) -> Figures | Refused:
     """The figures of a launch, from the cache where they are there."""
-    path = cache_directory() / "figures" / f"{_key(launch, target)}.json"
+    found = _recall(launch, target)
+    if found is None:
+        try:
+            found = read_figures(build(launch, target))
+        except AttncError as error:
+            found = Refused(error.diagnostics[0].notes[0])
+        _keep(launch, target, found)
+    return found
+
+
+def measure_all(
+    launches: Sequence[Launch], target: Target, progress: Callable[[int, int], None] | None = None
+) -> list[Figures]:
+    """The figures of each; those that the cache lacks are built side by side. What does not build is an error."""
+    found = [_recall(launch, target) for launch in launches]
+    missing = [n for n, figures in enumerate(found) if not isinstance(figures, Figures)]
+    built = build_all([launches[n] for n in missing], target, read_figures, progress) if missing else []
+    for n, figures in zip(missing, built, strict=True):
+        _keep(launches[n], target, figures)
+        found[n] = figures
+    return [figures for figures in found if isinstance(figures, Figures)]
+
+
+def _recall(launch: Launch, target: Target) -> Figures | Refused | None:
     with suppress(OSError, ValueError, TypeError, KeyError):
-        return _read(json.loads(path.read_text()))
-    try:
-        found: Figures | Refused = read_figures(build(launch, target))
-    except AttncError as error:
-        found = Refused(error.diagnostics[0].notes[0])
+        return _read(json.loads(_path(launch, target).read_text()))
+    return None
+
+
+def _keep(launch: Launch, target: Target, found: Figures | Refused) -> None:
+    path = _path(launch, target)
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_file(path, json.dumps(asdict(found)))
-    return found
+
+
+def _path(launch: Launch, target: Target) -> Path:
+    return cache_directory() / "figures" / f"{_key(launch, target)}.json"
 
 
 def _key(launch: Launch, target: Target) -> str:

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Callable
 from functools import reduce
 from pathlib import Path
-from time import process_time
 from typing import Literal
 
 import pytest
+from effort import at_most
 from mask_zoo import attention_of
 
 from attnc.analyze.facts import Interval, Ranges
@@ -369,7 +369,7 @@ def repeated(term: ir.Int, step: Callable[[ir.Int, int], ir.Int], times: int) ->
 
 
 I, J, W = ir.Index("i"), ir.Index("j"), ir.IntParam("w")
-NUMBERS = [ir.IntConst(n) for n in range(3_000)]
+NUMBERS = [ir.IntConst(n) for n in range(1_000)]
 AT_HEAD = [ir.IntLoad("start", (n, ir.Index("h"))) for n in NUMBERS]
 HEAVY: dict[str, ir.Bool] = {
     "nested remainders": ir.Compare("<=", J, repeated(I, lambda a, n: ir.IntOp("%", a, NUMBERS[n + 3]), 60)),
@@ -398,12 +398,11 @@ HEAVY: dict[str, ir.Bool] = {
 @pytest.mark.parametrize("name", HEAVY)
 def test_no_mask_takes_long(name: str) -> None:
     """Each of them takes for ever to a solver without limits."""
-    start = process_time()
     attention = attention_of(HEAVY[name])
-    for target in ("j", "i"):
-        assert find_ranges(attention, target).because  # type: ignore[arg-type]
-    assert find_rows(attention).because
-    assert process_time() - start < 30
+    with at_most(20_000_000):
+        for target in ("j", "i"):
+            assert find_ranges(attention, target).because  # type: ignore[arg-type]
+        assert find_rows(attention).because
 
 
 def test_an_analysis_that_runs_out_of_steps_says_so() -> None:

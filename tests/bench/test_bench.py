@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from compilations import compiled
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
@@ -80,7 +81,7 @@ def test_calls_take_turns_and_the_first_round_is_not_counted() -> None:
 
 
 def measurement(*contenders: Contender) -> Measurement:
-    compilation = Compilation(Source("<string>", CAUSAL))
+    compilation = compiled(CAUSAL)
     call = make_call(compilation.attention, compilation.facts, CPU, torch.float32, {"N": 24, "D": 8})
     return Measurement(call, contenders, [], a_clock(), 2)
 
@@ -132,7 +133,7 @@ def test_what_goes_wrong_in_making_a_contender_leaves_it_out(monkeypatch: pytest
         raise ZeroDivisionError("integer modulo by zero")
 
     monkeypatch.setattr("attnc.bench.contenders._make_sdpa", fail)
-    compilation = Compilation(Source("<string>", CAUSAL))
+    compilation = compiled(CAUSAL)
     call = make_call(compilation.attention, compilation.facts, CPU, torch.float32, {"N": 24})
     contenders, left_out = find_contenders(compilation, call, False, with_flex=False)
     assert [each.name for each in contenders] == ["attnc"]
@@ -150,7 +151,7 @@ def test_differences_are_shares_of_the_largest_number() -> None:
 
 def test_a_real_run() -> None:
     """Also of progress: it ends where it says that it ends."""
-    compilation = Compilation(Source("<string>", SUMS))
+    compilation = compiled(SUMS)
     given = {"N": 33, "M": 40, "H": 2, "HKV": 1, "D": 8, "window": 7}
     call = make_call(compilation.attention, compilation.facts, CPU, torch.float32, given)
     seen: list[tuple[int, int]] = []

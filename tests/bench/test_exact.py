@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from compilations import compiled, example
 from torch import Tensor
 
 from attnc.bench.call import make_call
 from attnc.bench.exact import Part, choose_parts, find_errors, narrow
 from attnc.compiler import Compilation
 from attnc.run.interpreter import interpret
-from attnc.source import Source
-from attnc.syntax.reading import read_source
 
-EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 CPU = torch.device("cpu")
 SIZES: dict[str, Any] = {"B": 2, "H": 4, "HKV": 2, "D": 8, "N": 50}
 GIVEN: dict[str, dict[str, Any]] = {
@@ -34,7 +31,7 @@ GIVEN: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", sorted(GIVEN))
 def test_a_part_is_the_call_at_its_rows(name: str) -> None:
-    compilation = Compilation(read_source(EXAMPLES / f"{name}.attn"))
+    compilation = example(name)
     given = SIZES | GIVEN[name]
     call = make_call(compilation.attention, compilation.facts, CPU, torch.float64, given)
     whole = compilation.function().reference(call.q, call.k, call.v, **call.arguments)
@@ -48,7 +45,7 @@ def test_a_part_is_the_call_at_its_rows(name: str) -> None:
 
 def a_call() -> tuple[Compilation, Any]:
     text = "attention a(t: float[H]):\n    mask j <= i\n    score dot(q, k) * scale - t[h] * (i - j)\n"
-    compilation = Compilation(Source("<string>", text))
+    compilation = compiled(text)
     given = SIZES | {"N": 200, "M": 220}
     return compilation, make_call(compilation.attention, compilation.facts, CPU, torch.float64, given)
 
@@ -105,6 +102,6 @@ def test_every_mistake_shows(wrong: str, shows: str) -> None:
 
 
 def test_few_rows_are_one_part_of_each_head() -> None:
-    compilation = Compilation(Source("<string>", "attention a():\n    mask true\n"))
+    compilation = compiled("attention a():\n    mask true\n")
     call = make_call(compilation.attention, compilation.facts, CPU, torch.float32, {"N": 1, "M": 30, "H": 6})
     assert choose_parts(call) == [Part(0, 0, 0, 1), Part(0, 2, 0, 1), Part(0, 3, 0, 1), Part(0, 5, 0, 1)]

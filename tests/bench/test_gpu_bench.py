@@ -114,11 +114,8 @@ def test_a_step_starts_where_the_longest_before_would_fit() -> None:
 
 
 def test_who_takes_too_long_is_interrupted() -> None:
-    budget = gpu.Budget(0.2)
-    start = time.monotonic()
-    with pytest.raises(TimeoutError), budget.limit():
-        time.sleep(20)
-    assert time.monotonic() - start < 10
+    with pytest.raises(TimeoutError), gpu.Budget(0.2).limit():
+        time.sleep(3600)
 
 
 def test_a_case_that_fails_ends_no_other(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from compilations import NAMES, compiled, example
 from torch.nn.attention.flex_attention import create_mask
 from torch.nn.functional import scaled_dot_product_attention
 
@@ -18,11 +18,7 @@ from attnc.compiler import Compilation
 from attnc.lower.names import variable
 from attnc.run.loader import load_module
 from attnc.run.mask import find_mask
-from attnc.source import Source
-from attnc.syntax.reading import read_source
 
-EXAMPLES = Path(__file__).parent.parent.parent / "examples"
-NAMES = sorted(path.stem for path in EXAMPLES.glob("*.attn"))
 N, M = 40, 56
 SIZES = {"B": 2, "H": 4, "HKV": 2, "D": 8, "DV": 6}
 generator = torch.Generator().manual_seed(0)
@@ -80,7 +76,7 @@ NOT_SDPA = NEITHER | {
 
 
 def open_example(name: str) -> tuple[Compilation, Call]:
-    compilation = Compilation(read_source(EXAMPLES / f"{name}.attn"))
+    compilation = example(name)
     given = SIZES | GIVEN.get(name, {"N": N})
     if name == "share_question":
         given["end"] = given["end"] + 1
@@ -155,12 +151,12 @@ def test_who_is_left_out_and_why(name: str) -> None:
     ],
 )  # fmt: skip
 def test_what_flex_has_nothing_for(clauses: str, parameters: str, why: str) -> None:
-    compilation = Compilation(Source("<string>", f"attention a({parameters}):\n    {clauses}\n"))
+    compilation = compiled(f"attention a({parameters}):\n    {clauses}\n")
     assert why_not_flex(compilation.attention, compilation.facts.weights) == why
 
 
 def test_functions_read_as_if_written_by_hand() -> None:
-    compilation = Compilation(read_source(EXAMPLES / "gpt_oss_sinks.attn"))
+    compilation = example("gpt_oss_sinks")
     text = write_functions(compilation.attention, compilation.facts.weights, True)
     assert (
         text

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
+from effort import at_most
 
 from attnc.check import check_file, find_mistakes
 from attnc.ir.text import print_ir
@@ -76,12 +76,8 @@ def test_example_is_well_kept(path: Path) -> None:
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_a_check_is_quick(path: Path) -> None:
-    """Below 50 ms once the parser is there: nobody waits for it in an editor."""
+    """Once the parser is there: 100,000 calls are below 50 ms, and nobody waits for it in an editor."""
     source = read_source(path)
     check_file(parse_file(source))
-    durations = []
-    for _ in range(3):
-        start = time.perf_counter()
+    with at_most(100_000):
         check_file(parse_file(source))
-        durations.append(time.perf_counter() - start)
-    assert min(durations) < 0.05

@@ -12,8 +12,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import triton
-from emitted import launches, spec
-from pages import header, row
 
 from attnc.inspect import choose
 from attnc.inspect.candidates import WIDTHS
@@ -23,7 +21,14 @@ from attnc.inspect.remember import measure
 from attnc.inspect.targets import GFX942, SM_80, SM_90, SM_100, Target
 from attnc.tiles import Tile
 
-PAGES = Path(__file__).parent.parent.parent / "docs/tiles"
+TESTS = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(TESTS))
+
+from compilations import example  # noqa: E402
+from emitted import launches  # noqa: E402
+from pages import header, row  # noqa: E402
+
+PAGES = TESTS.parent / "docs/tiles"
 GPUS = (SM_90, SM_100, SM_80, GFX942)
 USUAL_WIDTHS = (64, 128, 192, 256)  # of heads that the usual tiles have rows for
 PAGE = """# Tiles, by Triton {version}
@@ -62,7 +67,7 @@ def main(names: list[str]) -> None:
 def _chosen(targets: Sequence[Target]) -> Iterator[str]:
     yield from header("GPU", "kernel", "D", "tile", "registers", "spilled bytes", "shared KiB", "passed over")
     for target in targets:
-        for choice in choose(spec("causal"), target, widths=WIDTHS).choices:
+        for choice in choose(example("causal"), target, widths=WIDTHS).choices:
             best = choice.best
             assert best is not None
             figures = next(each for each in best.figures if each.kernel == choice.kernel)

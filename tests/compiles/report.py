@@ -14,13 +14,18 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import triton
-from emitted import NAMES, NUMBERS, report, spec
-from pages import header, row
 
 from attnc.inspect import choose
 from attnc.inspect.targets import TARGETS
 
-PAGES = Path(__file__).parent.parent.parent / "docs/gate"
+TESTS = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(TESTS))
+
+from compilations import NAMES, example  # noqa: E402
+from emitted import NUMBERS, report  # noqa: E402
+from pages import header, row  # noqa: E402
+
+PAGES = TESTS.parent / "docs/gate"
 CALLS = [(gpu, width) for gpu in ("sm_90", "sm_80") for width in (64, 128)]
 PASSES = "passes"
 CHOSEN = "with chosen tiles "
@@ -69,7 +74,7 @@ def judge(name: str, gpu: str, width: int) -> str:
         first.setdefault(verdict.kernel, verdict.what)
     if not first:
         return PASSES
-    found = choose(spec(name), target, widths=(width,), numbers=NUMBERS.get(name, {}))
+    found = choose(example(name), target, widths=(width,), numbers=NUMBERS.get(name, {}))
     left = [choice.best.verdict if choice.best else "nothing starts" for choice in found.choices]
     faults = "; ".join(f"{kernel} {what}" for kernel, what in first.items())
     return f"{faults}; {CHOSEN}{PASSES if found.holds else ', '.join(v for v in left if v != PASSES)}"

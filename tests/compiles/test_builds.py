@@ -7,7 +7,8 @@ from itertools import product
 
 import pytest
 import torch
-from emitted import NAMES, launches, spec
+from compilations import NAMES, example
+from emitted import launches
 from triton.compiler import CompilationError
 from triton.runtime.jit import JITFunction
 
@@ -46,7 +47,7 @@ def test_heads_that_no_kernel_takes() -> None:
     with pytest.raises(AttncError, match="`D` needs 256 or less in a kernel, got 512"):
         launches("causal", d=512)
     call = {name: torch.zeros(1, 1, 16, 512, dtype=torch.bfloat16) for name in "qkv"}
-    module = load_module("causal", spec("causal").module)
+    module = load_module("causal", example("causal").module)
     run, choose = JITFunction.run, module._choose
     with pytest.raises(ValueError, match="`D` needs 256 or less in a kernel, got 512"):
         find_launches(module, "causal", call, SM_90)
@@ -54,7 +55,7 @@ def test_heads_that_no_kernel_takes() -> None:
 
 
 def test_a_kernel_that_the_front_end_refuses_is_noticed() -> None:
-    causal = spec("causal")
+    causal = example("causal")
     carried = "acc = _zeros(BLOCK_Q, PARTS_DV)"
     assert carried in causal.module
     text = causal.module.replace(carried, "acc = _zeros(2 * BLOCK_Q, PARTS_DV)")
@@ -109,7 +110,7 @@ def test_the_table_follows_the_card_and_the_dtype() -> None:
     def tile(target: Target, dtype: str) -> tuple[int, int] | None:
         return launches("causal", target, dtype=dtype)[0].tile
 
-    tiles = load_module("causal", spec("causal").module).TILES
+    tiles = load_module("causal", example("causal").module).TILES
     for target, dtype, table in (
         (SM_90, "bfloat16", "wgmma"),
         (SM_80, "bfloat16", "mma"),

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import triton
-from emitted import EXAMPLES, spec
+from compilations import EXAMPLES, example
 
 from attnc.cli import main
 from attnc.compiler import Compilation
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.compiles
 
 @pytest.fixture(scope="module")
 def chosen() -> Choices:
-    return choose(spec("tree_decoding"), SM_90, widths=(64,))
+    return choose(example("tree_decoding"), SM_90, widths=(64,))
 
 
 def test_the_first_that_passes_is_chosen(chosen: Choices) -> None:
@@ -34,7 +34,7 @@ def test_the_first_that_passes_is_chosen(chosen: Choices) -> None:
 
 
 def test_a_module_launches_what_was_chosen(chosen: Choices) -> None:
-    compilation = spec("tree_decoding")
+    compilation = example("tree_decoding")
     other = Compilation(compilation.source, replace(compilation.options, tiles=chosen.tiles))
     found = inspect(other, SM_90, head_dim=64)
     assert found.failures == ()

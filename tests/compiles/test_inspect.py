@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 import triton
-from emitted import EXAMPLES, report
+from compilations import EXAMPLES
+from emitted import report
 
 from attnc.cli import main
 from attnc.inspect import build

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from emitted import NAMES, report
+from compilations import NAMES
+from emitted import report
 from turns import in_turn
 
 from attnc.inspect.targets import SM_100, TARGETS

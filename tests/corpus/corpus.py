@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from compilations import one_of
 from draws import (
     Drawer,
     arrays,
@@ -60,8 +61,6 @@ from draws_of_grids import (
 from truth import Role
 
 from attnc.compiler import Compilation
-from attnc.options import make_options
-from attnc.syntax.reading import read_source
 
 SPECS = Path(__file__).parent / "specs"
 GYM, FLASHMASK, FORTY, PAPER = "attention-gym", "FlashMask", "first 40", "more"
@@ -77,9 +76,7 @@ class Mask:
     spec: str = ""
 
     def compilation(self) -> Compilation:
-        """A new one, so that nothing is known yet."""
-        spec = self.spec or self.name
-        return Compilation(read_source(_files()[spec]), make_options(name=spec))
+        return one_of(file_of(self), self.spec or self.name)
 
 
 @cache

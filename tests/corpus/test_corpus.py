@@ -7,13 +7,13 @@ from zlib import crc32
 
 import numpy as np
 import pytest
+from compilations import file
 from corpus import CORPUS, FLASHMASK, FORTY, GYM, LISTED, SPECS, Mask
 from found import is_listed
 from integer_oracle import evaluate
 from judge import MANY_CALLS, judge
 from truth import EDGE, FULL, NONE, ROLES, classes_of, pairs_of
 
-from attnc.compiler import Compilation
 from attnc.syntax.parser import parse_file
 from attnc.syntax.printer import print_file
 from attnc.syntax.reading import read_source
@@ -73,7 +73,7 @@ def test_corpus_covers_what_it_should() -> None:
 def test_specs_are_well_kept_and_all_used(path: Path) -> None:
     source = read_source(path)
     assert print_file(parse_file(source)) == source.text, "not formatted"
-    held = {attention.name for attention in Compilation(source).attentions}
+    held = {attention.name for attention in file(path).attentions}
     assert held <= {mask.spec or mask.name for mask in CORPUS}
 
 

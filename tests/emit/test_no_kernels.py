@@ -10,23 +10,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from compilations import NAMES, example
 
 import attnc
 from attnc import compiler
-from attnc.compiler import Compilation
 from attnc.errors import AttncError
-from attnc.options import make_options
-from attnc.syntax.reading import read_source
 
-EXAMPLES = Path(__file__).parent.parent.parent / "examples"
-NAMES = sorted(path.stem for path in EXAMPLES.glob("*.attn"))
 # What speaks of the choice between two paths.
 CHOOSING = {"_choose", "_attention", "_attention_backward", "_differentiate", "_rows_1", "_rows_1_backward"}
 CHOOSING |= {"_differentiate_1", "_check_device", "_"}
-
-
-def text_of(name: str, *, kernels: bool) -> str:
-    return Compilation(read_source(EXAMPLES / f"{name}.attn"), make_options(kernels=kernels)).module
 
 
 def functions(text: str) -> dict[str, str]:
@@ -38,7 +30,7 @@ def functions(text: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_left(name: str) -> None:
-    whole, text = (text_of(name, kernels=kernels) for kernels in (True, False))
+    whole, text = (example(name, kernels=kernels).module for kernels in (True, False))
     assert not re.search(r"\btl\b|import triton|@triton|\bbackend\b", text.split("\nimport torch\n")[1])
     mine, others = functions(text), functions(whole)
     public = others.pop(name), mine.pop(name)

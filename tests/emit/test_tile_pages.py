@@ -11,14 +11,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from compilations import example
 
-from attnc.compiler import Compilation
 from attnc.inspect.call import make_call
 from attnc.inspect.candidates import TABLES, WIDTHS, find_candidates
 from attnc.inspect.launches import find_launches
 from attnc.inspect.targets import TARGETS, Target
 from attnc.run.loader import load_module
-from attnc.syntax.reading import read_source
 from attnc.tiles import Tile
 
 ROOT = Path(__file__).parent.parent.parent
@@ -78,7 +77,7 @@ def test_no_launch_fails_for_shared_memory(page: Path, title: str) -> None:
 
 @every_page
 def test_the_usual_tiles_are_those_of_a_module(page: Path) -> None:
-    compilation = Compilation(read_source(ROOT / "examples/causal.attn"))
+    compilation = example("causal")
     module = load_module("causal", compilation.module)
 
     def launched(target: Target, width: int) -> Iterator[tuple[str, Tile]]:

@@ -5,20 +5,17 @@ from __future__ import annotations
 import difflib
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
 import triton
+from compilations import example
 
-from attnc.compiler import Compilation
 from attnc.options import make_options
 from attnc.run.loader import load_module
-from attnc.syntax.reading import read_source
 from attnc.tiles import ChosenTile, ChosenTiles, Tile
 
-CAUSAL = read_source(Path(__file__).parent.parent.parent / "examples/causal.attn")
 ROWS = (
     ChosenTile("forward", 64, Tile(128, 128, 8, 3)),
     ChosenTile("forward", 96, Tile(128, 32, 8, 3)),
@@ -29,7 +26,7 @@ HOPPER = ChosenTiles("sm_90", triton.__version__, ROWS)
 
 
 def text(tiles: ChosenTiles | None) -> str:
-    return Compilation(CAUSAL, make_options(tiles=tiles)).module
+    return example("causal", tiles=tiles).module
 
 
 def test_what_is_written() -> None:

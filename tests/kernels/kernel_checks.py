@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
 from types import ModuleType
 from typing import Any, TypeAlias
 
+from compilations import compiled
+
 from attnc.compiler import Compilation
 from attnc.evaluate import load_evaluated
-from attnc.source import Source
 from attnc.verify.cases import Case
 from attnc.verify.inputs import is_square
 from attnc.verify.report import Measurement
@@ -25,9 +25,8 @@ TRITON = replace(NUMPY, backend="triton")
 WORST_IN_FLOAT64 = 1e-10
 
 
-@cache
-def compile_text(text: str, name: str = "zoo") -> Compilation:
-    return Compilation(Source(f"{name}.attn", text))
+def compile_text(text: str) -> Compilation:
+    return compiled(text, "zoo.attn")
 
 
 def evaluated(compilation: Compilation) -> ModuleType:

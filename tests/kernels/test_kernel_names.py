@@ -55,8 +55,9 @@ REFUSED = {"redefined-builtin", "reserved-name"}
 
 
 def is_refused(compilation: Compilation) -> bool:
+    """Names are refused when a spec is checked, before anything is made of it."""
     try:
-        _ = compilation.module
+        _ = compilation.attention
     except AttncError as refused:
         assert {d.code for d in refused.diagnostics} & REFUSED
         return True

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from compilations import file, one_of
 from kernel_checks import Measure, assert_holds
 from turns import in_turn
 
 from attnc.compiler import Compilation
 from attnc.errors import AttncError
-from attnc.syntax.reading import read_source
 from attnc.verify.cases import Backend, plan_cases
 from attnc.verify.inputs import is_square
 
@@ -20,8 +20,7 @@ EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.attn"))
 
 def compilations(path: Path) -> list[Compilation]:
     """Every attention of a file that has a kernel."""
-    whole = Compilation(read_source(path))
-    found = [whole._of(attention.name) for attention in whole.attentions]
+    found = [one_of(path, attention.name) for attention in file(path).attentions]
     return [compilation for compilation in found if has_kernel(compilation)]
 
 

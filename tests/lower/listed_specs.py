@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from compilations import compiled
 from torch import Generator, Tensor
 
 from attnc.compiler import Compilation
-from attnc.source import Source
 
 Values = dict[str, Any]
 
@@ -72,7 +72,7 @@ class Spec:
         return f"attention listed({self.params}):\n    mask {self.mask}\n"
 
     def compilation(self) -> Compilation:
-        return Compilation(Source("listed.attn", self.text))
+        return compiled(self.text, "listed.attn")
 
 
 def _blocks(size: int) -> int:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import ast
 
 import pytest
+from compilations import compiled
 
-from attnc.compiler import Compilation
 from attnc.lower.tiled.late import LATE
-from attnc.source import Source
 
 LATE_SPECS = {
     "causal": "attention a():\n    mask j <= i\n",
@@ -24,7 +23,7 @@ OTHER_SPECS = {
 
 
 def functions(text: str) -> dict[str, ast.FunctionDef]:
-    module = ast.parse(Compilation(Source("a.attn", text)).module)
+    module = ast.parse(compiled(text).module)
     return {node.name: node for node in module.body if isinstance(node, ast.FunctionDef)}
 
 

@@ -7,60 +7,54 @@ from __future__ import annotations
 
 import ast
 import re
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
+from compilations import NAMES, compiled, example, file, one_of
 from listed_specs import LISTED, SWEPT
 from mask_zoo import ALL, SORTS
 
 from attnc.compiler import Compilation
 from attnc.errors import AttncError
-from attnc.options import make_options
-from attnc.source import Source
-from attnc.syntax.reading import read_source
 
-ROOT = Path(__file__).parent.parent.parent
+Compile = Callable[[], Compilation]
+CORPUS = Path(__file__).parent.parent / "corpus" / "specs"
 ARRAYS = {
     "windows": "int[H]", "offsets": "int[B]", "lengths": "int[B]", "global_head": "bool[H]",
     "doc": "sorted int[N]", "valid": "bool[N]", "start": "int[N]",
 }  # fmt: skip
 
 
-def _of_files() -> dict[str, tuple[Source, str]]:
-    """Every attention of the corpus and of the examples, as its source and name."""
-    paths = [*(ROOT / "tests" / "corpus" / "specs").glob("*.attn"), *(ROOT / "examples").glob("*.attn")]
-    sources = [read_source(path) for path in sorted(paths)]
+def _of_corpus() -> dict[str, Compile]:
     return {
-        f"{Path(source.name).stem}:{attention.name}": (source, attention.name)
-        for source in sources
-        for attention in Compilation(source).attentions
+        f"{path.stem}:{attention.name}": partial(one_of, path, attention.name)
+        for path in sorted(CORPUS.glob("*.attn"))
+        for attention in file(path).attentions
     }
 
 
-def _of_zoo(name: str) -> Source:
+def _of_zoo(name: str) -> Compilation:
     words = dict.fromkeys(re.findall(r"[a-z_]+", ALL[name]))
     params = ", ".join(f"{word}: {ARRAYS.get(word, SORTS[word])}" for word in words if word in SORTS)
     mask = ALL[name].replace("-1 * left", "-left").replace("real(", "(")
-    return Source(f"{name}.attn", f"attention zoo({params}):\n    mask {mask}\n")
+    return compiled(f"attention zoo({params}):\n    mask {mask}\n")
 
 
-SPECS = (
-    _of_files()
-    | {f"zoo:{name}": (_of_zoo(name), "zoo") for name in ALL}
-    | {
-        f"listed:{name}": (Source("listed.attn", spec.text), "listed")
-        for name, spec in (LISTED | SWEPT).items()
-    }
+SPECS: dict[str, Compile] = (
+    _of_corpus()
+    | {f"example:{name}": partial(example, name) for name in NAMES}
+    | {f"zoo:{name}": partial(_of_zoo, name) for name in ALL}
+    | {f"listed:{name}": spec.compilation for name, spec in (LISTED | SWEPT).items()}
 )
 
 
 @cache
 def functions_of(name: str) -> dict[str, ast.FunctionDef] | None:
     """What Triton compiles; None where there is no kernel, for the reason that is given."""
-    source, attention = SPECS[name]
     try:
-        module = Compilation(source, make_options(name=attention)).module
+        module = SPECS[name]().module
     except AttncError as error:
         assert {d.code for d in error.diagnostics} == {"no-kernel"}, error
         return None

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
+from compilations import example
 from mask_zoo import ALL, attention_of
 
 from attnc.analyze.ranges import find_ranges
@@ -12,9 +11,7 @@ from attnc.compiler import Compilation
 from attnc.lower.proofs import Proofs
 from attnc.lower.tiled.order import visits_more_later
 from attnc.source import Source
-from attnc.syntax.reading import read_source
 
-DOCUMENTS = Path(__file__).parent.parent.parent / "examples" / "packed_documents.attn"
 # Of queries that look for keys, and of keys that look for queries.
 MORE_LATER = {
     "causal": (True, False),
@@ -44,7 +41,7 @@ def test_masks(name: str) -> None:
 
 
 def test_a_document_may_end_anywhere() -> None:
-    plan = Compilation(read_source(DOCUMENTS)).plan
+    plan = example("packed_documents").plan
     assert plan.more_later == frozenset()
     texts = [reason.text for reason in plan.because]
     assert "tiles of queries begin with the first: no later one is known to have more keys" in texts

@@ -110,6 +110,7 @@ def run_tests(arguments: list[str], copy: Path) -> tuple[str, str]:
         "PYTHONPATH": os.pathsep.join([str(copy), str(copy / "tests" / "mutants")]),
         "PYTHONDONTWRITEBYTECODE": "1",
         "HYPOTHESIS_PROFILE": "unshrunk",
+        "TURN": "0",
         "FIRST_FAILURE": str(first),
     }
     env = {**os.environ, **own}

@@ -10,27 +10,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from compilations import EXAMPLES, NAMES, compiled, example
 
 import attnc
 from attnc.cli import main
-from attnc.compiler import Compilation
-from attnc.errors import AttncError
-from attnc.source import Source
 
 ROOT = Path(__file__).parent.parent.parent
-
-
-def has_kernel(path: Path) -> bool:
-    """Golden files say which examples have none yet."""
-    try:
-        return bool(Compilation(Source(path.name, path.read_text(encoding="utf-8"))).plan)
-    except AttncError as error:
-        assert [diagnostic.code for diagnostic in error.diagnostics] == ["no-kernel"]
-        return False
-
-
-EXAMPLES = [path for path in sorted((ROOT / "examples").glob("*.attn")) if has_kernel(path)]
-example = pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 
 # Many parameters with long names, one of every kind, and terms that no line of 100 columns holds.
 LONG = """
@@ -44,10 +29,6 @@ attention long(document_of_token: sorted int[B, N], chunk_of_the_sequence: int, 
     score     dot(q, k) * scale / temperature_of_the_scores + additive_bias_of_chunks[h, i // chunk_of_the_sequence]
     output    gate_of_the_output[b, h, i, :] * o + v_i
 """
-
-
-def module(path: Path) -> str:
-    return Compilation(Source(path.name, path.read_text(encoding="utf-8"))).module
 
 
 # ---- how it reads ----------------------------------------------------------------------------------
@@ -66,13 +47,13 @@ def check_text(text: str, name: str) -> None:
     assert found.stdout + found.stderr == ""
 
 
-@example
-def test_it_is_a_clean_file(path: Path) -> None:
-    check_text(module(path), path.stem)
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_a_clean_file(name: str) -> None:
+    check_text(example(name).module, name)
 
 
 def test_long_names_are_broken_where_they_can_be() -> None:
-    check_text(attnc.compile(LONG).source, "long")
+    check_text(compiled(LONG).module, "long")
 
 
 # ---- it is the same everywhere ---------------------------------------------------------------------
@@ -91,10 +72,12 @@ for path in map(Path, sys.argv[1:]):
 
 @pytest.mark.slow
 def test_the_text_depends_on_the_spec_alone(tmp_path: Path) -> None:
-    here = "".join(f"{path.stem} {hashlib.sha256(module(path).encode()).hexdigest()}\n" for path in EXAMPLES)
+    texts = {name: example(name).module for name in NAMES}
+    here = "".join(f"{name} {hashlib.sha256(text.encode()).hexdigest()}\n" for name, text in texts.items())
+    paths = [str(EXAMPLES / f"{name}.attn") for name in NAMES]
     for seed, folder in (("0", tmp_path), ("1", ROOT), ("4242", tmp_path)):
         environment = os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}
-        command = [sys.executable, "-c", HASHES, *map(str, EXAMPLES)]
+        command = [sys.executable, "-c", HASHES, *paths]
         found = subprocess.run(
             command, cwd=folder, env=environment, capture_output=True, text=True, check=True
         )
@@ -136,7 +119,7 @@ torch.save(results, sys.argv[2])
 @pytest.mark.slow
 def test_it_runs_where_there_is_no_attnc(tmp_path: Path) -> None:
     """Built by the command, saved under two names and run as a script, on both paths, forward and backward."""
-    spec = ROOT / "examples" / "sliding_window.attn"
+    spec = EXAMPLES / "sliding_window.attn"
     for name in ("first", "second"):
         assert main(["build", str(spec), "-o", str(tmp_path / f"{name}.py")]) == 0
     make = torch.Generator().manual_seed(0)
@@ -173,7 +156,7 @@ CASES = {
 @pytest.mark.parametrize(("B", "N", "M"), [(0, 5, 5), (1, 0, 5), (1, 5, 0), (1, 0, 0)])
 @pytest.mark.parametrize("name", CASES)
 def test_a_call_without_tokens_has_a_result(name: str, B: int, N: int, M: int) -> None:
-    f = attnc.load(ROOT / "examples" / f"{name}.attn")
+    f = attnc.load(EXAMPLES / f"{name}.attn")
     results = []
     for call in (f, f.reference):
         q, k, v = (torch.ones(B, 2, n, 4, requires_grad=True) for n in (N, M, M))

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
+from compilations import EXAMPLES, example
 from torch import Tensor
 
-from attnc.compiler import Compilation, load
+from attnc.compiler import load
 from attnc.run.loader import load_module
-from attnc.syntax.reading import read_source
 
-EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 CALLS: dict[str, dict[str, Any]] = {
     "causal": {},
     "sliding_window": {"window": 9},
@@ -26,8 +24,7 @@ CALLS: dict[str, dict[str, Any]] = {
 
 
 def module_of(name: str) -> ModuleType:
-    compilation = Compilation(read_source(EXAMPLES / f"{name}.attn"))
-    return load_module(name, compilation.module)
+    return load_module(name, example(name).module)
 
 
 def inputs(n: int = 20, m: int = 20, dtype: torch.dtype = torch.float64) -> list[Tensor]:

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import torch
+from compilations import compiled
 from torch import Tensor
 
-from attnc.compiler import Compilation, compile
+from attnc.compiler import compile
 from attnc.run.loader import load_module
-from attnc.source import Source
 
 SPECS = {
     "listed": (
@@ -51,7 +51,7 @@ def leaves(tensors: list[Tensor], given: dict[str, Tensor]) -> list[Tensor]:
 
 
 def test_specs_go_the_ways_they_are_here_for() -> None:
-    plans = {name: Compilation(Source(f"{name}.attn", text)).plan for name, text in SPECS.items()}
+    plans = {name: compiled(text).plan for name, text in SPECS.items()}
     assert {name: sorted(plan.listed) for name, plan in plans.items()} == {
         "listed": ["i", "j"], "by_sorted": [], "by_numbers": ["i", "j"]
     }  # fmt: skip
@@ -61,7 +61,7 @@ def test_specs_go_the_ways_they_are_here_for() -> None:
 @every_spec
 def test_opcheck(name: str) -> None:
     """Of the forward and of the backward operator."""
-    module = load_module(name, Compilation(Source(f"{name}.attn", SPECS[name])).module)
+    module = load_module(name, compiled(SPECS[name]).module)
     tensors, given = call_of(name, 20)
     operators = {part: getattr(module, part) for part in ("_attention", "_attention_backward")}
     seen: dict[str, tuple[Any, ...]] = {}

@@ -11,14 +11,13 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from compilations import file
 from integer_oracle import evaluate
 
 from attnc.analyze.requirements import find_requirements
-from attnc.compiler import Compilation
 from attnc.ir import build
 from attnc.ir import nodes as ir
 from attnc.ir.walk import axes_of, replace_terms, walk
-from attnc.syntax.reading import read_source
 
 islpy = pytest.importorskip("islpy")
 from isl_oracle import names_in, to_set, without_arrays  # noqa: E402
@@ -38,7 +37,7 @@ WIDER = {
 MASKS = {
     attention.name: attention.mask
     for path in sorted(SPECS.glob("*.attn"))
-    for attention in Compilation(read_source(path)).attentions
+    for attention in file(path).attentions
 }
 
 

@@ -1,0 +1,49 @@
+"""What tests compile, each text once in a process.
+
+Enters: a text and options, the name of an example, or a file and one of its attentions. Leaves: the compilation, which
+keeps every stage that it was asked for. Nobody changes one; who times a stage, or counts its calls, makes their own.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from attnc.compiler import Compilation
+from attnc.options import Options, make_options
+from attnc.source import Source
+from attnc.syntax.reading import read_source
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+NAMES = sorted(path.stem for path in EXAMPLES.glob("*.attn"))
+
+
+def compiled(text: str, name: str = "spec.attn", **options: object) -> Compilation:
+    """A text, under the name that its module and mistakes in it say."""
+    return _compiled(Source(name, text), make_options(**options))
+
+
+def example(name: str, **options: object) -> Compilation:
+    """An example, named as from the root of the repository."""
+    return compiled(_read(EXAMPLES / f"{name}.attn"), f"examples/{name}.attn", **options)
+
+
+def file(path: Path) -> Compilation:
+    """A file that may have several attentions."""
+    return compiled(_read(path), str(path))
+
+
+@cache
+def one_of(path: Path, name: str) -> Compilation:
+    """One of the attentions of a file, which is read and checked once for all of them."""
+    return file(path)._of(name)
+
+
+@cache
+def _read(path: Path) -> str:
+    return read_source(path).text
+
+
+@cache
+def _compiled(source: Source, options: Options) -> Compilation:
+    return Compilation(source, options)

@@ -6,8 +6,9 @@ import os
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import cases
 from torch import Tensor
 
 import attnc
@@ -183,7 +184,7 @@ def chains(draw: st.DrawFn) -> str:
     return f"{weight}{below.format(draw(one))}"
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@cases(40, 12)
 @given(chains())
 def test_random_ones_mean_the_formula(normalize: str) -> None:
     assert weights_of(normalize).kind != "other"
@@ -191,7 +192,7 @@ def test_random_ones_mean_the_formula(normalize: str) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=int(os.environ.get("CHAINS", "200")), deadline=None)
+@cases(int(os.environ.get("CHAINS", "200")))
 @given(chains())
 def test_many_random_ones_mean_the_formula(normalize: str) -> None:
     assert_means(normalize, 0.8)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import cases
 from torch import Tensor
 
 import attnc
@@ -154,7 +155,7 @@ def softmaxes(draw: st.DrawFn) -> str:
     return f"{' * '.join(above)} / ({' + '.join(below)}){divided}"
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@cases(40, 12)
 @given(softmaxes())
 def test_random_ones_mean_the_formula(normalize: str) -> None:
     assert gate_of(normalize) != "other"
@@ -203,7 +204,7 @@ def sums(draw: st.DrawFn) -> str:
     return f"{weight}{above} / ({' + '.join(below)})"
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@cases(60, 20)
 @given(sums())
 def test_random_sums_mean_the_formula(normalize: str) -> None:
     expected = call(normalize, 0.8, "reference", has_lse=False)

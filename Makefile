@@ -10,7 +10,7 @@ WORKERS ?= 2
 # Who has nothing left takes what waits behind the other: tests of kernels take a hundred times as long as most.
 PARALLEL = -n $(WORKERS) --dist worksteal
 
-.PHONY: demo check test test-slow fuzz test-gpu lint golden figures clean
+.PHONY: demo check test test-slow mutants fuzz test-gpu lint golden figures clean
 .DEFAULT_GOAL := test
 
 demo: $(RUNTIME)
@@ -37,6 +37,10 @@ lint: $(DEV)
 # built for GPUs that are not there. Of the longest lists of cases a share, and properties on cases of their own.
 test-slow: $(DEV)
 	HYPOTHESIS_PROFILE=anew $(BIN)/python -m pytest $(PARALLEL) -m "slow or compiles"
+
+# Mistakes in the compiler, one at a time: each has to make a test fail. `docs/mutants.md` says which.
+mutants: $(DEV)
+	$(BIN)/python tests/mutants/run.py
 
 # Everything, for hours: all of the long lists, of which the others take a share (`attnc verify` of every example, the zoo
 # in Triton's interpreter, other GPUs). 20,000 random masks: ranges in both roles, and the test of tiles; 3,000 formulas.

@@ -2,6 +2,7 @@
 
 The cases of every run are the same, and few: what passed once passes again. `HYPOTHESIS_PROFILE=anew` draws others, and
 many; the head of its report names the seed that draws them again: `HYPOTHESIS_SEED=12345 HYPOTHESIS_PROFILE=anew`.
+With `unshrunk` the first case that fails is left as it is, which is enough to see that a mutant is noticed.
 None is held to a clock: machines are slow now and then.
 """
 
@@ -10,9 +11,10 @@ from __future__ import annotations
 import os
 from random import SystemRandom
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
-ANEW = os.environ.get("HYPOTHESIS_PROFILE", "seeded") == "anew"
+PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "seeded")
+ANEW = PROFILE == "anew"
 FEW = 25
 
 
@@ -20,7 +22,11 @@ def load_profile() -> None:
     anyhow = settings(deadline=None, suppress_health_check=list(HealthCheck))
     settings.register_profile("seeded", anyhow, derandomize=True, max_examples=FEW)
     settings.register_profile("anew", anyhow, derandomize=False)
-    settings.load_profile("anew" if ANEW else "seeded")
+    settings.register_profile(
+        "unshrunk", anyhow, derandomize=True, max_examples=FEW,
+        phases=[Phase.explicit, Phase.generate], report_multiple_bugs=False,
+    )  # fmt: skip
+    settings.load_profile(PROFILE)
 
 
 def draw_seed() -> int:

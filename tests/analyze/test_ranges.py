@@ -16,6 +16,7 @@ from range_checks import Counts, check_ranges, requirements_hold, transposed
 
 import attnc
 from attnc.analyze.ranges import find_ranges
+from attnc.ir import build
 from attnc.ir import nodes as ir
 from attnc.ir.walk import Axis
 
@@ -65,6 +66,30 @@ def check_random_mask(mask: ir.Bool, values: dict[str, Any], rows: int) -> None:
 @given(masks, calls(), st.integers(1, 5))
 def test_ranges_of_random_masks_are_sound(mask: ir.Bool, values: dict[str, Any], rows: int) -> None:
     check_random_mask(mask, values, rows)
+
+
+SORTED = st.sampled_from(
+    [ir.IntLoad("order", (ir.Index(axis),)) for axis in "ij"]  # type: ignore[arg-type]
+    + [ir.IntLoad("orders", (ir.Index("h"), ir.Index(axis))) for axis in "ij"]  # type: ignore[arg-type]
+)
+BESIDE = st.one_of(
+    SORTED, st.sampled_from([ir.IntParam("w"), ir.Index("i"), ir.IntLoad("doc", (ir.Index("i"),))])
+)
+IN_PLACES = st.builds(
+    lambda op, a, b, n: build.compare(op, a, build.integer("+", b, ir.IntConst(n))),
+    st.sampled_from(["<", "<=", "==", ">", ">="]),
+    SORTED,
+    BESIDE,
+    st.integers(-2, 2),
+)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(st.lists(IN_PLACES, min_size=1, max_size=2), calls(), st.integers(1, 5))
+def test_ranges_by_places_in_sorted_arrays_are_sound(
+    clauses: list[ir.Bool], values: dict[str, Any], rows: int
+) -> None:
+    check_random_mask(build.conj(*clauses), values, rows)
 
 
 @pytest.mark.slow

@@ -104,6 +104,7 @@ MASKS = {
     "ispow2": mask("ispow2(i - j) or i == j"),
     "member": mask("j // 16 in table[b, h, i // 16, :]", "table: int[B, H, N // 16 + 1, 3]", table=(-2, 6)),
     "member_of_row": mask("j in picked[h, :]", "picked: int[H, 5]", picked=(-3, 40)),
+    "member_below_zero": mask("j - 9 in picked[h, :]", "picked: int[H, 5]", picked=(-9, 25)),
     "not_member": mask("not (j in picked[:])", "picked: int[4]", picked=(0, 20)),
     "bool_array": mask("seen[b, j] and j <= i", "seen: bool[B, M]"),
     "bool_pairs": mask("seen[i, j] or i == j", "seen: bool[N, M]"),
@@ -443,6 +444,9 @@ TOKENS = {
         "u: float[B, M], t: float[B, H, N]",
         "mask j <= i",
         "normalize sigmoid(s * u[b, j] + t[b, h, i]) / (1 + sum(sigmoid(s) * u[b, j] ** 2))",
+    ),
+    "array_in_score_and_weights": spec(
+        "t: float[B, H, M]", "mask j <= i", f"score {DOT} + t[b, h, j]", "normalize sigmoid(s) * t[b, h, j]"
     ),
     "table_in_weights": spec(
         "t: float[H, 9]", "mask j <= i", "normalize relu(s) * t[h, clamp(j - i, -4, 4) + 4]"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from hypothesis import strategies as st
 from integer_oracle import evaluate
 from mask_zoo import SORTS
 from properties import cases
-from random_masks import I, J, calls, conditions, masks, terms
+from random_masks import I, J, W, calls, conditions, masks, terms
 
+from attnc.ir import build
 from attnc.ir import nodes as ir
+from attnc.ir.arithmetic import Comparison
 from attnc.ir.text import parse_term, print_ir
 from attnc.sets.convert import to_bool, to_int, to_polynomial, to_predicate
 from attnc.sets.polynomial import Leaf, Polynomial, polynomial
@@ -25,6 +28,10 @@ from attnc.sets.substitute import substitute, substitute_in
 PROPERTY = cases(200)
 random_terms = terms(3, conditions(0))
 places = st.tuples(st.integers(0, 11), st.integers(0, 11))
+
+
+def times(number: int, term: ir.Int) -> ir.Int:
+    return build.integer("*", ir.IntConst(number), term)
 
 
 def read(text: str) -> Polynomial:
@@ -110,6 +117,50 @@ def test_terms_are_made_plain(text: str, plain: str) -> None:
 def test_a_polynomial_means_its_term(term: ir.Int, values: dict[str, Any], at: tuple[int, int]) -> None:
     here = {**values, "i": at[0] % values["N"], "j": at[1] % values["M"]}
     assert evaluate(to_int(to_polynomial(term)), here) == evaluate(term, here)
+
+
+MULTIPLES = st.builds(
+    lambda n, a, m, b, c: build.integer("+", build.integer("+", times(n, a), times(m, b)), ir.IntConst(c)),
+    *[st.sampled_from([-6, -4, 2, 3, 4, 6]), st.sampled_from([I, J, W])] * 2,
+    st.integers(-9, 9),
+)
+OF_MULTIPLES = st.builds(
+    lambda op, a, n: build.integer(op, a, ir.IntConst(n)),
+    st.sampled_from(["//", "%"]),
+    st.one_of(MULTIPLES, st.builds(build.int_abs, MULTIPLES)),
+    st.sampled_from([-4, 2, 3, 4, 6, 12]),
+)
+
+
+@PROPERTY
+@given(
+    st.one_of(MULTIPLES, OF_MULTIPLES),
+    st.sampled_from(["<", "<=", "==", "!="]),
+    st.integers(-9, 9),
+    calls(),
+    places,
+)
+def test_lowest_terms_mean_the_same(
+    term: ir.Int, op: Comparison, number: int, values: dict[str, Any], at: tuple[int, int]
+) -> None:
+    """Where numbers have a factor in common, which random terms seldom do."""
+    here = {**values, "i": at[0] % values["N"], "j": at[1] % values["M"]}
+    mask = build.compare(op, term, ir.IntConst(number))
+    assert evaluate(to_int(to_polynomial(term)), here) == evaluate(term, here)
+    assert evaluate(to_bool(to_predicate(mask)), here) == evaluate(mask, here)
+
+
+@pytest.mark.parametrize("op", ["==", "!=", "<"])
+@pytest.mark.parametrize("n", [2, 3, 4, -3])
+def test_remainders_of_distances(op: Comparison, n: int) -> None:
+    """What divides a distance divides its absolute value; other remainders differ."""
+    distance = build.integer("-", I, J)
+    for number in range(-4, 5):
+        term = build.integer("%", build.int_abs(distance), ir.IntConst(n))
+        mask = build.compare(op, term, ir.IntConst(number))
+        for i, j in product(range(8), repeat=2):
+            here = {"i": i, "j": j}
+            assert evaluate(to_bool(to_predicate(mask)), here) == evaluate(mask, here)
 
 
 @PROPERTY

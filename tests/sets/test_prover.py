@@ -110,6 +110,7 @@ def test_facts_decide_conditions() -> None:
     assert prover.decide(fact("on")) is True
     assert prover.decide(fact("not on")) is False
     assert prover.decide(fact("window == 2")) is None
+    assert prover.decide(fact("window <= 2")) is None
     assert prover.prove(fact("(window if on else 9) <= 3"))
 
 

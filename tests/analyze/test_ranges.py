@@ -84,7 +84,7 @@ IN_PLACES = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@cases(150)
 @given(st.lists(IN_PLACES, min_size=1, max_size=2), calls(), st.integers(1, 5))
 def test_ranges_by_places_in_sorted_arrays_are_sound(
     clauses: list[ir.Bool], values: dict[str, Any], rows: int

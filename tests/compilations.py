@@ -16,6 +16,7 @@ from attnc.syntax.reading import read_source
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 NAMES = sorted(path.stem for path in EXAMPLES.glob("*.attn"))
+MEASURED = ("causal", "gemma2_local")  # whose machine code has golden files, for each version of Triton
 
 
 def compiled(text: str, name: str = "spec.attn", **options: object) -> Compilation:

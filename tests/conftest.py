@@ -3,9 +3,8 @@
 `golden("causal/ir.txt", text)` compares a text with a committed file below `tests/golden/`; `pytest --update-golden`
 writes the file instead. Whoever updates reads the difference like any other change.
 
-Properties are tried on the same cases in every run, so that what passed once passes again; `HYPOTHESIS_PROFILE=anew`
-draws others each time, as `make fuzz` does, and `unshrunk` leaves the first case that fails as it is, for mutants. None
-of them is held to a clock: machines are slow now and then.
+Which cases of properties are tried is in `properties.py`. torch takes one thread in each process, as every core has a
+process that runs tests; processes that tests start take one too.
 """
 
 from __future__ import annotations
@@ -16,16 +15,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import core
+from properties import ANEW, draw_seed, load_profile
 from turns import TURN, TURNS
 
-UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("seeded", UNTIMED, derandomize=True)
-settings.register_profile("anew", UNTIMED, derandomize=False)
-settings.register_profile(
-    "unshrunk", UNTIMED, derandomize=True, phases=[Phase.explicit, Phase.generate], report_multiple_bugs=False
-)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "seeded"))
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
+load_profile()
 
 GOLDEN = Path(__file__).parent / "golden"
 Golden = Callable[[str, str], None]
@@ -55,12 +50,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("emitted")
 
 
-def pytest_report_header() -> str:
-    return f"turn {TURN} of {TURNS} in the longest lists of cases; TURN={TURN} repeats it"
-
-
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write the golden files anew")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if ANEW and config.getoption("--hypothesis-seed") is None:
+        core.global_force_seed = draw_seed()
+
+
+def pytest_report_header() -> list[str]:
+    seed = [f"hypothesis seed: {core.global_force_seed}"] if ANEW else []
+    return [f"turn {TURN} of {TURNS} in the longest lists of cases; TURN={TURN} repeats it", *seed]
 
 
 @pytest.fixture

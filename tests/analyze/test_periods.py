@@ -6,10 +6,11 @@ from random import Random
 from typing import Any, Literal
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from integer_oracle import evaluate, pairs_seen
 from mask_zoo import attention_of, mask_of
+from properties import cases
 from random_masks import MANY
 from range_checks import Counts, check_ranges, requirements_hold, transposed
 
@@ -365,14 +366,14 @@ def _check(text: str, values: dict[str, Any], rows: int) -> None:
             check_ranges(ranges, seen if target == "j" else transposed(seen), values, rows, rows, Counts())
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@cases(200, 40)
 @given(_masks(), _calls(), st.integers(1, 9))
 def test_ranges_of_masks_that_repeat_are_sound(text: str, values: dict[str, Any], rows: int) -> None:
     _check(text, values, rows)
 
 
 @pytest.mark.slow
-@settings(max_examples=MANY // 4, deadline=None, suppress_health_check=list(HealthCheck))
+@cases(MANY // 4)
 @given(_masks(), _calls(), st.integers(1, 9))
 def test_ranges_of_many_masks_that_repeat_are_sound(text: str, values: dict[str, Any], rows: int) -> None:
     _check(text, values, rows)

@@ -6,10 +6,11 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from integer_oracle import heads, pairs_seen
 from mask_zoo import ALL, NEARLY_TIGHT, TIGHT, attention_of, mask_of, nasty, usual
+from properties import cases
 from random_masks import IN_ORDER, MANY, calls, masks
 from range_checks import Counts, check_ranges, requirements_hold, transposed
 
@@ -61,7 +62,7 @@ def check_random_mask(mask: ir.Bool, values: dict[str, Any], rows: int) -> None:
             check_ranges(ranges, truth, values, rows, rows, Counts())
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@cases(150, 60)
 @given(masks, calls(), st.integers(1, 5))
 def test_ranges_of_random_masks_are_sound(mask: ir.Bool, values: dict[str, Any], rows: int) -> None:
     check_random_mask(mask, values, rows)
@@ -83,7 +84,7 @@ IN_PLACES = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@cases(150)
 @given(st.lists(IN_PLACES, min_size=1, max_size=2), calls(), st.integers(1, 5))
 def test_ranges_by_places_in_sorted_arrays_are_sound(
     clauses: list[ir.Bool], values: dict[str, Any], rows: int
@@ -92,7 +93,7 @@ def test_ranges_by_places_in_sorted_arrays_are_sound(
 
 
 @pytest.mark.slow
-@settings(max_examples=MANY, deadline=None, suppress_health_check=list(HealthCheck))
+@cases(MANY)
 @given(masks, calls(), st.integers(1, 5))
 def test_ranges_of_many_random_masks_are_sound(mask: ir.Bool, values: dict[str, Any], rows: int) -> None:
     check_random_mask(mask, values, rows)

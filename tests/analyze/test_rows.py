@@ -6,9 +6,10 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from integer_oracle import evaluate, heads, pairs_seen
 from mask_zoo import ALL, attention_of, mask_of, nasty, usual
+from properties import cases
 from random_masks import calls, masks
 
 from attnc.analyze.requirements import find_requirements
@@ -38,7 +39,7 @@ def test_rows_of_the_zoo(name: str) -> None:
         assert not any(has_empty_row(mask, values) for call in drawn for values in heads(mask, call.values))
 
 
-@settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@cases(200, 80)
 @given(masks, calls())
 def test_rows_of_random_masks(mask: ir.Bool, values: dict[str, Any]) -> None:
     if all(evaluate(each.term, values) >= 1 for each in find_requirements(mask)):

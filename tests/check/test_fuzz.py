@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 from effort import assert_linear, at_most
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import cases
 
 from attnc.check import find_mistakes
 from attnc.check.vocabulary import BUILT_IN, RESERVED
@@ -88,14 +89,14 @@ def _check_text(text: str) -> None:
         assert diagnostic.message and len(diagnostic.message) < 250
 
 
-@settings(max_examples=400)
+@cases(400, 150)
 @given(st.integers(0, len(TEXTS) - 1), edits)
 def test_mutated_specs(which: int, changes: list[tuple[str, int, int]]) -> None:
     check_text(mutated(which, changes))
 
 
 @pytest.mark.slow
-@settings(max_examples=20_000)
+@cases(20_000)
 @given(st.integers(0, len(TEXTS) - 1), edits)
 def test_mutated_specs_at_length(which: int, changes: list[tuple[str, int, int]]) -> None:
     check_text(mutated(which, changes))
@@ -123,7 +124,7 @@ def grow(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 expressions = st.recursive(atoms, grow, max_leaves=8)
 
 
-@settings(max_examples=400)
+@cases(400, 100)
 @given(
     st.sampled_from(("query", "key", "value", "mask", "score", "normalize", "output")),
     expressions,
@@ -142,7 +143,7 @@ attention spec(t: float[H, N], u: int[B, 8], w: float):
 """)
 
 
-@settings(max_examples=100)
+@cases(100, 50)
 @given(expressions)
 def test_constants_sizes_and_defaults(text: str) -> None:
     check_text(

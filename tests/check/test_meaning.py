@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from checking import attention
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from properties import cases
 from scalar_meaning import Scene, Undefined, meaning
 
 from attnc.source import Source
@@ -130,7 +131,7 @@ ARRAYS = {
 }
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@cases(400, 150)
 @given(ints(IN_MACRO, 2), ints(IN_LET, 2), bools(IN_CLAUSE, 3), reals(IN_CLAUSE, 3))
 def test_meaning(mix: str, let: str, mask: str, score: str) -> None:
     text = SPEC.format(mix=mix, let=let, mask=mask, score=score)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import triton
-from compilations import EXAMPLES
+from compilations import EXAMPLES, MEASURED
 from emitted import report
 
 from attnc.cli import main
@@ -29,7 +29,7 @@ def run(capsys: Shell, *arguments: str) -> tuple[int, str, str]:
     return code, out, err.removeprefix("building\n")
 
 
-@pytest.mark.parametrize("name", ["causal", "gemma2_local"])
+@pytest.mark.parametrize("name", MEASURED)
 def test_figures(name: str, golden: Callable[[str, str], None], capsys: Shell) -> None:
     """Whether they all hold is a figure too: with Triton 3.6, dK/dV of `gemma2_local` spills 8 bytes."""
     code, out, err = run(capsys, str(EXAMPLES / f"{name}.attn"), "--head-dim", "64", "--json")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import cases
 
 from attnc.emit.expression import emit_expression
 from attnc.emit.writer import WIDTH, Writer
@@ -37,7 +38,7 @@ def larger(inner: st.SearchStrategy[Expr]) -> st.SearchStrategy[Expr]:
 EXPRESSIONS = st.recursive(LEAVES, larger, max_leaves=24)
 
 
-@settings(max_examples=600, deadline=None)
+@cases(600, 200)
 @given(EXPRESSIONS, st.integers(0, 12), st.sampled_from(["", "spec.attn:12"]))
 def test_broken_lines_mean_what_one_line_means(value: Expr, depth: int, note: str) -> None:
     block = Block()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import cases
 
 from attnc.emit.writer import WIDTH, Writer
 from attnc.kernel.build import Block, Namespace, function, without_dead
@@ -114,7 +115,7 @@ def test_dead_names_are_dropped_until_none_is_left() -> None:
     assert [stmt.target.name for stmt in kept[:-1]] == ["one", "four"]  # type: ignore[union-attr]
 
 
-@settings(max_examples=200)
+@cases(200)
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=40), st.integers(0, 3))
 def test_no_line_is_too_long_and_nothing_is_lost(widths: list[int], depth: int) -> None:
     names = [f"{'n' * width}{n}" for n, width in enumerate(widths)]

@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from properties import cases
 from random_terms import SORTS, random_terms
 from scalar_meaning import Scene, Undefined, meaning
 
@@ -169,7 +170,7 @@ def test_folded_functions_neither_overflow_nor_lose_digits(fn: build.Function, x
     assert folded.value == pytest.approx(exact, rel=1e-13, abs=1e-300)
 
 
-@settings(deadline=None, derandomize=True, max_examples=400)
+@cases(400)
 @given(random_terms("score"), st.integers(0, 3), st.integers(0, 3), st.booleans())
 def test_building_again_keeps_the_meaning(term: ir.Node, i: int, j: int, on: bool) -> None:
     scene = Scene(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import cases
 from random_terms import SORTS, random_attentions, random_terms
 
 from attnc.errors import AttncError, CompilerBug
@@ -37,13 +38,13 @@ def test_an_attention_prints_as_it_was_read() -> None:
     assert print_ir(parse_ir(PACKED)) == PACKED
 
 
-@settings(deadline=None, derandomize=True, max_examples=300)
+@cases(300)
 @given(st.sampled_from(["query", "value", "mask", "score", "normalize", "output"]).flatmap(random_terms))
 def test_reading_undoes_printing(term: ir.Node) -> None:
     assert parse_term(print_ir(term), SORTS) == term
 
 
-@settings(deadline=None, derandomize=True, max_examples=50)
+@cases(50)
 @given(random_attentions())
 def test_reading_undoes_printing_of_a_whole_attention(attention: ir.Attention) -> None:
     text = print_ir(attention)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
+from properties import cases
 from random_terms import random_attentions
 
 from attnc.errors import CompilerBug
@@ -47,7 +48,7 @@ def test_an_attention_passes() -> None:
     verify(sample())
 
 
-@settings(deadline=None, derandomize=True, max_examples=50)
+@cases(50)
 @given(random_attentions())
 def test_random_attentions_pass(attention: ir.Attention) -> None:
     verify(attention)

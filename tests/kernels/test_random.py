@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import HealthCheck, assume, event, given, settings
+from hypothesis import assume, event, given
 from hypothesis import strategies as st
 from kernel_checks import Measure, compile_text
+from properties import cases
 from random_specs import ENTRIES, specs
 from turns import TURNS
 
@@ -15,7 +16,6 @@ from attnc.errors import AttncError
 from attnc.verify.cases import Case
 
 SIZES = st.tuples(st.integers(1, 40), st.integers(1, 40))
-ANY = list(HealthCheck)
 
 
 def agree(measure: Measure, text: str, sizes: tuple[int, int], variant: int, *cases: Case) -> None:
@@ -41,14 +41,14 @@ CPU = Case("cpu", "float64", 1, 1, 8, 6, 2, 1, 2, entries=ENTRIES)
 NUMPY = Case("numpy", "float32", 1, 1, 16, 16, 2, 1, 1, tile=(16, 16), entries=ENTRIES)
 
 
-@settings(deadline=None, derandomize=True, max_examples=50, suppress_health_check=ANY)
+@cases(100, 40)
 @given(specs(), SIZES, st.integers(1, 5))
 def test_random_specs(measure: Measure, text: str, sizes: tuple[int, int], variant: int) -> None:
     agree(measure, text, sizes, variant, CPU, NUMPY)
 
 
 @pytest.mark.slow
-@settings(deadline=None, derandomize=True, max_examples=400 // TURNS, suppress_health_check=ANY)
+@cases(800 // TURNS)
 @given(specs(), SIZES, st.integers(1, 5))
 def test_many_random_specs(measure: Measure, text: str, sizes: tuple[int, int], variant: int) -> None:
     agree(measure, text, sizes, variant, CPU, NUMPY)

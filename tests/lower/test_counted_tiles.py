@@ -91,7 +91,7 @@ def test_tiles_between_bounds(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("place", "name"), enumerate(LISTED | SWEPT))
+@pytest.mark.parametrize(("place", "name"), list(enumerate(LISTED | SWEPT)))
 def test_tiles_in_many_calls(place: int, name: str) -> None:
     for seed in in_turn(range(10, 15), place):
         check(name, (LISTED | SWEPT)[name], seed, LENGTHS)

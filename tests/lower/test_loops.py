@@ -13,10 +13,11 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from integer_oracle import heads, pairs_seen
 from mask_zoo import ALL, NEARLY_TIGHT, TIGHT, attention_of, mask_of, nasty, usual
+from properties import cases
 from random_masks import calls, unions
 from range_checks import GARBAGE, Counts, check_ranges, requirements_hold, transposed
 from turns import TURNS
@@ -247,14 +248,14 @@ def check_union(mask: ir.Bool, values: dict[str, Any], rows: int, step: int) -> 
         check_call(text, target, pairs, {**values, **named, **unread}, rows, step, totals)
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@cases(150, 40)
 @given(unions, calls(), st.integers(1, 5), st.integers(1, 5))
 def test_loops_of_random_unions(mask: ir.Bool, values: dict[str, Any], rows: int, step: int) -> None:
     check_union(mask, values, rows, step)
 
 
 @pytest.mark.slow
-@settings(max_examples=6000 // TURNS, deadline=None, suppress_health_check=list(HealthCheck))
+@cases(6000 // TURNS)
 @given(unions, calls(), st.integers(1, 5), st.integers(1, 5))
 def test_loops_of_many_random_unions(mask: ir.Bool, values: dict[str, Any], rows: int, step: int) -> None:
     check_union(mask, values, rows, step)

@@ -7,10 +7,11 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from integer_oracle import evaluate
 from mask_zoo import attention_of
+from properties import cases
 from random_masks import IN_ORDER, MANY, masks, terms
 
 from attnc.analyze.ranges import find_ranges
@@ -101,7 +102,7 @@ def large_calls(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=400, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@cases(400)
 @given(terms(3, masks), large_calls())
 def test_no_term_is_larger_than_its_magnitude(term: ir.Int, values: dict[str, Any]) -> None:
     magnitude = Magnitudes(attention_of(ir.Truth(True), PARAMS), Proofs(())).of(term)
@@ -141,14 +142,14 @@ def counted(
             yield from ((part, known, here) for part in walk(end) if isinstance(part, ir.IntOp))
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@cases(150, 45)
 @given(masks, large_calls(), st.integers(1, 5))
 def test_random_masks(mask: ir.Bool, values: dict[str, Any], rows: int) -> None:
     check_reach(mask, values, rows)
 
 
 @pytest.mark.slow
-@settings(max_examples=MANY, deadline=None, suppress_health_check=list(HealthCheck))
+@cases(MANY)
 @given(masks, large_calls(), st.integers(1, 5))
 def test_many_random_masks(mask: ir.Bool, values: dict[str, Any], rows: int) -> None:
     check_reach(mask, values, rows)

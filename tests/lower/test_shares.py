@@ -8,10 +8,11 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from integer_oracle import heads
 from mask_zoo import ALL, attention_of, mask_of, nasty, usual
+from properties import cases
 from random_masks import calls, unions
 from range_checks import requirements_hold
 from test_loops import ARRAYS, SKIPPED, emitted_loops, run
@@ -85,7 +86,7 @@ def test_shares_of_the_zoo(name: str, draw: Any) -> None:
                 check_shares(ranges, attention, values, rows, step)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@cases(60, 25)
 @given(unions, calls(), st.integers(1, 5), st.integers(1, 5))
 def test_shares_of_random_unions(mask: ir.Bool, values: dict[str, Any], rows: int, step: int) -> None:
     attention = replace(attention_of(mask), params=ARRAYS)

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from properties import cases
 from random_terms import random_attentions
 from scalar_meaning import Scene, Undefined, meaning
 
@@ -91,7 +92,7 @@ def plain_loops(attention: ir.Attention, sizes: dict[str, int], given: dict[str,
     return output, lse
 
 
-@settings(deadline=None, derandomize=True, max_examples=250, suppress_health_check=list(HealthCheck))
+@cases(250, 100)
 @given(random_attentions(), st.integers(0, 5), st.booleans(), st.booleans())
 def test_random_attentions(attention: ir.Attention, seed: int, on: bool, is_square: bool) -> None:
     speaks_of_itself = any(isinstance(x, ir.VecInput) and x.name == "v_i" for x in walk(attention))

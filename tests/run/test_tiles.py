@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import cases
 
 import attnc
 from attnc.analyze.facts import Interval, Ranges, Reason, Requirement
@@ -60,7 +61,7 @@ FUNCTIONS = {name: attnc.load(EXAMPLES / f"{name}.attn") for name in CASES}
     a=st.integers(1, 45),
     b=st.integers(1, 9),
 )
-@settings(max_examples=60, deadline=None)
+@cases(60)
 def test_counts_are_those_of_a_look_at_every_pair(
     name: str, n: int, m: int, block_q: int, block_k: int, a: int, b: int
 ) -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from integer_oracle import evaluate
 from mask_zoo import SORTS
+from properties import cases
 from random_masks import I, J, W, calls, conditions, masks, terms
 
 from attnc.ir import build
@@ -24,9 +25,7 @@ from attnc.sets.polynomial import Leaf, Polynomial, polynomial
 from attnc.sets.predicate import negation
 from attnc.sets.substitute import substitute, substitute_in
 
-PROPERTY = settings(
-    max_examples=200, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
-)
+PROPERTY = cases(200)
 random_terms = terms(3, conditions(0))
 places = st.tuples(st.integers(0, 11), st.integers(0, 11))
 

@@ -6,10 +6,11 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from integer_oracle import evaluate
 from mask_zoo import SORTS
+from properties import cases
 from random_masks import IN_ORDER, C, conditions, terms
 
 from attnc.ir import build
@@ -162,7 +163,7 @@ SHIFTED = st.builds(lambda a, b, n: ir.IntOp("-", ir.IntOp("+", a, n), b), *[st.
     terms(2, conditions(0)), ENDS)] * 2, st.integers(0, 4).map(ir.IntConst))  # fmt: skip
 
 
-@settings(max_examples=400, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@cases(400)
 @given(st.one_of(terms(3, conditions(0)), SHIFTED, AROUND_PLACES), st.booleans(), st.integers(0, 2**32))
 def test_what_is_proved_is_so(term: ir.Int, positive_divisor: bool, seed: int) -> None:
     a, random = to_polynomial(term), Random(seed)

@@ -6,9 +6,10 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from integer_oracle import evaluate, heads
 from mask_zoo import ALL, LOOSE, mask_of, nasty
+from properties import cases
 from random_masks import calls, masks
 
 from attnc.analyze.ranges import make_plane
@@ -88,14 +89,14 @@ def test_pieces_of_what_is_no_set(name: str) -> None:
             check_at_every_pair(mask, values)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@cases(100)
 @given(masks, calls())
 def test_pieces_of_random_masks(mask: ir.Bool, values: dict[str, Any]) -> None:
     check_at_every_pair(mask, values)
 
 
 @pytest.mark.slow
-@settings(max_examples=3000, deadline=None, suppress_health_check=list(HealthCheck))
+@cases(3000)
 @given(masks, calls())
 def test_pieces_of_many_random_masks(mask: ir.Bool, values: dict[str, Any]) -> None:
     check_at_every_pair(mask, values)

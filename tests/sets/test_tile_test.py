@@ -6,10 +6,11 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from integer_oracle import evaluate, heads, pairs_seen
 from mask_zoo import ALL, attention_of, mask_of, nasty, usual
+from properties import cases
 from random_masks import IN_ORDER, MANY, calls, masks
 from range_checks import GARBAGE
 
@@ -57,14 +58,14 @@ def check_random_mask(mask: ir.Bool, values: dict[str, Any], rows: int, columns:
         check(find_tile_test(attention_of(mask, IN_ORDER)), pairs_seen(mask, values), values, rows, columns)
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@cases(150, 45)
 @given(masks, calls(), st.integers(1, 5), st.integers(1, 5))
 def test_random_masks(mask: ir.Bool, values: dict[str, Any], rows: int, columns: int) -> None:
     check_random_mask(mask, values, rows, columns)
 
 
 @pytest.mark.slow
-@settings(max_examples=MANY, deadline=None, suppress_health_check=list(HealthCheck))
+@cases(MANY)
 @given(masks, calls(), st.integers(1, 5), st.integers(1, 5))
 def test_many_random_masks(mask: ir.Bool, values: dict[str, Any], rows: int, columns: int) -> None:
     check_random_mask(mask, values, rows, columns)

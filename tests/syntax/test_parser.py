@@ -11,8 +11,9 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import cases
 from syntax_trees import exprs, files
 
 from attnc.errors import AttncError
@@ -273,7 +274,7 @@ def _last(node: ast.expr) -> Expr:
 
 
 @given(exprs)
-@settings(max_examples=400, deadline=None)
+@cases(400, 150)
 def test_expressions_bind_as_in_python(expr: Expr) -> None:
     assert from_python(ast.parse(print_expr(expr), mode="eval").body) == expr
 
@@ -282,7 +283,7 @@ TOKENS = [*"ab1+-*/%()<,[].:=f", "2.5", "//", "**", "<=", "==", "!=", "in", "not
 
 
 @given(st.lists(st.sampled_from(TOKENS), min_size=1, max_size=9).map(" ".join))
-@settings(max_examples=3000, deadline=None)
+@cases(3000, 600)
 def test_what_python_refuses_is_refused_and_the_rest_is_the_same(text: str) -> None:
     try:
         expected = from_python(ast.parse(text, mode="eval").body)
@@ -362,7 +363,7 @@ def check_spans(text: str) -> int:
 
 
 @given(files())
-@settings(max_examples=80, deadline=None)
+@cases(80, 40)
 def test_a_span_holds_exactly_its_node(file: File) -> None:
     check_spans(print_file(file))
 

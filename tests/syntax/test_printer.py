@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
+from properties import cases
 from syntax_trees import exprs, files
 
 from attnc.errors import CompilerBug
@@ -24,7 +25,7 @@ def parse_expr(text: str) -> Expr:
 
 
 @given(exprs)
-@settings(max_examples=400, deadline=None)
+@cases(400, 100)
 def test_an_expression_parses_back(expr: Expr) -> None:
     again = parse_expr(print_expr(expr))
     # repr tells 1 from 1.0, and == does not.
@@ -32,7 +33,7 @@ def test_an_expression_parses_back(expr: Expr) -> None:
 
 
 @given(files())
-@settings(max_examples=150, deadline=None)
+@cases(150, 40)
 def test_a_file_parses_back_and_prints_the_same(file: File) -> None:
     text = print_file(file)
     again = parse(text)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 from effort import at_most
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import cases
 from syntax_trees import files
 
 from attnc.errors import AttncError, Diagnostic
@@ -299,13 +300,13 @@ def check_any(text: str) -> None:
 
 
 @given(st.text(max_size=60))
-@settings(max_examples=300, deadline=None)
+@cases(300)
 def test_any_text(text: str) -> None:
     check_any(text)
 
 
 @given(st.binary(max_size=80))
-@settings(max_examples=300, deadline=None)
+@cases(300)
 def test_any_bytes(data: bytes) -> None:
     check_any(data.decode("latin-1"))
 
@@ -352,13 +353,13 @@ PIECES = (
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=25), st.sampled_from(["", " "]))
-@settings(max_examples=600, deadline=None)
+@cases(600, 200)
 def test_any_words(words: list[str], between: str) -> None:
     check_any(between.join(words))
 
 
 @given(files().map(print_file), st.data())
-@settings(max_examples=150, deadline=None)
+@cases(150, 60)
 def test_any_damage_to_a_good_text(text: str, data: st.DataObject) -> None:
     for _ in range(data.draw(st.integers(1, 3))):
         start = data.draw(st.integers(0, len(text)))

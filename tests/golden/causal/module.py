@@ -716,9 +716,12 @@ def _suits_torch(q, k, v):
 
 
 def _forward_of_torch(q, k, v, scale, is_causal):
-    """What `scaled_dot_product_attention` calls on the CPU: out and lse."""
-    dtype, narrow = q.dtype, _narrow(q.dtype)
-    q, k, v = (_with_unit_stride(x.to(narrow)) for x in (q, k, v))
+    """What `scaled_dot_product_attention` calls on the CPU: out and lse.
+
+    In a wide dtype: in bfloat16 its exp has fewer bits than the log-sum-exp needs.
+    """
+    dtype, wide = q.dtype, torch.promote_types(q.dtype, torch.float32)
+    q, k, v = (_with_unit_stride(x.to(wide)) for x in (q, k, v))
     attend = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
     out, lse = attend(q, k, v, 0.0, is_causal, scale=scale)
     return out.to(dtype).contiguous(), lse.contiguous()

@@ -1,0 +1,709 @@
+import numbers
+import os
+import weakref
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+LOG2_E = tl.constexpr(1.4426950408889634)
+MINUS_INF = tl.constexpr(float("-inf"))
+TILE = 128  # queries in a tile of the CPU path, unless fewer or more are faster
+
+
+# _load_tile: attnc/emit/triton_helpers.py
+# _load_rows: attnc/emit/triton_helpers.py
+# _store_rows: attnc/emit/triton_helpers.py
+# _zero_tile: attnc/emit/triton_helpers.py
+# _zeros: attnc/emit/triton_helpers.py
+# _dot_rows: attnc/emit/triton_helpers.py
+# _add_rows: attnc/emit/triton_helpers.py
+# _scaled: attnc/emit/triton_helpers.py
+# _divided: attnc/emit/triton_helpers.py
+# _is_one_of: attnc/emit/triton_helpers.py
+
+
+@triton.jit
+def _add_keys(
+    k0, acc, row_max, row_sum, h, i, q, scale_times_log2e, bi, k_ptr, v_ptr, table_ptr, k_stride_t,
+    v_stride_t, table_stride_0, table_stride_1, table_stride_2, N, M, block: tl.constexpr,
+    D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
+    PARTS_DV: tl.constexpr, EDGE: tl.constexpr,
+):
+    """Fold keys [k0, k0 + BLOCK_K) into the running softmax of one query tile."""
+    j = (k0 + tl.arange(0, BLOCK_K))[None, :]
+    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, PARTS_D, EDGE)
+    qk = _dot_rows(q, k)
+    score = qk * scale_times_log2e
+    if EDGE:
+        bj = j // block                                                 # bigbird.attn:6
+        # bigbird.attn:7
+        visible = (
+            (
+                (tl.abs(bi - bj) <= 1)
+                | (bi < 1)
+                | (bj < 1)
+                | _is_one_of(
+                    bj, table_ptr + h * table_stride_0 + bi * table_stride_1, 3, table_stride_2,
+                    i < N,
+                )
+            )
+            & (j < M)
+        )
+        score = tl.where(visible, score, MINUS_INF)
+
+    new_max = tl.maximum(row_max, tl.max(score, 1))
+    # no key yet: avoid inf - inf
+    shift = tl.where(new_max == MINUS_INF, 0.0, new_max)
+    p = tl.exp2(score - shift[:, None])
+    rescale = tl.exp2(row_max - shift)
+    row_sum = row_sum * rescale + tl.sum(p, 1)
+    row_max = new_max
+    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, PARTS_DV, EDGE)
+    acc = _add_rows(_scaled(acc, rescale[:, None]), p, v)
+
+    return acc, row_max, row_sum
+
+
+@triton.jit(do_not_specialize=["N", "M"])
+def _forward(
+    q_ptr, k_ptr, v_ptr, out_ptr, lse_ptr, table_ptr, q_stride_b, q_stride_h, q_stride_t,
+    k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t, table_stride_0,
+    table_stride_1, table_stride_2, edge_start_ptr, edge_tiles_ptr, full_start_ptr, full_tiles_ptr,
+    scale, H, group, N, M, block: tl.constexpr, D: tl.constexpr, DV: tl.constexpr,
+    BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
+):
+    """One program: BLOCK_Q queries of one head."""
+    q0 = tl.program_id(0) * BLOCK_Q
+    h = tl.program_id(1).to(tl.int64)
+    b = tl.program_id(2).to(tl.int64)
+    h_kv = h // group
+    q_ptr += b * q_stride_b + h * q_stride_h
+    k_ptr += b * k_stride_b + h_kv * k_stride_h
+    v_ptr += b * v_stride_b + h_kv * v_stride_h
+
+    i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
+    q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
+    scale_times_log2e = scale * LOG2_E
+    bi = i // block                                                     # bigbird.attn:5
+
+    acc = _zeros(BLOCK_Q, PARTS_DV)
+    row_max = tl.full([BLOCK_Q], MINUS_INF, tl.float32)
+    row_sum = tl.zeros([BLOCK_Q], tl.float32)
+
+    # Tiles of keys, from the lists: edge tiles hold a visible key, full tiles hide none.
+    list_row = h * tl.cdiv(N, BLOCK_Q) + q0 // BLOCK_Q
+
+    for t in range(tl.load(edge_start_ptr + list_row), tl.load(edge_start_ptr + list_row + 1)):
+        acc, row_max, row_sum = _add_keys(
+            tl.load(edge_tiles_ptr + t) * BLOCK_K, acc, row_max, row_sum, h, i, q,
+            scale_times_log2e, bi, k_ptr, v_ptr, table_ptr, k_stride_t, v_stride_t, table_stride_0,
+            table_stride_1, table_stride_2, N, M, block, D, DV, BLOCK_K, PARTS_D, PARTS_DV,
+            EDGE=True,
+        )
+    for t in range(tl.load(full_start_ptr + list_row), tl.load(full_start_ptr + list_row + 1)):
+        acc, row_max, row_sum = _add_keys(
+            tl.load(full_tiles_ptr + t) * BLOCK_K, acc, row_max, row_sum, h, i, q,
+            scale_times_log2e, bi, k_ptr, v_ptr, table_ptr, k_stride_t, v_stride_t, table_stride_0,
+            table_stride_1, table_stride_2, N, M, block, D, DV, BLOCK_K, PARTS_D, PARTS_DV,
+            EDGE=False,
+        )
+
+    out = _divided(acc, row_sum[:, None])
+    row = (b * H + h) * N
+    _store_rows(out_ptr + row * DV, q0, N, out, DV, BLOCK_Q, PARTS_DV)
+    rows = q0 + tl.arange(0, BLOCK_Q)
+    tl.store(lse_ptr + row + rows, (row_max + tl.log2(row_sum)) / LOG2_E, mask=rows < N)
+
+
+@triton.jit(do_not_specialize=["N"])
+def _delta(
+    dout_ptr, out_ptr, dlse_ptr, delta_ptr, dout_stride_b, dout_stride_h, dout_stride_t, H, N,
+    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_DV: tl.constexpr,
+):
+    """One program: sum(dout * out) - dlse for BLOCK_Q queries of one head."""
+    q0 = tl.program_id(0) * BLOCK_Q
+    h = tl.program_id(1).to(tl.int64)
+    b = tl.program_id(2).to(tl.int64)
+    dout_ptr += b * dout_stride_b + h * dout_stride_h
+
+    row = (b * H + h) * N
+    dout = _load_tile(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, BLOCK_DV, True).to(tl.float32)
+    out = _load_tile(out_ptr + row * DV, q0, N, DV, DV, BLOCK_Q, BLOCK_DV, True).to(tl.float32)
+    rows = q0 + tl.arange(0, BLOCK_Q)
+    dlse = tl.load(dlse_ptr + row + rows, mask=rows < N, other=0.0)
+
+    tl.store(delta_ptr + row + rows, tl.sum(dout * out, 1) - dlse, mask=rows < N)
+
+
+@triton.jit
+def _add_queries(
+    q0, dv, dk, k, v, scale_times_log2e, bj, h, row, q_head, dout_head, lse_ptr, delta_ptr,
+    table_ptr, q_stride_t, dout_stride_t, table_stride_0, table_stride_1, table_stride_2, N,
+    block: tl.constexpr, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, EDGE: tl.constexpr,
+):
+    """Add what queries [q0, q0 + BLOCK_Q) of one head say about the gradient of one key tile."""
+    i = (q0 + tl.arange(0, BLOCK_Q))[None, :]
+    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
+    q = _load_rows(q_head, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, EDGE)
+    qk = _dot_rows(k, q)
+    dout = _load_rows(dout_head, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, EDGE)
+    dp = _dot_rows(v, dout)
+    score = qk * scale_times_log2e
+    if EDGE:
+        bi = i // block                                                 # bigbird.attn:5
+        # bigbird.attn:7
+        visible = (
+            (
+                (tl.abs(bi - bj) <= 1)
+                | (bi < 1)
+                | (bj < 1)
+                | _is_one_of(
+                    bj, table_ptr + h * table_stride_0 + bi * table_stride_1, 3, table_stride_2,
+                    i < N,
+                )
+            )
+            & (i < N)
+        )
+        score = tl.where(visible, score, MINUS_INF)
+
+    p = tl.exp2(score - lse)
+    delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
+    ds = p * (dp - delta)
+    dv = _add_rows(dv, p, dout)
+    dk = _add_rows(dk, ds, q)
+
+    return dv, dk
+
+
+@triton.jit(do_not_specialize=["shares", "N", "M"])
+def _backward_keys(
+    q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, delta_ptr, dk_ptr, dv_ptr, table_ptr, q_stride_b,
+    q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
+    dout_stride_b, dout_stride_h, dout_stride_t, table_stride_0, table_stride_1, table_stride_2,
+    edge_start_ptr, edge_tiles_ptr, full_start_ptr, full_tiles_ptr, scale, shares, H, group, N, M,
+    block: tl.constexpr, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr,
+    BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
+):
+    """One program: what a share of the query heads says about BLOCK_K keys of one key head."""
+    k0 = tl.program_id(0) * BLOCK_K
+    share = tl.program_id(1) % shares
+    h_kv = (tl.program_id(1) // shares).to(tl.int64)
+    b = tl.program_id(2).to(tl.int64)
+    k_ptr += b * k_stride_b + h_kv * k_stride_h
+    v_ptr += b * v_stride_b + h_kv * v_stride_h
+    h_first = tl.program_id(1) // shares * group + share * group // shares
+    h_end = tl.program_id(1) // shares * group + (share + 1) * group // shares
+
+    j = (k0 + tl.arange(0, BLOCK_K))[:, None]
+    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, PARTS_D, True)
+    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, PARTS_DV, True)
+    scale_times_log2e = scale * LOG2_E
+    bj = j // block                                                     # bigbird.attn:6
+
+    dk = _zeros(BLOCK_K, PARTS_D)
+    dv = _zeros(BLOCK_K, PARTS_DV)
+
+    for g in tl.range(h_first, h_end, disable_licm=True):
+        h = tl.cast(g, tl.int64)
+        row = (b * H + h) * N
+        q_head = q_ptr + (b * q_stride_b + h * q_stride_h)
+        dout_head = dout_ptr + (b * dout_stride_b + h * dout_stride_h)
+
+        # Tiles of queries, from the lists: edge tiles see one of these keys, full tiles see all.
+        list_row = h * tl.cdiv(M, BLOCK_K) + k0 // BLOCK_K
+        for t in range(tl.load(edge_start_ptr + list_row), tl.load(edge_start_ptr + list_row + 1)):
+            dv, dk = _add_queries(
+                tl.load(edge_tiles_ptr + t) * BLOCK_Q, dv, dk, k, v, scale_times_log2e, bj, h, row,
+                q_head, dout_head, lse_ptr, delta_ptr, table_ptr, q_stride_t, dout_stride_t,
+                table_stride_0, table_stride_1, table_stride_2, N, block, D, DV, BLOCK_Q, PARTS_D,
+                PARTS_DV, EDGE=True,
+            )
+        for t in range(tl.load(full_start_ptr + list_row), tl.load(full_start_ptr + list_row + 1)):
+            dv, dk = _add_queries(
+                tl.load(full_tiles_ptr + t) * BLOCK_Q, dv, dk, k, v, scale_times_log2e, bj, h, row,
+                q_head, dout_head, lse_ptr, delta_ptr, table_ptr, q_stride_t, dout_stride_t,
+                table_stride_0, table_stride_1, table_stride_2, N, block, D, DV, BLOCK_Q, PARTS_D,
+                PARTS_DV, EDGE=False,
+            )
+
+    row = (b * tl.num_programs(1) + tl.program_id(1)) * M
+    _store_rows(dk_ptr + row * D, k0, M, _scaled(dk, scale), D, BLOCK_K, PARTS_D)
+    _store_rows(dv_ptr + row * DV, k0, M, dv, DV, BLOCK_K, PARTS_DV)
+
+
+@triton.jit
+def _add_keys_backward(
+    k0, dq, h, i, q, lse, delta, dout, scale_times_log2e, bi, k_ptr, v_ptr, table_ptr, k_stride_t,
+    v_stride_t, table_stride_0, table_stride_1, table_stride_2, N, M, block: tl.constexpr,
+    D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
+    PARTS_DV: tl.constexpr, EDGE: tl.constexpr,
+):
+    """Add what keys [k0, k0 + BLOCK_K) say about the gradient of one query tile."""
+    j = (k0 + tl.arange(0, BLOCK_K))[None, :]
+    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, PARTS_D, EDGE)
+    qk = _dot_rows(q, k)
+    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, PARTS_DV, EDGE)
+    dp = _dot_rows(dout, v)
+    score = qk * scale_times_log2e
+    if EDGE:
+        bj = j // block                                                 # bigbird.attn:6
+        # bigbird.attn:7
+        visible = (
+            (
+                (tl.abs(bi - bj) <= 1)
+                | (bi < 1)
+                | (bj < 1)
+                | _is_one_of(
+                    bj, table_ptr + h * table_stride_0 + bi * table_stride_1, 3, table_stride_2,
+                    i < N,
+                )
+            )
+            & (j < M)
+        )
+        score = tl.where(visible, score, MINUS_INF)
+
+    p = tl.exp2(score - lse)
+    ds = p * (dp - delta)
+    dq = _add_rows(dq, ds, k)
+
+    return dq
+
+
+@triton.jit(do_not_specialize=["N", "M"])
+def _backward_queries(
+    q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, delta_ptr, dq_ptr, table_ptr, q_stride_b, q_stride_h,
+    q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
+    dout_stride_b, dout_stride_h, dout_stride_t, table_stride_0, table_stride_1, table_stride_2,
+    edge_start_ptr, edge_tiles_ptr, full_start_ptr, full_tiles_ptr, scale, H, group, N, M,
+    block: tl.constexpr, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr,
+    BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
+):
+    """One program: the gradient of BLOCK_Q queries of one head."""
+    q0 = tl.program_id(0) * BLOCK_Q
+    h = tl.program_id(1).to(tl.int64)
+    b = tl.program_id(2).to(tl.int64)
+    h_kv = h // group
+    q_ptr += b * q_stride_b + h * q_stride_h
+    k_ptr += b * k_stride_b + h_kv * k_stride_h
+    v_ptr += b * v_stride_b + h_kv * v_stride_h
+    dout_ptr += b * dout_stride_b + h * dout_stride_h
+
+    i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
+    q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
+    row = (b * H + h) * N
+    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
+    delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
+    dout = _load_rows(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, True)
+    scale_times_log2e = scale * LOG2_E
+    bi = i // block                                                     # bigbird.attn:5
+
+    dq = _zeros(BLOCK_Q, PARTS_D)
+
+    # Tiles of keys, from the lists: edge tiles hold a visible key, full tiles hide none.
+    list_row = h * tl.cdiv(N, BLOCK_Q) + q0 // BLOCK_Q
+
+    for t in range(tl.load(edge_start_ptr + list_row), tl.load(edge_start_ptr + list_row + 1)):
+        dq = _add_keys_backward(
+            tl.load(edge_tiles_ptr + t) * BLOCK_K, dq, h, i, q, lse, delta, dout, scale_times_log2e,
+            bi, k_ptr, v_ptr, table_ptr, k_stride_t, v_stride_t, table_stride_0, table_stride_1,
+            table_stride_2, N, M, block, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=True,
+        )
+    for t in range(tl.load(full_start_ptr + list_row), tl.load(full_start_ptr + list_row + 1)):
+        dq = _add_keys_backward(
+            tl.load(full_tiles_ptr + t) * BLOCK_K, dq, h, i, q, lse, delta, dout, scale_times_log2e,
+            bi, k_ptr, v_ptr, table_ptr, k_stride_t, v_stride_t, table_stride_0, table_stride_1,
+            table_stride_2, N, M, block, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=False,
+        )
+
+    _store_rows(dq_ptr + row * D, q0, N, _scaled(dq, scale), D, BLOCK_Q, PARTS_D)
+
+
+# _without_autocast: attnc/emit/helpers.py
+# _check_reach: attnc/emit/helpers.py
+# _with_unit_stride: attnc/emit/helpers.py
+# _parts: attnc/emit/helpers.py
+# _sum_of_parts: attnc/emit/helpers.py
+# _remembered: attnc/emit/helpers.py
+# _look_inside: attnc/emit/helpers.py
+# _lists: attnc/emit/helpers.py
+# _join: attnc/emit/cpu_helpers.py
+# _join_tiles: attnc/emit/cpu_helpers.py
+# _positions: attnc/emit/cpu_helpers.py
+# _count: attnc/emit/cpu_helpers.py
+# _steps: attnc/emit/cpu_helpers.py
+# _narrow: attnc/emit/cpu_helpers.py
+# _bits_of_pairs: attnc/emit/cpu_helpers.py
+# _fill_hidden: attnc/emit/cpu_helpers.py
+# _matmul: attnc/emit/cpu_helpers.py
+# _in_room: attnc/emit/cpu_helpers.py
+# _add_transposed: attnc/emit/cpu_helpers.py
+
+
+def _visible(b, h, i, j, table, block):
+    """Does query i see key j? For any pairs."""
+    return (
+        ((i // block - j // block).abs() <= 1)
+        | (i // block < 1)
+        | (j // block < 1)
+        | (
+            (table[h, i // block] == (j // block).unsqueeze(-1))
+            & (table[h, i // block] >= 0)
+        ).any(-1)
+    )
+
+
+@_remembered
+def _tile_kinds(rows, columns, device, table, block, H, N, M):
+    """Kinds of tiles, [B or 1, H or 1, ...]: 0 hides all its pairs, 2 shows all, 1 is an edge."""
+    i_first = torch.arange(0, N, rows, device=device)[:, None]
+    i_last = (i_first + rows).clamp(max=N) - 1
+    j_first = torch.arange(0, M, columns, device=device)
+    j_last = (j_first + columns).clamp(max=M) - 1
+    some = torch.tensor(True, device=device)                            # bigbird.attn:7
+    # bigbird.attn:7
+    every = (
+        (
+            0
+            <= torch.minimum(
+                i_first // block - j_last // block + 1, j_first // block - i_last // block + 1,
+            )
+        )
+        | (i_last // block < 1)
+        | (j_last // block < 1)
+    )
+    shape = 1, H, i_first.numel(), j_first.numel()
+    return _look_inside(some, every, shape, rows, columns, N, M, table, block)
+
+
+@_remembered
+def _lists_of_keys(rows, columns, device, table, block, H, N, M):
+    """Tiles of keys for each tile of queries: edge_start, edge_tiles, full_start, full_tiles."""
+    return _lists(_tile_kinds(rows, columns, device, table, block, H, N, M), M // columns)
+
+
+@_remembered
+def _lists_of_queries(rows, columns, device, table, block, H, N, M):
+    """Tiles of queries for each tile of keys: edge_start, edge_tiles, full_start, full_tiles."""
+    return _lists(_tile_kinds(rows, columns, device, table, block, H, N, M).mT, N // rows)
+
+
+def _keys_seen(q0, M, kinds):
+    """The keys that queries [q0, q1) see, and the edges, where some are hidden."""
+    return _join_tiles(M, kinds[:, :, q0 // TILE])
+
+
+def _hide(pairs, otherwise, edges, h, i, table, block):
+    """Fill in every pair of a tile that the mask hides."""
+    bi = i // block                                                     # bigbird.attn:5
+    for columns, seen in edges:
+        j = torch.arange(seen.start, seen.stop)[None, :]
+        bj = j // block                                                 # bigbird.attn:6
+        # bigbird.attn:7
+        visible = (
+            ((bi - bj).abs() <= 1)
+            | (bi < 1)
+            | (bj < 1)
+            | ((table[h, bi] == bj.unsqueeze(-1)) & (table[h, bi] >= 0)).any(-1)
+        )
+        _fill_hidden(pairs[:, :, :, columns], *_bits_of_pairs(visible, pairs.dtype, otherwise))
+
+
+@_without_autocast
+def _forward_cpu(q, k, v, table, scale, block):
+    """Forward on the CPU: out [B, H, N, DV] and lse [B, H, N]."""
+    B, H, N, D = q.shape
+    HKV, M, DV = v.shape[1:]
+    dtype = torch.promote_types(q.dtype, torch.float32)
+    narrow = _narrow(q.dtype)
+    device = q.device
+    rows, columns = TILE, TILE
+    kinds = _tile_kinds(rows, columns, device, table, block, H, N, M)
+    out = q.new_empty(B, H, N, DV)
+    row_max = q.new_empty(B, H, N, 1, dtype=dtype)
+    row_sum = q.new_empty(B, H, N, 1, dtype=dtype)
+    if M == 0:                                                          # else every row sees a key
+        return out.zero_(), row_max.fill_(float("-inf")).squeeze(-1)
+    scale_times_log2e = scale * 1.4426950408889634
+    room = torch.empty(0, dtype=dtype)
+    k_room = torch.empty(0, dtype=dtype)
+    narrow_room = torch.empty(0, dtype=narrow)
+
+    for q0 in range(0, N, TILE):
+        q1 = min(q0 + TILE, N)
+        seen, edges = _keys_seen(q0, M, kinds)
+        i = torch.arange(q0, q1)[:, None]
+        for heads, kv_heads in _steps(H, HKV, B * (q1 - q0), seen):
+            h = torch.arange(heads.start, heads.stop)[:, None, None]
+            score = _matmul(
+                q[:, heads, q0:q1].to(dtype) * scale_times_log2e,
+                _in_room(k[:, kv_heads, seen], k_room).mT, room,
+            )
+            _hide(score, float("-inf"), edges, h, i, table, block)
+            largest = score.amax(-1, keepdim=True)
+            p = score.sub_(largest).exp2_()
+            total = p.sum(-1, keepdim=True)
+            row_max[:, heads, q0:q1] = largest
+            row_sum[:, heads, q0:q1] = total
+            p_narrow = _in_room(p, narrow_room)
+            out[:, heads, q0:q1] = _matmul(p_narrow, v[:, kv_heads, seen].to(narrow)) / total
+
+    lse = ((row_max + row_sum.log2_()) * 0.6931471805599453).squeeze(-1)
+    return out, lse
+
+
+@_without_autocast
+def _backward_cpu(dout, dlse, q, k, v, table, out, lse, scale, block):
+    """Backward on the CPU: the gradient of every float tensor, in order."""
+    B, H, N, D = q.shape
+    HKV, M, DV = v.shape[1:]
+    dtype = torch.promote_types(q.dtype, torch.float32)
+    narrow = _narrow(q.dtype)
+    device = q.device
+    rows, columns = TILE, TILE
+    kinds = _tile_kinds(rows, columns, device, table, block, H, N, M)
+    dq = torch.empty(q.shape, dtype=q.dtype)
+    dk = torch.zeros(k.shape, dtype=dtype)
+    dv = torch.zeros(v.shape, dtype=dtype)
+    lse = (lse * 1.4426950408889634).unsqueeze(-1)                      # in base 2, like the score
+    scale_times_log2e = scale * 1.4426950408889634
+    room = torch.empty(0, dtype=dtype)
+    k_room = torch.empty(0, dtype=dtype)
+    v_room = torch.empty(0, dtype=dtype)
+    dp_room = torch.empty(0, dtype=dtype)
+    narrow_room = torch.empty(0, dtype=narrow)
+    keys_room = torch.empty(0, dtype=narrow)
+
+    for q0 in range(0, N, TILE):
+        q1 = min(q0 + TILE, N)
+        seen, edges = _keys_seen(q0, M, kinds)
+        i = torch.arange(q0, q1)[:, None]
+        for heads, kv_heads in _steps(H, HKV, B * (q1 - q0), seen):
+            h = torch.arange(heads.start, heads.stop)[:, None, None]
+            score = _matmul(
+                q[:, heads, q0:q1].to(dtype) * scale_times_log2e,
+                _in_room(k[:, kv_heads, seen], k_room).mT, room,
+            )
+            _hide(score, float("-inf"), edges, h, i, table, block)
+            p = score.sub_(lse[:, heads, q0:q1]).exp2_()
+            dout_wide = dout[:, heads, q0:q1].to(dtype)
+            dp = _matmul(dout_wide, _in_room(v[:, kv_heads, seen], v_room).mT, dp_room)
+            delta = (
+                (dout_wide * out[:, heads, q0:q1]).sum(-1, keepdim=True)
+                - dlse[:, heads, q0:q1].unsqueeze(-1)
+            )
+            ds = dp.sub_(delta).mul_(p)
+            p_narrow = _in_room(p, narrow_room)
+            _add_transposed(
+                dv[:, kv_heads], seen, p_narrow, dout[:, heads, q0:q1].to(narrow), keys_room,
+            )
+            ds_narrow = _in_room(ds, narrow_room)
+            dq[:, heads, q0:q1] = _matmul(ds_narrow, k[:, kv_heads, seen].to(narrow)) * scale
+            _add_transposed(
+                dk[:, kv_heads], seen, ds_narrow, q[:, heads, q0:q1].to(narrow), keys_room,
+            )
+
+    dk.mul_(scale)
+    return dq, dk.to(k.dtype), dv.to(v.dtype)
+
+
+# Queries and keys of a tile, warps, pipeline stages: of each kernel, by the widest head they serve.
+TILES = {
+    "wgmma": {  # data center Hopper and Blackwell: 227 KiB of shared memory
+        "forward": {
+            64: (128, 64, 8, 3), 128: (128, 64, 8, 3), 192: (128, 64, 8, 2), 256: (128, 32, 8, 2),
+        },
+        "backward_keys": {64: (64, 128, 8, 3), 128: (32, 128, 8, 3), 256: (32, 64, 8, 2)},
+        "backward_queries": {64: (128, 64, 8, 2), 128: (128, 64, 8, 2), 256: (128, 32, 8, 2)},
+    },
+    "mma": {  # other GPUs: some have no more than 64 KiB
+        "forward": {64: (128, 64, 8, 2), 128: (128, 32, 8, 2), 256: (64, 32, 4, 1)},
+        "backward_keys": {64: (32, 64, 4, 2), 128: (32, 32, 4, 2), 256: (16, 32, 4, 1)},
+        "backward_queries": {64: (64, 32, 4, 2), 128: (64, 32, 4, 2), 256: (32, 32, 4, 1)},
+    },
+    "float32": {  # exact products of float32, without matrix units
+        "forward": {128: (32, 32, 8, 1), 256: (16, 32, 8, 1)},
+        "backward_keys": {128: (32, 32, 8, 1), 256: (16, 16, 4, 1)},
+        "backward_queries": {128: (32, 32, 8, 1), 256: (16, 16, 4, 1)},
+    },
+}
+
+
+# _table: attnc/emit/tiles.py
+# _generation: attnc/emit/tiles.py
+# _tiles: attnc/emit/tiles.py
+# _parts_of: attnc/emit/tiles.py
+# _shares: attnc/emit/launch.py
+
+
+def _forward_triton(q, k, v, table, scale, block):
+    """Forward by the kernels: out [B, H, N, DV] and lse [B, H, N]."""
+    B, H, N, D = q.shape
+    HKV, M, DV = v.shape[1:]
+    group = H // HKV
+    _check_reach("M + N + 3 * block", M + N + 3 * block)
+    q, k, v = map(_with_unit_stride, (q, k, v))
+    out = q.new_empty(B, H, N, DV)
+    lse = q.new_empty(B, H, N, dtype=torch.float32)
+    if M == 0:  # every row of the kernel sees a key
+        return out.zero_(), lse.fill_(float("-inf"))
+    tiles = _tiles("forward", q, ("D", D), ("DV", DV))
+    edge_start, edge_tiles, full_start, full_tiles = _lists_of_keys(
+        tiles["BLOCK_Q"], tiles["BLOCK_K"], q.device, table, block, H, N, M,
+    )
+    with torch.cuda.device_of(q):
+        _forward[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
+            q, k, v, out, lse, table, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
+            *table.stride(), edge_start, edge_tiles, full_start, full_tiles, scale, H, group, N, M,
+            block=block, **tiles,
+        )
+    return out, lse
+
+
+def _backward_triton(dout, dlse, q, k, v, table, out, lse, scale, block):
+    """Backward by the kernels: the gradient of every float tensor, in order."""
+    B, H, N, D = q.shape
+    HKV, M, DV = v.shape[1:]
+    group = H // HKV
+    q, k, v, dout = map(_with_unit_stride, (q, k, v, dout))
+    delta = torch.empty_like(lse)
+    dq = q.new_empty(q.shape)
+    with torch.cuda.device_of(q):
+        tiles = _tiles("backward_queries", q, ("DV", DV))
+        _delta[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
+            dout, out, dlse, delta, *dout.stride()[:3], H, N, DV=tiles["DV"],
+            BLOCK_Q=tiles["BLOCK_Q"], BLOCK_DV=triton.next_power_of_2(DV),
+            num_warps=tiles["num_warps"], enable_fp_fusion=True,
+        )
+        tiles = _tiles("backward_keys", q, ("D", D), ("DV", DV))
+        edge_start, edge_tiles, full_start, full_tiles = _lists_of_queries(
+            tiles["BLOCK_Q"], tiles["BLOCK_K"], q.device, table, block, H, N, M,
+        )
+        shares = min(group, _shares(q, triton.cdiv(M, tiles["BLOCK_K"]) * HKV * B))
+        dk = _parts(k, shares)
+        dv = _parts(v, shares)
+        _backward_keys[triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B](
+            q, k, v, dout, lse, delta, dk, dv, table, *q.stride()[:3], *k.stride()[:3],
+            *v.stride()[:3], *dout.stride()[:3], *table.stride(), edge_start, edge_tiles,
+            full_start, full_tiles, scale, shares, H, group, N, M, block=block, **tiles,
+        )
+        dk = _sum_of_parts(dk, shares, k.dtype)
+        dv = _sum_of_parts(dv, shares, v.dtype)
+        tiles = _tiles("backward_queries", q, ("D", D), ("DV", DV))
+        edge_start, edge_tiles, full_start, full_tiles = _lists_of_keys(
+            tiles["BLOCK_Q"], tiles["BLOCK_K"], q.device, table, block, H, N, M,
+        )
+        _backward_queries[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
+            q, k, v, dout, lse, delta, dq, table, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
+            *dout.stride()[:3], *table.stride(), edge_start, edge_tiles, full_start, full_tiles,
+            scale, H, group, N, M, block=block, **tiles,
+        )
+    return dq, dk, dv
+
+
+# _library: attnc/emit/operator.py
+# _LIBRARY: attnc/emit/operator.py
+# _operator: attnc/emit/operator.py
+# _refuse: attnc/emit/operator.py
+
+
+@_operator
+def _attention(
+    q: Tensor, k: Tensor, v: Tensor, table: Tensor, scale: float, block: int, backend: str,
+) -> tuple[Tensor, Tensor]:
+    """Output and log-sum-exp."""
+    forward = _forward_triton if backend == "triton" else _forward_cpu
+    return forward(q, k, v, table, scale, block)
+
+
+@torch.library.register_fake(_attention, lib=_LIBRARY)
+def _(q, k, v, table, scale, block, backend):
+    wide = torch.promote_types(q.dtype, torch.float32)
+    out = q.new_empty(*q.shape[:3], v.shape[3])
+    return out, q.new_empty(q.shape[:3], dtype=wide)
+
+
+@_operator
+def _attention_backward(
+    dout: Tensor, dlse: Tensor, q: Tensor, k: Tensor, v: Tensor, table: Tensor, out: Tensor,
+    lse: Tensor, scale: float, block: int, backend: str,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradient of every float tensor, in order."""
+    backward = _backward_triton if backend == "triton" else _backward_cpu
+    return backward(dout, dlse, q, k, v, table, out, lse, scale, block)
+
+
+@torch.library.register_fake(_attention_backward, lib=_LIBRARY)
+def _(dout, dlse, q, k, v, table, out, lse, scale, block, backend):
+    return q.new_empty(q.shape), k.new_empty(k.shape), v.new_empty(v.shape)
+
+
+torch.library.register_autograd(_attention_backward, _refuse, lib=_LIBRARY)
+
+
+def _save(ctx, inputs, output):
+    """Keep what the backward pass reads: all inputs, the output and the log-sum-exp."""
+    ctx.save_for_backward(*inputs[:4], *output)
+    ctx.arguments = inputs[4:]
+
+
+def _differentiate(ctx, dout, dlse):
+    """The gradient of every input of `_attention`."""
+    dq, dk, dv = _attention_backward(dout, dlse, *ctx.saved_tensors, *ctx.arguments)
+    return dq, dk, dv, None, None, None, None
+
+
+torch.library.register_autograd(_attention, _differentiate, setup_context=_save, lib=_LIBRARY)
+
+
+# _choose: attnc/emit/public.py
+
+
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+INTS = (torch.int32, torch.int64)
+
+
+# _names: attnc/emit/checks.py
+# _check_tensor: attnc/emit/checks.py
+# _check_inputs: attnc/emit/checks.py
+# _number: attnc/emit/checks.py
+
+
+def _check(q, k, v, scale, table, block):
+    """Raise the first mistake of a call; return its parameters, numbers as Python's."""
+    _check_inputs(q, k, v)
+    scale = q.shape[3] ** -0.5 if scale is None else _number("scale", float, scale)
+    block = _number("block", int, block)
+    H, N = q.shape[1], q.shape[2]
+    if block == 0:
+        raise ValueError("`table` has the dimension `(N + block - 1) // block`, which divides by 0")
+    if (N + block - 1) // block < 0:
+        raise ValueError(
+            "`table` has the dimension `(N + block - 1) // block`, which is "
+            f"{(N + block - 1) // block}"
+        )
+    _check_tensor(
+        "table", table, "[H, (N + block - 1) // block, 3]", (H, (N + block - 1) // block, 3), INTS,
+        q,
+    )
+    # `i // block` divides by `block`: the call checks that `block` is at least 1
+    # (examples/bigbird.attn:5)
+    if block < 1:
+        raise ValueError(f"`block` needs 1 or more, got {block}")
+    return scale, table, block
+
+
+def bigbird(q, k, v, *, table, block=64, scale=None, return_lse=False, backend="auto"):
+    """Attention of q [B, H, N, D] over k [B, HKV, M, D] and v [B, HKV, M, DV]: [B, H, N, DV].
+
+    table: int[H, (N + block - 1) // block, 3]
+    block: int
+    scale: what `dot(q, k)` is multiplied with where the spec says `scale`; D ** -0.5 if not given
+    return_lse: also return the log-sum-exp of each row, [B, H, N]
+    backend: "auto" (by the device of the tensors), "triton" or "cpu"
+    """
+    scale, table, block = _check(q, k, v, scale, table, block)
+    out, lse = _attention(q, k, v, table, scale, block, _choose(backend, q))
+    return (out, lse) if return_lse else out

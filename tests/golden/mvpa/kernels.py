@@ -1,0 +1,965 @@
+import numbers
+import os
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+LOG2_E = tl.constexpr(1.4426950408889634)
+MINUS_INF = tl.constexpr(float("-inf"))
+TILE = 128  # queries in a tile of the CPU path, unless fewer or more are faster
+
+
+# _load_tile: attnc/emit/triton_helpers.py
+# _load_rows: attnc/emit/triton_helpers.py
+# _store_rows: attnc/emit/triton_helpers.py
+# _load_tile_at: attnc/emit/triton_helpers.py
+# _load_rows_at: attnc/emit/triton_helpers.py
+# _store_rows_at: attnc/emit/triton_helpers.py
+# _zero_tile: attnc/emit/triton_helpers.py
+# _zeros: attnc/emit/triton_helpers.py
+# _dot_rows: attnc/emit/triton_helpers.py
+# _add_rows: attnc/emit/triton_helpers.py
+# _scaled: attnc/emit/triton_helpers.py
+# _divided: attnc/emit/triton_helpers.py
+
+
+@triton.jit
+def _add_keys(
+    k0, acc, row_max, row_sum, h, i, q, k_ptr, v_ptr, by_step_ptr, by_channel_ptr, k_stride_t,
+    v_stride_t, by_step_stride_0, by_step_stride_1, by_channel_stride_0, by_channel_stride_1, scale,
+    channels, window, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, EDGE: tl.constexpr,
+):
+    """Fold keys [k0, k0 + BLOCK_K) into the running softmax of one query tile."""
+    j = (k0 + tl.arange(0, BLOCK_K))[None, :]
+    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, PARTS_D, EDGE)
+    qk = _dot_rows(q, k)
+    steps = i // channels - j // channels                               # mvpa.attn:5
+    content = tl.where(steps <= window, qk * scale, 0.0)                # mvpa.attn:7
+    by_step_ij = tl.load(
+        by_step_ptr + h * by_step_stride_0 + steps * by_step_stride_1,
+        mask=(i < N) & (j < M) & (steps >= 0) & (steps < N), other=0,
+    ).to(tl.float32)
+    apart = tl.abs(i % channels - j % channels)                         # mvpa.attn:6
+    by_channel_ij = tl.load(
+        by_channel_ptr + h * by_channel_stride_0 + apart * by_channel_stride_1,
+        mask=(i < N) & (j < M), other=0,
+    ).to(tl.float32)
+    score = (content + by_step_ij + by_channel_ij) * LOG2_E             # mvpa.attn:9
+    if EDGE:
+        visible = (0 <= steps) & (j < M)                                # mvpa.attn:8
+        score = tl.where(visible, score, MINUS_INF)
+
+    new_max = tl.maximum(row_max, tl.max(score, 1))
+    # no key yet: avoid inf - inf
+    shift = tl.where(new_max == MINUS_INF, 0.0, new_max)
+    p = tl.exp2(score - shift[:, None])
+    rescale = tl.exp2(row_max - shift)
+    row_sum = row_sum * rescale + tl.sum(p, 1)
+    row_max = new_max
+    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, PARTS_DV, EDGE)
+    acc = _add_rows(_scaled(acc, rescale[:, None]), p, v)
+
+    return acc, row_max, row_sum
+
+
+@triton.jit(do_not_specialize=["channels", "window", "N", "M"])
+def _forward(
+    q_ptr, k_ptr, v_ptr, out_ptr, lse_ptr, by_step_ptr, by_channel_ptr, q_stride_b, q_stride_h,
+    q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
+    by_step_stride_0, by_step_stride_1, by_channel_stride_0, by_channel_stride_1, scale, channels,
+    window, H, group, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr,
+    BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
+):
+    """One program: BLOCK_Q queries of one head."""
+    # Later tiles may have more keys: they begin first.
+    q0 = (tl.num_programs(0) - 1 - tl.program_id(0)) * BLOCK_Q
+    h = tl.program_id(1).to(tl.int64)
+    b = tl.program_id(2).to(tl.int64)
+    i_first = q0
+    i_last = tl.minimum(q0 + BLOCK_Q, N) - 1
+    h_kv = h // group
+    q_ptr += b * q_stride_b + h * q_stride_h
+    k_ptr += b * k_stride_b + h_kv * k_stride_h
+    v_ptr += b * v_stride_b + h_kv * v_stride_h
+
+    i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
+    q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
+
+    acc = _zeros(BLOCK_Q, PARTS_DV)
+    row_max = tl.full([BLOCK_Q], MINUS_INF, tl.float32)
+    row_sum = tl.zeros([BLOCK_Q], tl.float32)
+
+    # Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none.
+    live_hi = tl.cdiv(tl.minimum(channels * (i_last // channels) + channels, M), BLOCK_K)
+    full_hi = tl.minimum(channels * (i_first // channels) + channels, M) // BLOCK_K
+
+    for t in range(full_hi, live_hi):
+        acc, row_max, row_sum = _add_keys(
+            t * BLOCK_K, acc, row_max, row_sum, h, i, q, k_ptr, v_ptr, by_step_ptr, by_channel_ptr,
+            k_stride_t, v_stride_t, by_step_stride_0, by_step_stride_1, by_channel_stride_0,
+            by_channel_stride_1, scale, channels, window, N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV,
+            EDGE=True,
+        )
+    for t in range(0, full_hi):
+        acc, row_max, row_sum = _add_keys(
+            t * BLOCK_K, acc, row_max, row_sum, h, i, q, k_ptr, v_ptr, by_step_ptr, by_channel_ptr,
+            k_stride_t, v_stride_t, by_step_stride_0, by_step_stride_1, by_channel_stride_0,
+            by_channel_stride_1, scale, channels, window, N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV,
+            EDGE=False,
+        )
+
+    out = _divided(acc, row_sum[:, None])
+    row = (b * H + h) * N
+    _store_rows(out_ptr + row * DV, q0, N, out, DV, BLOCK_Q, PARTS_DV)
+    rows = q0 + tl.arange(0, BLOCK_Q)
+    tl.store(lse_ptr + row + rows, (row_max + tl.log2(row_sum)) / LOG2_E, mask=rows < N)
+
+
+@triton.jit(do_not_specialize=["channels", "window", "splits", "B", "N", "M"])
+def _forward_split(
+    q_ptr, k_ptr, v_ptr, part_acc_ptr, part_max_ptr, part_sum_ptr, by_step_ptr, by_channel_ptr,
+    q_stride_b, q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h,
+    v_stride_t, by_step_stride_0, by_step_stride_1, by_channel_stride_0, by_channel_stride_1, scale,
+    channels, window, splits, B, H, group, N, M, D: tl.constexpr, DV: tl.constexpr,
+    BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
+):
+    """One program: a share of the keys of BLOCK_Q rows, of one key head."""
+    # Row r is query r // group of head r % group, of those that share their keys.
+    r0 = tl.program_id(0) * BLOCK_Q
+    row = r0 + tl.arange(0, BLOCK_Q)[:, None]
+    split = tl.program_id(1) % splits
+    h_kv = (tl.program_id(1) // splits).to(tl.int64)
+    h = h_kv * group + row % group
+    b = tl.program_id(2).to(tl.int64)
+    i_first = r0 // group
+    i_last = (tl.minimum(r0 + BLOCK_Q, N * group) - 1) // group
+    q_ptr += b * q_stride_b + h * q_stride_h
+    k_ptr += b * k_stride_b + h_kv * k_stride_h
+    v_ptr += b * v_stride_b + h_kv * v_stride_h
+
+    i = row // group
+    q = _load_rows_at(q_ptr + i.to(tl.int64) * q_stride_t, i < N, D, PARTS_D)
+
+    acc = _zeros(BLOCK_Q, PARTS_DV)
+    row_max = tl.full([BLOCK_Q], MINUS_INF, tl.float32)
+    row_sum = tl.zeros([BLOCK_Q], tl.float32)
+
+    # Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none.
+    live_hi = tl.cdiv(tl.minimum(channels * (i_last // channels) + channels, M), BLOCK_K)
+    full_hi = tl.minimum(channels * (i_first // channels) + channels, M) // BLOCK_K
+
+    # The share of this program: edge tiles are counted first, then full ones.
+    edge_tiles = live_hi - full_hi
+    count = edge_tiles + full_hi
+    share = count // splits
+    rest = count % splits
+    share_lo = split * share + tl.minimum(split, rest)
+    share_hi = (split + 1) * share + tl.minimum(split + 1, rest)
+    for t in range(tl.minimum(share_lo, edge_tiles), tl.minimum(share_hi, edge_tiles)):
+        tile = full_hi + t
+        acc, row_max, row_sum = _add_keys(
+            tile * BLOCK_K, acc, row_max, row_sum, h, i, q, k_ptr, v_ptr, by_step_ptr,
+            by_channel_ptr, k_stride_t, v_stride_t, by_step_stride_0, by_step_stride_1,
+            by_channel_stride_0, by_channel_stride_1, scale, channels, window, N, M, D, DV, BLOCK_K,
+            PARTS_D, PARTS_DV, EDGE=True,
+        )
+    for t in range(tl.maximum(share_lo - edge_tiles, 0), tl.maximum(share_hi - edge_tiles, 0)):
+        acc, row_max, row_sum = _add_keys(
+            t * BLOCK_K, acc, row_max, row_sum, h, i, q, k_ptr, v_ptr, by_step_ptr, by_channel_ptr,
+            k_stride_t, v_stride_t, by_step_stride_0, by_step_stride_1, by_channel_stride_0,
+            by_channel_stride_1, scale, channels, window, N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV,
+            EDGE=False,
+        )
+
+    place = ((split * B + b) * H + h) * N + i
+    _store_rows_at(part_acc_ptr + place * DV, i < N, acc, DV, PARTS_DV)
+    tl.store(part_max_ptr + place, row_max[:, None], mask=i < N)
+    tl.store(part_sum_ptr + place, row_sum[:, None], mask=i < N)
+
+
+@triton.jit(do_not_specialize=["splits"])
+def _combine(
+    part_acc_ptr, part_max_ptr, part_sum_ptr, out_ptr, lse_ptr, splits, DV: tl.constexpr,
+    SHARES: tl.constexpr, BLOCK_DV: tl.constexpr,
+):
+    """One program: one row, from what each share of its keys has left."""
+    row = tl.program_id(0).to(tl.int64)
+    rows = tl.num_programs(0).to(tl.int64)
+    part = tl.arange(0, SHARES)[:, None]
+
+    row_max = tl.full([SHARES, 1], MINUS_INF, tl.float32)
+    for first in range(0, splits, SHARES):
+        inside = first + part < splits
+        place = (first + part) * rows + row
+        row_max = tl.maximum(row_max, tl.load(part_max_ptr + place, mask=inside, other=MINUS_INF))
+    row_max = tl.max(row_max)
+
+    row_sum = tl.zeros([SHARES, 1], tl.float32)
+    acc = tl.zeros([SHARES, BLOCK_DV], tl.float32)
+    for first in range(0, splits, SHARES):
+        inside = first + part < splits
+        place = (first + part) * rows + row
+        rescale = tl.exp2(tl.load(part_max_ptr + place, mask=inside, other=MINUS_INF) - row_max)
+        row_sum += rescale * tl.load(part_sum_ptr + place, mask=inside, other=0.0)
+        acc += rescale * _load_tile_at(part_acc_ptr + place * DV, inside, DV, BLOCK_DV)
+
+    row_sum = tl.sum(row_sum)
+    col = tl.arange(0, BLOCK_DV)
+    tl.store(
+        out_ptr + row * DV + col, (tl.sum(acc, 0) / row_sum).to(out_ptr.dtype.element_ty),
+        mask=col < DV,
+    )
+    tl.store(lse_ptr + row, (row_max + tl.log2(row_sum)) / LOG2_E)
+
+
+@triton.jit(do_not_specialize=["N"])
+def _delta(
+    dout_ptr, out_ptr, dlse_ptr, delta_ptr, dout_stride_b, dout_stride_h, dout_stride_t, H, N,
+    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_DV: tl.constexpr,
+):
+    """One program: sum(dout * out) - dlse for BLOCK_Q queries of one head."""
+    q0 = tl.program_id(0) * BLOCK_Q
+    h = tl.program_id(1).to(tl.int64)
+    b = tl.program_id(2).to(tl.int64)
+    dout_ptr += b * dout_stride_b + h * dout_stride_h
+
+    row = (b * H + h) * N
+    dout = _load_tile(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, BLOCK_DV, True).to(tl.float32)
+    out = _load_tile(out_ptr + row * DV, q0, N, DV, DV, BLOCK_Q, BLOCK_DV, True).to(tl.float32)
+    rows = q0 + tl.arange(0, BLOCK_Q)
+    dlse = tl.load(dlse_ptr + row + rows, mask=rows < N, other=0.0)
+
+    tl.store(delta_ptr + row + rows, tl.sum(dout * out, 1) - dlse, mask=rows < N)
+
+
+@triton.jit
+def _add_queries(
+    q0, dv, dk, j, k, v, h, row, q_head, dout_head, lse_ptr, delta_ptr, by_step_ptr, by_channel_ptr,
+    q_stride_t, dout_stride_t, by_step_stride_0, by_step_stride_1, by_channel_stride_0,
+    by_channel_stride_1, scale, channels, window, N, M, D: tl.constexpr, DV: tl.constexpr,
+    BLOCK_Q: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, EDGE: tl.constexpr,
+):
+    """Add what queries [q0, q0 + BLOCK_Q) of one head say about the gradient of one key tile."""
+    i = (q0 + tl.arange(0, BLOCK_Q))[None, :]
+    q = _load_rows(q_head, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, EDGE)
+    qk = _dot_rows(k, q)
+    dout = _load_rows(dout_head, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, EDGE)
+    dp = _dot_rows(v, dout)
+    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
+    steps = i // channels - j // channels                               # mvpa.attn:5
+    content = tl.where(steps <= window, qk * scale, 0.0)                # mvpa.attn:7
+    by_step_ij = tl.load(
+        by_step_ptr + h * by_step_stride_0 + steps * by_step_stride_1,
+        mask=(i < N) & (j < M) & (steps >= 0) & (steps < N), other=0,
+    ).to(tl.float32)
+    apart = tl.abs(i % channels - j % channels)                         # mvpa.attn:6
+    by_channel_ij = tl.load(
+        by_channel_ptr + h * by_channel_stride_0 + apart * by_channel_stride_1,
+        mask=(i < N) & (j < M), other=0,
+    ).to(tl.float32)
+    score = (content + by_step_ij + by_channel_ij) * LOG2_E             # mvpa.attn:9
+    if EDGE:
+        visible = (0 <= steps) & (i < N)                                # mvpa.attn:8
+        score = tl.where(visible, score, MINUS_INF)
+
+    p = tl.exp2(score - lse)
+    delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
+    ds = p * (dp - delta)
+    dv = _add_rows(dv, p, dout)
+    dk = _add_rows(dk, ds * tl.where(steps <= window, scale, 0.0), q)
+
+    return dv, dk
+
+
+@triton.jit(do_not_specialize=["channels", "window", "shares", "N", "M"])
+def _backward_keys(
+    q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, delta_ptr, dk_ptr, dv_ptr, by_step_ptr, by_channel_ptr,
+    q_stride_b, q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h,
+    v_stride_t, dout_stride_b, dout_stride_h, dout_stride_t, by_step_stride_0, by_step_stride_1,
+    by_channel_stride_0, by_channel_stride_1, scale, channels, window, shares, H, group, N, M,
+    D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
+):
+    """One program: what a share of the query heads says about BLOCK_K keys of one key head."""
+    k0 = tl.program_id(0) * BLOCK_K
+    share = tl.program_id(1) % shares
+    h_kv = (tl.program_id(1) // shares).to(tl.int64)
+    b = tl.program_id(2).to(tl.int64)
+    j_first = k0
+    j_last = tl.minimum(k0 + BLOCK_K, M) - 1
+    k_ptr += b * k_stride_b + h_kv * k_stride_h
+    v_ptr += b * v_stride_b + h_kv * v_stride_h
+    h_first = tl.program_id(1) // shares * group + share * group // shares
+    h_end = tl.program_id(1) // shares * group + (share + 1) * group // shares
+
+    j = (k0 + tl.arange(0, BLOCK_K))[:, None]
+    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, PARTS_D, True)
+    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, PARTS_DV, True)
+
+    dk = _zeros(BLOCK_K, PARTS_D)
+    dv = _zeros(BLOCK_K, PARTS_DV)
+
+    for g in tl.range(h_first, h_end, disable_licm=True):
+        h = tl.cast(g, tl.int64)
+        row = (b * H + h) * N
+        q_head = q_ptr + (b * q_stride_b + h * q_stride_h)
+        dout_head = dout_ptr + (b * dout_stride_b + h * dout_stride_h)
+
+        # Tiles of queries: [live_lo, live_hi) see one of these keys, [full_lo, full_hi) see all.
+        query_lo = channels * (j_first // channels)
+        query_hi = N
+        live_lo = query_lo // BLOCK_Q
+        live_hi = tl.where(query_lo < query_hi, tl.cdiv(query_hi, BLOCK_Q), live_lo)
+        full_lo = tl.minimum(tl.cdiv(channels * (j_last // channels), BLOCK_Q), live_hi)
+        full_hi = tl.maximum(N // BLOCK_Q, full_lo)
+        edge_left = full_lo - live_lo
+        edge_tiles = edge_left + (live_hi - full_hi)
+        for t in range(0, edge_tiles):
+            tile = tl.where(t < edge_left, live_lo + t, full_hi + t - edge_left)
+            dv, dk = _add_queries(
+                tile * BLOCK_Q, dv, dk, j, k, v, h, row, q_head, dout_head, lse_ptr, delta_ptr,
+                by_step_ptr, by_channel_ptr, q_stride_t, dout_stride_t, by_step_stride_0,
+                by_step_stride_1, by_channel_stride_0, by_channel_stride_1, scale, channels, window,
+                N, M, D, DV, BLOCK_Q, PARTS_D, PARTS_DV, EDGE=True,
+            )
+        for t in range(full_lo, full_hi):
+            dv, dk = _add_queries(
+                t * BLOCK_Q, dv, dk, j, k, v, h, row, q_head, dout_head, lse_ptr, delta_ptr,
+                by_step_ptr, by_channel_ptr, q_stride_t, dout_stride_t, by_step_stride_0,
+                by_step_stride_1, by_channel_stride_0, by_channel_stride_1, scale, channels, window,
+                N, M, D, DV, BLOCK_Q, PARTS_D, PARTS_DV, EDGE=False,
+            )
+
+    row = (b * tl.num_programs(1) + tl.program_id(1)) * M
+    _store_rows(dk_ptr + row * D, k0, M, dk, D, BLOCK_K, PARTS_D)
+    _store_rows(dv_ptr + row * DV, k0, M, dv, DV, BLOCK_K, PARTS_DV)
+
+
+@triton.jit
+def _add_keys_backward(
+    k0, dq, h, i, q, lse, delta, dout, k_ptr, v_ptr, by_step_ptr, by_channel_ptr, k_stride_t,
+    v_stride_t, by_step_stride_0, by_step_stride_1, by_channel_stride_0, by_channel_stride_1, scale,
+    channels, window, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, EDGE: tl.constexpr,
+):
+    """Add what keys [k0, k0 + BLOCK_K) say about the gradient of one query tile."""
+    j = (k0 + tl.arange(0, BLOCK_K))[None, :]
+    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, PARTS_D, EDGE)
+    qk = _dot_rows(q, k)
+    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, PARTS_DV, EDGE)
+    dp = _dot_rows(dout, v)
+    steps = i // channels - j // channels                               # mvpa.attn:5
+    content = tl.where(steps <= window, qk * scale, 0.0)                # mvpa.attn:7
+    by_step_ij = tl.load(
+        by_step_ptr + h * by_step_stride_0 + steps * by_step_stride_1,
+        mask=(i < N) & (j < M) & (steps >= 0) & (steps < N), other=0,
+    ).to(tl.float32)
+    apart = tl.abs(i % channels - j % channels)                         # mvpa.attn:6
+    by_channel_ij = tl.load(
+        by_channel_ptr + h * by_channel_stride_0 + apart * by_channel_stride_1,
+        mask=(i < N) & (j < M), other=0,
+    ).to(tl.float32)
+    score = (content + by_step_ij + by_channel_ij) * LOG2_E             # mvpa.attn:9
+    if EDGE:
+        visible = (0 <= steps) & (j < M)                                # mvpa.attn:8
+        score = tl.where(visible, score, MINUS_INF)
+
+    p = tl.exp2(score - lse)
+    ds = p * (dp - delta)
+    dq = _add_rows(dq, ds * tl.where(steps <= window, scale, 0.0), k)
+
+    return dq
+
+
+@triton.jit(do_not_specialize=["channels", "window", "N", "M"])
+def _backward_queries(
+    q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, delta_ptr, dq_ptr, by_step_ptr, by_channel_ptr,
+    q_stride_b, q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h,
+    v_stride_t, dout_stride_b, dout_stride_h, dout_stride_t, by_step_stride_0, by_step_stride_1,
+    by_channel_stride_0, by_channel_stride_1, scale, channels, window, H, group, N, M,
+    D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
+):
+    """One program: the gradient of BLOCK_Q queries of one head."""
+    # Later tiles may have more keys: they begin first.
+    q0 = (tl.num_programs(0) - 1 - tl.program_id(0)) * BLOCK_Q
+    h = tl.program_id(1).to(tl.int64)
+    b = tl.program_id(2).to(tl.int64)
+    i_first = q0
+    i_last = tl.minimum(q0 + BLOCK_Q, N) - 1
+    h_kv = h // group
+    q_ptr += b * q_stride_b + h * q_stride_h
+    k_ptr += b * k_stride_b + h_kv * k_stride_h
+    v_ptr += b * v_stride_b + h_kv * v_stride_h
+    dout_ptr += b * dout_stride_b + h * dout_stride_h
+
+    i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
+    q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
+    row = (b * H + h) * N
+    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
+    delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
+    dout = _load_rows(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, True)
+
+    dq = _zeros(BLOCK_Q, PARTS_D)
+
+    # Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none.
+    live_hi = tl.cdiv(tl.minimum(channels * (i_last // channels) + channels, M), BLOCK_K)
+    full_hi = tl.minimum(channels * (i_first // channels) + channels, M) // BLOCK_K
+
+    for t in range(full_hi, live_hi):
+        dq = _add_keys_backward(
+            t * BLOCK_K, dq, h, i, q, lse, delta, dout, k_ptr, v_ptr, by_step_ptr, by_channel_ptr,
+            k_stride_t, v_stride_t, by_step_stride_0, by_step_stride_1, by_channel_stride_0,
+            by_channel_stride_1, scale, channels, window, N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV,
+            EDGE=True,
+        )
+    for t in range(0, full_hi):
+        dq = _add_keys_backward(
+            t * BLOCK_K, dq, h, i, q, lse, delta, dout, k_ptr, v_ptr, by_step_ptr, by_channel_ptr,
+            k_stride_t, v_stride_t, by_step_stride_0, by_step_stride_1, by_channel_stride_0,
+            by_channel_stride_1, scale, channels, window, N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV,
+            EDGE=False,
+        )
+
+    _store_rows(dq_ptr + row * D, q0, N, dq, D, BLOCK_Q, PARTS_D)
+
+
+@triton.jit
+def _store_pairs(
+    k0, h, i, q, lse, delta, dout, pair_row, k_ptr, v_ptr, by_step_ptr, by_channel_ptr,
+    d_by_step_ptr, d_by_channel_ptr, k_stride_t, v_stride_t, by_step_stride_0, by_step_stride_1,
+    by_channel_stride_0, by_channel_stride_1, scale, channels, window, N, M, D: tl.constexpr,
+    DV: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
+    EDGE: tl.constexpr,
+):
+    """Write what each pair with keys [k0, k0 + BLOCK_K) says about the captured arrays."""
+    j = (k0 + tl.arange(0, BLOCK_K))[None, :]
+    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, PARTS_D, EDGE)
+    qk = _dot_rows(q, k)
+    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, PARTS_DV, EDGE)
+    dp = _dot_rows(dout, v)
+    steps = i // channels - j // channels                               # mvpa.attn:5
+    content = tl.where(steps <= window, qk * scale, 0.0)                # mvpa.attn:7
+    by_step_ij = tl.load(
+        by_step_ptr + h * by_step_stride_0 + steps * by_step_stride_1,
+        mask=(i < N) & (j < M) & (steps >= 0) & (steps < N), other=0,
+    ).to(tl.float32)
+    apart = tl.abs(i % channels - j % channels)                         # mvpa.attn:6
+    by_channel_ij = tl.load(
+        by_channel_ptr + h * by_channel_stride_0 + apart * by_channel_stride_1,
+        mask=(i < N) & (j < M), other=0,
+    ).to(tl.float32)
+    score = (content + by_step_ij + by_channel_ij) * LOG2_E             # mvpa.attn:9
+    if EDGE:
+        visible = (0 <= steps) & (j < M)                                # mvpa.attn:8
+        score = tl.where(visible, score, MINUS_INF)
+
+    p = tl.exp2(score - lse)
+    ds = p * (dp - delta)
+    tl.store(d_by_step_ptr + pair_row + j, ds, mask=(i < N) & (j < M))
+    tl.store(d_by_channel_ptr + pair_row + j, ds, mask=(i < N) & (j < M))
+
+
+@triton.jit(do_not_specialize=["channels", "window", "first_row", "strip", "N", "M"])
+def _backward_pairs(
+    q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, delta_ptr, by_step_ptr, by_channel_ptr, d_by_step_ptr,
+    d_by_channel_ptr, q_stride_b, q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t,
+    v_stride_b, v_stride_h, v_stride_t, dout_stride_b, dout_stride_h, dout_stride_t,
+    by_step_stride_0, by_step_stride_1, by_channel_stride_0, by_channel_stride_1, scale, channels,
+    window, first_row, strip, H, group, N, M, D: tl.constexpr, DV: tl.constexpr,
+    BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
+):
+    """One program: the pairs of BLOCK_Q queries of one head, in a strip."""
+    # Later tiles may have more keys: they begin first.
+    q0 = first_row + (tl.num_programs(0) - 1 - tl.program_id(0)) * BLOCK_Q
+    h = tl.program_id(1).to(tl.int64)
+    b = tl.program_id(2).to(tl.int64)
+    i_first = q0
+    i_last = tl.minimum(q0 + BLOCK_Q, N) - 1
+    h_kv = h // group
+    q_ptr += b * q_stride_b + h * q_stride_h
+    k_ptr += b * k_stride_b + h_kv * k_stride_h
+    v_ptr += b * v_stride_b + h_kv * v_stride_h
+    dout_ptr += b * dout_stride_b + h * dout_stride_h
+
+    i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
+    q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
+    row = (b * H + h) * N
+    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
+    delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
+    dout = _load_rows(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, True)
+    pair_row = ((b * H + h) * strip + i - first_row).to(tl.int64) * M
+
+    # Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none.
+    live_hi = tl.cdiv(tl.minimum(channels * (i_last // channels) + channels, M), BLOCK_K)
+    full_hi = tl.minimum(channels * (i_first // channels) + channels, M) // BLOCK_K
+
+    for t in range(full_hi, live_hi):
+        _store_pairs(
+            t * BLOCK_K, h, i, q, lse, delta, dout, pair_row, k_ptr, v_ptr, by_step_ptr,
+            by_channel_ptr, d_by_step_ptr, d_by_channel_ptr, k_stride_t, v_stride_t,
+            by_step_stride_0, by_step_stride_1, by_channel_stride_0, by_channel_stride_1, scale,
+            channels, window, N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=True,
+        )
+    for t in range(0, full_hi):
+        _store_pairs(
+            t * BLOCK_K, h, i, q, lse, delta, dout, pair_row, k_ptr, v_ptr, by_step_ptr,
+            by_channel_ptr, d_by_step_ptr, d_by_channel_ptr, k_stride_t, v_stride_t,
+            by_step_stride_0, by_step_stride_1, by_channel_stride_0, by_channel_stride_1, scale,
+            channels, window, N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=False,
+        )
+
+
+# _without_autocast: attnc/emit/helpers.py
+# _add_at: attnc/emit/helpers.py
+# _check_reach: attnc/emit/helpers.py
+# _near: attnc/emit/helpers.py
+# _with_unit_stride: attnc/emit/helpers.py
+# _parts: attnc/emit/helpers.py
+# _sum_of_parts: attnc/emit/helpers.py
+# _join: attnc/emit/cpu_helpers.py
+# _positions: attnc/emit/cpu_helpers.py
+# _count: attnc/emit/cpu_helpers.py
+# _rows_of_tile: attnc/emit/cpu_helpers.py
+# _steps: attnc/emit/cpu_helpers.py
+# _narrow: attnc/emit/cpu_helpers.py
+# _bits_of_pairs: attnc/emit/cpu_helpers.py
+# _fill_hidden: attnc/emit/cpu_helpers.py
+# _matmul: attnc/emit/cpu_helpers.py
+# _in_room: attnc/emit/cpu_helpers.py
+# _add_transposed: attnc/emit/cpu_helpers.py
+
+
+def _keys_seen(q0, q1, M, channels):
+    """The keys that queries [q0, q1) see, and the edges, where some are hidden."""
+    i_first = q0
+    i_last = q1 - 1
+    return _join(
+        M,
+        (
+            0, channels * (i_last // channels) + channels, 0,
+            channels * (i_first // channels) + channels,
+        ),
+    )
+
+
+def _hide(pairs, otherwise, edges, i, channels):
+    """Fill in every pair of a tile that the mask hides."""
+    for columns, seen in edges:
+        j = torch.arange(seen.start, seen.stop)[None, :]
+        steps = i // channels - j // channels                           # mvpa.attn:5
+        visible = 0 <= steps                                            # mvpa.attn:8
+        _fill_hidden(pairs[:, :, :, columns], *_bits_of_pairs(visible, pairs.dtype, otherwise))
+
+
+@_without_autocast
+def _forward_cpu(q, k, v, by_step, by_channel, scale, channels, window):
+    """Forward on the CPU: out [B, H, N, DV] and lse [B, H, N]."""
+    B, H, N, D = q.shape
+    HKV, M, DV = v.shape[1:]
+    dtype = torch.promote_types(q.dtype, torch.float32)
+    narrow = _narrow(q.dtype)
+    out = q.new_empty(B, H, N, DV)
+    row_max = q.new_empty(B, H, N, 1, dtype=dtype)
+    row_sum = q.new_empty(B, H, N, 1, dtype=dtype)
+    if M == 0:                                                          # else every row sees a key
+        return out.zero_(), row_max.fill_(float("-inf")).squeeze(-1)
+    room = torch.empty(0, dtype=dtype)
+    k_room = torch.empty(0, dtype=dtype)
+    narrow_room = torch.empty(0, dtype=narrow)
+    tile = _rows_of_tile(_keys_seen(N - 1, N, M, channels), B * H, q.dtype) if N > 0 else TILE
+
+    for q0 in range(0, N, tile):
+        q1 = min(q0 + tile, N)
+        seen, edges = _keys_seen(q0, q1, M, channels)
+        i = torch.arange(q0, q1)[:, None]
+        j = _positions(seen)[None, :]
+        for heads, kv_heads in _steps(H, HKV, B * (q1 - q0), seen):
+            h = torch.arange(heads.start, heads.stop)[:, None, None]
+            qk = _matmul(
+                q[:, heads, q0:q1].to(dtype) * scale, _in_room(k[:, kv_heads, seen], k_room).mT,
+                room,
+            )
+            steps = i // channels - j // channels                       # mvpa.attn:5
+            # mvpa.attn:7
+            content = torch.where(steps <= window, qk, torch.tensor(0.0, dtype=dtype))
+            by_step_ij = by_step[h, steps.clamp(0, N - 1)].to(dtype)
+            apart = (i % channels - j % channels).abs()                 # mvpa.attn:6
+            by_channel_ij = by_channel[h, apart].to(dtype)
+            # mvpa.attn:9
+            score = (
+                (content + by_step_ij + by_channel_ij)
+                * 1.4426950408889634
+            ).expand(B, h.shape[0], q1 - q0, j.shape[1]).clone()
+            _hide(score, float("-inf"), edges, i, channels)
+            largest = score.amax(-1, keepdim=True)
+            p = score.sub_(largest).exp2_()
+            total = p.sum(-1, keepdim=True)
+            row_max[:, heads, q0:q1] = largest
+            row_sum[:, heads, q0:q1] = total
+            p_narrow = _in_room(p, narrow_room)
+            out[:, heads, q0:q1] = _matmul(p_narrow, v[:, kv_heads, seen].to(narrow)) / total
+
+    lse = ((row_max + row_sum.log2_()) * 0.6931471805599453).squeeze(-1)
+    return out, lse
+
+
+@_without_autocast
+def _backward_cpu(
+    dout, dlse, q, k, v, by_step, by_channel, out, lse, scale, channels, window, need_by_step,
+    need_by_channel,
+):
+    """Backward on the CPU: the gradient of every float tensor, in order."""
+    B, H, N, D = q.shape
+    HKV, M, DV = v.shape[1:]
+    dtype = torch.promote_types(q.dtype, torch.float32)
+    narrow = _narrow(q.dtype)
+    dq = torch.empty(q.shape, dtype=q.dtype)
+    dk = torch.zeros(k.shape, dtype=dtype)
+    dv = torch.zeros(v.shape, dtype=dtype)
+    d_by_step = torch.zeros(by_step.shape, dtype=dtype)
+    d_by_channel = torch.zeros(by_channel.shape, dtype=dtype)
+    lse = (lse * 1.4426950408889634).unsqueeze(-1)                      # in base 2, like the score
+    room = torch.empty(0, dtype=dtype)
+    k_room = torch.empty(0, dtype=dtype)
+    v_room = torch.empty(0, dtype=dtype)
+    dp_room = torch.empty(0, dtype=dtype)
+    narrow_room = torch.empty(0, dtype=narrow)
+    keys_room = torch.empty(0, dtype=narrow)
+    tile = _rows_of_tile(_keys_seen(N - 1, N, M, channels), B * H, q.dtype) if N > 0 else TILE
+
+    for q0 in range(0, N, tile):
+        q1 = min(q0 + tile, N)
+        seen, edges = _keys_seen(q0, q1, M, channels)
+        i = torch.arange(q0, q1)[:, None]
+        j = _positions(seen)[None, :]
+        for heads, kv_heads in _steps(H, HKV, B * (q1 - q0), seen):
+            h = torch.arange(heads.start, heads.stop)[:, None, None]
+            qk = _matmul(
+                q[:, heads, q0:q1].to(dtype) * scale, _in_room(k[:, kv_heads, seen], k_room).mT,
+                room,
+            )
+            steps = i // channels - j // channels                       # mvpa.attn:5
+            # mvpa.attn:7
+            content = torch.where(steps <= window, qk, torch.tensor(0.0, dtype=dtype))
+            by_step_ij = by_step[h, steps.clamp(0, N - 1)].to(dtype)
+            apart = (i % channels - j % channels).abs()                 # mvpa.attn:6
+            by_channel_ij = by_channel[h, apart].to(dtype)
+            # mvpa.attn:9
+            score = (
+                (content + by_step_ij + by_channel_ij)
+                * 1.4426950408889634
+            ).expand(B, h.shape[0], q1 - q0, j.shape[1]).clone()
+            _hide(score, float("-inf"), edges, i, channels)
+            p = score.sub_(lse[:, heads, q0:q1]).exp2_()
+            dout_wide = dout[:, heads, q0:q1].to(dtype)
+            dp = _matmul(dout_wide, _in_room(v[:, kv_heads, seen], v_room).mT, dp_room)
+            delta = (
+                (dout_wide * out[:, heads, q0:q1]).sum(-1, keepdim=True)
+                - dlse[:, heads, q0:q1].unsqueeze(-1)
+            )
+            ds = dp.sub_(delta).mul_(p)
+            p_narrow = _in_room(p, narrow_room)
+            _add_transposed(
+                dv[:, kv_heads], seen, p_narrow, dout[:, heads, q0:q1].to(narrow), keys_room,
+            )
+            dq_k = _in_room(
+                (
+                    ds
+                    * torch.where(
+                        steps <= window, torch.tensor(scale, dtype=dtype),
+                        torch.tensor(0.0, dtype=dtype),
+                    )
+                ),
+                narrow_room,
+            )
+            dq[:, heads, q0:q1] = _matmul(dq_k, k[:, kv_heads, seen].to(narrow))
+            _add_transposed(dk[:, kv_heads], seen, dq_k, q[:, heads, q0:q1].to(narrow), keys_room)
+            if need_by_step:
+                _add_to_d_by_step(d_by_step, ds, h, i, j, N, channels)
+            if need_by_channel:
+                _add_to_d_by_channel(d_by_channel, ds, h, i, j, channels)
+
+    return (
+        dq, dk.to(k.dtype), dv.to(v.dtype), d_by_step.to(by_step.dtype),
+        d_by_channel.to(by_channel.dtype),
+    )
+
+
+def _add_to_d_by_step(total, value, h, i, j, N, channels):
+    """Add to the gradient of `by_step` what pairs of queries [q0, q1) and keys `seen` say about it.
+    """
+    _add_at(
+        total, (h, (i // channels - j // channels).clamp(0, N - 1)), value.sum((0,), keepdim=True),
+    )
+
+
+def _add_to_d_by_channel(total, value, h, i, j, channels):
+    """Add to the gradient of `by_channel` what pairs of queries [q0, q1) and keys `seen` say about
+    it.
+    """
+    _add_at(total, (h, (i % channels - j % channels).abs()), value.sum((0,), keepdim=True))
+
+
+# Queries and keys of a tile, warps, pipeline stages: of each kernel, by the widest head they serve.
+TILES = {
+    "wgmma": {  # data center Hopper and Blackwell: 227 KiB of shared memory
+        "forward": {
+            64: (128, 32, 8, 2), 128: (128, 32, 8, 2), 192: (128, 32, 8, 2), 256: (128, 32, 8, 2),
+        },
+        "backward_keys": {64: (32, 128, 8, 3), 128: (16, 128, 8, 3), 256: (16, 64, 8, 2)},
+        "backward_queries": {64: (128, 32, 8, 2), 128: (128, 16, 8, 2), 256: (128, 16, 8, 2)},
+    },
+    "mma": {  # other GPUs: some have no more than 64 KiB
+        "forward": {64: (32, 32, 4, 2), 128: (32, 32, 4, 2), 256: (64, 32, 4, 1)},
+        "backward_keys": {64: (32, 32, 4, 2), 128: (16, 32, 4, 2), 256: (16, 32, 4, 1)},
+        "backward_queries": {64: (32, 32, 4, 2), 128: (32, 32, 4, 2), 256: (32, 32, 4, 1)},
+    },
+    "float32": {  # exact products of float32, without matrix units
+        "forward": {128: (32, 32, 8, 1), 256: (16, 32, 8, 1)},
+        "backward_keys": {128: (32, 32, 8, 1), 256: (16, 16, 4, 1)},
+        "backward_queries": {128: (32, 32, 8, 1), 256: (16, 16, 4, 1)},
+    },
+}
+
+
+# _table: attnc/emit/tiles.py
+# _generation: attnc/emit/tiles.py
+# _tiles: attnc/emit/tiles.py
+# _parts_of: attnc/emit/tiles.py
+# _strip_rows: attnc/emit/launch.py
+# _shares: attnc/emit/launch.py
+
+
+def _few_rows(tiles, rows):
+    """The tiles of a forward kernel for so many rows of a key head, each a query of a head."""
+    if rows <= 16:
+        return {**tiles, "BLOCK_Q": 16, "num_warps": 4}
+    return {**tiles, "BLOCK_Q": min(64, tiles["BLOCK_Q"])}
+
+
+# _splits: attnc/emit/split.py
+
+
+def _forward_triton(q, k, v, by_step, by_channel, scale, channels, window):
+    """Forward by the kernels: out [B, H, N, DV] and lse [B, H, N]."""
+    B, H, N, D = q.shape
+    HKV, M, DV = v.shape[1:]
+    group = H // HKV
+    _check_reach("2 * M + 2 * N + 2 * channels", 2 * M + 2 * N + 2 * channels)
+    window = _near(window)
+    q, k, v = map(_with_unit_stride, (q, k, v))
+    out = q.new_empty(B, H, N, DV)
+    lse = q.new_empty(B, H, N, dtype=torch.float32)
+    if M == 0:  # every row of the kernel sees a key
+        return out.zero_(), lse.fill_(float("-inf"))
+    tiles = _tiles("forward", q, ("D", D), ("DV", DV))
+    few = _few_rows(tiles, N * group)
+    splits = _splits(q, N * group, B * HKV, M, few)
+    if splits:
+        part_acc = q.new_empty(splits, B, H, N, DV, dtype=torch.float32)
+        part_max = q.new_empty(splits, B, H, N, dtype=torch.float32)
+        part_sum = q.new_empty(splits, B, H, N, dtype=torch.float32)
+        with torch.cuda.device_of(q):
+            _forward_split[triton.cdiv(N * group, few["BLOCK_Q"]), HKV * splits, B](
+                q, k, v, part_acc, part_max, part_sum, by_step, by_channel, *q.stride()[:3],
+                *k.stride()[:3], *v.stride()[:3], *by_step.stride(), *by_channel.stride(), scale,
+                channels, window, splits, B, H, group, N, M, **few,
+            )
+            _combine[(B * H * N,)](
+                part_acc, part_max, part_sum, out, lse, splits, DV=DV, SHARES=16,
+                BLOCK_DV=triton.next_power_of_2(DV), enable_fp_fusion=True,
+            )
+        return out, lse
+    with torch.cuda.device_of(q):
+        _forward[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
+            q, k, v, out, lse, by_step, by_channel, *q.stride()[:3], *k.stride()[:3],
+            *v.stride()[:3], *by_step.stride(), *by_channel.stride(), scale, channels, window, H,
+            group, N, M, **tiles,
+        )
+    return out, lse
+
+
+def _backward_triton(
+    dout, dlse, q, k, v, by_step, by_channel, out, lse, scale, channels, window, need_by_step,
+    need_by_channel,
+):
+    """Backward by the kernels: the gradient of every float tensor, in order."""
+    B, H, N, D = q.shape
+    HKV, M, DV = v.shape[1:]
+    group = H // HKV
+    window = _near(window)
+    q, k, v, dout = map(_with_unit_stride, (q, k, v, dout))
+    delta = torch.empty_like(lse)
+    dq = q.new_empty(q.shape)
+    total_by_step = torch.zeros(by_step.shape, dtype=torch.float32, device=q.device)
+    total_by_channel = torch.zeros(by_channel.shape, dtype=torch.float32, device=q.device)
+    with torch.cuda.device_of(q):
+        tiles = _tiles("backward_queries", q, ("DV", DV))
+        _delta[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
+            dout, out, dlse, delta, *dout.stride()[:3], H, N, DV=tiles["DV"],
+            BLOCK_Q=tiles["BLOCK_Q"], BLOCK_DV=triton.next_power_of_2(DV),
+            num_warps=tiles["num_warps"], enable_fp_fusion=True,
+        )
+        tiles = _tiles("backward_keys", q, ("D", D), ("DV", DV))
+        shares = min(group, _shares(q, triton.cdiv(M, tiles["BLOCK_K"]) * HKV * B))
+        dk = _parts(k, shares)
+        dv = _parts(v, shares)
+        _backward_keys[triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B](
+            q, k, v, dout, lse, delta, dk, dv, by_step, by_channel, *q.stride()[:3],
+            *k.stride()[:3], *v.stride()[:3], *dout.stride()[:3], *by_step.stride(),
+            *by_channel.stride(), scale, channels, window, shares, H, group, N, M, **tiles,
+        )
+        dk = _sum_of_parts(dk, shares, k.dtype)
+        dv = _sum_of_parts(dv, shares, v.dtype)
+        tiles = _tiles("backward_queries", q, ("D", D), ("DV", DV))
+        _backward_queries[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
+            q, k, v, dout, lse, delta, dq, by_step, by_channel, *q.stride()[:3], *k.stride()[:3],
+            *v.stride()[:3], *dout.stride()[:3], *by_step.stride(), *by_channel.stride(), scale,
+            channels, window, H, group, N, M, **tiles,
+        )
+        if need_by_step or need_by_channel:
+            strip = _strip_rows(B * H * M, tiles["BLOCK_Q"])
+            for first_row in range(0, N, strip):
+                q0, q1 = first_row, min(first_row + strip, N)
+                d_by_step = q.new_zeros(B, H, strip, M, dtype=torch.float32)
+                d_by_channel = q.new_zeros(B, H, strip, M, dtype=torch.float32)
+                _backward_pairs[triton.cdiv(q1 - q0, tiles["BLOCK_Q"]), H, B](
+                    q, k, v, dout, lse, delta, by_step, by_channel, d_by_step, d_by_channel,
+                    *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], *dout.stride()[:3],
+                    *by_step.stride(), *by_channel.stride(), scale, channels, window, first_row,
+                    strip, H, group, N, M, **tiles,
+                )
+                h = torch.arange(H, device=q.device)[:, None, None]
+                i = torch.arange(q0, q1, device=q.device)[:, None]
+                j = torch.arange(0, M, device=q.device)[None, :]
+                _add_to_d_by_step(total_by_step, d_by_step[:, :, : q1 - q0], h, i, j, N, channels)
+                _add_to_d_by_channel(
+                    total_by_channel, d_by_channel[:, :, : q1 - q0], h, i, j, channels,
+                )
+    return dq, dk, dv, total_by_step.to(by_step.dtype), total_by_channel.to(by_channel.dtype)
+
+
+# _library: attnc/emit/operator.py
+# _LIBRARY: attnc/emit/operator.py
+# _operator: attnc/emit/operator.py
+# _refuse: attnc/emit/operator.py
+
+
+@_operator
+def _attention(
+    q: Tensor, k: Tensor, v: Tensor, by_step: Tensor, by_channel: Tensor, scale: float,
+    channels: int, window: int, backend: str,
+) -> tuple[Tensor, Tensor]:
+    """Output and log-sum-exp."""
+    forward = _forward_triton if backend == "triton" else _forward_cpu
+    return forward(q, k, v, by_step, by_channel, scale, channels, window)
+
+
+@torch.library.register_fake(_attention, lib=_LIBRARY)
+def _(q, k, v, by_step, by_channel, scale, channels, window, backend):
+    wide = torch.promote_types(q.dtype, torch.float32)
+    out = q.new_empty(*q.shape[:3], v.shape[3])
+    return out, q.new_empty(q.shape[:3], dtype=wide)
+
+
+@_operator
+def _attention_backward(
+    dout: Tensor, dlse: Tensor, q: Tensor, k: Tensor, v: Tensor, by_step: Tensor,
+    by_channel: Tensor, out: Tensor, lse: Tensor, scale: float, channels: int, window: int,
+    need_by_step: bool, need_by_channel: bool, backend: str,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """The gradient of every float tensor, in order."""
+    backward = _backward_triton if backend == "triton" else _backward_cpu
+    return backward(
+        dout, dlse, q, k, v, by_step, by_channel, out, lse, scale, channels, window, need_by_step,
+        need_by_channel,
+    )
+
+
+@torch.library.register_fake(_attention_backward, lib=_LIBRARY)
+def _(
+    dout, dlse, q, k, v, by_step, by_channel, out, lse, scale, channels, window, need_by_step,
+    need_by_channel, backend,
+):
+    return (
+        q.new_empty(q.shape), k.new_empty(k.shape), v.new_empty(v.shape),
+        by_step.new_empty(by_step.shape), by_channel.new_empty(by_channel.shape),
+    )
+
+
+torch.library.register_autograd(_attention_backward, _refuse, lib=_LIBRARY)
+
+
+def _save(ctx, inputs, output):
+    """Keep what the backward pass reads: all inputs, the output and the log-sum-exp."""
+    ctx.save_for_backward(*inputs[:5], *output)
+    ctx.arguments = inputs[5:]
+
+
+def _differentiate(ctx, dout, dlse):
+    """The gradient of every input of `_attention`."""
+    *arguments, backend = ctx.arguments
+    dq, dk, dv, d_by_step, d_by_channel = _attention_backward(
+        dout, dlse, *ctx.saved_tensors, *arguments, ctx.needs_input_grad[3],
+        ctx.needs_input_grad[4], backend,
+    )
+    return dq, dk, dv, d_by_step, d_by_channel, None, None, None, None
+
+
+torch.library.register_autograd(_attention, _differentiate, setup_context=_save, lib=_LIBRARY)
+
+
+# _choose: attnc/emit/public.py
+
+
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+# _names: attnc/emit/checks.py
+# _check_tensor: attnc/emit/checks.py
+# _check_inputs: attnc/emit/checks.py
+# _number: attnc/emit/checks.py
+
+
+def _check(q, k, v, scale, channels, window, by_step, by_channel):
+    """Raise the first mistake of a call; return its parameters, numbers as Python's."""
+    _check_inputs(q, k, v)
+    scale = q.shape[3] ** -0.5 if scale is None else _number("scale", float, scale)
+    channels = _number("channels", int, channels)
+    window = _number("window", int, window)
+    H, N = q.shape[1], q.shape[2]
+    _check_tensor("by_step", by_step, "[H, N]", (H, N), FLOATS, q)
+    if channels < 0:
+        raise ValueError(f"`by_channel` has the dimension `channels`, which is {channels}")
+    _check_tensor("by_channel", by_channel, "[H, channels]", (H, channels), FLOATS, q)
+    # `i // channels` divides by `channels`: the call checks that `channels` is at least 1
+    # (examples/mvpa.attn:5)
+    if channels < 1:
+        raise ValueError(f"`channels` needs 1 or more, got {channels}")
+    return scale, channels, window, by_step, by_channel
+
+
+def mvpa(
+    q, k, v, *, channels, window, by_step, by_channel, scale=None, return_lse=False, backend="auto",
+):
+    """Attention of q [B, H, N, D] over k [B, HKV, M, D] and v [B, HKV, M, DV]: [B, H, N, DV].
+
+    channels: int
+    window: int
+    by_step: float[H, N]
+    by_channel: float[H, channels]
+    scale: what `dot(q, k)` is multiplied with where the spec says `scale`; D ** -0.5 if not given
+    return_lse: also return the log-sum-exp of each row, [B, H, N]
+    backend: "auto" (by the device of the tensors), "triton" or "cpu"
+    """
+    scale, channels, window, by_step, by_channel = _check(
+        q, k, v, scale, channels, window, by_step, by_channel,
+    )
+    out, lse = _attention(
+        q, k, v, by_step, by_channel, scale, channels, window, _choose(backend, q),
+    )
+    return (out, lse) if return_lse else out

@@ -1,0 +1,716 @@
+import numbers
+import os
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+LOG2_E = tl.constexpr(1.4426950408889634)
+MINUS_INF = tl.constexpr(float("-inf"))
+TILE = 128  # queries in a tile of the CPU path, unless fewer or more are faster
+
+
+# _load_tile: attnc/emit/triton_helpers.py
+# _load_rows: attnc/emit/triton_helpers.py
+# _store_rows: attnc/emit/triton_helpers.py
+# _load_tile_at: attnc/emit/triton_helpers.py
+# _load_rows_at: attnc/emit/triton_helpers.py
+# _store_rows_at: attnc/emit/triton_helpers.py
+# _zero_tile: attnc/emit/triton_helpers.py
+# _zeros: attnc/emit/triton_helpers.py
+# _dot_rows: attnc/emit/triton_helpers.py
+# _add_rows: attnc/emit/triton_helpers.py
+# _scaled: attnc/emit/triton_helpers.py
+# _divided: attnc/emit/triton_helpers.py
+# _bits: attnc/emit/triton_helpers.py
+# _add_values: attnc/emit/triton_helpers.py
+
+
+@triton.jit
+def _add_keys(
+    k0, acc, row_max, row_sum, late_k0, late_p, late_rescale, q, scale_times_log2e, k_ptr, v_ptr,
+    k_stride_t, v_stride_t, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AHEAD: tl.constexpr, EDGE: tl.constexpr,
+):
+    """Fold keys [k0, k0 + BLOCK_K) into the running softmax of one query tile."""
+    j = (k0 + tl.arange(0, BLOCK_K))[None, :]
+    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, PARTS_D, EDGE)
+    qk = _dot_rows(q, k)
+    if AHEAD:
+        # The values of the last tile, while the weights of this one are computed.
+        acc = _add_values(
+            acc, late_k0, late_p, late_rescale, v_ptr, v_stride_t, M, DV, BLOCK_K, PARTS_DV,
+        )
+    score = qk * scale_times_log2e
+    if EDGE:
+        visible = j < M
+        score = tl.where(visible, score, MINUS_INF)
+
+    new_max = tl.maximum(row_max, tl.max(score, 1))
+    # no key yet: avoid inf - inf
+    shift = tl.where(new_max == MINUS_INF, 0.0, new_max)
+    p = tl.exp2(score - shift[:, None])
+    rescale = tl.exp2(row_max - shift)
+    row_sum = row_sum * rescale + tl.sum(p, 1)
+    row_max = new_max
+    if AHEAD:
+        late_k0 = tl.cast(k0, tl.int32)
+        late_p = _bits(p, v_ptr.dtype.element_ty)
+        late_rescale = rescale
+    else:
+        v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, PARTS_DV, EDGE)
+        acc = _add_rows(_scaled(acc, rescale[:, None]), p, v)
+
+    return acc, row_max, row_sum, late_k0, late_p, late_rescale
+
+
+@triton.jit(do_not_specialize=["N", "M"])
+def _forward(
+    q_ptr, k_ptr, v_ptr, out_ptr, lse_ptr, q_stride_b, q_stride_h, q_stride_t, k_stride_b,
+    k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t, scale, H, group, N, M,
+    D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AHEAD: tl.constexpr,
+):
+    """One program: BLOCK_Q queries of one head."""
+    q0 = tl.program_id(0) * BLOCK_Q
+    h = tl.program_id(1).to(tl.int64)
+    b = tl.program_id(2).to(tl.int64)
+    h_kv = h // group
+    q_ptr += b * q_stride_b + h * q_stride_h
+    k_ptr += b * k_stride_b + h_kv * k_stride_h
+    v_ptr += b * v_stride_b + h_kv * v_stride_h
+
+    q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
+    scale_times_log2e = scale * LOG2_E
+
+    acc = _zeros(BLOCK_Q, PARTS_DV)
+    row_max = tl.full([BLOCK_Q], MINUS_INF, tl.float32)
+    row_sum = tl.zeros([BLOCK_Q], tl.float32)
+    # No weights wait for their values yet: behind the last key, rows are zero.
+    late_k0 = M
+    late_p = _bits(tl.zeros([BLOCK_Q, BLOCK_K], tl.float32), v_ptr.dtype.element_ty)
+    late_rescale = tl.zeros([BLOCK_Q], tl.float32)
+
+    # Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none.
+    live_hi = tl.cdiv(M, BLOCK_K)
+    full_hi = M // BLOCK_K
+
+    for t in tl.range(full_hi, live_hi, num_stages=AHEAD):
+        acc, row_max, row_sum, late_k0, late_p, late_rescale = _add_keys(
+            t * BLOCK_K, acc, row_max, row_sum, late_k0, late_p, late_rescale, q, scale_times_log2e,
+            k_ptr, v_ptr, k_stride_t, v_stride_t, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, AHEAD,
+            EDGE=True,
+        )
+    for t in tl.range(0, full_hi, num_stages=AHEAD):
+        acc, row_max, row_sum, late_k0, late_p, late_rescale = _add_keys(
+            t * BLOCK_K, acc, row_max, row_sum, late_k0, late_p, late_rescale, q, scale_times_log2e,
+            k_ptr, v_ptr, k_stride_t, v_stride_t, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, AHEAD,
+            EDGE=False,
+        )
+    if AHEAD:
+        # The values of the last of all tiles.
+        acc = _add_values(
+            acc, late_k0, late_p, late_rescale, v_ptr, v_stride_t, M, DV, BLOCK_K, PARTS_DV,
+        )
+
+    out = _divided(acc, row_sum[:, None])
+    row = (b * H + h) * N
+    _store_rows(out_ptr + row * DV, q0, N, out, DV, BLOCK_Q, PARTS_DV)
+    rows = q0 + tl.arange(0, BLOCK_Q)
+    tl.store(lse_ptr + row + rows, (row_max + tl.log2(row_sum)) / LOG2_E, mask=rows < N)
+
+
+@triton.jit(do_not_specialize=["splits", "B", "N", "M"])
+def _forward_split(
+    q_ptr, k_ptr, v_ptr, part_acc_ptr, part_max_ptr, part_sum_ptr, q_stride_b, q_stride_h,
+    q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t, scale,
+    splits, B, H, group, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr,
+    BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
+):
+    """One program: a share of the keys of BLOCK_Q rows, of one key head."""
+    # Row r is query r // group of head r % group, of those that share their keys.
+    r0 = tl.program_id(0) * BLOCK_Q
+    row = r0 + tl.arange(0, BLOCK_Q)[:, None]
+    split = tl.program_id(1) % splits
+    h_kv = (tl.program_id(1) // splits).to(tl.int64)
+    h = h_kv * group + row % group
+    b = tl.program_id(2).to(tl.int64)
+    q_ptr += b * q_stride_b + h * q_stride_h
+    k_ptr += b * k_stride_b + h_kv * k_stride_h
+    v_ptr += b * v_stride_b + h_kv * v_stride_h
+
+    i = row // group
+    q = _load_rows_at(q_ptr + i.to(tl.int64) * q_stride_t, i < N, D, PARTS_D)
+    scale_times_log2e = scale * LOG2_E
+
+    acc = _zeros(BLOCK_Q, PARTS_DV)
+    row_max = tl.full([BLOCK_Q], MINUS_INF, tl.float32)
+    row_sum = tl.zeros([BLOCK_Q], tl.float32)
+    # No weights wait for their values yet: behind the last key, rows are zero.
+    late_k0 = M
+    late_p = _bits(tl.zeros([BLOCK_Q, BLOCK_K], tl.float32), v_ptr.dtype.element_ty)
+    late_rescale = tl.zeros([BLOCK_Q], tl.float32)
+
+    # Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none.
+    live_hi = tl.cdiv(M, BLOCK_K)
+    full_hi = M // BLOCK_K
+
+    # The share of this program: edge tiles are counted first, then full ones.
+    edge_tiles = live_hi - full_hi
+    count = edge_tiles + full_hi
+    share = count // splits
+    rest = count % splits
+    share_lo = split * share + tl.minimum(split, rest)
+    share_hi = (split + 1) * share + tl.minimum(split + 1, rest)
+    for t in range(tl.minimum(share_lo, edge_tiles), tl.minimum(share_hi, edge_tiles)):
+        tile = full_hi + t
+        acc, row_max, row_sum, late_k0, late_p, late_rescale = _add_keys(
+            tile * BLOCK_K, acc, row_max, row_sum, late_k0, late_p, late_rescale, q,
+            scale_times_log2e, k_ptr, v_ptr, k_stride_t, v_stride_t, M, D, DV, BLOCK_K, PARTS_D,
+            PARTS_DV, AHEAD=None, EDGE=True,
+        )
+    for t in range(tl.maximum(share_lo - edge_tiles, 0), tl.maximum(share_hi - edge_tiles, 0)):
+        acc, row_max, row_sum, late_k0, late_p, late_rescale = _add_keys(
+            t * BLOCK_K, acc, row_max, row_sum, late_k0, late_p, late_rescale, q, scale_times_log2e,
+            k_ptr, v_ptr, k_stride_t, v_stride_t, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, AHEAD=None,
+            EDGE=False,
+        )
+
+    place = ((split * B + b) * H + h) * N + i
+    _store_rows_at(part_acc_ptr + place * DV, i < N, acc, DV, PARTS_DV)
+    tl.store(part_max_ptr + place, row_max[:, None], mask=i < N)
+    tl.store(part_sum_ptr + place, row_sum[:, None], mask=i < N)
+
+
+@triton.jit(do_not_specialize=["splits"])
+def _combine(
+    part_acc_ptr, part_max_ptr, part_sum_ptr, out_ptr, lse_ptr, splits, DV: tl.constexpr,
+    SHARES: tl.constexpr, BLOCK_DV: tl.constexpr,
+):
+    """One program: one row, from what each share of its keys has left."""
+    row = tl.program_id(0).to(tl.int64)
+    rows = tl.num_programs(0).to(tl.int64)
+    part = tl.arange(0, SHARES)[:, None]
+
+    row_max = tl.full([SHARES, 1], MINUS_INF, tl.float32)
+    for first in range(0, splits, SHARES):
+        inside = first + part < splits
+        place = (first + part) * rows + row
+        row_max = tl.maximum(row_max, tl.load(part_max_ptr + place, mask=inside, other=MINUS_INF))
+    row_max = tl.max(row_max)
+
+    row_sum = tl.zeros([SHARES, 1], tl.float32)
+    acc = tl.zeros([SHARES, BLOCK_DV], tl.float32)
+    for first in range(0, splits, SHARES):
+        inside = first + part < splits
+        place = (first + part) * rows + row
+        rescale = tl.exp2(tl.load(part_max_ptr + place, mask=inside, other=MINUS_INF) - row_max)
+        row_sum += rescale * tl.load(part_sum_ptr + place, mask=inside, other=0.0)
+        acc += rescale * _load_tile_at(part_acc_ptr + place * DV, inside, DV, BLOCK_DV)
+
+    row_sum = tl.sum(row_sum)
+    col = tl.arange(0, BLOCK_DV)
+    tl.store(
+        out_ptr + row * DV + col, (tl.sum(acc, 0) / row_sum).to(out_ptr.dtype.element_ty),
+        mask=col < DV,
+    )
+    tl.store(lse_ptr + row, (row_max + tl.log2(row_sum)) / LOG2_E)
+
+
+@triton.jit(do_not_specialize=["N"])
+def _delta(
+    dout_ptr, out_ptr, dlse_ptr, delta_ptr, dout_stride_b, dout_stride_h, dout_stride_t, H, N,
+    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_DV: tl.constexpr,
+):
+    """One program: sum(dout * out) - dlse for BLOCK_Q queries of one head."""
+    q0 = tl.program_id(0) * BLOCK_Q
+    h = tl.program_id(1).to(tl.int64)
+    b = tl.program_id(2).to(tl.int64)
+    dout_ptr += b * dout_stride_b + h * dout_stride_h
+
+    row = (b * H + h) * N
+    dout = _load_tile(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, BLOCK_DV, True).to(tl.float32)
+    out = _load_tile(out_ptr + row * DV, q0, N, DV, DV, BLOCK_Q, BLOCK_DV, True).to(tl.float32)
+    rows = q0 + tl.arange(0, BLOCK_Q)
+    dlse = tl.load(dlse_ptr + row + rows, mask=rows < N, other=0.0)
+
+    tl.store(delta_ptr + row + rows, tl.sum(dout * out, 1) - dlse, mask=rows < N)
+
+
+@triton.jit
+def _add_queries(
+    q0, dv, dk, k, v, scale_times_log2e, row, q_head, dout_head, lse_ptr, delta_ptr, q_stride_t,
+    dout_stride_t, N, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, EDGE: tl.constexpr,
+):
+    """Add what queries [q0, q0 + BLOCK_Q) of one head say about the gradient of one key tile."""
+    i = (q0 + tl.arange(0, BLOCK_Q))[None, :]
+    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
+    q = _load_rows(q_head, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, EDGE)
+    qk = _dot_rows(k, q)
+    dout = _load_rows(dout_head, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, EDGE)
+    dp = _dot_rows(v, dout)
+    score = qk * scale_times_log2e
+    if EDGE:
+        visible = i < N
+        score = tl.where(visible, score, MINUS_INF)
+
+    p = tl.exp2(score - lse)
+    delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
+    ds = p * (dp - delta)
+    dv = _add_rows(dv, p, dout)
+    dk = _add_rows(dk, ds, q)
+
+    return dv, dk
+
+
+@triton.jit(do_not_specialize=["shares", "N", "M"])
+def _backward_keys(
+    q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, delta_ptr, dk_ptr, dv_ptr, q_stride_b, q_stride_h,
+    q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
+    dout_stride_b, dout_stride_h, dout_stride_t, scale, shares, H, group, N, M, D: tl.constexpr,
+    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
+    PARTS_DV: tl.constexpr,
+):
+    """One program: what a share of the query heads says about BLOCK_K keys of one key head."""
+    k0 = tl.program_id(0) * BLOCK_K
+    share = tl.program_id(1) % shares
+    h_kv = (tl.program_id(1) // shares).to(tl.int64)
+    b = tl.program_id(2).to(tl.int64)
+    k_ptr += b * k_stride_b + h_kv * k_stride_h
+    v_ptr += b * v_stride_b + h_kv * v_stride_h
+    h_first = tl.program_id(1) // shares * group + share * group // shares
+    h_end = tl.program_id(1) // shares * group + (share + 1) * group // shares
+
+    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, PARTS_D, True)
+    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, PARTS_DV, True)
+    scale_times_log2e = scale * LOG2_E
+
+    dk = _zeros(BLOCK_K, PARTS_D)
+    dv = _zeros(BLOCK_K, PARTS_DV)
+
+    for g in tl.range(h_first, h_end, disable_licm=True):
+        h = tl.cast(g, tl.int64)
+        row = (b * H + h) * N
+        q_head = q_ptr + (b * q_stride_b + h * q_stride_h)
+        dout_head = dout_ptr + (b * dout_stride_b + h * dout_stride_h)
+
+        # Tiles of queries: [live_lo, live_hi) see one of these keys, [full_lo, full_hi) see all.
+        live_hi = tl.cdiv(N, BLOCK_Q)
+        full_hi = N // BLOCK_Q
+        for t in range(full_hi, live_hi):
+            dv, dk = _add_queries(
+                t * BLOCK_Q, dv, dk, k, v, scale_times_log2e, row, q_head, dout_head, lse_ptr,
+                delta_ptr, q_stride_t, dout_stride_t, N, D, DV, BLOCK_Q, PARTS_D, PARTS_DV,
+                EDGE=True,
+            )
+        for t in range(0, full_hi):
+            dv, dk = _add_queries(
+                t * BLOCK_Q, dv, dk, k, v, scale_times_log2e, row, q_head, dout_head, lse_ptr,
+                delta_ptr, q_stride_t, dout_stride_t, N, D, DV, BLOCK_Q, PARTS_D, PARTS_DV,
+                EDGE=False,
+            )
+
+    row = (b * tl.num_programs(1) + tl.program_id(1)) * M
+    _store_rows(dk_ptr + row * D, k0, M, _scaled(dk, scale), D, BLOCK_K, PARTS_D)
+    _store_rows(dv_ptr + row * DV, k0, M, dv, DV, BLOCK_K, PARTS_DV)
+
+
+@triton.jit
+def _add_keys_backward(
+    k0, dq, q, lse, delta, dout, scale_times_log2e, k_ptr, v_ptr, k_stride_t, v_stride_t, M,
+    D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
+    PARTS_DV: tl.constexpr, EDGE: tl.constexpr,
+):
+    """Add what keys [k0, k0 + BLOCK_K) say about the gradient of one query tile."""
+    j = (k0 + tl.arange(0, BLOCK_K))[None, :]
+    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, PARTS_D, EDGE)
+    qk = _dot_rows(q, k)
+    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, PARTS_DV, EDGE)
+    dp = _dot_rows(dout, v)
+    score = qk * scale_times_log2e
+    if EDGE:
+        visible = j < M
+        score = tl.where(visible, score, MINUS_INF)
+
+    p = tl.exp2(score - lse)
+    ds = p * (dp - delta)
+    dq = _add_rows(dq, ds, k)
+
+    return dq
+
+
+@triton.jit(do_not_specialize=["N", "M"])
+def _backward_queries(
+    q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, delta_ptr, dq_ptr, q_stride_b, q_stride_h, q_stride_t,
+    k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t, dout_stride_b,
+    dout_stride_h, dout_stride_t, scale, H, group, N, M, D: tl.constexpr, DV: tl.constexpr,
+    BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
+):
+    """One program: the gradient of BLOCK_Q queries of one head."""
+    q0 = tl.program_id(0) * BLOCK_Q
+    h = tl.program_id(1).to(tl.int64)
+    b = tl.program_id(2).to(tl.int64)
+    h_kv = h // group
+    q_ptr += b * q_stride_b + h * q_stride_h
+    k_ptr += b * k_stride_b + h_kv * k_stride_h
+    v_ptr += b * v_stride_b + h_kv * v_stride_h
+    dout_ptr += b * dout_stride_b + h * dout_stride_h
+
+    i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
+    q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
+    row = (b * H + h) * N
+    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
+    delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
+    dout = _load_rows(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, True)
+    scale_times_log2e = scale * LOG2_E
+
+    dq = _zeros(BLOCK_Q, PARTS_D)
+
+    # Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none.
+    live_hi = tl.cdiv(M, BLOCK_K)
+    full_hi = M // BLOCK_K
+
+    for t in range(full_hi, live_hi):
+        dq = _add_keys_backward(
+            t * BLOCK_K, dq, q, lse, delta, dout, scale_times_log2e, k_ptr, v_ptr, k_stride_t,
+            v_stride_t, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=True,
+        )
+    for t in range(0, full_hi):
+        dq = _add_keys_backward(
+            t * BLOCK_K, dq, q, lse, delta, dout, scale_times_log2e, k_ptr, v_ptr, k_stride_t,
+            v_stride_t, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=False,
+        )
+
+    _store_rows(dq_ptr + row * D, q0, N, _scaled(dq, scale), D, BLOCK_Q, PARTS_D)
+
+
+# _without_autocast: attnc/emit/helpers.py
+# _check_reach: attnc/emit/helpers.py
+# _with_unit_stride: attnc/emit/helpers.py
+# _parts: attnc/emit/helpers.py
+# _sum_of_parts: attnc/emit/helpers.py
+# _for_query_heads: attnc/emit/helpers.py
+# _join: attnc/emit/cpu_helpers.py
+# _positions: attnc/emit/cpu_helpers.py
+# _count: attnc/emit/cpu_helpers.py
+# _rows_of_tile: attnc/emit/cpu_helpers.py
+# _steps: attnc/emit/cpu_helpers.py
+# _narrow: attnc/emit/cpu_helpers.py
+# _matmul: attnc/emit/cpu_helpers.py
+# _in_room: attnc/emit/cpu_helpers.py
+# _add_transposed: attnc/emit/cpu_helpers.py
+# _suits_torch: attnc/emit/cpu_helpers.py
+# _forward_of_torch: attnc/emit/cpu_helpers.py
+# _backward_of_torch: attnc/emit/cpu_helpers.py
+
+
+def _keys_seen(M):
+    """The keys that queries [q0, q1) see, and the edges, where some are hidden."""
+    return _join(M, (0, M, 0, M))
+
+
+@_without_autocast
+def _forward_cpu(q, k, v, share_, scale):
+    """Forward on the CPU: out [B, H, N, DV] and lse [B, H, N]."""
+    B, H, N, D = q.shape
+    HKV, M, DV = v.shape[1:]
+    dtype = torch.promote_types(q.dtype, torch.float32)
+    narrow = _narrow(q.dtype)
+    if _suits_torch(q, k, v):                                           # plain attention
+        return _forward_of_torch(q, k, v, scale, False)
+    out = q.new_empty(B, H, N, DV)
+    row_max = q.new_empty(B, H, N, 1, dtype=dtype)
+    row_sum = q.new_empty(B, H, N, 1, dtype=dtype)
+    if M == 0:                                                          # else every row sees a key
+        return out.zero_(), row_max.fill_(float("-inf")).squeeze(-1)
+    scale_times_log2e = scale * 1.4426950408889634
+    room = torch.empty(0, dtype=dtype)
+    k_room = torch.empty(0, dtype=dtype)
+    narrow_room = torch.empty(0, dtype=narrow)
+    tile = _rows_of_tile(_keys_seen(M), B * H, q.dtype) if N > 0 else TILE
+
+    for q0 in range(0, N, tile):
+        q1 = min(q0 + tile, N)
+        seen, edges = _keys_seen(M)
+        for heads, kv_heads in _steps(H, HKV, B * (q1 - q0), seen):
+            score = _matmul(
+                q[:, heads, q0:q1].to(dtype) * scale_times_log2e,
+                _in_room(k[:, kv_heads, seen], k_room).mT, room,
+            )
+            largest = score.amax(-1, keepdim=True)
+            p = score.sub_(largest).exp2_()
+            total = p.sum(-1, keepdim=True)
+            row_max[:, heads, q0:q1] = largest
+            row_sum[:, heads, q0:q1] = total
+            p_narrow = _in_room(p, narrow_room)
+            out[:, heads, q0:q1] = _matmul(p_narrow, v[:, kv_heads, seen].to(narrow)) / total
+
+    lse = ((row_max + row_sum.log2_()) * 0.6931471805599453).squeeze(-1)
+    return out, lse
+
+
+@_without_autocast
+def _backward_cpu(dout, dlse, q, k, v, share_, out, lse, scale):
+    """Backward on the CPU: the gradient of every float tensor, in order."""
+    B, H, N, D = q.shape
+    HKV, M, DV = v.shape[1:]
+    dtype = torch.promote_types(q.dtype, torch.float32)
+    narrow = _narrow(q.dtype)
+    if _suits_torch(q, k, v) and not dlse.any():                        # plain attention
+        return _backward_of_torch(dout, q, k, v, out, lse, scale, False)
+    dq = torch.empty(q.shape, dtype=q.dtype)
+    dk = torch.zeros(k.shape, dtype=dtype)
+    dv = torch.zeros(v.shape, dtype=dtype)
+    lse = (lse * 1.4426950408889634).unsqueeze(-1)                      # in base 2, like the score
+    scale_times_log2e = scale * 1.4426950408889634
+    room = torch.empty(0, dtype=dtype)
+    k_room = torch.empty(0, dtype=dtype)
+    v_room = torch.empty(0, dtype=dtype)
+    dp_room = torch.empty(0, dtype=dtype)
+    narrow_room = torch.empty(0, dtype=narrow)
+    keys_room = torch.empty(0, dtype=narrow)
+    tile = _rows_of_tile(_keys_seen(M), B * H, q.dtype) if N > 0 else TILE
+
+    for q0 in range(0, N, tile):
+        q1 = min(q0 + tile, N)
+        seen, edges = _keys_seen(M)
+        for heads, kv_heads in _steps(H, HKV, B * (q1 - q0), seen):
+            score = _matmul(
+                q[:, heads, q0:q1].to(dtype) * scale_times_log2e,
+                _in_room(k[:, kv_heads, seen], k_room).mT, room,
+            )
+            p = score.sub_(lse[:, heads, q0:q1]).exp2_()
+            dout_wide = dout[:, heads, q0:q1].to(dtype)
+            dp = _matmul(dout_wide, _in_room(v[:, kv_heads, seen], v_room).mT, dp_room)
+            delta = (
+                (dout_wide * out[:, heads, q0:q1]).sum(-1, keepdim=True)
+                - dlse[:, heads, q0:q1].unsqueeze(-1)
+            )
+            ds = dp.sub_(delta).mul_(p)
+            p_narrow = _in_room(p, narrow_room)
+            _add_transposed(
+                dv[:, kv_heads], seen, p_narrow, dout[:, heads, q0:q1].to(narrow), keys_room,
+            )
+            ds_narrow = _in_room(ds, narrow_room)
+            dq[:, heads, q0:q1] = _matmul(ds_narrow, k[:, kv_heads, seen].to(narrow)) * scale
+            _add_transposed(
+                dk[:, kv_heads], seen, ds_narrow, q[:, heads, q0:q1].to(narrow), keys_room,
+            )
+
+    dk.mul_(scale)
+    return dq, dk.to(k.dtype), dv.to(v.dtype)
+
+
+# Queries and keys of a tile, warps, pipeline stages: of each kernel, by the widest head they serve.
+TILES = {
+    "wgmma": {  # data center Hopper and Blackwell: 227 KiB of shared memory
+        "forward": {
+            64: (128, 64, 8, 3), 128: (128, 64, 8, 3), 192: (128, 64, 8, 2), 256: (128, 32, 8, 2),
+        },
+        "backward_keys": {64: (64, 128, 8, 3), 128: (32, 128, 8, 3), 256: (32, 64, 8, 2)},
+        "backward_queries": {64: (128, 64, 8, 2), 128: (128, 64, 8, 2), 256: (128, 32, 8, 2)},
+    },
+    "mma": {  # other GPUs: some have no more than 64 KiB
+        "forward": {64: (128, 64, 8, 2), 128: (128, 32, 8, 2), 256: (64, 32, 4, 1)},
+        "backward_keys": {64: (32, 64, 4, 2), 128: (32, 32, 4, 2), 256: (16, 32, 4, 1)},
+        "backward_queries": {64: (64, 32, 4, 2), 128: (64, 32, 4, 2), 256: (32, 32, 4, 1)},
+    },
+    "float32": {  # exact products of float32, without matrix units
+        "forward": {128: (32, 32, 8, 1), 256: (16, 32, 8, 1)},
+        "backward_keys": {128: (32, 32, 8, 1), 256: (16, 16, 4, 1)},
+        "backward_queries": {128: (32, 32, 8, 1), 256: (16, 16, 4, 1)},
+    },
+}
+
+
+# _table: attnc/emit/tiles.py
+# _generation: attnc/emit/tiles.py
+# _tiles: attnc/emit/tiles.py
+# _parts_of: attnc/emit/tiles.py
+# _ahead: attnc/emit/launch.py
+# _shares: attnc/emit/launch.py
+
+
+def _few_rows(tiles, rows):
+    """The tiles of a forward kernel for so many rows of a key head, each a query of a head."""
+    if rows <= 16:
+        return {**tiles, "BLOCK_Q": 16, "num_warps": 4}
+    return {**tiles, "BLOCK_Q": min(64, tiles["BLOCK_Q"]), "num_warps": 4}
+
+
+# _splits: attnc/emit/split.py
+
+
+def _forward_triton(q, k, v, share_, scale):
+    """Forward by the kernels: out [B, H, N, DV] and lse [B, H, N]."""
+    B, H, N, D = q.shape
+    HKV, M, DV = v.shape[1:]
+    group = H // HKV
+    _check_reach("M + N", M + N)
+    q, k, v = map(_with_unit_stride, (q, k, v))
+    out = q.new_empty(B, H, N, DV)
+    lse = q.new_empty(B, H, N, dtype=torch.float32)
+    if M == 0:  # every row of the kernel sees a key
+        return out.zero_(), lse.fill_(float("-inf"))
+    tiles = _tiles("forward", q, ("D", D), ("DV", DV))
+    few = _few_rows(tiles, N * group)
+    splits = _splits(q, N * group, B * HKV, M, few)
+    if splits:
+        part_acc = q.new_empty(splits, B, H, N, DV, dtype=torch.float32)
+        part_max = q.new_empty(splits, B, H, N, dtype=torch.float32)
+        part_sum = q.new_empty(splits, B, H, N, dtype=torch.float32)
+        with torch.cuda.device_of(q):
+            _forward_split[triton.cdiv(N * group, few["BLOCK_Q"]), HKV * splits, B](
+                q, k, v, part_acc, part_max, part_sum, *q.stride()[:3], *k.stride()[:3],
+                *v.stride()[:3], scale, splits, B, H, group, N, M, **few,
+            )
+            _combine[(B * H * N,)](
+                part_acc, part_max, part_sum, out, lse, splits, DV=DV, SHARES=16,
+                BLOCK_DV=triton.next_power_of_2(DV), enable_fp_fusion=True,
+            )
+        return out, lse
+    with torch.cuda.device_of(q):
+        _forward[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
+            q, k, v, out, lse, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], scale, H, group,
+            N, M, **tiles, AHEAD=_ahead(q, tiles),
+        )
+    return out, lse
+
+
+def _backward_triton(dout, dlse, q, k, v, share_, out, lse, scale):
+    """Backward by the kernels: the gradient of every float tensor, in order."""
+    B, H, N, D = q.shape
+    HKV, M, DV = v.shape[1:]
+    group = H // HKV
+    q, k, v, dout = map(_with_unit_stride, (q, k, v, dout))
+    delta = torch.empty_like(lse)
+    dq = q.new_empty(q.shape)
+    with torch.cuda.device_of(q):
+        tiles = _tiles("backward_queries", q, ("DV", DV))
+        _delta[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
+            dout, out, dlse, delta, *dout.stride()[:3], H, N, DV=tiles["DV"],
+            BLOCK_Q=tiles["BLOCK_Q"], BLOCK_DV=triton.next_power_of_2(DV),
+            num_warps=tiles["num_warps"], enable_fp_fusion=True,
+        )
+        tiles = _tiles("backward_keys", q, ("D", D), ("DV", DV))
+        shares = min(group, _shares(q, triton.cdiv(M, tiles["BLOCK_K"]) * HKV * B))
+        dk = _parts(k, shares)
+        dv = _parts(v, shares)
+        _backward_keys[triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B](
+            q, k, v, dout, lse, delta, dk, dv, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
+            *dout.stride()[:3], scale, shares, H, group, N, M, **tiles,
+        )
+        dk = _sum_of_parts(dk, shares, k.dtype)
+        dv = _sum_of_parts(dv, shares, v.dtype)
+        tiles = _tiles("backward_queries", q, ("D", D), ("DV", DV))
+        _backward_queries[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
+            q, k, v, dout, lse, delta, dq, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
+            *dout.stride()[:3], scale, H, group, N, M, **tiles,
+        )
+    return dq, dk, dv
+
+
+# _library: attnc/emit/operator.py
+# _LIBRARY: attnc/emit/operator.py
+# _operator: attnc/emit/operator.py
+# _refuse: attnc/emit/operator.py
+
+
+@_operator
+def _attention(
+    q: Tensor, k: Tensor, v: Tensor, share_: Tensor, scale: float, backend: str,
+) -> tuple[Tensor, Tensor]:
+    """Output and log-sum-exp."""
+    forward = _forward_triton if backend == "triton" else _forward_cpu
+    return forward(q, k, v, share_, scale)
+
+
+@torch.library.register_fake(_attention, lib=_LIBRARY)
+def _(q, k, v, share_, scale, backend):
+    wide = torch.promote_types(q.dtype, torch.float32)
+    out = q.new_empty(*q.shape[:3], v.shape[3])
+    return out, q.new_empty(q.shape[:3], dtype=wide)
+
+
+@_operator
+def _attention_backward(
+    dout: Tensor, dlse: Tensor, q: Tensor, k: Tensor, v: Tensor, share_: Tensor, out: Tensor,
+    lse: Tensor, scale: float, backend: str,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradient of every float tensor, in order."""
+    backward = _backward_triton if backend == "triton" else _backward_cpu
+    return backward(dout, dlse, q, k, v, share_, out, lse, scale)
+
+
+@torch.library.register_fake(_attention_backward, lib=_LIBRARY)
+def _(dout, dlse, q, k, v, share_, out, lse, scale, backend):
+    return q.new_empty(q.shape), k.new_empty(k.shape), v.new_empty(v.shape)
+
+
+torch.library.register_autograd(_attention_backward, _refuse, lib=_LIBRARY)
+
+
+def _save(ctx, inputs, output):
+    """Keep what the backward pass reads: all inputs, the output and the log-sum-exp."""
+    ctx.save_for_backward(*inputs[:4], *output)
+    ctx.arguments = inputs[4:]
+
+
+def _differentiate(ctx, dout, dlse):
+    """The gradient of every input of `_attention`."""
+    dq, dk, dv = _attention_backward(dout, dlse, *ctx.saved_tensors, *ctx.arguments)
+    return dq, dk, dv, None, None, None
+
+
+torch.library.register_autograd(_attention, _differentiate, setup_context=_save, lib=_LIBRARY)
+
+
+@_without_autocast
+def _output(o, q, v, share_):
+    """The result of the kernel, mapped as the spec says."""
+    B, H, N, D = q.shape
+    dtype = q.dtype
+    return (
+        (1.0 - share_[:, None, None].to(dtype)) * o
+        + share_[:, None, None].to(dtype) * _for_query_heads(v, H)
+    )
+
+
+# _choose: attnc/emit/public.py
+
+
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+# _names: attnc/emit/checks.py
+# _check_tensor: attnc/emit/checks.py
+# _check_inputs: attnc/emit/checks.py
+# _number: attnc/emit/checks.py
+
+
+def _check(q, k, v, scale, share_):
+    """Raise the first mistake of a call; return its parameters, numbers as Python's."""
+    _check_inputs(q, k, v)
+    scale = q.shape[3] ** -0.5 if scale is None else _number("scale", float, scale)
+    H, N, M = q.shape[1], q.shape[2], k.shape[2]
+    _check_tensor("share", share_, "[H]", (H,), FLOATS, q)
+    if N != M:
+        raise ValueError(f"`v_i` needs as many keys as queries, got N = {N} and M = {M}")
+    return scale, share_
+
+
+def soft_pag(q, k, v, *, share, scale=None, return_lse=False, backend="auto"):
+    """Attention of q [B, H, N, D] over k [B, HKV, M, D] and v [B, HKV, M, DV]: [B, H, N, DV].
+
+    share: float[H]
+    scale: what `dot(q, k)` is multiplied with where the spec says `scale`; D ** -0.5 if not given
+    return_lse: also return the log-sum-exp of each row, [B, H, N]
+    backend: "auto" (by the device of the tensors), "triton" or "cpu"
+    """
+    scale, share_ = _check(q, k, v, scale, share)
+    out, lse = _attention(q, k, v, share_, scale, _choose(backend, q))
+    if k.shape[2] > 0:  # without a key the output is 0
+        out = _output(out, q, v, share_)
+    return (out, lse) if return_lse else out

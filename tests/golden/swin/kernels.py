@@ -1,0 +1,903 @@
+import numbers
+import os
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+LOG2_E = tl.constexpr(1.4426950408889634)
+MINUS_INF = tl.constexpr(float("-inf"))
+TILE = 128  # queries in a tile of the CPU path, unless fewer or more are faster
+
+
+# _load_tile: attnc/emit/triton_helpers.py
+# _load_rows: attnc/emit/triton_helpers.py
+# _store_rows: attnc/emit/triton_helpers.py
+# _zero_tile: attnc/emit/triton_helpers.py
+# _zeros: attnc/emit/triton_helpers.py
+# _dot_rows: attnc/emit/triton_helpers.py
+# _add_rows: attnc/emit/triton_helpers.py
+# _scaled: attnc/emit/triton_helpers.py
+# _divided: attnc/emit/triton_helpers.py
+# _floor_modulo: attnc/emit/triton_helpers.py
+
+
+@triton.jit
+def _add_keys(
+    k0, acc, row_max, row_sum, i, q, scale_times_log2e, shift_, k_ptr, v_ptr, k_stride_t,
+    v_stride_t, size, cols, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
+):
+    """Fold keys [k0, k0 + BLOCK_K) into the running softmax of one query tile."""
+    j = (k0 + tl.arange(0, BLOCK_K))[None, :]
+    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, PARTS_D, True)
+    qk = _dot_rows(q, k)
+    score = qk * scale_times_log2e
+    same_y = (i // cols + shift_) // size == (j // cols + shift_) // size  # swin.attn:6
+    same_x = (i % cols + shift_) // size == (j % cols + shift_) // size  # swin.attn:7
+    visible = same_y & same_x & (j < M)                                 # swin.attn:8
+    score = tl.where(visible, score, MINUS_INF)
+
+    new_max = tl.maximum(row_max, tl.max(score, 1))
+    # no key yet: avoid inf - inf
+    shift = tl.where(new_max == MINUS_INF, 0.0, new_max)
+    p = tl.exp2(score - shift[:, None])
+    rescale = tl.exp2(row_max - shift)
+    row_sum = row_sum * rescale + tl.sum(p, 1)
+    row_max = new_max
+    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, PARTS_DV, True)
+    acc = _add_rows(_scaled(acc, rescale[:, None]), p, v)
+
+    return acc, row_max, row_sum
+
+
+@triton.jit(do_not_specialize=["size", "cols", "N", "M"])
+def _forward(
+    q_ptr, k_ptr, v_ptr, out_ptr, lse_ptr, shift__ptr, q_stride_b, q_stride_h, q_stride_t,
+    k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t, shift__stride_0, scale,
+    size, cols, H, group, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr,
+    BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
+):
+    """One program: BLOCK_Q queries of one head."""
+    q0 = tl.program_id(0) * BLOCK_Q
+    h = tl.program_id(1).to(tl.int64)
+    b = tl.program_id(2).to(tl.int64)
+    i_first = q0
+    i_last = tl.minimum(q0 + BLOCK_Q, N) - 1
+    h_kv = h // group
+    q_ptr += b * q_stride_b + h * q_stride_h
+    k_ptr += b * k_stride_b + h_kv * k_stride_h
+    v_ptr += b * v_stride_b + h_kv * v_stride_h
+
+    i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
+    q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
+    scale_times_log2e = scale * LOG2_E
+    shift_ = _floor_modulo(tl.load(shift__ptr + h * shift__stride_0), size).to(tl.int32)
+
+    acc = _zeros(BLOCK_Q, PARTS_DV)
+    row_max = tl.full([BLOCK_Q], MINUS_INF, tl.float32)
+    row_sum = tl.zeros([BLOCK_Q], tl.float32)
+
+    # Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none.
+    period_lo = tl.maximum(size * ((i_first // cols + shift_) // size) - shift_, 0)
+    period_hi = tl.minimum(
+        size * ((i_last // cols + shift_) // size) + size - shift_, (M - 1) // cols + 1,
+    )
+
+    reached = 0
+    # As many periods at once as a tile holds.
+    period_step = tl.maximum(BLOCK_K // cols, 1)
+    for period in range(period_lo, period_hi, period_step):
+        period_last = tl.minimum(period + period_step, period_hi) - 1
+        key_lo_1 = cols * period + tl.maximum(-(shift_ % size), 0)
+        key_hi_1 = tl.minimum(
+            tl.where(
+                i_first // cols < i_last // cols,
+                (
+                    cols * period_last
+                    + tl.minimum(
+                        (
+                            (
+                                size
+                                * (
+                                    (
+                                        tl.where(
+                                            i_last // cols <= i_first // cols + 1, i_last % cols,
+                                            cols - 1,
+                                        )
+                                        + shift_
+                                    )
+                                    // size
+                                )
+                            )
+                            + size
+                            - shift_
+                        ),
+                        cols,
+                    )
+                ),
+                0,
+            ),
+            M,
+        )
+        live_hi_1 = tl.maximum(
+            tl.where(key_lo_1 < key_hi_1, tl.cdiv(key_hi_1, BLOCK_K), 0), reached,
+        )
+        live_lo_1 = tl.minimum(tl.maximum(key_lo_1 // BLOCK_K, reached), live_hi_1)
+        key_lo_2 = (
+            cols * period
+            + tl.maximum(size * ((i_first % cols + shift_) // size) - shift_, 0)
+        )
+        key_hi_2 = tl.minimum(
+            (
+                cols * period_last
+                + tl.minimum(
+                    (
+                        (
+                            size
+                            * (
+                                (tl.minimum(i_last - cols * (i_first // cols), cols - 1) + shift_)
+                                // size
+                            )
+                        )
+                        + size
+                        - shift_
+                    ),
+                    cols,
+                )
+            ),
+            M,
+        )
+        live_hi_2 = tl.maximum(
+            tl.where(key_lo_2 < key_hi_2, tl.cdiv(key_hi_2, BLOCK_K), 0), live_hi_1,
+        )
+        live_lo_2 = tl.minimum(tl.maximum(key_lo_2 // BLOCK_K, live_hi_1), live_hi_2)
+        edge_left = live_hi_1 - live_lo_1
+        edge_tiles = edge_left + (live_hi_2 - live_lo_2)
+        for t in range(0, edge_tiles):
+            tile = tl.where(t < edge_left, live_lo_1 + t, live_lo_2 + t - edge_left)
+            acc, row_max, row_sum = _add_keys(
+                tile * BLOCK_K, acc, row_max, row_sum, i, q, scale_times_log2e, shift_, k_ptr,
+                v_ptr, k_stride_t, v_stride_t, size, cols, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV,
+            )
+        reached = live_hi_2.to(tl.int32)
+
+    total = tl.where(row_sum == 0.0, 1.0, row_sum)                      # a row that sees no key: 0
+    out = _divided(acc, total[:, None])
+    row = (b * H + h) * N
+    _store_rows(out_ptr + row * DV, q0, N, out, DV, BLOCK_Q, PARTS_DV)
+    rows = q0 + tl.arange(0, BLOCK_Q)
+    tl.store(lse_ptr + row + rows, (row_max + tl.log2(row_sum)) / LOG2_E, mask=rows < N)
+
+
+@triton.jit(do_not_specialize=["N"])
+def _delta(
+    dout_ptr, out_ptr, dlse_ptr, delta_ptr, dout_stride_b, dout_stride_h, dout_stride_t, H, N,
+    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_DV: tl.constexpr,
+):
+    """One program: sum(dout * out) - dlse for BLOCK_Q queries of one head."""
+    q0 = tl.program_id(0) * BLOCK_Q
+    h = tl.program_id(1).to(tl.int64)
+    b = tl.program_id(2).to(tl.int64)
+    dout_ptr += b * dout_stride_b + h * dout_stride_h
+
+    row = (b * H + h) * N
+    dout = _load_tile(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, BLOCK_DV, True).to(tl.float32)
+    out = _load_tile(out_ptr + row * DV, q0, N, DV, DV, BLOCK_Q, BLOCK_DV, True).to(tl.float32)
+    rows = q0 + tl.arange(0, BLOCK_Q)
+    dlse = tl.load(dlse_ptr + row + rows, mask=rows < N, other=0.0)
+
+    tl.store(delta_ptr + row + rows, tl.sum(dout * out, 1) - dlse, mask=rows < N)
+
+
+@triton.jit
+def _add_queries(
+    q0, dv, dk, j, k, v, scale_times_log2e, row, q_head, dout_head, shift_, lse_ptr, delta_ptr,
+    q_stride_t, dout_stride_t, size, cols, N, D: tl.constexpr, DV: tl.constexpr,
+    BLOCK_Q: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
+):
+    """Add what queries [q0, q0 + BLOCK_Q) of one head say about the gradient of one key tile."""
+    i = (q0 + tl.arange(0, BLOCK_Q))[None, :]
+    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
+    # a row that sees no key: avoid inf - inf
+    lse = tl.where(lse == MINUS_INF, 0.0, lse)
+    q = _load_rows(q_head, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
+    qk = _dot_rows(k, q)
+    dout = _load_rows(dout_head, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, True)
+    dp = _dot_rows(v, dout)
+    score = qk * scale_times_log2e
+    same_y = (i // cols + shift_) // size == (j // cols + shift_) // size  # swin.attn:6
+    same_x = (i % cols + shift_) // size == (j % cols + shift_) // size  # swin.attn:7
+    visible = same_y & same_x & (i < N)                                 # swin.attn:8
+    score = tl.where(visible, score, MINUS_INF)
+
+    p = tl.exp2(score - lse)
+    delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
+    ds = p * (dp - delta)
+    dv = _add_rows(dv, p, dout)
+    dk = _add_rows(dk, ds, q)
+
+    return dv, dk
+
+
+@triton.jit(do_not_specialize=["size", "cols", "shares", "N", "M"])
+def _backward_keys(
+    q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, delta_ptr, dk_ptr, dv_ptr, shift__ptr, q_stride_b,
+    q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
+    dout_stride_b, dout_stride_h, dout_stride_t, shift__stride_0, scale, size, cols, shares, H,
+    group, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
+):
+    """One program: what a share of the query heads says about BLOCK_K keys of one key head."""
+    k0 = tl.program_id(0) * BLOCK_K
+    share = tl.program_id(1) % shares
+    h_kv = (tl.program_id(1) // shares).to(tl.int64)
+    b = tl.program_id(2).to(tl.int64)
+    j_first = k0
+    j_last = tl.minimum(k0 + BLOCK_K, M) - 1
+    k_ptr += b * k_stride_b + h_kv * k_stride_h
+    v_ptr += b * v_stride_b + h_kv * v_stride_h
+    h_first = tl.program_id(1) // shares * group + share * group // shares
+    h_end = tl.program_id(1) // shares * group + (share + 1) * group // shares
+
+    j = (k0 + tl.arange(0, BLOCK_K))[:, None]
+    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, PARTS_D, True)
+    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, PARTS_DV, True)
+    scale_times_log2e = scale * LOG2_E
+
+    dk = _zeros(BLOCK_K, PARTS_D)
+    dv = _zeros(BLOCK_K, PARTS_DV)
+
+    for g in tl.range(h_first, h_end, disable_licm=True):
+        h = tl.cast(g, tl.int64)
+        row = (b * H + h) * N
+        q_head = q_ptr + (b * q_stride_b + h * q_stride_h)
+        dout_head = dout_ptr + (b * dout_stride_b + h * dout_stride_h)
+        shift_ = _floor_modulo(tl.load(shift__ptr + h * shift__stride_0), size).to(tl.int32)
+
+        # Tiles of queries: [live_lo, live_hi) see one of these keys, [full_lo, full_hi) see all.
+        period_lo = tl.maximum(size * ((j_first // cols + shift_) // size) - shift_, 0)
+        period_hi = tl.minimum(
+            size * ((j_last // cols + shift_) // size) + size - shift_, (N - 1) // cols + 1,
+        )
+        reached = 0
+        # As many periods at once as a tile holds.
+        period_step = tl.maximum(BLOCK_Q // cols, 1)
+        for period in range(period_lo, period_hi, period_step):
+            period_last = tl.minimum(period + period_step, period_hi) - 1
+            query_lo_1 = cols * period + tl.maximum(-(shift_ % size), 0)
+            query_hi_1 = tl.minimum(
+                tl.where(
+                    j_first // cols < j_last // cols,
+                    (
+                        cols * period_last
+                        + tl.minimum(
+                            (
+                                (
+                                    size
+                                    * (
+                                        (
+                                            tl.where(
+                                                j_last // cols <= j_first // cols + 1,
+                                                j_last % cols, cols - 1,
+                                            )
+                                            + shift_
+                                        )
+                                        // size
+                                    )
+                                )
+                                + size
+                                - shift_
+                            ),
+                            cols,
+                        )
+                    ),
+                    0,
+                ),
+                N,
+            )
+            live_hi_1 = tl.maximum(
+                tl.where(query_lo_1 < query_hi_1, tl.cdiv(query_hi_1, BLOCK_Q), 0), reached,
+            )
+            live_lo_1 = tl.minimum(tl.maximum(query_lo_1 // BLOCK_Q, reached), live_hi_1)
+            query_lo_2 = (
+                cols * period
+                + tl.maximum(size * ((j_first % cols + shift_) // size) - shift_, 0)
+            )
+            query_hi_2 = tl.minimum(
+                (
+                    cols * period_last
+                    + tl.minimum(
+                        (
+                            (
+                                size
+                                * (
+                                    (
+                                        tl.minimum(j_last - cols * (j_first // cols), cols - 1)
+                                        + shift_
+                                    )
+                                    // size
+                                )
+                            )
+                            + size
+                            - shift_
+                        ),
+                        cols,
+                    )
+                ),
+                N,
+            )
+            live_hi_2 = tl.maximum(
+                tl.where(query_lo_2 < query_hi_2, tl.cdiv(query_hi_2, BLOCK_Q), 0), live_hi_1,
+            )
+            live_lo_2 = tl.minimum(tl.maximum(query_lo_2 // BLOCK_Q, live_hi_1), live_hi_2)
+            edge_left = live_hi_1 - live_lo_1
+            edge_tiles = edge_left + (live_hi_2 - live_lo_2)
+            for t in range(0, edge_tiles):
+                tile = tl.where(t < edge_left, live_lo_1 + t, live_lo_2 + t - edge_left)
+                dv, dk = _add_queries(
+                    tile * BLOCK_Q, dv, dk, j, k, v, scale_times_log2e, row, q_head, dout_head,
+                    shift_, lse_ptr, delta_ptr, q_stride_t, dout_stride_t, size, cols, N, D, DV,
+                    BLOCK_Q, PARTS_D, PARTS_DV,
+                )
+            reached = live_hi_2.to(tl.int32)
+
+    row = (b * tl.num_programs(1) + tl.program_id(1)) * M
+    _store_rows(dk_ptr + row * D, k0, M, _scaled(dk, scale), D, BLOCK_K, PARTS_D)
+    _store_rows(dv_ptr + row * DV, k0, M, dv, DV, BLOCK_K, PARTS_DV)
+
+
+@triton.jit
+def _add_keys_backward(
+    k0, dq, i, q, lse, delta, dout, scale_times_log2e, shift_, k_ptr, v_ptr, k_stride_t, v_stride_t,
+    size, cols, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
+    PARTS_DV: tl.constexpr,
+):
+    """Add what keys [k0, k0 + BLOCK_K) say about the gradient of one query tile."""
+    j = (k0 + tl.arange(0, BLOCK_K))[None, :]
+    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, PARTS_D, True)
+    qk = _dot_rows(q, k)
+    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, PARTS_DV, True)
+    dp = _dot_rows(dout, v)
+    score = qk * scale_times_log2e
+    same_y = (i // cols + shift_) // size == (j // cols + shift_) // size  # swin.attn:6
+    same_x = (i % cols + shift_) // size == (j % cols + shift_) // size  # swin.attn:7
+    visible = same_y & same_x & (j < M)                                 # swin.attn:8
+    score = tl.where(visible, score, MINUS_INF)
+
+    p = tl.exp2(score - lse)
+    ds = p * (dp - delta)
+    dq = _add_rows(dq, ds, k)
+
+    return dq
+
+
+@triton.jit(do_not_specialize=["size", "cols", "N", "M"])
+def _backward_queries(
+    q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, delta_ptr, dq_ptr, shift__ptr, q_stride_b, q_stride_h,
+    q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
+    dout_stride_b, dout_stride_h, dout_stride_t, shift__stride_0, scale, size, cols, H, group, N, M,
+    D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
+):
+    """One program: the gradient of BLOCK_Q queries of one head."""
+    q0 = tl.program_id(0) * BLOCK_Q
+    h = tl.program_id(1).to(tl.int64)
+    b = tl.program_id(2).to(tl.int64)
+    i_first = q0
+    i_last = tl.minimum(q0 + BLOCK_Q, N) - 1
+    h_kv = h // group
+    q_ptr += b * q_stride_b + h * q_stride_h
+    k_ptr += b * k_stride_b + h_kv * k_stride_h
+    v_ptr += b * v_stride_b + h_kv * v_stride_h
+    dout_ptr += b * dout_stride_b + h * dout_stride_h
+
+    i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
+    q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
+    row = (b * H + h) * N
+    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
+    # a row that sees no key: avoid inf - inf
+    lse = tl.where(lse == MINUS_INF, 0.0, lse)
+    delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
+    dout = _load_rows(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, True)
+    scale_times_log2e = scale * LOG2_E
+    shift_ = _floor_modulo(tl.load(shift__ptr + h * shift__stride_0), size).to(tl.int32)
+
+    dq = _zeros(BLOCK_Q, PARTS_D)
+
+    # Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none.
+    period_lo = tl.maximum(size * ((i_first // cols + shift_) // size) - shift_, 0)
+    period_hi = tl.minimum(
+        size * ((i_last // cols + shift_) // size) + size - shift_, (M - 1) // cols + 1,
+    )
+
+    reached = 0
+    # As many periods at once as a tile holds.
+    period_step = tl.maximum(BLOCK_K // cols, 1)
+    for period in range(period_lo, period_hi, period_step):
+        period_last = tl.minimum(period + period_step, period_hi) - 1
+        key_lo_1 = cols * period + tl.maximum(-(shift_ % size), 0)
+        key_hi_1 = tl.minimum(
+            tl.where(
+                i_first // cols < i_last // cols,
+                (
+                    cols * period_last
+                    + tl.minimum(
+                        (
+                            (
+                                size
+                                * (
+                                    (
+                                        tl.where(
+                                            i_last // cols <= i_first // cols + 1, i_last % cols,
+                                            cols - 1,
+                                        )
+                                        + shift_
+                                    )
+                                    // size
+                                )
+                            )
+                            + size
+                            - shift_
+                        ),
+                        cols,
+                    )
+                ),
+                0,
+            ),
+            M,
+        )
+        live_hi_1 = tl.maximum(
+            tl.where(key_lo_1 < key_hi_1, tl.cdiv(key_hi_1, BLOCK_K), 0), reached,
+        )
+        live_lo_1 = tl.minimum(tl.maximum(key_lo_1 // BLOCK_K, reached), live_hi_1)
+        key_lo_2 = (
+            cols * period
+            + tl.maximum(size * ((i_first % cols + shift_) // size) - shift_, 0)
+        )
+        key_hi_2 = tl.minimum(
+            (
+                cols * period_last
+                + tl.minimum(
+                    (
+                        (
+                            size
+                            * (
+                                (tl.minimum(i_last - cols * (i_first // cols), cols - 1) + shift_)
+                                // size
+                            )
+                        )
+                        + size
+                        - shift_
+                    ),
+                    cols,
+                )
+            ),
+            M,
+        )
+        live_hi_2 = tl.maximum(
+            tl.where(key_lo_2 < key_hi_2, tl.cdiv(key_hi_2, BLOCK_K), 0), live_hi_1,
+        )
+        live_lo_2 = tl.minimum(tl.maximum(key_lo_2 // BLOCK_K, live_hi_1), live_hi_2)
+        edge_left = live_hi_1 - live_lo_1
+        edge_tiles = edge_left + (live_hi_2 - live_lo_2)
+        for t in range(0, edge_tiles):
+            tile = tl.where(t < edge_left, live_lo_1 + t, live_lo_2 + t - edge_left)
+            dq = _add_keys_backward(
+                tile * BLOCK_K, dq, i, q, lse, delta, dout, scale_times_log2e, shift_, k_ptr, v_ptr,
+                k_stride_t, v_stride_t, size, cols, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV,
+            )
+        reached = live_hi_2.to(tl.int32)
+
+    _store_rows(dq_ptr + row * D, q0, N, _scaled(dq, scale), D, BLOCK_Q, PARTS_D)
+
+
+# _without_autocast: attnc/emit/helpers.py
+# _check_reach: attnc/emit/helpers.py
+# _with_unit_stride: attnc/emit/helpers.py
+# _parts: attnc/emit/helpers.py
+# _sum_of_parts: attnc/emit/helpers.py
+# _join: attnc/emit/cpu_helpers.py
+# _positions: attnc/emit/cpu_helpers.py
+# _count: attnc/emit/cpu_helpers.py
+# _rows_of_tile: attnc/emit/cpu_helpers.py
+# _steps: attnc/emit/cpu_helpers.py
+# _narrow: attnc/emit/cpu_helpers.py
+# _bits_of_pairs: attnc/emit/cpu_helpers.py
+# _fill_hidden: attnc/emit/cpu_helpers.py
+# _row_max: attnc/emit/cpu_helpers.py
+# _matmul: attnc/emit/cpu_helpers.py
+# _in_room: attnc/emit/cpu_helpers.py
+# _add_transposed: attnc/emit/cpu_helpers.py
+
+
+def _keys_seen(q0, q1, M, shift_, size, cols):
+    """The keys that queries [q0, q1) see, and the edges, where some are hidden."""
+    i_first = q0
+    i_last = q1 - 1
+    lo = (
+        size * ((i_first // cols + shift_[:, None, None]) // size)
+        - shift_[:, None, None]
+    ).clamp(min=0)
+    hi = (
+        size * ((i_last // cols + shift_[:, None, None]) // size)
+        + size
+        - shift_[:, None, None]
+    ).clamp(max=(M - 1) // cols + 1)
+    period_lo = min(lo.flatten().tolist(), default=0)
+    period_hi = max(hi.flatten().tolist(), default=0)
+    period_step = max((q1 - q0) // cols, 1)
+    spans = []
+    for period in range(period_lo, period_hi, period_step):
+        period_last = min(period + period_step, period_hi) - 1
+        lo_1 = cols * period + (-(shift_[:, None, None] % size)).clamp(min=0)
+        hi_1 = (
+            (
+                cols * period_last
+                + (
+                    (
+                        size
+                        * (
+                            (
+                                (
+                                    i_last % cols
+                                    if i_last // cols <= i_first // cols + 1
+                                    else cols - 1
+                                )
+                                + shift_[:, None, None]
+                            )
+                            // size
+                        )
+                    )
+                    + size
+                    - shift_[:, None, None]
+                ).clamp(max=cols)
+            )
+            if i_first // cols < i_last // cols
+            else torch.tensor(0)
+        )
+        spans.append(
+            (
+                min(lo_1.flatten().tolist(), default=0), max(hi_1.flatten().tolist(), default=0), 0,
+                0,
+            ),
+        )
+        lo_2 = (
+            cols * period
+            + (
+                size * ((i_first % cols + shift_[:, None, None]) // size)
+                - shift_[:, None, None]
+            ).clamp(min=0)
+        )
+        hi_2 = (
+            cols * period_last
+            + (
+                (
+                    size
+                    * (
+                        (min(i_last - cols * (i_first // cols), cols - 1) + shift_[:, None, None])
+                        // size
+                    )
+                )
+                + size
+                - shift_[:, None, None]
+            ).clamp(max=cols)
+        )
+        spans.append(
+            (
+                min(lo_2.flatten().tolist(), default=0), max(hi_2.flatten().tolist(), default=0), 0,
+                0,
+            ),
+        )
+    return _join(M, *spans)
+
+
+def _hide(pairs, otherwise, edges, i, heads, shift_, size, cols):
+    """Fill in every pair of a tile that the mask hides."""
+    shift__2 = shift_[heads, None, None]
+    for columns, seen in edges:
+        j = torch.arange(seen.start, seen.stop)[None, :]
+        same_y = (i // cols + shift__2) // size == (j // cols + shift__2) // size  # swin.attn:6
+        same_x = (i % cols + shift__2) // size == (j % cols + shift__2) // size  # swin.attn:7
+        visible = same_y & same_x                                       # swin.attn:8
+        _fill_hidden(pairs[:, :, :, columns], *_bits_of_pairs(visible, pairs.dtype, otherwise))
+
+
+@_without_autocast
+def _forward_cpu(q, k, v, shift_, scale, size, rows_, cols):
+    """Forward on the CPU: out [B, H, N, DV] and lse [B, H, N]."""
+    B, H, N, D = q.shape
+    HKV, M, DV = v.shape[1:]
+    dtype = torch.promote_types(q.dtype, torch.float32)
+    narrow = _narrow(q.dtype)
+    out = q.new_empty(B, H, N, DV)
+    row_max = q.new_empty(B, H, N, 1, dtype=dtype)
+    row_sum = q.new_empty(B, H, N, 1, dtype=dtype)
+    scale_times_log2e = scale * 1.4426950408889634
+    room = torch.empty(0, dtype=dtype)
+    k_room = torch.empty(0, dtype=dtype)
+    narrow_room = torch.empty(0, dtype=narrow)
+    tile = (
+        _rows_of_tile(_keys_seen(N - 1, N, M, shift_, size, cols), B * H, q.dtype)
+        if N > 0
+        else TILE
+    )
+
+    for q0 in range(0, N, tile):
+        q1 = min(q0 + tile, N)
+        seen, edges = _keys_seen(q0, q1, M, shift_, size, cols)
+        i = torch.arange(q0, q1)[:, None]
+        for heads, kv_heads in _steps(H, HKV, B * (q1 - q0), seen):
+            score = _matmul(
+                q[:, heads, q0:q1].to(dtype) * scale_times_log2e,
+                _in_room(k[:, kv_heads, seen], k_room).mT, room,
+            )
+            _hide(score, float("-inf"), edges, i, heads, shift_, size, cols)
+            largest = _row_max(score)
+            p = score.sub_(largest).exp2_()
+            total = p.sum(-1, keepdim=True)
+            row_max[:, heads, q0:q1] = largest
+            row_sum[:, heads, q0:q1] = total
+            # no key: 0; else the largest adds 1
+            total.clamp_(min=1.0)
+            p_narrow = _in_room(p, narrow_room)
+            out[:, heads, q0:q1] = _matmul(p_narrow, v[:, kv_heads, seen].to(narrow)) / total
+
+    lse = ((row_max + row_sum.log2_()) * 0.6931471805599453).squeeze(-1)
+    return out, lse
+
+
+@_without_autocast
+def _backward_cpu(dout, dlse, q, k, v, shift_, out, lse, scale, size, rows_, cols):
+    """Backward on the CPU: the gradient of every float tensor, in order."""
+    B, H, N, D = q.shape
+    HKV, M, DV = v.shape[1:]
+    dtype = torch.promote_types(q.dtype, torch.float32)
+    narrow = _narrow(q.dtype)
+    dq = torch.empty(q.shape, dtype=q.dtype)
+    dk = torch.zeros(k.shape, dtype=dtype)
+    dv = torch.zeros(v.shape, dtype=dtype)
+    # a row that sees no key: avoid inf - inf
+    lse = lse.masked_fill(lse == float("-inf"), 0.0)
+    lse = (lse * 1.4426950408889634).unsqueeze(-1)                      # in base 2, like the score
+    scale_times_log2e = scale * 1.4426950408889634
+    room = torch.empty(0, dtype=dtype)
+    k_room = torch.empty(0, dtype=dtype)
+    v_room = torch.empty(0, dtype=dtype)
+    dp_room = torch.empty(0, dtype=dtype)
+    narrow_room = torch.empty(0, dtype=narrow)
+    keys_room = torch.empty(0, dtype=narrow)
+    tile = (
+        _rows_of_tile(_keys_seen(N - 1, N, M, shift_, size, cols), B * H, q.dtype)
+        if N > 0
+        else TILE
+    )
+
+    for q0 in range(0, N, tile):
+        q1 = min(q0 + tile, N)
+        seen, edges = _keys_seen(q0, q1, M, shift_, size, cols)
+        i = torch.arange(q0, q1)[:, None]
+        for heads, kv_heads in _steps(H, HKV, B * (q1 - q0), seen):
+            score = _matmul(
+                q[:, heads, q0:q1].to(dtype) * scale_times_log2e,
+                _in_room(k[:, kv_heads, seen], k_room).mT, room,
+            )
+            _hide(score, float("-inf"), edges, i, heads, shift_, size, cols)
+            p = score.sub_(lse[:, heads, q0:q1]).exp2_()
+            dout_wide = dout[:, heads, q0:q1].to(dtype)
+            dp = _matmul(dout_wide, _in_room(v[:, kv_heads, seen], v_room).mT, dp_room)
+            delta = (
+                (dout_wide * out[:, heads, q0:q1]).sum(-1, keepdim=True)
+                - dlse[:, heads, q0:q1].unsqueeze(-1)
+            )
+            ds = dp.sub_(delta).mul_(p)
+            p_narrow = _in_room(p, narrow_room)
+            _add_transposed(
+                dv[:, kv_heads], seen, p_narrow, dout[:, heads, q0:q1].to(narrow), keys_room,
+            )
+            ds_narrow = _in_room(ds, narrow_room)
+            dq[:, heads, q0:q1] = _matmul(ds_narrow, k[:, kv_heads, seen].to(narrow)) * scale
+            _add_transposed(
+                dk[:, kv_heads], seen, ds_narrow, q[:, heads, q0:q1].to(narrow), keys_room,
+            )
+
+    dk.mul_(scale)
+    return dq, dk.to(k.dtype), dv.to(v.dtype)
+
+
+# Queries and keys of a tile, warps, pipeline stages: of each kernel, by the widest head they serve.
+TILES = {
+    "wgmma": {  # data center Hopper and Blackwell: 227 KiB of shared memory
+        "forward": {
+            64: (128, 32, 8, 3), 128: (128, 32, 8, 3), 192: (128, 32, 8, 2), 256: (128, 32, 8, 2),
+        },
+        "backward_keys": {64: (16, 128, 8, 3), 128: (16, 128, 8, 3), 256: (16, 64, 8, 2)},
+        "backward_queries": {64: (128, 32, 8, 2), 128: (128, 32, 8, 2), 256: (128, 16, 8, 2)},
+    },
+    "mma": {  # other GPUs: some have no more than 64 KiB
+        "forward": {64: (32, 32, 4, 2), 128: (32, 32, 4, 2), 256: (64, 32, 4, 1)},
+        "backward_keys": {64: (32, 32, 4, 2), 128: (16, 32, 4, 2), 256: (16, 32, 4, 1)},
+        "backward_queries": {64: (32, 32, 4, 2), 128: (32, 32, 4, 2), 256: (32, 32, 4, 1)},
+    },
+    "float32": {  # exact products of float32, without matrix units
+        "forward": {128: (32, 32, 8, 1), 256: (16, 32, 8, 1)},
+        "backward_keys": {128: (32, 32, 8, 1), 256: (16, 16, 4, 1)},
+        "backward_queries": {128: (32, 32, 8, 1), 256: (16, 16, 4, 1)},
+    },
+}
+
+
+# _table: attnc/emit/tiles.py
+# _generation: attnc/emit/tiles.py
+# _tiles: attnc/emit/tiles.py
+# _parts_of: attnc/emit/tiles.py
+# _shares: attnc/emit/launch.py
+
+
+def _forward_triton(q, k, v, shift_, scale, size, rows_, cols):
+    """Forward by the kernels: out [B, H, N, DV] and lse [B, H, N]."""
+    B, H, N, D = q.shape
+    HKV, M, DV = v.shape[1:]
+    group = H // HKV
+    _check_reach("3 * M + 7 * N + 8 * cols * size", 3 * M + 7 * N + 8 * cols * size)
+    q, k, v = map(_with_unit_stride, (q, k, v))
+    out = q.new_empty(B, H, N, DV)
+    lse = q.new_empty(B, H, N, dtype=torch.float32)
+    tiles = _tiles("forward", q, ("D", D), ("DV", DV))
+    with torch.cuda.device_of(q):
+        _forward[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
+            q, k, v, out, lse, shift_, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
+            *shift_.stride(), scale, size, cols, H, group, N, M, **tiles,
+        )
+    return out, lse
+
+
+def _backward_triton(dout, dlse, q, k, v, shift_, out, lse, scale, size, rows_, cols):
+    """Backward by the kernels: the gradient of every float tensor, in order."""
+    B, H, N, D = q.shape
+    HKV, M, DV = v.shape[1:]
+    group = H // HKV
+    q, k, v, dout = map(_with_unit_stride, (q, k, v, dout))
+    delta = torch.empty_like(lse)
+    dq = q.new_empty(q.shape)
+    with torch.cuda.device_of(q):
+        tiles = _tiles("backward_queries", q, ("DV", DV))
+        _delta[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
+            dout, out, dlse, delta, *dout.stride()[:3], H, N, DV=tiles["DV"],
+            BLOCK_Q=tiles["BLOCK_Q"], BLOCK_DV=triton.next_power_of_2(DV),
+            num_warps=tiles["num_warps"], enable_fp_fusion=True,
+        )
+        tiles = _tiles("backward_keys", q, ("D", D), ("DV", DV))
+        shares = min(group, _shares(q, triton.cdiv(M, tiles["BLOCK_K"]) * HKV * B))
+        dk = _parts(k, shares)
+        dv = _parts(v, shares)
+        _backward_keys[triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B](
+            q, k, v, dout, lse, delta, dk, dv, shift_, *q.stride()[:3], *k.stride()[:3],
+            *v.stride()[:3], *dout.stride()[:3], *shift_.stride(), scale, size, cols, shares, H,
+            group, N, M, **tiles,
+        )
+        dk = _sum_of_parts(dk, shares, k.dtype)
+        dv = _sum_of_parts(dv, shares, v.dtype)
+        tiles = _tiles("backward_queries", q, ("D", D), ("DV", DV))
+        _backward_queries[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
+            q, k, v, dout, lse, delta, dq, shift_, *q.stride()[:3], *k.stride()[:3],
+            *v.stride()[:3], *dout.stride()[:3], *shift_.stride(), scale, size, cols, H, group, N,
+            M, **tiles,
+        )
+    return dq, dk, dv
+
+
+# _library: attnc/emit/operator.py
+# _LIBRARY: attnc/emit/operator.py
+# _operator: attnc/emit/operator.py
+# _refuse: attnc/emit/operator.py
+
+
+@_operator
+def _attention(
+    q: Tensor, k: Tensor, v: Tensor, shift_: Tensor, scale: float, size: int, rows_: int, cols: int,
+    backend: str,
+) -> tuple[Tensor, Tensor]:
+    """Output and log-sum-exp."""
+    forward = _forward_triton if backend == "triton" else _forward_cpu
+    return forward(q, k, v, shift_, scale, size, rows_, cols)
+
+
+@torch.library.register_fake(_attention, lib=_LIBRARY)
+def _(q, k, v, shift_, scale, size, rows_, cols, backend):
+    wide = torch.promote_types(q.dtype, torch.float32)
+    out = q.new_empty(*q.shape[:3], v.shape[3])
+    return out, q.new_empty(q.shape[:3], dtype=wide)
+
+
+@_operator
+def _attention_backward(
+    dout: Tensor, dlse: Tensor, q: Tensor, k: Tensor, v: Tensor, shift_: Tensor, out: Tensor,
+    lse: Tensor, scale: float, size: int, rows_: int, cols: int, backend: str,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradient of every float tensor, in order."""
+    backward = _backward_triton if backend == "triton" else _backward_cpu
+    return backward(dout, dlse, q, k, v, shift_, out, lse, scale, size, rows_, cols)
+
+
+@torch.library.register_fake(_attention_backward, lib=_LIBRARY)
+def _(dout, dlse, q, k, v, shift_, out, lse, scale, size, rows_, cols, backend):
+    return q.new_empty(q.shape), k.new_empty(k.shape), v.new_empty(v.shape)
+
+
+torch.library.register_autograd(_attention_backward, _refuse, lib=_LIBRARY)
+
+
+def _save(ctx, inputs, output):
+    """Keep what the backward pass reads: all inputs, the output and the log-sum-exp."""
+    ctx.save_for_backward(*inputs[:4], *output)
+    ctx.arguments = inputs[4:]
+
+
+def _differentiate(ctx, dout, dlse):
+    """The gradient of every input of `_attention`."""
+    dq, dk, dv = _attention_backward(dout, dlse, *ctx.saved_tensors, *ctx.arguments)
+    return dq, dk, dv, None, None, None, None, None, None
+
+
+torch.library.register_autograd(_attention, _differentiate, setup_context=_save, lib=_LIBRARY)
+
+
+# _choose: attnc/emit/public.py
+
+
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+INTS = (torch.int32, torch.int64)
+
+
+# _names: attnc/emit/checks.py
+# _check_tensor: attnc/emit/checks.py
+# _check_inputs: attnc/emit/checks.py
+# _number: attnc/emit/checks.py
+
+
+def _check(q, k, v, scale, shift_, size, rows_, cols):
+    """Raise the first mistake of a call; return its parameters, numbers as Python's."""
+    _check_inputs(q, k, v)
+    scale = q.shape[3] ** -0.5 if scale is None else _number("scale", float, scale)
+    size = _number("size", int, size)
+    rows_ = _number("rows", int, rows_)
+    cols = _number("cols", int, cols)
+    H, N, M = q.shape[1], q.shape[2], k.shape[2]
+    _check_tensor("shift", shift_, "[H]", (H,), INTS, q)
+    if rows_ < 0:
+        raise ValueError(f"the query grid has the dimension `rows`, which is {rows_}")
+    if cols < 0:
+        raise ValueError(f"the query grid has the dimension `cols`, which is {cols}")
+    if rows_ * cols != N:
+        raise ValueError(
+            f"the query grid [rows, cols] = [{rows_}, {cols}] needs the product N = {N}"
+        )
+    if rows_ * cols != M:
+        raise ValueError(f"the key grid [rows, cols] = [{rows_}, {cols}] needs the product M = {M}")
+    # `i // cols` divides by `cols`: the call checks that `cols` is at least 1
+    # (examples/swin.attn:6)
+    if cols < 1:
+        raise ValueError(f"`cols` needs 1 or more, got {cols}")
+    # `(i // cols + shift[h]) // size` divides by `size`: the call checks that `size` is at least 1
+    # (examples/swin.attn:6)
+    if size < 1:
+        raise ValueError(f"`size` needs 1 or more, got {size}")
+    return scale, shift_, size, rows_, cols
+
+
+def swin(q, k, v, *, shift, size=7, rows, cols, scale=None, return_lse=False, backend="auto"):
+    """Attention of q [B, H, N, D] over k [B, HKV, M, D] and v [B, HKV, M, DV]: [B, H, N, DV].
+
+    shift: int[H]
+    size: int
+    rows: int
+    cols: int
+    scale: what `dot(q, k)` is multiplied with where the spec says `scale`; D ** -0.5 if not given
+    return_lse: also return the log-sum-exp of each row, [B, H, N]
+    backend: "auto" (by the device of the tensors), "triton" or "cpu"
+    """
+    scale, shift_, size, rows_, cols = _check(q, k, v, scale, shift, size, rows, cols)
+    out, lse = _attention(q, k, v, shift_, scale, size, rows_, cols, _choose(backend, q))
+    return (out, lse) if return_lse else out

@@ -152,6 +152,17 @@ MASKS = {
         cols=3,
         tile=7,
     ),
+    "tiles_then_text_in_sight": spec(
+        "rows: int, cols: int, tile: int",
+        "let ti = i // tile",
+        "let tj = j // tile",
+        "let local = near(ti // cols, tj // cols, 3, rows) and near(ti % cols, tj % cols, 2, cols)",
+        "mask local or i >= rows * cols * tile or j >= rows * cols * tile",
+        above="from std import near",
+        rows=4,
+        cols=3,
+        tile=2,
+    ),
     "shifted_by_head": mask(
         "(i // c + shift[h]) // 2 == (j // c + shift[h]) // 2 and (i % c + shift[h]) // 5 == (j % c + shift[h]) // 5",
         "c: int, shift: int[H]",

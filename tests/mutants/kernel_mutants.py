@@ -236,7 +236,8 @@ BOUNDS = (
         f"{TILED}/loops.py",
         "numbers = [tl.minimum(lo, hi), hi + 1]",
         "numbers = [tl.minimum(lo, hi), hi]",
-        LOOPS,
+        ZOO,
+        kernels("tiles_then_text_in_sight"),
     ),
     Mutant(
         "edge-called-full",

@@ -26,7 +26,7 @@ exec("\n\n\n".join(select_helpers(TORCH_HELPERS, TESTED)), HELPERS)
 
 def module_of(text: str) -> ModuleType:
     name = text.split()[1].partition("(")[0]
-    return load_module(name, compile_text(text, name).module)
+    return load_module(name, compile_text(text).module)
 
 
 def normal(*shape: int, dtype: torch.dtype = torch.float32, seed: int = 0) -> Tensor:

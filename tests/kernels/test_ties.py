@@ -17,7 +17,7 @@ from attnc.verify.measure import emitted
 # A mask whose tiles are full before they are edges, one whose tiles are edges first, and keys that begin late.
 MASKS = ("i <= j", "j <= i", "abs(i - j) < 40", "i + j > 3 and ispow2(i + j)")
 CASES = {
-    "cpu": Case("cpu", "float64", N=200, M=200, D=4, DV=4, H=2, HKV=1),
+    "cpu": Case("cpu", "float64", N=150, M=150, D=4, DV=4, H=2, HKV=1),
     "kernels": Case("numpy", "float32", N=70, M=70, D=4, DV=4, H=2, HKV=1, tile=(16, 16)),
     "shares": Case("numpy", "float32", N=9, M=70, D=4, DV=4, H=2, HKV=1, tile=(16, 16), splits=3),
     # More shares than are merged at once, each with a tile or two.

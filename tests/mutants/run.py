@@ -2,7 +2,7 @@
 
 Enters: the names of mutants, or none for all. Leaves: a line for each, with the test that killed it, and the exit code
 1 where one survives without a reason, does not apply, or breaks the tests before they begin. `--page` writes
-`docs/mutants.md`. What killed is run once more without any mistake, and has to pass.
+`docs/mutants.md`. What killed is run once more without any mistake, and has to pass then.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -24,7 +24,7 @@ from mutant import Mutant  # noqa: E402
 from mutants import MUTANTS  # noqa: E402
 
 NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__", "build", "dist")
-PYTEST = (sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-n0", "-p", "first_failure")
+PYTEST = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n0", "-p", "failures")
 MOST_SECONDS = 600
 COMMAND = "python tests/mutants/run.py --page"
 
@@ -69,13 +69,11 @@ def main() -> int:
         for mutant in chosen:
             outcomes.append(run_mutant(mutant, copy))
             print(line_of(outcomes[-1]), flush=True)
-        wrong = failures_without_a_mistake(outcomes, copy)
-    for line in wrong:
-        print(f"fails without a mistake: {line}")
+        outcomes = without_false_alarms(outcomes, copy)
     print(summary_of(outcomes))
     if given.page and not given.names:
         (ROOT / "docs" / "mutants.md").write_text(page_of(outcomes), encoding="utf-8")
-    return 0 if all(outcome.is_fine for outcome in outcomes) and not wrong else 1
+    return 0 if all(outcome.is_fine for outcome in outcomes) else 1
 
 
 def copy_of_the_tree(folder: Path) -> Path:
@@ -96,44 +94,61 @@ def run_mutant(mutant: Mutant, copy: Path) -> Outcome:
     path.write_text(mistaken, encoding="utf-8")
     start = time.monotonic()
     try:
-        kind, said = run_tests(mutant.arguments(), copy)
+        kind, said = judged(mutant, copy)
     finally:
         path.write_text(text, encoding="utf-8")
     return Outcome(mutant, kind, said, time.monotonic() - start)
 
 
-def run_tests(arguments: list[str], copy: Path) -> tuple[str, str]:
-    """Only a test that fails has noticed: what cannot be imported or collected shows nothing."""
-    first = copy.parent / "first_failure"
-    first.unlink(missing_ok=True)
+def run_tests(arguments: list[str], copy: Path) -> tuple[int, list[str], str]:
+    """The exit code of pytest, the tests that failed, and the end of what it said."""
+    failures = copy.parent / "failures"
+    failures.write_text("", encoding="utf-8")
     own = {
         "PYTHONPATH": os.pathsep.join([str(copy), str(copy / "tests" / "mutants")]),
         "PYTHONDONTWRITEBYTECODE": "1",
         "HYPOTHESIS_PROFILE": "unshrunk",
         "TURN": "0",
-        "FIRST_FAILURE": str(first),
+        "FAILURES": str(failures),
     }
-    env = {**os.environ, **own}
+    done = subprocess.run(
+        [*PYTEST, *arguments],
+        cwd=copy,
+        env={**os.environ, **own},
+        capture_output=True,
+        text=True,
+        timeout=MOST_SECONDS,
+    )
+    end = (done.stdout + done.stderr).strip().splitlines()[-8:]
+    return done.returncode, failures.read_text(encoding="utf-8").splitlines(), " / ".join(end)
+
+
+def judged(mutant: Mutant, copy: Path) -> tuple[str, str]:
+    """Only a test that fails has noticed: what cannot be imported or collected shows nothing."""
     try:
-        done = subprocess.run(
-            [*PYTEST, *arguments], cwd=copy, env=env, capture_output=True, text=True, timeout=MOST_SECONDS
-        )
+        code, failures, end = run_tests(["-x", *mutant.arguments()], copy)
     except subprocess.TimeoutExpired:
         return "broken", f"no end after {MOST_SECONDS} seconds"
-    if done.returncode == 1 and first.exists():
-        return "killed", first.read_text(encoding="utf-8")
-    if done.returncode == 0:
-        return "survived", ""
-    last = (done.stdout + done.stderr).strip().splitlines()[-8:]
-    return "broken", f"pytest ends with {done.returncode}: " + " / ".join(last)
+    if code == 1 and failures:
+        return "killed", failures[0]
+    return ("survived", "") if code == 0 else ("broken", f"pytest ends with {code}: {end}")
 
 
-def failures_without_a_mistake(outcomes: list[Outcome], copy: Path) -> list[str]:
+def without_false_alarms(outcomes: list[Outcome], copy: Path) -> list[Outcome]:
+    """A test that fails without any mistake has noticed none."""
     killers = list(dict.fromkeys(outcome.said for outcome in outcomes if outcome.kind == "killed"))
-    if not killers:
-        return []
-    kind, said = run_tests(killers, copy)
-    return [] if kind == "survived" else [said]
+    code, failures, end = run_tests(killers, copy) if killers else (0, [], "")
+    if code > 1:
+        failures, why = killers, f"pytest ends with {code}: {end}"
+    else:
+        why = "it fails without a mistake too"
+    found = []
+    for outcome in outcomes:
+        if outcome.kind == "killed" and outcome.said in failures:
+            outcome = replace(outcome, kind="broken", said=f"{outcome.said}: {why}")
+            print(line_of(outcome))
+        found.append(outcome)
+    return found
 
 
 def line_of(outcome: Outcome) -> str:

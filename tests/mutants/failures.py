@@ -1,4 +1,4 @@
-"""For pytest, in a run of one mutant: the test that fails is written to the file that `FIRST_FAILURE` names.
+"""For pytest, in a run of one mutant: the tests that fail are written to the file that `FAILURES` names, one a line.
 
 What cannot be set up is no failure of a test here.
 """
@@ -13,4 +13,5 @@ import pytest
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.when == "call" and report.failed:
-        Path(os.environ["FIRST_FAILURE"]).write_text(report.nodeid, encoding="utf-8")
+        with Path(os.environ["FAILURES"]).open("a", encoding="utf-8") as file:
+            print(report.nodeid, file=file)

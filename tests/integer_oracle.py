@@ -89,13 +89,6 @@ def evaluate(term: ir.Node, values: Values, outside: int | None = None) -> Any:
     return of(term)
 
 
-def pairs_seen(mask: ir.Bool, values: Values) -> list[list[bool]]:
-    """The mask of one head of one batch entry: a row for each query."""
-    return [
-        [evaluate(mask, {**values, "i": i, "j": j}) for j in range(values["M"])] for i in range(values["N"])
-    ]
-
-
 def heads(mask: ir.Bool, values: Values) -> list[dict[str, Any]]:
     """The same call at each head and batch entry where the mask may differ."""
     axes = axes_of(mask)

@@ -34,6 +34,11 @@ def draw_seed() -> int:
     return int(os.environ.setdefault("HYPOTHESIS_SEED", str(SystemRandom().randrange(10**9))))
 
 
+def tries(many: int, few: int) -> int:
+    """The same for what draws its cases by itself."""
+    return many if ANEW else few
+
+
 def cases(many: int, few: int | None = None) -> settings:
     """Another number than usual; `few` is that of every run, where many take longer than a second or two."""
     return settings(max_examples=many if ANEW or few is None else few)

@@ -1,7 +1,8 @@
 """Figures that were read once are not made again.
 
 Enters: a launch and a target. Leaves: its figures, or why it does not build. They are kept as JSON in the cache, by
-all that they follow from: the kernel, how it is specialized, the target, Triton, and the rooms that read them.
+all that they follow from: the kernel, how it is specialized, the target, Triton, whether it has a disassembler, and the
+rooms that read them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 import triton
 
 from attnc.errors import AttncError
-from attnc.inspect.build import build, build_all, specialize
+from attnc.inspect.build import build, build_all, find_disassembler, specialize
 from attnc.inspect.figures import Figures, Part, read_figures
 from attnc.inspect.launches import Launch
 from attnc.inspect.targets import Target
@@ -76,7 +77,9 @@ def _path(launch: Launch, target: Target) -> Path:
 
 def _key(launch: Launch, target: Target) -> str:
     specialization, _, options = specialize(launch, target)
-    parts = (triton.__version__, target, launch.kernel.cache_key, specialization, options, _readers())
+    parts = [triton.__version__, target, launch.kernel.cache_key, specialization, options, _readers()]
+    if find_disassembler() is None:
+        parts.append("read from PTX")
     return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:32]
 
 

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from integer_oracle import heads, pairs_seen
+from integer_oracle import heads
 from mask_zoo import ALL, NEARLY_TIGHT, TIGHT, attention_of, mask_of, nasty, usual
 from properties import cases
 from random_masks import IN_ORDER, MANY, calls, masks
 from range_checks import Counts, check_ranges, requirements_hold, transposed
+from truth import pairs_seen
 
 import attnc
 from attnc.analyze.ranges import find_ranges

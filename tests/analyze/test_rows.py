@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from integer_oracle import evaluate, heads, pairs_seen
+from integer_oracle import evaluate, heads
 from mask_zoo import ALL, attention_of, mask_of, nasty, usual
 from properties import cases
 from random_masks import calls, masks
+from truth import pairs_seen
 
 from attnc.analyze.requirements import find_requirements
 from attnc.analyze.rows import find_rows

@@ -17,7 +17,7 @@ from compilations import EXAMPLES, MEASURED
 from emitted import report
 
 from attnc.cli import main
-from attnc.inspect import build
+from attnc.inspect import build, remember
 
 pytestmark = pytest.mark.compiles
 Shell = pytest.CaptureFixture[str]
@@ -86,7 +86,8 @@ def test_numbers_of_a_call(tmp_path: Path, capsys: Shell) -> None:
 
 def test_without_a_disassembler_ptx_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """The assembler still says registers and spills, and each product is one of the machine's."""
-    monkeypatch.setattr(build, "find_disassembler", lambda: None)
+    for room in (build, remember):
+        monkeypatch.setattr(room, "find_disassembler", lambda: None)
     ptx = report("causal", d=64)
     monkeypatch.undo()
     sass = report("causal", d=64)

@@ -7,6 +7,7 @@ the same limits around the same numbers, so they agree within rounding; together
 from __future__ import annotations
 
 from dataclasses import replace
+from types import ModuleType
 
 import pytest
 import test_few_queries
@@ -53,15 +54,12 @@ def test_formula(measure: Measure, name: str) -> None:
     assert_holds(measure(test_formulas.compiled(test_formulas.FORMULAS[name]), case))
 
 
-@pytest.mark.parametrize("name", in_turn(test_few_queries.SPECS))
-def test_few(measure: Measure, name: str) -> None:
-    compilation = compile_text(test_few_queries.SPECS[name])
-    for case in test_few_queries.CALLS:
-        assert_holds(measure(compilation, case_for(compilation, case, backend="triton", tile=(16, 16))))
+SPLIT = [(room, name) for room in (test_few_queries, test_shared_heads) for name in room.SPECS]
 
 
-@pytest.mark.parametrize("name", in_turn(test_shared_heads.SPECS))
-def test_shared(measure: Measure, name: str) -> None:
-    compilation = compile_text(test_shared_heads.SPECS[name])
-    for case in test_shared_heads.CALLS:
+@pytest.mark.parametrize(("room", "name"), in_turn(SPLIT), ids=lambda each: getattr(each, "__name__", each))
+def test_shares(measure: Measure, room: ModuleType, name: str) -> None:
+    """Of the keys of few queries, and of the heads of a group."""
+    compilation = compile_text(room.SPECS[name])
+    for case in room.CALLS:
         assert_holds(measure(compilation, case_for(compilation, case, backend="triton", tile=(16, 16))))

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import cache
 from random import Random
+from types import CodeType
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from integer_oracle import heads, pairs_seen
+from integer_oracle import heads
 from mask_zoo import ALL, NEARLY_TIGHT, TIGHT, attention_of, mask_of, nasty, usual
 from properties import cases
 from random_masks import calls, unions
 from range_checks import GARBAGE, Counts, check_ranges, requirements_hold, transposed
+from truth import pairs_seen
 from turns import TURNS
 
 from attnc.analyze.facts import Ranges
@@ -164,8 +167,13 @@ def run(text: str, names: dict[str, Any]) -> list[tuple[int, bool]]:
     scope |= {"_floor_divide": floor_divide, "_floor_modulo": floor_modulo, "_load_bound": load_bound}
     scope["tl"] = Triton
     scope["note"] = lambda first, is_edge: noted.append((int(first), is_edge))
-    exec(text, scope)
+    exec(_code(text), scope)
     return noted
+
+
+@cache
+def _code(text: str) -> CodeType:
+    return compile(text, "loops", "exec")
 
 
 def check_zoo(name: str, draw: Any) -> dict[str, int]:

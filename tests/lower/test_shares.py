@@ -46,8 +46,16 @@ def emitted_shares(attention: Attention, ranges: Ranges) -> str:
     return writer.text
 
 
-def check_shares(ranges: Ranges, attention: Attention, values: dict[str, Any], rows: int, step: int) -> None:
-    whole, shares = emitted_loops(attention, ranges)[0], emitted_shares(attention, ranges)
+Texts = tuple[str, str]
+
+
+def emitted(attention: Attention, ranges: Ranges) -> Texts:
+    """Loops over all keys, and over a share of them."""
+    return emitted_loops(attention, ranges)[0], emitted_shares(attention, ranges)
+
+
+def check_shares(texts: Texts, values: dict[str, Any], rows: int, step: int) -> None:
+    whole, shares = texts
     for first in range(0, values["N"], rows):
         names = {**values, "i_first": first, "i_last": min(first + rows, values["N"]) - 1}
         names |= {"BLOCK_K": step, "b": values.get("b", 0), "h": values.get("h", 0)}
@@ -78,12 +86,13 @@ def test_shares_of_the_zoo(name: str, draw: Any) -> None:
     attention = replace(attention_of(mask), params=ARRAYS)
     ranges = find_ranges(attention, "j")
     assert is_split(ranges)
+    texts = emitted(attention, ranges)
     for _ in range(CALLS):
         call = draw(random)
         step, rows = random.choice([3, 7, 16]), random.choice([3, 7, 16])
         for values in heads(mask, call.values):
             if requirements_hold(ranges, values):
-                check_shares(ranges, attention, values, rows, step)
+                check_shares(texts, values, rows, step)
 
 
 @cases(60, 25)
@@ -94,7 +103,7 @@ def test_shares_of_random_unions(mask: ir.Bool, values: dict[str, Any], rows: in
     if is_split(ranges):
         unread = {name: [0] for name in ("windows", "offsets", "lengths", "global_head")}
         named = {variable(name): value for name, value in values.items()}
-        check_shares(ranges, attention, {**values, **named, **unread}, rows, step)
+        check_shares(emitted(attention, ranges), {**values, **named, **unread}, rows, step)
 
 
 @pytest.mark.parametrize("name", sorted(WHOLE))

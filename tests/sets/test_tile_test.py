@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from integer_oracle import evaluate, heads, pairs_seen
+from integer_oracle import evaluate, heads
 from mask_zoo import ALL, attention_of, mask_of, nasty, usual
 from properties import cases
 from random_masks import IN_ORDER, MANY, calls, masks
 from range_checks import GARBAGE
+from truth import pairs_seen
 
 from attnc.analyze.facts import TileTest
 from attnc.analyze.requirements import find_requirements

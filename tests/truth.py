@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from integer_oracle import OPERATORS
+from integer_oracle import OPERATORS, evaluate
 
 from attnc.ir import nodes as ir
 
@@ -23,6 +23,7 @@ ROLES: tuple[Role, ...] = ("keys", "queries")
 # The class of a tile: none of its pairs is seen, or some are, or all are.
 NONE, EDGE, FULL = 0, 1, 2
 
+LOOKED_AT = 12
 BINARY = OPERATORS | {"min": np.minimum, "max": np.maximum}
 
 
@@ -32,6 +33,16 @@ def pairs_of(mask: ir.Bool, values: Mapping[str, Any]) -> Matrix:
     indices = {"i": np.arange(shape[0])[:, None], "j": np.arange(shape[1])[None, :]}
     seen = _Reading({**values, **indices}).of(mask, np.ones((1, 1), bool))
     return np.array(np.broadcast_to(seen, shape))
+
+
+def pairs_seen(mask: ir.Bool, values: Mapping[str, Any]) -> list[list[bool]]:
+    """A row for each query; some pairs are looked at by plain Python too."""
+    seen: list[list[bool]] = pairs_of(mask, values).tolist()
+    rows, columns = values["N"], values["M"]
+    for n in range(min(LOOKED_AT, rows * columns)):
+        i, j = 17 * n % rows, 31 * n % columns
+        assert seen[i][j] == evaluate(mask, {**values, "i": i, "j": j}), (i, j)
+    return seen
 
 
 def classes_of(seen: Matrix, rows: int, columns: int) -> Matrix:

@@ -55,8 +55,8 @@ class Span:
 
     @property
     def place(self) -> str:
-        """`file:line`, as emitted code and reasons cite it."""
-        return f"{self.source.name}:{self.line}"
+        """`file:line`, as emitted code and reasons cite it: wherever the file lies, that is the same text."""
+        return f"{self.source.name.rsplit('/', 1)[-1]}:{self.line}"
 
     def to(self, other: Span) -> Span:
         """The span from the start of this one to the end of another."""

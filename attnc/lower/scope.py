@@ -166,6 +166,4 @@ def _spell(term: Node) -> str:
 
 def note_of(term: Node) -> str:
     """Where a term stands in the spec, as emitted code cites it."""
-    if term.span is None:
-        return ""
-    return f"{term.span.source.name.rsplit('/', 1)[-1]}:{term.span.line}"
+    return term.span.place if term.span else ""

@@ -688,8 +688,7 @@ def _check(q, k, v, scale, table, block):
         "table", table, "[H, (N + block - 1) // block, 3]", (H, (N + block - 1) // block, 3), INTS,
         q,
     )
-    # `i // block` divides by `block`: the call checks that `block` is at least 1
-    # (examples/bigbird.attn:5)
+    # `i // block` divides by `block`: the call checks that `block` is at least 1 (bigbird.attn:5)
     if block < 1:
         raise ValueError(f"`block` needs 1 or more, got {block}")
     return scale, table, block

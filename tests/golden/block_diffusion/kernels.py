@@ -1164,7 +1164,7 @@ def _check(q, k, v, scale, length, block):
     length = _number("length", int, length)
     block = _number("block", int, block)
     # `(i - length if length <= i else i) // block` divides by `block`: the call checks that `block`
-    # is at least 1 (examples/block_diffusion.attn:7)
+    # is at least 1 (block_diffusion.attn:7)
     if block < 1:
         raise ValueError(f"`block` needs 1 or more, got {block}")
     return scale, length, block

@@ -937,7 +937,7 @@ def _check(q, k, v, scale, channels, window, by_step, by_channel):
         raise ValueError(f"`by_channel` has the dimension `channels`, which is {channels}")
     _check_tensor("by_channel", by_channel, "[H, channels]", (H, channels), FLOATS, q)
     # `i // channels` divides by `channels`: the call checks that `channels` is at least 1
-    # (examples/mvpa.attn:5)
+    # (mvpa.attn:5)
     if channels < 1:
         raise ValueError(f"`channels` needs 1 or more, got {channels}")
     return scale, channels, window, by_step, by_channel

@@ -827,8 +827,7 @@ def _check(q, k, v, scale, wy, wx, rows_, cols):
         )
     if rows_ * cols != M:
         raise ValueError(f"the key grid [rows, cols] = [{rows_}, {cols}] needs the product M = {M}")
-    # `i // cols` divides by `cols`: the call checks that `cols` is at least 1
-    # (examples/natten_2d.attn:8)
+    # `i // cols` divides by `cols`: the call checks that `cols` is at least 1 (natten_2d.attn:8)
     if cols < 1:
         raise ValueError(f"`cols` needs 1 or more, got {cols}")
     return scale, wy, wx, rows_, cols

@@ -1022,11 +1022,11 @@ def _check(q, k, v, scale, rows_, cols, ky, kx, tile_):
     kx = _number("kx", int, kx)
     tile_ = _number("tile", int, tile_)
     # `i // tile` divides by `tile`: the call checks that `tile` is at least 1
-    # (examples/sliding_tiles.attn:8)
+    # (sliding_tiles.attn:8)
     if tile_ < 1:
         raise ValueError(f"`tile` needs 1 or more, got {tile_}")
     # `i // tile // cols` divides by `cols`: the call checks that `cols` is at least 1
-    # (examples/sliding_tiles.attn:10)
+    # (sliding_tiles.attn:10)
     if cols < 1:
         raise ValueError(f"`cols` needs 1 or more, got {cols}")
     return scale, rows_, cols, ky, kx, tile_

@@ -876,12 +876,11 @@ def _check(q, k, v, scale, shift_, size, rows_, cols):
         )
     if rows_ * cols != M:
         raise ValueError(f"the key grid [rows, cols] = [{rows_}, {cols}] needs the product M = {M}")
-    # `i // cols` divides by `cols`: the call checks that `cols` is at least 1
-    # (examples/swin.attn:6)
+    # `i // cols` divides by `cols`: the call checks that `cols` is at least 1 (swin.attn:6)
     if cols < 1:
         raise ValueError(f"`cols` needs 1 or more, got {cols}")
     # `(i // cols + shift[h]) // size` divides by `size`: the call checks that `size` is at least 1
-    # (examples/swin.attn:6)
+    # (swin.attn:6)
     if size < 1:
         raise ValueError(f"`size` needs 1 or more, got {size}")
     return scale, shift_, size, rows_, cols

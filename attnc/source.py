@@ -55,7 +55,12 @@ class Span:
 
     @property
     def place(self) -> str:
-        """`file:line`, as emitted code and reasons cite it: wherever the file lies, that is the same text."""
+        """`file:line`, as reasons cite it."""
+        return f"{self.source.name}:{self.line}"
+
+    @property
+    def cited(self) -> str:
+        """`name:line`, as emitted code cites it: the same text wherever the file lies."""
         return f"{self.source.name.rsplit('/', 1)[-1]}:{self.line}"
 
     def to(self, other: Span) -> Span:

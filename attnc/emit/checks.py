@@ -253,7 +253,8 @@ class _Checks:
 
     def _requirement(self, requirement: Requirement) -> None:
         term = self._text(requirement.term)
-        self.writer.comment(str(requirement.reason))
+        reason = requirement.reason
+        self.writer.comment(f"{reason.text} ({reason.span.cited})" if reason.span else reason.text)
         self._refuse(f"{term} < 1", f"`{print_ir(requirement.term)}` needs 1 or more, got {{{term}}}")
 
     def _text(self, term: Int, beside: str = "") -> str:

@@ -166,4 +166,4 @@ def _spell(term: Node) -> str:
 
 def note_of(term: Node) -> str:
     """Where a term stands in the spec, as emitted code cites it."""
-    return term.span.place if term.span else ""
+    return term.span.cited if term.span else ""

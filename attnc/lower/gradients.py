@@ -53,6 +53,11 @@ class ArrayGradient:
         """The name of what goes past the score, for every pair."""
         return f"{self.name}_past"
 
+    @property
+    def pairs(self) -> str:
+        """The name of what goes through the score."""
+        return f"{self.name}_pairs"
+
 
 def find_array_gradients(attention: Attention, score: Real, weights: Weights) -> list[ArrayGradient]:
     past = [each for each in (weights.weight, *weights.sums) if each is not None]

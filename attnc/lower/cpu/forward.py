@@ -10,7 +10,7 @@ from attnc.kernel.build import function
 from attnc.kernel.nodes import Expr, Function, Var
 from attnc.lower.cpu.handed import hand_forward
 from attnc.lower.cpu.signature import scalars_of, tensors_of
-from attnc.lower.cpu.tile import MINUS_INF, NARROW, ROWS, N, TilePath, matmul
+from attnc.lower.cpu.tile import MINUS_INF, ROWS, N, TilePath
 from attnc.lower.plan import Plan, said_results
 from attnc.lower.scope import note_of
 from attnc.lower.torch_terms import DTYPE, torch
@@ -57,8 +57,7 @@ def _softmax(path: TilePath) -> None:
         if plan.rows.can_be_empty:
             step.do(total.call("clamp_", min=1.0), "no key: 0; else the largest adds 1")
         narrow = step.let("p_narrow", path.narrowed(p))
-        product = matmul(narrow, path.seen("v").to(NARROW))
-        step.assign(Var("out")[ROWS], product / total)
+        step.assign(Var("out")[ROWS], path.weighted_values(narrow) / total)
 
 
 def _largest(path: TilePath) -> None:
@@ -91,4 +90,4 @@ def _sums(path: TilePath) -> None:
         step.assign(Var(f"sum_{n}")[ROWS], named[each].call("sum", -1))
     if plan.weighs_values:
         narrow = step.let("p_narrow", path.narrowed(Var("p")))
-        step.assign(Var("out")[ROWS], matmul(narrow, path.seen("v").to(NARROW)))
+        step.assign(Var("out")[ROWS], path.weighted_values(narrow))

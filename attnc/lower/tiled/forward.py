@@ -10,9 +10,10 @@ from attnc.algebra.derivative import ONE
 from attnc.ir.nodes import Real, Score, Size
 from attnc.ir.walk import walk
 from attnc.kernel.build import Block, function
-from attnc.kernel.nodes import Expr, Function, List, Var
+from attnc.kernel.nodes import Expr, ExprLike, Function, List, Var
 from attnc.lower.plan import Plan
 from attnc.lower.scope import note_of
+from attnc.lower.tiled.again import add_with_care, end_unless_spoiled, left_rows
 from attnc.lower.tiled.frame import (
     BLOCK_K,
     BLOCK_Q,
@@ -37,8 +38,8 @@ from attnc.lower.tiled.late import (
     keep_none,
 )
 from attnc.lower.tiled.listed import find_listed
-from attnc.lower.tiled.loops import Body, Bounds, Count, count, loop_over_tiles
-from attnc.lower.tiled.tile import Tile, add_product, add_rows
+from attnc.lower.tiled.loops import Body, Bounds, Visits, count, find_visits
+from attnc.lower.tiled.tile import Tile
 from attnc.lower.triton_terms import tl
 
 Q0, N, DV = Var("q0"), Var("N"), Var("DV")
@@ -50,8 +51,11 @@ def lower_forward(plan: Plan) -> tuple[Function, Function]:
     kernel = Kernel(plan)
     enter_query_tile(kernel)
     add_keys, carried = lower_add_keys(kernel)
-    loop_over_keys(kernel, add_keys, carried, count_ahead if plan.waits else count)
+    visits = visits_of_keys(kernel)
+    visits.loop(kernel.loops, body_of(add_keys, carried), count_ahead if plan.waits else count)
     add_last_values(kernel)
+    if plan.weighs_values:
+        end_unless_spoiled(kernel, [left_rows("out", head_rows(H), Q0, "N", "DV", BLOCK_Q)])
     if plan.weights.kind == "softmax":
         _finish(kernel)
     else:
@@ -93,19 +97,17 @@ def point_to_heads(kernel: Kernel) -> None:
         kernel.point("v", Var("h_kv"))
 
 
-def loop_over_keys(kernel: Kernel, helper: Function, carried: tuple[str, ...], over: Count = count) -> None:
-    """The bounds of the keys that the program's queries see, and the two loops over them."""
-    body = body_of(helper, carried)
-    if "j" in kernel.plan.listed:
-        kernel.which.comment(
-            "Tiles of keys, from the lists: edge tiles hold a visible key, full tiles hide none."
-        )
-        find_listed(kernel.which, kernel, "j").loop(kernel.loops, body, over)
-        return
-    loop_over_tiles(bounds_of_keys(kernel), kernel.plan.keys, kernel.loops, body, over)
+def visits_of_keys(kernel: Kernel) -> Visits:
+    """The tiles of keys that the program's queries see; their bounds are written."""
+    if "j" not in kernel.plan.listed:
+        return find_visits(bounds_of_keys(kernel), kernel.plan.keys)
+    kernel.which.comment(
+        "Tiles of keys, from the lists: edge tiles hold a visible key, full tiles hide none."
+    )
+    return find_listed(kernel.which, kernel, "j")
 
 
-def body_of(helper: Function, carried: tuple[str, ...], **fixed: Expr) -> Body:
+def body_of(helper: Function, carried: tuple[str, ...], **fixed: ExprLike) -> Body:
     """What a loop does with a tile: it calls the helper, with constants that are `fixed` for every launch."""
 
     def body(block: Block, first: Expr, is_edge: bool) -> None:
@@ -152,7 +154,7 @@ def _fold(tile: Tile) -> tuple[tuple[str, ...], str]:
     if plan.weighs_values:
         now = Block()
         v = tile.load("v", "DV", now)
-        now.assign(acc, add_rows(scaled(acc, rescale[:, None]), p, v))
+        add_with_care(tile, now, "acc", scaled(acc, rescale[:, None]), p, v)
         if plan.waits:
             keep_none(tile.kernel)
             hold_or(block, now)
@@ -187,7 +189,7 @@ def _add(tile: Tile) -> tuple[tuple[str, ...], str]:
             block.assign(Var(f"sum_{n}"), tl.sum(Var(named[each]), 1), "+=")
     if weights.weight is not None:
         v = tile.load("v", "DV")
-        block.assign(Var("acc"), add_product(kernel.plan, Var("acc"), Var("p"), v))
+        add_with_care(tile, block, "acc", Var("acc"), Var("p"), v)
     doc = "Add keys [k0, k0 + BLOCK_K) to the sums of one query tile."
     return _carried(kernel.plan, *kernel.plan.row_results), doc
 

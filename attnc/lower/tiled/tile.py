@@ -13,7 +13,7 @@ from typing import Literal
 from attnc.ir.nodes import Node, Real, TileEnd, Truth
 from attnc.ir.walk import Axis, axes_of
 from attnc.kernel.build import Block, function
-from attnc.kernel.nodes import Expr, ExprLike, If, List, Stmt, Var
+from attnc.kernel.nodes import Assign, Expr, ExprLike, If, List, Stmt, Var
 from attnc.lower.gradients import is_finite
 from attnc.lower.plan import Plan
 from attnc.lower.scope import note_of
@@ -91,6 +91,14 @@ class Tile:
             tile.stmts.append(If(EDGE, tuple(edge.stmts), tuple(full_only)))
         else:
             tile.extend(edge)
+
+    def leave_hidden_out(self, name: str) -> None:
+        """0 where the mask hides a key, of what may be no number there; `visible` is known."""
+        if self.kernel.plan.attention.mask == Truth(True):
+            return
+        block = self.kernel.tile
+        hidden = Assign(Var(name), tl.where(Var("visible"), Var(name), 0.0))
+        block.stmts.append(If(EDGE, (hidden,)) if self.has_full_tiles else hidden)
 
     def visible(self) -> Expr:
         """The mask, and the end of what moves."""

@@ -15,7 +15,7 @@ from attnc.ir.nodes import Real, Score
 from attnc.kernel.build import Block
 from attnc.kernel.nodes import Expr, Var
 from attnc.lower.conversions import turn_around
-from attnc.lower.gradients import ArrayGradient, Home, pass_back
+from attnc.lower.gradients import ArrayGradient, Home, is_finite, pass_back
 from attnc.lower.plan import Plan
 from attnc.lower.scope import note_of
 from attnc.lower.tiled.frame import LOG2E, MINUS_INF
@@ -102,8 +102,13 @@ def add_up(tile: Tile, gradient: ArrayGradient) -> Expr:
     derivative = gradient.derivative
     if derivative == ZERO:
         return Var(gradient.past)
-    value = tile.shown(tile.kernel.terms.times(Var("ds"), derivative), derivative)
-    return value + Var(gradient.past) if gradient.passes_score else value
+    through: Expr = tile.kernel.terms.times(Var("ds"), derivative)
+    if is_finite(derivative):
+        through = tile.kernel.tile.let(gradient.pairs, through)
+        tile.leave_hidden_out(gradient.pairs)
+    else:
+        through = tile.shown(through, derivative)
+    return through + Var(gradient.past) if gradient.passes_score else through
 
 
 def _through(tile: Tile, slopes: list[Real]) -> Expr:

@@ -127,11 +127,11 @@ def _forward_split(
     h_kv = (tl.program_id(1) // splits).to(tl.int64)
     h = h_kv * group + row % group
     b = tl.program_id(2).to(tl.int64)
+    i = row // group
     q_ptr += b * q_stride_b + h * q_stride_h
     k_ptr += b * k_stride_b + h_kv * k_stride_h
     v_ptr += b * v_stride_b + h_kv * v_stride_h
 
-    i = row // group
     q = _load_rows_at(q_ptr + i.to(tl.int64) * q_stride_t, i < N, D, PARTS_D)
 
     acc = _zeros(BLOCK_Q, PARTS_DV)
@@ -425,7 +425,8 @@ def _store_pairs(
 
     p = tl.exp2(score - lse)
     ds = p * (dp - delta)
-    tl.store(d_bias_ptr + pair_row + j, ds, mask=(i < N) & (j < M))
+    d_bias_pairs = ds
+    tl.store(d_bias_ptr + pair_row + j, d_bias_pairs, mask=(i < N) & (j < M))
 
 
 @triton.jit(do_not_specialize=["buckets", "first_row", "strip", "N", "M"])

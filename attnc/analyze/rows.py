@@ -2,7 +2,8 @@
 
 Enters: an attention. Leaves: `Rows`. A row is proved not to be empty by finding a key in it: some piece of the mask
 that every query is in and whose first key is not above its last. Where that hangs on a condition (`h < 4`, `i < p`)
-the proof goes on with the condition and without it. How many queries and keys there are is known of no call, so even
+the proof goes on with the condition and without it. A pair whose score is -inf is not seen, so where the score may be,
+no key is sure to be seen. How many queries and keys there are is known of no call, so even
 `j == i` can leave rows empty: where N > M.
 """
 
@@ -15,6 +16,7 @@ from attnc.analyze.facts import Reason, Rows
 from attnc.analyze.ranges import make_plane, make_tile
 from attnc.analyze.requirements import find_requirements
 from attnc.ir.nodes import Attention, Bool
+from attnc.ir.signs import may_be_minus_infinity
 from attnc.ir.text import print_ir
 from attnc.sets.convert import to_bool, to_predicate
 from attnc.sets.folding import extreme
@@ -33,6 +35,17 @@ MOST_CASES = 4
 
 
 def find_rows(attention: Attention) -> Rows:
+    """Of all scores, those included that a call may make -inf."""
+    rows, culprit = _find_rows_of_mask(attention), may_be_minus_infinity(attention.score)
+    if culprit is None or rows.can_be_empty:
+        return rows
+    why = (
+        f"the mask leaves no row empty, but a pair whose score is -inf is not seen: see `{print_ir(culprit)}`"
+    )
+    return Rows(True, (Reason(why, culprit.span),))
+
+
+def _find_rows_of_mask(attention: Attention) -> Rows:
     plane = make_plane("j", find_requirements(attention.mask), attention.params)
     pieces = Solver(plane, "under").solve(to_predicate(attention.mask))
     for piece in pieces:

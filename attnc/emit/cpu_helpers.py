@@ -134,7 +134,8 @@ def _matmul(a, b, room=None, shown=None):
 
 def _are_spoiled(tensors):
     """Is some number of one of them no number?"""
-    return any(bool(x.sum(dtype=torch.promote_types(x.dtype, torch.float32)).isnan()) for x in tensors)
+    wide = (torch.promote_types(x.dtype, torch.float32) for x in tensors)
+    return any(bool(x.sum(dtype=dtype).isnan()) for x, dtype in zip(tensors, wide))
 
 
 def _are_finite(*tensors):

@@ -33,7 +33,7 @@ def _strip_rows(pairs_of_a_row, block_q):
 
 LOOKS = '''
 def _looks(tiles):
-    """A launch, and a second one, whose programs go on where a sum is no number: one tile at a time."""
+    """A launch, and a second one, whose programs go on where a sum is no number: tile by tile."""
     return (False, tiles), (True, {**tiles, "num_stages": 1})
 '''.strip()
 

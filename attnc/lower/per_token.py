@@ -64,7 +64,8 @@ def lower_output(plan: Plan) -> Function | None:
         return None
     block, vectors = Block(), Vectors(plan)
     vectors.enter(block)
-    if plan.rows.can_be_empty:
+    is_finished = is_mapped or gate is not None
+    if is_finished and plan.rows.can_be_empty:
         _name_empty_rows(block, plan)
     if gate is not None:
         factor = block.let("row_factor", vectors.of_row(gate), note_of(plan.spec.normalize))
@@ -72,7 +73,7 @@ def lower_output(plan: Plan) -> Function | None:
     elif plan.weights.kind == "sums":
         block.let("o", Var("o").to(Var("dtype")))
     result = vectors(plan.spec.output)
-    if plan.rows.can_be_empty:
+    if is_finished and plan.rows.can_be_empty:
         if not isinstance(result, Var):
             result = block.let("result", result)
         result = result.call("masked_fill", Var("nothing").call("unsqueeze", -1), 0.0)

@@ -27,7 +27,7 @@ from attnc.ir.nodes import (
     Size,
     VecInput,
 )
-from attnc.ir.signs import is_within_1
+from attnc.ir.signs import is_within_1, may_be_minus_infinity, vanishes
 from attnc.ir.text import print_ir
 from attnc.ir.walk import replace_terms, walk
 from attnc.lower.conversions import find_converted
@@ -40,7 +40,7 @@ from attnc.lower.plain import Plain, find_plain
 from attnc.lower.proofs import Proofs
 from attnc.lower.ranks import hoist_ranks
 from attnc.lower.reach import Reach, find_reach
-from attnc.lower.regroup import in_base_2, regroup
+from attnc.lower.regroup import fits_base_2, in_base_2, regroup
 from attnc.lower.split.choice import Split, find_split
 from attnc.lower.tiled.order import find_order
 
@@ -52,8 +52,9 @@ class Plan:
     """A schedule and everything that its lowering has to know.
 
     `spec` is the attention as written, `attention` the same with the work on single tokens (`maps`) taken out. `places`
-    says where the places in sorted arrays are read, which the ranges speak of. `score` is in base 2 where the weights
-    are softmax. Tiles of the positions in `listed` come from lists that the tile test makes, the others from ranges.
+    says where the places in sorted arrays are read, which the ranges speak of. `score` is in base 2, its weights `exp2`
+    of it, where that `is_in_base_2`. Tiles of the positions in `listed` come from lists that the tile test makes, the
+    others from ranges.
 
     Passes over the keys that come `before` have a plan each, with its `number`, counted from 1. Such a pass weighs no
     values; it leaves `numbers` of its rows, which are `row_arrays` of those after it. `split` says how few queries are
@@ -70,6 +71,7 @@ class Plan:
     dot_gradients: tuple[Real, ...]
     gradients: tuple[ArrayGradient, ...]
     score: Real
+    is_in_base_2: bool
     weights: Weights
     places: Mapping[Node, IntLoad]
     keys: Ranges
@@ -91,6 +93,14 @@ class Plan:
     def named(self, name: str) -> str:
         """The name of a function of this pass."""
         return f"{name}_{self.number}" if self.number else name
+
+    @property
+    def score_may_hide(self) -> bool:
+        """May a score be -inf, where its weight is not 0 by itself? Then the pair is not seen."""
+        summed = [each for each in (self.weights.weight, *self.weights.sums) if each is not None]
+        if self.weights.kind == "softmax" or all(map(vanishes, summed)):
+            return False
+        return may_be_minus_infinity(self.score) is not None
 
     @property
     def weighs_values(self) -> bool:
@@ -180,7 +190,8 @@ def _plan_rows(
 ) -> Plan:
     """The plan of a pass that comes before the last one."""
     bare = replace(attention, value=VecInput("v"), output=VecInput("o"))
-    plan = _plan_pass(bare, facts, row_pass.weights, row_arrays, frozenset(), ())
+    weights = _with_count(row_pass.weights) if facts.rows.can_be_empty else row_pass.weights
+    plan = _plan_pass(bare, facts, weights, row_arrays, frozenset(), ())
     return replace(plan, spec=attention, number=number, numbers=row_pass.numbers, plain=None)
 
 
@@ -201,7 +212,10 @@ def _plan_pass(
     ranked = hoist_ranks((facts.keys, facts.queries), hoisted.attention.params)
     inner = replace(hoisted.attention, params=(*hoisted.attention.params, *ranked.params))
     score = regroup(inner.score)
-    weights = _with_count(weights, facts.rows)
+    is_in_base_2 = weights.kind == "softmax" and fits_base_2(score)
+    is_finished_later = weights.gate is not None or attention.output != VecInput("o")
+    if is_finished_later and facts.rows.can_be_empty:
+        weights = _with_count(weights)
     because = [
         *facts.implied.because,
         *hoisted.because,
@@ -241,7 +255,8 @@ def _plan_pass(
         dots=hoisted.dots,
         dot_gradients=tuple(regroup(differentiate(score, pair.dot)) for pair in hoisted.dots),
         gradients=gradients,
-        score=in_base_2(score) if weights.kind == "softmax" else score,
+        score=in_base_2(score) if is_in_base_2 else score,
+        is_in_base_2=is_in_base_2,
         weights=weights,
         places=ranked.reads,
         keys=keys,
@@ -282,9 +297,9 @@ def _is_constant(number: Real, plan: Plan) -> bool:
     return True
 
 
-def _with_count(weights: Weights, rows: Rows) -> Weights:
+def _with_count(weights: Weights) -> Weights:
     """Rows without a key are told by their count, where what they are multiplied with may be no number."""
-    if weights.kind != "sums" or not rows.can_be_empty or ONE in weights.sums:
+    if weights.kind != "sums" or ONE in weights.sums:
         return weights
     return replace(weights, sums=(*weights.sums, ONE))
 

@@ -11,6 +11,7 @@ SHARED = ("tests/kernels/test_shared_heads.py::test_values_and_gradients",)
 TIES = ("tests/kernels/test_ties.py",)
 SIZES = ("tests/kernels/test_sizes_of_tiles.py",)
 LISTS = ("tests/lower/test_lists.py",)
+EXTREME = ("tests/kernels/test_extreme_scores.py::test_extreme_scores",)
 UNSEEN = ("tests/kernels/test_unseen.py::test_specs",)
 
 HELPERS = "attnc/emit/triton_helpers.py"
@@ -363,9 +364,9 @@ SOFTMAX = (
     Mutant(
         "lse-in-base-2",
         "the log-sum-exp is returned in base 2",
-        f"{TILED}/forward.py",
-        'lse = (Var("row_max") + tl.log2(row_sum)) / LOG2E',
-        'lse = Var("row_max") + tl.log2(row_sum)',
+        f"{TILED}/frame.py",
+        "(row_max + tl.log2(row_sum)) / LOG2E if",
+        "row_max + tl.log2(row_sum) if",
         ZOO,
         kernels("no_scale"),
     ),
@@ -373,10 +374,37 @@ SOFTMAX = (
         "lse-in-base-e-in-backward",
         "backward reads the log-sum-exp as if it were in base 2",
         f"{TILED}/weights.py",
-        'lse = tl.load(Var("lse_ptr") + row + I, mask=I < N, other=0.0) * LOG2E',
-        'lse = tl.load(Var("lse_ptr") + row + I, mask=I < N, other=0.0)',
+        "lse * LOG2E if plan.is_in_base_2 else lse",
+        "lse",
         ZOO,
         kernels("no_scale"),
+    ),
+    Mutant(
+        "every-score-in-base-2",
+        "log2(e) is multiplied with numbers as large as an array holds",
+        "attnc/lower/regroup.py",
+        "return all(map(_has_fixed_part, _summands(score)))",
+        "return True",
+        EXTREME,
+        "biases",
+    ),
+    Mutant(
+        "rows-of-minus-infinity",
+        "no row is empty where the mask shows a key, whatever the scores are",
+        "attnc/analyze/rows.py",
+        "if culprit is None or rows.can_be_empty:",
+        "if True:",
+        EXTREME,
+        "biases",
+    ),
+    Mutant(
+        "pairs-of-minus-infinity",
+        "of weights other than softmax, a pair whose score is -inf is seen",
+        "attnc/lower/plan.py",
+        "return may_be_minus_infinity(self.score) is not None",
+        "return False",
+        EXTREME,
+        "no_score",
     ),
     Mutant(
         "score-not-in-base-2",

@@ -67,10 +67,15 @@ def _weigh_softmax(path: TilePath) -> tuple[Expr, Expr]:
     if plan.rows.can_be_empty:
         empty = Var("lse").call("masked_fill", Var("lse").equals(MINUS_INF), 0.0)
         top.let("lse", empty, "a row that sees no key: avoid inf - inf")
-    top.let("lse", (Var("lse") * LOG2_E).call("unsqueeze", -1), "in base 2, like the score")
+    if plan.is_in_base_2:
+        top.let("lse", (Var("lse") * LOG2_E).call("unsqueeze", -1), "in base 2, like the score")
+    else:
+        top.let("lse", Var("lse").call("unsqueeze", -1))
 
     path.score(_later_terms(plan))
-    p = step.let("p", Var("score").call("sub_", Var("lse")[ROWS]).call("exp2_"))
+    p = step.let(
+        "p", Var("score").call("sub_", Var("lse")[ROWS]).call("exp2_" if plan.is_in_base_2 else "exp_")
+    )
     dlse = Var("dlse")[ROWS].call("unsqueeze", -1)
     if not plan.weighs_values:
         return p, step.let("ds", p * dlse)

@@ -1,4 +1,4 @@
-"""Forward on the CPU: the weights of a row from all its scores at once, in place; those of softmax in base 2.
+"""Forward on the CPU: the weights of a row from all its scores at once, in place.
 
 Enters: a plan. Leaves: `_forward_cpu`.
 """
@@ -27,7 +27,8 @@ def lower_forward(plan: Plan) -> Function:
     {"softmax": _softmax, "sums": _sums, "largest": _largest}[plan.weights.kind](path)
     path.loop()
     if plan.weights.kind == "softmax":
-        lse = (Var("row_max") + Var("row_sum").call("log2_")) * LN_2
+        lse: Expr = Var("row_max") + Var("row_sum").call("log2_" if plan.is_in_base_2 else "log_")
+        lse = lse * LN_2 if plan.is_in_base_2 else lse
         top.let("lse", lse.call("squeeze", -1))
     top.returns(*map(Var, plan.results))
     doc = f"Forward on the CPU: {said_results(plan)}."
@@ -49,7 +50,7 @@ def _softmax(path: TilePath) -> None:
         largest = step.let("largest", function("_row_max")(Var("score")))
     else:
         largest = step.let("largest", Var("score").call("amax", -1, keepdim=True))
-    p = step.let("p", Var("score").call("sub_", largest).call("exp2_"))
+    p = step.let("p", Var("score").call("sub_", largest).call("exp2_" if plan.is_in_base_2 else "exp_"))
     total = step.let("total", p.call("sum", -1, keepdim=True))
     step.assign(Var("row_max")[ROWS], largest)
     step.assign(Var("row_sum")[ROWS], total)

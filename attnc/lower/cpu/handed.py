@@ -13,8 +13,6 @@ from attnc.kernel.build import function
 from attnc.kernel.nodes import Expr, Lit, Op, Unary, Var
 from attnc.lower.cpu.tile import TilePath
 
-SPOILED = "else by what a row does not see"
-
 
 def hand_forward(path: TilePath) -> None:
     """`if ...: return ...`, above everything that tiles need."""
@@ -41,5 +39,8 @@ def _hand(path: TilePath, also: list[Expr], name: str, tensors: list[str]) -> No
             handed.returns(call)
             return
         results = handed.let("results", call)
-        with handed.when(Unary("not", function("_are_spoiled")(results)), SPOILED) as sound:
+        handed.comment(
+            "Unless a row is spoiled by what it does not see: 0 times what is not finite is not 0."
+        )
+        with handed.when(Unary("not", function("_are_spoiled")(results))) as sound:
             sound.returns(results)

@@ -76,9 +76,11 @@ class TilePath:
             self.hide_in("score", MINUS_INF)
 
     def hide_in(self, name: str, value: Expr) -> None:
-        """Another value where the mask hides a key, in a tensor that is no other's."""
+        """Another value where the mask hides a key, or its score does, in a tensor that is no other's."""
         if self.hide:
             self.step.do(call_hide(self.hide, Var(name), value))
+        if self.plan.score_may_hide:
+            self.step.do(Var(name).call("masked_fill_", Var("score").equals(MINUS_INF), value))
 
     def place(self, axes: frozenset[Axis]) -> Block:
         """Where a term of these indices is computed: as far out as they are known."""

@@ -1,7 +1,8 @@
 """The forward kernel: one program folds the keys that a tile of queries sees into the sums of its rows.
 
-Enters: a plan. Leaves: the helper that adds one tile of keys, and the kernel. Scores of softmax live in base 2, so that
-`exp2` is its only special function: exp(s) = exp2(s * log2(e)). Weights of one score each are added up as they come.
+Enters: a plan. Leaves: the helper that adds one tile of keys, and the kernel. Scores of softmax live in base 2 where
+log2(e) has a factor to go into, so that `exp2` is all that is left of exp(s) = exp2(s * log2(e)). Weights of one score
+each are added up as they come.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ from attnc.lower.tiled.frame import (
     BLOCK_K,
     BLOCK_Q,
     FLOAT32,
-    LOG2E,
     MINUS_INF,
     B,
     H,
     Kernel,
     call_helper,
+    exponential,
+    log_sum_exp,
     parts_of,
     scaled,
     store_rows,
@@ -145,8 +147,8 @@ def _fold(tile: Tile) -> tuple[tuple[str, ...], str]:
     new_max = block.let("new_max", tl.maximum(row_max, tl.max(Var("score"), 1)))
     no_key = tl.where(new_max.equals(MINUS_INF), 0.0, new_max)
     shift = block.let("shift", no_key, "no key yet: avoid inf - inf")
-    p = block.let("p", tl.exp2(Var("score") - shift[:, None]))
-    rescale = block.let("rescale", tl.exp2(row_max - shift))
+    p = block.let("p", exponential(plan, Var("score") - shift[:, None]))
+    rescale = block.let("rescale", exponential(plan, row_max - shift))
     block.assign(row_sum, row_sum * rescale + tl.sum(p, 1))
     block.assign(row_max, new_max)
     doc = "Fold keys [k0, k0 + BLOCK_K) into the running softmax of one query tile."
@@ -241,7 +243,7 @@ def _finish(kernel: Kernel) -> None:
     if kernel.plan.weighs_values:
         _store_values(kernel, Var("out"))
     rows = store.let("rows", Q0 + tl.arange(0, BLOCK_Q))
-    lse = (Var("row_max") + tl.log2(row_sum)) / LOG2E
+    lse = log_sum_exp(kernel.plan, Var("row_max"), row_sum)
     store.do(tl.store(Var("lse_ptr") + row + rows, lse, mask=rows < N))
 
 

@@ -35,6 +35,16 @@ def parts_of(width: str) -> str:
     return f"PARTS_{width}"
 
 
+def exponential(plan: Plan, score: Expr) -> Expr:
+    """The exponential of a score, in the base that it has."""
+    return tl.exp2(score) if plan.is_in_base_2 else tl.exp(score)
+
+
+def log_sum_exp(plan: Plan, row_max: Expr, row_sum: Expr) -> Expr:
+    """The natural logarithm of sums of such powers, each less that of the row's maximum."""
+    return (row_max + tl.log2(row_sum)) / LOG2E if plan.is_in_base_2 else row_max + tl.log(row_sum)
+
+
 def block_width(width: str) -> str:
     """The power of two that a width is padded to where a tile has it in one: BLOCK_D for D."""
     return f"BLOCK_{width}"

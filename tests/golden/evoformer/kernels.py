@@ -51,7 +51,7 @@ def _add_keys(
         mask=(i < N) & (j < M),
         other=0,
     ).to(tl.float32)
-    score = (qk * scale + pair_ij) * LOG2_E                             # evoformer.attn:6
+    score = qk * scale + pair_ij                                        # evoformer.attn:6
     if EDGE:
         visible = (j < length) & (j < M)                                # evoformer.attn:5
         score = tl.where(visible, score, MINUS_INF)
@@ -59,8 +59,8 @@ def _add_keys(
     new_max = tl.maximum(row_max, tl.max(score, 1))
     # no key yet: avoid inf - inf
     shift = tl.where(new_max == MINUS_INF, 0.0, new_max)
-    p = tl.exp2(score - shift[:, None])
-    rescale = tl.exp2(row_max - shift)
+    p = tl.exp(score - shift[:, None])
+    rescale = tl.exp(row_max - shift)
     row_sum = row_sum * rescale + tl.sum(p, 1)
     row_max = new_max
     v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, PARTS_DV, EDGE)
@@ -126,7 +126,7 @@ def _forward(
     row = (b * H + h) * N
     _store_rows(out_ptr + row * DV, q0, N, out, DV, BLOCK_Q, PARTS_DV)
     rows = q0 + tl.arange(0, BLOCK_Q)
-    tl.store(lse_ptr + row + rows, (row_max + tl.log2(row_sum)) / LOG2_E, mask=rows < N)
+    tl.store(lse_ptr + row + rows, row_max + tl.log(row_sum), mask=rows < N)
 
 
 @triton.jit(do_not_specialize=["splits", "B", "N", "M"])
@@ -223,7 +223,7 @@ def _combine(
     for first in range(0, splits, SHARES):
         inside = first + part < splits
         place = (first + part) * rows + row
-        rescale = tl.exp2(tl.load(part_max_ptr + place, mask=inside, other=MINUS_INF) - shift)
+        rescale = tl.exp(tl.load(part_max_ptr + place, mask=inside, other=MINUS_INF) - shift)
         row_sum += rescale * tl.load(part_sum_ptr + place, mask=inside, other=0.0)
         acc += rescale * _load_tile_at(part_acc_ptr + place * DV, inside, DV, BLOCK_DV)
 
@@ -234,7 +234,7 @@ def _combine(
         out_ptr + row * DV + col, (tl.sum(acc, 0) / total).to(out_ptr.dtype.element_ty),
         mask=col < DV,
     )
-    tl.store(lse_ptr + row, (row_max + tl.log2(row_sum)) / LOG2_E)
+    tl.store(lse_ptr + row, row_max + tl.log(row_sum))
 
 
 @triton.jit(do_not_specialize=["N"])
@@ -266,7 +266,7 @@ def _add_queries(
 ):
     """Add what queries [q0, q0 + BLOCK_Q) of one head say about the gradient of one key tile."""
     i = (q0 + tl.arange(0, BLOCK_Q))[None, :]
-    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
+    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0)
     # a row that sees no key: avoid inf - inf
     lse = tl.where(lse == MINUS_INF, 0.0, lse)
     q = _load_rows(q_head, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, EDGE)
@@ -284,12 +284,12 @@ def _add_queries(
         mask=(i < N) & (j < M),
         other=0,
     ).to(tl.float32)
-    score = (qk * scale + pair_ij) * LOG2_E                             # evoformer.attn:6
+    score = qk * scale + pair_ij                                        # evoformer.attn:6
     if EDGE:
         visible = (j < length) & (i < N)                                # evoformer.attn:5
         score = tl.where(visible, score, MINUS_INF)
 
-    p = tl.exp2(score - lse)
+    p = tl.exp(score - lse)
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
     ds = p * (dp - delta)
     if AGAIN and EDGE:
@@ -400,12 +400,12 @@ def _add_keys_backward(
         mask=(i < N) & (j < M),
         other=0,
     ).to(tl.float32)
-    score = (qk * scale + pair_ij) * LOG2_E                             # evoformer.attn:6
+    score = qk * scale + pair_ij                                        # evoformer.attn:6
     if EDGE:
         visible = (j < length) & (j < M)                                # evoformer.attn:5
         score = tl.where(visible, score, MINUS_INF)
 
-    p = tl.exp2(score - lse)
+    p = tl.exp(score - lse)
     ds = p * (dp - delta)
     if AGAIN and EDGE:
         dq = _add_seen_rows(dq, ds, k, visible)
@@ -443,7 +443,7 @@ def _backward_queries(
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
     row = (b * H + h) * N
-    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
+    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0)
     # a row that sees no key: avoid inf - inf
     lse = tl.where(lse == MINUS_INF, 0.0, lse)
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
@@ -497,12 +497,12 @@ def _store_pairs(
         mask=(i < N) & (j < M),
         other=0,
     ).to(tl.float32)
-    score = (qk * scale + pair_ij) * LOG2_E                             # evoformer.attn:6
+    score = qk * scale + pair_ij                                        # evoformer.attn:6
     if EDGE:
         visible = (j < length) & (j < M)                                # evoformer.attn:5
         score = tl.where(visible, score, MINUS_INF)
 
-    p = tl.exp2(score - lse)
+    p = tl.exp(score - lse)
     ds = p * (dp - delta)
     d_pair_pairs = ds
     if EDGE:
@@ -532,7 +532,7 @@ def _backward_pairs(
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
     row = (b * H + h) * N
-    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
+    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0)
     # a row that sees no key: avoid inf - inf
     lse = tl.where(lse == MINUS_INF, 0.0, lse)
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
@@ -624,10 +624,10 @@ def _forward_cpu(q, k, v, pair, length, gate, scale):
                 room,
             )
             pair_ij = pair[:, heads, q0:q1, seen].to(dtype)
-            score = (qk + pair_ij) * 1.4426950408889634                 # evoformer.attn:6
+            score = qk + pair_ij                                        # evoformer.attn:6
             _hide(score, float("-inf"), edges, length)
             largest = _row_max(score)
-            p = score.sub_(largest).exp2_()
+            p = score.sub_(largest).exp_()
             total = p.sum(-1, keepdim=True)
             row_max[:, heads, q0:q1] = largest
             row_sum[:, heads, q0:q1] = total
@@ -642,7 +642,7 @@ def _forward_cpu(q, k, v, pair, length, gate, scale):
                 values = _matmul(p_narrow, v[:, kv_heads, seen].to(narrow), shown=shown)
             out[:, heads, q0:q1] = values / total
 
-    lse = ((row_max + row_sum.log2_()) * 0.6931471805599453).squeeze(-1)
+    lse = (row_max + row_sum.log_()).squeeze(-1)
     return out, lse
 
 
@@ -659,7 +659,7 @@ def _backward_cpu(dout, dlse, q, k, v, pair, length, gate, out, lse, scale, need
     d_pair = torch.zeros(pair.shape, dtype=dtype)
     # a row that sees no key: avoid inf - inf
     lse = lse.masked_fill(lse == float("-inf"), 0.0)
-    lse = (lse * 1.4426950408889634).unsqueeze(-1)                      # in base 2, like the score
+    lse = lse.unsqueeze(-1)
     room = torch.empty(0, dtype=dtype)
     k_room = torch.empty(0, dtype=dtype)
     v_room = torch.empty(0, dtype=dtype)
@@ -679,9 +679,9 @@ def _backward_cpu(dout, dlse, q, k, v, pair, length, gate, out, lse, scale, need
                 room,
             )
             pair_ij = pair[:, heads, q0:q1, seen].to(dtype)
-            score = (qk + pair_ij) * 1.4426950408889634                 # evoformer.attn:6
+            score = qk + pair_ij                                        # evoformer.attn:6
             _hide(score, float("-inf"), edges, length)
-            p = score.sub_(lse[:, heads, q0:q1]).exp2_()
+            p = score.sub_(lse[:, heads, q0:q1]).exp_()
             dout_wide = dout[:, heads, q0:q1].to(dtype)
             dp = _matmul(dout_wide, _in_room(v[:, kv_heads, seen], v_room).mT, dp_room)
             delta = (
@@ -749,7 +749,7 @@ TILES = {
 
 
 def _looks(tiles):
-    """A launch, and a second one, whose programs go on where a sum is no number: one tile at a time."""
+    """A launch, and a second one, whose programs go on where a sum is no number: tile by tile."""
     return (False, tiles), (True, {**tiles, "num_stages": 1})
 
 

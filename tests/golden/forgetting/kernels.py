@@ -59,7 +59,7 @@ def _add_keys(
         mask=(j < M) & (j >= 0) & (j < N),
         other=0,
     ).to(tl.float32)
-    score = (qk * scale + log_forget_i - log_forget_j) * LOG2_E         # forgetting.attn:6
+    score = qk * scale + log_forget_i - log_forget_j                    # forgetting.attn:6
     if EDGE:
         visible = (j <= i) & (j < M)                                    # forgetting.attn:5
         score = tl.where(visible, score, MINUS_INF)
@@ -67,8 +67,8 @@ def _add_keys(
     new_max = tl.maximum(row_max, tl.max(score, 1))
     # no key yet: avoid inf - inf
     shift = tl.where(new_max == MINUS_INF, 0.0, new_max)
-    p = tl.exp2(score - shift[:, None])
-    rescale = tl.exp2(row_max - shift)
+    p = tl.exp(score - shift[:, None])
+    rescale = tl.exp(row_max - shift)
     row_sum = row_sum * rescale + tl.sum(p, 1)
     row_max = new_max
     if AHEAD:
@@ -156,11 +156,12 @@ def _forward(
             acc, late_k0, late_p, late_rescale, v_ptr, v_stride_t, M, DV, BLOCK_K, PARTS_DV,
         )
 
-    out = _divided(acc, row_sum[:, None])
+    total = tl.where(row_sum == 0.0, 1.0, row_sum)                      # a row that sees no key: 0
+    out = _divided(acc, total[:, None])
     row = (b * H + h) * N
     _store_rows(out_ptr + row * DV, q0, N, out, DV, BLOCK_Q, PARTS_DV)
     rows = q0 + tl.arange(0, BLOCK_Q)
-    tl.store(lse_ptr + row + rows, (row_max + tl.log2(row_sum)) / LOG2_E, mask=rows < N)
+    tl.store(lse_ptr + row + rows, row_max + tl.log(row_sum), mask=rows < N)
 
 
 @triton.jit(do_not_specialize=["splits", "B", "N", "M"])
@@ -266,22 +267,25 @@ def _combine(
         row_max = tl.maximum(row_max, tl.load(part_max_ptr + place, mask=inside, other=MINUS_INF))
     row_max = tl.max(row_max)
 
+    # a row that sees no key: avoid inf - inf
+    shift = tl.where(row_max == MINUS_INF, 0.0, row_max)
     row_sum = tl.zeros([SHARES, 1], tl.float32)
     acc = tl.zeros([SHARES, BLOCK_DV], tl.float32)
     for first in range(0, splits, SHARES):
         inside = first + part < splits
         place = (first + part) * rows + row
-        rescale = tl.exp2(tl.load(part_max_ptr + place, mask=inside, other=MINUS_INF) - row_max)
+        rescale = tl.exp(tl.load(part_max_ptr + place, mask=inside, other=MINUS_INF) - shift)
         row_sum += rescale * tl.load(part_sum_ptr + place, mask=inside, other=0.0)
         acc += rescale * _load_tile_at(part_acc_ptr + place * DV, inside, DV, BLOCK_DV)
 
     row_sum = tl.sum(row_sum)
+    total = tl.where(row_sum == 0.0, 1.0, row_sum)                      # a row that sees no key: 0
     col = tl.arange(0, BLOCK_DV)
     tl.store(
-        out_ptr + row * DV + col, (tl.sum(acc, 0) / row_sum).to(out_ptr.dtype.element_ty),
+        out_ptr + row * DV + col, (tl.sum(acc, 0) / total).to(out_ptr.dtype.element_ty),
         mask=col < DV,
     )
-    tl.store(lse_ptr + row, (row_max + tl.log2(row_sum)) / LOG2_E)
+    tl.store(lse_ptr + row, row_max + tl.log(row_sum))
 
 
 @triton.jit(do_not_specialize=["N"])
@@ -313,7 +317,9 @@ def _add_queries(
 ):
     """Add what queries [q0, q0 + BLOCK_Q) of one head say about the gradient of one key tile."""
     i = (q0 + tl.arange(0, BLOCK_Q))[None, :]
-    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
+    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0)
+    # a row that sees no key: avoid inf - inf
+    lse = tl.where(lse == MINUS_INF, 0.0, lse)
     q = _load_rows(q_head, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, EDGE)
     qk = _dot_rows(k, q)
     dout = _load_rows(dout_head, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, EDGE)
@@ -328,12 +334,12 @@ def _add_queries(
         mask=i < N,
         other=0,
     ).to(tl.float32)
-    score = (qk * scale + log_forget_i - log_forget_j) * LOG2_E         # forgetting.attn:6
+    score = qk * scale + log_forget_i - log_forget_j                    # forgetting.attn:6
     if EDGE:
         visible = (j <= i) & (i < N)                                    # forgetting.attn:5
         score = tl.where(visible, score, MINUS_INF)
 
-    p = tl.exp2(score - lse)
+    p = tl.exp(score - lse)
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
     ds = p * (dp - delta)
     if AGAIN and EDGE:
@@ -465,12 +471,12 @@ def _add_keys_backward(
         mask=(j < M) & (j >= 0) & (j < N),
         other=0,
     ).to(tl.float32)
-    score = (qk * scale + log_forget_i - log_forget_j) * LOG2_E         # forgetting.attn:6
+    score = qk * scale + log_forget_i - log_forget_j                    # forgetting.attn:6
     if EDGE:
         visible = (j <= i) & (j < M)                                    # forgetting.attn:5
         score = tl.where(visible, score, MINUS_INF)
 
-    p = tl.exp2(score - lse)
+    p = tl.exp(score - lse)
     ds = p * (dp - delta)
     if AGAIN and EDGE:
         dq = _add_seen_rows(dq, ds, k, visible)
@@ -511,7 +517,9 @@ def _backward_queries(
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
     row = (b * H + h) * N
-    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
+    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0)
+    # a row that sees no key: avoid inf - inf
+    lse = tl.where(lse == MINUS_INF, 0.0, lse)
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
     dout = _load_rows(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, True)
     log_forget_i = tl.load(
@@ -561,6 +569,7 @@ def _backward_queries(
 # _narrow: attnc/emit/cpu_helpers.py
 # _bits_of_pairs: attnc/emit/cpu_helpers.py
 # _fill_hidden: attnc/emit/cpu_helpers.py
+# _row_max: attnc/emit/cpu_helpers.py
 # _matmul: attnc/emit/cpu_helpers.py
 # _are_spoiled: attnc/emit/cpu_helpers.py
 # _are_finite: attnc/emit/cpu_helpers.py
@@ -604,8 +613,6 @@ def _forward_cpu(q, k, v, log_forget, scale):
     out = q.new_empty(B, H, N, DV)
     row_max = q.new_empty(B, H, N, 1, dtype=dtype)
     row_sum = q.new_empty(B, H, N, 1, dtype=dtype)
-    if M == 0:                                                          # else every row sees a key
-        return out.zero_(), row_max.fill_(float("-inf")).squeeze(-1)
     room = torch.empty(0, dtype=dtype)
     k_room = torch.empty(0, dtype=dtype)
     narrow_room = torch.empty(0, dtype=narrow)
@@ -623,13 +630,15 @@ def _forward_cpu(q, k, v, log_forget, scale):
             )
             log_forget_i = log_forget[:, heads, q0:q1, None].to(dtype)
             log_forget_j = log_forget[b, h, j.clamp(0, N - 1)].to(dtype)
-            score = (qk + log_forget_i - log_forget_j) * 1.4426950408889634  # forgetting.attn:6
+            score = qk + log_forget_i - log_forget_j                    # forgetting.attn:6
             _hide(score, float("-inf"), edges, q0, q1, dtype)
-            largest = score.amax(-1, keepdim=True)
-            p = score.sub_(largest).exp2_()
+            largest = _row_max(score)
+            p = score.sub_(largest).exp_()
             total = p.sum(-1, keepdim=True)
             row_max[:, heads, q0:q1] = largest
             row_sum[:, heads, q0:q1] = total
+            # no key: 0; else the largest adds 1
+            total.clamp_(min=1.0)
             p_narrow = _in_room(p, narrow_room)
             values = _matmul(p_narrow, v[:, kv_heads, seen].to(narrow))
             if _are_spoiled([values]):
@@ -639,7 +648,7 @@ def _forward_cpu(q, k, v, log_forget, scale):
                 values = _matmul(p_narrow, v[:, kv_heads, seen].to(narrow), shown=shown)
             out[:, heads, q0:q1] = values / total
 
-    lse = ((row_max + row_sum.log2_()) * 0.6931471805599453).squeeze(-1)
+    lse = (row_max + row_sum.log_()).squeeze(-1)
     return out, lse
 
 
@@ -657,7 +666,9 @@ def _backward_cpu(dout, dlse, q, k, v, log_forget, out, lse, scale):
     d_log_forget = torch.zeros(log_forget.shape, dtype=dtype)
     # none where a row sees no key
     dlse = dlse.masked_fill(lse == float("-inf"), 0.0)
-    lse = (lse * 1.4426950408889634).unsqueeze(-1)                      # in base 2, like the score
+    # a row that sees no key: avoid inf - inf
+    lse = lse.masked_fill(lse == float("-inf"), 0.0)
+    lse = lse.unsqueeze(-1)
     room = torch.empty(0, dtype=dtype)
     k_room = torch.empty(0, dtype=dtype)
     v_room = torch.empty(0, dtype=dtype)
@@ -680,9 +691,9 @@ def _backward_cpu(dout, dlse, q, k, v, log_forget, out, lse, scale):
             )
             log_forget_i = log_forget[:, heads, q0:q1, None].to(dtype)
             log_forget_j = log_forget[b, h, j.clamp(0, N - 1)].to(dtype)
-            score = (qk + log_forget_i - log_forget_j) * 1.4426950408889634  # forgetting.attn:6
+            score = qk + log_forget_i - log_forget_j                    # forgetting.attn:6
             _hide(score, float("-inf"), edges, q0, q1, dtype)
-            p = score.sub_(lse[:, heads, q0:q1]).exp2_()
+            p = score.sub_(lse[:, heads, q0:q1]).exp_()
             dout_wide = dout[:, heads, q0:q1].to(dtype)
             dp = _matmul(dout_wide, _in_room(v[:, kv_heads, seen], v_room).mT, dp_room)
             delta = (
@@ -759,7 +770,7 @@ TILES = {
 
 
 def _looks(tiles):
-    """A launch, and a second one, whose programs go on where a sum is no number: one tile at a time."""
+    """A launch, and a second one, whose programs go on where a sum is no number: tile by tile."""
     return (False, tiles), (True, {**tiles, "num_stages": 1})
 
 
@@ -786,8 +797,6 @@ def _forward_triton(q, k, v, log_forget, scale):
     q, k, v = map(_with_unit_stride, (q, k, v))
     out = q.new_empty(B, H, N, DV)
     lse = q.new_empty(B, H, N, dtype=torch.float32)
-    if M == 0:  # every row of the kernel sees a key
-        return out.zero_(), lse.fill_(float("-inf"))
     tiles = _tiles("forward", q, ("D", D), ("DV", DV))
     few = _few_rows(tiles, N * group)
     splits = _splits(q, N * group, B * HKV, min(M, N), few)

@@ -51,7 +51,7 @@ def _add_keys(
         by_channel_ptr + h * by_channel_stride_0 + apart * by_channel_stride_1,
         mask=(i < N) & (j < M), other=0,
     ).to(tl.float32)
-    score = (content + by_step_ij + by_channel_ij) * LOG2_E             # mvpa.attn:9
+    score = content + by_step_ij + by_channel_ij                        # mvpa.attn:9
     if EDGE:
         visible = (0 <= steps) & (j < M)                                # mvpa.attn:8
         score = tl.where(visible, score, MINUS_INF)
@@ -59,8 +59,8 @@ def _add_keys(
     new_max = tl.maximum(row_max, tl.max(score, 1))
     # no key yet: avoid inf - inf
     shift = tl.where(new_max == MINUS_INF, 0.0, new_max)
-    p = tl.exp2(score - shift[:, None])
-    rescale = tl.exp2(row_max - shift)
+    p = tl.exp(score - shift[:, None])
+    rescale = tl.exp(row_max - shift)
     row_sum = row_sum * rescale + tl.sum(p, 1)
     row_max = new_max
     v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, PARTS_DV, EDGE)
@@ -124,11 +124,12 @@ def _forward(
             AGAIN, EDGE=False,
         )
 
-    out = _divided(acc, row_sum[:, None])
+    total = tl.where(row_sum == 0.0, 1.0, row_sum)                      # a row that sees no key: 0
+    out = _divided(acc, total[:, None])
     row = (b * H + h) * N
     _store_rows(out_ptr + row * DV, q0, N, out, DV, BLOCK_Q, PARTS_DV)
     rows = q0 + tl.arange(0, BLOCK_Q)
-    tl.store(lse_ptr + row + rows, (row_max + tl.log2(row_sum)) / LOG2_E, mask=rows < N)
+    tl.store(lse_ptr + row + rows, row_max + tl.log(row_sum), mask=rows < N)
 
 
 @triton.jit(do_not_specialize=["channels", "window", "splits", "B", "N", "M"])
@@ -221,22 +222,25 @@ def _combine(
         row_max = tl.maximum(row_max, tl.load(part_max_ptr + place, mask=inside, other=MINUS_INF))
     row_max = tl.max(row_max)
 
+    # a row that sees no key: avoid inf - inf
+    shift = tl.where(row_max == MINUS_INF, 0.0, row_max)
     row_sum = tl.zeros([SHARES, 1], tl.float32)
     acc = tl.zeros([SHARES, BLOCK_DV], tl.float32)
     for first in range(0, splits, SHARES):
         inside = first + part < splits
         place = (first + part) * rows + row
-        rescale = tl.exp2(tl.load(part_max_ptr + place, mask=inside, other=MINUS_INF) - row_max)
+        rescale = tl.exp(tl.load(part_max_ptr + place, mask=inside, other=MINUS_INF) - shift)
         row_sum += rescale * tl.load(part_sum_ptr + place, mask=inside, other=0.0)
         acc += rescale * _load_tile_at(part_acc_ptr + place * DV, inside, DV, BLOCK_DV)
 
     row_sum = tl.sum(row_sum)
+    total = tl.where(row_sum == 0.0, 1.0, row_sum)                      # a row that sees no key: 0
     col = tl.arange(0, BLOCK_DV)
     tl.store(
-        out_ptr + row * DV + col, (tl.sum(acc, 0) / row_sum).to(out_ptr.dtype.element_ty),
+        out_ptr + row * DV + col, (tl.sum(acc, 0) / total).to(out_ptr.dtype.element_ty),
         mask=col < DV,
     )
-    tl.store(lse_ptr + row, (row_max + tl.log2(row_sum)) / LOG2_E)
+    tl.store(lse_ptr + row, row_max + tl.log(row_sum))
 
 
 @triton.jit(do_not_specialize=["N"])
@@ -273,7 +277,9 @@ def _add_queries(
     qk = _dot_rows(k, q)
     dout = _load_rows(dout_head, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, EDGE)
     dp = _dot_rows(v, dout)
-    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
+    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0)
+    # a row that sees no key: avoid inf - inf
+    lse = tl.where(lse == MINUS_INF, 0.0, lse)
     steps = i // channels - j // channels                               # mvpa.attn:5
     content = tl.where(steps <= window, qk * scale, 0.0)                # mvpa.attn:7
     by_step_ij = tl.load(
@@ -285,12 +291,12 @@ def _add_queries(
         by_channel_ptr + h * by_channel_stride_0 + apart * by_channel_stride_1,
         mask=(i < N) & (j < M), other=0,
     ).to(tl.float32)
-    score = (content + by_step_ij + by_channel_ij) * LOG2_E             # mvpa.attn:9
+    score = content + by_step_ij + by_channel_ij                        # mvpa.attn:9
     if EDGE:
         visible = (0 <= steps) & (i < N)                                # mvpa.attn:8
         score = tl.where(visible, score, MINUS_INF)
 
-    p = tl.exp2(score - lse)
+    p = tl.exp(score - lse)
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
     ds = p * (dp - delta)
     if AGAIN and EDGE:
@@ -406,12 +412,12 @@ def _add_keys_backward(
         by_channel_ptr + h * by_channel_stride_0 + apart * by_channel_stride_1,
         mask=(i < N) & (j < M), other=0,
     ).to(tl.float32)
-    score = (content + by_step_ij + by_channel_ij) * LOG2_E             # mvpa.attn:9
+    score = content + by_step_ij + by_channel_ij                        # mvpa.attn:9
     if EDGE:
         visible = (0 <= steps) & (j < M)                                # mvpa.attn:8
         score = tl.where(visible, score, MINUS_INF)
 
-    p = tl.exp2(score - lse)
+    p = tl.exp(score - lse)
     ds = p * (dp - delta)
     if AGAIN and EDGE:
         dq = _add_seen_rows(dq, ds * tl.where(steps <= window, scale, 0.0), k, visible)
@@ -452,7 +458,9 @@ def _backward_queries(
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
     row = (b * H + h) * N
-    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
+    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0)
+    # a row that sees no key: avoid inf - inf
+    lse = tl.where(lse == MINUS_INF, 0.0, lse)
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
     dout = _load_rows(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, True)
 
@@ -505,12 +513,12 @@ def _store_pairs(
         by_channel_ptr + h * by_channel_stride_0 + apart * by_channel_stride_1,
         mask=(i < N) & (j < M), other=0,
     ).to(tl.float32)
-    score = (content + by_step_ij + by_channel_ij) * LOG2_E             # mvpa.attn:9
+    score = content + by_step_ij + by_channel_ij                        # mvpa.attn:9
     if EDGE:
         visible = (0 <= steps) & (j < M)                                # mvpa.attn:8
         score = tl.where(visible, score, MINUS_INF)
 
-    p = tl.exp2(score - lse)
+    p = tl.exp(score - lse)
     ds = p * (dp - delta)
     d_by_step_pairs = ds
     if EDGE:
@@ -547,7 +555,9 @@ def _backward_pairs(
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
     row = (b * H + h) * N
-    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
+    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0)
+    # a row that sees no key: avoid inf - inf
+    lse = tl.where(lse == MINUS_INF, 0.0, lse)
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
     dout = _load_rows(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, True)
     pair_row = ((b * H + h) * strip + i - first_row).to(tl.int64) * M
@@ -587,6 +597,7 @@ def _backward_pairs(
 # _narrow: attnc/emit/cpu_helpers.py
 # _bits_of_pairs: attnc/emit/cpu_helpers.py
 # _fill_hidden: attnc/emit/cpu_helpers.py
+# _row_max: attnc/emit/cpu_helpers.py
 # _matmul: attnc/emit/cpu_helpers.py
 # _are_spoiled: attnc/emit/cpu_helpers.py
 # _are_finite: attnc/emit/cpu_helpers.py
@@ -626,8 +637,6 @@ def _forward_cpu(q, k, v, by_step, by_channel, scale, channels, window):
     out = q.new_empty(B, H, N, DV)
     row_max = q.new_empty(B, H, N, 1, dtype=dtype)
     row_sum = q.new_empty(B, H, N, 1, dtype=dtype)
-    if M == 0:                                                          # else every row sees a key
-        return out.zero_(), row_max.fill_(float("-inf")).squeeze(-1)
     room = torch.empty(0, dtype=dtype)
     k_room = torch.empty(0, dtype=dtype)
     narrow_room = torch.empty(0, dtype=narrow)
@@ -652,15 +661,18 @@ def _forward_cpu(q, k, v, by_step, by_channel, scale, channels, window):
             by_channel_ij = by_channel[h, apart].to(dtype)
             # mvpa.attn:9
             score = (
-                (content + by_step_ij + by_channel_ij)
-                * 1.4426950408889634
+                content
+                + by_step_ij
+                + by_channel_ij
             ).expand(B, h.shape[0], q1 - q0, j.shape[1]).clone()
             _hide(score, float("-inf"), edges, i, channels)
-            largest = score.amax(-1, keepdim=True)
-            p = score.sub_(largest).exp2_()
+            largest = _row_max(score)
+            p = score.sub_(largest).exp_()
             total = p.sum(-1, keepdim=True)
             row_max[:, heads, q0:q1] = largest
             row_sum[:, heads, q0:q1] = total
+            # no key: 0; else the largest adds 1
+            total.clamp_(min=1.0)
             p_narrow = _in_room(p, narrow_room)
             values = _matmul(p_narrow, v[:, kv_heads, seen].to(narrow))
             if _are_spoiled([values]):
@@ -670,7 +682,7 @@ def _forward_cpu(q, k, v, by_step, by_channel, scale, channels, window):
                 values = _matmul(p_narrow, v[:, kv_heads, seen].to(narrow), shown=shown)
             out[:, heads, q0:q1] = values / total
 
-    lse = ((row_max + row_sum.log2_()) * 0.6931471805599453).squeeze(-1)
+    lse = (row_max + row_sum.log_()).squeeze(-1)
     return out, lse
 
 
@@ -689,7 +701,9 @@ def _backward_cpu(
     dv = torch.zeros(v.shape, dtype=dtype)
     d_by_step = torch.zeros(by_step.shape, dtype=dtype)
     d_by_channel = torch.zeros(by_channel.shape, dtype=dtype)
-    lse = (lse * 1.4426950408889634).unsqueeze(-1)                      # in base 2, like the score
+    # a row that sees no key: avoid inf - inf
+    lse = lse.masked_fill(lse == float("-inf"), 0.0)
+    lse = lse.unsqueeze(-1)
     room = torch.empty(0, dtype=dtype)
     k_room = torch.empty(0, dtype=dtype)
     v_room = torch.empty(0, dtype=dtype)
@@ -719,11 +733,12 @@ def _backward_cpu(
             by_channel_ij = by_channel[h, apart].to(dtype)
             # mvpa.attn:9
             score = (
-                (content + by_step_ij + by_channel_ij)
-                * 1.4426950408889634
+                content
+                + by_step_ij
+                + by_channel_ij
             ).expand(B, h.shape[0], q1 - q0, j.shape[1]).clone()
             _hide(score, float("-inf"), edges, i, channels)
-            p = score.sub_(lse[:, heads, q0:q1]).exp2_()
+            p = score.sub_(lse[:, heads, q0:q1]).exp_()
             dout_wide = dout[:, heads, q0:q1].to(dtype)
             dp = _matmul(dout_wide, _in_room(v[:, kv_heads, seen], v_room).mT, dp_room)
             delta = (
@@ -812,7 +827,7 @@ TILES = {
 
 
 def _looks(tiles):
-    """A launch, and a second one, whose programs go on where a sum is no number: one tile at a time."""
+    """A launch, and a second one, whose programs go on where a sum is no number: tile by tile."""
     return (False, tiles), (True, {**tiles, "num_stages": 1})
 
 
@@ -840,8 +855,6 @@ def _forward_triton(q, k, v, by_step, by_channel, scale, channels, window):
     q, k, v = map(_with_unit_stride, (q, k, v))
     out = q.new_empty(B, H, N, DV)
     lse = q.new_empty(B, H, N, dtype=torch.float32)
-    if M == 0:  # every row of the kernel sees a key
-        return out.zero_(), lse.fill_(float("-inf"))
     tiles = _tiles("forward", q, ("D", D), ("DV", DV))
     few = _few_rows(tiles, N * group)
     splits = _splits(q, N * group, B * HKV, M, few)

@@ -906,7 +906,8 @@ def _matmul(a, b, room=None, shown=None):
 
 def _are_spoiled(tensors):
     """Is some number of one of them no number?"""
-    return any(bool(x.sum(dtype=torch.promote_types(x.dtype, torch.float32)).isnan()) for x in tensors)
+    wide = (torch.promote_types(x.dtype, torch.float32) for x in tensors)
+    return any(bool(x.sum(dtype=dtype).isnan()) for x, dtype in zip(tensors, wide))
 
 
 def _are_finite(*tensors):
@@ -1144,7 +1145,7 @@ def _parts_of(size, kernel, q):
 
 
 def _looks(tiles):
-    """A launch, and a second one, whose programs go on where a sum is no number: one tile at a time."""
+    """A launch, and a second one, whose programs go on where a sum is no number: tile by tile."""
     return (False, tiles), (True, {**tiles, "num_stages": 1})
 
 

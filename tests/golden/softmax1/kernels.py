@@ -516,7 +516,8 @@ def _forward_cpu(q, k, v, scale):
     narrow = _narrow(q.dtype)
     if _suits_torch(q, k, v) and scale > 0:                             # plain attention
         results = _forward_of_torch(q, k, v, scale, True)
-        if not _are_spoiled(results):                                   # else by what a row does not see
+        # Unless a row is spoiled by what it does not see: 0 times what is not finite is not 0.
+        if not _are_spoiled(results):
             return results
     out = q.new_empty(B, H, N, DV)
     row_max = q.new_empty(B, H, N, 1, dtype=dtype)
@@ -565,7 +566,8 @@ def _backward_cpu(dout, dlse, q, k, v, out, lse, scale):
     narrow = _narrow(q.dtype)
     if _suits_torch(q, k, v) and scale > 0 and not dlse.any():          # plain attention
         results = _backward_of_torch(dout, q, k, v, out, lse, scale, True)
-        if not _are_spoiled(results):                                   # else by what a row does not see
+        # Unless a row is spoiled by what it does not see: 0 times what is not finite is not 0.
+        if not _are_spoiled(results):
             return results
     dq = torch.empty(q.shape, dtype=q.dtype)
     dk = torch.zeros(k.shape, dtype=dtype)
@@ -650,7 +652,7 @@ TILES = {
 
 
 def _looks(tiles):
-    """A launch, and a second one, whose programs go on where a sum is no number: one tile at a time."""
+    """A launch, and a second one, whose programs go on where a sum is no number: tile by tile."""
     return (False, tiles), (True, {**tiles, "num_stages": 1})
 
 

@@ -1,6 +1,6 @@
 """Mistakes as data.
 
-Enters: what was seen, where, and what to do. Leaves: `Diagnostic` values and the two exceptions that carry them.
+Enters: what was seen, where, and what to do. Leaves: `Diagnostic` values, and what carries them: exceptions, a warning.
 `render.py` is the only code that turns a diagnostic into text; `docs/errors/` has a page for every code.
 """
 
@@ -45,6 +45,10 @@ class AttncError(Exception):
         from attnc.render import render_all
 
         return render_all(self.diagnostics)
+
+
+class AttncWarning(UserWarning):
+    """Something that works and is probably not meant; its text is that of a diagnostic."""
 
 
 class CompilerBug(Exception):

@@ -17,7 +17,9 @@ import os
 import platform
 import sys
 import traceback
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ import click
 
 from attnc.cli import commands
 from attnc.cli.console import print_diagnostics
-from attnc.errors import AttncError, CompilerBug, Diagnostic
+from attnc.errors import AttncError, AttncWarning, CompilerBug, Diagnostic
 from attnc.version import __version__
 
 MISTAKE, USAGE, BUG, INTERRUPTED, CLOSED_PIPE = 1, 2, 3, 130, 141
@@ -82,7 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = attnc.main(args=arguments, prog_name="attnc", standalone_mode=False)
+        with _plain_warnings():
+            code = attnc.main(args=arguments, prog_name="attnc", standalone_mode=False)
     except click.ClickException as mistake:
         mistake.show()
         return USAGE
@@ -90,6 +93,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         click.echo("stopped", err=True)
         return INTERRUPTED
     return code if isinstance(code, int) else 0
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Ours as they are, without the line of Python that gave them."""
+    usual = warnings.formatwarning
+
+    def say(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> str:
+        return (
+            f"{message}\n" if issubclass(category, AttncWarning) else usual(message, category, *place, **more)
+        )
+
+    warnings.formatwarning = say
+    try:
+        yield
+    finally:
+        warnings.formatwarning = usual
 
 
 def _report_bug(bug: Exception) -> None:

@@ -58,7 +58,8 @@ def check_attention(
         report.warning("mask-always-false", "this mask is false for every key, so the result is 0", at)
     for clause in attention.clauses:
         if isinstance(clause, tree.Clause) and clause.word == "normalize":
-            warn_of_formula(cast("ir.Real", found["normalize"]), elaborator.span(clause.value), report)
+            formula, score = cast("ir.Real", found["normalize"]), cast("ir.Real", found["score"])
+            warn_of_formula(formula, score, elaborator.span(clause.value), report)
     return ir.Attention(
         attention.name.id,
         params,

@@ -7,9 +7,28 @@ known.
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import lru_cache
 
-from attnc.ir.nodes import Count, Node, RealCall, RealConst, RealOp, Row, Score
+from attnc.ir.nodes import (
+    Count,
+    Dot,
+    Node,
+    Real,
+    RealCall,
+    RealConst,
+    RealOp,
+    Row,
+    Score,
+    Splat,
+    SumD,
+    VecCall,
+    VecOp,
+)
+from attnc.ir.univariate import is_polynomial_at_least_0, is_polynomial_positive
 from attnc.ir.walk import holds, walk
+
+MOST_KEPT = 2048  # each question asks the others of the same parts
+SMALL = RealConst(8.0)  # exp(8) is 3,000: a sum over a million keys is far from the end of float32
 
 
 def grows(term: Node, bounded: Collection[Node] = ()) -> bool:
@@ -18,9 +37,14 @@ def grows(term: Node, bounded: Collection[Node] = ()) -> bool:
         isinstance(part, RealCall)
         and part.fn == "exp"
         and holds(part, Score)
-        and not (part.a in bounded or is_at_most_0(part.a))
+        and not (part.a in bounded or is_small(part.a))
         for part in walk(term)
     )
+
+
+def is_small(term: Real) -> bool:
+    """Is it 8 at most?"""
+    return is_at_most_0(term) or is_within_1(term) or is_polynomial_at_least_0(RealOp("-", SMALL, term))
 
 
 def is_within_1(term: Node) -> bool:
@@ -37,48 +61,61 @@ def is_within_1(term: Node) -> bool:
     return False
 
 
+@lru_cache(MOST_KEPT)
 def is_at_most_0(term: Node) -> bool:
     match term:
         case RealConst(value):
             return value <= 0
-        case RealOp("-", a, b):
-            return is_at_most_0(a) and is_at_least_0(b)
-        case RealOp("min", a, b):
-            return is_at_most_0(a) or is_at_most_0(b)
-        case RealOp("+" | "max", a, b):
-            return is_at_most_0(a) and is_at_most_0(b)
-        case RealOp("*", a, b):
-            return (is_at_most_0(a) and is_at_least_0(b)) or (is_at_least_0(a) and is_at_most_0(b))
-        case RealOp("/", a, b):
-            return is_at_most_0(a) and is_positive(b)
-    return False
+        case RealOp("-", a, b) if is_at_most_0(a) and is_at_least_0(b):
+            return True
+        case RealOp("min", a, b) if is_at_most_0(a) or is_at_most_0(b):
+            return True
+        case RealOp("+" | "max", a, b) if is_at_most_0(a) and is_at_most_0(b):
+            return True
+        case RealOp("*", a, b) if is_at_most_0(a) and is_at_least_0(b):
+            return True
+        case RealOp("*", a, b) if is_at_least_0(a) and is_at_most_0(b):
+            return True
+        case RealOp("/", a, b) if is_at_most_0(a) and is_positive(b):
+            return True
+        case Row(_, a) if is_at_most_0(a):
+            return True
+    return isinstance(term, Real) and is_polynomial_at_least_0(RealOp("-", RealConst(0.0), term))
 
 
+@lru_cache(MOST_KEPT)
 def is_at_least_0(term: Node) -> bool:
+    """Of a vector, each of its numbers."""
     match term:
         case RealConst(value):
             return value >= 0
-        case RealCall("abs" | "relu" | "sqrt"):
+        case RealCall("abs" | "relu" | "sqrt") | VecCall(
+            "abs" | "relu" | "sqrt" | "exp" | "sigmoid" | "softplus"
+        ):
             return True
-        case RealOp("**", _, RealConst(value)) if value % 2 == 0:
+        case RealOp("**", _, RealConst(value)) | VecOp("**", _, Splat(RealConst(value))) if value % 2 == 0:
             return True
-        case RealOp("**", a, _):
-            return is_at_least_0(a)
-        case RealOp("*", a, b) if a == b:
+        case RealOp("**", a, _) if is_at_least_0(a):
             return True
-        case RealOp("max", a, b):
-            return is_at_least_0(a) or is_at_least_0(b)
-        case RealOp("+" | "*" | "min", a, b):
-            return is_at_least_0(a) and is_at_least_0(b)
-        case RealOp("-", a, b):
-            return is_at_least_0(a) and is_at_most_0(b)
-        case RealOp("/", a, b):
-            return is_at_least_0(a) and is_positive(b)
-        case Row(_, a):
-            return is_at_least_0(a)
-    return is_positive(term)
+        case RealOp("*", a, b) | VecOp("*", a, b) | Dot(a, b) if a == b:
+            return True
+        case RealOp("max", a, b) | VecOp("max", a, b) if is_at_least_0(a) or is_at_least_0(b):
+            return True
+        case RealOp("+" | "*" | "min", a, b) | VecOp("+" | "*" | "min", a, b):
+            if is_at_least_0(a) and is_at_least_0(b):
+                return True
+        case RealOp("-", a, b) if is_at_least_0(a) and is_at_most_0(b):
+            return True
+        case RealOp("/", a, b) if is_at_least_0(a) and is_positive(b):
+            return True
+        case Dot(a, b) if is_at_least_0(a) and is_at_least_0(b):
+            return True
+        case Row(_, a) | SumD(a) | Splat(a) if is_at_least_0(a):
+            return True
+    return is_positive(term) or (isinstance(term, Real) and is_polynomial_at_least_0(term))
 
 
+@lru_cache(MOST_KEPT)
 def is_positive(term: Node) -> bool:
     """More than 0, in a row that sees a key."""
     match term:
@@ -86,14 +123,18 @@ def is_positive(term: Node) -> bool:
             return value > 0
         case RealCall("exp" | "sigmoid" | "softplus") | Count():
             return True
-        case RealCall("sqrt" | "abs", a) | Row(_, a):
-            return is_positive(a)
-        case RealOp("+", a, b):
-            return (is_positive(a) and is_at_least_0(b)) or (is_at_least_0(a) and is_positive(b))
-        case RealOp("*" | "/" | "min", a, b):
-            return is_positive(a) and is_positive(b)
-        case RealOp("max", a, b):
-            return is_positive(a) or is_positive(b)
-        case RealOp("**", a, _):
-            return is_positive(a)
-    return False
+        case RealCall("sqrt" | "abs", a) | Row(_, a) if is_positive(a):
+            return True
+        case RealOp("+", a, b) if is_positive(a) and is_at_least_0(b):
+            return True
+        case RealOp("+", a, b) if is_at_least_0(a) and is_positive(b):
+            return True
+        case RealOp("-", a, b) if is_positive(a) and is_at_most_0(b):
+            return True
+        case RealOp("*" | "/" | "min", a, b) if is_positive(a) and is_positive(b):
+            return True
+        case RealOp("max", a, b) if is_positive(a) or is_positive(b):
+            return True
+        case RealOp("**", a, _) if is_positive(a):
+            return True
+    return isinstance(term, Real) and is_polynomial_positive(term)

@@ -30,6 +30,7 @@ from attnc.cli.console import print_diagnostics
 from attnc.errors import AttncError, AttncWarning, CompilerBug, Diagnostic
 from attnc.version import __version__
 
+PACKAGES = ("torch", "triton", "numpy", "sympy", "lark", "matplotlib")
 MISTAKE, USAGE, BUG, INTERRUPTED, CLOSED_PIPE = 1, 2, 3, 130, 141
 
 
@@ -60,6 +61,11 @@ class _Attnc(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as bug:
+            if (missing := _missing_package(bug)) is not None:
+                what = f"`attnc {ctx.invoked_subcommand}` needs {missing}, which is not installed"
+                help_ = f"install it: `pip install {missing}`"
+                print_diagnostics([Diagnostic("missing-package", what, helps=(help_,))])
+                ctx.exit(MISTAKE)
             _report_bug(bug)
             ctx.exit(BUG)
 
@@ -93,6 +99,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         click.echo("stopped", err=True)
         return INTERRUPTED
     return code if isinstance(code, int) else 0
+
+
+def _missing_package(problem: Exception) -> str | None:
+    """The name of a package that attnc works with and that is not here."""
+    name = problem.name if isinstance(problem, ModuleNotFoundError) else None
+    root = (name or "").partition(".")[0]
+    return root if root in PACKAGES else None
 
 
 @contextmanager

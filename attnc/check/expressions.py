@@ -157,6 +157,8 @@ class Elaborator:
         if name in vocabulary.NAMES:
             return BROKEN if scope.find(name) else built_in(name, place, span, self.report)
         if name in vocabulary.SIGNATURES:
+            if scope.find(name):
+                return BROKEN
             if name == "count":
                 return apply_function(name, [], span, place, self.report)
             report_missing(function_signature(name), span, self.report)
@@ -199,6 +201,8 @@ class Elaborator:
     def _array(self, base: tree.Name, scope: Scope, place: Place) -> Array | None:
         span = self.span(base)
         if base.id in vocabulary.BUILT_IN:
+            if scope.find(base.id):
+                return None
             return arrays.find_array(base.id, ir.IntConst(0), span, self.report)
         entry = self._find(base.id, scope, place, span, is_call=False)
         if entry is None:

@@ -37,6 +37,42 @@ FOREIGN: dict[str, str] = {
     "log2": "log(x) / log(2)",
 }
 
+# What people look for that is another thing here, and what to do.
+ADVICE: dict[str, str] = {
+    "dropout": "nothing is random here: pass the pairs that are kept, as in `normalize softmax * keep[b, h, i, j]`",
+    "topk": "choose the keys in torch and pass their places: `mask j in chosen[b, h, i, :]`",
+    "sparsemax": "find the threshold of each row in torch and pass it: `normalize relu(s - threshold[b, h, i])`",
+    "inf": "what is not to be seen belongs into `mask`, and needs no score",
+    "logsumexp": "write `log(sum(exp(s)))`",
+    "tril": "write `mask j <= i`",
+    "triu": "write `mask i <= j`",
+    "norm": "write `sqrt(dot(a, a))`",
+    "cumsum": "add up in torch and pass the array: `total[b, h, i] - total[b, h, j]`",
+    "round": "write `floor(x + 0.5)`",
+    "ceil": "write `-floor(-x)`",
+    "var": "write `mean((s - mean(s)) ** 2)`",
+    "std": "write `sqrt(mean((s - mean(s)) ** 2))`",
+}
+# Other names of these.
+ALSO = {
+    "dropout_p": "dropout",
+    "top_k": "topk",
+    "kthvalue": "topk",
+    "argmax": "topk",
+    "entmax": "sparsemax",
+    "entmax15": "sparsemax",
+    "infinity": "inf",
+    "INF": "inf",
+    "Infinity": "inf",
+    "NEG_INF": "inf",
+    "neg_inf": "inf",
+    "MINUS_INF": "inf",
+    "lse": "logsumexp",
+}
+SIZES_HELP = (
+    "the sizes are `B`, `H`, `HKV`, `N` queries, `M` keys, `D` and `DV`; any other is a parameter: `{}: int`"
+)
+
 
 def report_unknown(
     name: str,
@@ -66,8 +102,12 @@ def report_unknown(
         candidates += vocabulary.SIGNATURES
     if name in FOREIGN:
         helps: tuple[str, ...] = (f"in this language it is `{FOREIGN[name]}`",)
+    elif (known := ALSO.get(name, name)) in ADVICE:
+        helps = (ADVICE[known],)
     elif name in standard_names():
         helps = (f"add `from std import {name}` at the top of the file",)
+    elif place is not None and place.word in ("size", "grid"):
+        helps = did_you_mean(name, candidates) or (SIZES_HELP.format(name),)
     else:
         helps = did_you_mean(name, candidates)
     what = "a function or a macro" if is_call else "defined"

@@ -58,9 +58,10 @@ OPERATOR_WORDS = {
 EXPRESSION_HELPS = {
     "lambda": "name it as a macro: `def name(x) = ...`",
     "for": "a reduction runs over all visible keys by itself: `sum(exp(s))`",
-    "None": "leave the parameter or the clause away instead",
+    "None": "a parameter always has a value: let a number switch it off, as in `window == 0 or i - j < window`",
     "pass": "every clause has a default: leave it away",
 }
+ARRAY_HELP = "an array is given in every call: pass zeros, or write a second attention without it"
 PYTHON_ONLY = tuple(
     w for w in NEVER_NAMES if w not in ("and", "or", "not", "in", "if", "else", "true", "false")
 )
@@ -129,6 +130,17 @@ def _wrong_operator_word(sight: Sight) -> Diagnostic | None:
     return Diagnostic("wrong-operator", message, Label(word.span), helps=helps)
 
 
+def _compared_with_none(sight: Sight) -> Diagnostic | None:
+    """`window is None`, `window is not None`: nothing is ever None."""
+    here = sight.words[sight.at : sight.at + 3]
+    texts = [word.text for word in here]
+    if not sight.operator_is_due or (texts[:2] != ["is", "None"] and texts != ["is", "not", "None"]):
+        return None
+    span = sight.seen.span.to(here[texts.index("None")].span)
+    message = "nothing is `None`, and a spec is not Python"
+    return Diagnostic("python-statement", message, Label(span), helps=(EXPRESSION_HELPS["None"],))
+
+
 def _capital_truth(sight: Sight) -> Diagnostic | None:
     if sight.seen.text not in ("True", "False"):
         return None
@@ -143,6 +155,12 @@ def _python_word(sight: Sight) -> Diagnostic | None:
     if word not in PYTHON_ONLY or sight.name_is_due or word == "import" or word == "as":
         return None
     helps = (EXPRESSION_HELPS[word],) if word in EXPRESSION_HELPS else ()
+    if (
+        word == "None"
+        and sight.before.text == "="
+        and "]" in (w.text for w in sight.words[sight.at - 2 : sight.at])
+    ):
+        helps = (ARRAY_HELP,)
     return sight.mistake(
         "python-statement", f"`{word}` is a word of Python, and a spec is not Python", "", *helps
     )
@@ -183,6 +201,7 @@ FOREIGN: tuple[Callable[[Sight], Diagnostic | None], ...] = (
     _text_in_quotes,
     _cut_comparison,
     _wrong_sign,
+    _compared_with_none,
     _wrong_operator_word,
     _capital_truth,
     _python_word,

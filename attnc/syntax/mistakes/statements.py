@@ -20,6 +20,9 @@ from attnc.syntax.mistakes.words import (
 )
 
 TYPE_NAMES = {"integer": "int", "long": "int", "double": "float", "real": "float", "boolean": "bool"}
+OPTIONAL = (
+    "a parameter is given in every call: let a number switch it off, or write a second attention without it"
+)
 ARRAY_NAMES = ("array", "Array", "tensor", "Tensor", "list", "ndarray")
 
 NAMED = {
@@ -87,6 +90,8 @@ def _unknown_type(sight: Sight) -> Diagnostic | None:
     helps: tuple[str, ...]
     if seen.text in TYPE_NAMES:
         helps = (f"write `{TYPE_NAMES[seen.text]}`",)
+    elif seen.text == "Optional":
+        helps = (OPTIONAL,)
     elif seen.text in ARRAY_NAMES:
         helps = ("an array is written with its sizes: `float[H, N]`",)
     else:

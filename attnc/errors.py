@@ -23,7 +23,10 @@ class Label:
 
 @dataclass(frozen=True)
 class Diagnostic:
-    """One mistake. `code` is a few words joined by hyphens; `message` stands alone: lowercase, no full stop."""
+    """One mistake. `code` is a few words joined by hyphens; `message` stands alone: lowercase, no full stop.
+
+    `repair` is what the help says to write in place of the label's span, where there is no doubt about it.
+    """
 
     code: str
     message: str
@@ -32,6 +35,7 @@ class Diagnostic:
     notes: tuple[str, ...] = ()
     helps: tuple[str, ...] = ()
     severity: Literal["error", "warning"] = "error"
+    repair: str | None = None
 
 
 class AttncError(Exception):

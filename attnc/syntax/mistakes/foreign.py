@@ -114,7 +114,11 @@ def _wrong_sign(sight: Sight) -> Diagnostic | None:
     if word is None:
         return None
     return sight.mistake(
-        "wrong-operator", f"{quote(sight.seen.text)} is not an operator here", "", f"write `{word}`"
+        "wrong-operator",
+        f"{quote(sight.seen.text)} is not an operator here",
+        "",
+        f"write `{word}`",
+        repair=f"{word} " if word == "not" else word,
     )
 
 
@@ -127,7 +131,8 @@ def _wrong_operator_word(sight: Sight) -> Diagnostic | None:
     if sign is None or not sight.operator_is_due:
         return None
     message, helps = f"`{word.text}` is not an operator here", (f"write `{sign}`",)
-    return Diagnostic("wrong-operator", message, Label(word.span), helps=helps)
+    repair = None if sight.after.text == "not" else sign
+    return Diagnostic("wrong-operator", message, Label(word.span), helps=helps, repair=repair)
 
 
 def _compared_with_none(sight: Sight) -> Diagnostic | None:
@@ -146,7 +151,11 @@ def _capital_truth(sight: Sight) -> Diagnostic | None:
         return None
     small = sight.seen.text.lower()
     return sight.mistake(
-        "capital-truth", f"`{sight.seen.text}` is written with a small letter", "", f"write `{small}`"
+        "capital-truth",
+        f"`{sight.seen.text}` is written with a small letter",
+        "",
+        f"write `{small}`",
+        repair=small,
     )
 
 
@@ -170,15 +179,16 @@ def _bad_number(sight: Sight) -> Diagnostic | None:
     word = sight.seen
     if word.kind != "number" or word.is_number or sight.name_is_due:
         return None
-    helps = []
+    helps, repair = [], None
     digits = word.text.lower().replace("_", "")
     if digits.isdecimal():
-        helps.append(f"write `{digits.lstrip('0') or '0'}`")
+        repair = digits.lstrip("0") or "0"
+        helps.append(f"write `{repair}`")
     elif digits[:2] in ("0x", "0b", "0o"):
         helps.append("write it in decimal digits")
     elif digits[:1].isdecimal() and digits.isalnum():
         helps.append("a name starts with a letter; a product needs its `*`")
-    return sight.mistake("bad-number", f"{quote(word.text)} is not a number", "", *helps)
+    return sight.mistake("bad-number", f"{quote(word.text)} is not a number", "", *helps, repair=repair)
 
 
 def _unknown_character(sight: Sight) -> Diagnostic | None:

@@ -98,7 +98,8 @@ def _unknown_type(sight: Sight) -> Diagnostic | None:
         helps = did_you_mean(seen.text, TYPE_WORDS) or (
             "a type is `int`, `float`, `bool` or an array: `float[H, N]`",
         )
-    return sight.mistake("unknown-type", f"{quote(seen.text)} is not a type", "", *helps)
+    repair = TYPE_NAMES.get(seen.text)
+    return sight.mistake("unknown-type", f"{quote(seen.text)} is not a type", "", *helps, repair=repair)
 
 
 def _missing_type(sight: Sight) -> Diagnostic | None:
@@ -140,6 +141,7 @@ def _clause_punctuation(sight: Sight) -> Diagnostic | None:
         f"`{sight.head}` is followed by its expression, without `{sight.seen.text}`",
         "",
         f"drop the `{sight.seen.text}`",
+        repair="",
     )
 
 
@@ -148,7 +150,9 @@ def _missing_equals(sight: Sight) -> Diagnostic | None:
         return None
     head = sight.head
     if sight.seen.text == "==":
-        return sight.mistake("missing-equals", "`==` compares, and here something is named", "", "write `=`")
+        return sight.mistake(
+            "missing-equals", "`==` compares, and here something is named", "", "write `=`", repair="="
+        )
     helps = [f"write `{head} {sight.before.text[:MAX_QUOTE]} = ...`"]
     if head == "def":
         helps = ["a macro is one expression: `def name(x) = ...`"]
@@ -168,6 +172,7 @@ def _missing_colon(sight: Sight) -> Diagnostic | None:
         "this attention has no `:` at the end of its line",
         "`:` is due here",
         "add the `:`",
+        repair=":" if sight.seen.kind == "end" else None,
     )
 
 
@@ -176,9 +181,12 @@ def _missing_parameters(sight: Sight) -> Diagnostic | None:
         return None
     if sight.head == "attention":
         name = sight.before.text[:MAX_QUOTE]
-        helps = (f"write `attention {name}():`",)
         return sight.mistake(
-            "missing-parameters", f"`{name}` has no list of parameters", "`(` is due here", *helps
+            "missing-parameters",
+            f"`{name}` has no list of parameters",
+            "`(` is due here",
+            f"write `attention {name}():`",
+            repair="():" if sight.seen.text == ":" else None,
         )
     return sight.mistake(
         "missing-parameters",

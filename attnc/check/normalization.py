@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from attnc.check.report import Report
 from attnc.check.values import quote
-from attnc.ir.nodes import Count, Node, Real, RealCall, RealOp, Row, Score
+from attnc.ir.nodes import Count, Node, Real, RealCall, RealConst, RealOp, Row, Score
 from attnc.ir.signs import grows, is_at_least_0, is_positive, is_small
 from attnc.ir.text import print_ir
 from attnc.ir.walk import holds, replace_terms, walk
@@ -22,8 +22,7 @@ def warn_of_formula(formula: Real, score: Real, span: Span, report: Report) -> N
     for divisor in dict.fromkeys(divisors):
         if holds(divisor, (Row, Count)) and not is_positive(divisor):
             _warn_of_zero(divisor, span, report)
-    bounded = [part.a for part in walk(formula) if isinstance(part, RealCall) and _is_small(part.a, score)]
-    if grows(formula, bounded) and not holds(formula, (Row, Count)):
+    if grows(_without_small(formula, score)) and not holds(formula, (Row, Count)):
         report.warning(
             "normalize-grows",
             f"{quote(span)} overflows where a score is large: float32 ends at exp(88)",
@@ -32,12 +31,20 @@ def warn_of_formula(formula: Real, score: Real, span: Span, report: Report) -> N
         )
 
 
-def _is_small(term: Real, score: Real) -> bool:
-    def of_score(part: Node) -> Node | None:
-        return score if part == Score() else None
+def _without_small(formula: Real, score: Real) -> Node:
+    """The formula without exponentials of what is small for every score that there is."""
 
-    whole = replace_terms(term, of_score)
-    return isinstance(whole, Real) and is_small(whole)
+    def is_small_of(term: Real) -> bool:
+        whole = replace_terms(term, lambda part: score if part == Score() else None)
+        return isinstance(whole, Real) and is_small(whole)
+
+    def drop(part: Node) -> Node | None:
+        match part:
+            case RealCall("exp", a) if is_small_of(a):
+                return RealConst(1.0)
+        return None
+
+    return replace_terms(formula, drop)
 
 
 def _warn_of_zero(divisor: Real, span: Span, report: Report) -> None:

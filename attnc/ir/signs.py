@@ -7,7 +7,9 @@ known.
 from __future__ import annotations
 
 from collections.abc import Collection
+from fractions import Fraction
 from functools import lru_cache
+from math import isfinite
 
 from attnc.ir.nodes import (
     Count,
@@ -32,12 +34,12 @@ SMALL = RealConst(8.0)  # exp(8) is 3,000: a sum over a million keys is far from
 
 
 def grows(term: Node, bounded: Collection[Node] = ()) -> bool:
-    """May an exponential in it overflow where the score is large? `bounded` terms are 0 at most."""
+    """May an exponential in it overflow where the score is large? `bounded` terms, and so multiples, are 0 at most."""
     return any(
         isinstance(part, RealCall)
         and part.fn == "exp"
         and holds(part, Score)
-        and not (part.a in bounded or is_small(part.a))
+        and not (is_small(part.a) or any(is_multiple(part.a, each) for each in bounded))
         for part in walk(term)
     )
 
@@ -45,6 +47,34 @@ def grows(term: Node, bounded: Collection[Node] = ()) -> bool:
 def is_small(term: Real) -> bool:
     """Is it 8 at most?"""
     return is_at_most_0(term) or is_within_1(term) or is_polynomial_at_least_0(RealOp("-", SMALL, term))
+
+
+def is_multiple(term: Node, of: Node) -> bool:
+    """Is it the other one times a number that is not negative?"""
+    one, two = _weights(term), _weights(of)
+    if one.keys() != two.keys():
+        return False
+    times = {one[part] / two[part] for part in one}
+    return len(times) == 1 and min(times) > 0
+
+
+def _weights(term: Node) -> dict[Node, Fraction]:
+    """How often each part is in a sum."""
+    found: dict[Node, Fraction] = {}
+    todo = [(term, Fraction(1))]
+    for part, times in todo:
+        match part:
+            case RealOp("+" | "-" as op, a, b):
+                todo += [(a, times), (b, times if op == "+" else -times)]
+            case RealOp("*", RealConst(c), a) | RealOp("*", a, RealConst(c)) if isfinite(c):
+                todo.append((a, times * Fraction(c)))
+            case RealOp("/", a, RealConst(c)) if c and isfinite(c):
+                todo.append((a, times / Fraction(c)))
+            case RealConst(0.0):
+                pass
+            case _:
+                found[part] = found.get(part, Fraction(0)) + times
+    return {part: times for part, times in found.items() if times}
 
 
 def is_within_1(term: Node) -> bool:

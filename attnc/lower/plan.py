@@ -12,6 +12,7 @@ from typing import Literal
 
 from attnc.algebra.derivative import ONE, differentiate
 from attnc.analyze.facts import Facts, Implied, Ranges, Reason, Requirement, RowPass, Rows, TileTest, Weights
+from attnc.analyze.spelling import find_spelling
 from attnc.errors import AttncError, Diagnostic, Label
 from attnc.ir.nodes import (
     Attention,
@@ -151,12 +152,14 @@ def make_plan(attention: Attention, facts: Facts) -> Plan:
     """The plan for a kernel; raises `no-kernel` where there is none yet."""
     if facts.weights.kind == "other":
         label = Label(attention.normalize.span) if attention.normalize.span else None
+        spelling = find_spelling(attention)
+        known = (f"write `normalize {print_ir(spelling)}`: it cannot overflow",) if spelling else ()
         raise AttncError(
             Diagnostic(
                 "no-kernel",
                 f"`{attention.name}` has no kernel yet: {facts.weights.because[-1].text}",
                 label,
-                helps=('`backend="reference"` runs it on the interpreter',),
+                helps=(*known, '`backend="reference"` runs it on the interpreter'),
             )
         )
     before: list[Plan] = []

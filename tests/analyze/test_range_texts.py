@@ -175,7 +175,7 @@ REASONS = {
     ("(i - j) % 3 == 0", "j"): [
         "`(i - j) % 3 == 0` is solved in every period of `3` keys",
         "period p has keys [i + 3 * p - 2, i + 3 * p + 1); queries [i0, i1] look at periods"
-        " [0 - i1 // 3, 1 - (i0 - M + 1) // 3)",
+        " [-(i1 // 3), 1 - (i0 - M + 1) // 3)",
         "queries [i0, i1] read only keys [i0 + 3 * p, i1 + 3 * p + 1);"
         " all of them see keys [i1 + 3 * p, i0 + 3 * p + 1)",
     ],

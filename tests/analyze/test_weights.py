@@ -47,9 +47,9 @@ GATES = {
     "sink(z[h])": "sigmoid(lse - z[h])",
     "exp(s) / (sum(exp(s)) + exp(t[b, h, i]))": "sigmoid(lse - t[b, h, i])",
     "exp(s) / (exp(z[h]) + exp(c) + sum(exp(s)))": "1.0 / (1.0 + exp(z[h] - lse) + exp(c - lse))",
-    "exp(s - c) / (1 + sum(exp(s - c)))": "sigmoid(lse + (0.0 - c))",
+    "exp(s - c) / (1 + sum(exp(s - c)))": "sigmoid(lse + -c)",
     "exp(s + c) / sum(exp(s))": "exp(c)",
-    "exp(s) / sum(exp(s - c))": "exp(0.0 - (0.0 - c))",
+    "exp(s) / sum(exp(s - c))": "exp(-(-c))",
 }
 # The weight of a key, the sums of the row, and what the result is multiplied with.
 SUMS = {

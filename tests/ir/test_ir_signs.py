@@ -13,7 +13,7 @@ from scalar_meaning import Scene, meaning
 
 from attnc.ir import build
 from attnc.ir import nodes as ir
-from attnc.ir.signs import grows, is_at_least_0, is_at_most_0, is_positive, is_small, is_within_1
+from attnc.ir.signs import grows, is_at_least_0, is_at_most_0, is_multiple, is_positive, is_small, is_within_1
 from attnc.ir.text import parse_term
 from attnc.ir.univariate import is_polynomial_at_least_0, is_polynomial_positive
 
@@ -140,3 +140,20 @@ def test_long_terms_take_no_time() -> None:
     for n in range(100):
         term = ir.RealOp("+", term, ir.RealOp("*", ir.RealParam(f"x{n}"), ir.Score()))
     assert not (is_at_least_0(term) or is_at_most_0(term) or is_positive(term))
+
+
+@pytest.mark.parametrize(
+    ("term", "of", "expected"),
+    [
+        ("s - x / 2.0", "2.0 * s - x", True),
+        ("s * 0.5 - x * 0.25", "2.0 * s - x", True),
+        ("s - x - x", "s - 2.0 * x", True),
+        ("x - s", "s - x", False),
+        ("s - x", "2.0 * s - x", False),
+        ("s", "s - x", False),
+        ("0.0 * s", "s", False),
+    ],
+)
+def test_multiples(term: str, of: str, expected: bool) -> None:
+    sorts = {"x": "float"}
+    assert is_multiple(parse_term(term, sorts), parse_term(of, sorts)) is expected

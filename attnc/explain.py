@@ -21,6 +21,7 @@ from attnc.run.settings import say_call
 
 USUAL = Setting({})
 WIDTH, INDENT, GLUE = 110, 9, "\u00a0"
+MINUS = f"{GLUE}- "
 NUMBERS = [("one", "first"), ("two", "second"), ("three", "third"), ("many", "last")]
 
 
@@ -107,9 +108,10 @@ def _paragraph(title: str, sentence: str, reasons: Sequence[str]) -> list[str]:
 
 
 def _wrap(text: str, first: str, rest: str) -> list[str]:
-    """The lines of a text, none of which breaks inside an interval that a line can hold."""
+    """The lines of a text, none of which breaks inside an interval that a line can hold, or begins with a minus."""
+    room = WIDTH - len(rest)
     glued = "".join(
-        part.replace(" ", GLUE) if part.startswith("[") and len(part) <= WIDTH - len(rest) else part
+        part.replace(" ", GLUE) if part.startswith("[") and len(part) <= room else part.replace(" - ", MINUS)
         for part in _intervals_apart(text)
     )
     lines = textwrap.wrap(glued, WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False)

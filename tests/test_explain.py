@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -49,6 +50,7 @@ def test_lines_have_an_end(mask: str) -> None:
     compilation = Compilation(Source("a.attn", text))
     lines = compilation.explain().splitlines()
     assert max(map(len, lines)) <= 110
+    assert not any(re.match(" {10,}-", line) for line in lines)
     because = (
         *compilation.facts.keys.because,
         *compilation.facts.queries.because,

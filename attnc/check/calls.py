@@ -68,8 +68,11 @@ def bind_arguments(
     names = signature.names
     if names is None:
         return _bind_any(signature, call, span, report)
+    if not names and (call.args or call.kwargs):
+        _wrong_count(signature, call, span, report)
+        return None
     bound: dict[str, tree.Expr] = dict(zip(names, call.args, strict=False))
-    is_fine = len(call.args) <= len(names) or _wrong_count(signature, call.args, span, report)
+    is_fine = len(call.args) <= len(names) or _wrong_count(signature, call, span, report)
     for name, value in call.kwargs:
         at = name.span or span
         if name.id not in names:
@@ -125,7 +128,7 @@ def _missing(signature: Signature, missing: list[str], span: Span, report: Repor
     return False
 
 
-def _wrong_count(signature: Signature, args: tuple[tree.Expr, ...], span: Span, report: Report) -> bool:
+def _wrong_count(signature: Signature, call: tree.Call, span: Span, report: Report) -> bool:
     most = len(signature.names or ())
     takes = count(most, "argument", "arguments") if most else "no arguments"
     notes: list[str] = []
@@ -135,11 +138,11 @@ def _wrong_count(signature: Signature, args: tuple[tree.Expr, ...], span: Span, 
     elif signature.names == () and signature.body:
         notes = [f"it stands for `{signature.body}`"] if len(signature.body) <= LONGEST else []
         helps = [f"write `{signature.title}` alone"]
-        if notes and not all(isinstance(arg, tree.Name) for arg in args):
+        if notes and not all(isinstance(arg, tree.Name) for arg in call.args):
             helps = [f"write `{signature.title}` alone, or what it stands for with another term in it"]
     report.error(
         "argument-count",
-        f"`{signature.title}` takes {takes} and gets {len(args)}",
+        f"`{signature.title}` takes {takes} and gets {len(call.args) + len(call.kwargs)}",
         span,
         related=[] if notes else _declared(signature),
         notes=notes,

@@ -7,12 +7,14 @@ other languages call it.
 from __future__ import annotations
 
 from attnc.check import vocabulary
+from attnc.check.calls import Signature, macro_signature
 from attnc.check.names import Scope, did_you_mean
 from attnc.check.report import Report
-from attnc.check.standard import standard_names
+from attnc.check.standard import standard_modules, standard_names
 from attnc.check.vocabulary import Place
 from attnc.errors import Label
 from attnc.source import Span
+from attnc.syntax import tree
 
 # What people who come from elsewhere write.
 FOREIGN: dict[str, str] = {
@@ -104,8 +106,12 @@ def report_unknown(
         helps: tuple[str, ...] = (f"in this language it is `{FOREIGN[name]}`",)
     elif (known := ALSO.get(name, name)) in ADVICE:
         helps = (ADVICE[known],)
-    elif name in standard_names():
+    elif (standard := find_standard(name)) is not None:
         helps = (f"add `from std import {name}` at the top of the file",)
+        if standard.required and not is_call:
+            helps = (
+                f"declare it as a parameter, as in `{name}: int`; `{standard.text}` is a macro of `std`",
+            )
     elif place is not None and place.word in ("size", "grid"):
         helps = did_you_mean(name, candidates) or (SIZES_HELP.format(name),)
     else:
@@ -114,6 +120,14 @@ def report_unknown(
     report.error(
         "unknown-function" if is_call else "unknown-name", f"`{name}` is not {what}", span, helps=helps
     )
+
+
+def find_standard(name: str) -> Signature | None:
+    """How a macro of the standard library is called."""
+    module = standard_names().get(name)
+    items = standard_modules()[module].file.items if module else ()
+    macros = (item for item in items if isinstance(item, tree.Macro) and item.name.id == name)
+    return next(map(macro_signature, macros), None)
 
 
 def report_misplaced(

@@ -39,7 +39,7 @@ Owner = Literal["nothing", "attention", "def", "const", "from", "unknown"]
 PYTHON_HELPS = {
     "import": "take macros from another file: `from std import causal`",
     "if": "write a choice as `a if c else b`, or a condition on keys as `mask ...`",
-    "return": "a macro is one expression: `def name(x) = ...`",
+    "return": "write what it gives as a clause, as in `normalize softmax`, or as a macro: `def name(x) = ...`",
     "lambda": "name it as a macro: `def name(x) = ...`",
     "for": "a mask is written for one query `i` and one key `j`",
     "while": "a mask is written for one query `i` and one key `j`",

@@ -111,6 +111,13 @@ def _missing_type(sight: Sight) -> Diagnostic | None:
         written = written[: max(n for n, word in enumerate(written) if word.text == ":")]
     name = written[-1]
     shown, default = name.text[:MAX_QUOTE], sight.after
+    if shown in ("q", "k", "v", "scale"):
+        return Diagnostic(
+            "missing-type",
+            f"{quote(shown)} is no parameter: every attention has it",
+            Label(name.span),
+            helps=("leave it away",),
+        )
     types = "int`, or `float`, `bool`, or an array such as `float[H]"
     if sight.seen.text == "=" and default.is_number and not default.text.isdecimal():
         types = "float"
@@ -223,6 +230,8 @@ def _missing_word(sight: Sight) -> Diagnostic | None:
 
 def _two_statements(sight: Sight) -> Diagnostic | None:
     seen = sight.seen
+    if seen.text == ";" and sight.after.kind == "end":
+        return sight.mistake("two-statements", "`;` does not end a statement", "", "drop it", repair="")
     if seen.text == ";":
         return sight.mistake(
             "two-statements", "`;` does not separate statements", "", "write one statement a line"

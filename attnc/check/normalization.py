@@ -22,7 +22,8 @@ def warn_of_formula(formula: Real, score: Real, span: Span, report: Report) -> N
     for divisor in dict.fromkeys(divisors):
         if holds(divisor, (Row, Count)) and not is_positive(divisor):
             _warn_of_zero(divisor, span, report)
-    if grows(_without_small(formula, score)) and not holds(formula, (Row, Count)):
+    rest = _without_small(formula, score)
+    if grows(rest) and not any(isinstance(part, Row) and grows(part) for part in walk(rest)):
         report.warning(
             "normalize-grows",
             f"{quote(span)} overflows where a score is large: float32 ends at exp(88)",

@@ -228,6 +228,8 @@ def test_nothing_is_warned_of_that_cannot_be(lines: list[str]) -> None:
         (["let a = 1 + s + s * s / 4", "normalize a / sum(a)"], "normalize-by-zero"),
         (["let a = 1 + s + s ** 3", "normalize a / sum(a)"], "normalize-by-zero"),
         (["normalize exp(s * s)"], "normalize-grows"),
+        (["normalize exp(s) / count()"], "normalize-grows"),
+        (["normalize exp(s) / (1 + sum(relu(s)))"], "normalize-grows"),
         (["score sum_d((q - k) ** 2)", "normalize exp(s)"], "normalize-grows"),
         (["score -sum_d((q - k) ** 3)", "normalize exp(s)"], "normalize-grows"),
         (["score -sum_d((q - k) ** 2)", "normalize exp(-s)"], "normalize-grows"),

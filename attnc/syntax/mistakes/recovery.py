@@ -88,18 +88,16 @@ def recover(source: Source) -> Recovery:
         found.update(dict.fromkeys(map(mended.cite, mistakes)))
         if file or not broken:
             return Recovery(_in_order(found), file, frozenset(lost), mended)
-        is_stuck = left <= 1 or known + len(mistakes) > len(found)
+        # A mistake that is met again was not mended by its repair.
+        may_repair = left > 1 and known + len(mistakes) == len(found)
         edits: list[tuple[int, int, str]] = []
         for each in broken:
-            repairs = [] if is_stuck else _repairs(each)
-            if any(mistake.code == "tab-indent" for mistake in each.mistakes):
-                edits += _without_tabs(here, layout)
-            elif repairs:
+            if repairs := _repairs(each, here, layout) if may_repair else []:
                 edits += repairs
-            else:
-                for line in _with_its_own(each.line, here, layout):
-                    edits.append(_blank(here, line))
-                    lost |= {word.text for word in find_words(here, line.start, line.end)}
+                continue
+            for line in _with_its_own(each.line, here, layout):
+                edits.append(_blank(here, line))
+                lost |= {word.text for word in find_words(here, line.start, line.end)}
         mended = mended.edited(_apart(edits))
     return Recovery(_in_order(found), None, frozenset(lost), mended)
 
@@ -125,8 +123,10 @@ def _explain_whole(source: Source) -> list[Diagnostic]:
     return []
 
 
-def _repairs(broken: BrokenLine) -> list[tuple[int, int, str]]:
-    """Those of a line, if each of its mistakes has one."""
+def _repairs(broken: BrokenLine, source: Source, layout: Layout) -> list[tuple[int, int, str]]:
+    """Those of a line, if each of its mistakes has one; a tab is mended wherever there is one."""
+    if any(mistake.code == "tab-indent" for mistake in broken.mistakes):
+        return _without_tabs(source, layout)
     found = [
         (mistake.label.span.start, mistake.label.span.end, mistake.repair)
         for mistake in broken.mistakes

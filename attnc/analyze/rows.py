@@ -10,13 +10,14 @@ no key is sure to be seen. How many queries and keys there are is known of no ca
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-from attnc.analyze.clauses import explain_clauses, term_text
+from attnc.analyze.clauses import LONGEST, explain_clauses, term_text
 from attnc.analyze.facts import Reason, Rows
 from attnc.analyze.ranges import make_plane, make_tile
 from attnc.analyze.requirements import find_requirements
+from attnc.ir.infinite import may_be_minus_infinity
 from attnc.ir.nodes import Attention, Bool
-from attnc.ir.signs import may_be_minus_infinity
 from attnc.ir.text import print_ir
 from attnc.sets.convert import to_bool, to_predicate
 from attnc.sets.folding import extreme
@@ -97,11 +98,15 @@ def _why_not(mask: Bool, pieces: Sequence[Piece], plane: Plane) -> Iterator[Reas
     elif not pieces:
         for clause in explain_clauses(mask, plane, make_tile("i")):
             if not clause.is_closed:
-                yield clause.reason
-        yield Reason("so a row may be empty")
+                yield replace(
+                    clause.reason, text=f"{clause.name} {clause.obstacle}: which keys a query sees is open"
+                )
+        yield Reason("no key is known that every query sees, so a row may be empty")
     else:
         cases = [_failures(piece, plane) for piece in pieces[:MOST_CASES]]
-        more = ", and so on" if len(pieces) > MOST_CASES else ""
+        shown = [case for case in cases if len(case) <= LONGEST]
+        more = ", and so on" if shown and len(pieces) > len(shown) else ""
+        cases = shown or ["a long condition holds"]
         yield Reason(f"query i may see no key where {', and where '.join(cases)}{more}")
 
 

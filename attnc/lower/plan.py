@@ -12,7 +12,9 @@ from typing import Literal
 
 from attnc.algebra.derivative import ONE, differentiate
 from attnc.analyze.facts import Facts, Implied, Ranges, Reason, Requirement, RowPass, Rows, TileTest, Weights
+from attnc.analyze.spelling import find_spelling
 from attnc.errors import AttncError, Diagnostic, Label
+from attnc.ir.infinite import may_be_minus_infinity, vanishes
 from attnc.ir.nodes import (
     Attention,
     Dot,
@@ -27,11 +29,11 @@ from attnc.ir.nodes import (
     Size,
     VecInput,
 )
-from attnc.ir.signs import is_within_1, may_be_minus_infinity, vanishes
+from attnc.ir.signs import is_within_1
 from attnc.ir.text import print_ir
 from attnc.ir.walk import replace_terms, walk
 from attnc.lower.conversions import find_converted
-from attnc.lower.gradients import ArrayGradient, Home, find_array_gradients, why_lse, why_pairs
+from attnc.lower.gradients import ArrayGradient, Home, find_array_gradients, why_homes
 from attnc.lower.hoist import DotPair, TokenMap, hoist_token_maps
 from attnc.lower.narrow import why_int32, why_remainders
 from attnc.lower.overlap import find_overlap
@@ -59,7 +61,8 @@ class Plan:
     Passes over the keys that come `before` have a plan each, with its `number`, counted from 1. Such a pass weighs no
     values; it leaves `numbers` of its rows, which are `row_arrays` of those after it. `split` says how few queries are
     forwarded, where they have a schedule of their own, and `waits` whether weights wait for the next tile. Of the
-    positions in `more_later`, later tiles visit more. `reach` says how far its kernels count.
+    positions in `more_later`, later tiles visit more. `reach` says how far its kernels count, and `stands_for` what is
+    written where `attention` reads an array that nobody wrote.
     """
 
     schedule: Literal["tiled"]
@@ -89,6 +92,7 @@ class Plan:
     row_arrays: tuple[Param, ...]
     number: int
     numbers: tuple[tuple[str, Real], ...]
+    stands_for: Mapping[Node, Node]
 
     def named(self, name: str) -> str:
         """The name of a function of this pass."""
@@ -159,12 +163,14 @@ def make_plan(attention: Attention, facts: Facts) -> Plan:
     """The plan for a kernel; raises `no-kernel` where there is none yet."""
     if facts.weights.kind == "other":
         label = Label(attention.normalize.span) if attention.normalize.span else None
+        spelling = find_spelling(attention)
+        known = (f"write `normalize {print_ir(spelling)}`: it cannot overflow",) if spelling else ()
         raise AttncError(
             Diagnostic(
                 "no-kernel",
                 f"`{attention.name}` has no kernel yet: {facts.weights.because[-1].text}",
                 label,
-                helps=('`backend="reference"` runs it on the interpreter',),
+                helps=(*known, '`backend="reference"` runs it on the interpreter'),
             )
         )
     before: list[Plan] = []
@@ -180,7 +186,7 @@ def make_plan(attention: Attention, facts: Facts) -> Plan:
     )
     plan = _plan_pass(attention, facts, facts.weights, tuple(row_arrays), constant, tuple(before))
     sees_keys = bool(plan.keys.visited) or "j" in plan.listed
-    waits, why = find_overlap(plan.attention, plan.weights, sees_keys)
+    waits, why = find_overlap(plan.attention, plan.weights, sees_keys, plan.stands_for)
     reasons = [reason for reason in (why, why_int32(plan.attention), why_searched(plan.attention)) if reason]
     return replace(plan, waits=waits, because=(*plan.because, *why_remainders(plan.attention), *reasons))
 
@@ -226,8 +232,7 @@ def _plan_pass(
     split, why_split = find_split(inner, facts.keys, weights)
     because.append(why_split)
     gradients = tuple(g for g in find_array_gradients(inner, score, weights) if g.load.array not in constant)
-    because += [Reason(why_pairs(g), g.load.span) for g in gradients if g.home == "pair"]
-    because += [Reason(why_lse(g), g.load.span) for g in gradients if g.home == "lse"]
+    because += why_homes(gradients, hoisted.stands_for)
     because += [
         Reason(
             f"`{print_ir(a)}` becomes a real once for each token of a tile, not for each pair: a subtraction is left",
@@ -274,6 +279,7 @@ def _plan_pass(
         row_arrays=row_arrays,
         number=0,
         numbers=(),
+        stands_for=hoisted.stands_for,
     )
 
 

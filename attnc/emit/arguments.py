@@ -36,6 +36,8 @@ def named_tiles(kernel: Function) -> list[str]:
 
 
 def _constant(name: str) -> str:
+    if name == "LARGE":
+        return "large"
     if name.startswith("BLOCK_D"):
         return f"triton.next_power_of_2({name.removeprefix('BLOCK_')})"
     return f'tiles["{name}"]'

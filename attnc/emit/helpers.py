@@ -62,6 +62,16 @@ def _with_unit_stride(tensor):
     return tensor if tensor.stride(-1) == 1 else tensor.contiguous()
 
 
+def _is_large(heads, batch, *tensors):
+    """Does a launch need more than two of its axes hold, or a tile more than 32 bits from row to row?"""
+    return max(heads, batch) > 65535 or any(tensor.stride(2) >= 2**24 for tensor in tensors)
+
+
+def _grid(tiles, heads, batch, large):
+    """The axes of a launch; only the first holds more than 65535 programs."""
+    return (tiles * heads * batch, 1, 1) if large else (tiles, heads, batch)
+
+
 def _parts(tensor, shares):
     """Room for what each share of a head's programs leaves of its gradient."""
     B, heads, *rest = tensor.shape

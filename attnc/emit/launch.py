@@ -107,14 +107,23 @@ def _cut_off(writer: Writer, plan: Plan) -> None:
 
 
 def _unit_strides(writer: Writer, plan: Plan, also: list[str]) -> None:
-    vectors = [n for p in plan.dots for n in (p.query, p.key)]
-    names = list(dict.fromkeys([*vectors, *values(plan, "v", *also)]))
+    names = _vectors(plan, also)
     if not names:
         return
     if len(names) == 1:
         writer.line(f"{names[0]} = _with_unit_stride({names[0]})")
     else:
         writer.items(f"{', '.join(names)} = map(_with_unit_stride, (", names, "))")
+
+
+def _find_large(writer: Writer, plan: Plan, also: list[str]) -> None:
+    writer.items("large = _is_large(", ["H", "B", *_vectors(plan, also)], ")")
+
+
+def _vectors(plan: Plan, also: list[str]) -> list[str]:
+    """The tensors of which kernels read tiles of rows."""
+    vectors = [n for p in plan.dots for n in (p.query, p.key)]
+    return list(dict.fromkeys([*vectors, *values(plan, "v", *also)]))
 
 
 def _write_forward(writer: Writer, kernels: Kernels) -> None:
@@ -128,6 +137,7 @@ def _write_forward(writer: Writer, kernels: Kernels) -> None:
         _write_reach(writer, plan)
         _cut_off(writer, plan)
         _unit_strides(writer, plan, [])
+        _find_large(writer, plan, [])
         is_softmax = plan.weights.kind == "softmax"
         if plan.weighs_values:
             writer.line(f"out = q.new_empty(B, H, N, DV{'' if is_softmax else ', dtype=torch.float32'})")
@@ -157,6 +167,7 @@ def _write_backward(writer: Writer, kernels: Kernels) -> None:
         _sizes(writer, kernels, used)
         _cut_off(writer, plan)
         _unit_strides(writer, plan, ["dout"])
+        _find_large(writer, plan, ["dout"])
         is_softmax = plan.weights.kind == "softmax"
         narrow = "dout = dout.to(v.dtype)"
         if plan.dout_has_any_size:
@@ -209,9 +220,9 @@ def _write_keys(writer: Writer, kernels: Kernels, kernel: Function) -> None:
 
 def _write_launch(writer: Writer, kernel: Function, plan: Plan, length: str, block: str, heads: str) -> None:
     """One launch: a program for each tile, head and batch."""
-    head = f'{kernel.name}[triton.cdiv({length}, tiles["{block}"]), {heads}, B]('
+    head = f'{kernel.name}[_grid(triton.cdiv({length}, tiles["{block}"]), {heads}, B, large)]('
     names = {p.name for p in kernel.params}
-    options = ["**tiles"] if {"BLOCK_Q", "BLOCK_K"} <= names else named_tiles(kernel)
+    options = ["**tiles", "LARGE=large"] if {"BLOCK_Q", "BLOCK_K"} <= names else named_tiles(kernel)
     options += ["AHEAD=_ahead(q, tiles)"] * ("AHEAD" in names)
     writer.items(head, [*arguments(kernel, plan), *options], ")")
 

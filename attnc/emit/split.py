@@ -61,8 +61,8 @@ def write_split(writer: Writer, kernels: Kernels, split: Split) -> None:
             dtype = "int32" if name == "part_at" else "float32"
             writer.line(f"{name} = q.new_empty(splits, {sizes}, dtype=torch.{dtype})")
         with writer.block("with torch.cuda.device_of(q):"):
-            head = f'{forward.name}[triton.cdiv({rows}, few["BLOCK_Q"]), {heads} * splits, B]('
-            writer.items(head, [*arguments(forward, plan), "**few"], ")")
+            head = f'{forward.name}[_grid(triton.cdiv({rows}, few["BLOCK_Q"]), {heads} * splits, B, large)]('
+            writer.items(head, [*arguments(forward, plan), "**few", "LARGE=large"], ")")
             writer.items(f"{combine.name}[(B * H * N,)](", _of_combine(combine, plan), ")")
         writer.line(f"return {', '.join(plan.results)}")
 

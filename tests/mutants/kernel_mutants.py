@@ -66,10 +66,10 @@ MASKS = (
         "an empty slot of a row of numbers matches an item that is negative too",
         HELPERS,
         """    for slot in tl.static_range(SLOTS):
-        value = tl.load(row_ptr + slot * stride, mask=inside, other=-1)
+        value = tl.load(row_ptr + tl.cast(slot, tl.int64) * stride, mask=inside, other=-1)
         found = found | ((value == item) & (value >= 0))""",
         """    for slot in tl.static_range(SLOTS):
-        value = tl.load(row_ptr + slot * stride, mask=inside, other=-1)
+        value = tl.load(row_ptr + tl.cast(slot, tl.int64) * stride, mask=inside, other=-1)
         found = found | (value == item)""",
         ZOO,
         kernels("member_below_zero"),
@@ -216,8 +216,8 @@ BOUNDS = (
         "first-programs-beyond",
         "programs that begin with the longest tiles are counted from one too many",
         f"{TILED}/frame.py",
-        "return tl.num_programs(0) - 1 - PROGRAM",
-        "return tl.num_programs(0) - PROGRAM",
+        "return TILES - 1 - TILE_ID",
+        "return TILES - TILE_ID",
         ZOO,
         kernels("strict"),
     ),

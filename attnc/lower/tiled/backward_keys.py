@@ -19,6 +19,7 @@ from attnc.lower.tiled.frame import (
     BLOCK_K,
     BLOCK_Q,
     FLOAT32,
+    HEAD_ID,
     SHARE,
     SHARES,
     B,
@@ -48,6 +49,7 @@ def lower_backward_keys(plan: Plan) -> tuple[Function, Function]:
     if plan.weighs_values:
         keys.append(("v", "DV"))
         queries.append("dout")
+    kernel.enter(tl.cdiv(M, BLOCK_K), Var("HKV") * SHARES)
     kernel.start("k0", kernel.tile_of(plan.queries) * BLOCK_K, "j", BLOCK_K, M)
     for name, _ in keys:
         kernel.point(name, H_KV)
@@ -93,7 +95,7 @@ def lower_backward_keys(plan: Plan) -> tuple[Function, Function]:
         start = (B * Var("H") + H) * M
         for gradient in columns:
             group.do(tl.store(Var(f"{gradient.name}_ptr") + start + at, Var(gradient.name), mask=at < M))
-    in_group = tl.program_id(1) // SHARES * GROUP
+    in_group = HEAD_ID // SHARES * GROUP
     first = kernel.where.let("h_first", in_group + SHARE * GROUP // SHARES)
     end = kernel.where.let("h_end", in_group + (SHARE + 1) * GROUP // SHARES)
     with kernel.loops.loop("g", tl.range(first, end, disable_licm=Lit(True))) as per_head:
@@ -136,7 +138,7 @@ def _one_tile(tile: Tile, plan: Plan) -> None:
 
 def _finish(kernel: Kernel, plan: Plan) -> None:
     store = kernel.store
-    row = store.let("row", (B * tl.num_programs(1) + tl.program_id(1)) * M)
+    row = store.let("row", (B * (Var("HKV") * SHARES) + HEAD_ID) * M)
     values = [("v", "DV", None)] if plan.weighs_values else []
     for name, width, factor in [*factors(plan, "key"), *values]:
         value: Expr = Var(f"d{name}")

@@ -22,7 +22,7 @@ from attnc.lower.kernels import Kernels
 from attnc.lower.names import variable
 from attnc.lower.plan import Plan, said_results
 from attnc.lower.torch_terms import TorchTerms
-from attnc.tiles import ChosenTiles
+from attnc.options import Options
 
 STRIP = '''
 def _strip_rows(pairs_of_a_row, block_q):
@@ -47,7 +47,7 @@ def _shares(q, programs):
 '''.strip()
 
 
-def write_launchers(writer: Writer, kernels: Kernels, tiles: ChosenTiles | None) -> None:
+def write_launchers(writer: Writer, kernels: Kernels, options: Options) -> None:
     """The table of tiles; forward and backward of every pass."""
     passes = [*kernels.before, kernels]
     goes_ahead = any(p.name == "AHEAD" for each in passes for fn in each.triton for p in fn.params)
@@ -56,7 +56,7 @@ def write_launchers(writer: Writer, kernels: Kernels, tiles: ChosenTiles | None)
     has_shares = has_splits or any(each.kernel("_backward_keys") for each in passes)
     splits = [choice_of_splits(kernels.plan)] * has_splits
     asked = [*[AHEAD] * goes_ahead, *[STRIP] * has_strips, *[SHARES] * has_shares, *splits]
-    for text in [tile_table(kernels.plan, tiles), *asked]:
+    for text in [tile_table(kernels.plan, options.tiles), *asked]:
         writer.lines(text)
         writer.line()
         writer.line()
@@ -64,7 +64,7 @@ def write_launchers(writer: Writer, kernels: Kernels, tiles: ChosenTiles | None)
         if number:
             writer.line()
             writer.line()
-        _write_forward(writer, each)
+        _write_forward(writer, each, options)
         if each.plan.has_gradient:
             writer.line()
             writer.line()
@@ -126,7 +126,7 @@ def _vectors(plan: Plan, also: list[str]) -> list[str]:
     return list(dict.fromkeys([*vectors, *values(plan, "v", *also)]))
 
 
-def _write_forward(writer: Writer, kernels: Kernels) -> None:
+def _write_forward(writer: Writer, kernels: Kernels, options: Options) -> None:
     plan = kernels.plan
     kernel = kernels.kernel("_forward")
     assert kernel is not None
@@ -135,6 +135,9 @@ def _write_forward(writer: Writer, kernels: Kernels) -> None:
         writer.line(f'"""Forward by the kernels: {said_results(plan)}."""')
         _sizes(writer, kernels, {p.name for p in kernel.params})
         _write_reach(writer, plan)
+        if options.check_reads and kernels.reads:
+            check = kernels.reads[-1]
+            writer.items(f"{check.name}(", [p.name for p in check.params], ")")
         _cut_off(writer, plan)
         _unit_strides(writer, plan, [])
         _find_large(writer, plan, [])

@@ -1,0 +1,177 @@
+"""Where a call may read outside of an array.
+
+Enters: an attention. Leaves: `Misread`s, in the order in which the interpreter would come upon them: an index that is
+not proved to stay inside of its axis, and the condition under which a pair reads there. That is what the interpreter
+asks for: the clauses of the mask and the branches of an `if` that lead to the read, and that the pair is visible,
+unless the mask itself reads.
+
+Where a condition speaks of a dot product or of a row, it is known to the kernels alone; such a read is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from attnc.analyze.facts import TileTest
+from attnc.analyze.ranges import make_plane, make_tile
+from attnc.analyze.requirements import find_requirements
+from attnc.ir import build
+from attnc.ir.nodes import (
+    And,
+    Attention,
+    Bool,
+    BoolIf,
+    BoolLoad,
+    Count,
+    Dot,
+    Index,
+    Int,
+    IntConst,
+    IntIf,
+    IntLoad,
+    Member,
+    Node,
+    Or,
+    RealIf,
+    RealLoad,
+    Row,
+    Score,
+    SumD,
+    Vec,
+    VecIf,
+    VecInput,
+    VecLoad,
+)
+from attnc.ir.walk import Axis, axes_of, children, replace_terms, walk
+from attnc.sets.convert import to_bool, to_polynomial, to_predicate
+from attnc.sets.prover import Prover
+from attnc.sets.tile_test import Pairs
+
+OF_KERNELS = (Dot, SumD, Score, Row, Count, Vec)
+Conditions = tuple[Bool, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Misread:
+    """`array` is read outside of its `axis`, of this `size`, where `holds` does; `axes` name the place of the read."""
+
+    array: str
+    axis: int
+    index: Int
+    size: Int
+    axes: tuple[Axis, ...]
+    holds: Bool
+    tiles: TileTest
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    array: str
+    index: tuple[Int, ...]
+    where: Conditions
+    axes: tuple[Axis, ...]
+
+
+def find_misreads(attention: Attention) -> tuple[Misread, ...]:
+    requires = find_requirements(attention.mask)
+    keys, queries = (make_plane(axis, requires, attention.params) for axis in ("i", "j"))
+    tiles = Pairs(((keys, make_tile("j")), (queries, make_tile("i"))))
+    found: dict[tuple[str, int, Int, Bool], Misread] = {}
+    for read in _reads_of(attention):
+        known = queries.prover
+        for condition in read.where:
+            known = known.given(to_predicate(condition))
+        for axis, (index, size) in enumerate(
+            zip(read.index, attention.param(read.array).sizes, strict=False)
+        ):
+            outside = _outside(index, size, known)
+            if outside is None or any(isinstance(part, OF_KERNELS) for part in _parts_of(read, index)):
+                continue
+            holds = build.conj(*read.where, outside)
+            predicate = to_predicate(holds)
+            test = TileTest(to_bool(tiles.may_hold(predicate)), to_bool(tiles.must_hold(predicate)))
+            if test.some != build.FALSE:
+                key = read.array, axis, index, holds
+                found.setdefault(key, Misread(read.array, axis, index, size, read.axes, holds, test))
+    return tuple(found.values())
+
+
+def _outside(index: Int, size: Int, known: Prover) -> Bool | None:
+    """What is to be asked of an index; None where it is proved to be inside."""
+    below = build.compare("<", index, IntConst(0))
+    beyond = build.compare("<=", size, index)
+    place = to_polynomial(index)
+    asked = [] if known.prove_nonnegative(place) else [below]
+    if not known.prove_less(place, to_polynomial(size)):
+        asked.append(beyond)
+    return build.disj(*asked) if asked else None
+
+
+def _parts_of(read: _Read, index: Int) -> Iterator[Node]:
+    for term in (*read.where, index):
+        yield from walk(term)
+
+
+# ---- reads, in the order of the interpreter --------------------------------------------------------
+
+PAIR: tuple[Axis, ...] = ("b", "h", "i", "j")
+QUERY: tuple[Axis, ...] = ("b", "h", "i")
+KEY: tuple[Axis, ...] = ("b", "h", "j")
+
+
+def _reads_of(attention: Attention) -> Iterator[_Read]:
+    visible = (attention.mask,)
+    at_query = replace_terms(attention.value, lambda part: Index("i") if part == Index("j") else None)
+    assert isinstance(at_query, Vec)
+    mapped = {"q": attention.query, "k": attention.key}
+    yield from _Reader(PAIR, visible, {}).read(attention.mask, ())
+    yield from _Reader(PAIR, visible, mapped).read(attention.score, visible)
+    yield from _Reader(PAIR, visible, {}).read(attention.normalize, visible)
+    yield from _Reader(KEY, visible, {}).read(attention.value, visible)
+    yield from _Reader(QUERY, visible, {"v_i": at_query}).read(attention.output, visible)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Goes through a clause that is evaluated at places with these `axes`, where `mapped` vectors have a clause."""
+
+    axes: tuple[Axis, ...]
+    visible: Conditions
+    mapped: Mapping[str, Vec]
+    seen: dict[tuple[int, ...], Conditions] = field(default_factory=dict)
+
+    def read(self, node: Node, where: Conditions) -> Iterator[_Read]:
+        key = (id(node), *map(id, where))
+        if key in self.seen:  # a term that stands in several places
+            return
+        self.seen[key] = where
+        match node:
+            case And(items) | Or(items):
+                for item in items:
+                    yield from self.read(item, where)
+                    where = (*where, item if isinstance(node, And) else build.negate(item))
+            case IntIf(cond, a, b) | BoolIf(cond, a, b) | RealIf(cond, a, b) | VecIf(cond, a, b):
+                yield from self.read(cond, where)
+                yield from self.read(a, (*where, cond))
+                yield from self.read(b, (*where, build.negate(cond)))
+            case Row(_, a):  # over all visible keys, whichever pair asks
+                yield from self.read(a, self.visible)
+            case Dot(a, b) if self.axes == PAIR and (sides := _sides(a, b)):
+                for side, axes in zip(sides, (QUERY, KEY), strict=True):
+                    yield from _Reader(axes, self.visible, self.mapped).read(side, where)
+            case VecInput(name) if name in self.mapped:
+                yield from _Reader(self.axes, self.visible, {}).read(self.mapped[name], where)
+            case _:
+                for child in children(node):
+                    yield from self.read(child, where)
+                if isinstance(node, IntLoad | RealLoad | BoolLoad | VecLoad | Member):
+                    yield _Read(node.array, node.index, where, self.axes)
+
+
+def _sides(a: Vec, b: Vec) -> tuple[Vec, Vec] | None:
+    """The vector of the query and that of the key, which are read once for a token; None where one is of both."""
+    on_a, on_b = axes_of(a), axes_of(b)
+    if "j" not in on_a and "i" not in on_b:
+        return a, b
+    return (b, a) if "j" not in on_b and "i" not in on_a else None

@@ -1,0 +1,185 @@
+"""An index outside of its array: refused where the interpreter refuses it, and nowhere else, in the same words.
+
+Random specs read small arrays at indices that may be negative or too large, at visible pairs and at hidden ones: under
+`and`, `or` and `if`, in masks and scores, and in the maps of single tokens. The CPU path looks always, kernels where
+the module was built to be checked.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from compilations import compiled
+from hypothesis import given
+from hypothesis import strategies as st
+from kernel_checks import evaluated
+from properties import cases
+from torch import Tensor
+
+import attnc
+from attnc.errors import AttncError
+
+PARAMS = (
+    "t: float[H, 6], u: float[B, 9], flag: bool[B, 7], near: int[H, 5, 2], at: int[B, N], to: int[B, M], "
+    "pair: int[N, M], f: float[7, D], g: float[7, DV], w: int"
+)
+B, H, N, M, D = 2, 2, 9, 11, 16
+INDICES = (
+    *("i - j", "j - i", "i", "j", "abs(i - j)", "j // 2", "w", "h + w", "i - 2", "i % 7", "i + j"),
+    *("at[b, i]", "to[b, j]", "to[b, j] - 1", "pair[i, j]", "at[b, i] + to[b, j]", "at[b, j - 1]"),
+)
+
+
+@st.composite
+def conditions(draw: st.DrawFn, depth: int = 2) -> str:
+    index = draw(st.sampled_from(INDICES))
+    leaf = draw(
+        st.sampled_from(
+            (
+                *("j <= i", "i - j < 5", "j < 6", "i != j", "0 <= i - j", "w <= i"),
+                *(f"flag[b, {index}]", f"u[b, {index}] < 0.5", f"j in near[h, {index}, :]", f"0 <= {index}"),
+            )
+        )
+    )
+    if depth == 0 or draw(st.booleans()):
+        return leaf
+    a, b = draw(conditions(depth - 1)), draw(conditions(depth - 1))
+    return draw(st.sampled_from((f"({a} and {b})", f"({a} or {b})", f"(not {a})", f"({a} and {leaf})")))
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> str:
+    index, other = draw(st.sampled_from(INDICES)), draw(st.sampled_from(INDICES))
+    read = draw(st.sampled_from((f"t[h, {index}]", f"u[b, {index}]", f"t[h, {index}] * u[b, {other}]")))
+    score = draw(
+        st.sampled_from(("", "dot(q, k) * scale", f"{read}", f"({read} if {draw(conditions(1))} else 0.5)"))
+    )
+    lines = [f"mask {draw(conditions())}"] * draw(st.booleans())
+    lines += [f"score dot(q, k) + {score}"] * bool(score)
+    if draw(st.integers(0, 3)) == 0:
+        of_query = draw(st.sampled_from(("i", "at[b, i]", "i - 2", "w")))
+        lines.append(draw(st.sampled_from((f"query q + f[{of_query}, :]", f"output o * g[{of_query}, :]"))))
+    if draw(st.integers(0, 3)) == 0:
+        of_key = draw(st.sampled_from(("j", "to[b, j]", "j - 1")))
+        lines.append(draw(st.sampled_from((f"key k * f[{of_key}, :]", f"value v + g[{of_key}, :]"))))
+    if draw(st.integers(0, 3)) == 0:
+        lines.append(f"normalize sigmoid(s + u[b, {draw(st.sampled_from(INDICES))}])")
+    return f"attention zoo({PARAMS}):\n    " + "\n    ".join(lines or ["mask j <= i"]) + "\n"
+
+
+def arguments(seed: int, least: int, most: int) -> dict[str, Any]:
+    make = torch.Generator().manual_seed(seed)
+
+    def ints(*shape: int) -> Tensor:
+        return torch.randint(least, most, shape, generator=make)
+
+    def reals(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=make)
+
+    found = {"at": ints(B, N), "to": ints(B, M), "pair": ints(N, M), "near": ints(H, 5, 2), "w": least + 2}
+    found |= {
+        "t": reals(H, 6),
+        "u": reals(B, 9),
+        "f": reals(7, D),
+        "g": reals(7, D),
+        "flag": reals(B, 7) < 0.6,
+    }
+    return found
+
+
+def outcome(f: Any, given: dict[str, Any]) -> Tensor | str:
+    """The result, or the words of the refusal."""
+    make = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(B, H, n, D, generator=make) for n in (N, M, M))
+    try:
+        out: Tensor = f(q, k, v, **given)
+    except AttncError as refused:
+        (mistake,) = refused.diagnostics
+        assert mistake.code == "index-out-of-range", refused
+        return mistake.message
+    except ValueError as refused:
+        return str(refused)
+    return out
+
+
+def assert_same(found: Tensor | str, meant: Tensor | str) -> None:
+    if isinstance(found, str) or isinstance(meant, str):
+        assert found == meant
+    else:
+        torch.testing.assert_close(found, meant, rtol=1e-3, atol=1e-3)
+
+
+def test_a_checked_module_says_so() -> None:
+    text = "attention zoo(t: float[H, 6]):\n    score dot(q, k) + t[h, i - j]\n"
+    usual, checked = compiled(text).module, compiled(text, check_reads=True).module
+    assert "attnc build spec.attn --check-reads" in checked
+    call = "    _check_reads(q, k)\n"
+    assert (usual.count(call), checked.count(call)) == (1, 2)  # on the CPU always
+    proved = "attention zoo(t: float[H, N]):\n    mask j <= i\n    score dot(q, k) + t[h, i - j]\n"
+    assert "_check_reads" not in compiled(proved, check_reads=True).module
+
+
+def test_a_process_asks_for_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATTNC_CHECK_READS", "1")
+    text = "attention zoo(t: float[H, 6]):\n    score dot(q, k) + t[h, i - j]\n"
+    assert attnc.compile(text).source == compiled(text, "<string>", check_reads=True).module
+    monkeypatch.setenv("ATTNC_CHECK_READS", "0")
+    assert attnc.compile(text).source == compiled(text, "<string>").module
+
+
+values = st.tuples(st.integers(0, 9), st.sampled_from((-2, -1, 0)), st.integers(3, 8))
+
+
+@cases(3000, 40)
+@given(specs(), values)
+def test_the_cpu_path_refuses_what_the_interpreter_refuses(text: str, drawn: tuple[int, int, int]) -> None:
+    given = arguments(*drawn)
+    meant = outcome(attnc.compile(text, backend="reference"), given)
+    assert_same(outcome(attnc.compile(text, backend="cpu"), given), meant)
+
+
+@cases(1000, 15)
+@given(specs(), values)
+def test_checked_kernels_refuse_it_too(text: str, drawn: tuple[int, int, int]) -> None:
+    given = arguments(*drawn)
+    meant = outcome(attnc.compile(text, backend="reference"), given)
+    module = evaluated(compiled(text, "zoo.attn", check_reads=True))
+    assert_same(outcome(partial(module.zoo, backend="triton"), given), meant)
+
+
+@pytest.mark.parametrize(
+    ("score", "words"),
+    [
+        ("t[h, j - 3]", "`t` has size 6 along axis 1, and index -3 is read at b = 0, h = 0, i = 0, j = 0"),
+        ("t[h, i]", "`t` has size 6 along axis 1, and index 6 is read at b = 0, h = 0, i = 6, j = 0"),
+        ("t[h, w]", "`t` has size 6 along axis 1, and index -1 is read at b = 0, h = 0, i = 0, j = 0"),
+        (
+            "u[b, at[b, i] - 9]",
+            "`u` has size 9 along axis 1, and index -9 is read at b = 0, h = 0, i = 0, j = 0",
+        ),
+        (
+            "t[h, pair[i, j] + 6 * i]",
+            "`t` has size 6 along axis 1, and index 7 is read at b = 0, h = 0, i = 1, j = 0",
+        ),
+    ],
+)
+def test_words(score: str, words: str) -> None:
+    text = f"attention zoo({PARAMS}):\n    score dot(q, k) + {score}\n"
+    given = arguments(0, 0, 2) | {"w": -1, "at": torch.zeros(B, N, dtype=torch.int64)}
+    given["pair"] = torch.ones(N, M, dtype=torch.int64)
+    checked = evaluated(compiled(text, "zoo.attn", check_reads=True))
+    for f in (attnc.compile(text, backend="cpu"), partial(checked.zoo, backend="triton")):
+        assert outcome(f, given) == words
+
+
+@pytest.mark.parametrize("size", [0, 1])
+def test_arrays_of_no_element(size: int) -> None:
+    """A constant index is beyond the end of an array that has none."""
+    text = "attention zoo(t: float[H, w], w: int):\n    score dot(q, k) + t[h, 0]\n"
+    given = {"t": torch.zeros(H, size), "w": size}
+    found = outcome(attnc.compile(text, backend="cpu"), given)
+    assert_same(found, outcome(attnc.compile(text, backend="reference"), given))
+    assert isinstance(found, str) == (size == 0)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from attnc.analyze.facts import TileTest
+from attnc.analyze.facts import Reason, TileTest
 from attnc.analyze.ranges import make_plane, make_tile
 from attnc.analyze.requirements import find_requirements
 from attnc.ir import build
@@ -95,6 +95,16 @@ def find_misreads(attention: Attention) -> tuple[Misread, ...]:
                 key = read.array, axis, index, holds
                 found.setdefault(key, Misread(read.array, axis, index, size, read.axes, holds, test))
     return tuple(found.values())
+
+
+def why_checked(misreads: tuple[Misread, ...]) -> Iterator[Reason]:
+    """One for each axis of an array."""
+    for array, axis in dict.fromkeys((misread.array, misread.axis) for misread in misreads):
+        span = next(each.index.span for each in misreads if (each.array, each.axis) == (array, axis))
+        what = f"an index of `{array}` is not proved to stay inside of axis {axis}"
+        yield Reason(
+            f"{what}: calls on the CPU check it, and kernels that are built with `check_reads`", span
+        )
 
 
 def _outside(index: Int, size: Int, known: Prover) -> Bool | None:

@@ -76,7 +76,7 @@ def lower_plan(plan: Plan) -> Kernels:
         triton += lower_backward_keys(plan)
         triton += lower_backward_queries(plan) or ()
         triton += lower_backward_pairs(plan) or ()
-    reads = lower_misreads(plan) if plan.weighs_values else ()
+    reads = lower_misreads(plan)
     return Kernels(
         plan=plan,
         triton=tuple(triton),

@@ -9,8 +9,8 @@ or distances first: mostly that is all.
 
 from __future__ import annotations
 
-from attnc.analyze.misreads import Misread, find_misreads
-from attnc.ir.nodes import Int, IntConst
+from attnc.analyze.misreads import Misread
+from attnc.ir.nodes import Index, Int, IntConst
 from attnc.ir.walk import axes_of, replace_terms
 from attnc.kernel.build import Block, function, without_dead
 from attnc.kernel.nodes import Expr, Function, Lit, Param, Unary, Var, names_in
@@ -22,11 +22,12 @@ from attnc.lower.torch_terms import TorchTerms, is_number, torch
 
 B, H, N, M, DEVICE = Var("B"), Var("H"), Var("N"), Var("M"), Var("device")
 
+LENGTHS = {"b": "B", "h": "H", "i": "N", "j": "M"}
+
 
 def lower_misreads(plan: Plan) -> tuple[Function, ...]:
     """`_check_reads` last, after what it calls."""
-    misreads = find_misreads(plan.spec)
-    if not misreads:
+    if not plan.misreads:
         return ()
     block, functions = Block(), list[Function]()
     block.lets(("B", "H", "N", "D"), Var("q").attr("shape"))
@@ -36,7 +37,7 @@ def lower_misreads(plan: Plan) -> tuple[Function, ...]:
     block.let("dtype", torch.promote_types(Var("q").attr("dtype"), torch.value("float32")))
     block.let("b", torch.arange(B, device=DEVICE)[:, None, None, None])
     block.let("h", torch.arange(H, device=DEVICE)[:, None, None])
-    for number, misread in enumerate(misreads, 1):
+    for number, misread in enumerate(plan.misreads, 1):
         parts = _Parts(plan, misread, number)
         functions += parts.functions
         parts.check(block)
@@ -58,7 +59,7 @@ class _Parts:
         doc = f"The index of {what}, for any pairs."
         self.index = at_pairs(f"_index_{number}", block, plan.spec.params, doc)
         block, terms = Block(), self._terms
-        if axes_of(misread.index):
+        if axes_of(misread.index) and not isinstance(misread.index, Index):
             place = map(Var, POSITIONS)
             terms.named[misread.index] = block.let("index", self._index_at(*place))
         holds = terms(misread.holds)
@@ -86,7 +87,11 @@ class _Parts:
 
     def check(self, block: Block) -> None:
         """First the index, where that is one of a token, a distance or the call; then the pairs that read there."""
-        where = axes_of(self.misread.index) & {"i", "j"}
+        size, where = self._terms(self.misread.size), axes_of(self.misread.index) & {"i", "j"}
+        if isinstance(self.misread.index, Index):
+            with block.when(Var(LENGTHS[self.misread.index.axis]) > size) as longer:
+                self._look(longer)
+            return
         is_of_distance = where == {"i", "j"} and _is_of_distance(self.misread.index)
         if where == {"i", "j"} and not is_of_distance:
             self._look(block)
@@ -98,7 +103,6 @@ class _Parts:
             places = torch.arange(N if axis == "i" else M, device=DEVICE)
             block.let(axis, places[:, None] if axis == "i" else places)
         place = [Var("b"), Var("h"), *(Var(axis) if axis in where else Lit(None) for axis in ("i", "j"))]
-        size = self._terms(self.misread.size)
         with block.when(function("_is_outside")(self._index_at(*place), size)) as inside:
             self._look(inside)
 

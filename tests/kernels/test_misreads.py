@@ -54,9 +54,8 @@ def conditions(draw: st.DrawFn, depth: int = 2) -> str:
 def specs(draw: st.DrawFn) -> str:
     index, other = draw(st.sampled_from(INDICES)), draw(st.sampled_from(INDICES))
     read = draw(st.sampled_from((f"t[h, {index}]", f"u[b, {index}]", f"t[h, {index}] * u[b, {other}]")))
-    score = draw(
-        st.sampled_from(("", "dot(q, k) * scale", f"{read}", f"({read} if {draw(conditions(1))} else 0.5)"))
-    )
+    branches = f"({read} if {draw(conditions(1))} else u[b, {draw(st.sampled_from(INDICES))}])"
+    score = draw(st.sampled_from(("", "dot(q, k) * scale", read, branches, branches)))
     lines = [f"mask {draw(conditions())}"] * draw(st.booleans())
     lines += [f"score dot(q, k) + {score}"] * bool(score)
     if draw(st.integers(0, 3)) == 0:
@@ -183,3 +182,33 @@ def test_arrays_of_no_element(size: int) -> None:
     found = outcome(attnc.compile(text, backend="cpu"), given)
     assert_same(found, outcome(attnc.compile(text, backend="reference"), given))
     assert isinstance(found, str) == (size == 0)
+
+
+@pytest.mark.parametrize(
+    ("clause", "is_refused"),
+    [
+        ("score t[h, i - j] if 0 <= i - j and i - j < 6 else 0", False),
+        ("score u[b, 0] if i - j < 0 or 5 < i - j else t[h, i - j]", False),
+        ("score t[h, i - j] if i - j < 0 or 5 < i - j else u[b, 0]", True),
+        ("mask j <= i and i - j < 6 and u[b, i - j] < 0.9", False),
+        ("mask i - j < 6 and u[b, i - j] < 0.9 and j <= i", True),
+        ("mask j > i or i - j > 6 or flag[b, i - j]", False),
+        ("mask flag[b, i - j] or j > i", True),
+        ("mask not (j > i or i - j > 6) and flag[b, i - j]", False),
+        ("mask i < 6\n    query q * f[i, :]", False),
+        ("mask i < 8\n    query q * f[i, :]", True),
+        ("mask j < 7\n    value v * g[j, :]", False),
+        ("mask j != 7\n    value v * g[j, :]", True),
+        ("mask i < 6 and j < i\n    output o * g[i + 1, :]", False),
+        ("mask i - j < 3\n    normalize sigmoid(s + u[b, i - j + 9])", True),
+        ("mask i - j < 0 and j - i < 9\n    normalize sigmoid(s + u[b, i - j + 9])", False),
+    ],
+)
+def test_what_leads_to_a_read(clause: str, is_refused: bool) -> None:
+    text = f"attention zoo({PARAMS}):\n    {clause}\n"
+    given = arguments(0, 0, 2)
+    meant = outcome(attnc.compile(text, backend="reference"), given)
+    assert isinstance(meant, str) == is_refused
+    checked = evaluated(compiled(text, "zoo.attn", check_reads=True))
+    for f in (attnc.compile(text, backend="cpu"), partial(checked.zoo, backend="triton")):
+        assert_same(outcome(f, given), meant)

@@ -11,6 +11,7 @@ SHARED = ("tests/kernels/test_shared_heads.py::test_values_and_gradients",)
 TIES = ("tests/kernels/test_ties.py",)
 SIZES = ("tests/kernels/test_sizes_of_tiles.py",)
 LISTS = ("tests/lower/test_lists.py",)
+FAR = ("tests/kernels/test_large_calls.py",)
 
 HELPERS = "attnc/emit/triton_helpers.py"
 TORCH_HELPERS = "attnc/emit/helpers.py"
@@ -773,4 +774,39 @@ NUMBERS = (
     ),
 )
 
-KERNELS = (*MASKS, *MEMORY, *BOUNDS, *SOFTMAX, *GRADIENTS, *HEADS, *SHARES, *SUMS, *NUMBERS)
+LARGE = (
+    Mutant(
+        "heads-of-a-large-call",
+        "with all programs along one axis, a batch entry has one head more than there are",
+        HELPERS,
+        "number // tiles % heads, number // tiles // heads",
+        "number // tiles % heads, number // (tiles * heads + 1)",
+        FAR,
+    ),
+    Mutant(
+        "rows-a-little-too-far-apart",
+        "rows twice as far apart as 32 bits reach are no large call",
+        TORCH_HELPERS,
+        "any(tensor.stride(2) >= 2**24 for tensor in tensors)",
+        "any(tensor.stride(2) >= 2**25 for tensor in tensors)",
+        FAR,
+    ),
+    Mutant(
+        "steps-stay-narrow",
+        "in a large call, only the steps of the last tensor have 64 bits",
+        f"{TILED}/frame.py",
+        "                for name in self.stepped:",
+        "                for name in list(self.stepped)[-1:]:",
+        FAR,
+    ),
+    Mutant(
+        "index-meets-its-stride-in-32-bits",
+        "an index of an array is multiplied with its stride as it is",
+        "attnc/lower/triton_terms.py",
+        "return self(item).to(INT64) if axes_of(item) else",
+        "return self(item) if axes_of(item) else",
+        FAR,
+    ),
+)
+
+KERNELS = (*MASKS, *MEMORY, *BOUNDS, *SOFTMAX, *GRADIENTS, *HEADS, *SHARES, *SUMS, *NUMBERS, *LARGE)

@@ -5,7 +5,8 @@ not proved to stay inside of its axis, and the condition under which a pair read
 asks for: the clauses of the mask and the branches of an `if` that lead to the read, and that the pair is visible,
 unless the mask itself reads.
 
-Where a condition speaks of a dot product or of a row, it is known to the kernels alone; such a read is left out.
+A condition on the score of the pair is found from q and k. One on a row, or on other vectors, is known to the kernels
+alone: such a read is not checked, and a reason says so.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from attnc.ir.nodes import (
     BoolLoad,
     Count,
     Dot,
+    Floor,
     Index,
     Int,
     IntConst,
@@ -33,6 +35,7 @@ from attnc.ir.nodes import (
     Member,
     Node,
     Or,
+    RealConst,
     RealIf,
     RealLoad,
     Row,
@@ -43,12 +46,14 @@ from attnc.ir.nodes import (
     VecInput,
     VecLoad,
 )
-from attnc.ir.walk import Axis, axes_of, children, replace_terms, walk
+from attnc.ir.walk import Axis, axes_of, children, holds, replace_terms, walk
 from attnc.sets.convert import to_bool, to_polynomial, to_predicate
 from attnc.sets.prover import Prover
 from attnc.sets.tile_test import Pairs
 
-OF_KERNELS = (Dot, SumD, Score, Row, Count, Vec)
+DOT = Dot(VecInput("q"), VecInput("k"))
+OF_KERNELS = (Dot, SumD, Row, Count)
+ZERO = RealConst(0.0)
 Conditions = tuple[Bool, ...]
 
 
@@ -66,6 +71,14 @@ class Misread:
 
 
 @dataclass(frozen=True, slots=True)
+class Misreads:
+    """Those that can be checked; reasons speak of the others too."""
+
+    checked: tuple[Misread, ...]
+    because: tuple[Reason, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class _Read:
     array: str
     index: tuple[Int, ...]
@@ -73,38 +86,39 @@ class _Read:
     axes: tuple[Axis, ...]
 
 
-def find_misreads(attention: Attention) -> tuple[Misread, ...]:
+def find_misreads(attention: Attention) -> Misreads:
     requires = find_requirements(attention.mask)
     keys, queries = (make_plane(axis, requires, attention.params) for axis in ("i", "j"))
     tiles = Pairs(((keys, make_tile("j")), (queries, make_tile("i"))))
     found: dict[tuple[str, int, Int, Bool], Misread] = {}
+    because: dict[tuple[str, int, bool], Reason] = {}
     for read in _reads_of(attention):
         known = queries.prover
         for condition in read.where:
             known = known.given(to_predicate(condition))
-        for axis, (index, size) in enumerate(
-            zip(read.index, attention.param(read.array).sizes, strict=False)
-        ):
+        sizes = attention.param(read.array).sizes
+        for axis, (index, size) in enumerate(zip(read.index, sizes, strict=False)):
             outside = _outside(index, size, known)
-            if outside is None or any(isinstance(part, OF_KERNELS) for part in _parts_of(read, index)):
+            if outside is None:
                 continue
-            holds = build.conj(*read.where, outside)
-            predicate = to_predicate(holds)
-            test = TileTest(to_bool(tiles.may_hold(predicate)), to_bool(tiles.must_hold(predicate)))
-            if test.some != build.FALSE:
-                key = read.array, axis, index, holds
-                found.setdefault(key, Misread(read.array, axis, index, size, read.axes, holds, test))
-    return tuple(found.values())
+            is_known = _is_known(index, read.where)
+            if is_known:
+                misread = build.conj(*read.where, outside)
+                predicate = to_predicate(misread)
+                test = TileTest(to_bool(tiles.may_hold(predicate)), to_bool(tiles.must_hold(predicate)))
+                if test.some == build.FALSE:
+                    continue
+                key = read.array, axis, index, misread
+                found.setdefault(key, Misread(*key[:3], size, read.axes, misread, test))
+            because.setdefault((read.array, axis, is_known), _reason(read.array, axis, index, is_known))
+    return Misreads(tuple(found.values()), tuple(because.values()))
 
 
-def why_checked(misreads: tuple[Misread, ...]) -> Iterator[Reason]:
-    """One for each axis of an array."""
-    for array, axis in dict.fromkeys((misread.array, misread.axis) for misread in misreads):
-        span = next(each.index.span for each in misreads if (each.array, each.axis) == (array, axis))
-        what = f"an index of `{array}` is not proved to stay inside of axis {axis}"
-        yield Reason(
-            f"{what}: calls on the CPU check it, and kernels that are built with `check_reads`", span
-        )
+def _reason(array: str, axis: int, index: Int, is_known: bool) -> Reason:
+    how = "only its row knows where it is read, so no call checks it"
+    if is_known:
+        how = "calls on the CPU check it, and kernels that are built with `check_reads`"
+    return Reason(f"an index of `{array}` is not proved to stay inside of axis {axis}: {how}", index.span)
 
 
 def _outside(index: Int, size: Int, known: Prover) -> Bool | None:
@@ -118,9 +132,15 @@ def _outside(index: Int, size: Int, known: Prover) -> Bool | None:
     return build.disj(*asked) if asked else None
 
 
-def _parts_of(read: _Read, index: Int) -> Iterator[Node]:
-    for term in (*read.where, index):
-        yield from walk(term)
+def _is_known(index: Int, where: Conditions) -> bool:
+    """Can a pair be asked, by its own vectors alone? An int has to be exact, so none is found through its score."""
+    if any(isinstance(part, OF_KERNELS) for part in walk(index)):
+        return False
+    floors = (part for condition in where for part in walk(condition) if isinstance(part, Floor))
+    if any(holds(part, OF_KERNELS) for part in floors):
+        return False
+    without = (replace_terms(condition, lambda part: ZERO if part == DOT else None) for condition in where)
+    return not any(holds(condition, OF_KERNELS) for condition in without)
 
 
 # ---- reads, in the order of the interpreter --------------------------------------------------------
@@ -135,9 +155,10 @@ def _reads_of(attention: Attention) -> Iterator[_Read]:
     at_query = replace_terms(attention.value, lambda part: Index("i") if part == Index("j") else None)
     assert isinstance(at_query, Vec)
     mapped = {"q": attention.query, "k": attention.key}
+    normalize = replace_terms(attention.normalize, lambda part: attention.score if part == Score() else None)
     yield from _Reader(PAIR, visible, {}).read(attention.mask, ())
     yield from _Reader(PAIR, visible, mapped).read(attention.score, visible)
-    yield from _Reader(PAIR, visible, {}).read(attention.normalize, visible)
+    yield from _Reader(PAIR, visible, {}).read(normalize, visible)
     yield from _Reader(KEY, visible, {}).read(attention.value, visible)
     yield from _Reader(QUERY, visible, {"v_i": at_query}).read(attention.output, visible)
 

@@ -143,6 +143,12 @@ def _distances(N, M, device):
     return torch.cat([queries, torch.zeros_like(keys)]), torch.cat([torch.zeros_like(queries), keys])
 
 
+def _dot_at(q, k, b, h, i, j, dtype):
+    """dot(q, k) of any pairs."""
+    query, key = q[b, h, i], k[b, h // (q.shape[1] // k.shape[1]), j]
+    return torch.einsum("...d,...d->...", query.to(dtype), key.to(dtype))
+
+
 def _is_outside(index, size):
     """Is an index outside of an axis anywhere?"""
     outside = (index < 0) | (index >= size)

@@ -129,6 +129,8 @@ def _names(params: tuple[Param, ...]) -> list[str]:
     """All that a mask may speak of, in order."""
     arrays, scalars = [p for p in params if p.sizes], [p for p in params if not p.sizes]
     return [
+        "q",
+        "k",
         "dtype",
         *(variable(p.name) for p in (*arrays, *scalars)),
         "scale",

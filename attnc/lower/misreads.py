@@ -9,7 +9,7 @@ or distances first: mostly that is all.
 
 from __future__ import annotations
 
-from attnc.analyze.misreads import Misread
+from attnc.analyze.misreads import DOT, Misread
 from attnc.ir.nodes import Index, Int, IntConst
 from attnc.ir.walk import axes_of, replace_terms
 from attnc.kernel.build import Block, function, without_dead
@@ -79,7 +79,9 @@ class _Parts:
 
     @property
     def _terms(self) -> TorchTerms:
-        return gathered_terms(self.plan.spec, self.plan.requires)
+        terms = gathered_terms(self.plan.spec, self.plan.requires)
+        terms.named[DOT] = function("_dot_at")(Var("q"), Var("k"), *map(Var, POSITIONS), Var("dtype"))
+        return terms
 
     @property
     def functions(self) -> tuple[Function, Function, Function]:

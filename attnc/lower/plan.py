@@ -12,7 +12,7 @@ from typing import Literal
 
 from attnc.algebra.derivative import ONE, differentiate
 from attnc.analyze.facts import Facts, Implied, Ranges, Reason, Requirement, RowPass, Rows, TileTest, Weights
-from attnc.analyze.misreads import Misread, find_misreads, why_checked
+from attnc.analyze.misreads import Misread, find_misreads
 from attnc.errors import AttncError, Diagnostic, Label
 from attnc.ir.nodes import (
     Attention,
@@ -176,8 +176,8 @@ def make_plan(attention: Attention, facts: Facts) -> Plan:
     waits, why = find_overlap(plan.attention, plan.weights, sees_keys)
     reasons = [reason for reason in (why, why_int32(plan.attention), why_searched(plan.attention)) if reason]
     misreads = find_misreads(attention)
-    because = (*plan.because, *why_remainders(plan.attention), *reasons, *why_checked(misreads))
-    return replace(plan, waits=waits, misreads=misreads, because=because)
+    because = (*plan.because, *why_remainders(plan.attention), *reasons, *misreads.because)
+    return replace(plan, waits=waits, misreads=misreads.checked, because=because)
 
 
 def _plan_rows(

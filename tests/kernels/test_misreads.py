@@ -54,7 +54,8 @@ def conditions(draw: st.DrawFn, depth: int = 2) -> str:
 def specs(draw: st.DrawFn) -> str:
     index, other = draw(st.sampled_from(INDICES)), draw(st.sampled_from(INDICES))
     read = draw(st.sampled_from((f"t[h, {index}]", f"u[b, {index}]", f"t[h, {index}] * u[b, {other}]")))
-    branches = f"({read} if {draw(conditions(1))} else u[b, {draw(st.sampled_from(INDICES))}])"
+    condition = draw(st.one_of(conditions(1), st.just("dot(q, k) * scale < 0.1")))
+    branches = f"({read} if {condition} else u[b, {draw(st.sampled_from(INDICES))}])"
     score = draw(st.sampled_from(("", "dot(q, k) * scale", read, branches, branches)))
     lines = [f"mask {draw(conditions())}"] * draw(st.booleans())
     lines += [f"score dot(q, k) + {score}"] * bool(score)
@@ -212,3 +213,33 @@ def test_what_leads_to_a_read(clause: str, is_refused: bool) -> None:
     checked = evaluated(compiled(text, "zoo.attn", check_reads=True))
     for f in (attnc.compile(text, backend="cpu"), partial(checked.zoo, backend="triton")):
         assert_same(outcome(f, given), meant)
+
+
+@pytest.mark.parametrize(
+    "score",
+    [
+        "dot(q, k) + (t[h, i] if dot(q, k) > 0.3 else 0)",
+        "dot(q, k) + (t[h, i - j] if j <= i and dot(q, k) < 0.2 and i - j < 6 else u[b, 0])",
+    ],
+)
+def test_conditions_on_the_score(score: str) -> None:
+    text = f"attention zoo({PARAMS}):\n    score {score}\n"
+    given = arguments(0, 0, 2)
+    meant = outcome(attnc.compile(text, backend="reference"), given)
+    checked = evaluated(compiled(text, "zoo.attn", check_reads=True))
+    for f in (attnc.compile(text, backend="cpu"), partial(checked.zoo, backend="triton")):
+        assert_same(outcome(f, given), meant)
+
+
+def test_what_is_said_of_reads() -> None:
+    text = (
+        "attention zoo(t: float[H, 6]):\n    normalize sigmoid(s + (t[h, i] if mean(s) < 0 else t[h, j]))\n"
+    )
+    said = [reason.text for reason in compiled(text).plan.because if "inside" in reason.text]
+    what = "an index of `t` is not proved to stay inside of axis 1"
+    assert said == [
+        f"{what}: only its row knows where it is read, so no call checks it",
+    ]
+    text = "attention zoo(t: float[H, 6]):\n    score dot(q, k) + t[h, i]\n"
+    said = [reason.text for reason in compiled(text).plan.because if "inside" in reason.text]
+    assert said == [f"{what}: calls on the CPU check it, and kernels that are built with `check_reads`"]

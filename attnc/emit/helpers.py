@@ -155,12 +155,12 @@ def _is_outside(index, size):
     return bool(outside.any()) if isinstance(outside, Tensor) else outside
 
 
-def _first_pair(holds, axes, kinds, N, M, *given):
+def _first_pair(holds, axes, kinds, B, N, M, *given):
     """The first pair, in the order of the axes, of which something holds; () if there is none."""
     turned = "i" not in axes
     kinds = kinds.mT if turned else kinds
     places = kinds.any(-1).nonzero()
-    if len(places) == 0:
+    if B == 0 or len(places) == 0:
         return ()
     b, h, tile = places[0]
     size, other_size = (M, N) if turned else (N, M)

@@ -113,7 +113,7 @@ class _Parts:
         axes, tile = Lit("".join(misread.axes)), {"rows": Var("TILE"), "columns": Var("TILE")}
         given = [Var(p.name) for p in self.outside.params[len(POSITIONS) :]]
         block.let("kinds", function(kinds.name)(*(tile.get(p.name, Var(p.name)) for p in kinds.params)))
-        first = function("_first_pair")(Var(self.outside.name), axes, Var("kinds"), N, M, *given)
+        first = function("_first_pair")(Var(self.outside.name), axes, Var("kinds"), B, N, M, *given)
         block.let("place", first)
         with block.when(Var("place")) as refused:
             size = self._terms(misread.size)

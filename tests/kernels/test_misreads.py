@@ -243,3 +243,18 @@ def test_what_is_said_of_reads() -> None:
     text = "attention zoo(t: float[H, 6]):\n    score dot(q, k) + t[h, i]\n"
     said = [reason.text for reason in compiled(text).plan.because if "inside" in reason.text]
     assert said == [f"{what}: calls on the CPU check it, and kernels that are built with `check_reads`"]
+
+
+@pytest.mark.parametrize("sizes", [(0, 3, 3), (1, 0, 3), (1, 3, 0), (0, 0, 0)])
+@pytest.mark.parametrize("index", ["j - 3", "w", "pair[i, j]", "at[b, i]"])
+def test_where_there_is_no_pair_nothing_is_read(index: str, sizes: tuple[int, int, int]) -> None:
+    b, n, m = sizes
+    text = f"attention zoo({PARAMS}):\n    score dot(q, k) + t[h, {index}]\n"
+    given = arguments(0, -3, -1) | {"at": torch.full((b, n), 9), "to": torch.zeros(b, m, dtype=torch.int64)}
+    given |= {
+        "pair": torch.full((n, m), 9),
+        "u": torch.zeros(b, 9),
+        "flag": torch.ones(b, 7, dtype=torch.bool),
+    }
+    q, k = torch.randn(b, H, n, D), torch.randn(b, H, m, D)
+    assert not attnc.compile(text, backend="cpu")(q, k, k, **given).any()

@@ -63,7 +63,10 @@ def _with_unit_stride(tensor):
 
 
 def _is_large(heads, batch, *tensors):
-    """Does a launch need more than two of its axes hold, or a tile more than 32 bits from row to row?"""
+    """Are there more heads or entries than an axis of a launch holds, or rows very far apart?
+
+    A tile has 128 rows or fewer: within it, 32 bits reach from row to row.
+    """
     return max(heads, batch) > 65535 or any(tensor.stride(2) >= 2**24 for tensor in tensors)
 
 
@@ -139,8 +142,8 @@ def _look_inside(visible, some, every, shape, rows, columns, N, M, *given):
 
 def _distances(N, M, device):
     """Queries and keys among which every distance occurs."""
-    queries, keys = torch.arange(N, device=device), torch.arange(M, device=device)
-    return torch.cat([queries, torch.zeros_like(keys)]), torch.cat([torch.zeros_like(queries), keys])
+    i, j = torch.arange(N, device=device), torch.arange(M, device=device)
+    return torch.cat([i, torch.zeros_like(j)]), torch.cat([torch.zeros_like(i), j])
 
 
 def _dot_at(q, k, b, h, i, j, dtype):

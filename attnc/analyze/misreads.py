@@ -6,7 +6,8 @@ asks for: the clauses of the mask and the branches of an `if` that lead to the r
 unless the mask itself reads.
 
 A condition on the score of the pair is found from q and k. One on a row, or on other vectors, is known to the kernels
-alone: such a read is not checked, and a reason says so.
+alone: such a read is not checked, and a reason says so. Nor is it where too many conditions lead to it, or too many
+other reads are checked: what is written for each grows with them.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ from attnc.sets.tile_test import Pairs
 DOT = Dot(VecInput("q"), VecInput("k"))
 OF_KERNELS = (Dot, SumD, Row, Count)
 ZERO = RealConst(0.0)
+MOST_CONDITIONS, MOST_MISREADS = 24, 16
 Conditions = tuple[Bool, ...]
 
 
@@ -92,16 +94,24 @@ def find_misreads(attention: Attention) -> Misreads:
     tiles = Pairs(((keys, make_tile("j")), (queries, make_tile("i"))))
     found: dict[tuple[str, int, Int, Bool], Misread] = {}
     because: dict[tuple[str, int, bool], Reason] = {}
+    provers: dict[tuple[int, ...], tuple[Conditions, Prover]] = {(): ((), queries.prover)}
+
+    def given(where: Conditions) -> Prover:
+        key = tuple(map(id, where))
+        if key not in provers:
+            provers[key] = where, given(where[:-1]).given(to_predicate(where[-1]))
+        return provers[key][1]
+
     for read in _reads_of(attention):
-        known = queries.prover
-        for condition in read.where:
-            known = known.given(to_predicate(condition))
         sizes = attention.param(read.array).sizes
+        is_near = len(read.where) <= MOST_CONDITIONS
         for axis, (index, size) in enumerate(zip(read.index, sizes, strict=False)):
-            outside = _outside(index, size, known)
+            outside = _outside(index, size, queries.prover)
+            if outside is not None and is_near:
+                outside = _outside(index, size, given(read.where))
             if outside is None:
                 continue
-            is_known = _is_known(index, read.where)
+            is_known = is_near and len(found) < MOST_MISREADS and _is_known(index, read.where)
             if is_known:
                 misread = build.conj(*read.where, outside)
                 predicate = to_predicate(misread)
@@ -115,10 +125,10 @@ def find_misreads(attention: Attention) -> Misreads:
 
 
 def _reason(array: str, axis: int, index: Int, is_known: bool) -> Reason:
-    how = "only its row knows where it is read, so no call checks it"
+    how = ", and no call checks it"
     if is_known:
-        how = "calls on the CPU check it, and kernels that are built with `check_reads`"
-    return Reason(f"an index of `{array}` is not proved to stay inside of axis {axis}: {how}", index.span)
+        how = ": calls on the CPU check it, and kernels that are built with `check_reads`"
+    return Reason(f"an index of `{array}` is not proved to stay inside of axis {axis}{how}", index.span)
 
 
 def _outside(index: Int, size: Int, known: Prover) -> Bool | None:

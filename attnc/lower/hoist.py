@@ -151,7 +151,7 @@ class _Hoist:
         """An int that is found through reals, as a logarithmic bucket is: once per distance, not once per pair."""
         if not isinstance(term, Int) or not any(isinstance(part, Floor) for part in walk(term)):
             return None
-        relative = replace_terms(term, _by_distance)
+        relative = replace_terms(term, by_distance)
         if not axes_of(term) or axes_of(
             replace_terms(relative, lambda part: IntConst(0) if part == DISTANCE else None)
         ):
@@ -269,7 +269,7 @@ def _is_head(item: Int) -> bool:
     return item in (Index("b"), Index("h"))
 
 
-def _by_distance(term: Node) -> Node | None:
+def by_distance(term: Node) -> Node | None:
     """`i - j` as `-(j - i)`."""
     if term == IntOp("-", Index("i"), Index("j")):
         return build.negative(DISTANCE)

@@ -1,10 +1,52 @@
 """Small functions of the CPU path that emitted modules carry, each only where something calls it.
 
-Enters: nothing. Leaves: their text. They know nothing of any spec: what a tile sees, products of tiles, and torch's own
-kernel for plain attention.
+Enters: nothing. Leaves: their text. They know nothing of any spec: how many threads work, what a tile sees, products of
+tiles, and torch's own kernel for plain attention.
 """
 
 CPU = '''
+def _on_spare_threads(function):
+    """A call takes a hundred operations, and threads that share one wait for each other at its end.
+
+    So on a busy machine fewer are faster: no more than there are processors that nobody else wants.
+    """
+    plain = _without_autocast(function)
+
+    def sparing(*args):
+        threads = torch.get_num_threads()
+        is_small = next(arg for arg in args if isinstance(arg, Tensor)).numel() < 2**15
+        if threads == 1 or is_small or torch.are_deterministic_algorithms_enabled():
+            return plain(*args)
+        torch.set_num_threads(max(1, min(threads, _spare_processors(threads))))
+        try:
+            return plain(*args)
+        finally:
+            torch.set_num_threads(threads)
+
+    return sparing
+
+
+def _spare_processors(threads):
+    """Processors that nobody else wants, if all threads of ours run; where it is not said, all."""
+    try:
+        with open("/proc/loadavg") as load:
+            running = int(load.read().split()[3].partition("/")[0])
+    except (OSError, ValueError, IndexError):
+        running = 0
+    return min(os.cpu_count() or threads, _quota()) - max(0, running - threads)
+
+
+@lru_cache(maxsize=1)
+def _quota():
+    """Processors that a container may use."""
+    try:
+        with open("/sys/fs/cgroup/cpu.max") as limit:
+            share, period = map(float, limit.read().split())  # "max" is no number
+        return max(1, round(share / period))
+    except (OSError, ValueError):
+        return 2**16
+
+
 def _join(M, *intervals):
     """Intervals of keys, cut at [0, M), as an index of all keys, and its edges: columns and keys.
 

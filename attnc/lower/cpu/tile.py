@@ -202,7 +202,7 @@ class TilePath:
 
     def function(self, name: str, params: list[str], doc: str) -> Function:
         stmts = without_dead(tuple(self.top.stmts))
-        return Function(self.plan.named(name), tuple(map(Param, params)), doc, stmts, "_without_autocast")
+        return Function(self.plan.named(name), tuple(map(Param, params)), doc, stmts, "_on_spare_threads")
 
 
 def _factor_of(dot: Dot, roots: list[Real]) -> Real | None:

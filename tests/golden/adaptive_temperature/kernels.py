@@ -868,6 +868,9 @@ def _backward_queries(
 # _grid: attnc/emit/helpers.py
 # _parts: attnc/emit/helpers.py
 # _sum_of_parts: attnc/emit/helpers.py
+# _on_spare_threads: attnc/emit/cpu_helpers.py
+# _spare_processors: attnc/emit/cpu_helpers.py
+# _quota: attnc/emit/cpu_helpers.py
 # _join: attnc/emit/cpu_helpers.py
 # _positions: attnc/emit/cpu_helpers.py
 # _count: attnc/emit/cpu_helpers.py
@@ -909,7 +912,7 @@ def _hide(pairs, otherwise, edges, q0, q1, dtype):
         )
 
 
-@_without_autocast
+@_on_spare_threads
 def _forward_cpu_1(q, k, gain, scale):
     """Forward on the CPU: sum_1 and sum_2 [B, H, N]."""
     B, H, N, D = q.shape
@@ -940,7 +943,7 @@ def _forward_cpu_1(q, k, gain, scale):
     return sum_1, sum_2
 
 
-@_without_autocast
+@_on_spare_threads
 def _backward_cpu_1(dsum_1, dsum_2, q, k, gain, scale):
     """Backward on the CPU: the gradient of every float tensor, in order."""
     B, H, N, D = q.shape
@@ -984,7 +987,7 @@ def _backward_cpu_1(dsum_1, dsum_2, q, k, gain, scale):
     return dq, dk.to(k.dtype)
 
 
-@_without_autocast
+@_on_spare_threads
 def _forward_cpu(q, k, v, gain, row_1, scale):
     """Forward on the CPU: out [B, H, N, DV] and lse [B, H, N]."""
     B, H, N, D = q.shape
@@ -1031,7 +1034,7 @@ def _forward_cpu(q, k, v, gain, row_1, scale):
     return out, lse
 
 
-@_without_autocast
+@_on_spare_threads
 def _backward_cpu(dout, dlse, q, k, v, gain, row_1, out, lse, scale):
     """Backward on the CPU: the gradient of every float tensor, in order."""
     B, H, N, D = q.shape

@@ -1,6 +1,7 @@
 import numbers
 import os
 import weakref
+from functools import lru_cache
 
 import torch
 import triton
@@ -406,6 +407,9 @@ def _backward_queries(
 # _remembered: attnc/emit/helpers.py
 # _look_inside: attnc/emit/helpers.py
 # _lists: attnc/emit/helpers.py
+# _on_spare_threads: attnc/emit/cpu_helpers.py
+# _spare_processors: attnc/emit/cpu_helpers.py
+# _quota: attnc/emit/cpu_helpers.py
 # _join: attnc/emit/cpu_helpers.py
 # _join_tiles: attnc/emit/cpu_helpers.py
 # _positions: attnc/emit/cpu_helpers.py
@@ -490,7 +494,7 @@ def _hide(pairs, otherwise, edges, h, i, table, block):
         _fill_hidden(pairs[:, :, :, columns], *_bits_of_pairs(visible, pairs.dtype, otherwise))
 
 
-@_without_autocast
+@_on_spare_threads
 def _forward_cpu(q, k, v, table, scale, block):
     """Forward on the CPU: out [B, H, N, DV] and lse [B, H, N]."""
     B, H, N, D = q.shape
@@ -539,7 +543,7 @@ def _forward_cpu(q, k, v, table, scale, block):
     return out, lse
 
 
-@_without_autocast
+@_on_spare_threads
 def _backward_cpu(dout, dlse, q, k, v, table, out, lse, scale, block):
     """Backward on the CPU: the gradient of every float tensor, in order."""
     B, H, N, D = q.shape

@@ -1,5 +1,6 @@
 import numbers
 import os
+from functools import lru_cache
 
 import torch
 import triton
@@ -929,6 +930,9 @@ def _backward_queries(
 # _grid: attnc/emit/helpers.py
 # _parts: attnc/emit/helpers.py
 # _sum_of_parts: attnc/emit/helpers.py
+# _on_spare_threads: attnc/emit/cpu_helpers.py
+# _spare_processors: attnc/emit/cpu_helpers.py
+# _quota: attnc/emit/cpu_helpers.py
 # _join: attnc/emit/cpu_helpers.py
 # _positions: attnc/emit/cpu_helpers.py
 # _count: attnc/emit/cpu_helpers.py
@@ -987,7 +991,7 @@ def _hide(pairs, otherwise, edges, i, length, block):
         _fill_hidden(pairs[:, :, :, columns], *_bits_of_pairs(visible, pairs.dtype, otherwise))
 
 
-@_without_autocast
+@_on_spare_threads
 def _forward_cpu(q, k, v, scale, length, block):
     """Forward on the CPU: out [B, H, N, DV] and lse [B, H, N]."""
     B, H, N, D = q.shape
@@ -1033,7 +1037,7 @@ def _forward_cpu(q, k, v, scale, length, block):
     return out, lse
 
 
-@_without_autocast
+@_on_spare_threads
 def _backward_cpu(dout, dlse, q, k, v, out, lse, scale, length, block):
     """Backward on the CPU: the gradient of every float tensor, in order."""
     B, H, N, D = q.shape

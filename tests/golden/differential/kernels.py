@@ -506,6 +506,9 @@ def _backward_queries(
 # _grid: attnc/emit/helpers.py
 # _parts: attnc/emit/helpers.py
 # _sum_of_parts: attnc/emit/helpers.py
+# _on_spare_threads: attnc/emit/cpu_helpers.py
+# _spare_processors: attnc/emit/cpu_helpers.py
+# _quota: attnc/emit/cpu_helpers.py
 # _join: attnc/emit/cpu_helpers.py
 # _positions: attnc/emit/cpu_helpers.py
 # _count: attnc/emit/cpu_helpers.py
@@ -549,7 +552,7 @@ def _hide(pairs, otherwise, edges, q0, q1, dtype):
         )
 
 
-@_without_autocast
+@_on_spare_threads
 def _forward_cpu(q, k, v, gain, scale):
     """Forward on the CPU: out [B, H, N, DV] and lse [B, H, N]."""
     B, H, N, D = q.shape
@@ -599,7 +602,7 @@ def _forward_cpu(q, k, v, gain, scale):
     return out, lse
 
 
-@_without_autocast
+@_on_spare_threads
 def _backward_cpu(dout, dlse, q, k, v, gain, out, lse, scale):
     """Backward on the CPU: the gradient of every float tensor, in order."""
     B, H, N, D = q.shape

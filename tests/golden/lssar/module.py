@@ -1111,6 +1111,48 @@ def _sum_of_parts(parts, shares, dtype):
     return parts if shares == 1 else parts.unflatten(1, (-1, shares)).sum(2).to(dtype)
 
 
+def _on_spare_threads(function):
+    """A call takes a hundred operations, and threads that share one wait for each other at its end.
+
+    So on a busy machine fewer are faster: no more than there are processors that nobody else wants.
+    """
+    plain = _without_autocast(function)
+
+    def sparing(*args):
+        threads = torch.get_num_threads()
+        is_small = next(arg for arg in args if isinstance(arg, Tensor)).numel() < 2**15
+        if threads == 1 or is_small or torch.are_deterministic_algorithms_enabled():
+            return plain(*args)
+        torch.set_num_threads(max(1, min(threads, _spare_processors(threads))))
+        try:
+            return plain(*args)
+        finally:
+            torch.set_num_threads(threads)
+
+    return sparing
+
+
+def _spare_processors(threads):
+    """Processors that nobody else wants, if all threads of ours run; where it is not said, all."""
+    try:
+        with open("/proc/loadavg") as load:
+            running = int(load.read().split()[3].partition("/")[0])
+    except (OSError, ValueError, IndexError):
+        running = 0
+    return min(os.cpu_count() or threads, _quota()) - max(0, running - threads)
+
+
+@lru_cache(maxsize=1)
+def _quota():
+    """Processors that a container may use."""
+    try:
+        with open("/sys/fs/cgroup/cpu.max") as limit:
+            share, period = map(float, limit.read().split())  # "max" is no number
+        return max(1, round(share / period))
+    except (OSError, ValueError):
+        return 2**16
+
+
 def _join(M, *intervals):
     """Intervals of keys, cut at [0, M), as an index of all keys, and its edges: columns and keys.
 
@@ -1271,7 +1313,7 @@ def _hide(pairs, otherwise, edges, q0, q1, dtype):
         )
 
 
-@_without_autocast
+@_on_spare_threads
 def _forward_cpu_1(q, k, scale, p_):
     """Forward on the CPU: sum_1 and sum_2 [B, H, N]."""
     B, H, N, D = q.shape
@@ -1303,7 +1345,7 @@ def _forward_cpu_1(q, k, scale, p_):
     return sum_1, sum_2
 
 
-@_without_autocast
+@_on_spare_threads
 def _backward_cpu_1(dsum_1, dsum_2, q, k, scale, p_):
     """Backward on the CPU: the gradient of every float tensor, in order."""
     B, H, N, D = q.shape
@@ -1346,7 +1388,7 @@ def _backward_cpu_1(dsum_1, dsum_2, q, k, scale, p_):
     return dq, dk.to(k.dtype)
 
 
-@_without_autocast
+@_on_spare_threads
 def _forward_cpu(q, k, v, row_1, row_2, scale, p_):
     """Forward on the CPU: out [B, H, N, DV] and sum_1 [B, H, N]."""
     B, H, N, D = q.shape
@@ -1395,7 +1437,7 @@ def _forward_cpu(q, k, v, row_1, row_2, scale, p_):
     return out, sum_1
 
 
-@_without_autocast
+@_on_spare_threads
 def _backward_cpu(dout, dsum_1, q, k, v, row_1, row_2, scale, p_):
     """Backward on the CPU: the gradient of every float tensor, in order."""
     B, H, N, D = q.shape

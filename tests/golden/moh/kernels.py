@@ -1,6 +1,7 @@
 import numbers
 import os
 import weakref
+from functools import lru_cache
 
 import torch
 import triton
@@ -405,6 +406,9 @@ def _backward_queries(
 # _over_tiles: attnc/emit/helpers.py
 # _look_inside: attnc/emit/helpers.py
 # _lists: attnc/emit/helpers.py
+# _on_spare_threads: attnc/emit/cpu_helpers.py
+# _spare_processors: attnc/emit/cpu_helpers.py
+# _quota: attnc/emit/cpu_helpers.py
 # _join: attnc/emit/cpu_helpers.py
 # _join_tiles: attnc/emit/cpu_helpers.py
 # _positions: attnc/emit/cpu_helpers.py
@@ -476,7 +480,7 @@ def _hide(pairs, otherwise, edges, i, heads, q0, q1, dtype, gate):
         _fill_hidden(pairs[:, :, :, columns], *_bits_of_pairs(visible, pairs.dtype, otherwise))
 
 
-@_without_autocast
+@_on_spare_threads
 def _forward_cpu(q, k, v, gate, scale):
     """Forward on the CPU: out [B, H, N, DV] and lse [B, H, N]."""
     B, H, N, D = q.shape
@@ -524,7 +528,7 @@ def _forward_cpu(q, k, v, gate, scale):
     return out, lse
 
 
-@_without_autocast
+@_on_spare_threads
 def _backward_cpu(dout, dlse, q, k, v, gate, out, lse, scale):
     """Backward on the CPU: the gradient of every float tensor, in order."""
     B, H, N, D = q.shape

@@ -650,6 +650,9 @@ def _backward_pairs(
 # _is_outside: attnc/emit/helpers.py
 # _first_pair: attnc/emit/helpers.py
 # _refuse_read: attnc/emit/helpers.py
+# _on_spare_threads: attnc/emit/cpu_helpers.py
+# _spare_processors: attnc/emit/cpu_helpers.py
+# _quota: attnc/emit/cpu_helpers.py
 # _join: attnc/emit/cpu_helpers.py
 # _positions: attnc/emit/cpu_helpers.py
 # _count: attnc/emit/cpu_helpers.py
@@ -729,7 +732,7 @@ def _hide(pairs, otherwise, edges, q0, q1, dtype):
         )
 
 
-@_without_autocast
+@_on_spare_threads
 def _forward_cpu(q, k, v, E, query_products_1, scale, reach):
     """Forward on the CPU: out [B, H, N, DV] and lse [B, H, N]."""
     _check_reads(q, k, reach)
@@ -783,7 +786,7 @@ def _forward_cpu(q, k, v, E, query_products_1, scale, reach):
     return out, lse
 
 
-@_without_autocast
+@_on_spare_threads
 def _backward_cpu(
     dout, dlse, q, k, v, E, query_products_1, out, lse, scale, reach, need_query_products_1,
 ):

@@ -1,5 +1,6 @@
 import numbers
 import os
+from functools import lru_cache
 
 import torch
 import triton
@@ -640,6 +641,9 @@ def _backward_pairs(
 # _grid: attnc/emit/helpers.py
 # _parts: attnc/emit/helpers.py
 # _sum_of_parts: attnc/emit/helpers.py
+# _on_spare_threads: attnc/emit/cpu_helpers.py
+# _spare_processors: attnc/emit/cpu_helpers.py
+# _quota: attnc/emit/cpu_helpers.py
 # _join: attnc/emit/cpu_helpers.py
 # _positions: attnc/emit/cpu_helpers.py
 # _count: attnc/emit/cpu_helpers.py
@@ -678,7 +682,7 @@ def _hide(pairs, otherwise, edges, i, channels):
         _fill_hidden(pairs[:, :, :, columns], *_bits_of_pairs(visible, pairs.dtype, otherwise))
 
 
-@_without_autocast
+@_on_spare_threads
 def _forward_cpu(q, k, v, by_step, by_channel, scale, channels, window):
     """Forward on the CPU: out [B, H, N, DV] and lse [B, H, N]."""
     B, H, N, D = q.shape
@@ -737,7 +741,7 @@ def _forward_cpu(q, k, v, by_step, by_channel, scale, channels, window):
     return out, lse
 
 
-@_without_autocast
+@_on_spare_threads
 def _backward_cpu(
     dout, dlse, q, k, v, by_step, by_channel, out, lse, scale, channels, window, need_by_step,
     need_by_channel,

@@ -44,6 +44,7 @@
 import numbers
 import os
 import weakref
+from functools import lru_cache
 
 import torch
 import triton
@@ -960,6 +961,48 @@ def _rank(rows, values):
     return torch.searchsorted(rows, values, out_int32=True)
 
 
+def _on_spare_threads(function):
+    """A call takes a hundred operations, and threads that share one wait for each other at its end.
+
+    So on a busy machine fewer are faster: no more than there are processors that nobody else wants.
+    """
+    plain = _without_autocast(function)
+
+    def sparing(*args):
+        threads = torch.get_num_threads()
+        is_small = next(arg for arg in args if isinstance(arg, Tensor)).numel() < 2**15
+        if threads == 1 or is_small or torch.are_deterministic_algorithms_enabled():
+            return plain(*args)
+        torch.set_num_threads(max(1, min(threads, _spare_processors(threads))))
+        try:
+            return plain(*args)
+        finally:
+            torch.set_num_threads(threads)
+
+    return sparing
+
+
+def _spare_processors(threads):
+    """Processors that nobody else wants, if all threads of ours run; where it is not said, all."""
+    try:
+        with open("/proc/loadavg") as load:
+            running = int(load.read().split()[3].partition("/")[0])
+    except (OSError, ValueError, IndexError):
+        running = 0
+    return min(os.cpu_count() or threads, _quota()) - max(0, running - threads)
+
+
+@lru_cache(maxsize=1)
+def _quota():
+    """Processors that a container may use."""
+    try:
+        with open("/sys/fs/cgroup/cpu.max") as limit:
+            share, period = map(float, limit.read().split())  # "max" is no number
+        return max(1, round(share / period))
+    except (OSError, ValueError):
+        return 2**16
+
+
 def _join(M, *intervals):
     """Intervals of keys, cut at [0, M), as an index of all keys, and its edges: columns and keys.
 
@@ -1162,7 +1205,7 @@ def _hide(pairs, otherwise, edges, b, i, q0, q1, N, doc):
         _fill_hidden(pairs[:, :, :, columns], *_bits_of_pairs(visible, pairs.dtype, otherwise))
 
 
-@_without_autocast
+@_on_spare_threads
 def _forward_cpu(q, k, v, doc, doc_start, doc_end, scale):
     """Forward on the CPU: out [B, H, N, DV] and lse [B, H, N]."""
     _check_reads(q, k)
@@ -1214,7 +1257,7 @@ def _forward_cpu(q, k, v, doc, doc_start, doc_end, scale):
     return out, lse
 
 
-@_without_autocast
+@_on_spare_threads
 def _backward_cpu(dout, dlse, q, k, v, doc, doc_start, doc_end, out, lse, scale):
     """Backward on the CPU: the gradient of every float tensor, in order."""
     B, H, N, D = q.shape

@@ -449,6 +449,9 @@ def _backward_queries(
 # _grid: attnc/emit/helpers.py
 # _parts: attnc/emit/helpers.py
 # _sum_of_parts: attnc/emit/helpers.py
+# _on_spare_threads: attnc/emit/cpu_helpers.py
+# _spare_processors: attnc/emit/cpu_helpers.py
+# _quota: attnc/emit/cpu_helpers.py
 # _join: attnc/emit/cpu_helpers.py
 # _positions: attnc/emit/cpu_helpers.py
 # _count: attnc/emit/cpu_helpers.py
@@ -489,7 +492,7 @@ def _hide(pairs, otherwise, edges, q0, q1, dtype, window):
         )
 
 
-@_without_autocast
+@_on_spare_threads
 def _forward_cpu(q, k, v, scale, window):
     """Forward on the CPU: out [B, H, N, DV] and sum_1 [B, H, N]."""
     B, H, N, D = q.shape
@@ -528,7 +531,7 @@ def _forward_cpu(q, k, v, scale, window):
     return out, sum_1
 
 
-@_without_autocast
+@_on_spare_threads
 def _backward_cpu(dout, dsum_1, q, k, v, scale, window):
     """Backward on the CPU: the gradient of every float tensor, in order."""
     B, H, N, D = q.shape

@@ -1,6 +1,7 @@
 import numbers
 import os
 import weakref
+from functools import lru_cache
 
 import torch
 import triton
@@ -408,6 +409,9 @@ def _backward_queries(
 # _over_tiles: attnc/emit/helpers.py
 # _look_inside: attnc/emit/helpers.py
 # _lists: attnc/emit/helpers.py
+# _on_spare_threads: attnc/emit/cpu_helpers.py
+# _spare_processors: attnc/emit/cpu_helpers.py
+# _quota: attnc/emit/cpu_helpers.py
 # _join: attnc/emit/cpu_helpers.py
 # _join_tiles: attnc/emit/cpu_helpers.py
 # _positions: attnc/emit/cpu_helpers.py
@@ -466,7 +470,7 @@ def _hide(pairs, otherwise, edges, i, end):
         _fill_hidden(pairs[:, :, :, columns], *_bits_of_pairs(visible, pairs.dtype, otherwise))
 
 
-@_without_autocast
+@_on_spare_threads
 def _forward_cpu(q, k, v, end, scale):
     """Forward on the CPU: out [B, H, N, DV] and lse [B, H, N]."""
     B, H, N, D = q.shape
@@ -514,7 +518,7 @@ def _forward_cpu(q, k, v, end, scale):
     return out, lse
 
 
-@_without_autocast
+@_on_spare_threads
 def _backward_cpu(dout, dlse, q, k, v, end, out, lse, scale):
     """Backward on the CPU: the gradient of every float tensor, in order."""
     B, H, N, D = q.shape

@@ -1,5 +1,6 @@
 import numbers
 import os
+from functools import lru_cache
 
 import torch
 import triton
@@ -435,6 +436,9 @@ def _backward_queries(
 # _parts: attnc/emit/helpers.py
 # _sum_of_parts: attnc/emit/helpers.py
 # _for_query_heads: attnc/emit/helpers.py
+# _on_spare_threads: attnc/emit/cpu_helpers.py
+# _spare_processors: attnc/emit/cpu_helpers.py
+# _quota: attnc/emit/cpu_helpers.py
 # _join: attnc/emit/cpu_helpers.py
 # _positions: attnc/emit/cpu_helpers.py
 # _count: attnc/emit/cpu_helpers.py
@@ -454,7 +458,7 @@ def _keys_seen(M):
     return _join(M, (0, M, 0, M))
 
 
-@_without_autocast
+@_on_spare_threads
 def _forward_cpu(q, k, v, share_, scale):
     """Forward on the CPU: out [B, H, N, DV] and lse [B, H, N]."""
     B, H, N, D = q.shape
@@ -494,7 +498,7 @@ def _forward_cpu(q, k, v, share_, scale):
     return out, lse
 
 
-@_without_autocast
+@_on_spare_threads
 def _backward_cpu(dout, dlse, q, k, v, share_, out, lse, scale):
     """Backward on the CPU: the gradient of every float tensor, in order."""
     B, H, N, D = q.shape

@@ -1,5 +1,6 @@
 import numbers
 import os
+from functools import lru_cache
 
 import torch
 import triton
@@ -574,6 +575,9 @@ def _backward_queries(
 # _grid: attnc/emit/helpers.py
 # _parts: attnc/emit/helpers.py
 # _sum_of_parts: attnc/emit/helpers.py
+# _on_spare_threads: attnc/emit/cpu_helpers.py
+# _spare_processors: attnc/emit/cpu_helpers.py
+# _quota: attnc/emit/cpu_helpers.py
 # _join: attnc/emit/cpu_helpers.py
 # _positions: attnc/emit/cpu_helpers.py
 # _count: attnc/emit/cpu_helpers.py
@@ -682,7 +686,7 @@ def _hide(pairs, otherwise, edges, i, heads, shift_, size, cols):
         _fill_hidden(pairs[:, :, :, columns], *_bits_of_pairs(visible, pairs.dtype, otherwise))
 
 
-@_without_autocast
+@_on_spare_threads
 def _forward_cpu(q, k, v, shift_, scale, size, rows_, cols):
     """Forward on the CPU: out [B, H, N, DV] and lse [B, H, N]."""
     B, H, N, D = q.shape
@@ -732,7 +736,7 @@ def _forward_cpu(q, k, v, shift_, scale, size, rows_, cols):
     return out, lse
 
 
-@_without_autocast
+@_on_spare_threads
 def _backward_cpu(dout, dlse, q, k, v, shift_, out, lse, scale, size, rows_, cols):
     """Backward on the CPU: the gradient of every float tensor, in order."""
     B, H, N, D = q.shape

@@ -1,5 +1,6 @@
 import numbers
 import os
+from functools import lru_cache
 
 import torch
 import triton
@@ -575,6 +576,9 @@ def _backward_pairs(
 # _grid: attnc/emit/helpers.py
 # _parts: attnc/emit/helpers.py
 # _sum_of_parts: attnc/emit/helpers.py
+# _on_spare_threads: attnc/emit/cpu_helpers.py
+# _spare_processors: attnc/emit/cpu_helpers.py
+# _quota: attnc/emit/cpu_helpers.py
 # _join: attnc/emit/cpu_helpers.py
 # _positions: attnc/emit/cpu_helpers.py
 # _count: attnc/emit/cpu_helpers.py
@@ -591,7 +595,7 @@ def _keys_seen(M):
     return _join(M, (0, M, 0, M))
 
 
-@_without_autocast
+@_on_spare_threads
 def _forward_cpu(q, k, v, log_temperature, bias, scale):
     """Forward on the CPU: out [B, H, N, DV] and lse [B, H, N]."""
     B, H, N, D = q.shape
@@ -635,7 +639,7 @@ def _forward_cpu(q, k, v, log_temperature, bias, scale):
     return out, lse
 
 
-@_without_autocast
+@_on_spare_threads
 def _backward_cpu(dout, dlse, q, k, v, log_temperature, bias, out, lse, scale, need_bias):
     """Backward on the CPU: the gradient of every float tensor, in order."""
     B, H, N, D = q.shape

@@ -1,6 +1,7 @@
 import numbers
 import os
 import weakref
+from functools import lru_cache
 
 import torch
 import triton
@@ -550,6 +551,9 @@ def _backward_pairs(
 # _is_outside: attnc/emit/helpers.py
 # _first_pair: attnc/emit/helpers.py
 # _refuse_read: attnc/emit/helpers.py
+# _on_spare_threads: attnc/emit/cpu_helpers.py
+# _spare_processors: attnc/emit/cpu_helpers.py
+# _quota: attnc/emit/cpu_helpers.py
 # _join: attnc/emit/cpu_helpers.py
 # _positions: attnc/emit/cpu_helpers.py
 # _count: attnc/emit/cpu_helpers.py
@@ -636,7 +640,7 @@ def _keys_seen(M):
     return _join(M, (0, M, 0, M))
 
 
-@_without_autocast
+@_on_spare_threads
 def _forward_cpu(q, k, v, bias, by_distance_1, scale, buckets, max_distance):
     """Forward on the CPU: out [B, H, N, DV] and lse [B, H, N]."""
     _check_reads(q, k, buckets, max_distance)
@@ -680,7 +684,7 @@ def _forward_cpu(q, k, v, bias, by_distance_1, scale, buckets, max_distance):
     return out, lse
 
 
-@_without_autocast
+@_on_spare_threads
 def _backward_cpu(
     dout, dlse, q, k, v, bias, by_distance_1, out, lse, scale, buckets, max_distance, need_bias,
 ):

@@ -1,6 +1,7 @@
 import numbers
 import os
 import weakref
+from functools import lru_cache
 
 import torch
 import triton
@@ -405,6 +406,9 @@ def _backward_queries(
 # _remembered: attnc/emit/helpers.py
 # _look_inside: attnc/emit/helpers.py
 # _lists: attnc/emit/helpers.py
+# _on_spare_threads: attnc/emit/cpu_helpers.py
+# _spare_processors: attnc/emit/cpu_helpers.py
+# _quota: attnc/emit/cpu_helpers.py
 # _join: attnc/emit/cpu_helpers.py
 # _join_tiles: attnc/emit/cpu_helpers.py
 # _positions: attnc/emit/cpu_helpers.py
@@ -468,7 +472,7 @@ def _hide(pairs, otherwise, edges, b, i, M, ancestor, context):
         _fill_hidden(pairs[:, :, :, columns], *_bits_of_pairs(visible, pairs.dtype, otherwise))
 
 
-@_without_autocast
+@_on_spare_threads
 def _forward_cpu(q, k, v, ancestor, scale, context):
     """Forward on the CPU: out [B, H, N, DV] and lse [B, H, N]."""
     B, H, N, D = q.shape
@@ -517,7 +521,7 @@ def _forward_cpu(q, k, v, ancestor, scale, context):
     return out, lse
 
 
-@_without_autocast
+@_on_spare_threads
 def _backward_cpu(dout, dlse, q, k, v, ancestor, out, lse, scale, context):
     """Backward on the CPU: the gradient of every float tensor, in order."""
     B, H, N, D = q.shape

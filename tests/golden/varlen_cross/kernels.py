@@ -1,5 +1,6 @@
 import numbers
 import os
+from functools import lru_cache
 
 import torch
 import triton
@@ -692,6 +693,9 @@ def _backward_queries(
 # _parts: attnc/emit/helpers.py
 # _sum_of_parts: attnc/emit/helpers.py
 # _rank: attnc/emit/helpers.py
+# _on_spare_threads: attnc/emit/cpu_helpers.py
+# _spare_processors: attnc/emit/cpu_helpers.py
+# _quota: attnc/emit/cpu_helpers.py
 # _join: attnc/emit/cpu_helpers.py
 # _positions: attnc/emit/cpu_helpers.py
 # _count: attnc/emit/cpu_helpers.py
@@ -733,7 +737,7 @@ def _hide(pairs, otherwise, edges, q0, q1, query_doc, key_doc):
         _fill_hidden(pairs[:, :, :, columns], *_bits_of_pairs(visible, pairs.dtype, otherwise))
 
 
-@_without_autocast
+@_on_spare_threads
 def _forward_cpu(
     q, k, v, query_doc, key_doc, key_doc_rank, key_doc_rank_2, query_doc_rank, query_doc_rank_2,
     scale,
@@ -785,7 +789,7 @@ def _forward_cpu(
     return out, lse
 
 
-@_without_autocast
+@_on_spare_threads
 def _backward_cpu(
     dout, dlse, q, k, v, query_doc, key_doc, key_doc_rank, key_doc_rank_2, query_doc_rank,
     query_doc_rank_2, out, lse, scale,

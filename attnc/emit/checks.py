@@ -1,7 +1,8 @@
 """The checks of a call.
 
 Enters: a plan. Leaves: `_check`, which raises the first mistake of a call, and the helpers that it needs. What cannot
-go wrong with this spec is not checked. The words are those of `run/messages.py`, which the interpreter uses; an emitted
+go wrong with this spec is not checked, and what only the data of a tensor say the operator checks, which has them
+wherever it runs (`SORTED`). The words are those of `run/messages.py`, which the interpreter uses; an emitted
 module stands alone, so they are written out here, and `tests/run/test_wrong_calls.py` holds the two together.
 """
 
@@ -21,7 +22,6 @@ from attnc.ir.walk import walk
 from attnc.lower.names import SIZES, variable
 from attnc.lower.plan import Plan
 from attnc.lower.torch_terms import TorchTerms
-from attnc.options import Options
 
 DTYPES = {
     "float": "FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)",
@@ -100,15 +100,12 @@ SORTED = '''
 def _check_sorted(name, array):
     """Raise where an array decreases: the ranges of keys rest on it. One pass; a GPU is waited for.
 
-    It reads the data, so it is left out where there is none to read: while torch.compile traces or
-    a CUDA graph is captured, and for meta and fake tensors.
+    While a CUDA graph is captured nothing can be waited for, so the graph has an assertion.
     """
-    if torch.compiler.is_compiling() or type(array) is not Tensor or array.is_meta:
-        return
-    if array.is_cuda and torch.cuda.is_current_stream_capturing():
-        return
     falls = array[..., 1:] < array[..., :-1]
-    if falls.any():
+    if array.is_cuda and torch.cuda.is_current_stream_capturing():
+        torch._assert_async(~falls.any(), f"`{name}` is declared `sorted`, and decreases")
+    elif falls.any():
         *outer, last = falls.nonzero()[0].tolist()
         before, after = array[(*outer, slice(last, last + 2))].tolist()
         place = [*outer, last + 1]
@@ -125,23 +122,21 @@ PLACES = {
 }  # fmt: skip
 
 
-def write_checks(writer: Writer, plan: Plan, options: Options) -> None:
+def write_checks(writer: Writer, plan: Plan) -> None:
     """The helpers and `_check`, which returns the scale and the parameters, scalars as numbers of Python."""
     params = plan.spec.params
-    is_ordered = options.check_sorted and any(p.sorted for p in params)
     sorts = {"float", *(p.sort for p in params if p.sizes)}
     for sort, line in DTYPES.items():
         if sort in sorts:
             writer.line(line)
-    for text in [HELPERS, SORTED] if is_ordered else [HELPERS]:
-        _gap(writer)
-        writer.lines(text)
+    _gap(writer)
+    writer.lines(HELPERS)
     _gap(writer)
     names = ["scale", *(variable(p.name) for p in params)]
     writer.items("def _check(", ["q", "k", "v", *names], "):")
     with writer.indent():
         writer.line('"""Raise the first mistake of a call; return its parameters, numbers as Python\'s."""')
-        _Checks(writer, plan, options).write()
+        _Checks(writer, plan).write()
         writer.items("return ", names, "")
     _gap(writer)
 
@@ -149,8 +144,8 @@ def write_checks(writer: Writer, plan: Plan, options: Options) -> None:
 class _Checks:
     """The body of `_check`, in the order of `run/arguments.py`."""
 
-    def __init__(self, writer: Writer, plan: Plan, options: Options) -> None:
-        self.writer, self.plan, self.options = writer, plan, options
+    def __init__(self, writer: Writer, plan: Plan) -> None:
+        self.writer, self.plan = writer, plan
         self.params = plan.spec.params
         self.terms = TorchTerms(plan.spec, {})
         self.widths = find_width_rules(plan.spec)
@@ -172,9 +167,6 @@ class _Checks:
         for param in self.params:
             if param.sizes:
                 self._array(param)
-        for param in self.params:
-            if param.sorted and self.options.check_sorted:
-                self.writer.line(f'_check_sorted("{param.name}", {variable(param.name)})')
         for side, tokens in (("query", Size("N")), ("key", Size("M"))):
             self._grid(side, tokens)
         if self.is_self_attention:

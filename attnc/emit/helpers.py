@@ -159,7 +159,8 @@ def _rope(x, position, theta):
     """Rotary embedding (Su et al. 2021) of the pairs (x[t], x[t + D / 2])."""
     half = x.shape[-1] // 2
     step = torch.arange(half, device=x.device, dtype=torch.float64)
-    angle = position.double() * torch.as_tensor(theta).double() ** (-2.0 * step / x.shape[-1])
+    base = step.new_ones(1) * theta
+    angle = position.double() * base ** (-2.0 * step / x.shape[-1])
     cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
     a, b = x[..., :half], x[..., half:]
     return torch.cat([a * cos - b * sin, a * sin + b * cos], -1)

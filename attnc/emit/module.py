@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from attnc.emit.header import write_header
 from attnc.emit.helpers import TORCH_HELPERS, TRITON_HELPERS, select_helpers
 from attnc.emit.launch import write_launchers
-from attnc.emit.operator import write_library, write_operator
+from attnc.emit.operator import write_operators
 from attnc.emit.public import write_public
 from attnc.emit.writer import Writer
 from attnc.errors import CompilerBug
@@ -85,12 +85,10 @@ def emit_module(kernels: Kernels, found: list[str], options: Options) -> str:
     if kernels.triton:
         body.lines(launch.text.rstrip("\n"))
         _gap(body)
-    write_library(body)
-    for each in (*kernels.before, kernels):
-        write_operator(body, each)
+    write_operators(body, kernels, options)
     for fn in _around(kernels):
         _write_function(body, fn)
-    write_public(body, kernels, options)
+    write_public(body, kernels)
 
     whole = Writer()
     write_header(whole, kernels.plan, found, options)

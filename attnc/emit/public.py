@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from attnc.emit.checks import write_checks
 from attnc.emit.expression import emit_literal
-from attnc.emit.operator import operator_of
+from attnc.emit.library import FLOATS
+from attnc.emit.operator import floats_of, operator_of, wholes_of
 from attnc.emit.writer import Writer
 from attnc.ir.nodes import Param
 from attnc.ir.text import print_ir
-from attnc.lower.cpu import scalars_of, tensors_of
+from attnc.lower.cpu import tensors_of
 from attnc.lower.kernels import Kernels
 from attnc.lower.names import variable
 from attnc.lower.per_token import mapped_tensors
-from attnc.options import Options
+from attnc.lower.plan import Plan
 
 BACKEND = '''
 def _choose(backend, q):
@@ -45,14 +46,15 @@ def _check_device(q):
 NO_LSE = "`return_lse` needs a normalization by sum(exp(s)): this one has no log-sum-exp"
 
 
-def write_public(writer: Writer, kernels: Kernels, options: Options) -> None:
+def write_public(writer: Writer, kernels: Kernels) -> None:
     """The choice of a backend, the checks, and the function."""
     plan = kernels.plan
     spec = plan.spec
-    writer.lines(BACKEND if kernels.triton else NO_KERNELS)
-    writer.line()
-    writer.line()
-    write_checks(writer, plan, options)
+    for text in (BACKEND if kernels.triton else NO_KERNELS, FLOATS):
+        writer.lines(text)
+        writer.line()
+        writer.line()
+    write_checks(writer, plan)
     params = [_declared(p) for p in spec.params]
     tail = ["scale=None", "return_lse=False", *(['backend="auto"'] if kernels.triton else [])]
     writer.items(f"def {spec.name}(", ["q", "k", "v", "*", *params, *tail], "):")
@@ -74,7 +76,7 @@ def write_public(writer: Writer, kernels: Kernels, options: Options) -> None:
             chosen = ["backend"]
         for each in kernels.before:
             _write_rows(writer, each)
-        arguments = [*tensors_of(plan), *scalars_of(plan), *chosen]
+        arguments = [*tensors_of(plan), *wholes_of(plan), *chosen, _floats(plan)]
         results = plan.results
         writer.items(f"{', '.join(results)} = _attention(", arguments, ")")
         if kernels.output:
@@ -95,7 +97,8 @@ def _write_rows(writer: Writer, kernels: Kernels) -> None:
     plan = kernels.plan
     assert kernels.numbers is not None
     call = f"{', '.join(plan.results)} = {operator_of(plan)}("
-    arguments = [*tensors_of(plan), *scalars_of(plan), *(["backend"] if kernels.triton else [])]
+    chosen = ["backend"] if kernels.triton else []
+    arguments = [*tensors_of(plan), *wholes_of(plan), *chosen, _floats(plan)]
     if plan.has_gradient:
         writer.items(call, arguments, ")")
     else:
@@ -103,6 +106,10 @@ def _write_rows(writer: Writer, kernels: Kernels) -> None:
             writer.items(call, arguments, ")")
     names = [variable(name) for name, _ in plan.numbers]
     _write_call(writer, names, kernels.numbers.name, [p.name for p in kernels.numbers.params])
+
+
+def _floats(plan: Plan) -> str:
+    return f"*_floats({', '.join(floats_of(plan))})"
 
 
 def _write_call(writer: Writer, targets: list[str], function: str, given: list[str]) -> None:

@@ -1,7 +1,8 @@
 """Is this a call that has a meaning?
 
 Enters: an attention, the tensors of a call and its parameters. Leaves: a value for every parameter, defaults filled in,
-or an `AttncError` with the first mistake found. The order: the tensors, names, scalars, arrays, grids, widths.
+or an `AttncError` with the first mistake found. The order: the tensors, names, scalars, arrays, grids,
+widths, the order of arrays.
 """
 
 from __future__ import annotations
@@ -50,10 +51,6 @@ def check_arguments(
     sizes = sizes_of(q, k, v)
     numbers = sizes | {name: value for name, value in scalars.items() if isinstance(value, int)}
     arrays = {p.name: _check_array(p, given[p.name], numbers, q) for p in attention.params if p.sizes}
-    if check_sorted:
-        for param in attention.params:
-            if param.sorted:
-                _check_sorted(param.name, arrays[param.name])
     _check_grid(attention, numbers)
     is_self_attention = any(
         isinstance(term, VecInput) and term.name == "v_i" for term in walk(attention.output)
@@ -61,6 +58,9 @@ def check_arguments(
     if is_self_attention and sizes["N"] != sizes["M"]:
         raise _error("not-self-attention", messages.not_self_attention(sizes["N"], sizes["M"]))
     check_widths(attention, numbers)
+    for param in attention.params:
+        if param.sorted and check_sorted:
+            _check_sorted(param.name, arrays[param.name])
     return {p.name: arrays[p.name] if p.sizes else scalars[p.name] for p in attention.params}
 
 

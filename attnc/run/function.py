@@ -182,6 +182,8 @@ class AttentionFunction:
             check_limits(compiled.facts, options.backend, q, sizes_of(q, k, v) | numbers, compiled.counts)
         except AttncError as mistake:
             raise mistake from None
+        except RuntimeError:  # torch.func.vmap shows no data: the words of the module do
+            return
 
     def _needs_kernels(self, q: Tensor) -> bool:
         """On the CPU a module without kernels does, and Triton is not imported."""

@@ -20,7 +20,7 @@ SOURCES = {
     "split": (split.SPLITS,),
     "tiles": (tiles.TILES.replace("CHOSEN_CARD\n", ""),),
     "library": (library.LIBRARY,),
-    "public": (public.BACKEND, public.NO_KERNELS, library.FLOATS),
+    "public": (public.BACKEND, public.NO_KERNELS, public.AUTOCAST, public.REFUSED, library.FLOATS),
 }
 GAP = "\n\n\n"
 LINE = re.compile(r"# (\w+): attnc/emit/\w+\.py")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from attnc.analyze.divisors import find_divisions
 from attnc.analyze.facts import Requirement
 from attnc.analyze.widths import EvenWidth, ResultWidth, SameWidths, WidthRule, find_width_rules
 from attnc.emit.expression import emit_expression, emit_operand
@@ -36,22 +37,43 @@ def _names(*dtypes):
     return f"{', '.join(most)} or {last}" if most else last
 
 
+def _listed(sizes):
+    """Sizes in words; torch.compile knows `str` of no symbol."""
+    return "[" + ", ".join([f"{size}" for size in sizes]) + "]"
+
+
+def _is_dense(tensor):
+    """Is there a number at every place, and all of them on one device?"""
+    is_strided = tensor.layout is torch.strided and not tensor.is_nested
+    return is_strided and type(tensor).__name__ not in ("DTensor", "MaskedTensor")
+
+
+def _layout(tensor):
+    """What a tensor is that is not dense."""
+    if tensor.is_nested:
+        return "a nested one"
+    layout = str(tensor.layout).removeprefix("torch.")
+    return type(tensor).__name__ if tensor.layout is torch.strided else f"layout {layout}"
+
+
 def _check_tensor(name, tensor, axes, sizes, dtypes, q):
     """Raise unless it has these sizes (any, for a name), one of these dtypes, and q's device."""
     if not isinstance(tensor, Tensor):
         raise TypeError(f"`{name}` needs a tensor, got {type(tensor).__name__}")
-    got = list(tensor.shape)
+    if not _is_dense(tensor):
+        raise TypeError(f"`{name}` needs a dense tensor, got {_layout(tensor)}")
+    got = tensor.shape
     if len(got) != len(sizes):
         count = f"{len(sizes)} dimension{'s' if len(sizes) != 1 else ''}"
-        raise ValueError(f"`{name}` needs {count} {axes}, got shape {got}")
+        raise ValueError(f"`{name}` needs {count} {axes}, got shape {_listed(got)}")
     if tensor.dtype not in dtypes:
         raise ValueError(f"`{name}` needs dtype {_names(*dtypes)}, got {_names(tensor.dtype)}")
     if tensor.device != q.device:
         raise ValueError(f"`{name}` needs the device of `q`, {q.device}, got {tensor.device}")
     if any(size != need for size, need in zip(got, sizes) if not isinstance(need, str)):
-        needs = f"[{', '.join(map(str, sizes))}]"
+        needs = _listed(sizes)
         same = f" = {needs}" if needs != axes else ""
-        raise ValueError(f"`{name}` needs shape {axes}{same}, got {got}")
+        raise ValueError(f"`{name}` needs shape {axes}{same}, got {_listed(got)}")
 
 
 def _check_inputs(q, k, v):
@@ -69,10 +91,19 @@ def _check_inputs(q, k, v):
         ("q", "H", H, q), ("q", "D", D, q), ("k", "HKV", HKV, k), ("v", "DV", v.shape[3], v),
     ):
         if size == 0:
-            got = list(tensor.shape)
+            got = _listed(tensor.shape)
             raise ValueError(f"`{name}` needs `{axis}` to be 1 or more, got shape {got}")
     if H % HKV:
         raise ValueError(f"`q` needs a multiple of the {HKV} heads of `k`, got {H}")
+
+
+def _is_near(value):
+    """Is an int far from where those of 64 bits end? One that torch.compile reads of a tensor may be."""
+    if torch.compiler.is_compiling():
+        from torch.fx.experimental.symbolic_shapes import guard_or_true
+
+        return guard_or_true(-(2**62) < value) and guard_or_true(value < 2**62)
+    return -(2**62) < value < 2**62
 
 
 def _number(name, kind, value):
@@ -80,18 +111,26 @@ def _number(name, kind, value):
     if isinstance(value, Tensor) and value.requires_grad:
         what = "is a scalar, which gets no gradient, and was given a tensor that requires one"
         raise TypeError(f"`{name}` {what}")
-    if not isinstance(value, (int, float)) and getattr(value, "ndim", None) == 0:
-        value = value.item()
-    accepted = {bool: bool, int: numbers.Integral, float: numbers.Real}[kind]
     needs = f"{'an' if kind is int else 'a'} {kind.__name__}"
+    if not isinstance(value, (int, float)) and getattr(value, "ndim", None) == 0:
+        try:
+            value = value.item()
+        except RuntimeError as mistake:  # `torch.func.vmap` has several
+            raise TypeError(f"`{name}` needs {needs}, the same for all samples") from mistake
+    if isinstance(value, (torch.SymInt, torch.SymFloat)):  # while torch exports or traces a call
+        if kind is float:
+            return torch.sym_float(value)
+        if kind is int and isinstance(value, torch.SymInt):
+            return value
+    accepted = {bool: bool, int: numbers.Integral, float: numbers.Real}[kind]
     if isinstance(value, accepted) and isinstance(value, bool) == (kind is bool):
-        if kind is not int or -(2**62) < value < 2**62:
+        if kind is not int or _is_near(value):
             return value if isinstance(value, kind) else kind(value)
         needs = "an int between -2**62 and 2**62"
     got = type(value).__name__
-    if hasattr(value, "shape"):
-        got = f"{got} of shape {list(value.shape)}"
-    elif isinstance(value, (int, float, str)):
+    if not isinstance(value, (int, float, str)):
+        got = f"{got} of shape {_listed(value.shape)}" if hasattr(value, "shape") else got
+    elif not torch.compiler.is_compiling():
         got = f"{value!r} ({got})"
     raise TypeError(f"`{name}` needs {needs}, got {'None' if value is None else got}")
 '''.strip("\n")
@@ -173,6 +212,9 @@ class _Checks:
             self._refuse("N != M", "`v_i` needs as many keys as queries, got N = {N} and M = {M}")
         for rule in self.widths:
             self._width(rule)
+        for division in find_divisions(self.plan.spec):
+            text = emit_operand(self.terms(division.by), "==")
+            self._refuse(f"{text} == 0", f"`{division.number}` is 0, and `{division.text}` divides by it")
         for requirement in self.requirements:
             self._requirement(requirement)
 

@@ -22,9 +22,12 @@ def _sized(rows, dtype):
 
 
 def _without_autocast(function):
-    """Autocast would give some tensors another dtype than those that they meet."""
+    """Autocast, or a default device, would make tensors unlike those that they meet."""
 
     def plain(*args):
+        if torch.empty(0).device.type != "cpu":  # there is a default device
+            with torch.device("cpu"):
+                return plain(*args)
         device = next(arg.device for arg in args if isinstance(arg, Tensor))
         if not torch.amp.is_autocast_available(device.type):
             return function(*args)
@@ -77,6 +80,16 @@ def _sum_of_parts(parts, shares, dtype):
 def _nonzero(divisor):
     """1 for a divisor of 0, where nothing is visible."""
     return divisor.masked_fill(divisor == 0, 1) if isinstance(divisor, Tensor) else divisor or 1
+
+
+def _quotient(a, b):
+    """a / b of two numbers, by 0 too, where Python refuses and tensors do not."""
+    return (torch.tensor(a, dtype=torch.float64) / b).item()
+
+
+def _raised(a, b):
+    """a**b of two numbers, which is no complex one."""
+    return (torch.tensor(a, dtype=torch.float64) ** b).item()
 
 
 def _remembered(function):

@@ -17,14 +17,19 @@ _LIBRARY = _library()
 
 
 def _operator(function):
-    """The function as an operator of torch, which does not look inside.
+    """The function as an operator of torch, which does not look inside; nor does a default device.
 
     `torch.library.custom_op` does so too, but its first call loads all of torch.compile.
     """
+
+    def inside(*args):
+        with torch._C.DisableTorchFunction():
+            return function(*args)
+
     name = function.__name__.lstrip("_")
     schema = torch.library.infer_schema(function, mutates_args=())
     _LIBRARY.define(name + schema, tags=torch.Tag.pt2_compliant_tag)
-    _LIBRARY.impl(name, function, "CompositeExplicitAutograd")
+    _LIBRARY.impl(name, inside, "CompositeExplicitAutograd")
     return getattr(getattr(torch.ops, _LIBRARY.ns), name).default
 
 

@@ -43,6 +43,38 @@ def _check_device(q):
         raise ValueError(f"`q` needs the CPU, since this module has no kernels, got {q.device}")
 '''.strip()
 
+AUTOCAST = '''
+def _as_autocast(x):
+    """q, k or v in the dtype that autocast has for torch's own attention; float64 stays."""
+    if not isinstance(x, Tensor) or not torch.amp.is_autocast_available(x.device.type):
+        return x
+    is_cast = torch.is_autocast_enabled(x.device.type) and x.is_floating_point()
+    is_cast = is_cast and x.dtype != torch.float64
+    return x.to(torch.get_autocast_dtype(x.device.type)) if is_cast else x
+'''.strip()
+
+REFUSED = '''
+@_operator
+def _refusal(message: str, is_of_type: bool, q: Tensor, width: int) -> Tensor:
+    """A wrong call in a graph of torch.compile, which raises it when it is run."""
+    raise (TypeError if is_of_type else ValueError)(message)
+
+
+@torch.library.register_fake(_refusal, lib=_LIBRARY)
+def _(message, is_of_type, q, width):
+    return q.new_empty(*q.shape[:-1], width)
+
+
+def _refused(mistake, q, v, return_lse):
+    """Raise a mistake. torch.compile would say that there is one, and not which: the graph does."""
+    is_traced = torch.compiler.is_dynamo_compiling() and not torch.compiler.is_exporting()
+    if not is_traced or not isinstance(q, Tensor):
+        raise mistake
+    width = v.shape[-1] if isinstance(v, Tensor) and v.ndim else 1
+    out = _refusal(str(mistake), isinstance(mistake, TypeError), q, width)
+    return (out, out[..., 0]) if return_lse else out
+'''.strip()
+
 NO_LSE = "`return_lse` needs a normalization by sum(exp(s)): this one has no log-sum-exp"
 
 
@@ -50,7 +82,7 @@ def write_public(writer: Writer, kernels: Kernels) -> None:
     """The choice of a backend, the checks, and the function."""
     plan = kernels.plan
     spec = plan.spec
-    for text in (BACKEND if kernels.triton else NO_KERNELS, FLOATS):
+    for text in (BACKEND if kernels.triton else NO_KERNELS, FLOATS, AUTOCAST, REFUSED):
         writer.lines(text)
         writer.line()
         writer.line()
@@ -61,7 +93,11 @@ def write_public(writer: Writer, kernels: Kernels) -> None:
     with writer.indent():
         _write_doc(writer, kernels)
         checked = ["scale", *(variable(p.name) for p in spec.params)]
-        _write_call(writer, checked, "_check", ["q", "k", "v", "scale", *(p.name for p in spec.params)])
+        writer.line("q, k, v = map(_as_autocast, (q, k, v))")
+        with writer.block("try:"):
+            _write_call(writer, checked, "_check", ["q", "k", "v", "scale", *(p.name for p in spec.params)])
+        with writer.block("except (TypeError, ValueError) as mistake:"):
+            writer.line("return _refused(mistake, q, v, return_lse)")
         if not plan.weights.has_lse:
             with writer.block("if return_lse:"):
                 writer.items("raise ValueError(", [f'"{NO_LSE}"'], ")")

@@ -169,6 +169,11 @@ def _real(term: Real, at: Mapping[str, Any]) -> float:
             raise CompilerBug(f"the end of a key range holds {term!r}")
 
 
+def real_value(term: Real, at: Mapping[str, Any]) -> float:
+    """The same of a real."""
+    return _real(term, at)
+
+
 def _number(term: Int | Real, at: Mapping[str, Any]) -> float:
     return _int(term, at) if isinstance(term, Int) else _real(term, at)
 

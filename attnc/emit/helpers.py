@@ -92,25 +92,45 @@ def _raised(a, b):
     return (torch.tensor(a, dtype=torch.float64) ** b).item()
 
 
+def _bits_of(tensor):
+    """Entries as ints, which tell 0.0 from -0.0."""
+    ints = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+    is_real = tensor.is_floating_point()
+    return tensor.contiguous().view(ints[tensor.element_size()]) if is_real else tensor
+
+
 def _remembered(function):
-    """Keep the last results, for the same numbers and the very same tensors, unchanged."""
+    """Keep the last results, for the same numbers and for tensors with the same entries.
+
+    Entries on a GPU would be waited for: there it is the very same tensor, and torch knows of no
+    change. It does not know of one through `.data` or from outside.
+    """
     kept = []
 
     def stamp(arg):
-        if isinstance(arg, Tensor):
-            return arg._version, arg.data_ptr()
-        return arg.hex() if isinstance(arg, float) else arg
+        if not isinstance(arg, Tensor):
+            return arg.hex() if isinstance(arg, float) else arg
+        if arg.device.type == "cpu":
+            return arg.dtype, arg.shape
+        return arg._version, arg.data_ptr()
+
+    def keep(tensor):
+        is_here = tensor.device.type == "cpu"
+        return _bits_of(tensor).clone() if is_here else weakref.ref(tensor)
+
+    def is_same(known, tensor):
+        return torch.equal(known, _bits_of(tensor)) if isinstance(known, Tensor) else known() is tensor
 
     def remembering(*args):
         tensors = [arg for arg in args if isinstance(arg, Tensor)]
-        if any(tensor.is_inference() for tensor in tensors):  # torch does not count their changes
-            return function(*args)
+        if any(tensor.is_inference() and tensor.device.type != "cpu" for tensor in tensors):
+            return function(*args)  # torch does not count their changes
         stamps = [stamp(arg) for arg in args]
-        for known, refs, result in kept:
-            if known == stamps and all(ref() is x for ref, x in zip(refs, tensors, strict=True)):
+        for known, held, result in kept:
+            if known == stamps and all(map(is_same, held, tensors)):
                 return result
         result = function(*args)
-        kept.insert(0, (stamps, [weakref.ref(tensor) for tensor in tensors], result))
+        kept.insert(0, (stamps, [keep(tensor) for tensor in tensors], result))
         del kept[8:]
         return result
 

@@ -178,4 +178,10 @@ def _write_doc(writer: Writer, kernels: Kernels) -> None:
         writer.line("return_lse: also return the log-sum-exp of each row, [B, H, N]")
     if kernels.triton:
         writer.line('backend: "auto" (by the device of the tensors), "triton" or "cpu"')
+    if kernels.triton and kernels.plan.listed:
+        writer.line()
+        writer.line(
+            "The tiles that the mask shows are listed once for the same arrays. On a GPU those are the same"
+        )
+        writer.line("tensors, unchanged as far as torch knows: it knows of no change through `.data`.")
     writer.line('"""')

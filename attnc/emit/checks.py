@@ -98,7 +98,7 @@ def _check_inputs(q, k, v):
 
 
 def _is_near(value):
-    """Is an int far from where those of 64 bits end? One that torch.compile reads of a tensor may be."""
+    """Is an int far from where 64 bits end? One that torch.compile reads of a tensor may be."""
     if torch.compiler.is_compiling():
         from torch.fx.experimental.symbolic_shapes import guard_or_true
 

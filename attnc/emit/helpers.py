@@ -118,8 +118,8 @@ def _remembered(function):
         is_here = tensor.device.type == "cpu"
         return _bits_of(tensor).clone() if is_here else weakref.ref(tensor)
 
-    def is_same(known, tensor):
-        return torch.equal(known, _bits_of(tensor)) if isinstance(known, Tensor) else known() is tensor
+    def is_same(held, tensor):
+        return torch.equal(held, _bits_of(tensor)) if isinstance(held, Tensor) else held() is tensor
 
     def remembering(*args):
         tensors = [arg for arg in args if isinstance(arg, Tensor)]

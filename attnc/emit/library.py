@@ -90,6 +90,55 @@ def _call_samples(operator, entries, size, dims, args):
     return tuple(map(torch.stack, zip(*calls))), (0,) * len(calls[0])
 
 
+_FLOPS = {}  # what operators cost, for counters of operations
+
+
+def _count_flops(operator, times):
+    """The products of an operator: for each pair in a visited tile so `times` the width of tensors.
+
+    They are those of torch's own attention, whose backward pass has the scores again once. Where
+    there are no data to look at, as in fake tensors, a mask hides nothing.
+    """
+    names = [argument.name for argument in operator._schema.arguments]
+
+    def flops(*args, out_val=None, **others):
+        given = dict(zip(names, args)) | others
+        q, k = given["q"], given["k"]
+        takes = inspect.signature(_pairs_seen).parameters.keys()
+        if q.is_meta or type(q).__name__ == "FakeTensor" or not takes <= given.keys():
+            pairs = q.shape[:3].numel() * k.shape[2]
+        else:
+            if given["changing"] is not None:
+                given["floats"] = given["changing"].tolist()
+            for name in takes:
+                given[name] = _on_cpu(given[name], name in ("q", "k", "v"))
+            pairs = _pairs_seen(**{name: given[name] for name in takes})
+        return 2 * pairs * sum(count * given[name].shape[-1] for name, count in times.items())
+
+    _FLOPS[operator._overloadpacket] = flops
+    _tell_counters()
+
+
+def _on_cpu(x, is_shape):
+    """An argument on the CPU; of q, k and v there is nothing but the shape."""
+    if not isinstance(x, Tensor):
+        return x
+    return x.new_empty((), device="cpu").expand(x.shape) if is_shape else x.cpu()
+
+
+def _tell_counters():
+    """Register with torch's counter of operations, if it is loaded: loading it loads Triton."""
+    if torch.compiler.is_compiling() or "torch.utils.flop_counter" not in sys.modules:
+        return
+    counter = sys.modules["torch.utils.flop_counter"]
+    for packet, flops in _FLOPS.items():
+        if packet not in counter.flop_registry:
+            counter.register_flop_formula(packet, get_raw=True)(flops)
+    for mode in torch.utils._python_dispatch._get_current_dispatch_mode_stack():
+        if isinstance(getattr(mode, "counter", None), counter.FlopCounterMode):
+            mode.counter.flop_registry.update(_FLOPS)
+
+
 def _keep_nothing(ctx, inputs, output):
     """For a gradient that is refused."""
 

@@ -18,6 +18,7 @@ from attnc.emit.public import write_public
 from attnc.emit.writer import Writer
 from attnc.errors import CompilerBug
 from attnc.kernel.nodes import Function, names_in
+from attnc.lower.cpu import lower_pairs
 from attnc.lower.kernels import Kernels
 from attnc.options import Options
 
@@ -85,6 +86,7 @@ def emit_module(kernels: Kernels, found: list[str], options: Options) -> str:
     if kernels.triton:
         body.lines(launch.text.rstrip("\n"))
         _gap(body)
+    _write_function(body, lower_pairs(kernels.plan))
     write_operators(body, kernels, options)
     for fn in _around(kernels):
         _write_function(body, fn)
@@ -104,7 +106,11 @@ def emit_module(kernels: Kernels, found: list[str], options: Options) -> str:
 
 def _imports(text: str) -> list[str]:
     cached = ["from functools import lru_cache"] if "@lru_cache" in text else []
-    standard = [f"import {name}" for name in ("math", "numbers", "os", "weakref") if f"{name}." in text]
+    standard = [
+        f"import {name}"
+        for name in ("inspect", "math", "numbers", "os", "sys", "weakref")
+        if f"{name}." in text
+    ]
     triton = ["import triton", "import triton.language as tl"] if "@triton." in text else []
     return [*standard, *cached, "", "import torch", *triton, "from torch import Tensor"]
 

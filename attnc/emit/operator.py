@@ -7,13 +7,13 @@ copies of a module do not meet.
 
 from __future__ import annotations
 
-from attnc.emit.checks import SORTED
+from attnc.emit.check_helpers import SORTED
 from attnc.emit.launch import arrays_with_gradient
 from attnc.emit.library import LIBRARY
 from attnc.emit.writer import Writer
 from attnc.ir.nodes import Param
 from attnc.lower.collect import needs_of
-from attnc.lower.cpu import backward_params, scalars_of, tensors_of, vectors_of
+from attnc.lower.cpu import backward_params, floats_of, scalars_of, tensors_of, vectors_of
 from attnc.lower.entries import entries_of
 from attnc.lower.kernels import Kernels
 from attnc.lower.names import variable
@@ -62,6 +62,7 @@ def _write_operator(writer: Writer, kernels: Kernels, ordered: list[str]) -> Non
             rows.insert(0, "out")
         writer.items("return ", rows, "")
     _gap(writer)
+    _write_flops(writer, plan, name, 1, 1)
     entries = list(entries_of(plan))
     if not plan.has_gradient:
         _write_derivative(writer, name, "_refuse", "_keep_nothing", entries)
@@ -90,6 +91,7 @@ def _write_operator(writer: Writer, kernels: Kernels, ordered: list[str]) -> Non
     has_sums = not set(results) <= set(entries)
     of_backward = [] if has_sums or not entries else [*gradients, *entries, *plan.saved]
     _write_derivative(writer, f"{name}_backward", "_refuse", "_keep_nothing", of_backward)
+    _write_flops(writer, plan, f"{name}_backward", 3, 2)
     save, turn = _write_autograd(writer, plan, tensors, needs, results, len(tail))
     _write_derivative(writer, name, turn, save, entries)
 
@@ -103,14 +105,12 @@ def _tail(kernels: Kernels) -> tuple[list[str], list[str]]:
     return list(typed), [f"{name}: {sort}" for name, sort in typed.items()]
 
 
-def floats_of(plan: Plan) -> list[str]:
-    """The numbers that an operator takes as a list, or as a tensor."""
-    return ["scale", *(variable(p.name) for p in _scalars(plan) if p.sort == "float")]
-
-
-def wholes_of(plan: Plan) -> list[str]:
-    """The ints and the bools."""
-    return [variable(p.name) for p in _scalars(plan) if p.sort != "float"]
+def _write_flops(writer: Writer, plan: Plan, name: str, of_score: int, of_values: int) -> None:
+    """What a pair costs: so many products of the vectors of the score, and of its value."""
+    times = [f'"{pair.query}": {of_score}' for pair in plan.dots]
+    times += [f'"v": {of_values}'] if plan.weighs_values else []
+    writer.items(f"_count_flops({name}, {{", times, "})")
+    _gap(writer)
 
 
 def _unpack(writer: Writer, plan: Plan) -> None:
@@ -129,7 +129,7 @@ def _write_derivative(writer: Writer, name: str, differentiate: str, save: str, 
         writer.line("_derive(")
         with writer.indent():
             writer.line(f"{name}, {differentiate}, {save},")
-            writer.items("(", [f'"{each}"' for each in entries], ")")
+            writer.items("(", [f'"{each}"' for each in entries], "),")
         writer.line(")")
     _gap(writer)
 

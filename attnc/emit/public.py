@@ -9,11 +9,11 @@ from __future__ import annotations
 from attnc.emit.checks import write_checks
 from attnc.emit.expression import emit_literal
 from attnc.emit.library import FLOATS
-from attnc.emit.operator import floats_of, operator_of, wholes_of
+from attnc.emit.operator import operator_of
 from attnc.emit.writer import Writer
 from attnc.ir.nodes import Param
 from attnc.ir.text import print_ir
-from attnc.lower.cpu import tensors_of
+from attnc.lower.cpu import floats_of, tensors_of, wholes_of
 from attnc.lower.kernels import Kernels
 from attnc.lower.names import variable
 from attnc.lower.per_token import mapped_tensors
@@ -110,6 +110,7 @@ def write_public(writer: Writer, kernels: Kernels) -> None:
         elif kernels.before:
             writer.line(f"backend = {chosen[0]}")
             chosen = ["backend"]
+        writer.line("_tell_counters()")
         for each in kernels.before:
             _write_rows(writer, each)
         arguments = [*tensors_of(plan), *wholes_of(plan), *chosen, _floats(plan)]

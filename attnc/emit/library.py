@@ -81,13 +81,15 @@ def _call_samples(operator, entries, size, dims, args):
         if isinstance(results, Tensor):
             return results.unflatten(0, (size, B)), 0
         return tuple(result.unflatten(0, (size, B)) for result in results), (0,) * len(results)
+    moved = [arg if dim is None else arg.movedim(dim, 0) for dim, arg in zip(dims, args)]
+    if size == 0:  # one call has the shapes
+        moved = [x if dim is None else x.new_zeros(1, *x.shape[1:]) for dim, x in zip(dims, moved)]
     calls = []
-    for n in range(size):
-        sample = (arg if dim is None else arg.select(dim, n) for dim, arg in zip(dims, args))
-        calls.append(operator(*sample))
+    for n in range(max(size, 1)):
+        calls.append(operator(*(x if dim is None else x[n] for dim, x in zip(dims, moved))))
     if isinstance(calls[0], Tensor):
-        return torch.stack(calls), 0
-    return tuple(map(torch.stack, zip(*calls))), (0,) * len(calls[0])
+        return torch.stack(calls)[:size], 0
+    return tuple(torch.stack(each)[:size] for each in zip(*calls)), (0,) * len(calls[0])
 
 
 _FLOPS = {}  # what operators cost, for counters of operations

@@ -144,6 +144,19 @@ def test_gradients_of_samples_are_those_of_each_alone(drawn: tuple[str, Samples,
 
 
 @every_spec
+def test_no_samples_have_the_shapes_of_one(name: str) -> None:
+    f, call = function(name), draw_call(name, {}, 1, 7)
+    keys = [*call]
+
+    def loss(*given: Tensor) -> Tensor:
+        return f(**dict(zip(keys, given, strict=True))).sum()
+
+    none = [x.expand(0, *x.shape) for x in call.values()]
+    assert torch.func.vmap(lambda *x: f(**dict(zip(keys, x, strict=True))))(*none).shape == (0, B, H, N, D)
+    assert torch.func.vmap(torch.func.grad(loss))(*none).shape == (0, B, H, N, D)
+
+
+@every_spec
 def test_jacobians(name: str) -> None:
     f, call = function(name), draw_call(name, {}, 1, 7)
     inputs = call["q"], call["v"]

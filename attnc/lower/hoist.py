@@ -7,6 +7,7 @@ torch's own. What is left inside is a score over dot products of named tensors, 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from attnc.analyze.facts import Reason
@@ -32,6 +33,7 @@ from attnc.ir.nodes import (
     VecInput,
     VecLoad,
 )
+from attnc.ir.text import print_ir
 from attnc.ir.walk import axes_of, replace_terms, walk
 
 Q, K, V = VecInput("q"), VecInput("k"), VecInput("v")
@@ -71,11 +73,14 @@ class DotPair:
 
 @dataclass(frozen=True, slots=True)
 class Hoisted:
+    """`stands_for` has what each reading of an array that nobody wrote takes the place of."""
+
     attention: Attention
     maps: tuple[TokenMap, ...]
     dots: tuple[DotPair, ...]
     per_query_head: bool
     because: tuple[Reason, ...]
+    stands_for: Mapping[Node, Node]
 
 
 def hoist_token_maps(attention: Attention) -> Hoisted:
@@ -93,7 +98,16 @@ def hoist_token_maps(attention: Attention) -> Hoisted:
     inner = replace(
         attention, query=Q, key=K, value=V, mask=mask, score=score, params=(*attention.params, *work.params)
     )
-    return Hoisted(inner, tuple(work.maps), dots, work.per_query_head, tuple(work.because))
+    return Hoisted(inner, tuple(work.maps), dots, work.per_query_head, tuple(work.because), work.stands_for)
+
+
+def print_as_written(term: Node, stands_for: Mapping[Node, Node]) -> str:
+    """A term without the arrays that nobody wrote."""
+
+    def undo(part: Node) -> Node | None:
+        return replace_terms(stands_for[part], undo) if part in stands_for else None
+
+    return print_ir(replace_terms(term, undo))
 
 
 class _Hoist:
@@ -104,6 +118,7 @@ class _Hoist:
         self.because: list[Reason] = []
         self.tables: dict[Node, str] = {}
         self.tensors: dict[Vec, tuple[str, str]] = {}
+        self.stands_for: dict[Node, Node] = {}
         self.per_query_head = False
 
     def clause(self, name: str, side: str, term: Vec, identity: Vec, width: str) -> None:
@@ -148,7 +163,9 @@ class _Hoist:
             self.params.append(Param(name, "int", sizes=(TABLE_SIZE,)))
             why = "this depends on j - i alone and is found through reals: it is computed once for each distance"
             self.because.append(Reason(why, term.span))
-        return IntLoad(self.tables[relative], (TABLE_INDEX,), span=term.span)
+        load = IntLoad(self.tables[relative], (TABLE_INDEX,), span=term.span)
+        self.stands_for[load] = term
+        return load
 
     def pair(self, dot: Dot) -> DotPair:
         if dot == Dot(Q, K):
@@ -169,7 +186,9 @@ class _Hoist:
         self.maps.append(TokenMap(name, side, term, ""))
         self.params.append(Param(name, "float", sizes=sizes))
         self.because.append(Reason("a number of one token is computed once, before the kernel", term.span))
-        return RealLoad(name, (Index("b"), Index("h"), Index(side)), span=term.span)  # type: ignore[arg-type]
+        load = RealLoad(name, (Index("b"), Index("h"), Index(side)), span=term.span)  # type: ignore[arg-type]
+        self.stands_for[load] = term
+        return load
 
     def _table(self, term: Dot, vector: Vec, load: VecLoad) -> Node:
         """A vector of one token times a row that the pair chooses: its products with all rows, and then a choice."""
@@ -191,7 +210,9 @@ class _Hoist:
         what = "a query" if axis == "i" else "a key"
         why = f"the products of {what} with every row of `{load.array}` are computed once, before the kernel"
         self.because.append(Reason(why, term.span))
-        return RealLoad(name, (Index("b"), Index("h"), Index(axis), load.index[dim]), span=term.span)
+        product = RealLoad(name, (Index("b"), Index("h"), Index(axis), load.index[dim]), span=term.span)
+        self.stands_for[product] = term
+        return product
 
     def _tensor(self, term: Vec, side: str, prefix: str) -> tuple[str, str]:
         if term == (Q if side == "i" else K):

@@ -79,13 +79,13 @@ class _Checks:
                 self._array(param)
         for side, tokens in (("query", Size("N")), ("key", Size("M"))):
             self._grid(side, tokens)
+        for division in find_divisions(self.plan.spec):
+            text = emit_operand(self.terms(division.by), "==")
+            self._refuse(f"{text} == 0", f"`{division.number}` is 0, and `{division.text}` divides by it")
         if self.is_self_attention:
             self._refuse("N != M", "`v_i` needs as many keys as queries, got N = {N} and M = {M}")
         for rule in self.widths:
             self._width(rule)
-        for division in find_divisions(self.plan.spec):
-            text = emit_operand(self.terms(division.by), "==")
-            self._refuse(f"{text} == 0", f"`{division.number}` is 0, and `{division.text}` divides by it")
         for requirement in self.requirements:
             self._requirement(requirement)
 

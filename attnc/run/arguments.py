@@ -2,7 +2,7 @@
 
 Enters: an attention, the tensors of a call and its parameters. Leaves: a value for every parameter, defaults filled in,
 or an `AttncError` with the first mistake found. The order: the tensors, names, scalars, arrays, grids,
-widths, divisors, the order of arrays.
+divisors, widths, the order of arrays.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ def check_arguments(
     numbers = sizes | {name: value for name, value in scalars.items() if isinstance(value, int)}
     arrays = {p.name: _check_array(p, given[p.name], numbers, q) for p in attention.params if p.sizes}
     _check_grid(attention, numbers)
+    _check_divisions(attention, scalars)
     is_self_attention = any(
         isinstance(term, VecInput) and term.name == "v_i" for term in walk(attention.output)
     )
     if is_self_attention and sizes["N"] != sizes["M"]:
         raise _error("not-self-attention", messages.not_self_attention(sizes["N"], sizes["M"]))
     check_widths(attention, numbers)
-    _check_divisions(attention, scalars)
     for param in attention.params:
         if param.sorted and check_sorted:
             _check_sorted(param.name, arrays[param.name])

@@ -51,6 +51,11 @@ from attnc.ir.nodes import (
 from attnc.ir.text import print_ir
 
 
+def real_value(term: Real, at: Mapping[str, Any]) -> float:
+    """The number that a real stands for."""
+    return _real(term, at)
+
+
 def int_value(term: Int, at: Mapping[str, Any]) -> int:
     """The number that `term` stands for, among the named values `at`."""
     try:
@@ -167,11 +172,6 @@ def _real(term: Real, at: Mapping[str, Any]) -> float:
             return float(_load(array, index, at))
         case _:
             raise CompilerBug(f"the end of a key range holds {term!r}")
-
-
-def real_value(term: Real, at: Mapping[str, Any]) -> float:
-    """The same of a real."""
-    return _real(term, at)
 
 
 def _number(term: Int | Real, at: Mapping[str, Any]) -> float:

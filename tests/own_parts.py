@@ -25,7 +25,7 @@ SOURCES = {
     "triton_helpers": (triton_helpers.TRITON,),
     "helpers": (helpers.TORCH,),
     "cpu_helpers": (cpu_helpers.CPU,),
-    "check_helpers": (check_helpers.HELPERS, check_helpers.SORTED),
+    "check_helpers": (check_helpers.HELPERS, check_helpers.HOLDS, check_helpers.SORTED),
     "launch": (launch.STRIP, launch.AHEAD, launch.SHARES),
     "split": (split.SPLITS,),
     "tiles": (tiles.TILES.replace("CHOSEN_CARD\n", ""),),

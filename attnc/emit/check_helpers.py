@@ -115,6 +115,19 @@ def _number(name, kind, value):
     raise TypeError(f"`{name}` needs {needs}, got {'None' if value is None else got}")
 '''.strip("\n")
 
+HOLDS = '''
+def _holds(condition):
+    """Does it? Where torch exports a call and cannot know, the program asserts it."""
+    if not torch.compiler.is_compiling():
+        return condition
+    from torch.fx.experimental.symbolic_shapes import guard_or_true
+
+    if not guard_or_true(condition):
+        return False
+    torch._check(condition)
+    return True
+'''.strip()
+
 SORTED = '''
 def _check_sorted(name, array):
     """Raise where an array decreases: the ranges of keys rest on it. One pass; a GPU is waited for.

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from attnc.analyze.divisors import find_divisions
 from attnc.analyze.facts import Requirement
 from attnc.analyze.widths import EvenWidth, ResultWidth, SameWidths, WidthRule, find_width_rules
-from attnc.emit.check_helpers import DTYPES, HELPERS
+from attnc.emit.check_helpers import DTYPES, HELPERS, HOLDS
 from attnc.emit.expression import emit_expression, emit_operand
 from attnc.emit.writer import Writer
 from attnc.errors import CompilerBug
@@ -39,14 +39,16 @@ def write_checks(writer: Writer, plan: Plan) -> None:
     for sort, line in DTYPES.items():
         if sort in sorts:
             writer.line(line)
-    _gap(writer)
-    writer.lines(HELPERS)
+    checks = _Checks(writer, plan)
+    for text in [HELPERS, HOLDS] if checks.requirements or checks.divisions else [HELPERS]:
+        _gap(writer)
+        writer.lines(text)
     _gap(writer)
     names = ["scale", *(variable(p.name) for p in params)]
     writer.items("def _check(", ["q", "k", "v", *names], "):")
     with writer.indent():
         writer.line('"""Raise the first mistake of a call; return its parameters, numbers as Python\'s."""')
-        _Checks(writer, plan).write()
+        checks.write()
         writer.items("return ", names, "")
     _gap(writer)
 
@@ -60,6 +62,7 @@ class _Checks:
         self.terms = TorchTerms(plan.spec, {})
         self.widths = find_width_rules(plan.spec)
         self.requirements = tuple(dict.fromkeys((*plan.keys.requires, *plan.queries.requires)))
+        self.divisions = find_divisions(plan.spec)
         self.checked: set[Int] = set()
         self.is_self_attention = VecInput("v_i") in walk(plan.spec.output)
 
@@ -79,9 +82,11 @@ class _Checks:
                 self._array(param)
         for side, tokens in (("query", Size("N")), ("key", Size("M"))):
             self._grid(side, tokens)
-        for division in find_divisions(self.plan.spec):
+        for division in self.divisions:
             text = emit_operand(self.terms(division.by), "==")
-            self._refuse(f"{text} == 0", f"`{division.number}` is 0, and `{division.text}` divides by it")
+            self._refuse(
+                f"not _holds({text} != 0)", f"`{division.number}` is 0, and `{division.text}` divides by it"
+            )
         if self.is_self_attention:
             self._refuse("N != M", "`v_i` needs as many keys as queries, got N = {N} and M = {M}")
         for rule in self.widths:
@@ -160,7 +165,9 @@ class _Checks:
         term = self._text(requirement.term)
         reason = requirement.reason
         self.writer.comment(f"{reason.text} ({reason.span.cited})" if reason.span else reason.text)
-        self._refuse(f"{term} < 1", f"`{print_ir(requirement.term)}` needs 1 or more, got {{{term}}}")
+        self._refuse(
+            f"not _holds({term} >= 1)", f"`{print_ir(requirement.term)}` needs 1 or more, got {{{term}}}"
+        )
 
     def _text(self, term: Int, beside: str = "") -> str:
         """A size as Python."""

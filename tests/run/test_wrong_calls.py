@@ -519,3 +519,20 @@ def test_ints_that_a_trace_knows_by_a_symbol() -> None:
     graph = make_fx(call, tracing_mode="symbolic")(torch.randn(1, 2, 4, D), torch.randn(1, 2, 16, D))
     q, k = torch.randn(1, 2, 5, D), torch.randn(1, 2, 12, D)
     assert torch.equal(graph(q, k), call(q, k))
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize(("text", "good"), [(CHUNKED, torch.tensor(3)), (DIVIDED, torch.tensor(2.5))])
+def test_what_an_export_cannot_know_the_program_asserts(text: str, good: Tensor, strict: bool) -> None:
+    """The number is read of a tensor: neither is the call refused for it, nor does the program take a wrong one."""
+    f = function(text)
+
+    class Layer(torch.nn.Module):
+        def forward(self, q: Tensor, c: Tensor) -> Tensor:
+            return f(q, q, q, c=c.item())
+
+    q = torch.randn(1, 2, 8, D)
+    program = torch.export.export(Layer(), (q, good), strict=strict).module()
+    assert torch.equal(program(q, good), f(q, q, q, c=good.item()))
+    with pytest.raises(RuntimeError, match="Runtime assertion failed"):
+        program(q, good * 0)

@@ -9,18 +9,28 @@ from __future__ import annotations
 
 import re
 
-from attnc.emit import checks, cpu_helpers, helpers, launch, operator, public, split, tiles, triton_helpers
+from attnc.emit import (
+    check_helpers,
+    cpu_helpers,
+    helpers,
+    launch,
+    library,
+    public,
+    split,
+    tiles,
+    triton_helpers,
+)
 
 SOURCES = {
     "triton_helpers": (triton_helpers.TRITON,),
     "helpers": (helpers.TORCH,),
     "cpu_helpers": (cpu_helpers.CPU,),
-    "checks": (checks.HELPERS, checks.SORTED),
+    "check_helpers": (check_helpers.HELPERS, check_helpers.HOLDS, check_helpers.SORTED),
     "launch": (launch.STRIP, launch.AHEAD, launch.SHARES),
     "split": (split.SPLITS,),
     "tiles": (tiles.TILES.replace("CHOSEN_CARD\n", ""),),
-    "operator": (operator.LIBRARY,),
-    "public": (public.BACKEND, public.NO_KERNELS),
+    "library": (library.LIBRARY,),
+    "public": (public.BACKEND, public.NO_KERNELS, public.AUTOCAST, public.REFUSED, library.FLOATS),
 }
 GAP = "\n\n\n"
 LINE = re.compile(r"# (\w+): attnc/emit/\w+\.py")

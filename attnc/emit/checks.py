@@ -1,7 +1,8 @@
 """The checks of a call.
 
 Enters: a plan. Leaves: `_check`, which raises the first mistake of a call, and the helpers that it needs. What cannot
-go wrong with this spec is not checked. The words are those of `run/messages.py`, which the interpreter uses; an emitted
+go wrong with this spec is not checked, and what only the data of a tensor say is left to the operator, which has them
+wherever it runs. The words are those of `run/messages.py`, which the interpreter uses; an emitted
 module stands alone, so they are written out here, and `tests/run/test_wrong_calls.py` holds the two together.
 """
 
@@ -10,8 +11,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from attnc.analyze.divisors import find_divisions
 from attnc.analyze.facts import Requirement
 from attnc.analyze.widths import EvenWidth, ResultWidth, SameWidths, WidthRule, find_width_rules
+from attnc.emit.check_helpers import DTYPES, HELPERS, HOLDS
 from attnc.emit.expression import emit_expression, emit_operand
 from attnc.emit.writer import Writer
 from attnc.errors import CompilerBug
@@ -21,102 +24,6 @@ from attnc.ir.walk import walk
 from attnc.lower.names import SIZES, variable
 from attnc.lower.plan import Plan
 from attnc.lower.torch_terms import TorchTerms
-from attnc.options import Options
-
-DTYPES = {
-    "float": "FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)",
-    "int": "INTS = (torch.int32, torch.int64)",
-    "bool": "BOOLS = (torch.bool,)",
-}
-
-HELPERS = '''
-def _names(*dtypes):
-    """Dtypes in words."""
-    *most, last = (str(dtype).removeprefix("torch.") for dtype in dtypes)
-    return f"{', '.join(most)} or {last}" if most else last
-
-
-def _check_tensor(name, tensor, axes, sizes, dtypes, q):
-    """Raise unless it has these sizes (any, for a name), one of these dtypes, and q's device."""
-    if not isinstance(tensor, Tensor):
-        raise TypeError(f"`{name}` needs a tensor, got {type(tensor).__name__}")
-    got = list(tensor.shape)
-    if len(got) != len(sizes):
-        count = f"{len(sizes)} dimension{'s' if len(sizes) != 1 else ''}"
-        raise ValueError(f"`{name}` needs {count} {axes}, got shape {got}")
-    if tensor.dtype not in dtypes:
-        raise ValueError(f"`{name}` needs dtype {_names(*dtypes)}, got {_names(tensor.dtype)}")
-    if tensor.device != q.device:
-        raise ValueError(f"`{name}` needs the device of `q`, {q.device}, got {tensor.device}")
-    if any(size != need for size, need in zip(got, sizes) if not isinstance(need, str)):
-        needs = f"[{', '.join(map(str, sizes))}]"
-        same = f" = {needs}" if needs != axes else ""
-        raise ValueError(f"`{name}` needs shape {axes}{same}, got {got}")
-
-
-def _check_inputs(q, k, v):
-    """Raise unless q, k and v fit each other."""
-    _check_tensor("q", q, "[B, H, N, D]", ("B", "H", "N", "D"), FLOATS, q)
-    B, H, _, D = q.shape
-    _check_tensor("k", k, "[B, HKV, M, D]", (B, "HKV", "M", D), FLOATS, q)
-    HKV, M = k.shape[1:3]
-    _check_tensor("v", v, "[B, HKV, M, DV]", (B, HKV, M, "DV"), FLOATS, q)
-    for name, tensor in (("k", k), ("v", v)):
-        if tensor.dtype != q.dtype:
-            needs, got = _names(q.dtype), _names(tensor.dtype)
-            raise ValueError(f"`{name}` needs the dtype of `q`, {needs}, got {got}")
-    for name, axis, size, tensor in (
-        ("q", "H", H, q), ("q", "D", D, q), ("k", "HKV", HKV, k), ("v", "DV", v.shape[3], v),
-    ):
-        if size == 0:
-            got = list(tensor.shape)
-            raise ValueError(f"`{name}` needs `{axis}` to be 1 or more, got shape {got}")
-    if H % HKV:
-        raise ValueError(f"`q` needs a multiple of the {HKV} heads of `k`, got {H}")
-
-
-def _number(name, kind, value):
-    """`value` as a number of Python. A bool is no number, and a float no int."""
-    if isinstance(value, Tensor) and value.requires_grad:
-        what = "is a scalar, which gets no gradient, and was given a tensor that requires one"
-        raise TypeError(f"`{name}` {what}")
-    if not isinstance(value, (int, float)) and getattr(value, "ndim", None) == 0:
-        value = value.item()
-    accepted = {bool: bool, int: numbers.Integral, float: numbers.Real}[kind]
-    needs = f"{'an' if kind is int else 'a'} {kind.__name__}"
-    if isinstance(value, accepted) and isinstance(value, bool) == (kind is bool):
-        if kind is not int or -(2**62) < value < 2**62:
-            return value if isinstance(value, kind) else kind(value)
-        needs = "an int between -2**62 and 2**62"
-    got = type(value).__name__
-    if hasattr(value, "shape"):
-        got = f"{got} of shape {list(value.shape)}"
-    elif isinstance(value, (int, float, str)):
-        got = f"{value!r} ({got})"
-    raise TypeError(f"`{name}` needs {needs}, got {'None' if value is None else got}")
-'''.strip("\n")
-
-SORTED = '''
-def _check_sorted(name, array):
-    """Raise where an array decreases: the ranges of keys rest on it. One pass; a GPU is waited for.
-
-    It reads the data, so it is left out where there is none to read: while torch.compile traces or
-    a CUDA graph is captured, and for meta and fake tensors.
-    """
-    if torch.compiler.is_compiling() or type(array) is not Tensor or array.is_meta:
-        return
-    if array.is_cuda and torch.cuda.is_current_stream_capturing():
-        return
-    falls = array[..., 1:] < array[..., :-1]
-    if falls.any():
-        *outer, last = falls.nonzero()[0].tolist()
-        before, after = array[(*outer, slice(last, last + 2))].tolist()
-        place = [*outer, last + 1]
-        raise ValueError(
-            f"`{name}` is declared `sorted`, and decreases at {place}, from {before} to {after}"
-        )
-'''.strip("\n")
-
 
 # Where a call has its sizes.
 PLACES = {
@@ -125,15 +32,15 @@ PLACES = {
 }  # fmt: skip
 
 
-def write_checks(writer: Writer, plan: Plan, options: Options) -> None:
+def write_checks(writer: Writer, plan: Plan) -> None:
     """The helpers and `_check`, which returns the scale and the parameters, scalars as numbers of Python."""
     params = plan.spec.params
-    is_ordered = options.check_sorted and any(p.sorted for p in params)
     sorts = {"float", *(p.sort for p in params if p.sizes)}
     for sort, line in DTYPES.items():
         if sort in sorts:
             writer.line(line)
-    for text in [HELPERS, SORTED] if is_ordered else [HELPERS]:
+    checks = _Checks(writer, plan)
+    for text in [HELPERS, HOLDS] if checks.requirements or checks.divisions else [HELPERS]:
         _gap(writer)
         writer.lines(text)
     _gap(writer)
@@ -141,7 +48,7 @@ def write_checks(writer: Writer, plan: Plan, options: Options) -> None:
     writer.items("def _check(", ["q", "k", "v", *names], "):")
     with writer.indent():
         writer.line('"""Raise the first mistake of a call; return its parameters, numbers as Python\'s."""')
-        _Checks(writer, plan, options).write()
+        checks.write()
         writer.items("return ", names, "")
     _gap(writer)
 
@@ -149,12 +56,13 @@ def write_checks(writer: Writer, plan: Plan, options: Options) -> None:
 class _Checks:
     """The body of `_check`, in the order of `run/arguments.py`."""
 
-    def __init__(self, writer: Writer, plan: Plan, options: Options) -> None:
-        self.writer, self.plan, self.options = writer, plan, options
+    def __init__(self, writer: Writer, plan: Plan) -> None:
+        self.writer, self.plan = writer, plan
         self.params = plan.spec.params
         self.terms = TorchTerms(plan.spec, {})
         self.widths = find_width_rules(plan.spec)
         self.requirements = tuple(dict.fromkeys((*plan.keys.requires, *plan.queries.requires)))
+        self.divisions = find_divisions(plan.spec)
         self.checked: set[Int] = set()
         self.is_self_attention = VecInput("v_i") in walk(plan.spec.output)
 
@@ -172,11 +80,13 @@ class _Checks:
         for param in self.params:
             if param.sizes:
                 self._array(param)
-        for param in self.params:
-            if param.sorted and self.options.check_sorted:
-                self.writer.line(f'_check_sorted("{param.name}", {variable(param.name)})')
         for side, tokens in (("query", Size("N")), ("key", Size("M"))):
             self._grid(side, tokens)
+        for division in self.divisions:
+            text = emit_operand(self.terms(division.by), "==")
+            self._refuse(
+                f"not _holds({text} != 0)", f"`{division.number}` is 0, and `{division.text}` divides by it"
+            )
         if self.is_self_attention:
             self._refuse("N != M", "`v_i` needs as many keys as queries, got N = {N} and M = {M}")
         for rule in self.widths:
@@ -255,7 +165,9 @@ class _Checks:
         term = self._text(requirement.term)
         reason = requirement.reason
         self.writer.comment(f"{reason.text} ({reason.span.cited})" if reason.span else reason.text)
-        self._refuse(f"{term} < 1", f"`{print_ir(requirement.term)}` needs 1 or more, got {{{term}}}")
+        self._refuse(
+            f"not _holds({term} >= 1)", f"`{print_ir(requirement.term)}` needs 1 or more, got {{{term}}}"
+        )
 
     def _text(self, term: Int, beside: str = "") -> str:
         """A size as Python."""

@@ -22,9 +22,12 @@ def _sized(rows, dtype):
 
 
 def _without_autocast(function):
-    """Autocast would give some tensors another dtype than those that they meet."""
+    """Autocast, or a default device, would make tensors unlike those that they meet."""
 
     def plain(*args):
+        if torch.empty(0).device.type != "cpu":  # there is a default device
+            with torch.device("cpu"):
+                return plain(*args)
         device = next(arg.device for arg in args if isinstance(arg, Tensor))
         if not torch.amp.is_autocast_available(device.type):
             return function(*args)
@@ -92,25 +95,55 @@ def _nonzero(divisor):
     return divisor.masked_fill(divisor == 0, 1) if isinstance(divisor, Tensor) else divisor or 1
 
 
+def _quotient(a, b):
+    """a / b of two numbers, by 0 too, where Python refuses and tensors do not."""
+    return (torch.tensor(a, dtype=torch.float64) / b).item()
+
+
+def _raised(a, b):
+    """a**b of two numbers, which is no complex one."""
+    return (torch.tensor(a, dtype=torch.float64) ** b).item()
+
+
+def _bits_of(tensor):
+    """Entries as ints, which tell 0.0 from -0.0."""
+    ints = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+    is_real = tensor.is_floating_point()
+    return tensor.contiguous().view(ints[tensor.element_size()]) if is_real else tensor
+
+
 def _remembered(function):
-    """Keep the last results, for the same numbers and the very same tensors, unchanged."""
+    """Keep the last results, for the same numbers and for tensors with the same entries.
+
+    Entries on a GPU would be waited for: there it is the very same tensor, and torch knows of no
+    change. It does not know of one through `.data` or from outside.
+    """
     kept = []
 
     def stamp(arg):
-        if isinstance(arg, Tensor):
-            return arg._version, arg.data_ptr()
-        return arg.hex() if isinstance(arg, float) else arg
+        if not isinstance(arg, Tensor):
+            return arg.hex() if isinstance(arg, float) else arg
+        if arg.device.type == "cpu":
+            return arg.dtype, arg.shape
+        return arg._version, arg.data_ptr()
+
+    def keep(tensor):
+        is_here = tensor.device.type == "cpu"
+        return _bits_of(tensor).clone() if is_here else weakref.ref(tensor)
+
+    def is_same(held, tensor):
+        return torch.equal(held, _bits_of(tensor)) if isinstance(held, Tensor) else held() is tensor
 
     def remembering(*args):
         tensors = [arg for arg in args if isinstance(arg, Tensor)]
-        if any(tensor.is_inference() for tensor in tensors):  # torch does not count their changes
-            return function(*args)
+        if any(tensor.is_inference() and tensor.device.type != "cpu" for tensor in tensors):
+            return function(*args)  # torch does not count their changes
         stamps = [stamp(arg) for arg in args]
-        for known, refs, result in kept:
-            if known == stamps and all(ref() is x for ref, x in zip(refs, tensors, strict=True)):
+        for known, held, result in kept:
+            if known == stamps and all(map(is_same, held, tensors)):
                 return result
         result = function(*args)
-        kept.insert(0, (stamps, [weakref.ref(tensor) for tensor in tensors], result))
+        kept.insert(0, (stamps, [keep(tensor) for tensor in tensors], result))
         del kept[8:]
         return result
 
@@ -215,7 +248,8 @@ def _rope(x, position, theta):
     """Rotary embedding (Su et al. 2021) of the pairs (x[t], x[t + D / 2])."""
     half = x.shape[-1] // 2
     step = torch.arange(half, device=x.device, dtype=torch.float64)
-    angle = position.double() * torch.as_tensor(theta).double() ** (-2.0 * step / x.shape[-1])
+    base = step.new_ones(1) * theta
+    angle = position.double() * base ** (-2.0 * step / x.shape[-1])
     cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
     a, b = x[..., :half], x[..., half:]
     return torch.cat([a * cos - b * sin, a * sin + b * cos], -1)

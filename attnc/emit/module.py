@@ -13,11 +13,12 @@ from collections.abc import Iterable
 from attnc.emit.header import write_header
 from attnc.emit.helpers import TORCH_HELPERS, TRITON_HELPERS, select_helpers
 from attnc.emit.launch import write_launchers
-from attnc.emit.operator import write_library, write_operator
+from attnc.emit.operator import write_operators
 from attnc.emit.public import write_public
 from attnc.emit.writer import Writer
 from attnc.errors import CompilerBug
 from attnc.kernel.nodes import Function, names_in
+from attnc.lower.cpu import lower_pairs
 from attnc.lower.kernels import Kernels
 from attnc.options import Options
 
@@ -86,12 +87,11 @@ def emit_module(kernels: Kernels, found: list[str], options: Options) -> str:
     if kernels.triton:
         body.lines(launch.text.rstrip("\n"))
         _gap(body)
-    write_library(body)
-    for each in (*kernels.before, kernels):
-        write_operator(body, each)
+    _write_function(body, lower_pairs(kernels.plan))
+    write_operators(body, kernels, options)
     for fn in _around(kernels):
         _write_function(body, fn)
-    write_public(body, kernels, options)
+    write_public(body, kernels)
 
     whole = Writer()
     write_header(whole, kernels.plan, found, options)
@@ -107,7 +107,11 @@ def emit_module(kernels: Kernels, found: list[str], options: Options) -> str:
 
 def _imports(text: str) -> list[str]:
     cached = ["from functools import lru_cache"] if "@lru_cache" in text else []
-    standard = [f"import {name}" for name in ("math", "numbers", "os", "weakref") if f"{name}." in text]
+    standard = [
+        f"import {name}"
+        for name in ("inspect", "math", "numbers", "os", "sys", "weakref")
+        if f"{name}." in text
+    ]
     triton = ["import triton", "import triton.language as tl"] if "@triton." in text else []
     return [*standard, *cached, "", "import torch", *triton, "from torch import Tensor"]
 

@@ -7,71 +7,51 @@ copies of a module do not meet.
 
 from __future__ import annotations
 
+from attnc.emit.check_helpers import SORTED
 from attnc.emit.launch import arrays_with_gradient
+from attnc.emit.library import LIBRARY
 from attnc.emit.writer import Writer
 from attnc.ir.nodes import Param
 from attnc.lower.collect import needs_of
-from attnc.lower.cpu import backward_params, scalars_of, tensors_of, vectors_of
+from attnc.lower.cpu import backward_params, floats_of, scalars_of, tensors_of, vectors_of
+from attnc.lower.entries import entries_of
 from attnc.lower.kernels import Kernels
 from attnc.lower.names import variable
 from attnc.lower.plan import Plan, said_results
-
-LIBRARY = '''
-def _library():
-    """The operators of this module, under its name; a copy of it has a `_` behind."""
-    name = "".join(c if c.isalnum() else "_" for c in __name__)
-    while hasattr(getattr(torch.ops, name), "attention"):
-        name += "_"
-    return torch.library.Library(name, "FRAGMENT")
+from attnc.options import Options
 
 
-_LIBRARY = _library()
+def write_operators(writer: Writer, kernels: Kernels, options: Options) -> None:
+    """The library of a module, and the operators of every pass; the first checks what only data say."""
+    ordered = [p.name for p in kernels.plan.spec.params if p.sorted and options.check_sorted]
+    for text in [LIBRARY, SORTED] if ordered else [LIBRARY]:
+        writer.lines(text)
+        _gap(writer)
+    for number, each in enumerate((*kernels.before, kernels)):
+        _write_operator(writer, each, [] if number else ordered)
 
 
-def _operator(function):
-    """The function as an operator of torch, which does not look inside.
-
-    `torch.library.custom_op` does so too, but its first call loads all of torch.compile.
-    """
-    name = function.__name__.lstrip("_")
-    schema = torch.library.infer_schema(function, mutates_args=())
-    _LIBRARY.define(name + schema, tags=torch.Tag.pt2_compliant_tag)
-    _LIBRARY.impl(name, function, "CompositeExplicitAutograd")
-    return getattr(getattr(torch.ops, _LIBRARY.ns), name).default
-
-
-def _refuse(ctx, *gradients):
-    """The gradient of what has none that is known: zero would be wrong."""
-    raise RuntimeError(f"a second derivative of `{_LIBRARY.ns}` was asked for, and there is none")
-'''.strip()
-
-
-def write_library(writer: Writer) -> None:
-    """Where the operators of a module are registered."""
-    writer.lines(LIBRARY)
-    _gap(writer)
-
-
-def write_operator(writer: Writer, kernels: Kernels) -> None:
+def _write_operator(writer: Writer, kernels: Kernels, ordered: list[str]) -> None:
     """Forward and backward as operators of torch."""
     plan = kernels.plan
     tensors, scalars = tensors_of(plan), scalars_of(plan)
-    needs = needs_of(plan)
     results = [*vectors_of(plan), *map(variable, arrays_with_gradient(plan))]
-    backend = ["backend"] if kernels.triton else []
-    typed = [f"{n}: Tensor" for n in tensors] + _typed_scalars(plan) + [f"{n}: str" for n in backend]
+    tail, typed_tail = _tail(kernels)
     name = operator_of(plan)
     writer.line("@_operator")
     outputs = plan.results
     kinds = f"tuple[{', '.join(['Tensor'] * len(outputs))}]" if outputs[1:] else "Tensor"
-    writer.items(f"def {name}(", typed, f") -> {kinds}:")
+    writer.items(f"def {name}(", [*(f"{n}: Tensor" for n in tensors), *typed_tail], f") -> {kinds}:")
     with writer.indent():
         writer.line(f'"""{_said(plan)}."""')
+        for array in ordered:
+            writer.line(f'_check_sorted("{array}", {variable(array)})')
+        _unpack(writer, plan)
         forward = _choice(writer, kernels, "forward")
         writer.items(f"return {forward}(", [*tensors, *scalars], ")")
     _gap(writer)
     writer.line(f"@torch.library.register_fake({name}, lib=_LIBRARY)")
-    writer.items("def _(", [*tensors, *scalars, *backend], "):")
+    writer.items("def _(", [*tensors, *tail], "):")
     with writer.indent():
         writer.line("wide = torch.promote_types(q.dtype, torch.float32)")
         dtype = "torch.int32" if plan.weights.kind == "largest" else "wide"
@@ -82,38 +62,82 @@ def write_operator(writer: Writer, kernels: Kernels) -> None:
             rows.insert(0, "out")
         writer.items("return ", rows, "")
     _gap(writer)
+    _write_flops(writer, plan, name, 1, 1)
+    entries = list(entries_of(plan))
     if not plan.has_gradient:
-        writer.line(f"torch.library.register_autograd({name}, _refuse, lib=_LIBRARY)")
-        _gap(writer)
+        _write_derivative(writer, name, "_refuse", "_keep_nothing", entries)
         return
 
     gradients = [f"d{each}" for each in outputs]
+    needs = needs_of(plan)
     backward = [f"{n}: Tensor" for n in [*gradients, *tensors, *plan.saved]]
-    backward += [*_typed_scalars(plan), *(f"{n}: bool" for n in needs), *(f"{n}: str" for n in backend)]
-    plain = backward_params(plan)
+    backward += [*(f"{n}: bool" for n in needs), *typed_tail]
     writer.line("@_operator")
     kinds = ", ".join(["Tensor"] * len(results))
     writer.items(f"def {name}_backward(", backward, f") -> tuple[{kinds}]:")
     with writer.indent():
         writer.line('"""The gradient of every float tensor, in order."""')
+        _unpack(writer, plan)
         function = _choice(writer, kernels, "backward")
-        writer.items(f"return {function}(", plain, ")")
+        writer.items(f"return {function}(", backward_params(plan), ")")
     _gap(writer)
     writer.line(f"@torch.library.register_fake({name}_backward, lib=_LIBRARY)")
-    writer.items("def _(", [*plain, *backend], "):")
+    writer.items("def _(", [*gradients, *tensors, *plan.saved, *needs, *tail], "):")
     with writer.indent():
         shapes = [f"{name}.new_empty({name}.shape)" for name in results]
         writer.items("return ", shapes, "")
     _gap(writer)
-    writer.line(f"torch.library.register_autograd({name}_backward, _refuse, lib=_LIBRARY)")
+    # The gradient of an array without batch entries is a sum over them, and each sample has its own.
+    has_sums = not set(results) <= set(entries)
+    of_backward = [] if has_sums or not entries else [*gradients, *entries, *plan.saved]
+    _write_derivative(writer, f"{name}_backward", "_refuse", "_keep_nothing", of_backward)
+    _write_flops(writer, plan, f"{name}_backward", 3, 2)
+    save, turn = _write_autograd(writer, plan, tensors, needs, results, len(tail))
+    _write_derivative(writer, name, turn, save, entries)
+
+
+def _tail(kernels: Kernels) -> tuple[list[str], list[str]]:
+    """What an operator takes behind its tensors, and the same with types; floats are last."""
+    plan = kernels.plan
+    whole = {variable(p.name): p.sort for p in _scalars(plan) if p.sort != "float"}
+    typed = whole | ({"backend": "str"} if kernels.triton else {})
+    typed |= {"floats": "list[float]", "changing": "Tensor | None"}
+    return list(typed), [f"{name}: {sort}" for name, sort in typed.items()]
+
+
+def _write_flops(writer: Writer, plan: Plan, name: str, of_score: int, of_values: int) -> None:
+    """What a pair costs: so many products of the vectors of the score, and of its value."""
+    times = [f'"{pair.query}": {of_score}' for pair in plan.dots]
+    times += [f'"v": {of_values}'] if plan.weighs_values else []
+    writer.items(f"_count_flops({name}, {{", times, "})")
     _gap(writer)
-    _write_autograd(writer, plan, tensors, [*scalars, *backend], needs, results)
+
+
+def _unpack(writer: Writer, plan: Plan) -> None:
+    names = floats_of(plan)
+    target = ", ".join(names) if names[1:] else f"({names[0]},)"
+    writer.line(f"{target} = floats if changing is None else changing.tolist()")
+
+
+def _write_derivative(writer: Writer, name: str, differentiate: str, save: str, entries: list[str]) -> None:
+    listed = ", ".join(f'"{each}"' for each in entries)
+    tuple_ = f"({listed}{',' * (len(entries) == 1)})"
+    call = f"_derive({name}, {differentiate}, {save}, "
+    if writer.fits(f"{call}{tuple_})"):
+        writer.line(f"{call}{tuple_})")
+    else:
+        writer.line("_derive(")
+        with writer.indent():
+            writer.line(f"{name}, {differentiate}, {save},")
+            writer.items("(", [f'"{each}"' for each in entries], "),")
+        writer.line(")")
     _gap(writer)
 
 
 def _write_autograd(
-    writer: Writer, plan: Plan, tensors: list[str], scalars: list[str], needs: list[str], results: list[str]
-) -> None:
+    writer: Writer, plan: Plan, tensors: list[str], needs: list[str], results: list[str], others: int
+) -> tuple[str, str]:
+    """The functions that keep what the backward pass reads, and that make it; their names."""
     name, save, turn = operator_of(plan), plan.named("_save"), plan.named("_differentiate")
     writer.line(f"def {save}(ctx, inputs, output):")
     with writer.indent():
@@ -129,23 +153,14 @@ def _write_autograd(
     with writer.indent():
         writer.line(f'"""The gradient of every input of `{name}`."""')
         flags = [f"ctx.needs_input_grad[{tensors.index(variable(n.removeprefix('need_')))}]" for n in needs]
-        if not flags:
-            given = ["*ctx.arguments"]
-        elif "backend" in scalars:
-            writer.line("*arguments, backend = ctx.arguments")
-            given = ["*arguments", *flags, "backend"]
-        else:
-            given = ["*ctx.arguments", *flags]
-        call = [*gradients, "*ctx.saved_tensors", *given]
+        call = [*gradients, "*ctx.saved_tensors", *flags, "*ctx.arguments"]
         names = [f"d_{n}" if n not in ("q", "k", "v") else f"d{n}" for n in results]
         writer.items(f"{', '.join(names)} = {name}_backward(", call, ")")
         given = [names[results.index(n)] if n in results else "None" for n in tensors]
-        given += ["None"] * len(scalars)
+        given += ["None"] * others
         writer.items("return ", given, "")
     _gap(writer)
-    writer.items(
-        "torch.library.register_autograd(", [name, turn, f"setup_context={save}", "lib=_LIBRARY"], ")"
-    )
+    return save, turn
 
 
 def operator_of(plan: Plan) -> str:
@@ -170,10 +185,6 @@ def _said(plan: Plan) -> str:
         if plan.weights.kind == "softmax"
         else "Weighted values, and sums of each row"
     )
-
-
-def _typed_scalars(plan: Plan) -> list[str]:
-    return ["scale: float", *(f"{variable(p.name)}: {p.sort}" for p in _scalars(plan))]
 
 
 def _scalars(plan: Plan) -> list[Param]:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from attnc.emit.checks import write_checks
 from attnc.emit.expression import emit_literal
+from attnc.emit.library import FLOATS
 from attnc.emit.operator import operator_of
 from attnc.emit.writer import Writer
 from attnc.ir.nodes import Param
 from attnc.ir.text import print_ir
-from attnc.lower.cpu import scalars_of, tensors_of
+from attnc.lower.cpu import floats_of, tensors_of, wholes_of
 from attnc.lower.kernels import Kernels
 from attnc.lower.names import variable
 from attnc.lower.per_token import mapped_tensors
-from attnc.options import Options
+from attnc.lower.plan import Plan
 
 BACKEND = '''
 def _choose(backend, q):
@@ -42,24 +43,61 @@ def _check_device(q):
         raise ValueError(f"`q` needs the CPU, since this module has no kernels, got {q.device}")
 '''.strip()
 
+AUTOCAST = '''
+def _as_autocast(x):
+    """q, k or v in the dtype that autocast has for torch's own attention; float64 stays."""
+    if not isinstance(x, Tensor) or not torch.amp.is_autocast_available(x.device.type):
+        return x
+    is_cast = torch.is_autocast_enabled(x.device.type) and x.is_floating_point()
+    is_cast = is_cast and x.dtype != torch.float64
+    return x.to(torch.get_autocast_dtype(x.device.type)) if is_cast else x
+'''.strip()
+
+REFUSED = '''
+@_operator
+def _refusal(message: str, is_of_type: bool, q: Tensor, width: int) -> Tensor:
+    """A wrong call in a graph of torch.compile, which raises it when it is run."""
+    raise (TypeError if is_of_type else ValueError)(message)
+
+
+@torch.library.register_fake(_refusal, lib=_LIBRARY)
+def _(message, is_of_type, q, width):
+    return q.new_empty(*q.shape[:-1], width)
+
+
+def _refused(mistake, q, v, return_lse):
+    """Raise a mistake. torch.compile would say that there is one, and not which: the graph does."""
+    is_traced = torch.compiler.is_dynamo_compiling() and not torch.compiler.is_exporting()
+    if not is_traced or not isinstance(q, Tensor):
+        raise mistake
+    width = v.shape[-1] if isinstance(v, Tensor) and v.ndim else 1
+    out = _refusal(str(mistake), isinstance(mistake, TypeError), q, width)
+    return (out, out[..., 0]) if return_lse else out
+'''.strip()
+
 NO_LSE = "`return_lse` needs a normalization by sum(exp(s)): this one has no log-sum-exp"
 
 
-def write_public(writer: Writer, kernels: Kernels, options: Options) -> None:
+def write_public(writer: Writer, kernels: Kernels) -> None:
     """The choice of a backend, the checks, and the function."""
     plan = kernels.plan
     spec = plan.spec
-    writer.lines(BACKEND if kernels.triton else NO_KERNELS)
-    writer.line()
-    writer.line()
-    write_checks(writer, plan, options)
+    for text in (BACKEND if kernels.triton else NO_KERNELS, FLOATS, AUTOCAST, REFUSED):
+        writer.lines(text)
+        writer.line()
+        writer.line()
+    write_checks(writer, plan)
     params = [_declared(p) for p in spec.params]
     tail = ["scale=None", "return_lse=False", *(['backend="auto"'] if kernels.triton else [])]
     writer.items(f"def {spec.name}(", ["q", "k", "v", "*", *params, *tail], "):")
     with writer.indent():
         _write_doc(writer, kernels)
         checked = ["scale", *(variable(p.name) for p in spec.params)]
-        _write_call(writer, checked, "_check", ["q", "k", "v", "scale", *(p.name for p in spec.params)])
+        writer.line("q, k, v = map(_as_autocast, (q, k, v))")
+        with writer.block("try:"):
+            _write_call(writer, checked, "_check", ["q", "k", "v", "scale", *(p.name for p in spec.params)])
+        with writer.block("except (TypeError, ValueError) as mistake:"):
+            writer.line("return _refused(mistake, q, v, return_lse)")
         if not plan.weights.has_lse:
             with writer.block("if return_lse:"):
                 writer.items("raise ValueError(", [f'"{NO_LSE}"'], ")")
@@ -72,9 +110,10 @@ def write_public(writer: Writer, kernels: Kernels, options: Options) -> None:
         elif kernels.before:
             writer.line(f"backend = {chosen[0]}")
             chosen = ["backend"]
+        writer.line("_tell_counters()")
         for each in kernels.before:
             _write_rows(writer, each)
-        arguments = [*tensors_of(plan), *scalars_of(plan), *chosen]
+        arguments = [*tensors_of(plan), *wholes_of(plan), *chosen, _floats(plan)]
         results = plan.results
         writer.items(f"{', '.join(results)} = _attention(", arguments, ")")
         if kernels.output:
@@ -95,7 +134,8 @@ def _write_rows(writer: Writer, kernels: Kernels) -> None:
     plan = kernels.plan
     assert kernels.numbers is not None
     call = f"{', '.join(plan.results)} = {operator_of(plan)}("
-    arguments = [*tensors_of(plan), *scalars_of(plan), *(["backend"] if kernels.triton else [])]
+    chosen = ["backend"] if kernels.triton else []
+    arguments = [*tensors_of(plan), *wholes_of(plan), *chosen, _floats(plan)]
     if plan.has_gradient:
         writer.items(call, arguments, ")")
     else:
@@ -103,6 +143,10 @@ def _write_rows(writer: Writer, kernels: Kernels) -> None:
             writer.items(call, arguments, ")")
     names = [variable(name) for name, _ in plan.numbers]
     _write_call(writer, names, kernels.numbers.name, [p.name for p in kernels.numbers.params])
+
+
+def _floats(plan: Plan) -> str:
+    return f"*_floats({', '.join(floats_of(plan))})"
 
 
 def _write_call(writer: Writer, targets: list[str], function: str, given: list[str]) -> None:
@@ -135,4 +179,10 @@ def _write_doc(writer: Writer, kernels: Kernels) -> None:
         writer.line("return_lse: also return the log-sum-exp of each row, [B, H, N]")
     if kernels.triton:
         writer.line('backend: "auto" (by the device of the tensors), "triton" or "cpu"')
+    if kernels.triton and kernels.plan.listed:
+        writer.line()
+        writer.line(
+            "The tiles that the mask shows are listed once for the same arrays. On a GPU those are the same"
+        )
+        writer.line("tensors, unchanged as far as torch knows: it knows of no change through `.data`.")
     writer.line('"""')

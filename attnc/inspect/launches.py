@@ -70,7 +70,10 @@ def find_launches(
         found.append(Launch(kernel, args, options))
 
     passes = {each: each.removeprefix("_rows") for each in vars(module) if re.fullmatch(r"_rows_\d+", each)}
-    operators = {each: partial(_run_pass, module, n) for each, n in {**passes, "_attention": ""}.items()}
+    operators = {
+        each: partial(_run_pass, module, number, _names_of(getattr(module, each)))
+        for each, number in {**passes, "_attention": ""}.items()
+    }
     card = SimpleNamespace(element_size=arguments["q"].element_size, is_cuda=True, device=0)
     with (
         _replaced(JITFunction, run=note),
@@ -111,10 +114,18 @@ def _check_compiled(module: ModuleType, name: str) -> None:
     )
 
 
-def _run_pass(module: ModuleType, number: str, *args: Any) -> Any:
-    """Forward and backward of one pass over the keys; the last has no number."""
+def _names_of(operator: Any) -> list[str]:
+    """What an operator calls its arguments."""
+    return [argument.name for argument in operator._schema.arguments]
+
+
+def _run_pass(module: ModuleType, number: str, names: list[str], *args: Any) -> Any:
+    """Forward and backward of one pass over the keys; the last has no number. `args` are those of its operator."""
     forward: Callable[..., Any] = getattr(module, f"_forward_triton{number}")
-    values = inspect.signature(forward).bind(*args[:-1]).arguments
+    given = dict(zip(names, args, strict=True))
+    floats = iter(given["floats"])
+    takes = inspect.signature(forward).parameters
+    values = {name: given[name] if name in given else next(floats) for name in takes}
     results = forward(**values)
     if hasattr(module, f"_forward_split{number}"):
         with _replaced(module, _splits=lambda *sizes: 2):

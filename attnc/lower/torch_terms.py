@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property, reduce
 
+from attnc.analyze.divisors import find_divisions
 from attnc.ir.nodes import (
     Bool,
     BoolLoad,
@@ -24,7 +25,9 @@ from attnc.ir.nodes import (
     Real,
     RealConst,
     RealLoad,
+    RealOp,
 )
+from attnc.ir.signs import is_positive
 from attnc.ir.walk import walk
 from attnc.kernel.build import Namespace, function
 from attnc.kernel.nodes import Expr, Lit, Op, Ternary, Unary, Var
@@ -59,6 +62,21 @@ class TorchTerms(Terms):
         return {
             part.b for size in sizes for part in walk(size) if isinstance(part, IntOp) and part.op in "//%"
         }
+
+    @cached_property
+    def _divisors_of_the_call(self) -> set[Real]:
+        """Numbers that a call was refused for, if they were 0."""
+        return {division.by for division in find_divisions(self.attention)}
+
+    def _real(self, term: Real) -> Expr:
+        """Python refuses to divide a number by 0, and torch does not, also where a condition is before it."""
+        match term:
+            case RealOp("/", a, b) if is_number(term) and self._may_be_0(b):
+                return function("_quotient")(self(a), self(b))
+        return super()._real(term)
+
+    def _may_be_0(self, b: Real) -> bool:
+        return b not in self._divisors_of_the_call and not is_positive(b) and not isinstance(b, RealConst)
 
     def over_tile(self, kind: str, axis: str, a: Int) -> Expr:
         return self(a).call("amin" if kind == "min" else "amax", -2 if axis == "i" else -1, keepdim=True)
@@ -122,6 +140,8 @@ class TorchTerms(Terms):
     def power(self, a: Real, b: Real) -> Expr:
         if b == RealConst(2.0):
             return self(a) * self(a)
+        if is_number(a) and is_number(b) and not (is_positive(a) or is_whole(b)):
+            return function("_raised")(self(a), self(b))
         return Op("**", self(a), self(b))
 
     def function(self, fn: str, a: Real) -> Expr:
@@ -175,6 +195,11 @@ class TorchTerms(Terms):
             row = row[tuple(self.clamped(part, size) for part, size in zip(index, param.sizes, strict=False))]
         wanted = self(item) if is_number(item) else self(item).call("unsqueeze", -1)
         return ((row.equals(wanted)) & (row >= 0)).call("any", -1)
+
+
+def is_whole(exponent: Real) -> bool:
+    """Has every number such a power?"""
+    return isinstance(exponent, RealConst) and exponent.value >= 0 and exponent.value.is_integer()
 
 
 def is_number(term: Node) -> bool:

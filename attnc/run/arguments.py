@@ -1,7 +1,8 @@
 """Is this a call that has a meaning?
 
 Enters: an attention, the tensors of a call and its parameters. Leaves: a value for every parameter, defaults filled in,
-or an `AttncError` with the first mistake found. The order: the tensors, names, scalars, arrays, grids, widths.
+or an `AttncError` with the first mistake found. The order: the tensors, names, scalars, arrays, grids,
+divisors, widths, the order of arrays.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from math import prod
 import torch
 from torch import Tensor
 
-from attnc.errors import AttncError, Diagnostic
+from attnc.analyze.divisors import find_divisions
+from attnc.errors import AttncError, Diagnostic, Label
 from attnc.ir.nodes import Attention, Int, Param, VecInput
 from attnc.ir.text import print_ir
 from attnc.ir.walk import walk
@@ -21,6 +23,7 @@ from attnc.run import messages
 from attnc.run.scalars import check_number, check_scalar
 from attnc.run.settings import declared
 from attnc.run.sizes import size_value, sizes_of
+from attnc.run.values import real_value
 from attnc.run.widths import check_widths
 
 Value = int | float | bool | Tensor
@@ -50,26 +53,34 @@ def check_arguments(
     sizes = sizes_of(q, k, v)
     numbers = sizes | {name: value for name, value in scalars.items() if isinstance(value, int)}
     arrays = {p.name: _check_array(p, given[p.name], numbers, q) for p in attention.params if p.sizes}
-    if check_sorted:
-        for param in attention.params:
-            if param.sorted:
-                _check_sorted(param.name, arrays[param.name])
     _check_grid(attention, numbers)
+    _check_divisions(attention, scalars)
     is_self_attention = any(
         isinstance(term, VecInput) and term.name == "v_i" for term in walk(attention.output)
     )
     if is_self_attention and sizes["N"] != sizes["M"]:
         raise _error("not-self-attention", messages.not_self_attention(sizes["N"], sizes["M"]))
     check_widths(attention, numbers)
+    for param in attention.params:
+        if param.sorted and check_sorted:
+            _check_sorted(param.name, arrays[param.name])
     return {p.name: arrays[p.name] if p.sizes else scalars[p.name] for p in attention.params}
+
+
+def as_autocast(x: Tensor) -> Tensor:
+    """q, k or v in the dtype that autocast has for torch's own attention; float64 stays."""
+    if not isinstance(x, Tensor) or not torch.amp.is_autocast_available(x.device.type):
+        return x
+    is_cast = torch.is_autocast_enabled(x.device.type) and x.is_floating_point() and x.dtype != torch.float64
+    return x.to(torch.get_autocast_dtype(x.device.type)) if is_cast else x
 
 
 def _error(code: str, message: str, helps: tuple[str, ...] = (), notes: tuple[str, ...] = ()) -> AttncError:
     return AttncError(Diagnostic(code, message, helps=helps, notes=notes))
 
 
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
+def _name(what: torch.dtype | torch.layout) -> str:
+    return str(what).removeprefix("torch.")
 
 
 def _names(dtypes: Iterable[torch.dtype]) -> list[str]:
@@ -104,10 +115,40 @@ def _check_tensors(tensors: Mapping[str, Tensor]) -> None:
 
 def _check_tensor(name: str, value: object, dimensions: Sequence[str]) -> Tensor:
     if not isinstance(value, Tensor):
-        raise _error("wrong-type", messages.not_a_tensor(name, type(value).__name__))
+        raise _error(
+            "wrong-type", messages.not_a_tensor(name, type(value).__name__), _how_to_convert(name, value)
+        )
+    if (found := _find_layout(value)) is not None:
+        raise _error("wrong-type", messages.not_dense(name, found), DENSE[found.partition(" ")[0]])
     if value.ndim != len(dimensions):
         raise _error("wrong-rank", messages.wrong_rank(name, dimensions, value.shape))
     return value
+
+
+def _how_to_convert(name: str, value: object) -> tuple[str, ...]:
+    """A help for what holds numbers, and is no tensor."""
+    if type(value).__module__.partition(".")[0] == "numpy":
+        return (f"pass `torch.from_numpy({name})`",)
+    return (f"pass `torch.tensor({name})`",) if isinstance(value, list | tuple) else ()
+
+
+# What to do about a tensor that has no number at every place, by the first word of what it is.
+DENSE = {
+    "a": ("pad it, and pass lengths or documents that the mask asks for",),
+    "layout": ("pass `x.to_dense()`",),
+    "MaskedTensor": ("pass its data, and its mask as an array of the spec",),
+    "DTensor": ("pass `x.to_local()`, or call it inside `torch.distributed.tensor.experimental.local_map`",),
+}
+
+
+def _find_layout(tensor: Tensor) -> str | None:
+    """What a tensor is that is not dense."""
+    if tensor.is_nested:
+        return "a nested one"
+    if tensor.layout is not torch.strided:
+        return f"layout {_name(tensor.layout)}"
+    kind = type(tensor).__name__
+    return kind if kind in ("DTensor", "MaskedTensor") else None
 
 
 # ---- parameters ------------------------------------------------------------------------------------
@@ -154,6 +195,15 @@ def _size(owner: str, term: Int, numbers: Mapping[str, int]) -> int:
     if size < 0:
         raise _error("wrong-size", messages.negative_size(owner, print_ir(term), size))
     return size
+
+
+def _check_divisions(attention: Attention, scalars: Mapping[str, Value]) -> None:
+    for division in find_divisions(attention):
+        if real_value(division.by, scalars) == 0:
+            span = division.term.span
+            what = messages.divides_by_nothing(division.number, division.text)
+            helps = (f"where 0 means none, let the spec say so: `... if {division.number} != 0 else ...`",)
+            raise AttncError(Diagnostic("division-by-zero", what, Label(span) if span else None, helps=helps))
 
 
 def _check_sorted(name: str, array: Tensor) -> None:

@@ -78,12 +78,14 @@ class AttentionFunction:
         q: Tensor,
         k: Tensor,
         v: Tensor,
-        *,
+        *others: object,
         scale: float | None = None,
         return_lse: bool = False,
         **parameters: Any,
     ) -> Result:
         """`q [B, H, N, D]`, `k [B, HKV, M, D]`, `v [B, HKV, M, DV]` and the parameters of the spec; differentiable."""
+        if others:
+            raise self._by_position(others)
         backend = self._compilation.options.backend
         if backend == "reference":
             return self.reference(q, k, v, scale=scale, return_lse=return_lse, **parameters)
@@ -163,15 +165,32 @@ class AttentionFunction:
         """The text of the emitted module."""
         return self._compilation.text
 
+    def _by_position(self, others: tuple[object, ...]) -> AttncError:
+        """What is wrong with a call that has more than q, k and v before the names."""
+        from attnc.run import messages
+
+        names = [name for name, _ in self._compilation.declared.parameters]
+        shown = (f"{name}={value!r}" for name, value in zip(names, others, strict=False) if _is_short(value))
+        given = ", ".join(shown)
+        helps = (f"write `{self.__name__}(q, k, v, {given})`",) if given else ()
+        return AttncError(
+            Diagnostic("wrong-type", messages.by_position(self.__name__, len(others)), helps=helps)
+        )
+
     def _explain_refusal(
         self, q: Tensor, k: Tensor, v: Tensor, scale: float | None, parameters: dict[str, Any]
     ) -> None:
         """Say why the emitted module refused a call, with notes and helps; a good call pays nothing for it."""
-        from attnc.run.arguments import check_arguments
+        import torch
+
+        from attnc.run.arguments import as_autocast, check_arguments
         from attnc.run.limits import check_device, check_limits
         from attnc.run.sizes import sizes_of
 
+        if torch.compiler.is_compiling():  # the words of the module do
+            return
         compiled, options = self._compilation, self._compilation.options
+        q, k, v = as_autocast(q), as_autocast(k), as_autocast(v)
         try:
             values = check_arguments(
                 compiled.attention, q, k, v, parameters, scale, check_sorted=options.check_sorted
@@ -182,13 +201,16 @@ class AttentionFunction:
             check_limits(compiled.facts, options.backend, q, sizes_of(q, k, v) | numbers, compiled.counts)
         except AttncError as mistake:
             raise mistake from None
+        except RuntimeError:  # torch.func.vmap shows no data: the words of the module do
+            return
 
     def _needs_kernels(self, q: Tensor) -> bool:
         """On the CPU a module without kernels does, and Triton is not imported."""
         options = self._compilation.options
         if not options.kernels or options.backend == "triton":
             return options.kernels
-        return options.backend == "auto" and getattr(q, "device", None) is not None and q.device.type != "cpu"
+        # What is no tensor may have a device that is a text.
+        return options.backend == "auto" and getattr(getattr(q, "device", None), "type", "cpu") != "cpu"
 
     def _load(self, needs_kernels: bool) -> bool:
         from attnc.run.loader import load_module
@@ -208,6 +230,10 @@ class AttentionFunction:
 
     def __repr__(self) -> str:
         return f"<attention {self.__name__}{self.__signature__} of {self._compilation.source.name}>"
+
+
+def _is_short(value: object) -> bool:
+    return isinstance(value, int | float)
 
 
 def _call_values(attention: Attention, needed: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from attnc.ir.nodes import Attention
-from attnc.run.arguments import check_arguments
+from attnc.run.arguments import as_autocast, check_arguments
 from attnc.run.points import Points, all_pairs, weighted_sums
 from attnc.run.rows import Rows
 from attnc.run.sizes import sizes_of
@@ -37,6 +37,7 @@ def interpret(
     The log-sum-exp is that of the scores over the visible keys, whatever the normalization makes of them. It is a
     float32 where the call is in half precision.
     """
+    q, k, v = as_autocast(q), as_autocast(k), as_autocast(v)
     checked = check_arguments(attention, q, k, v, arguments, scale)
     sizes = sizes_of(q, k, v)
     values = {

@@ -19,6 +19,20 @@ def not_a_tensor(name: str, got: str) -> str:
     return f"`{name}` needs a tensor, got {got}"
 
 
+def not_dense(name: str, got: str) -> str:
+    return f"`{name}` needs a dense tensor, got {got}"
+
+
+def not_one_number(name: str, needs: str) -> str:
+    return f"`{name}` needs {needs}, the same for all samples"
+
+
+def by_position(attention: str, got: int) -> str:
+    """`got` values beside q, k and v."""
+    values = "a value" if got == 1 else f"{got} values"
+    return f"`{attention}` takes `q`, `k` and `v` by position, and got {values} more: parameters have names"
+
+
 def wrong_rank(name: str, dimensions: Sequence[str], got: Shape) -> str:
     needs = f"{len(dimensions)} dimension{'s' * (len(dimensions) != 1)} {_brackets(dimensions)}"
     return f"`{name}` needs {needs}, got shape {_brackets(got)}"
@@ -61,6 +75,10 @@ def unknown_argument(attention: str, name: str) -> str:
 
 def wrong_type(name: str, needs: str, got: str) -> str:
     return f"`{name}` needs {needs}, got {got}"
+
+
+def divides_by_nothing(by: str, division: str) -> str:
+    return f"`{by}` is 0, and `{division}` divides by it"
 
 
 def no_gradient(name: str) -> str:

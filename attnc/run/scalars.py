@@ -10,7 +10,7 @@ from numbers import Integral, Real
 from typing import Literal
 
 import numpy as np
-from torch import Tensor
+from torch import SymFloat, SymInt, Tensor, sym_float
 
 from attnc.errors import AttncError, Diagnostic
 from attnc.ir.nodes import Param
@@ -24,7 +24,9 @@ def check_scalar(param: Param, value: object) -> int | float | bool:
 
 def check_number(name: str, sort: Literal["int", "float", "bool"], value: object) -> int | float | bool:
     """A Python number of this sort. A bool is no number, and a float no int, whatever its value."""
-    value = _unwrapped(name, value)
+    value = _unwrapped(name, sort, value)
+    if isinstance(value, SymInt | SymFloat) and (sort == "float" or (sort, type(value)) == ("int", SymInt)):
+        return sym_float(value) if sort == "float" else value  # type: ignore[no-untyped-call,return-value]
     if isinstance(value, bool):
         if sort == "bool":
             return value
@@ -54,13 +56,17 @@ def check_places(name: str, value: object) -> tuple[int, ...]:
     return tuple(check_count(name, place, 0) for place in several)
 
 
-def _unwrapped(name: str, value: object) -> object:
+def _unwrapped(name: str, sort: str, value: object) -> object:
     """What a tensor or an array of no dimensions holds."""
     if isinstance(value, Tensor) and value.requires_grad:
         helps = f"declare it `{name}: float[1]` and read `{name}[0]`, or pass `{name}.item()`"
         raise AttncError(Diagnostic("wrong-type", messages.no_gradient(name), helps=(helps,)))
     if isinstance(value, Tensor | np.ndarray | np.generic) and value.ndim == 0:
-        return value.item()
+        try:
+            return value.item()
+        except RuntimeError:  # `torch.func.vmap` has several
+            needs = "an int" if sort == "int" else f"a {sort}"
+            raise AttncError(Diagnostic("wrong-type", messages.not_one_number(name, needs))) from None
     return value
 
 

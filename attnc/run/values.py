@@ -51,6 +51,11 @@ from attnc.ir.nodes import (
 from attnc.ir.text import print_ir
 
 
+def real_value(term: Real, at: Mapping[str, Any]) -> float:
+    """The number that a real stands for."""
+    return _real(term, at)
+
+
 def int_value(term: Int, at: Mapping[str, Any]) -> int:
     """The number that `term` stands for, among the named values `at`."""
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from functools import cache
+from inspect import getclosurevars
 from types import ModuleType
 from typing import Any
 
@@ -192,8 +193,10 @@ def test_nothing_grows_with_queries_times_keys(name: str) -> None:
 
 
 def spied(name: str, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Gets an entry each time that kinds are computed."""
+    """Gets an entry each time that kinds are computed; nothing of other tests is remembered."""
     module, computed = emitted(name)[1], []
+    for function in emitted(name)[2].keys() - {"_visible"}:
+        getclosurevars(getattr(module, function)).nonlocals["kept"].clear()
     inside: Callable[..., Tensor] = module._look_inside
 
     def count(*args: Any) -> Tensor:
@@ -236,7 +239,7 @@ def test_a_change_in_place_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     assert lists_call(marked) is not lists
     view = marked[0, 40:]
     view.fill_(False)
-    assert torch.equal(marked_call(marked), first) and len(computed) == 3
+    assert marked_call(marked) is first and len(computed) == 2
     marked.bitwise_not_()
     assert (marked_call(marked) == 2).all()
 
@@ -252,11 +255,22 @@ def test_another_number_is_computed_anew(monkeypatch: pytest.MonkeyPatch, other:
     assert marked_call(marked) is first and len(computed) == 2
 
 
-def test_another_tensor_with_the_same_entries_is_computed_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_tensor_with_the_same_entries_is_not_computed_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     computed, marked = spied("marked_keys", monkeypatch), torch.zeros(1, 48, dtype=torch.bool)
     first = marked_call(marked)
-    assert torch.equal(marked_call(marked.clone()), first) and len(computed) == 2
-    assert torch.equal(marked_call(marked[:]), first) and len(computed) == 3
+    assert marked_call(marked.clone()) is first and marked_call(marked[:]) is first
+    assert marked_call(torch.stack([marked, ~marked], -1)[..., 0]) is first and len(computed) == 1
+
+
+@pytest.mark.parametrize("change", [lambda x: x, lambda x: x.data, lambda x: x.detach(), lambda x: x.numpy()])
+def test_a_change_is_seen_that_torch_does_not_count(monkeypatch: pytest.MonkeyPatch, change: Any) -> None:
+    """Through `.data`, or from outside of torch."""
+    computed, marked = spied("marked_keys", monkeypatch), torch.zeros(1, 48, dtype=torch.bool)
+    first = marked_call(marked)
+    change(marked)[0, 40:] = True
+    assert marked_call(marked)[0, 0, 0].tolist() == [1, 1, 0, 0, 0, 2] and len(computed) == 2
+    change(marked)[0, 40:] = False
+    assert marked_call(marked) is first and len(computed) == 2
 
 
 def test_a_new_tensor_at_the_address_of_an_old_one_is_another() -> None:
@@ -283,7 +297,7 @@ def test_no_tensor_is_kept_alive_and_few_results_are() -> None:
 
 
 def test_tensors_that_know_of_no_changes() -> None:
-    """Made in inference mode, they do not say whether they were changed: nothing may be believed of them."""
+    """Made in inference mode, they do not say whether they were changed."""
     with torch.inference_mode():
         marked = torch.zeros(1, 48, dtype=torch.bool)
         first = marked_call(marked).clone()
@@ -301,8 +315,14 @@ def test_another_storage_in_the_same_tensor() -> None:
 
 
 def test_the_sign_of_zero() -> None:
-    """0.0 == -0.0, and a mask may tell them apart."""
-    f = attnc.compile("attention a(far: float, t: float[M]):\n    mask t[j] / far > 0.0 or j == i\n")
-    q, t = torch.randn(1, 1, 20, 8), torch.rand(20) + 1
-    f(q, q, q, far=0.0, t=t)
-    assert torch.equal(f(q, q, q, far=-0.0, t=t), f(q, q, q, far=-0.0, t=t.clone()))
+    """0.0 == -0.0, and a mask may tell them apart: as a number, and as an entry."""
+    f = attnc.compile("attention a(low: float, t: float[M]):\n    mask 1 / max(t[j], low) > 0.0 or j == i\n")
+    q = torch.randn(1, 1, 20, 8)
+    zeros = [torch.zeros(20), -torch.zeros(20)]
+    found = [f(q, q, q, low=-1.0, t=t) for t in zeros]
+    assert not torch.equal(*found)
+    for t, wanted in zip(zeros, found, strict=True):
+        torch.testing.assert_close(f.reference(q, q, q, low=-1.0, t=t), wanted)
+    g = attnc.compile("attention a(c: float, t: float[M]):\n    mask t[j] / (1 / c) > 0.0 or j == i\n")
+    far = [g(q, q, q, c=c, t=torch.ones(20)) for c in (float("inf"), -float("inf"))]
+    assert not torch.equal(*far)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,12 @@ attention gridded(rows: int, cols: int):
     grid query(y: rows, x: cols) key(y: rows, x: cols + 1)
     mask abs(i.y - j.y) <= 1
 """
+DIVIDED = """
+attention divided(c: float, n: int = 2):
+    mask   j <= i
+    score  c * tanh(dot(q, k) * scale / c) - n
+    output o / n
+"""
 HALVES = """
 attention halves(c: int, x: float[H, N // c]):
     mask  c == 0 or j <= i
@@ -78,15 +85,24 @@ GOOD: dict[str, dict[str, Any]] = {
     OWN: {"u": 0.5},
     GRID: {"rows": 2, "cols": 3, "k": tensor(B, HKV, 8, D), "v": tensor(B, HKV, 8, D)},
     HALVES: {"c": 2, "x": tensor(H, N // 2)},
+    DIVIDED: {"c": 3.0},
 }
 FALLING = torch.tensor([[0, 0, 1, 1, 1, 1], [0, 3, 2, 2, 0, 0]])
 LEARNED = torch.tensor(2.0, requires_grad=True)
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # both are prototypes
+    NESTED = torch.nested.nested_tensor([tensor(H, n, D) for n in (3, 5)])
+    MASKED = torch.masked.masked_tensor(INPUTS["q"], INPUTS["q"] == 0)
 
 # What the call is, what is wrong with it, the code of the diagnostic, and what the module alone raises.
 CALLS: list[tuple[str, dict[str, Any], str, type[Exception]]] = [
     (SAMPLE, {"q": [1.0]}, "wrong-type", TypeError),
     (SAMPLE, {"k": None}, "wrong-type", TypeError),
     (SAMPLE, {"v": np.zeros((B, HKV, M, D))}, "wrong-type", TypeError),
+    (SAMPLE, {"q": INPUTS["q"].to_sparse()}, "wrong-type", TypeError),
+    (SAMPLE, {"k": NESTED}, "wrong-type", TypeError),
+    (SAMPLE, {"v": MASKED}, "wrong-type", TypeError),
+    (SAMPLE, {"flags": tensor(M, dtype=torch.bool).to_sparse()}, "wrong-type", TypeError),
     (SAMPLE, {"q": tensor(B, H, N)}, "wrong-rank", ValueError),
     (SAMPLE, {"k": tensor(B, HKV, M, D, 1)}, "wrong-rank", ValueError),
     (SAMPLE, {"v": tensor()}, "wrong-rank", ValueError),
@@ -141,6 +157,8 @@ CALLS: list[tuple[str, dict[str, Any], str, type[Exception]]] = [
     (GRID, {"rows": 3, "cols": 2}, "wrong-grid", ValueError),
     (GRID, {"rows": -2, "cols": -3}, "wrong-size", ValueError),
     (OWN, {"q": tensor(B, H, N - 1, D)}, "not-self-attention", ValueError),
+    (DIVIDED, {"c": 0.0}, "division-by-zero", ValueError),
+    (DIVIDED, {"n": 0}, "division-by-zero", ValueError),
     (TURNED, {"q": tensor(B, H, N, 5), "k": tensor(B, HKV, M, 5)}, "width-mismatch", ValueError),
     (WIDE, {"w": 3, "x": tensor(N, 3)}, "width-mismatch", ValueError),
     (DOTTED, {"w": 3, "x": tensor(N, 3)}, "width-mismatch", ValueError),
@@ -232,6 +250,99 @@ def test_what_reads_as_a_number_is_one() -> None:
     assert torch.equal(f(**arguments(SAMPLE, numbers)), expected)
 
 
+# ---- what is no call of tensors and numbers ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"q": np.zeros((B, H, N, D))}, ("`q` needs a tensor, got ndarray", "pass `torch.from_numpy(q)`")),
+        ({"q": [1.0]}, ("`q` needs a tensor, got list", "pass `torch.tensor(q)`")),
+        (
+            {"q": INPUTS["q"].to_sparse()},
+            ("`q` needs a dense tensor, got layout sparse_coo", "pass `x.to_dense()`"),
+        ),
+        (
+            {"k": NESTED},
+            (
+                "`k` needs a dense tensor, got a nested one",
+                "pad it, and pass lengths or documents that the mask asks for",
+            ),
+        ),
+        (
+            {"v": MASKED},
+            (
+                "`v` needs a dense tensor, got MaskedTensor",
+                "pass its data, and its mask as an array of the spec",
+            ),
+        ),
+    ],
+)
+def test_what_to_do_about_what_is_no_dense_tensor(given: dict[str, Any], said: tuple[str, str]) -> None:
+    found = refusal(function(SAMPLE), arguments(SAMPLE, given))
+    assert (found.message, *found.helps) == said
+
+
+def test_a_nested_tensor_of_any_layout_and_a_distributed_one(tmp_path: Path) -> None:
+    import torch.distributed as dist
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.tensor import Shard, distribute_tensor
+
+    jagged = torch.nested.nested_tensor([tensor(n, H, D) for n in (3, 5)], layout=torch.jagged).transpose(
+        1, 2
+    )
+    f = function(TURNED)
+    assert refusal(f, INPUTS | {"q": jagged}).message == "`q` needs a dense tensor, got a nested one"
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1)
+    try:
+        sharded = distribute_tensor(INPUTS["k"], init_device_mesh("cpu", (1,)), [Shard(1)])
+        assert refusal(f, INPUTS | {"k": sharded}).message == "`k` needs a dense tensor, got DTensor"
+    finally:
+        dist.destroy_process_group()
+
+
+def test_parameters_have_names() -> None:
+    f = attnc.compile(
+        "attention windowed(size: int, on: bool = true):\n    mask j <= i and (i - j < size or on)\n"
+    )
+    with pytest.raises(AttncError) as caught:
+        f(*INPUTS.values(), 4)
+    (found,) = caught.value.diagnostics
+    assert (found.message, found.helps) == (
+        "`windowed` takes `q`, `k` and `v` by position, and got a value more: parameters have names",
+        ("write `windowed(q, k, v, size=4)`",),
+    )
+    with pytest.raises(AttncError, match=r"and got 2 values more: parameters have names"):
+        f(*INPUTS.values(), 4, False)
+
+
+@pytest.mark.parametrize("kind", ["int", "float"])
+def test_a_number_is_one_for_all_samples(kind: str) -> None:
+    f = attnc.compile(f"attention moved(c: {kind}):\n    mask j <= i\n    score dot(q, k) + c\n")
+    needs = "an int" if kind == "int" else "a float"
+    for call, error in ((f, AttncError), (alone(f), TypeError)):
+        with pytest.raises(error, match=f"`c` needs {needs}, the same for all samples"):
+            torch.func.vmap(lambda c, call=call: call(**INPUTS, c=c))(torch.arange(3))
+
+
+def test_where_0_means_none_the_spec_says_so() -> None:
+    """A condition before a division: neither is refused, nor does Python divide."""
+    text = (
+        "attention softcapped(c: float):\n"
+        "    mask j <= i\n"
+        "    let power = c ** 0.5 if c > 0 else c ** -1.5 if c < 0 else 1\n"
+        "    score c * tanh(dot(q, k) / c) if c != 0 else dot(q, k) * power\n"
+    )
+    f = attnc.compile(text)
+    q = torch.randn(B, H, N, D, dtype=torch.float64)
+    for c in (0.0, 2.0, -2.0):
+        leaves = [q.clone().requires_grad_() for _ in range(2)]
+        found = [call(x, x, x, c=c) for call, x in zip((f, f.reference), leaves, strict=True)]
+        torch.testing.assert_close(*found)
+        gradients = [torch.autograd.grad(out.sin().sum(), x)[0] for out, x in zip(found, leaves, strict=True)]
+        torch.testing.assert_close(*gradients)
+
+
 # ---- what only kernels refuse ----------------------------------------------------------------------
 
 CHUNKED = "attention chunked(c: int):\n    mask i // c == j // c\n"
@@ -313,10 +424,115 @@ def test_checks_do_not_break_a_graph() -> None:
             torch.testing.assert_close(compiled(**given), call(**given))
 
 
+def compiled_refusal(text: str, wrong: dict[str, Any], dynamic: bool | None) -> Exception:
+    f = function(text)
+    torch.compiler.reset()
+    call = torch.compile(lambda **given: f(**given), fullgraph=True, backend="eager", dynamic=dynamic)
+    with warnings.catch_warnings(), pytest.raises(Exception) as caught:
+        warnings.simplefilter("ignore")
+        call(**arguments(text, wrong))
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong", "raised"),
+    [
+        (TURNED, {"v": tensor(B, HKV, M + 1, D)}, ValueError),
+        (SAMPLE, {"bias": tensor(H, 10)}, ValueError),
+        (SAMPLE, {"doc": FALLING}, ValueError),
+        (GRID, {"rows": 3, "cols": 2}, ValueError),
+        (SAMPLE, {"cap": LEARNED}, TypeError),
+        (DIVIDED, {"c": 0.0}, ValueError),
+    ],
+)
+def test_a_graph_refuses_in_the_same_words(text: str, wrong: dict[str, Any], raised: type[Exception]) -> None:
+    found = compiled_refusal(text, wrong, dynamic=None)
+    assert (type(found), str(found)) == (
+        raised,
+        refusal(function(text).reference, arguments(text, wrong)).message,
+    )
+
+
+def is_taken(x: object) -> bool:
+    """Does torch.compile take it for a tensor at all? It refuses sparse and nested ones before a call is made."""
+    return not isinstance(x, Tensor) or (x.layout is torch.strided and not x.is_nested)
+
+
+TAKEN = [call for call in CALLS if all(map(is_taken, call[1].values()))]
+
+
 @pytest.mark.slow
-def test_a_wrong_call_is_refused_under_compile_too() -> None:
+@pytest.mark.parametrize("dynamic", [None, True])
+@pytest.mark.parametrize(("text", "wrong", "code", "raised"), TAKEN, ids=map(title, TAKEN))
+def test_a_wrong_call_is_named_by_a_graph(
+    text: str, wrong: dict[str, Any], code: str, raised: type[Exception], dynamic: bool | None
+) -> None:
+    """By the graph when it is run, or by torch.compile, which shows what raises."""
+    said = str(compiled_refusal(text, wrong, dynamic))
+    named = refusal(function(text).reference, arguments(text, wrong)).message.split("`")
+    words = " ".join(said.split())
+    assert f"`{named[1]}`" in words if len(named) > 1 else named[0].partition(" [")[0] in words
+
+
+@pytest.mark.slow
+def test_a_wrong_call_is_refused_beside_a_graph_too() -> None:
     f = function(SAMPLE)
     compiled = torch.compile(alone(f), backend="eager")
     with warnings.catch_warnings(), pytest.raises(ValueError, match=r"^`bias` needs shape"):
         warnings.simplefilter("ignore")
         compiled(**arguments(SAMPLE, {"bias": tensor(H, 10)}))
+
+
+# ---- numbers that torch knows by a symbol ------------------------------------------------------------
+
+
+class Windowed(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.f = attnc.compile("attention windowed(w: int):\n    mask j <= i + w and i - j < 3\n")
+
+    def forward(self, q: Tensor, k: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
+        return self.f(q, k, k, w=k.shape[2] - q.shape[2]), self.f(q, k, k, w=w.item())
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_ints_that_an_export_knows_by_a_symbol(strict: bool) -> None:
+    """Of shapes, and of an array."""
+    layer, dim = Windowed(), torch.export.Dim
+    shapes = {2: dim("queries", min=2, max=512)}, {2: dim("keys", min=2, max=512)}, None
+    q, k = torch.randn(1, 2, 4, D), torch.randn(1, 2, 16, D)
+    program = torch.export.export(layer, (q, k, torch.tensor(4)), dynamic_shapes=shapes, strict=strict)
+    q, k = torch.randn(1, 2, 5, D), torch.randn(1, 2, 12, D)
+    for w in (0, 3):
+        wanted = layer(q, k, torch.tensor(w))
+        torch.testing.assert_close(program.module()(q, k, torch.tensor(w)), wanted, rtol=0, atol=0)
+
+
+def test_ints_that_a_trace_knows_by_a_symbol() -> None:
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    f = Windowed().f
+
+    def call(q: Tensor, k: Tensor) -> Tensor:
+        return f(q, k, k, w=k.shape[2] - q.shape[2])
+
+    graph = make_fx(call, tracing_mode="symbolic")(torch.randn(1, 2, 4, D), torch.randn(1, 2, 16, D))
+    q, k = torch.randn(1, 2, 5, D), torch.randn(1, 2, 12, D)
+    assert torch.equal(graph(q, k), call(q, k))
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize(("text", "good"), [(CHUNKED, torch.tensor(3)), (DIVIDED, torch.tensor(2.5))])
+def test_what_an_export_cannot_know_the_program_asserts(text: str, good: Tensor, strict: bool) -> None:
+    """The number is read of a tensor: neither is the call refused for it, nor does the program take a wrong one."""
+    f = function(text)
+
+    class Layer(torch.nn.Module):
+        def forward(self, q: Tensor, c: Tensor) -> Tensor:
+            return f(q, q, q, c=c.item())
+
+    q = torch.randn(1, 2, 8, D)
+    program = torch.export.export(Layer(), (q, good), strict=strict).module()
+    assert torch.equal(program(q, good), f(q, q, q, c=good.item()))
+    with pytest.raises(RuntimeError, match="Runtime assertion failed"):
+        program(q, good * 0)

@@ -25,6 +25,17 @@ def scalars_of(plan: Plan) -> list[str]:
     return ["scale", *(variable(p.name) for p in plan.attention.params if not p.sizes)]
 
 
+def floats_of(plan: Plan) -> list[str]:
+    """The scalars that an operator takes as a list, or as a tensor."""
+    floats = {variable(p.name) for p in plan.attention.params if p.sort == "float"}
+    return [name for name in scalars_of(plan) if name == "scale" or name in floats]
+
+
+def wholes_of(plan: Plan) -> list[str]:
+    """The other scalars: ints and bools."""
+    return [name for name in scalars_of(plan) if name not in floats_of(plan)]
+
+
 def backward_params(plan: Plan) -> list[str]:
     """What a backward function takes."""
     given = [f"d{name}" for name in plan.results]

@@ -1,5 +1,7 @@
+import inspect
 import numbers
 import os
+import sys
 from functools import lru_cache
 
 import torch
@@ -1297,42 +1299,71 @@ def _backward_triton(dout, dlse, q, k, v, gain, row_1, out, lse, scale):
     return dq, dk, dv, total_row_1.to(row_1.dtype)
 
 
-# _library: attnc/emit/operator.py
-# _LIBRARY: attnc/emit/operator.py
-# _operator: attnc/emit/operator.py
-# _refuse: attnc/emit/operator.py
+def _pairs_seen(q, k):
+    """How many pairs of a query and a key are in the tiles that are visited, of all heads."""
+    B, H, N, D = q.shape
+    HKV, M = k.shape[1:3]
+    pairs = 0
+    for q0 in range(0, N, TILE):
+        q1 = min(q0 + TILE, N)
+        seen, edges = _keys_seen(q0, q1, M)
+        pairs += (q1 - q0) * _count(seen)
+    return B * H * pairs
+
+
+# _library: attnc/emit/library.py
+# _LIBRARY: attnc/emit/library.py
+# _operator: attnc/emit/library.py
+# _derive: attnc/emit/library.py
+# _call_samples: attnc/emit/library.py
+# _FLOPS: attnc/emit/library.py
+# _count_flops: attnc/emit/library.py
+# _on_cpu: attnc/emit/library.py
+# _tell_counters: attnc/emit/library.py
+# _keep_nothing: attnc/emit/library.py
+# _refuse: attnc/emit/library.py
+# _refuse_forward_mode: attnc/emit/library.py
 
 
 @_operator
 def _rows_1(
-    q: Tensor, k: Tensor, gain: Tensor, scale: float, backend: str,
+    q: Tensor, k: Tensor, gain: Tensor, backend: str, floats: list[float], changing: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     """Pass 1, which weighs no values: sum_1 and sum_2 [B, H, N]."""
+    (scale,) = floats if changing is None else changing.tolist()
     forward = _forward_triton_1 if backend == "triton" else _forward_cpu_1
     return forward(q, k, gain, scale)
 
 
 @torch.library.register_fake(_rows_1, lib=_LIBRARY)
-def _(q, k, gain, scale, backend):
+def _(q, k, gain, backend, floats, changing):
     wide = torch.promote_types(q.dtype, torch.float32)
     return q.new_empty(q.shape[:3], dtype=wide), q.new_empty(q.shape[:3], dtype=wide)
 
 
+_count_flops(_rows_1, {"q": 1})
+
+
 @_operator
 def _rows_1_backward(
-    dsum_1: Tensor, dsum_2: Tensor, q: Tensor, k: Tensor, gain: Tensor, scale: float, backend: str,
+    dsum_1: Tensor, dsum_2: Tensor, q: Tensor, k: Tensor, gain: Tensor, backend: str,
+    floats: list[float], changing: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     """The gradient of every float tensor, in order."""
+    (scale,) = floats if changing is None else changing.tolist()
     backward = _backward_triton_1 if backend == "triton" else _backward_cpu_1
     return backward(dsum_1, dsum_2, q, k, gain, scale)
 
 
 @torch.library.register_fake(_rows_1_backward, lib=_LIBRARY)
-def _(dsum_1, dsum_2, q, k, gain, scale, backend):
+def _(dsum_1, dsum_2, q, k, gain, backend, floats, changing):
     return q.new_empty(q.shape), k.new_empty(k.shape)
 
 
-torch.library.register_autograd(_rows_1_backward, _refuse, lib=_LIBRARY)
+_derive(_rows_1_backward, _refuse, _keep_nothing, ("dsum_1", "dsum_2", "q", "k"))
+
+
+_count_flops(_rows_1_backward, {"q": 3})
 
 
 def _save_1(ctx, inputs, output):
@@ -1344,47 +1375,59 @@ def _save_1(ctx, inputs, output):
 def _differentiate_1(ctx, dsum_1, dsum_2):
     """The gradient of every input of `_rows_1`."""
     dq, dk = _rows_1_backward(dsum_1, dsum_2, *ctx.saved_tensors, *ctx.arguments)
-    return dq, dk, None, None, None
+    return dq, dk, None, None, None, None
 
 
-torch.library.register_autograd(_rows_1, _differentiate_1, setup_context=_save_1, lib=_LIBRARY)
+_derive(_rows_1, _differentiate_1, _save_1, ("q", "k"))
 
 
 @_operator
 def _attention(
-    q: Tensor, k: Tensor, v: Tensor, gain: Tensor, row_1: Tensor, scale: float, backend: str,
+    q: Tensor, k: Tensor, v: Tensor, gain: Tensor, row_1: Tensor, backend: str, floats: list[float],
+    changing: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     """Output and log-sum-exp."""
+    (scale,) = floats if changing is None else changing.tolist()
     forward = _forward_triton if backend == "triton" else _forward_cpu
     return forward(q, k, v, gain, row_1, scale)
 
 
 @torch.library.register_fake(_attention, lib=_LIBRARY)
-def _(q, k, v, gain, row_1, scale, backend):
+def _(q, k, v, gain, row_1, backend, floats, changing):
     wide = torch.promote_types(q.dtype, torch.float32)
     out = q.new_empty(*q.shape[:3], v.shape[3])
     return out, q.new_empty(q.shape[:3], dtype=wide)
 
 
+_count_flops(_attention, {"q": 1, "v": 1})
+
+
 @_operator
 def _attention_backward(
     dout: Tensor, dlse: Tensor, q: Tensor, k: Tensor, v: Tensor, gain: Tensor, row_1: Tensor,
-    out: Tensor, lse: Tensor, scale: float, backend: str,
+    out: Tensor, lse: Tensor, backend: str, floats: list[float], changing: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every float tensor, in order."""
+    (scale,) = floats if changing is None else changing.tolist()
     backward = _backward_triton if backend == "triton" else _backward_cpu
     return backward(dout, dlse, q, k, v, gain, row_1, out, lse, scale)
 
 
 @torch.library.register_fake(_attention_backward, lib=_LIBRARY)
-def _(dout, dlse, q, k, v, gain, row_1, out, lse, scale, backend):
+def _(dout, dlse, q, k, v, gain, row_1, out, lse, backend, floats, changing):
     return (
         q.new_empty(q.shape), k.new_empty(k.shape), v.new_empty(v.shape),
         row_1.new_empty(row_1.shape),
     )
 
 
-torch.library.register_autograd(_attention_backward, _refuse, lib=_LIBRARY)
+_derive(
+    _attention_backward, _refuse, _keep_nothing,
+    ("dout", "dlse", "q", "k", "v", "row_1", "out", "lse"),
+)
+
+
+_count_flops(_attention_backward, {"q": 3, "v": 2})
 
 
 def _save(ctx, inputs, output):
@@ -1396,10 +1439,10 @@ def _save(ctx, inputs, output):
 def _differentiate(ctx, dout, dlse):
     """The gradient of every input of `_attention`."""
     dq, dk, dv, d_row_1 = _attention_backward(dout, dlse, *ctx.saved_tensors, *ctx.arguments)
-    return dq, dk, dv, None, d_row_1, None, None
+    return dq, dk, dv, None, d_row_1, None, None, None
 
 
-torch.library.register_autograd(_attention, _differentiate, setup_context=_save, lib=_LIBRARY)
+_derive(_attention, _differentiate, _save, ("q", "k", "v", "row_1"))
 
 
 @_without_autocast
@@ -1421,15 +1464,24 @@ def _numbers_1(sum_1, sum_2, q, gain):
 
 
 # _choose: attnc/emit/public.py
+# _floats: attnc/emit/public.py
+# _as_autocast: attnc/emit/public.py
+# _refusal: attnc/emit/public.py
+# _: attnc/emit/public.py
+# _refused: attnc/emit/public.py
 
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
-# _names: attnc/emit/checks.py
-# _check_tensor: attnc/emit/checks.py
-# _check_inputs: attnc/emit/checks.py
-# _number: attnc/emit/checks.py
+# _names: attnc/emit/check_helpers.py
+# _listed: attnc/emit/check_helpers.py
+# _is_dense: attnc/emit/check_helpers.py
+# _layout: attnc/emit/check_helpers.py
+# _check_tensor: attnc/emit/check_helpers.py
+# _check_inputs: attnc/emit/check_helpers.py
+# _is_near: attnc/emit/check_helpers.py
+# _number: attnc/emit/check_helpers.py
 
 
 def _check(q, k, v, scale, gain):
@@ -1448,13 +1500,18 @@ def adaptive_temperature(q, k, v, *, gain, scale=None, return_lse=False, backend
     scale: what `dot(q, k)` is multiplied with where the spec says `scale`; D ** -0.5 if not given
     backend: "auto" (by the device of the tensors), "triton" or "cpu"
     """
-    scale, gain = _check(q, k, v, scale, gain)
+    q, k, v = map(_as_autocast, (q, k, v))
+    try:
+        scale, gain = _check(q, k, v, scale, gain)
+    except (TypeError, ValueError) as mistake:
+        return _refused(mistake, q, v, return_lse)
     if return_lse:
         raise ValueError(
             "`return_lse` needs a normalization by sum(exp(s)): this one has no log-sum-exp",
         )
     backend = _choose(backend, q)
-    sum_1, sum_2 = _rows_1(q, k, gain, scale, backend)
+    _tell_counters()
+    sum_1, sum_2 = _rows_1(q, k, gain, backend, *_floats(scale))
     row_1 = _numbers_1(sum_1, sum_2, q, gain)
-    out, lse = _attention(q, k, v, gain, row_1, scale, backend)
+    out, lse = _attention(q, k, v, gain, row_1, backend, *_floats(scale))
     return out

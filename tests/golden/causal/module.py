@@ -27,8 +27,10 @@
 #              - plain causal attention: on the CPU, torch's own kernel computes it
 #              - the weights of a tile wait for the products of the next, where a GPU does both at once
 
+import inspect
 import numbers
 import os
+import sys
 from functools import lru_cache
 
 import torch
@@ -709,9 +711,12 @@ def _backward_queries(
 
 
 def _without_autocast(function):
-    """Autocast would give some tensors another dtype than those that they meet."""
+    """Autocast, or a default device, would make tensors unlike those that they meet."""
 
     def plain(*args):
+        if torch.empty(0).device.type != "cpu":  # there is a default device
+            with torch.device("cpu"):
+                return plain(*args)
         device = next(arg.device for arg in args if isinstance(arg, Tensor))
         if not torch.amp.is_autocast_available(device.type):
             return function(*args)
@@ -1273,6 +1278,18 @@ def _backward_triton(dout, dlse, q, k, v, out, lse, scale):
     return dq, dk, dv
 
 
+def _pairs_seen(q, k):
+    """How many pairs of a query and a key are in the tiles that are visited, of all heads."""
+    B, H, N, D = q.shape
+    HKV, M = k.shape[1:3]
+    pairs = 0
+    for q0 in range(0, N, TILE):
+        q1 = min(q0 + TILE, N)
+        seen, edges = _keys_seen(q0, q1, M)
+        pairs += (q1 - q0) * _count(seen)
+    return B * H * pairs
+
+
 def _library():
     """The operators of this module, under its name; a copy of it has a `_` behind."""
     name = "".join(c if c.isalnum() else "_" for c in __name__)
@@ -1285,15 +1302,132 @@ _LIBRARY = _library()
 
 
 def _operator(function):
-    """The function as an operator of torch, which does not look inside.
+    """The function as an operator of torch, which does not look inside; nor does a default device.
 
     `torch.library.custom_op` does so too, but its first call loads all of torch.compile.
     """
+
+    def inside(*args):
+        with torch._C.DisableTorchFunction():
+            return function(*args)
+
     name = function.__name__.lstrip("_")
     schema = torch.library.infer_schema(function, mutates_args=())
     _LIBRARY.define(name + schema, tags=torch.Tag.pt2_compliant_tag)
-    _LIBRARY.impl(name, function, "CompositeExplicitAutograd")
+    _LIBRARY.impl(name, inside, "CompositeExplicitAutograd")
     return getattr(getattr(torch.ops, _LIBRARY.ns), name).default
+
+
+def _derive(operator, differentiate, save, entries):
+    """Register the gradient of an operator, with autograd and with torch.func.
+
+    `torch.library.register_autograd` is for autograd alone, and takes tangents for zero.
+    """
+
+    class OfAutograd(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, *args):
+            with torch._C._AutoDispatchBelowAutograd():
+                output = operator(*args)
+            save(ctx, args, output)
+            return output
+
+        backward = staticmethod(differentiate)
+        jvp = staticmethod(_refuse_forward_mode)
+
+    class OfFunc(OfAutograd):
+        forward = staticmethod(operator)
+        setup_context = staticmethod(save)
+
+        @staticmethod
+        def vmap(info, dims, *args):
+            return _call_samples(operator, entries, info.batch_size, dims, args)
+
+    name = operator._schema.name
+    _LIBRARY.impl(name, OfAutograd.apply, "Autograd")
+    _LIBRARY.impl(name, OfFunc.apply, "FuncTorchDynamicLayerFrontMode")
+
+
+def _call_samples(operator, entries, size, dims, args):
+    """What `vmap` asks for: the results for each of `size` samples, and where they have that axis.
+
+    `entries` are the tensors of one item for each batch entry: samples are more of these. Where any
+    other tensor has samples, there is one call after the other.
+    """
+    names = [argument.name for argument in operator._schema.arguments]
+    dims = [dim if isinstance(arg, Tensor) else None for dim, arg in zip(dims, args)]
+    if all(dim is None or name in entries for name, dim in zip(names, dims)):
+        folded, B = list(args), 0
+        for n, (name, dim, arg) in enumerate(zip(names, dims, args)):
+            if name in entries:
+                samples = arg.expand(size, *arg.shape) if dim is None else arg.movedim(dim, 0)
+                folded[n], B = samples.flatten(0, 1), samples.shape[1]
+        results = operator(*folded)
+        if isinstance(results, Tensor):
+            return results.unflatten(0, (size, B)), 0
+        return tuple(result.unflatten(0, (size, B)) for result in results), (0,) * len(results)
+    moved = [arg if dim is None else arg.movedim(dim, 0) for dim, arg in zip(dims, args)]
+    if size == 0:  # one call has the shapes
+        moved = [x if dim is None else x.new_zeros(1, *x.shape[1:]) for dim, x in zip(dims, moved)]
+    calls = []
+    for n in range(max(size, 1)):
+        calls.append(operator(*(x if dim is None else x[n] for dim, x in zip(dims, moved))))
+    if isinstance(calls[0], Tensor):
+        return torch.stack(calls)[:size], 0
+    return tuple(torch.stack(each)[:size] for each in zip(*calls)), (0,) * len(calls[0])
+
+
+_FLOPS = {}  # what operators cost, for counters of operations
+
+
+def _count_flops(operator, times):
+    """The products of an operator: for each pair in a visited tile so `times` the width of tensors.
+
+    They are those of torch's own attention, whose backward pass has the scores again once. Where
+    there are no data to look at, as in fake tensors, a mask hides nothing.
+    """
+    names = [argument.name for argument in operator._schema.arguments]
+
+    def flops(*args, out_val=None, **others):
+        given = dict(zip(names, args)) | others
+        q, k = given["q"], given["k"]
+        takes = inspect.signature(_pairs_seen).parameters.keys()
+        if q.is_meta or type(q).__name__ == "FakeTensor" or not takes <= given.keys():
+            pairs = q.shape[:3].numel() * k.shape[2]
+        else:
+            if given["changing"] is not None:
+                given["floats"] = given["changing"].tolist()
+            for name in takes:
+                given[name] = _on_cpu(given[name], name in ("q", "k", "v"))
+            pairs = _pairs_seen(**{name: given[name] for name in takes})
+        return 2 * pairs * sum(count * given[name].shape[-1] for name, count in times.items())
+
+    _FLOPS[operator._overloadpacket] = flops
+    _tell_counters()
+
+
+def _on_cpu(x, is_shape):
+    """An argument on the CPU; of q, k and v there is nothing but the shape."""
+    if not isinstance(x, Tensor):
+        return x
+    return x.new_empty((), device="cpu").expand(x.shape) if is_shape else x.cpu()
+
+
+def _tell_counters():
+    """Register with torch's counter of operations, if it is loaded: loading it loads Triton."""
+    if torch.compiler.is_compiling() or "torch.utils.flop_counter" not in sys.modules:
+        return
+    counter = sys.modules["torch.utils.flop_counter"]
+    for packet, flops in _FLOPS.items():
+        if packet not in counter.flop_registry:
+            counter.register_flop_formula(packet, get_raw=True)(flops)
+    for mode in torch.utils._python_dispatch._get_current_dispatch_mode_stack():
+        if isinstance(getattr(mode, "counter", None), counter.FlopCounterMode):
+            mode.counter.flop_registry.update(_FLOPS)
+
+
+def _keep_nothing(ctx, inputs, output):
+    """For a gradient that is refused."""
 
 
 def _refuse(ctx, *gradients):
@@ -1301,38 +1435,54 @@ def _refuse(ctx, *gradients):
     raise RuntimeError(f"a second derivative of `{_LIBRARY.ns}` was asked for, and there is none")
 
 
+def _refuse_forward_mode(*tangents):
+    """The same for `torch.func.jvp`, `jacfwd`, `linearize` and dual numbers."""
+    raise NotImplementedError(
+        f"a forward-mode derivative of `{_LIBRARY.ns}` was asked for, and there is none; "
+        "`torch.func.vjp`, `torch.func.jacrev` and `backward` have the gradient"
+    )
+
+
 @_operator
 def _attention(
-    q: Tensor, k: Tensor, v: Tensor, scale: float, backend: str,
+    q: Tensor, k: Tensor, v: Tensor, backend: str, floats: list[float], changing: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     """Output and log-sum-exp."""
+    (scale,) = floats if changing is None else changing.tolist()
     forward = _forward_triton if backend == "triton" else _forward_cpu
     return forward(q, k, v, scale)
 
 
 @torch.library.register_fake(_attention, lib=_LIBRARY)
-def _(q, k, v, scale, backend):
+def _(q, k, v, backend, floats, changing):
     wide = torch.promote_types(q.dtype, torch.float32)
     out = q.new_empty(*q.shape[:3], v.shape[3])
     return out, q.new_empty(q.shape[:3], dtype=wide)
 
 
+_count_flops(_attention, {"q": 1, "v": 1})
+
+
 @_operator
 def _attention_backward(
     dout: Tensor, dlse: Tensor, q: Tensor, k: Tensor, v: Tensor, out: Tensor, lse: Tensor,
-    scale: float, backend: str,
+    backend: str, floats: list[float], changing: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradient of every float tensor, in order."""
+    (scale,) = floats if changing is None else changing.tolist()
     backward = _backward_triton if backend == "triton" else _backward_cpu
     return backward(dout, dlse, q, k, v, out, lse, scale)
 
 
 @torch.library.register_fake(_attention_backward, lib=_LIBRARY)
-def _(dout, dlse, q, k, v, out, lse, scale, backend):
+def _(dout, dlse, q, k, v, out, lse, backend, floats, changing):
     return q.new_empty(q.shape), k.new_empty(k.shape), v.new_empty(v.shape)
 
 
-torch.library.register_autograd(_attention_backward, _refuse, lib=_LIBRARY)
+_derive(_attention_backward, _refuse, _keep_nothing, ("dout", "dlse", "q", "k", "v", "out", "lse"))
+
+
+_count_flops(_attention_backward, {"q": 3, "v": 2})
 
 
 def _save(ctx, inputs, output):
@@ -1344,10 +1494,10 @@ def _save(ctx, inputs, output):
 def _differentiate(ctx, dout, dlse):
     """The gradient of every input of `_attention`."""
     dq, dk, dv = _attention_backward(dout, dlse, *ctx.saved_tensors, *ctx.arguments)
-    return dq, dk, dv, None, None
+    return dq, dk, dv, None, None, None
 
 
-torch.library.register_autograd(_attention, _differentiate, setup_context=_save, lib=_LIBRARY)
+_derive(_attention, _differentiate, _save, ("q", "k", "v"))
 
 
 def _choose(backend, q):
@@ -1365,6 +1515,50 @@ def _choose(backend, q):
     return backend
 
 
+def _floats(*numbers):
+    """Floats as an operator takes them: a list, or a tensor where torch.compile has them change.
+
+    It makes a graph for each value of a float that an operator takes, and gives up after eight.
+    """
+    if torch.compiler.is_compiling():
+        from torch.fx.experimental.symbolic_shapes import has_static_value
+
+        if not all(map(has_static_value, numbers)):
+            one = torch.ones((), dtype=torch.float64, device="cpu")
+            return [], torch.stack([one * number for number in numbers])
+    return list(numbers), None
+
+
+def _as_autocast(x):
+    """q, k or v in the dtype that autocast has for torch's own attention; float64 stays."""
+    if not isinstance(x, Tensor) or not torch.amp.is_autocast_available(x.device.type):
+        return x
+    is_cast = torch.is_autocast_enabled(x.device.type) and x.is_floating_point()
+    is_cast = is_cast and x.dtype != torch.float64
+    return x.to(torch.get_autocast_dtype(x.device.type)) if is_cast else x
+
+
+@_operator
+def _refusal(message: str, is_of_type: bool, q: Tensor, width: int) -> Tensor:
+    """A wrong call in a graph of torch.compile, which raises it when it is run."""
+    raise (TypeError if is_of_type else ValueError)(message)
+
+
+@torch.library.register_fake(_refusal, lib=_LIBRARY)
+def _(message, is_of_type, q, width):
+    return q.new_empty(*q.shape[:-1], width)
+
+
+def _refused(mistake, q, v, return_lse):
+    """Raise a mistake. torch.compile would say that there is one, and not which: the graph does."""
+    is_traced = torch.compiler.is_dynamo_compiling() and not torch.compiler.is_exporting()
+    if not is_traced or not isinstance(q, Tensor):
+        raise mistake
+    width = v.shape[-1] if isinstance(v, Tensor) and v.ndim else 1
+    out = _refusal(str(mistake), isinstance(mistake, TypeError), q, width)
+    return (out, out[..., 0]) if return_lse else out
+
+
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
@@ -1374,22 +1568,43 @@ def _names(*dtypes):
     return f"{', '.join(most)} or {last}" if most else last
 
 
+def _listed(sizes):
+    """Sizes in words; torch.compile knows `str` of no symbol."""
+    return "[" + ", ".join([f"{size}" for size in sizes]) + "]"
+
+
+def _is_dense(tensor):
+    """Is there a number at every place, and all of them on one device?"""
+    is_strided = tensor.layout is torch.strided and not tensor.is_nested
+    return is_strided and type(tensor).__name__ not in ("DTensor", "MaskedTensor")
+
+
+def _layout(tensor):
+    """What a tensor is that is not dense."""
+    if tensor.is_nested:
+        return "a nested one"
+    layout = str(tensor.layout).removeprefix("torch.")
+    return type(tensor).__name__ if tensor.layout is torch.strided else f"layout {layout}"
+
+
 def _check_tensor(name, tensor, axes, sizes, dtypes, q):
     """Raise unless it has these sizes (any, for a name), one of these dtypes, and q's device."""
     if not isinstance(tensor, Tensor):
         raise TypeError(f"`{name}` needs a tensor, got {type(tensor).__name__}")
-    got = list(tensor.shape)
+    if not _is_dense(tensor):
+        raise TypeError(f"`{name}` needs a dense tensor, got {_layout(tensor)}")
+    got = tensor.shape
     if len(got) != len(sizes):
         count = f"{len(sizes)} dimension{'s' if len(sizes) != 1 else ''}"
-        raise ValueError(f"`{name}` needs {count} {axes}, got shape {got}")
+        raise ValueError(f"`{name}` needs {count} {axes}, got shape {_listed(got)}")
     if tensor.dtype not in dtypes:
         raise ValueError(f"`{name}` needs dtype {_names(*dtypes)}, got {_names(tensor.dtype)}")
     if tensor.device != q.device:
         raise ValueError(f"`{name}` needs the device of `q`, {q.device}, got {tensor.device}")
     if any(size != need for size, need in zip(got, sizes) if not isinstance(need, str)):
-        needs = f"[{', '.join(map(str, sizes))}]"
+        needs = _listed(sizes)
         same = f" = {needs}" if needs != axes else ""
-        raise ValueError(f"`{name}` needs shape {axes}{same}, got {got}")
+        raise ValueError(f"`{name}` needs shape {axes}{same}, got {_listed(got)}")
 
 
 def _check_inputs(q, k, v):
@@ -1407,10 +1622,19 @@ def _check_inputs(q, k, v):
         ("q", "H", H, q), ("q", "D", D, q), ("k", "HKV", HKV, k), ("v", "DV", v.shape[3], v),
     ):
         if size == 0:
-            got = list(tensor.shape)
+            got = _listed(tensor.shape)
             raise ValueError(f"`{name}` needs `{axis}` to be 1 or more, got shape {got}")
     if H % HKV:
         raise ValueError(f"`q` needs a multiple of the {HKV} heads of `k`, got {H}")
+
+
+def _is_near(value):
+    """Is an int far from where 64 bits end? One that torch.compile reads of a tensor may be."""
+    if torch.compiler.is_compiling():
+        from torch.fx.experimental.symbolic_shapes import guard_or_true
+
+        return guard_or_true(-(2**62) < value) and guard_or_true(value < 2**62)
+    return -(2**62) < value < 2**62
 
 
 def _number(name, kind, value):
@@ -1418,18 +1642,26 @@ def _number(name, kind, value):
     if isinstance(value, Tensor) and value.requires_grad:
         what = "is a scalar, which gets no gradient, and was given a tensor that requires one"
         raise TypeError(f"`{name}` {what}")
-    if not isinstance(value, (int, float)) and getattr(value, "ndim", None) == 0:
-        value = value.item()
-    accepted = {bool: bool, int: numbers.Integral, float: numbers.Real}[kind]
     needs = f"{'an' if kind is int else 'a'} {kind.__name__}"
+    if not isinstance(value, (int, float)) and getattr(value, "ndim", None) == 0:
+        try:
+            value = value.item()
+        except RuntimeError as mistake:  # `torch.func.vmap` has several
+            raise TypeError(f"`{name}` needs {needs}, the same for all samples") from mistake
+    if isinstance(value, (torch.SymInt, torch.SymFloat)):  # while torch exports or traces a call
+        if kind is float:
+            return torch.sym_float(value)
+        if kind is int and isinstance(value, torch.SymInt):
+            return value
+    accepted = {bool: bool, int: numbers.Integral, float: numbers.Real}[kind]
     if isinstance(value, accepted) and isinstance(value, bool) == (kind is bool):
-        if kind is not int or -(2**62) < value < 2**62:
+        if kind is not int or _is_near(value):
             return value if isinstance(value, kind) else kind(value)
         needs = "an int between -2**62 and 2**62"
     got = type(value).__name__
-    if hasattr(value, "shape"):
-        got = f"{got} of shape {list(value.shape)}"
-    elif isinstance(value, (int, float, str)):
+    if not isinstance(value, (int, float, str)):
+        got = f"{got} of shape {_listed(value.shape)}" if hasattr(value, "shape") else got
+    elif not torch.compiler.is_compiling():
         got = f"{value!r} ({got})"
     raise TypeError(f"`{name}` needs {needs}, got {'None' if value is None else got}")
 
@@ -1448,6 +1680,11 @@ def causal(q, k, v, *, scale=None, return_lse=False, backend="auto"):
     return_lse: also return the log-sum-exp of each row, [B, H, N]
     backend: "auto" (by the device of the tensors), "triton" or "cpu"
     """
-    scale = _check(q, k, v, scale)
-    out, lse = _attention(q, k, v, scale, _choose(backend, q))
+    q, k, v = map(_as_autocast, (q, k, v))
+    try:
+        scale = _check(q, k, v, scale)
+    except (TypeError, ValueError) as mistake:
+        return _refused(mistake, q, v, return_lse)
+    _tell_counters()
+    out, lse = _attention(q, k, v, _choose(backend, q), *_floats(scale))
     return (out, lse) if return_lse else out

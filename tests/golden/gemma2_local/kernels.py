@@ -1,5 +1,7 @@
+import inspect
 import numbers
 import os
+import sys
 from functools import lru_cache
 
 import torch
@@ -833,44 +835,73 @@ def _backward_triton(dout, dlse, q, k, v, out, lse, scale, window, cap):
     return dq, dk, dv
 
 
-# _library: attnc/emit/operator.py
-# _LIBRARY: attnc/emit/operator.py
-# _operator: attnc/emit/operator.py
-# _refuse: attnc/emit/operator.py
+def _pairs_seen(q, k, window):
+    """How many pairs of a query and a key are in the tiles that are visited, of all heads."""
+    B, H, N, D = q.shape
+    HKV, M = k.shape[1:3]
+    pairs = 0
+    for q0 in range(0, N, TILE):
+        q1 = min(q0 + TILE, N)
+        seen, edges = _keys_seen(q0, q1, M, window)
+        pairs += (q1 - q0) * _count(seen)
+    return B * H * pairs
+
+
+# _library: attnc/emit/library.py
+# _LIBRARY: attnc/emit/library.py
+# _operator: attnc/emit/library.py
+# _derive: attnc/emit/library.py
+# _call_samples: attnc/emit/library.py
+# _FLOPS: attnc/emit/library.py
+# _count_flops: attnc/emit/library.py
+# _on_cpu: attnc/emit/library.py
+# _tell_counters: attnc/emit/library.py
+# _keep_nothing: attnc/emit/library.py
+# _refuse: attnc/emit/library.py
+# _refuse_forward_mode: attnc/emit/library.py
 
 
 @_operator
 def _attention(
-    q: Tensor, k: Tensor, v: Tensor, scale: float, window: int, cap: float, backend: str,
+    q: Tensor, k: Tensor, v: Tensor, window: int, backend: str, floats: list[float],
+    changing: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     """Output and log-sum-exp."""
+    scale, cap = floats if changing is None else changing.tolist()
     forward = _forward_triton if backend == "triton" else _forward_cpu
     return forward(q, k, v, scale, window, cap)
 
 
 @torch.library.register_fake(_attention, lib=_LIBRARY)
-def _(q, k, v, scale, window, cap, backend):
+def _(q, k, v, window, backend, floats, changing):
     wide = torch.promote_types(q.dtype, torch.float32)
     out = q.new_empty(*q.shape[:3], v.shape[3])
     return out, q.new_empty(q.shape[:3], dtype=wide)
 
 
+_count_flops(_attention, {"q": 1, "v": 1})
+
+
 @_operator
 def _attention_backward(
     dout: Tensor, dlse: Tensor, q: Tensor, k: Tensor, v: Tensor, out: Tensor, lse: Tensor,
-    scale: float, window: int, cap: float, backend: str,
+    window: int, backend: str, floats: list[float], changing: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradient of every float tensor, in order."""
+    scale, cap = floats if changing is None else changing.tolist()
     backward = _backward_triton if backend == "triton" else _backward_cpu
     return backward(dout, dlse, q, k, v, out, lse, scale, window, cap)
 
 
 @torch.library.register_fake(_attention_backward, lib=_LIBRARY)
-def _(dout, dlse, q, k, v, out, lse, scale, window, cap, backend):
+def _(dout, dlse, q, k, v, out, lse, window, backend, floats, changing):
     return q.new_empty(q.shape), k.new_empty(k.shape), v.new_empty(v.shape)
 
 
-torch.library.register_autograd(_attention_backward, _refuse, lib=_LIBRARY)
+_derive(_attention_backward, _refuse, _keep_nothing, ("dout", "dlse", "q", "k", "v", "out", "lse"))
+
+
+_count_flops(_attention_backward, {"q": 3, "v": 2})
 
 
 def _save(ctx, inputs, output):
@@ -885,19 +916,29 @@ def _differentiate(ctx, dout, dlse):
     return dq, dk, dv, None, None, None, None
 
 
-torch.library.register_autograd(_attention, _differentiate, setup_context=_save, lib=_LIBRARY)
+_derive(_attention, _differentiate, _save, ("q", "k", "v"))
 
 
 # _choose: attnc/emit/public.py
+# _floats: attnc/emit/public.py
+# _as_autocast: attnc/emit/public.py
+# _refusal: attnc/emit/public.py
+# _: attnc/emit/public.py
+# _refused: attnc/emit/public.py
 
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
-# _names: attnc/emit/checks.py
-# _check_tensor: attnc/emit/checks.py
-# _check_inputs: attnc/emit/checks.py
-# _number: attnc/emit/checks.py
+# _names: attnc/emit/check_helpers.py
+# _listed: attnc/emit/check_helpers.py
+# _is_dense: attnc/emit/check_helpers.py
+# _layout: attnc/emit/check_helpers.py
+# _check_tensor: attnc/emit/check_helpers.py
+# _check_inputs: attnc/emit/check_helpers.py
+# _is_near: attnc/emit/check_helpers.py
+# _number: attnc/emit/check_helpers.py
+# _holds: attnc/emit/check_helpers.py
 
 
 def _check(q, k, v, scale, window, cap):
@@ -906,6 +947,8 @@ def _check(q, k, v, scale, window, cap):
     scale = q.shape[3] ** -0.5 if scale is None else _number("scale", float, scale)
     window = _number("window", int, window)
     cap = _number("cap", float, cap)
+    if not _holds(cap != 0):
+        raise ValueError("`cap` is 0, and `dot(q, k) * scale / cap` divides by it")
     return scale, window, cap
 
 
@@ -918,6 +961,11 @@ def gemma2_local(q, k, v, *, window=4096, cap=50.0, scale=None, return_lse=False
     return_lse: also return the log-sum-exp of each row, [B, H, N]
     backend: "auto" (by the device of the tensors), "triton" or "cpu"
     """
-    scale, window, cap = _check(q, k, v, scale, window, cap)
-    out, lse = _attention(q, k, v, scale, window, cap, _choose(backend, q))
+    q, k, v = map(_as_autocast, (q, k, v))
+    try:
+        scale, window, cap = _check(q, k, v, scale, window, cap)
+    except (TypeError, ValueError) as mistake:
+        return _refused(mistake, q, v, return_lse)
+    _tell_counters()
+    out, lse = _attention(q, k, v, window, _choose(backend, q), *_floats(scale, cap))
     return (out, lse) if return_lse else out

@@ -1,5 +1,7 @@
+import inspect
 import numbers
 import os
+import sys
 from functools import lru_cache
 
 import torch
@@ -696,43 +698,72 @@ def _backward_triton(dout, dsum_1, q, k, v, scale):
     return dq, dk, dv
 
 
-# _library: attnc/emit/operator.py
-# _LIBRARY: attnc/emit/operator.py
-# _operator: attnc/emit/operator.py
-# _refuse: attnc/emit/operator.py
+def _pairs_seen(q, k):
+    """How many pairs of a query and a key are in the tiles that are visited, of all heads."""
+    B, H, N, D = q.shape
+    HKV, M = k.shape[1:3]
+    pairs = 0
+    for q0 in range(0, N, TILE):
+        q1 = min(q0 + TILE, N)
+        seen, edges = _keys_seen(q0, q1, M)
+        pairs += (q1 - q0) * _count(seen)
+    return B * H * pairs
+
+
+# _library: attnc/emit/library.py
+# _LIBRARY: attnc/emit/library.py
+# _operator: attnc/emit/library.py
+# _derive: attnc/emit/library.py
+# _call_samples: attnc/emit/library.py
+# _FLOPS: attnc/emit/library.py
+# _count_flops: attnc/emit/library.py
+# _on_cpu: attnc/emit/library.py
+# _tell_counters: attnc/emit/library.py
+# _keep_nothing: attnc/emit/library.py
+# _refuse: attnc/emit/library.py
+# _refuse_forward_mode: attnc/emit/library.py
 
 
 @_operator
 def _attention(
-    q: Tensor, k: Tensor, v: Tensor, scale: float, backend: str,
+    q: Tensor, k: Tensor, v: Tensor, backend: str, floats: list[float], changing: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     """Weighted values, and sums of each row."""
+    (scale,) = floats if changing is None else changing.tolist()
     forward = _forward_triton if backend == "triton" else _forward_cpu
     return forward(q, k, v, scale)
 
 
 @torch.library.register_fake(_attention, lib=_LIBRARY)
-def _(q, k, v, scale, backend):
+def _(q, k, v, backend, floats, changing):
     wide = torch.promote_types(q.dtype, torch.float32)
     out = q.new_empty(*q.shape[:3], v.shape[3], dtype=wide)
     return out, q.new_empty(q.shape[:3], dtype=wide)
 
 
+_count_flops(_attention, {"q": 1, "v": 1})
+
+
 @_operator
 def _attention_backward(
-    dout: Tensor, dsum_1: Tensor, q: Tensor, k: Tensor, v: Tensor, scale: float, backend: str,
+    dout: Tensor, dsum_1: Tensor, q: Tensor, k: Tensor, v: Tensor, backend: str,
+    floats: list[float], changing: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradient of every float tensor, in order."""
+    (scale,) = floats if changing is None else changing.tolist()
     backward = _backward_triton if backend == "triton" else _backward_cpu
     return backward(dout, dsum_1, q, k, v, scale)
 
 
 @torch.library.register_fake(_attention_backward, lib=_LIBRARY)
-def _(dout, dsum_1, q, k, v, scale, backend):
+def _(dout, dsum_1, q, k, v, backend, floats, changing):
     return q.new_empty(q.shape), k.new_empty(k.shape), v.new_empty(v.shape)
 
 
-torch.library.register_autograd(_attention_backward, _refuse, lib=_LIBRARY)
+_derive(_attention_backward, _refuse, _keep_nothing, ("dout", "dsum_1", "q", "k", "v"))
+
+
+_count_flops(_attention_backward, {"q": 3, "v": 2})
 
 
 def _save(ctx, inputs, output):
@@ -744,10 +775,10 @@ def _save(ctx, inputs, output):
 def _differentiate(ctx, dout, dsum_1):
     """The gradient of every input of `_attention`."""
     dq, dk, dv = _attention_backward(dout, dsum_1, *ctx.saved_tensors, *ctx.arguments)
-    return dq, dk, dv, None, None
+    return dq, dk, dv, None, None, None
 
 
-torch.library.register_autograd(_attention, _differentiate, setup_context=_save, lib=_LIBRARY)
+_derive(_attention, _differentiate, _save, ("q", "k", "v"))
 
 
 @_without_autocast
@@ -770,15 +801,24 @@ def _output(o, sum_1, q):
 
 
 # _choose: attnc/emit/public.py
+# _floats: attnc/emit/public.py
+# _as_autocast: attnc/emit/public.py
+# _refusal: attnc/emit/public.py
+# _: attnc/emit/public.py
+# _refused: attnc/emit/public.py
 
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
-# _names: attnc/emit/checks.py
-# _check_tensor: attnc/emit/checks.py
-# _check_inputs: attnc/emit/checks.py
-# _number: attnc/emit/checks.py
+# _names: attnc/emit/check_helpers.py
+# _listed: attnc/emit/check_helpers.py
+# _is_dense: attnc/emit/check_helpers.py
+# _layout: attnc/emit/check_helpers.py
+# _check_tensor: attnc/emit/check_helpers.py
+# _check_inputs: attnc/emit/check_helpers.py
+# _is_near: attnc/emit/check_helpers.py
+# _number: attnc/emit/check_helpers.py
 
 
 def _check(q, k, v, scale):
@@ -794,13 +834,18 @@ def lssa(q, k, v, *, scale=None, return_lse=False, backend="auto"):
     scale: what `dot(q, k)` is multiplied with where the spec says `scale`; D ** -0.5 if not given
     backend: "auto" (by the device of the tensors), "triton" or "cpu"
     """
-    scale = _check(q, k, v, scale)
+    q, k, v = map(_as_autocast, (q, k, v))
+    try:
+        scale = _check(q, k, v, scale)
+    except (TypeError, ValueError) as mistake:
+        return _refused(mistake, q, v, return_lse)
     if return_lse:
         raise ValueError(
             "`return_lse` needs a normalization by sum(exp(s)): this one has no log-sum-exp",
         )
     q, k, v = _per_token(q, k, v)
-    out, sum_1 = _attention(q, k, v, scale, _choose(backend, q))
+    _tell_counters()
+    out, sum_1 = _attention(q, k, v, _choose(backend, q), *_floats(scale))
     if k.shape[2] > 0:  # without a key the output is 0
         out = _output(out, sum_1, q)
     else:

@@ -1,5 +1,7 @@
+import inspect
 import numbers
 import os
+import sys
 import weakref
 from functools import lru_cache
 
@@ -644,6 +646,7 @@ def _backward_pairs(
 # _grid: attnc/emit/helpers.py
 # _parts: attnc/emit/helpers.py
 # _sum_of_parts: attnc/emit/helpers.py
+# _bits_of: attnc/emit/helpers.py
 # _remembered: attnc/emit/helpers.py
 # _look_inside: attnc/emit/helpers.py
 # _distances: attnc/emit/helpers.py
@@ -1021,36 +1024,61 @@ def _backward_triton(
     return dq, dk, dv, total_query_products_1.to(query_products_1.dtype)
 
 
-# _library: attnc/emit/operator.py
-# _LIBRARY: attnc/emit/operator.py
-# _operator: attnc/emit/operator.py
-# _refuse: attnc/emit/operator.py
+def _pairs_seen(q, k):
+    """How many pairs of a query and a key are in the tiles that are visited, of all heads."""
+    B, H, N, D = q.shape
+    HKV, M = k.shape[1:3]
+    pairs = 0
+    for q0 in range(0, N, TILE):
+        q1 = min(q0 + TILE, N)
+        seen, edges = _keys_seen(q0, q1, M)
+        pairs += (q1 - q0) * _count(seen)
+    return B * H * pairs
+
+
+# _library: attnc/emit/library.py
+# _LIBRARY: attnc/emit/library.py
+# _operator: attnc/emit/library.py
+# _derive: attnc/emit/library.py
+# _call_samples: attnc/emit/library.py
+# _FLOPS: attnc/emit/library.py
+# _count_flops: attnc/emit/library.py
+# _on_cpu: attnc/emit/library.py
+# _tell_counters: attnc/emit/library.py
+# _keep_nothing: attnc/emit/library.py
+# _refuse: attnc/emit/library.py
+# _refuse_forward_mode: attnc/emit/library.py
 
 
 @_operator
 def _attention(
-    q: Tensor, k: Tensor, v: Tensor, E: Tensor, query_products_1: Tensor, scale: float, reach: int,
-    backend: str,
+    q: Tensor, k: Tensor, v: Tensor, E: Tensor, query_products_1: Tensor, reach: int, backend: str,
+    floats: list[float], changing: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     """Output and log-sum-exp."""
+    (scale,) = floats if changing is None else changing.tolist()
     forward = _forward_triton if backend == "triton" else _forward_cpu
     return forward(q, k, v, E, query_products_1, scale, reach)
 
 
 @torch.library.register_fake(_attention, lib=_LIBRARY)
-def _(q, k, v, E, query_products_1, scale, reach, backend):
+def _(q, k, v, E, query_products_1, reach, backend, floats, changing):
     wide = torch.promote_types(q.dtype, torch.float32)
     out = q.new_empty(*q.shape[:3], v.shape[3])
     return out, q.new_empty(q.shape[:3], dtype=wide)
 
 
+_count_flops(_attention, {"q": 1, "v": 1})
+
+
 @_operator
 def _attention_backward(
     dout: Tensor, dlse: Tensor, q: Tensor, k: Tensor, v: Tensor, E: Tensor,
-    query_products_1: Tensor, out: Tensor, lse: Tensor, scale: float, reach: int,
-    need_query_products_1: bool, backend: str,
+    query_products_1: Tensor, out: Tensor, lse: Tensor, need_query_products_1: bool, reach: int,
+    backend: str, floats: list[float], changing: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every float tensor, in order."""
+    (scale,) = floats if changing is None else changing.tolist()
     backward = _backward_triton if backend == "triton" else _backward_cpu
     return backward(
         dout, dlse, q, k, v, E, query_products_1, out, lse, scale, reach, need_query_products_1,
@@ -1059,8 +1087,8 @@ def _attention_backward(
 
 @torch.library.register_fake(_attention_backward, lib=_LIBRARY)
 def _(
-    dout, dlse, q, k, v, E, query_products_1, out, lse, scale, reach, need_query_products_1,
-    backend,
+    dout, dlse, q, k, v, E, query_products_1, out, lse, need_query_products_1, reach, backend,
+    floats, changing,
 ):
     return (
         q.new_empty(q.shape), k.new_empty(k.shape), v.new_empty(v.shape),
@@ -1068,7 +1096,13 @@ def _(
     )
 
 
-torch.library.register_autograd(_attention_backward, _refuse, lib=_LIBRARY)
+_derive(
+    _attention_backward, _refuse, _keep_nothing,
+    ("dout", "dlse", "q", "k", "v", "query_products_1", "out", "lse"),
+)
+
+
+_count_flops(_attention_backward, {"q": 3, "v": 2})
 
 
 def _save(ctx, inputs, output):
@@ -1079,14 +1113,13 @@ def _save(ctx, inputs, output):
 
 def _differentiate(ctx, dout, dlse):
     """The gradient of every input of `_attention`."""
-    *arguments, backend = ctx.arguments
     dq, dk, dv, d_query_products_1 = _attention_backward(
-        dout, dlse, *ctx.saved_tensors, *arguments, ctx.needs_input_grad[4], backend,
+        dout, dlse, *ctx.saved_tensors, ctx.needs_input_grad[4], *ctx.arguments,
     )
-    return dq, dk, dv, None, d_query_products_1, None, None, None
+    return dq, dk, dv, None, d_query_products_1, None, None, None, None
 
 
-torch.library.register_autograd(_attention, _differentiate, setup_context=_save, lib=_LIBRARY)
+_derive(_attention, _differentiate, _save, ("q", "k", "v", "query_products_1"))
 
 
 @_without_autocast
@@ -1100,15 +1133,24 @@ def _per_token(q, k, v, E):
 
 
 # _choose: attnc/emit/public.py
+# _floats: attnc/emit/public.py
+# _as_autocast: attnc/emit/public.py
+# _refusal: attnc/emit/public.py
+# _: attnc/emit/public.py
+# _refused: attnc/emit/public.py
 
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
-# _names: attnc/emit/checks.py
-# _check_tensor: attnc/emit/checks.py
-# _check_inputs: attnc/emit/checks.py
-# _number: attnc/emit/checks.py
+# _names: attnc/emit/check_helpers.py
+# _listed: attnc/emit/check_helpers.py
+# _is_dense: attnc/emit/check_helpers.py
+# _layout: attnc/emit/check_helpers.py
+# _check_tensor: attnc/emit/check_helpers.py
+# _check_inputs: attnc/emit/check_helpers.py
+# _is_near: attnc/emit/check_helpers.py
+# _number: attnc/emit/check_helpers.py
 
 
 def _check(q, k, v, scale, E, reach):
@@ -1132,7 +1174,12 @@ def music_transformer(q, k, v, *, E, reach=128, scale=None, return_lse=False, ba
     return_lse: also return the log-sum-exp of each row, [B, H, N]
     backend: "auto" (by the device of the tensors), "triton" or "cpu"
     """
-    scale, E, reach = _check(q, k, v, scale, E, reach)
+    q, k, v = map(_as_autocast, (q, k, v))
+    try:
+        scale, E, reach = _check(q, k, v, scale, E, reach)
+    except (TypeError, ValueError) as mistake:
+        return _refused(mistake, q, v, return_lse)
     q, k, v, query_products_1 = _per_token(q, k, v, E)
-    out, lse = _attention(q, k, v, E, query_products_1, scale, reach, _choose(backend, q))
+    _tell_counters()
+    out, lse = _attention(q, k, v, E, query_products_1, reach, _choose(backend, q), *_floats(scale))
     return (out, lse) if return_lse else out

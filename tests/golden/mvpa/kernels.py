@@ -1,5 +1,7 @@
+import inspect
 import numbers
 import os
+import sys
 from functools import lru_cache
 
 import torch
@@ -1007,36 +1009,61 @@ def _backward_triton(
     return dq, dk, dv, total_by_step.to(by_step.dtype), total_by_channel.to(by_channel.dtype)
 
 
-# _library: attnc/emit/operator.py
-# _LIBRARY: attnc/emit/operator.py
-# _operator: attnc/emit/operator.py
-# _refuse: attnc/emit/operator.py
+def _pairs_seen(q, k, channels):
+    """How many pairs of a query and a key are in the tiles that are visited, of all heads."""
+    B, H, N, D = q.shape
+    HKV, M = k.shape[1:3]
+    pairs = 0
+    for q0 in range(0, N, TILE):
+        q1 = min(q0 + TILE, N)
+        seen, edges = _keys_seen(q0, q1, M, channels)
+        pairs += (q1 - q0) * _count(seen)
+    return B * H * pairs
+
+
+# _library: attnc/emit/library.py
+# _LIBRARY: attnc/emit/library.py
+# _operator: attnc/emit/library.py
+# _derive: attnc/emit/library.py
+# _call_samples: attnc/emit/library.py
+# _FLOPS: attnc/emit/library.py
+# _count_flops: attnc/emit/library.py
+# _on_cpu: attnc/emit/library.py
+# _tell_counters: attnc/emit/library.py
+# _keep_nothing: attnc/emit/library.py
+# _refuse: attnc/emit/library.py
+# _refuse_forward_mode: attnc/emit/library.py
 
 
 @_operator
 def _attention(
-    q: Tensor, k: Tensor, v: Tensor, by_step: Tensor, by_channel: Tensor, scale: float,
-    channels: int, window: int, backend: str,
+    q: Tensor, k: Tensor, v: Tensor, by_step: Tensor, by_channel: Tensor, channels: int,
+    window: int, backend: str, floats: list[float], changing: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     """Output and log-sum-exp."""
+    (scale,) = floats if changing is None else changing.tolist()
     forward = _forward_triton if backend == "triton" else _forward_cpu
     return forward(q, k, v, by_step, by_channel, scale, channels, window)
 
 
 @torch.library.register_fake(_attention, lib=_LIBRARY)
-def _(q, k, v, by_step, by_channel, scale, channels, window, backend):
+def _(q, k, v, by_step, by_channel, channels, window, backend, floats, changing):
     wide = torch.promote_types(q.dtype, torch.float32)
     out = q.new_empty(*q.shape[:3], v.shape[3])
     return out, q.new_empty(q.shape[:3], dtype=wide)
 
 
+_count_flops(_attention, {"q": 1, "v": 1})
+
+
 @_operator
 def _attention_backward(
     dout: Tensor, dlse: Tensor, q: Tensor, k: Tensor, v: Tensor, by_step: Tensor,
-    by_channel: Tensor, out: Tensor, lse: Tensor, scale: float, channels: int, window: int,
-    need_by_step: bool, need_by_channel: bool, backend: str,
+    by_channel: Tensor, out: Tensor, lse: Tensor, need_by_step: bool, need_by_channel: bool,
+    channels: int, window: int, backend: str, floats: list[float], changing: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every float tensor, in order."""
+    (scale,) = floats if changing is None else changing.tolist()
     backward = _backward_triton if backend == "triton" else _backward_cpu
     return backward(
         dout, dlse, q, k, v, by_step, by_channel, out, lse, scale, channels, window, need_by_step,
@@ -1046,8 +1073,8 @@ def _attention_backward(
 
 @torch.library.register_fake(_attention_backward, lib=_LIBRARY)
 def _(
-    dout, dlse, q, k, v, by_step, by_channel, out, lse, scale, channels, window, need_by_step,
-    need_by_channel, backend,
+    dout, dlse, q, k, v, by_step, by_channel, out, lse, need_by_step, need_by_channel, channels,
+    window, backend, floats, changing,
 ):
     return (
         q.new_empty(q.shape), k.new_empty(k.shape), v.new_empty(v.shape),
@@ -1055,7 +1082,10 @@ def _(
     )
 
 
-torch.library.register_autograd(_attention_backward, _refuse, lib=_LIBRARY)
+_derive(_attention_backward, _refuse, _keep_nothing, ())
+
+
+_count_flops(_attention_backward, {"q": 3, "v": 2})
 
 
 def _save(ctx, inputs, output):
@@ -1066,27 +1096,36 @@ def _save(ctx, inputs, output):
 
 def _differentiate(ctx, dout, dlse):
     """The gradient of every input of `_attention`."""
-    *arguments, backend = ctx.arguments
     dq, dk, dv, d_by_step, d_by_channel = _attention_backward(
-        dout, dlse, *ctx.saved_tensors, *arguments, ctx.needs_input_grad[3],
-        ctx.needs_input_grad[4], backend,
+        dout, dlse, *ctx.saved_tensors, ctx.needs_input_grad[3], ctx.needs_input_grad[4],
+        *ctx.arguments,
     )
-    return dq, dk, dv, d_by_step, d_by_channel, None, None, None, None
+    return dq, dk, dv, d_by_step, d_by_channel, None, None, None, None, None
 
 
-torch.library.register_autograd(_attention, _differentiate, setup_context=_save, lib=_LIBRARY)
+_derive(_attention, _differentiate, _save, ("q", "k", "v"))
 
 
 # _choose: attnc/emit/public.py
+# _floats: attnc/emit/public.py
+# _as_autocast: attnc/emit/public.py
+# _refusal: attnc/emit/public.py
+# _: attnc/emit/public.py
+# _refused: attnc/emit/public.py
 
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
-# _names: attnc/emit/checks.py
-# _check_tensor: attnc/emit/checks.py
-# _check_inputs: attnc/emit/checks.py
-# _number: attnc/emit/checks.py
+# _names: attnc/emit/check_helpers.py
+# _listed: attnc/emit/check_helpers.py
+# _is_dense: attnc/emit/check_helpers.py
+# _layout: attnc/emit/check_helpers.py
+# _check_tensor: attnc/emit/check_helpers.py
+# _check_inputs: attnc/emit/check_helpers.py
+# _is_near: attnc/emit/check_helpers.py
+# _number: attnc/emit/check_helpers.py
+# _holds: attnc/emit/check_helpers.py
 
 
 def _check(q, k, v, scale, channels, window, by_step, by_channel):
@@ -1102,7 +1141,7 @@ def _check(q, k, v, scale, channels, window, by_step, by_channel):
     _check_tensor("by_channel", by_channel, "[H, channels]", (H, channels), FLOATS, q)
     # `i // channels` divides by `channels`: the call checks that `channels` is at least 1
     # (mvpa.attn:5)
-    if channels < 1:
+    if not _holds(channels >= 1):
         raise ValueError(f"`channels` needs 1 or more, got {channels}")
     return scale, channels, window, by_step, by_channel
 
@@ -1120,10 +1159,15 @@ def mvpa(
     return_lse: also return the log-sum-exp of each row, [B, H, N]
     backend: "auto" (by the device of the tensors), "triton" or "cpu"
     """
-    scale, channels, window, by_step, by_channel = _check(
-        q, k, v, scale, channels, window, by_step, by_channel,
-    )
+    q, k, v = map(_as_autocast, (q, k, v))
+    try:
+        scale, channels, window, by_step, by_channel = _check(
+            q, k, v, scale, channels, window, by_step, by_channel,
+        )
+    except (TypeError, ValueError) as mistake:
+        return _refused(mistake, q, v, return_lse)
+    _tell_counters()
     out, lse = _attention(
-        q, k, v, by_step, by_channel, scale, channels, window, _choose(backend, q),
+        q, k, v, by_step, by_channel, channels, window, _choose(backend, q), *_floats(scale),
     )
     return (out, lse) if return_lse else out

@@ -1,5 +1,7 @@
+import inspect
 import numbers
 import os
+import sys
 from functools import lru_cache
 
 import torch
@@ -1057,45 +1059,74 @@ def _backward_triton(dout, dlse, q, k, v, out, lse, scale, rows_, cols, ky, kx, 
     return dq, dk, dv
 
 
-# _library: attnc/emit/operator.py
-# _LIBRARY: attnc/emit/operator.py
-# _operator: attnc/emit/operator.py
-# _refuse: attnc/emit/operator.py
+def _pairs_seen(q, k, rows_, cols, ky, kx, tile_):
+    """How many pairs of a query and a key are in the tiles that are visited, of all heads."""
+    B, H, N, D = q.shape
+    HKV, M = k.shape[1:3]
+    pairs = 0
+    for q0 in range(0, N, TILE):
+        q1 = min(q0 + TILE, N)
+        seen, edges = _keys_seen(q0, q1, M, rows_, cols, ky, kx, tile_)
+        pairs += (q1 - q0) * _count(seen)
+    return B * H * pairs
+
+
+# _library: attnc/emit/library.py
+# _LIBRARY: attnc/emit/library.py
+# _operator: attnc/emit/library.py
+# _derive: attnc/emit/library.py
+# _call_samples: attnc/emit/library.py
+# _FLOPS: attnc/emit/library.py
+# _count_flops: attnc/emit/library.py
+# _on_cpu: attnc/emit/library.py
+# _tell_counters: attnc/emit/library.py
+# _keep_nothing: attnc/emit/library.py
+# _refuse: attnc/emit/library.py
+# _refuse_forward_mode: attnc/emit/library.py
 
 
 @_operator
 def _attention(
-    q: Tensor, k: Tensor, v: Tensor, scale: float, rows_: int, cols: int, ky: int, kx: int,
-    tile_: int, backend: str,
+    q: Tensor, k: Tensor, v: Tensor, rows_: int, cols: int, ky: int, kx: int, tile_: int,
+    backend: str, floats: list[float], changing: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     """Output and log-sum-exp."""
+    (scale,) = floats if changing is None else changing.tolist()
     forward = _forward_triton if backend == "triton" else _forward_cpu
     return forward(q, k, v, scale, rows_, cols, ky, kx, tile_)
 
 
 @torch.library.register_fake(_attention, lib=_LIBRARY)
-def _(q, k, v, scale, rows_, cols, ky, kx, tile_, backend):
+def _(q, k, v, rows_, cols, ky, kx, tile_, backend, floats, changing):
     wide = torch.promote_types(q.dtype, torch.float32)
     out = q.new_empty(*q.shape[:3], v.shape[3])
     return out, q.new_empty(q.shape[:3], dtype=wide)
 
 
+_count_flops(_attention, {"q": 1, "v": 1})
+
+
 @_operator
 def _attention_backward(
     dout: Tensor, dlse: Tensor, q: Tensor, k: Tensor, v: Tensor, out: Tensor, lse: Tensor,
-    scale: float, rows_: int, cols: int, ky: int, kx: int, tile_: int, backend: str,
+    rows_: int, cols: int, ky: int, kx: int, tile_: int, backend: str, floats: list[float],
+    changing: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradient of every float tensor, in order."""
+    (scale,) = floats if changing is None else changing.tolist()
     backward = _backward_triton if backend == "triton" else _backward_cpu
     return backward(dout, dlse, q, k, v, out, lse, scale, rows_, cols, ky, kx, tile_)
 
 
 @torch.library.register_fake(_attention_backward, lib=_LIBRARY)
-def _(dout, dlse, q, k, v, out, lse, scale, rows_, cols, ky, kx, tile_, backend):
+def _(dout, dlse, q, k, v, out, lse, rows_, cols, ky, kx, tile_, backend, floats, changing):
     return q.new_empty(q.shape), k.new_empty(k.shape), v.new_empty(v.shape)
 
 
-torch.library.register_autograd(_attention_backward, _refuse, lib=_LIBRARY)
+_derive(_attention_backward, _refuse, _keep_nothing, ("dout", "dlse", "q", "k", "v", "out", "lse"))
+
+
+_count_flops(_attention_backward, {"q": 3, "v": 2})
 
 
 def _save(ctx, inputs, output):
@@ -1107,22 +1138,32 @@ def _save(ctx, inputs, output):
 def _differentiate(ctx, dout, dlse):
     """The gradient of every input of `_attention`."""
     dq, dk, dv = _attention_backward(dout, dlse, *ctx.saved_tensors, *ctx.arguments)
-    return dq, dk, dv, None, None, None, None, None, None, None
+    return dq, dk, dv, None, None, None, None, None, None, None, None
 
 
-torch.library.register_autograd(_attention, _differentiate, setup_context=_save, lib=_LIBRARY)
+_derive(_attention, _differentiate, _save, ("q", "k", "v"))
 
 
 # _choose: attnc/emit/public.py
+# _floats: attnc/emit/public.py
+# _as_autocast: attnc/emit/public.py
+# _refusal: attnc/emit/public.py
+# _: attnc/emit/public.py
+# _refused: attnc/emit/public.py
 
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
-# _names: attnc/emit/checks.py
-# _check_tensor: attnc/emit/checks.py
-# _check_inputs: attnc/emit/checks.py
-# _number: attnc/emit/checks.py
+# _names: attnc/emit/check_helpers.py
+# _listed: attnc/emit/check_helpers.py
+# _is_dense: attnc/emit/check_helpers.py
+# _layout: attnc/emit/check_helpers.py
+# _check_tensor: attnc/emit/check_helpers.py
+# _check_inputs: attnc/emit/check_helpers.py
+# _is_near: attnc/emit/check_helpers.py
+# _number: attnc/emit/check_helpers.py
+# _holds: attnc/emit/check_helpers.py
 
 
 def _check(q, k, v, scale, rows_, cols, ky, kx, tile_):
@@ -1136,11 +1177,11 @@ def _check(q, k, v, scale, rows_, cols, ky, kx, tile_):
     tile_ = _number("tile", int, tile_)
     # `i // tile` divides by `tile`: the call checks that `tile` is at least 1
     # (sliding_tiles.attn:8)
-    if tile_ < 1:
+    if not _holds(tile_ >= 1):
         raise ValueError(f"`tile` needs 1 or more, got {tile_}")
     # `i // tile // cols` divides by `cols`: the call checks that `cols` is at least 1
     # (sliding_tiles.attn:10)
-    if cols < 1:
+    if not _holds(cols >= 1):
         raise ValueError(f"`cols` needs 1 or more, got {cols}")
     return scale, rows_, cols, ky, kx, tile_
 
@@ -1159,6 +1200,11 @@ def sliding_tiles(
     return_lse: also return the log-sum-exp of each row, [B, H, N]
     backend: "auto" (by the device of the tensors), "triton" or "cpu"
     """
-    scale, rows_, cols, ky, kx, tile_ = _check(q, k, v, scale, rows, cols, ky, kx, tile)
-    out, lse = _attention(q, k, v, scale, rows_, cols, ky, kx, tile_, _choose(backend, q))
+    q, k, v = map(_as_autocast, (q, k, v))
+    try:
+        scale, rows_, cols, ky, kx, tile_ = _check(q, k, v, scale, rows, cols, ky, kx, tile)
+    except (TypeError, ValueError) as mistake:
+        return _refused(mistake, q, v, return_lse)
+    _tell_counters()
+    out, lse = _attention(q, k, v, rows_, cols, ky, kx, tile_, _choose(backend, q), *_floats(scale))
     return (out, lse) if return_lse else out

@@ -1,5 +1,7 @@
+import inspect
 import numbers
 import os
+import sys
 import weakref
 from functools import lru_cache
 
@@ -545,6 +547,8 @@ def _backward_pairs(
 # _grid: attnc/emit/helpers.py
 # _parts: attnc/emit/helpers.py
 # _sum_of_parts: attnc/emit/helpers.py
+# _quotient: attnc/emit/helpers.py
+# _bits_of: attnc/emit/helpers.py
 # _remembered: attnc/emit/helpers.py
 # _look_inside: attnc/emit/helpers.py
 # _distances: attnc/emit/helpers.py
@@ -583,7 +587,9 @@ def _index_1(b, h, i, j, buckets, max_distance):
                         ),
                     )
                     / torch.log(
-                        torch.tensor(max_distance / (buckets // 2 // 2), dtype=torch.float64),
+                        torch.tensor(
+                            _quotient(max_distance, buckets // 2 // 2), dtype=torch.float64,
+                        ),
                     ).item()
                     * (buckets // 2 - buckets // 2 // 2)
                 ).floor().long()
@@ -887,36 +893,61 @@ def _backward_triton(
     return dq, dk, dv, total_bias.to(bias.dtype)
 
 
-# _library: attnc/emit/operator.py
-# _LIBRARY: attnc/emit/operator.py
-# _operator: attnc/emit/operator.py
-# _refuse: attnc/emit/operator.py
+def _pairs_seen(q, k):
+    """How many pairs of a query and a key are in the tiles that are visited, of all heads."""
+    B, H, N, D = q.shape
+    HKV, M = k.shape[1:3]
+    pairs = 0
+    for q0 in range(0, N, TILE):
+        q1 = min(q0 + TILE, N)
+        seen, edges = _keys_seen(M)
+        pairs += (q1 - q0) * _count(seen)
+    return B * H * pairs
+
+
+# _library: attnc/emit/library.py
+# _LIBRARY: attnc/emit/library.py
+# _operator: attnc/emit/library.py
+# _derive: attnc/emit/library.py
+# _call_samples: attnc/emit/library.py
+# _FLOPS: attnc/emit/library.py
+# _count_flops: attnc/emit/library.py
+# _on_cpu: attnc/emit/library.py
+# _tell_counters: attnc/emit/library.py
+# _keep_nothing: attnc/emit/library.py
+# _refuse: attnc/emit/library.py
+# _refuse_forward_mode: attnc/emit/library.py
 
 
 @_operator
 def _attention(
-    q: Tensor, k: Tensor, v: Tensor, bias: Tensor, by_distance_1: Tensor, scale: float,
-    buckets: int, max_distance: int, backend: str,
+    q: Tensor, k: Tensor, v: Tensor, bias: Tensor, by_distance_1: Tensor, buckets: int,
+    max_distance: int, backend: str, floats: list[float], changing: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     """Output and log-sum-exp."""
+    (scale,) = floats if changing is None else changing.tolist()
     forward = _forward_triton if backend == "triton" else _forward_cpu
     return forward(q, k, v, bias, by_distance_1, scale, buckets, max_distance)
 
 
 @torch.library.register_fake(_attention, lib=_LIBRARY)
-def _(q, k, v, bias, by_distance_1, scale, buckets, max_distance, backend):
+def _(q, k, v, bias, by_distance_1, buckets, max_distance, backend, floats, changing):
     wide = torch.promote_types(q.dtype, torch.float32)
     out = q.new_empty(*q.shape[:3], v.shape[3])
     return out, q.new_empty(q.shape[:3], dtype=wide)
 
 
+_count_flops(_attention, {"q": 1, "v": 1})
+
+
 @_operator
 def _attention_backward(
     dout: Tensor, dlse: Tensor, q: Tensor, k: Tensor, v: Tensor, bias: Tensor,
-    by_distance_1: Tensor, out: Tensor, lse: Tensor, scale: float, buckets: int, max_distance: int,
-    need_bias: bool, backend: str,
+    by_distance_1: Tensor, out: Tensor, lse: Tensor, need_bias: bool, buckets: int,
+    max_distance: int, backend: str, floats: list[float], changing: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every float tensor, in order."""
+    (scale,) = floats if changing is None else changing.tolist()
     backward = _backward_triton if backend == "triton" else _backward_cpu
     return backward(
         dout, dlse, q, k, v, bias, by_distance_1, out, lse, scale, buckets, max_distance, need_bias,
@@ -925,8 +956,8 @@ def _attention_backward(
 
 @torch.library.register_fake(_attention_backward, lib=_LIBRARY)
 def _(
-    dout, dlse, q, k, v, bias, by_distance_1, out, lse, scale, buckets, max_distance, need_bias,
-    backend,
+    dout, dlse, q, k, v, bias, by_distance_1, out, lse, need_bias, buckets, max_distance, backend,
+    floats, changing,
 ):
     return (
         q.new_empty(q.shape), k.new_empty(k.shape), v.new_empty(v.shape),
@@ -934,7 +965,10 @@ def _(
     )
 
 
-torch.library.register_autograd(_attention_backward, _refuse, lib=_LIBRARY)
+_derive(_attention_backward, _refuse, _keep_nothing, ())
+
+
+_count_flops(_attention_backward, {"q": 3, "v": 2})
 
 
 def _save(ctx, inputs, output):
@@ -945,14 +979,13 @@ def _save(ctx, inputs, output):
 
 def _differentiate(ctx, dout, dlse):
     """The gradient of every input of `_attention`."""
-    *arguments, backend = ctx.arguments
     dq, dk, dv, d_bias = _attention_backward(
-        dout, dlse, *ctx.saved_tensors, *arguments, ctx.needs_input_grad[3], backend,
+        dout, dlse, *ctx.saved_tensors, ctx.needs_input_grad[3], *ctx.arguments,
     )
-    return dq, dk, dv, d_bias, None, None, None, None, None
+    return dq, dk, dv, d_bias, None, None, None, None, None, None
 
 
-torch.library.register_autograd(_attention, _differentiate, setup_context=_save, lib=_LIBRARY)
+_derive(_attention, _differentiate, _save, ("q", "k", "v"))
 
 
 @_without_autocast
@@ -976,7 +1009,9 @@ def _per_token(q, k, v, buckets, max_distance):
                         ),
                     )
                     / torch.log(
-                        torch.tensor(max_distance / (buckets // 2 // 2), dtype=torch.float64),
+                        torch.tensor(
+                            _quotient(max_distance, buckets // 2 // 2), dtype=torch.float64,
+                        ),
                     ).item()
                     * (buckets // 2 - buckets // 2 // 2)
                 ).floor().long()
@@ -987,15 +1022,24 @@ def _per_token(q, k, v, buckets, max_distance):
 
 
 # _choose: attnc/emit/public.py
+# _floats: attnc/emit/public.py
+# _as_autocast: attnc/emit/public.py
+# _refusal: attnc/emit/public.py
+# _: attnc/emit/public.py
+# _refused: attnc/emit/public.py
 
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
-# _names: attnc/emit/checks.py
-# _check_tensor: attnc/emit/checks.py
-# _check_inputs: attnc/emit/checks.py
-# _number: attnc/emit/checks.py
+# _names: attnc/emit/check_helpers.py
+# _listed: attnc/emit/check_helpers.py
+# _is_dense: attnc/emit/check_helpers.py
+# _layout: attnc/emit/check_helpers.py
+# _check_tensor: attnc/emit/check_helpers.py
+# _check_inputs: attnc/emit/check_helpers.py
+# _is_near: attnc/emit/check_helpers.py
+# _number: attnc/emit/check_helpers.py
 
 
 def _check(q, k, v, scale, bias, buckets, max_distance):
@@ -1023,9 +1067,14 @@ def t5_bias(
     return_lse: also return the log-sum-exp of each row, [B, H, N]
     backend: "auto" (by the device of the tensors), "triton" or "cpu"
     """
-    scale, bias, buckets, max_distance = _check(q, k, v, scale, bias, buckets, max_distance)
+    q, k, v = map(_as_autocast, (q, k, v))
+    try:
+        scale, bias, buckets, max_distance = _check(q, k, v, scale, bias, buckets, max_distance)
+    except (TypeError, ValueError) as mistake:
+        return _refused(mistake, q, v, return_lse)
     q, k, v, by_distance_1 = _per_token(q, k, v, buckets, max_distance)
+    _tell_counters()
     out, lse = _attention(
-        q, k, v, bias, by_distance_1, scale, buckets, max_distance, _choose(backend, q),
+        q, k, v, bias, by_distance_1, buckets, max_distance, _choose(backend, q), *_floats(scale),
     )
     return (out, lse) if return_lse else out

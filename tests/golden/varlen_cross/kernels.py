@@ -1,5 +1,7 @@
+import inspect
 import numbers
 import os
+import sys
 from functools import lru_cache
 
 import torch
@@ -997,19 +999,43 @@ def _backward_triton(
     return dq, dk, dv
 
 
-# _library: attnc/emit/operator.py
-# _LIBRARY: attnc/emit/operator.py
-# _operator: attnc/emit/operator.py
-# _refuse: attnc/emit/operator.py
+def _pairs_seen(q, k, key_doc_rank, key_doc_rank_2):
+    """How many pairs of a query and a key are in the tiles that are visited, of all heads."""
+    B, H, N, D = q.shape
+    HKV, M = k.shape[1:3]
+    pairs = 0
+    for q0 in range(0, N, TILE):
+        q1 = min(q0 + TILE, N)
+        seen, edges = _keys_seen(q0, q1, B, M, key_doc_rank, key_doc_rank_2)
+        pairs += (q1 - q0) * _count(seen)
+    return B * H * pairs
+
+
+# _library: attnc/emit/library.py
+# _LIBRARY: attnc/emit/library.py
+# _operator: attnc/emit/library.py
+# _derive: attnc/emit/library.py
+# _call_samples: attnc/emit/library.py
+# _FLOPS: attnc/emit/library.py
+# _count_flops: attnc/emit/library.py
+# _on_cpu: attnc/emit/library.py
+# _tell_counters: attnc/emit/library.py
+# _keep_nothing: attnc/emit/library.py
+# _refuse: attnc/emit/library.py
+# _refuse_forward_mode: attnc/emit/library.py
+# _check_sorted: attnc/emit/check_helpers.py
 
 
 @_operator
 def _attention(
     q: Tensor, k: Tensor, v: Tensor, query_doc: Tensor, key_doc: Tensor, key_doc_rank: Tensor,
-    key_doc_rank_2: Tensor, query_doc_rank: Tensor, query_doc_rank_2: Tensor, scale: float,
-    backend: str,
+    key_doc_rank_2: Tensor, query_doc_rank: Tensor, query_doc_rank_2: Tensor, backend: str,
+    floats: list[float], changing: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     """Output and log-sum-exp."""
+    _check_sorted("query_doc", query_doc)
+    _check_sorted("key_doc", key_doc)
+    (scale,) = floats if changing is None else changing.tolist()
     forward = _forward_triton if backend == "triton" else _forward_cpu
     return forward(
         q, k, v, query_doc, key_doc, key_doc_rank, key_doc_rank_2, query_doc_rank, query_doc_rank_2,
@@ -1020,20 +1046,24 @@ def _attention(
 @torch.library.register_fake(_attention, lib=_LIBRARY)
 def _(
     q, k, v, query_doc, key_doc, key_doc_rank, key_doc_rank_2, query_doc_rank, query_doc_rank_2,
-    scale, backend,
+    backend, floats, changing,
 ):
     wide = torch.promote_types(q.dtype, torch.float32)
     out = q.new_empty(*q.shape[:3], v.shape[3])
     return out, q.new_empty(q.shape[:3], dtype=wide)
 
 
+_count_flops(_attention, {"q": 1, "v": 1})
+
+
 @_operator
 def _attention_backward(
     dout: Tensor, dlse: Tensor, q: Tensor, k: Tensor, v: Tensor, query_doc: Tensor, key_doc: Tensor,
     key_doc_rank: Tensor, key_doc_rank_2: Tensor, query_doc_rank: Tensor, query_doc_rank_2: Tensor,
-    out: Tensor, lse: Tensor, scale: float, backend: str,
+    out: Tensor, lse: Tensor, backend: str, floats: list[float], changing: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradient of every float tensor, in order."""
+    (scale,) = floats if changing is None else changing.tolist()
     backward = _backward_triton if backend == "triton" else _backward_cpu
     return backward(
         dout, dlse, q, k, v, query_doc, key_doc, key_doc_rank, key_doc_rank_2, query_doc_rank,
@@ -1044,12 +1074,21 @@ def _attention_backward(
 @torch.library.register_fake(_attention_backward, lib=_LIBRARY)
 def _(
     dout, dlse, q, k, v, query_doc, key_doc, key_doc_rank, key_doc_rank_2, query_doc_rank,
-    query_doc_rank_2, out, lse, scale, backend,
+    query_doc_rank_2, out, lse, backend, floats, changing,
 ):
     return q.new_empty(q.shape), k.new_empty(k.shape), v.new_empty(v.shape)
 
 
-torch.library.register_autograd(_attention_backward, _refuse, lib=_LIBRARY)
+_derive(
+    _attention_backward, _refuse, _keep_nothing,
+    (
+        "dout", "dlse", "q", "k", "v", "query_doc", "key_doc", "key_doc_rank", "key_doc_rank_2",
+        "query_doc_rank", "query_doc_rank_2", "out", "lse",
+    ),
+)
+
+
+_count_flops(_attention_backward, {"q": 3, "v": 2})
 
 
 def _save(ctx, inputs, output):
@@ -1061,10 +1100,16 @@ def _save(ctx, inputs, output):
 def _differentiate(ctx, dout, dlse):
     """The gradient of every input of `_attention`."""
     dq, dk, dv = _attention_backward(dout, dlse, *ctx.saved_tensors, *ctx.arguments)
-    return dq, dk, dv, None, None, None, None, None, None, None, None
+    return dq, dk, dv, None, None, None, None, None, None, None, None, None
 
 
-torch.library.register_autograd(_attention, _differentiate, setup_context=_save, lib=_LIBRARY)
+_derive(
+    _attention, _differentiate, _save,
+    (
+        "q", "k", "v", "query_doc", "key_doc", "key_doc_rank", "key_doc_rank_2", "query_doc_rank",
+        "query_doc_rank_2",
+    ),
+)
 
 
 @_without_autocast
@@ -1078,17 +1123,25 @@ def _per_token(q, k, v, query_doc, key_doc):
 
 
 # _choose: attnc/emit/public.py
+# _floats: attnc/emit/public.py
+# _as_autocast: attnc/emit/public.py
+# _refusal: attnc/emit/public.py
+# _: attnc/emit/public.py
+# _refused: attnc/emit/public.py
 
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 INTS = (torch.int32, torch.int64)
 
 
-# _names: attnc/emit/checks.py
-# _check_tensor: attnc/emit/checks.py
-# _check_inputs: attnc/emit/checks.py
-# _number: attnc/emit/checks.py
-# _check_sorted: attnc/emit/checks.py
+# _names: attnc/emit/check_helpers.py
+# _listed: attnc/emit/check_helpers.py
+# _is_dense: attnc/emit/check_helpers.py
+# _layout: attnc/emit/check_helpers.py
+# _check_tensor: attnc/emit/check_helpers.py
+# _check_inputs: attnc/emit/check_helpers.py
+# _is_near: attnc/emit/check_helpers.py
+# _number: attnc/emit/check_helpers.py
 
 
 def _check(q, k, v, scale, query_doc, key_doc):
@@ -1098,8 +1151,6 @@ def _check(q, k, v, scale, query_doc, key_doc):
     B, N, M = q.shape[0], q.shape[2], k.shape[2]
     _check_tensor("query_doc", query_doc, "[B, N]", (B, N), INTS, q)
     _check_tensor("key_doc", key_doc, "[B, M]", (B, M), INTS, q)
-    _check_sorted("query_doc", query_doc)
-    _check_sorted("key_doc", key_doc)
     return scale, query_doc, key_doc
 
 
@@ -1112,12 +1163,17 @@ def varlen_cross(q, k, v, *, query_doc, key_doc, scale=None, return_lse=False, b
     return_lse: also return the log-sum-exp of each row, [B, H, N]
     backend: "auto" (by the device of the tensors), "triton" or "cpu"
     """
-    scale, query_doc, key_doc = _check(q, k, v, scale, query_doc, key_doc)
+    q, k, v = map(_as_autocast, (q, k, v))
+    try:
+        scale, query_doc, key_doc = _check(q, k, v, scale, query_doc, key_doc)
+    except (TypeError, ValueError) as mistake:
+        return _refused(mistake, q, v, return_lse)
     q, k, v, key_doc_rank, key_doc_rank_2, query_doc_rank, query_doc_rank_2 = _per_token(
         q, k, v, query_doc, key_doc,
     )
+    _tell_counters()
     out, lse = _attention(
         q, k, v, query_doc, key_doc, key_doc_rank, key_doc_rank_2, query_doc_rank, query_doc_rank_2,
-        scale, _choose(backend, q),
+        _choose(backend, q), *_floats(scale),
     )
     return (out, lse) if return_lse else out

@@ -1,0 +1,50 @@
+"""Tensors that are one item for each batch entry.
+
+Enters: a plan. Leaves: the names of tensors whose first axis is that of batch entries, where nothing else of the
+attention depends on the entry. Several calls with such tensors are one call with more entries, which is how an operator
+takes the samples of `vmap`.
+"""
+
+from __future__ import annotations
+
+from attnc.ir.nodes import BoolLoad, Index, IntLoad, Member, Node, Rank, RealLoad, Size, VecLoad
+from attnc.ir.walk import children
+from attnc.lower.cpu import vectors_of
+from attnc.lower.names import variable
+from attnc.lower.plan import Plan
+
+LOADS = (IntLoad, RealLoad, BoolLoad, VecLoad, Member, Rank)
+
+
+def entries_of(plan: Plan) -> tuple[str, ...]:
+    """The names, q, k and v first; none where the number of an entry, or how many there are, has another use."""
+    params = [p for p in plan.attention.params if p.sizes]
+    arrays = [p.name for p in params if p.sizes[0] == Size("B")]
+    terms = [*_terms(plan), *(size for p in params for size in p.sizes[p.name in arrays :])]
+    if _depends_on_entry(terms, set(arrays)):
+        return ()
+    return (*vectors_of(plan), *map(variable, arrays))
+
+
+def _terms(plan: Plan) -> list[Node]:
+    """All that kernels may evaluate."""
+    attention = plan.attention
+    clauses = [attention.mask, attention.score, attention.normalize, plan.spec.mask, plan.spec.score]
+    ends = [*plan.keys.ends, *plan.queries.ends]
+    return [*clauses, *ends, *(axis.extent for axis in attention.grid)]
+
+
+def _depends_on_entry(terms: list[Node], arrays: set[str]) -> bool:
+    """Is the entry more in these terms than the first index of such arrays?"""
+    entry, todo, seen = Index("b"), list(terms), set[int]()
+    while todo:
+        term = todo.pop()
+        if term in (entry, Size("B")):
+            return True
+        if id(term) not in seen:
+            seen.add(id(term))
+            below = list(children(term))
+            if isinstance(term, LOADS) and term.array in arrays and term.index[0] == entry:
+                below.remove(entry)
+            todo += below
+    return False

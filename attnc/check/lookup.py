@@ -6,6 +6,8 @@ other languages call it.
 
 from __future__ import annotations
 
+from itertools import chain
+
 from attnc.check import vocabulary
 from attnc.check.names import Scope, did_you_mean
 from attnc.check.report import Report
@@ -58,18 +60,18 @@ def report_unknown(
             helps=["move the definition up"],
         )
         return
-    candidates = [*scope.names(), "true", "false"]
+    words = ["true", "false"]
     if place is None or place.has_sizes:
-        candidates += vocabulary.SIZES
-    candidates += sorted(vocabulary.NAMES - set(vocabulary.SIZES)) if place is None else sorted(place.names)
+        words += vocabulary.SIZES
+    words += sorted(vocabulary.NAMES - set(vocabulary.SIZES)) if place is None else sorted(place.names)
     if is_call:
-        candidates += vocabulary.SIGNATURES
+        words += vocabulary.SIGNATURES
     if name in FOREIGN:
         helps: tuple[str, ...] = (f"in this language it is `{FOREIGN[name]}`",)
     elif name in standard_names():
         helps = (f"add `from std import {name}` at the top of the file",)
     else:
-        helps = did_you_mean(name, candidates)
+        helps = did_you_mean(name, chain(scope.names(), words), report)
     what = "a function or a macro" if is_call else "defined"
     report.error(
         "unknown-function" if is_call else "unknown-name", f"`{name}` is not {what}", span, helps=helps

@@ -13,6 +13,7 @@ in `j < prefix or i // c == j // c` a pair divides as soon as there is a key beh
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from attnc.analyze.facts import Reason, Requirement
 from attnc.ir.nodes import (
@@ -43,7 +44,7 @@ def find_requirements(mask: Bool) -> tuple[Requirement, ...]:
         return ()
     prover = Prover()
     found: dict[Polynomial, Requirement] = {}
-    for division in _divisions(mask, (), lambda condition: prover.decide(to_predicate(condition))):
+    for division in _divisions(mask, Before(), lambda condition: prover.decide(to_predicate(condition))):
         divisor = to_polynomial(division.b)
         if divisor.constant is None and not prover.prove_nonnegative(divisor - 1):
             by = print_ir(division.b)
@@ -52,7 +53,24 @@ def find_requirements(mask: Bool) -> tuple[Requirement, ...]:
     return tuple(found.values())
 
 
-def _divisions(node: Node, before: tuple[Bool, ...], decide: Decide) -> Iterator[IntOp]:
+@dataclass(frozen=True)
+class Before:
+    """The conditions before a division: does one speak of the call alone, and what numbers do the others name?"""
+
+    is_switch: bool = False
+    names: frozenset[Node] = frozenset()
+
+    def and_also(self, condition: Bool) -> Before:
+        if self.is_switch or not _moves(condition):
+            return Before(is_switch=True)
+        return Before(names=self.names.union(_names(condition)))
+
+    def may_switch_off(self, divisor: Node) -> bool:
+        """Is one of them there to say whether one divides?"""
+        return self.is_switch or not self.names.isdisjoint(_names(divisor))
+
+
+def _divisions(node: Node, before: Before, decide: Decide) -> Iterator[IntOp]:
     """Divisions of positions by scalars of the call that no condition `before` them is there to switch off."""
     match node:
         case And(items) | Or(items):
@@ -60,30 +78,21 @@ def _divisions(node: Node, before: tuple[Bool, ...], decide: Decide) -> Iterator
                 yield from _divisions(item, before, decide)
                 holds = decide(item)
                 if holds is None:
-                    before = (*before, item)
+                    before = before.and_also(item)
                 elif holds is not isinstance(node, And):
                     return
         case BoolIf(cond, a, b) | IntIf(cond, a, b) | RealIf(cond, a, b):
             yield from _divisions(cond, before, decide)
             holds = decide(cond)
             if holds is not False:
-                yield from _divisions(a, before if holds else (*before, cond), decide)
+                yield from _divisions(a, before if holds else before.and_also(cond), decide)
             if holds is not True:
-                yield from _divisions(b, before if holds is False else (*before, cond), decide)
+                yield from _divisions(b, before if holds is False else before.and_also(cond), decide)
         case _:
             for child in children(node):
                 yield from _divisions(child, before, decide)
-            if (
-                isinstance(node, IntOp)
-                and _divides_a_position(node)
-                and not any(_is_a_switch(condition, node.b) for condition in before)
-            ):
+            if isinstance(node, IntOp) and _divides_a_position(node) and not before.may_switch_off(node.b):
                 yield node
-
-
-def _is_a_switch(condition: Bool, divisor: Node) -> bool:
-    """Is it there to say whether one divides?"""
-    return not _moves(condition) or bool(set(_names(condition)) & set(_names(divisor)))
 
 
 def _names(node: Node) -> Iterator[Node]:

@@ -31,6 +31,8 @@ DEPTH = 4
 # How many pieces of a mask a reason speaks of.
 MOST_CASES = 4
 
+TOGETHER = "its clauses were not followed together, so a row may be empty"
+
 
 def find_rows(attention: Attention) -> Rows:
     plane = make_plane("j", find_requirements(attention.mask), attention.params)
@@ -82,10 +84,9 @@ def _why_not(mask: Bool, pieces: Sequence[Piece], plane: Plane) -> Iterator[Reas
     elif not pieces and not Solver(plane, "over").solve(to_predicate(mask)):
         yield Reason("no query sees a key")
     elif not pieces:
-        for clause in explain_clauses(mask, plane, make_tile("i")):
-            if not clause.is_closed:
-                yield clause.reason
-        yield Reason("so a row may be empty")
+        open_ones = [each for each in explain_clauses(mask, plane, make_tile("i")) if not each.is_closed]
+        yield from (clause.reason for clause in open_ones)
+        yield Reason("so a row may be empty" if open_ones else TOGETHER)
     else:
         cases = [_failures(piece, plane) for piece in pieces[:MOST_CASES]]
         more = ", and so on" if len(pieces) > MOST_CASES else ""

@@ -24,7 +24,7 @@ from attnc.ir.nodes import (
     RealConst,
 )
 from attnc.ir.walk import axes_of, walk
-from attnc.kernel.build import Namespace, function
+from attnc.kernel.build import Namespace, chain, function
 from attnc.kernel.nodes import Expr, Lit, Unary, Var
 from attnc.lower.conversions import Position, convert_by_token
 from attnc.lower.magnitude import Magnitudes
@@ -122,7 +122,7 @@ class TritonTerms(Terms):
         return tl.where(self(cond), self(a), self(b))
 
     def both(self, op: str, items: tuple[Bool, ...]) -> Expr:
-        return reduce(Expr.__and__ if op == "and" else Expr.__or__, map(self, items))
+        return chain("&" if op == "and" else "|", [self(item) for item in items])
 
     def negation(self, a: Bool) -> Expr:
         return tl.where(self(a), False, True) if not axes_of(a) else Unary("~", self(a))

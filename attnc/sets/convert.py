@@ -71,6 +71,8 @@ from attnc.sets.predicate import (
 # A form longer than this, as text, says nothing that anybody would want to know. Nested remainders double it.
 LONGEST = 4_000
 MOST_PRODUCTS = 100
+# Of many conditions, each of them short, more is looked at.
+LONGEST_OF_MANY = 40_000
 
 POSITIONS = frozenset(
     {"i", "j", *(f"{axis}.{end}" for axis in ("i", "j", "period") for end in ("first", "last"))}
@@ -119,7 +121,8 @@ def _polynomial(term: Int) -> Polynomial:
 def to_predicate(term: Bool) -> Predicate:
     """The term in normal form; as it stands, where that form is too large to work with."""
     found = _predicate(term)
-    return found if len(found.key) <= LONGEST or isinstance(term, (And, Or)) else Opaque(term)
+    longest = LONGEST_OF_MANY if isinstance(term, (And, Or)) else LONGEST
+    return found if len(found.key) <= longest else Opaque(term)
 
 
 def _predicate(term: Bool) -> Predicate:

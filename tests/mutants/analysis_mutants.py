@@ -359,8 +359,8 @@ TILES = (
         "remainder-read-elsewhere",
         "an array is read as its remainder although something else reads it too",
         "attnc/lower/narrow.py",
-        "if not reads or param.sorted or param.name in others:",
-        "if not reads or param.sorted:",
+        "if param.name not in reads_of or param.sorted or param.name in others:",
+        "if param.name not in reads_of or param.sorted:",
         ("tests/lower/test_narrow.py",),
     ),
 )

@@ -33,14 +33,17 @@ TOGETHER = "together with the other clauses"
 OUT_OF_STEPS = Reason("the analysis ran out of steps, so the ranges may be wider than they need be")
 TOO_LONG = Reason("the mask is too long to be looked at as a whole")
 
-# What may be spent on the ranges of one target altogether, in characters: about a second on a machine of 2025. Few masks
-# need a tenth of it, and the most that one of `tests/corpus` needs are some steps less.
+# What may be spent on the ranges of one target altogether, in characters: less than a second on a machine of 2025. Few
+# masks need a tenth of it, and those of `tests/corpus` that need most have some steps left.
 STEPS = 1_200_000
 
 
 def find_ranges(attention: Attention, target: Target) -> Ranges:
     requires, steps = find_requirements(attention.mask), Budget(STEPS)
-    plane, tile = make_plane(target, requires, attention.params, steps), make_tile("j" if target == "i" else "i")
+    plane, tile = (
+        make_plane(target, requires, attention.params, steps),
+        make_tile("j" if target == "i" else "i"),
+    )
     mask, limits = to_predicate(attention.mask), Limits()
     over = Solver(plane, "over", limits).solve(mask)
     under = over if all(piece.exact for piece in over) else Solver(plane, "under").solve(mask)

@@ -12,13 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 
 from attnc.analyze.facts import Ranges, Reason
-from attnc.ir.nodes import Attention, Compare, Floor, Int, IntConst, IntLoad, IntOp, IntParam, Node, Rank, Size
+from attnc.ir.nodes import Attention, Floor, Int, IntConst, IntLoad, IntOp, IntParam, Node, Rank, Size
 from attnc.ir.text import print_ir
 from attnc.ir.walk import walk
 from attnc.lower.compared import comparisons_of, elsewhere
 from attnc.lower.magnitude import Magnitudes, Product, largest, without
 from attnc.lower.proofs import Proofs
-from attnc.sets.convert import to_int, to_polynomial
+from attnc.sets.convert import MOST_PRODUCTS, to_int, to_polynomial
 from attnc.sets.polynomial import ZERO, Leaf, Polynomial, polynomial
 
 SMALL = 2**20  # numbers of a spec that have room beside all others
@@ -38,16 +38,16 @@ def find_reach(attention: Attention, ranges: tuple[Ranges, Ranges], proofs: Proo
     proofs = proofs.where(axis.extent for axis in attention.grid)
     sums = list(_sums(attention, ranges, proofs))
     with_param: dict[str, list[Polynomial]] = {}
-    for _, reach in sums:
-        for name in frozenset[str]().union(*map(_params_of, reach.terms)):
-            with_param.setdefault(name, []).append(reach)
+    for _, far in sums:
+        for name in frozenset[str]().union(*map(_params_of, far.terms)):
+            with_param.setdefault(name, []).append(far)
     cut: dict[str, Polynomial] = {}
     neighbors = _Neighbors(attention, proofs)
     for param in attention.params:
         if param.sort == "int" and not param.sizes:
             beside = neighbors.of(param.name, cut.keys())
             names = {*cut, param.name} if beside is not None else set()
-            if beside is not None and all(_has_room(reach, names) for reach in with_param.get(param.name, ())):
+            if beside is not None and all(_has_room(far, names) for far in with_param.get(param.name, ())):
                 cut[param.name] = beside
     lengths = polynomial(Leaf(Size("N"))) + polynomial(Leaf(Size("M")))
     most = largest((lengths, *cut.values(), *(reach for _, reach in sums)))
@@ -97,24 +97,28 @@ class _Neighbors:
                 factor, rest = term.split(Leaf(param))
                 if factor.constant is None or rest.constant is None:
                     self.used.add(param)
-        self.pairs: dict[IntParam, list[Compare]] = {}
+        self.gaps: dict[IntParam, list[Polynomial]] = {}
         for pair in comparisons_of(attention):
+            assert isinstance(pair.a, Int) and isinstance(pair.b, Int)
+            gap = to_polynomial(pair.b) - to_polynomial(pair.a)
             for param in _params_in(pair):
-                self.pairs.setdefault(param, []).append(pair)
+                self.gaps.setdefault(param, []).append(gap)
 
     def of(self, name: str, cut: Set[str]) -> Polynomial | None:
         """What a parameter is compared with, at most; None where that is not known, or it is used elsewhere."""
         param, most = IntParam(name), ZERO
-        if param in self.used or param not in self.pairs:
+        if param in self.used or param not in self.gaps:
             return None
-        for pair in self.pairs[param]:
-            assert isinstance(pair.a, Int) and isinstance(pair.b, Int)
-            factor, rest = (to_polynomial(pair.b) - to_polynomial(pair.a)).split(Leaf(param))
-            others = list(walk(to_int(rest)))
-            if factor.constant not in (1, -1) or param in others or not all(map(_is_bounded, others)):
+        for gap in self.gaps[param]:
+            factor, rest = gap.split(Leaf(param))
+            if factor.constant not in (1, -1):
                 return None
-            reach = self.magnitudes.of(to_int(rest))
-            if self.magnitudes.is_wide(to_int(rest)) or any(_params_of(product) & cut for product in reach.terms):
+            beside = to_int(rest)
+            others = set(walk(beside))
+            if param in others or not all(map(_is_bounded, others)):
+                return None
+            reach = self.magnitudes.of(beside)
+            if self.magnitudes.is_wide(beside) or any(_params_of(product) & cut for product in reach.terms):
                 return None
             most = largest((most, reach))
         return most
@@ -141,7 +145,7 @@ def _shorter(terms: dict[Product, int], attention: Attention, proofs: Proofs) ->
     found = Counter[Product]()
     for product, count in terms.items():
         found[_in_lengths(product, attention)] += count
-    for product in sorted(found, key=len):
+    for product in sorted(found, key=len) if len(found) <= MOST_PRODUCTS else ():
         for other in found:
             more = without(other, product)
             is_part = len(more) == len(other) - len(product) > 0

@@ -84,7 +84,8 @@ POSITIONS = frozenset(
 def to_polynomial(term: Int) -> Polynomial:
     """The term in canonical form; as a leaf, which nothing is known of, where that form is too large to work with."""
     found = _polynomial(term)
-    return found if len(found.key) <= LONGEST else leaf(term)
+    is_short = len(found.terms) <= MOST_PRODUCTS and len(found.key) <= LONGEST
+    return found if is_short else leaf(term)
 
 
 def _polynomial(term: Int) -> Polynomial:
@@ -186,6 +187,9 @@ def to_bool(predicate: Predicate) -> Bool:
 
 def _sum(a: Polynomial) -> Int:
     products = sorted((product for product in a.terms if product), key=_reading_order)
+    if len(products) > MOST_PRODUCTS:  # one within the other would be too deep for whoever reads them
+        ahead = Polynomial({product: a.terms[product] for product in products[: len(products) // 2]})
+        return build.integer("+", _sum(ahead), _sum(a - ahead))
     lead = next((product for product in products if a.terms[product] > 0), None)
     whole = IntConst(a.offset) if lead is None else _product(lead, a.terms[lead])
     for product in products:

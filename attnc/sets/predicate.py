@@ -19,7 +19,6 @@ from attnc.ir.walk import axes_of
 from attnc.sets.polynomial import Polynomial
 from attnc.sets.structural import Structural
 
-
 # A term that is longer as text stands in keys by its digest.
 LONGEST_TERM = 1_000
 

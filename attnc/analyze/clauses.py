@@ -92,7 +92,7 @@ def _explain(term: Bool, is_negated: bool, predicate: Predicate, plane: Plane, t
     text = clause_text(term)
     name = f"`not ({text})`" if is_negated else f"`{text}`"
     pieces = Solver(plane, "over").solve(predicate)
-    is_closed = all(piece.exact and project_some(piece, tile, plane).known for piece in pieces)
+    is_closed = all(piece.followed and project_some(piece, tile, plane).known for piece in pieces)
     does = _effect(pieces, plane) if is_closed else f"{_obstacle(term, plane)}: no closed form"
     return Clause(name, Reason(f"{name} {does}", term.span), is_closed)
 
@@ -154,7 +154,8 @@ def _short_name(node: Node) -> Node | None:
 
 
 def _obstacle(term: Bool, plane: Plane) -> str:
-    """The part of a clause that has no closed form, as far as it has a name."""
+    """The part of a clause that has no closed form, as far as it has a name. Steps that ran out are no obstacle."""
+    plane = plane.afresh()
     for node in walk(term):
         match node:
             case IntOp("//" | "%", a, n) if axes_of(a) & {"i", "j"}:

@@ -21,7 +21,7 @@ from attnc.sets.prover import Prover
 
 
 def find_implied(attention: Attention) -> Implied:
-    plane = make_plane("j", find_requirements(attention.mask), attention.params)
+    plane = make_plane("j", find_requirements(attention.mask, attention.grid), attention.params)
     visible = plane.prover.given(to_predicate(attention.mask))
     terms: dict[Node, Node] = {}
     because: list[Reason] = []

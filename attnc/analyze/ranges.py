@@ -39,7 +39,7 @@ STEPS = 1_200_000
 
 
 def find_ranges(attention: Attention, target: Target) -> Ranges:
-    requires, steps = find_requirements(attention.mask), Budget(STEPS)
+    requires, steps = find_requirements(attention.mask, attention.grid), Budget(STEPS)
     plane, tile = (
         make_plane(target, requires, attention.params, steps),
         make_tile("j" if target == "i" else "i"),
@@ -48,7 +48,7 @@ def find_ranges(attention: Attention, target: Target) -> Ranges:
     over = Solver(plane, "over", limits).solve(mask)
     under = over if all(piece.exact for piece in over) else Solver(plane, "under").solve(mask)
     found = [make_strip(piece, under, tile, plane) for piece in over]
-    is_followed = all(piece.exact for piece in over) and all(strip.known for strip in found)
+    is_followed = all(piece.followed for piece in over) and all(strip.known for strip in found)
     strips, notes = in_order(found, plane)
     if limits.reached:
         notes.append(

@@ -35,7 +35,7 @@ TOGETHER = "its clauses were not followed together, so a row may be empty"
 
 
 def find_rows(attention: Attention) -> Rows:
-    plane = make_plane("j", find_requirements(attention.mask), attention.params)
+    plane = make_plane("j", find_requirements(attention.mask, attention.grid), attention.params)
     pieces = Solver(plane, "under").solve(to_predicate(attention.mask))
     for piece in pieces:
         if all(plane.prover.prove(condition) for condition in _conditions(piece, plane)):

@@ -196,8 +196,8 @@ REASONS = {
         "queries [i0, i1] read all keys",
     ],
     ("i // windows[h] == j // windows[h]", "j"): [
-        "`i // windows[h] == j // windows[h]` divides by `windows[h]`, which may be below 1: no closed form,"
-        " so tiles are listed",
+        "`i // windows[h] == j // windows[h]` gives keys [windows[h] * (i // windows[h]) if 0 < windows[h] else 0,"
+        " windows[h] * (i // windows[h]) + windows[h] if 0 < windows[h] else M)",
         "queries [i0, i1] read only keys [windows[h] * (i0 // windows[h]) if 0 < windows[h] else 0,"
         " windows[h] * (i1 // windows[h]) + windows[h] if 0 < windows[h] else M);"
         " all of them see keys [windows[h] * (i1 // windows[h]) if 0 < windows[h] else 0,"

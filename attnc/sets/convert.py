@@ -11,6 +11,7 @@ from functools import reduce
 
 from attnc.errors import CompilerBug
 from attnc.ir import build
+from attnc.ir.arithmetic import Comparison
 from attnc.ir.nodes import (
     And,
     Bool,
@@ -42,6 +43,7 @@ from attnc.ir.nodes import (
 )
 from attnc.sets.addends import in_front
 from attnc.sets.folding import choice, extreme, leaf, quotient
+from attnc.sets.fractions import find_fraction
 from attnc.sets.polynomial import (
     Atom,
     Choice,
@@ -128,23 +130,17 @@ def to_predicate(term: Bool) -> Predicate:
 
 def _predicate(term: Bool) -> Predicate:
     match term:
-        case BoolParam() | BoolLoad() | Member() | IsPow2() | Compare(_, Real(), Real()):
+        case BoolParam() | BoolLoad() | Member() | IsPow2():
             return Opaque(term)
         case Truth(value):
             return ALWAYS if value else NEVER
         case Compare("==" | "!=" as op, IntOp("%", IntAbs(a), n), IntConst(0)):
             return _predicate(Compare(op, IntOp("%", a, n), IntConst(0)))  # n divides both or neither
         case Compare(op, Int() as a, Int() as b):
-            gap = to_polynomial(b) - to_polynomial(a)
-            match op:
-                case "<":
-                    return nonnegative(gap - 1)
-                case "<=":
-                    return nonnegative(gap)
-                case "==":
-                    return every((nonnegative(gap), nonnegative(-gap)))
-                case "!=":
-                    return some((nonnegative(gap - 1), nonnegative(-gap - 1)))
+            return _compared(op, to_polynomial(b) - to_polynomial(a))
+        case Compare(op, Real() as a, Real() as b):
+            less, more = find_fraction(a, to_polynomial), find_fraction(b, to_polynomial)
+            return _compared(op, more.minus(less)) if less and more else Opaque(term)
         case And(items):
             return every(map(to_predicate, items))
         case Or(items):
@@ -155,6 +151,21 @@ def _predicate(term: Bool) -> Predicate:
             test = to_predicate(cond)
             return some((every((test, to_predicate(a))), every((negation(test), to_predicate(b)))))
     raise CompilerBug(f"no predicate for {term!r}")
+
+
+def _compared(op: Comparison, gap: Polynomial) -> Predicate:
+    """`a op b` by the gap from `a` to `b`."""
+    match op:
+        case "<":
+            return nonnegative(gap - 1)
+        case "<=":
+            return nonnegative(gap)
+        case "==":
+            return every((nonnegative(gap), nonnegative(-gap)))
+        case "!=":
+            return some((nonnegative(gap - 1), nonnegative(-gap - 1)))
+        case _:
+            raise CompilerBug(f"no comparison by `{op}`")
 
 
 def sizes_in_order(params: Iterable[Param]) -> dict[str, tuple[Polynomial, ...]]:

@@ -160,6 +160,28 @@ def test_a_grid_is_never_switched_off(mask: str) -> None:
                     check_ranges(ranges, truth, values, 5, 4, Counts())
 
 
+@pytest.mark.parametrize("causal", ["", " and r <= p"])
+def test_heads_that_choose_a_shift_are_tight(causal: str) -> None:
+    """Chen et al. 2023, arXiv 2309.12307: half of the heads have their groups shifted by half of one."""
+    place = "{0} if h < H // 2 else ({0} - group // 2) % N"
+    lets = f"    let p = {place.format('i')}\n    let r = {place.format('j')}\n"
+    text = f"attention a(group: int):\n{lets}    mask p // group == r // group{causal}\n"
+    attention = attnc.compile(text)._compilation.attention
+    for target in ("j", "i"):
+        ranges = find_ranges(attention, target)  # type: ignore[arg-type]
+        assert ranges.closed and not ranges.loose
+        for n, group in ((48, 16), (64, 8), (40, 10), (33, 7)):
+            counts = Counts()
+            values = {"N": n, "M": n, "B": 1, "H": 4, "group": group}
+            for each in heads(attention.mask, values):
+                seen = pairs_seen(attention.mask, each)
+                truth = seen if target == "j" else transposed(seen)
+                check_ranges(ranges, truth, each, 4, 4, counts)
+            if n % group == group // 2 % 4 == 0:
+                assert counts.visited == counts.seen
+                assert counts.full == counts.truly_full
+
+
 def test_an_end_that_looks_into_an_array_stands_alone() -> None:
     """Made one with those queries that see all keys, it was read as all queries, and that was said to be exact."""
     least = ir.IntOp("min", ir.Index("i"), ir.IntParam("c"))

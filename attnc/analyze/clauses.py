@@ -51,15 +51,24 @@ SINGULAR = {"i": "query", "j": "key"}
 
 @dataclass(frozen=True)
 class Clause:
-    """A comparison or a lookup of the mask. `is_closed`: it gives intervals whose ends are known for every tile."""
+    """A comparison or a lookup of the mask.
+
+    `is_closed`: it gives intervals whose ends are known for every tile; else `obstacle` says what stands in the way.
+    """
 
     name: str
     reason: Reason
     is_closed: bool
+    obstacle: str = ""
 
     def followed(self, how: str) -> Reason:
         """The reason, where the whole mask has a closed form."""
         return self.reason if self.is_closed else replace(self.reason, text=f"{self.name} is solved {how}")
+
+    def unproved(self) -> Reason:
+        """Why it leaves open whether a query sees a key, whatever is known of tiles."""
+        what = f"{self.name} {self.obstacle}: not every query is known to find a key"
+        return replace(self.reason, text=what)
 
 
 def explain_clauses(mask: Bool, plane: Plane, tile: Tile) -> tuple[Clause, ...]:
@@ -93,8 +102,9 @@ def _explain(term: Bool, is_negated: bool, predicate: Predicate, plane: Plane, t
     name = f"`not ({text})`" if is_negated else f"`{text}`"
     pieces = Solver(plane, "over").solve(predicate)
     is_closed = all(piece.followed and project_some(piece, tile, plane).known for piece in pieces)
-    does = _effect(pieces, plane) if is_closed else f"{_obstacle(term, plane)}: no closed form"
-    return Clause(name, Reason(f"{name} {does}", term.span), is_closed)
+    obstacle = "" if is_closed else _obstacle(term, plane)
+    does = _effect(pieces, plane) if is_closed else f"{obstacle}: no closed form"
+    return Clause(name, Reason(f"{name} {does}", term.span), is_closed, obstacle)
 
 
 def clause_text(term: Bool) -> str:

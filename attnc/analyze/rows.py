@@ -85,7 +85,7 @@ def _why_not(mask: Bool, pieces: Sequence[Piece], plane: Plane) -> Iterator[Reas
         yield Reason("no query sees a key")
     elif not pieces:
         open_ones = [each for each in explain_clauses(mask, plane, make_tile("i")) if not each.is_closed]
-        yield from (clause.reason for clause in open_ones)
+        yield from (clause.unproved() for clause in open_ones)
         yield Reason("so a row may be empty" if open_ones else TOGETHER)
     else:
         cases = [_failures(piece, plane) for piece in pieces[:MOST_CASES]]

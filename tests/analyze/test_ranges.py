@@ -16,7 +16,7 @@ from range_checks import Counts, check_ranges, requirements_hold, transposed
 from truth import pairs_seen
 
 import attnc
-from attnc.analyze.ranges import find_ranges
+from attnc.analyze.ranges import OUT_OF_STEPS, find_ranges
 from attnc.ir import build
 from attnc.ir import nodes as ir
 from attnc.ir.walk import Axis
@@ -98,6 +98,25 @@ def test_ranges_by_places_in_sorted_arrays_are_sound(
 @given(masks, calls(), st.integers(1, 5))
 def test_ranges_of_many_random_masks_are_sound(mask: ir.Bool, values: dict[str, Any], rows: int) -> None:
     check_random_mask(mask, values, rows)
+
+
+@pytest.mark.parametrize("steps", [0, 300, 3_000, 30_000])
+@given(name=st.sampled_from(sorted(ALL)), seed=st.integers(0, 999))
+@cases(200, 25)
+def test_ranges_are_sound_wherever_steps_run_out(steps: int, name: str, seed: int) -> None:
+    """And where a mask was not followed because of it, its tiles are listed and the reasons say so."""
+    mask, random = mask_of(ALL[name]), Random(seed)
+    values = random.choice(heads(mask, usual(random).values))
+    seen = pairs_seen(mask, values)
+    for target in ("j", "i"):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("attnc.analyze.ranges.STEPS", steps)
+            ranges = find_ranges(attention_of(mask), target)  # type: ignore[arg-type]
+        if requirements_hold(ranges, values):
+            check_ranges(ranges, seen if target == "j" else transposed(seen), values, 4, 5, Counts())
+        assert ranges.closed or ranges.loose
+        if steps == 0:
+            assert OUT_OF_STEPS in ranges.because
 
 
 # A division that something before it is there to switch off: where the divisor is positive it has a closed form, and

@@ -139,7 +139,7 @@ MASKS = {
     "stripes_by_head": spec(
         "", "grid y: rows, x: cols", "mask i.y == j.y if h % 2 == 0 else abs(i.x - j.x) <= 1"
     ),
-    "shifted_by_head": spec(
+    "half_of_the_heads_shifted": spec(
         "group: int",
         "let p = i if h < H // 2 else (i - group // 2) % N",
         "let r = j if h < H // 2 else (j - group // 2) % N",

@@ -61,7 +61,7 @@ SPECS: dict[str, Callable[[int], str]] = {
     "bias of heads": _sum("score dot(q, k) + {}", "t{n}[h]", "t{n}: float[H]"),
     "steps of a score": _sum("score dot(q, k) + {}", "(1 if i - j == {n} else 0)"),
     "steps of a mask": _sum("mask {} < 5", "(1 if j < {n} else 0)"),
-    "numbers of a mask": _sum("mask {} < 5", "max(i - {n}, j // {n}2)"),
+    "numbers of a mask": _sum("mask {} < 5", "max(i - {n}, j // (2 * {n} + 1))"),
     "products of a mask": _sum("mask {} < 5", "w{n} * i", "w{n}: int"),
     "sums of a row": _sum("normalize relu(s) / (1 + {})", "sum(relu(s + {n}))"),
 }

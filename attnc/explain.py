@@ -186,7 +186,7 @@ def _reason(reason: Reason, attention: Attention) -> str:
 def _cost(attention: Attention, facts: Facts, setting: Setting) -> list[str]:
     values = complete_setting(attention, facts.keys, setting)
     try:
-        cost = find_cost(facts.keys, values, setting.tile)
+        cost = find_cost(facts, values, setting.tile)
     except AttncError as missing:
         return _paragraph("cost", missing.diagnostics[0].message, [])
     tiles = cost.tiles
@@ -195,13 +195,16 @@ def _cost(attention: Attention, facts: Facts, setting: Setting) -> list[str]:
     seen = f"{least} of all pairs are visible"
     if least != most:
         seen = f"between {least} and {most} of all pairs are visible"
+    whose = [f"this is {cost.place} alone: others see other keys"] if cost.place else []
+    counts = f"{tiles.visited} of {tiles.total} tiles are visited"
+    if cost.passes > 1:
+        counts += f" in each of {cost.passes} passes over the keys"
     if facts.keys.loose:
-        counts = f"at most {tiles.visited} of {tiles.total} tiles are visited: of those, the ones with a visible pair"
-        return _paragraph("cost", f"at most {sentence}", [counts, seen])
-    counts = (
-        f"{tiles.visited} of {tiles.total} tiles are visited; {tiles.full} of them are full and need no mask"
+        counts = f"at most {counts}: of those, the ones with a visible pair"
+        return _paragraph("cost", f"at most {sentence}", [*whose, counts, seen])
+    return _paragraph(
+        "cost", sentence, [*whose, f"{counts}; {tiles.full} of them are full and need no mask", seen]
     )
-    return _paragraph("cost", sentence, [counts, seen])
 
 
 def _percent(share: float) -> str:
@@ -212,11 +215,11 @@ def _cost_json(attention: Attention, facts: Facts, setting: Setting) -> dict[str
     values = complete_setting(attention, facts.keys, setting)
     found: dict[str, Any] = {"at": values, "tile": setting.tile}
     try:
-        cost = find_cost(facts.keys, values, setting.tile)
+        cost = find_cost(facts, values, setting.tile)
     except AttncError as missing:
         return found | {"missing": missing.diagnostics[0].message}
     tiles = cost.tiles
-    counts = {"visited": tiles.visited, "full": tiles.full, "total": tiles.total}
+    counts = {"visited": tiles.visited, "full": tiles.full, "total": tiles.total, "passes": cost.passes}
     return found | counts | {"work": cost.work, "density": cost.density}
 
 

@@ -111,6 +111,7 @@ def test_cost_in_json_is_that_of_the_text() -> None:
         "visited": 7,
         "full": 0,
         "total": 16,
+        "passes": 1,
         "work": 7 / 16,
         "density": [density, density],
     }
@@ -140,7 +141,22 @@ def test_cost_is_that_of_one_head() -> None:
     shares = [compiled(text).explain(Setting({"N": 1024}, head=head)).split("\ncost ")[1] for head in (0, 1)]
     assert shares[0].split(" of ")[0].strip() == "100 %" and "h = 0" in shares[0]
     assert shares[1].split(" of ")[0].strip() == "12.5 %" and "h = 1" in shares[1]
-    assert "h = " not in cost("j <= i")
+    assert "- this is head 1 alone: others see other keys" in shares[1]
+    assert "h = " not in cost("j <= i") and "alone" not in cost("j <= i")
+    both = cost("h < 1 and b < 1 or i == j")
+    assert "- this is head 0 of batch entry 0 alone: others see other keys - 4096 of 4096 tiles" in both
+
+
+def test_cost_counts_passes() -> None:
+    formula = "exp(-(s - mean(s)) ** 2) / sum(exp(-(s - mean(s)) ** 2))"
+    found = compiled(f"attention a():\n    mask j <= i\n    normalize {formula}\n")
+    passes = len(found.facts.weights.before) + 1
+    assert passes > 1
+    text = " ".join(found.explain().split("\ncost ")[1].split())
+    tiles = f"2080 of 4096 tiles are visited in each of {passes} passes over the keys; 2016 of them are full"
+    assert tiles in text
+    assert text.startswith(f"{100 * passes * 2080 / 4096:.3g} % of the work of dense attention")
+    assert json.loads(found.explain_json())["cost"]["work"] == passes * 2080 / 4096
 
 
 def test_the_cost_of_a_grid_has_its_tokens() -> None:

@@ -8,6 +8,7 @@ both sides of a tied `max` get one half). No simplifier is involved: `ir/build.p
 
 from __future__ import annotations
 
+from collections.abc import Set
 from functools import reduce
 
 from attnc.errors import CompilerBug
@@ -18,6 +19,7 @@ from attnc.ir.nodes import (
     Count,
     Dot,
     FromInt,
+    Node,
     Real,
     RealCall,
     RealConst,
@@ -30,24 +32,60 @@ from attnc.ir.nodes import (
     Score,
     SumD,
 )
-from attnc.ir.walk import walk
+from attnc.ir.walk import children, walk
 
 ZERO, HALF, ONE = RealConst(0.0), RealConst(0.5), RealConst(1.0)
 
 
-def differentiate(term: Real, leaf: Dot | RealLoad | Score) -> Real:
+Leaf = Dot | RealLoad | Score
+
+
+def differentiate(term: Real, leaf: Leaf) -> Real:
     """D term / d leaf, where every other leaf is held fixed."""
+    return Derivatives(term).by(leaf)
+
+
+class Derivatives:
+    """Those of one term by any of its leaves. Each looks at the way from the leaf up, and at nothing beside it."""
+
+    def __init__(self, term: Real) -> None:
+        self.term = term
+        self._above: dict[int, list[Node]] = {}
+        self._places: dict[Node, list[Node]] = {}
+        for part in walk(term):
+            for child in children(part):
+                self._above.setdefault(id(child), []).append(part)
+            if isinstance(part, Leaf):
+                self._places.setdefault(part, []).append(part)
+
+    def by(self, leaf: Leaf) -> Real:
+        """D term / d leaf."""
+        return _differentiate(self.term, leaf, self._way_up(leaf))
+
+    def _way_up(self, leaf: Leaf) -> set[int]:
+        """The parts that the leaf stands in, itself among them, by identity."""
+        way, todo = set[int](), list(self._places.get(leaf, ()))
+        while todo:
+            here = todo.pop()
+            if id(here) not in way:
+                way.add(id(here))
+                todo += self._above.get(id(here), ())
+        return way
+
+
+def _differentiate(term: Real, leaf: Leaf, way: Set[int]) -> Real:
+    if id(term) not in way:
+        return ZERO
     if term == leaf:
         return ONE
-    if not any(part == leaf for part in walk(term)):
-        return ZERO
     match term:
         case RealOp(op, a, b):
-            return _operation(term, op, a, b, leaf)
+            da, db = _differentiate(a, leaf, way), _differentiate(b, leaf, way)
+            return _operation(term, op, a, b, da, db)
         case RealCall(fn, a):
-            return _times(_outer(fn, a), differentiate(a, leaf))
+            return _times(_outer(fn, a), _differentiate(a, leaf, way))
         case RealIf(cond, a, b):
-            return _choose(cond, differentiate(a, leaf), differentiate(b, leaf))
+            return _choose(cond, _differentiate(a, leaf, way), _differentiate(b, leaf, way))
         case Dot() | RealLoad() | SumD() | RealParam() | RealConst() | Scale() | FromInt():
             return ZERO
         case Score() | Row() | Count():
@@ -56,8 +94,7 @@ def differentiate(term: Real, leaf: Dot | RealLoad | Score) -> Real:
             raise CompilerBug(f"no derivative of {type(unknown).__name__}")
 
 
-def _operation(term: RealOp, op: str, a: Real, b: Real, leaf: Dot | RealLoad | Score) -> Real:
-    da, db = differentiate(a, leaf), differentiate(b, leaf)
+def _operation(term: RealOp, op: str, a: Real, b: Real, da: Real, db: Real) -> Real:
     match op:
         case "+":
             return build.real("+", da, db)

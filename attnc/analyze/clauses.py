@@ -52,9 +52,9 @@ SINGULAR = {"i": "query", "j": "key"}
 
 @dataclass(frozen=True)
 class Clause:
-    """A comparison or a lookup of the mask. `is_closed`: it gives intervals whose ends are known for every tile.
+    """A comparison or a lookup of the mask.
 
-    Where it is not, `obstacle` is what stands in the way.
+    `is_closed`: it gives intervals whose ends are known for every tile; else `obstacle` says what stands in the way.
     """
 
     name: str
@@ -65,6 +65,11 @@ class Clause:
     def followed(self, how: str) -> Reason:
         """The reason, where the whole mask has a closed form."""
         return self.reason if self.is_closed else replace(self.reason, text=f"{self.name} is solved {how}")
+
+    def unproved(self) -> Reason:
+        """Why it leaves open whether a query sees a key, whatever is known of tiles."""
+        what = f"{self.name} {self.obstacle}: not every query is known to find a key"
+        return replace(self.reason, text=what)
 
 
 def explain_clauses(mask: Bool, plane: Plane, tile: Tile) -> tuple[Clause, ...]:
@@ -97,7 +102,7 @@ def _explain(term: Bool, is_negated: bool, predicate: Predicate, plane: Plane, t
     text = clause_text(term)
     name = f"`not ({text})`" if is_negated else f"`{text}`"
     pieces = Solver(plane, "over").solve(predicate)
-    is_closed = all(piece.exact and project_some(piece, tile, plane).known for piece in pieces)
+    is_closed = all(piece.followed and project_some(piece, tile, plane).known for piece in pieces)
     if is_closed:
         return Clause(name, Reason(f"{name} {_effect(pieces, plane)}", term.span), True)
     is_spent = plane.prover.budget.is_spent
@@ -176,7 +181,8 @@ def _short_name(node: Node) -> Node | None:
 
 
 def _obstacle(term: Bool, plane: Plane) -> str:
-    """The part of a clause that has no closed form, as far as it has a name."""
+    """The part of a clause that has no closed form, as far as it has a name. Steps that ran out are no obstacle."""
+    plane = plane.afresh()
     for node in walk(term):
         match node:
             case IntOp("//" | "%", a, n) if axes_of(a) & {"i", "j"}:

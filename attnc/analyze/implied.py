@@ -21,7 +21,7 @@ from attnc.sets.prover import Prover
 
 
 def find_implied(attention: Attention) -> Implied:
-    plane = make_plane("j", find_requirements(attention.mask), attention.params)
+    plane = make_plane("j", find_requirements(attention.mask, attention.grid), attention.params)
     visible = plane.prover.given(to_predicate(attention.mask))
     terms: dict[Node, Node] = {}
     because: list[Reason] = []
@@ -63,11 +63,17 @@ def _magnitude(a: Int, visible: Prover) -> Int | None:
 
 
 def _without_implied(mask: Bool, prover: Prover) -> tuple[list[Bool], list[Bool]]:
-    """The clauses that are left, and those that follow from them; later ones go first."""
-    left, dropped = list(mask.items) if isinstance(mask, And) else [mask], list[Bool]()
-    for clause in left[::-1]:
-        others = [to_predicate(other) for other in left if other is not clause]
-        if others and prover.given(every(others)).prove(to_predicate(clause)):
-            left.remove(clause)
+    """The clauses that are left, and those that follow from them; later ones go first.
+
+    All others are looked at for each, as long as there are steps for it.
+    """
+    clauses = mask.items if isinstance(mask, And) else (mask,)
+    left, dropped = {clause: to_predicate(clause) for clause in clauses}, list[Bool]()
+    for clause in clauses[::-1]:
+        others = every(known for other, known in left.items() if other is not clause)
+        if len(left) == 1 or not prover.budget.spend(len(others.key)):
+            break
+        if prover.given(others).prove(left[clause]):
+            del left[clause]
             dropped.append(clause)
-    return left, dropped
+    return list(left), dropped

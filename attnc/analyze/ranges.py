@@ -32,29 +32,38 @@ from attnc.sets.pieces import Plane
 from attnc.sets.polynomial import ZERO, Leaf, Polynomial
 from attnc.sets.predicate import every, nonnegative
 from attnc.sets.project import Tile
-from attnc.sets.prover import Prover
+from attnc.sets.prover import Budget, Prover
 from attnc.sets.solve import Limits, Solver
 
 Target = Literal["i", "j"]
 
 TOGETHER = "together with the other clauses"
+OUT_OF_STEPS = Reason("the analysis ran out of steps, so the ranges may be wider than they need be")
+TOO_LONG = Reason("the mask is too long to be looked at as a whole")
+
+# What may be spent on the ranges of one target altogether, in characters: less than a second on a machine of 2025. Few
+# masks need a tenth of it, and those of `tests/corpus` that need most have some steps left.
+STEPS = 1_200_000
 
 
 def find_ranges(attention: Attention, target: Target) -> Ranges:
-    requires = find_requirements(attention.mask)
-    plane, tile = make_plane(target, requires, attention.params), make_tile("j" if target == "i" else "i")
+    requires, steps = find_requirements(attention.mask, attention.grid), Budget(STEPS)
+    plane, tile = (
+        make_plane(target, requires, attention.params, steps),
+        make_tile("j" if target == "i" else "i"),
+    )
     mask, limits = to_predicate(attention.mask), Limits()
     over = Solver(plane, "over", limits).solve(mask)
     under = over if all(piece.exact for piece in over) else Solver(plane, "under").solve(mask)
     found = [make_strip(piece, under, tile, plane) for piece in over]
-    is_followed = all(piece.exact for piece in over) and all(strip.known for strip in found)
+    is_followed = all(piece.followed for piece in over) and all(strip.known for strip in found)
     strips, notes = in_order(found, plane)
     if limits.reached:
         notes.append(
             Reason("the mask falls apart into too many pieces, so the ranges are wider than they need be")
         )
     if plane.prover.budget.is_spent:
-        notes.append(Reason("the analysis ran out of steps, so the ranges may be wider than they need be"))
+        notes.append(OUT_OF_STEPS)
     exact = all(strip.exact for strip in strips)
     closed = exact or not any(is_everything(strip, plane) for strip in strips)
     if not closed:
@@ -63,13 +72,17 @@ def find_ranges(attention: Attention, target: Target) -> Ranges:
         plane = make_plane(target, requires, attention.params)
     clauses = explain_clauses(attention.mask, plane, tile)
     open_ones = [clause for clause in clauses if not clause.is_closed] if not is_followed else []
+    if not is_followed and not open_ones and not notes:
+        notes.append(TOO_LONG)
     loose = (*(clause.reason for clause in open_ones), *notes)
     if loose and strips:
-        where = make_plane(target, requires, attention.params)
+        where = make_plane(target, requires, attention.params, steps)
         repeated, unread = find_periods(mask, over, tile, where)
         if repeated:
             return _in_periods(repeated, clauses, requires, unread, where)
         notes += unread
+        if steps.is_spent and OUT_OF_STEPS not in notes:
+            notes.append(OUT_OF_STEPS)
     return Ranges(
         target,
         visited=tuple(strip.visited_interval for strip in strips),
@@ -117,9 +130,14 @@ def _in_periods(
     )
 
 
-def make_plane(target: Target, requires: Sequence[Requirement], params: Sequence[Param] = ()) -> Plane:
-    """The plane of a target and the other position, in which every requirement holds."""
-    in_order = Prover(in_order=sizes_in_order(params))
+def make_plane(
+    target: Target,
+    requires: Sequence[Requirement],
+    params: Sequence[Param] = (),
+    steps: Budget | None = None,
+) -> Plane:
+    """The plane of a target and the other position, in which every requirement holds. Proofs spend of all `steps`."""
+    in_order = Prover(budget=Budget(whole=steps), in_order=sizes_in_order(params))
     prover = in_order.given(every(nonnegative(to_polynomial(each.term) - 1) for each in requires))
     last = {"i": leaf(Size("N")) - 1, "j": leaf(Size("M")) - 1}
     other: Target = "j" if target == "i" else "i"

@@ -1,24 +1,29 @@
 """What must hold of the arguments of a call before ranges can be found.
 
-Enters: a mask. Leaves: `Requirement`s. A position divided by a parameter, as in `i // c == j // c`, has a closed form
-only where the parameter is at least 1. Zero is the caller's error anyway; a negative divisor means something in the
-language but no mask anybody wants, and is refused by the call rather than paid for in every kernel.
+Enters: a mask and its grid. Leaves: `Requirement`s. A position divided by a parameter, as in `i // c == j // c`, has a
+closed form worth having only where the parameter is at least 1. Zero is the caller's error anyway; a negative divisor
+means something in the language but no mask anybody wants, and is refused by the call rather than paid for in every
+kernel.
 
 That is fair only where nobody could mean to switch the division off. Two kinds of conditions before it can: those that
 speak of the call alone (`not local or i // c == j // c`), and those that speak of the divisor (`c == 0 or i // c == j
 // c`). Behind them nothing is asked for, and the solver takes both cases side by side. Conditions on positions do not:
-in `j < prefix or i // c == j // c` a pair divides as soon as there is a key behind the prefix.
+in `j < prefix or i // c == j // c` a pair divides as soon as there is a key behind the prefix. Nor does anybody switch
+off a grid: its extents are at least 1 wherever there are tokens.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from attnc.analyze.facts import Reason, Requirement
 from attnc.ir.nodes import (
     And,
     Bool,
     BoolIf,
+    GridAxis,
+    Int,
     IntAbs,
     IntConst,
     IntIf,
@@ -33,57 +38,78 @@ from attnc.ir.text import print_ir
 from attnc.ir.walk import axes_of, children, walk
 from attnc.sets.convert import to_polynomial, to_predicate
 from attnc.sets.polynomial import Polynomial
+from attnc.sets.predicate import every, nonnegative
 from attnc.sets.prover import Prover
 
 Decide = Callable[[Bool], bool | None]
 
 
-def find_requirements(mask: Bool) -> tuple[Requirement, ...]:
+def find_requirements(mask: Bool, grid: Sequence[GridAxis] = ()) -> tuple[Requirement, ...]:
     if not any(isinstance(node, IntOp) and _divides_a_position(node) for node in walk(mask)):
         return ()
-    prover = Prover()
+    prover, extents = Prover(), {to_polynomial(axis.extent): axis.extent for axis in grid}
+    with_tokens = prover.given(every(nonnegative(extent - 1) for extent in extents))
     found: dict[Polynomial, Requirement] = {}
-    for division in _divisions(mask, (), lambda condition: prover.decide(to_predicate(condition))):
-        divisor = to_polynomial(division.b)
-        if divisor.constant is None and not prover.prove_nonnegative(divisor - 1):
-            by = print_ir(division.b)
+
+    def require(divisor: Int, division: IntOp) -> None:
+        form, by = to_polynomial(divisor), print_ir(divisor)
+        if form.constant is None and not prover.prove_nonnegative(form - 1):
             what = f"`{print_ir(division)}` divides by `{by}`: the call checks that `{by}` is at least 1"
-            found.setdefault(divisor, Requirement(division.b, Reason(what, division.span)))
+            found.setdefault(form, Requirement(divisor, Reason(what, division.span)))
+
+    for division, before in _divisions(
+        mask, Before(), lambda condition: prover.decide(to_predicate(condition))
+    ):
+        if not before.may_switch_off(division.b):
+            require(division.b, division)
+        elif with_tokens.prove_nonnegative(to_polynomial(division.b) - 1):
+            divisor = to_polynomial(division.b)
+            for form, extent in extents.items():
+                if form.leaves & divisor.leaves:
+                    require(extent, division)
     return tuple(found.values())
 
 
-def _divisions(node: Node, before: tuple[Bool, ...], decide: Decide) -> Iterator[IntOp]:
-    """Divisions of positions by scalars of the call that no condition `before` them is there to switch off."""
+@dataclass(frozen=True)
+class Before:
+    """The conditions before a division: does one speak of the call alone, and what numbers do the others name?"""
+
+    is_switch: bool = False
+    names: frozenset[Node] = frozenset()
+
+    def and_also(self, condition: Bool) -> Before:
+        if self.is_switch or not _moves(condition):
+            return Before(is_switch=True)
+        return Before(names=self.names.union(_names(condition)))
+
+    def may_switch_off(self, divisor: Node) -> bool:
+        """Is one of them there to say whether one divides?"""
+        return self.is_switch or not self.names.isdisjoint(_names(divisor))
+
+
+def _divisions(node: Node, before: Before, decide: Decide) -> Iterator[tuple[IntOp, Before]]:
+    """Divisions of positions by scalars of the call, each with the conditions before it."""
     match node:
         case And(items) | Or(items):
             for item in items:
                 yield from _divisions(item, before, decide)
                 holds = decide(item)
                 if holds is None:
-                    before = (*before, item)
+                    before = before.and_also(item)
                 elif holds is not isinstance(node, And):
                     return
         case BoolIf(cond, a, b) | IntIf(cond, a, b) | RealIf(cond, a, b):
             yield from _divisions(cond, before, decide)
             holds = decide(cond)
             if holds is not False:
-                yield from _divisions(a, before if holds else (*before, cond), decide)
+                yield from _divisions(a, before if holds else before.and_also(cond), decide)
             if holds is not True:
-                yield from _divisions(b, before if holds is False else (*before, cond), decide)
+                yield from _divisions(b, before if holds is False else before.and_also(cond), decide)
         case _:
             for child in children(node):
                 yield from _divisions(child, before, decide)
-            if (
-                isinstance(node, IntOp)
-                and _divides_a_position(node)
-                and not any(_is_a_switch(condition, node.b) for condition in before)
-            ):
-                yield node
-
-
-def _is_a_switch(condition: Bool, divisor: Node) -> bool:
-    """Is it there to say whether one divides?"""
-    return not _moves(condition) or bool(set(_names(condition)) & set(_names(divisor)))
+            if isinstance(node, IntOp) and _divides_a_position(node):
+                yield node, before
 
 
 def _names(node: Node) -> Iterator[Node]:

@@ -10,7 +10,6 @@ no key is sure to be seen. How many queries and keys there are is known of no ca
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from attnc.analyze.clauses import LONGEST, explain_clauses, term_text
 from attnc.analyze.facts import Reason, Rows
@@ -34,6 +33,8 @@ DEPTH = 4
 # How many pieces of a mask a reason speaks of.
 MOST_CASES = 4
 
+TOGETHER = "its clauses were not followed together, so a row may be empty"
+
 
 def find_rows(attention: Attention) -> Rows:
     """Of all scores, those included that a call may make -inf."""
@@ -47,7 +48,7 @@ def find_rows(attention: Attention) -> Rows:
 
 
 def _find_rows_of_mask(attention: Attention) -> Rows:
-    plane = make_plane("j", find_requirements(attention.mask), attention.params)
+    plane = make_plane("j", find_requirements(attention.mask, attention.grid), attention.params)
     pieces = Solver(plane, "under").solve(to_predicate(attention.mask))
     for piece in pieces:
         if all(plane.prover.prove(condition) for condition in _conditions(piece, plane)):
@@ -96,12 +97,9 @@ def _why_not(mask: Bool, pieces: Sequence[Piece], plane: Plane) -> Iterator[Reas
     elif not pieces and not Solver(plane, "over").solve(to_predicate(mask)):
         yield Reason("no query sees a key")
     elif not pieces:
-        for clause in explain_clauses(mask, plane, make_tile("i")):
-            if not clause.is_closed:
-                yield replace(
-                    clause.reason, text=f"{clause.name} {clause.obstacle}: which keys a query sees is open"
-                )
-        yield Reason("no key is known that every query sees, so a row may be empty")
+        open_ones = [each for each in explain_clauses(mask, plane, make_tile("i")) if not each.is_closed]
+        yield from (clause.unproved() for clause in open_ones)
+        yield Reason("so a row may be empty" if open_ones else TOGETHER)
     else:
         cases = [_failures(piece, plane) for piece in pieces[:MOST_CASES]]
         shown = [case for case in cases if len(case) <= LONGEST]

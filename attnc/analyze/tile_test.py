@@ -14,7 +14,7 @@ from attnc.sets.tile_test import Pairs
 
 
 def find_tile_test(attention: Attention) -> TileTest:
-    requires = find_requirements(attention.mask)
+    requires = find_requirements(attention.mask, attention.grid)
     keys = make_plane("i", requires, attention.params), make_tile("j")
     queries = make_plane("j", requires, attention.params), make_tile("i")
     pairs, mask = Pairs((keys, queries)), to_predicate(attention.mask)

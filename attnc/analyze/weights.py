@@ -25,6 +25,8 @@ from attnc.ir.nodes import Attention, LogSumExp, Real, RealCall, RealConst, Row,
 from attnc.ir.text import print_ir
 
 ZERO, ONE = RealConst(0.0), RealConst(1.0)
+# Who writes a normalization that needs more of them wants something else.
+MOST_PASSES = 16
 NOT_SOFTMAX = "not softmax: one exp(s), divided by one sum(exp(s)) and numbers of the row"
 
 
@@ -34,6 +36,9 @@ def find_weights(attention: Attention) -> Weights:
     split = Split(formula)
     while True:
         found = _as_softmax(split) or _as_sums(split)
+        if len(split.passes) > MOST_PASSES:
+            found = f"it takes more than {MOST_PASSES} passes over the keys"
+            return Weights("other", None, (Reason(NOT_SOFTMAX, formula.span), Reason(found, formula.span)))
         if isinstance(found, Weights):
             earlier = [reason for each in split.passes for reason in each.because]
             return replace(found, because=(*earlier, *found.because), before=split.passes)

@@ -81,7 +81,7 @@ def bind_arguments(
                 f"`{signature.title}` has no argument `{name.id}`",
                 at,
                 related=_declared(signature),
-                helps=did_you_mean(name.id, names) or (f"it is called as `{signature.text}`",),
+                helps=did_you_mean(name.id, names, report) or (f"it is called as `{signature.text}`",),
             )
             is_fine = False
         elif name.id in bound:

@@ -122,7 +122,7 @@ class Importer:
             report.adopt(error.diagnostics)
             return None
         if module is None:
-            near = did_you_mean(name, (*self.modules.names(), "std"))
+            near = did_you_mean(name, (*self.modules.names(), "std"), report)
             report.error(
                 "unknown-module",
                 f"there is no file `{name}.attn` beside this one",
@@ -160,7 +160,7 @@ class Importer:
             "unknown-import",
             f"`{module}` defines no `{name.id}`",
             at,
-            helps=did_you_mean(name.id, names)
+            helps=did_you_mean(name.id, names, report)
             or ([f"it defines {', '.join(f'`{n}`' for n in sorted(names))}"] if len(names) <= 8 else ()),
         )
 

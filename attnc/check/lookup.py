@@ -6,6 +6,8 @@ other languages call it.
 
 from __future__ import annotations
 
+from itertools import chain
+
 from attnc.check import vocabulary
 from attnc.check.calls import Signature, macro_signature
 from attnc.check.names import Scope, did_you_mean
@@ -96,12 +98,12 @@ def report_unknown(
             helps=["move the definition up"],
         )
         return
-    candidates = [*scope.names(), "true", "false"]
+    words = ["true", "false"]
     if place is None or place.has_sizes:
-        candidates += vocabulary.SIZES
-    candidates += sorted(vocabulary.NAMES - set(vocabulary.SIZES)) if place is None else sorted(place.names)
+        words += vocabulary.SIZES
+    words += sorted(vocabulary.NAMES - set(vocabulary.SIZES)) if place is None else sorted(place.names)
     if is_call:
-        candidates += vocabulary.SIGNATURES
+        words += vocabulary.SIGNATURES
     if name in FOREIGN:
         helps: tuple[str, ...] = (f"in this language it is `{FOREIGN[name]}`",)
     elif (known := ALSO.get(name, name)) in ADVICE:
@@ -113,9 +115,9 @@ def report_unknown(
                 f"declare it as a parameter, as in `{name}: int`; `{standard.text}` is a macro of `std`",
             )
     elif place is not None and place.word in ("size", "grid"):
-        helps = did_you_mean(name, candidates) or (SIZES_HELP.format(name),)
+        helps = did_you_mean(name, chain(scope.names(), words), report) or (SIZES_HELP.format(name),)
     else:
-        helps = did_you_mean(name, candidates)
+        helps = did_you_mean(name, chain(scope.names(), words), report)
     what = "a function or a macro" if is_call else "defined"
     report.error(
         "unknown-function" if is_call else "unknown-name", f"`{name}` is not {what}", span, helps=helps

@@ -93,6 +93,6 @@ def coordinate(
         helps: tuple[str, ...] = ("say which axes the tokens have, as in `grid y: rows, x: cols`",)
     else:
         message = f"the grid has no axis `{axis.id}`"
-        helps = did_you_mean(axis.id, axes) or (f"its axes are {', '.join(f'`{a}`' for a in axes)}",)
+        helps = did_you_mean(axis.id, axes, report) or (f"its axes are {', '.join(f'`{a}`' for a in axes)}",)
     report.error("unknown-axis", message, axis.span or span, helps=helps)
     return BROKEN

@@ -5,12 +5,12 @@ Enters: names as they are declared and used. Leaves: `Scope`s, and diagnostics w
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
 from attnc.check import vocabulary
-from attnc.check.report import Report
+from attnc.check.report import Report, Search
 from attnc.check.values import BROKEN, Value
 from attnc.errors import Label
 from attnc.source import Span
@@ -72,11 +72,10 @@ class Scope:
             scope = scope.outer
         return None
 
-    def names(self) -> tuple[str, ...]:
+    def names(self) -> Iterator[str]:
         """Every name that can be seen from here, nearest scope first."""
-        outer = self.outer.names() if self.outer else ()
-        own = tuple(name for name in self.entries if name not in self.told)
-        return (*own, *(name for name in outer if name not in self.entries))
+        yield from (name for name in self.entries if name not in self.told)
+        yield from (name for name in (self.outer.names() if self.outer else ()) if name not in self.entries)
 
     def declare(self, name: str, entry: Entry, report: Report) -> bool:
         """Add a name; False, and a diagnostic, where it is taken or may not be one."""
@@ -134,9 +133,9 @@ LANGUAGE_WORDS = frozenset((*vocabulary.CLAUSES, *vocabulary.TYPES, *vocabulary.
 # ---- which one was meant ---------------------------------------------------------------------------
 
 
-def did_you_mean(name: str, candidates: Iterable[str]) -> tuple[str, ...]:
-    """A help line with the nearest names, if any is near."""
-    near = find_near(name, candidates)
+def did_you_mean(name: str, candidates: Iterable[str], report: Report) -> tuple[str, ...]:
+    """A help line with the nearest names, if any is near and not too many were looked for in this file."""
+    near = find_near(name, candidates, report.search)
     if not near:
         return ()
     ticked = [f"`{n}`" for n in near]
@@ -144,16 +143,19 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> tuple[str, ...]:
     return (f"did you mean {listed}?",)
 
 
-def find_near(name: str, candidates: Iterable[str]) -> tuple[str, ...]:
+def find_near(name: str, candidates: Iterable[str], search: Search) -> tuple[str, ...]:
     """At most three candidates within a third of the name's length, nearest first."""
     reach = max(1, len(name) // 3)
-    ranked = []
-    for candidate in dict.fromkeys(candidates):
-        if abs(len(candidate) - len(name)) <= reach and len(candidate) <= 64:
+    ranked: dict[str, int] = {}
+    for candidate in candidates if search.goes_on else ():
+        is_alike = abs(len(candidate) - len(name)) <= reach and len(candidate) <= 64
+        if not search.spend(len(name) * len(candidate) if is_alike else 1):
+            return ()
+        if is_alike and candidate not in ranked:
             distance = 0 if candidate.lower() == name.lower() else edit_distance(name, candidate)
             if distance <= reach and (len(name) > 1 or distance == 0):
-                ranked.append((distance, candidate))
-    return tuple(candidate for _, candidate in sorted(ranked)[:3])
+                ranked[candidate] = distance
+    return tuple(sorted(ranked, key=lambda near: (ranked[near], near))[:3])
 
 
 def edit_distance(a: str, b: str) -> int:

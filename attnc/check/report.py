@@ -15,6 +15,25 @@ from attnc.check.values import quote
 from attnc.errors import Diagnostic, Label
 from attnc.source import Source, Span
 
+# Pairs of letters that may be compared to find which names were meant: hundreds of mistakes in a file of some pages.
+MOST_COMPARED = 100_000
+
+
+@dataclass
+class Search:
+    """How much more work it may be to look for the names that were meant, in all mistakes of a file together."""
+
+    left: int = MOST_COMPARED
+
+    @property
+    def goes_on(self) -> bool:
+        return self.left > 0
+
+    def spend(self, cost: int) -> bool:
+        """False where that is too much."""
+        self.left -= cost
+        return self.goes_on
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:
@@ -30,8 +49,10 @@ class Report:
 
     source: Source
     frames: list[Frame] = field(default_factory=list)
-    _found: list[Diagnostic] = field(default_factory=list)
+    search: Search = field(default_factory=Search)
+    _found: dict[Diagnostic, None] = field(default_factory=dict)
     _seen: set[tuple[str, int, int, str]] = field(default_factory=set)
+    has_errors: bool = False
 
     def error(
         self,
@@ -56,8 +77,7 @@ class Report:
     def adopt(self, diagnostics: Iterable[Diagnostic]) -> None:
         """Take over the diagnostics of another file."""
         for diagnostic in diagnostics:
-            if diagnostic not in self._found:
-                self._found.append(diagnostic)
+            self._keep(diagnostic)
 
     @contextmanager
     def inside(self, macro: str, call: Span) -> Iterator[None]:
@@ -67,10 +87,6 @@ class Report:
             yield
         finally:
             self.frames.pop()
-
-    @property
-    def has_errors(self) -> bool:
-        return any(d.severity == "error" for d in self._found)
 
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """Everything found: this file first, then other files by name; each in the order of its text."""
@@ -109,7 +125,11 @@ class Report:
         place = (span.source.name, span.start, span.end, severity)
         if place not in self._seen:
             self._seen.add(place)
-            self._found.append(Diagnostic(code, message, Label(span, label), related, notes, helps, severity))
+            self._keep(Diagnostic(code, message, Label(span, label), related, notes, helps, severity))
+
+    def _keep(self, diagnostic: Diagnostic) -> None:
+        self._found[diagnostic] = None
+        self.has_errors |= diagnostic.severity == "error"
 
     def _nearest(self, span: Span) -> Span:
         """The innermost span of the chain of expansions that lies in the file being checked."""

@@ -29,7 +29,8 @@ CALL_WORDS = ("self", "return_lse", "backend")
 
 # What a module speaks of at its top, beside names that start with `_`: no attention can be called that.
 MODULE_WORDS = (
-    "torch", "triton", "tl", "math", "numbers", "os", "Tensor", "FLOATS", "LOG2_E", "MINUS_INF", "TILE", "TILES",
+    "torch", "triton", "tl", "math", "numbers", "os", "sys", "inspect", "Tensor", "FLOATS", "LOG2_E", "MINUS_INF",
+    "TILE", "TILES",
     "TypeError", "ValueError", "abs", "all", "any", "bool", "dict", "float", "getattr", "hasattr", "int", "isinstance",
     "len", "list", "lru_cache", "map", "max", "min", "next", "range", "slice", "sorted", "str", "tuple", "type", "zip",
 )  # fmt: skip

@@ -6,8 +6,9 @@ expressions: `tl = Namespace("tl")` makes `tl.arange(0, BLOCK_K)` the expression
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import reduce
 from typing import Protocol
 
 from attnc.kernel.nodes import (
@@ -21,6 +22,7 @@ from attnc.kernel.nodes import (
     ExprLike,
     For,
     If,
+    Op,
     Param,
     Return,
     Stmt,
@@ -61,6 +63,19 @@ def function(fn: Expr | str) -> _Maker:
         return Call(callee, tuple(map(expr, args)), tuple((k, expr(v)) for k, v in kwargs.items()))
 
     return make
+
+
+# Operands of a chain. It is a term within a term for each of them, and who reads one within a thousand gives up:
+# Python, Triton and torch do.
+LONGEST_CHAIN = 100
+
+
+def chain(op: str, operands: Sequence[Expr]) -> Expr:
+    """`a & b & c`; of more operands than anybody writes, such chains of such chains."""
+    if len(operands) <= LONGEST_CHAIN:
+        return reduce(lambda a, b: Op(op, a, b), operands)
+    half = len(operands) // 2
+    return Op(op, chain(op, operands[:half]), chain(op, operands[half:]))
 
 
 class Block:

@@ -6,12 +6,13 @@ array that has one.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Literal
 
-from attnc.algebra.derivative import ZERO, differentiate
+from attnc.algebra.derivative import ZERO, Derivatives
 from attnc.analyze.facts import Reason, Weights
 from attnc.ir.nodes import Attention, Dot, Node, Real, RealCall, RealLoad, RealOp
 from attnc.ir.walk import axes_of, holds, walk
@@ -63,15 +64,19 @@ def find_array_gradients(attention: Attention, score: Real, weights: Weights) ->
     past = [each for each in (weights.weight, *weights.sums) if each is not None]
     loads = dict.fromkeys(p for term in (score, *past) for p in walk(term) if isinstance(p, RealLoad))
     found: list[ArrayGradient] = []
+    counts = Counter[str]()
+    of_score, of_sums = Derivatives(score), [Derivatives(each) for each in weights.sums]
+    of_weight = None if weights.weight is None else Derivatives(weights.weight)
     for load in loads:
-        derivative = regroup(differentiate(score, load))
-        in_weight = ZERO if weights.weight is None else differentiate(weights.weight, load)
-        in_sums = tuple(differentiate(each, load) for each in weights.sums)
+        derivative = regroup(of_score.by(load))
+        in_weight = ZERO if of_weight is None else of_weight.by(load)
+        in_sums = tuple(each.by(load) for each in of_sums)
         if all(each == ZERO for each in (derivative, in_weight, *in_sums)):
             continue
         home = _home(load, derivative, weights)
-        count = sum(g.load.array == load.array for g in found)
-        name = f"d_{load.array}" + (f"_{count + 1}" if count else "")
+        counts[load.array] += 1
+        count = counts[load.array]
+        name = f"d_{load.array}" + (f"_{count}" if count > 1 else "")
         found.append(ArrayGradient(load, derivative, in_weight, in_sums, home, name))
     return found
 

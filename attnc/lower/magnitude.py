@@ -56,18 +56,28 @@ class Magnitudes:
     def __init__(self, attention: Attention, proofs: Proofs) -> None:
         self.attention = attention
         self.proofs = proofs
+        # By identity, each with its term: an identity is only its own while the term lives.
+        self._known: dict[int, tuple[Int, Polynomial]] = {}
+        self._wide: dict[int, tuple[Node, bool]] = {}
 
     @cached_property
     def remainders(self) -> Mapping[str, Int]:
         return find_remainders(self.attention)
 
     def of(self, term: Int) -> Polynomial:
-        if isinstance(term, IntOp) and term.op == "%":
-            return self.of(term.b)
-        return self._of(to_polynomial(term))
+        if id(term) not in self._known:
+            is_remainder = isinstance(term, IntOp) and term.op == "%"
+            found = self.of(term.b) if is_remainder else self._of(to_polynomial(term))  # type: ignore[attr-defined]
+            self._known[id(term)] = term, found
+        return self._known[id(term)][1]
 
     def is_wide(self, term: Node) -> bool:
         """Is it of 64 bits? A product in it may be beyond 32 in calls of usual lengths and numbers, or a number is."""
+        if id(term) not in self._wide:
+            self._wide[id(term)] = term, self._is_wide(term)
+        return self._wide[id(term)][1]
+
+    def _is_wide(self, term: Node) -> bool:
         match term:
             case IntConst(value):
                 return not -(2**31) <= value < 2**31

@@ -41,18 +41,20 @@ def find_remainders(attention: Attention) -> Mapping[str, Int]:
 
     Every read is a part of comparisons that stay the same, as canonical forms, where what is read grows by the divisor.
     """
-    pairs = comparisons_of(attention)
+    reads_of: dict[str, set[IntLoad]] = {}
+    pairs_of: dict[str, list[Compare]] = {}
+    for pair in comparisons_of(attention):
+        reads = {part for part in walk(pair) if isinstance(part, IntLoad)}
+        for read in reads:
+            reads_of.setdefault(read.array, set()).add(read)
+        for name in {read.array for read in reads}:
+            pairs_of.setdefault(name, []).append(pair)
     others = {part.array for part in elsewhere(attention) if isinstance(part, IntLoad)}
     found: dict[str, Int] = {}
     for param in attention.params:
-        reads = {
-            part
-            for pair in pairs
-            for part in walk(pair)
-            if isinstance(part, IntLoad) and part.array == param.name
-        }
-        if not reads or param.sorted or param.name in others:
+        if param.name not in reads_of or param.sorted or param.name in others:
             continue
+        reads, pairs = reads_of[param.name], pairs_of[param.name]
         for divisor in dict.fromkeys(by for pair in pairs for by in _divisors_of(pair, param.name)):
             if all(_is_periodic(pair, read, divisor) for pair in pairs for read in reads):
                 found[param.name] = divisor

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from attnc.algebra.derivative import ONE, differentiate
+from attnc.algebra.derivative import ONE, Derivatives
 from attnc.analyze.facts import Facts, Implied, Ranges, Reason, Requirement, RowPass, Rows, TileTest, Weights
 from attnc.analyze.misreads import Misread, find_misreads
 from attnc.analyze.spelling import find_spelling
@@ -252,6 +252,7 @@ def _plan_pass(
     because += [why for _, why in orders.values()]
     reach = find_reach(inner, (keys, queries), Proofs(requires, inner.params))
     because += reach.because
+    derivatives = Derivatives(score)
     plain = find_plain(inner, hoisted.dots) if weights.kind == "softmax" else None
     if plain:
         because.append(Reason(f"plain {plain.kind} attention: on the CPU, torch's own kernel computes it"))
@@ -262,7 +263,7 @@ def _plan_pass(
         maps=(*hoisted.maps, *ranked.maps),
         per_query_head=hoisted.per_query_head,
         dots=hoisted.dots,
-        dot_gradients=tuple(regroup(differentiate(score, pair.dot)) for pair in hoisted.dots),
+        dot_gradients=tuple(regroup(derivatives.by(pair.dot)) for pair in hoisted.dots),
         gradients=gradients,
         score=in_base_2(score) if is_in_base_2 else score,
         is_in_base_2=is_in_base_2,

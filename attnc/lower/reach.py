@@ -8,7 +8,7 @@ of two lengths are no part of it: `i * M` is beyond 32 bits where both sequences
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 
 from attnc.analyze.facts import Ranges, Reason
@@ -18,7 +18,7 @@ from attnc.ir.walk import walk
 from attnc.lower.compared import comparisons_of, elsewhere
 from attnc.lower.magnitude import Magnitudes, Product, largest, without
 from attnc.lower.proofs import Proofs
-from attnc.sets.convert import to_int, to_polynomial
+from attnc.sets.convert import MOST_PRODUCTS, to_int, to_polynomial
 from attnc.sets.polynomial import ZERO, Leaf, Polynomial, polynomial
 
 SMALL = 2**20  # numbers of a spec that have room beside all others
@@ -37,11 +37,17 @@ def find_reach(attention: Attention, ranges: tuple[Ranges, Ranges], proofs: Proo
     """What a call has to keep below 2**29, and what it may cut off there."""
     proofs = proofs.where(axis.extent for axis in attention.grid)
     sums = list(_sums(attention, ranges, proofs))
+    with_param: dict[str, list[Polynomial]] = {}
+    for _, far in sums:
+        for name in frozenset[str]().union(*map(_params_of, far.terms)):
+            with_param.setdefault(name, []).append(far)
     cut: dict[str, Polynomial] = {}
+    neighbors = _Neighbors(attention, proofs)
     for param in attention.params:
         if param.sort == "int" and not param.sizes:
-            beside = _beside(param.name, frozenset(cut), attention, proofs)
-            if beside is not None and all(_has_room(reach, {*cut, param.name}) for _, reach in sums):
+            beside = neighbors.of(param.name, cut.keys())
+            names = {*cut, param.name} if beside is not None else set()
+            if beside is not None and all(_has_room(far, names) for far in with_param.get(param.name, ())):
                 cut[param.name] = beside
     lengths = polynomial(Leaf(Size("N"))) + polynomial(Leaf(Size("M")))
     most = largest((lengths, *cut.values(), *(reach for _, reach in sums)))
@@ -78,29 +84,49 @@ def _sums(
                 yield part, magnitudes.of(part)
 
 
-def _beside(name: str, cut: frozenset[str], attention: Attention, proofs: Proofs) -> Polynomial | None:
-    """What a parameter is compared with, at most; None where that is not known, or anything else is done with it."""
-    param = IntParam(name)
-    sizes = (size for array in attention.params for size in array.sizes)
-    if param in elsewhere(attention) or any(param in walk(size) for size in sizes):
-        return None
-    for requirement in proofs.requires:
-        factor, rest = to_polynomial(requirement.term).split(Leaf(param))
-        if param in walk(requirement.term) and (factor.constant is None or rest.constant is None):
+class _Neighbors:
+    """What stands beside parameters in comparisons."""
+
+    def __init__(self, attention: Attention, proofs: Proofs) -> None:
+        self.magnitudes = Magnitudes(attention, proofs)
+        sizes = (part for array in attention.params for size in array.sizes for part in walk(size))
+        self.used = {part for part in (*elsewhere(attention), *sizes) if isinstance(part, IntParam)}
+        for requirement in proofs.requires:
+            term = to_polynomial(requirement.term)
+            for param in _params_in(requirement.term):
+                factor, rest = term.split(Leaf(param))
+                if factor.constant is None or rest.constant is None:
+                    self.used.add(param)
+        self.gaps: dict[IntParam, list[Polynomial]] = {}
+        for pair in comparisons_of(attention):
+            assert isinstance(pair.a, Int) and isinstance(pair.b, Int)
+            gap = to_polynomial(pair.b) - to_polynomial(pair.a)
+            for param in _params_in(pair):
+                self.gaps.setdefault(param, []).append(gap)
+
+    def of(self, name: str, cut: Set[str]) -> Polynomial | None:
+        """What a parameter is compared with, at most; None where that is not known, or it is used elsewhere."""
+        param, most = IntParam(name), ZERO
+        if param in self.used or param not in self.gaps:
             return None
-    magnitudes, most = Magnitudes(attention, proofs), ZERO
-    pairs = [pair for pair in comparisons_of(attention) if param in walk(pair)]
-    for pair in pairs:
-        assert isinstance(pair.a, Int) and isinstance(pair.b, Int)
-        factor, rest = (to_polynomial(pair.b) - to_polynomial(pair.a)).split(Leaf(param))
-        others = list(walk(to_int(rest)))
-        if factor.constant not in (1, -1) or param in others or not all(map(_is_bounded, others)):
-            return None
-        reach = magnitudes.of(to_int(rest))
-        if magnitudes.is_wide(to_int(rest)) or any(_params_of(product) & cut for product in reach.terms):
-            return None
-        most = largest((most, reach))
-    return most if pairs else None
+        for gap in self.gaps[param]:
+            factor, rest = gap.split(Leaf(param))
+            if factor.constant not in (1, -1):
+                return None
+            beside = to_int(rest)
+            others = set(walk(beside))
+            if param in others or not all(map(_is_bounded, others)):
+                return None
+            reach = self.magnitudes.of(beside)
+            if self.magnitudes.is_wide(beside) or any(_params_of(product) & cut for product in reach.terms):
+                return None
+            most = largest((most, reach))
+        return most
+
+
+def _params_in(term: Node) -> Iterable[IntParam]:
+    """Each once, in written order."""
+    return dict.fromkeys(part for part in walk(term) if isinstance(part, IntParam))
 
 
 def _is_bounded(part: Node) -> bool:
@@ -119,7 +145,7 @@ def _shorter(terms: dict[Product, int], attention: Attention, proofs: Proofs) ->
     found = Counter[Product]()
     for product, count in terms.items():
         found[_in_lengths(product, attention)] += count
-    for product in sorted(found, key=len):
+    for product in sorted(found, key=len) if len(found) <= MOST_PRODUCTS else ():
         for other in found:
             more = without(other, product)
             is_part = len(more) == len(other) - len(product) > 0

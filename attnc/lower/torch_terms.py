@@ -8,7 +8,7 @@ index that may leave its array is clamped: at a visible pair that is the caller'
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property, reduce
+from functools import cached_property
 
 from attnc.analyze.divisors import find_divisions
 from attnc.ir.nodes import (
@@ -29,7 +29,7 @@ from attnc.ir.nodes import (
 )
 from attnc.ir.signs import is_positive
 from attnc.ir.walk import walk
-from attnc.kernel.build import Namespace, function
+from attnc.kernel.build import Namespace, chain, function
 from attnc.kernel.nodes import Expr, Lit, Op, Ternary, Unary, Var
 from attnc.lower.names import variable
 from attnc.lower.terms import Terms, is_scalar
@@ -123,9 +123,9 @@ class TorchTerms(Terms):
         )
 
     def both(self, op: str, items: tuple[Bool, ...]) -> Expr:
-        if all(map(is_number, items)):
-            return reduce(lambda a, b: Op(op, a, b), map(self, items))
-        return reduce(Expr.__and__ if op == "and" else Expr.__or__, map(self, items))
+        if not all(map(is_number, items)):
+            op = "&" if op == "and" else "|"
+        return chain(op, [self(item) for item in items])
 
     def negation(self, a: Bool) -> Expr:
         return Unary("not", self(a)) if is_number(a) else Unary("~", self(a))

@@ -24,7 +24,7 @@ from attnc.ir.nodes import (
     RealConst,
 )
 from attnc.ir.walk import axes_of, walk
-from attnc.kernel.build import Namespace, function
+from attnc.kernel.build import Namespace, chain, function
 from attnc.kernel.nodes import Expr, Lit, Unary, Var
 from attnc.lower.conversions import Position, convert_by_token
 from attnc.lower.magnitude import Magnitudes
@@ -44,6 +44,7 @@ class TritonTerms(Terms):
     dtype = tl.value("float32")
     float64 = tl.value("float64")
     moving: Position = "j"  # what the loop over tiles moves along
+    _found: Magnitudes | None = None
 
     def instead(self, term: Node) -> Node:
         if isinstance(term, FromInt):
@@ -102,7 +103,7 @@ class TritonTerms(Terms):
         return Lit(value) if abs(value) < 2**31 else tl.cast(value, INT64)
 
     def product(self, a: Int, b: Int) -> Expr:
-        if Magnitudes(self.attention, self.proofs).is_wide(build.integer("*", a, b)):
+        if self._magnitudes.is_wide(build.integer("*", a, b)):
             return tl.cast(self(a), INT64) * self(b)
         return self(a) * self(b)
 
@@ -110,7 +111,14 @@ class TritonTerms(Terms):
         """Has it parts of 64 bits? Heads and batch entries have them, and what is read from arrays may."""
         if any(isinstance(part, IntLoad) or part in (Index("b"), Index("h")) for part in walk(term)):
             return True
-        return Magnitudes(self.attention, self.proofs).is_wide(term)
+        return self._magnitudes.is_wide(term)
+
+    @property
+    def _magnitudes(self) -> Magnitudes:
+        """Those of its proofs, which may be others in a period."""
+        if self._found is None or self._found.proofs is not self.proofs:
+            self._found = Magnitudes(self.attention, self.proofs)
+        return self._found
 
     def extremum(self, op: str, a: Node, b: Node) -> Expr:
         return (tl.minimum if op == "min" else tl.maximum)(self(a), self(b))
@@ -122,7 +130,7 @@ class TritonTerms(Terms):
         return tl.where(self(cond), self(a), self(b))
 
     def both(self, op: str, items: tuple[Bool, ...]) -> Expr:
-        return reduce(Expr.__and__ if op == "and" else Expr.__or__, map(self, items))
+        return chain("&" if op == "and" else "|", [self(item) for item in items])
 
     def negation(self, a: Bool) -> Expr:
         return tl.where(self(a), False, True) if not axes_of(a) else Unary("~", self(a))

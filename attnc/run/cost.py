@@ -1,6 +1,6 @@
 """What an attention costs beside one without a mask, at given sizes and arguments.
 
-Enters: an attention, its key ranges, and the sizes and arguments that a person gives. Leaves: a `Cost`.
+Enters: an attention, its facts, and the sizes and arguments that a person gives. Leaves: a `Cost`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from attnc.analyze.facts import Ranges
+from attnc.analyze.facts import Facts, Ranges
 from attnc.ir.nodes import Attention, Index
 from attnc.ir.walk import Axis
 from attnc.run.settings import check_place, complete
@@ -17,6 +17,8 @@ from attnc.run.tiles import Tiles, count_tiles, find_density
 
 # Long enough to tell a window from the whole; a tile as kernels have it.
 TOKENS, TILE = 8192, 128
+
+PLACES = {"head": "h", "batch entry": "b"}
 
 
 @dataclass(frozen=True)
@@ -31,17 +33,27 @@ class Setting:
 
 @dataclass(frozen=True)
 class Cost:
-    """`density` is the least and the greatest share of pairs that can be visible: equal where it is known."""
+    """`density` is the least and the greatest share of pairs that can be visible: equal where it is known.
+
+    `tiles` are those of one of the `passes` over the keys.
+    """
 
     values: dict[str, Any]
     tile: tuple[int, int]
     tiles: Tiles
     density: tuple[float, float]
+    passes: int
 
     @property
     def work(self) -> float:
-        """Visited tiles as a share of all, which dense attention visits."""
-        return self.tiles.visited / self.tiles.total
+        """Visits of tiles in all passes as a share of all tiles, which dense attention visits once."""
+        return self.passes * self.tiles.visited / self.tiles.total
+
+    @property
+    def place(self) -> str:
+        """Whose cost it is, where not every head and batch entry has the same: `head 1 of batch entry 0`."""
+        parts = [f"{name} {self.values[at]}" for name, at in PLACES.items() if at in self.values]
+        return " of ".join(parts)
 
 
 def complete_setting(attention: Attention, keys: Ranges, setting: Setting) -> dict[str, Any]:
@@ -53,6 +65,7 @@ def complete_setting(attention: Attention, keys: Ranges, setting: Setting) -> di
     return values | {name: at for name, at in places.items() if any(p == Index(name) for p in parts)}
 
 
-def find_cost(keys: Ranges, values: dict[str, Any], tile: tuple[int, int]) -> Cost:
+def find_cost(facts: Facts, values: dict[str, Any], tile: tuple[int, int]) -> Cost:
     """The cost at these values. Raises an `AttncError` where the ranges speak of something that has none."""
-    return Cost(values, tile, count_tiles(keys, values, *tile), find_density(keys, values))
+    keys, passes = facts.keys, len(facts.weights.before) + 1
+    return Cost(values, tile, count_tiles(keys, values, *tile), find_density(keys, values), passes)

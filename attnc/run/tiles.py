@@ -2,27 +2,38 @@
 
 Enters: the key ranges of an attention, tile sizes, and a value for everything that their ends speak of. Leaves: for
 each tile of queries the tiles of keys that are visited and those that are full, and their counts. The work is one
-evaluation of the ends for each tile of queries; no key is ever looked at.
+evaluation of the ends for each tile of queries, of many tiles at a time; no key is ever looked at.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from attnc.analyze.facts import Interval, Ranges
 from attnc.errors import AttncError, Diagnostic
-from attnc.ir.nodes import BoolLoad, IntLoad, Member, Rank, RealLoad
 from attnc.ir.text import print_ir
 from attnc.run import messages
+from attnc.run.tile_values import Columns
 from attnc.run.values import int_value, period_end, tile_end
 
 Run = tuple[int, int]
-Intervals = tuple[Interval | None, ...]
+Numbers = NDArray[np.int64]
 
-# The density of a longer sequence is bounded by strips of queries, so that it takes no longer than that of this one.
-MOST_STRIPS = 8192
+# The density of a longer sequence is bounded by strips of queries, so that it takes no longer than that of this one;
+# and by fewer where they look at more periods than these.
+MOST_STRIPS = 2**16
+MOST_PERIODS = 2**20
+
+# How many places are evaluated at a time: enough that each costs little, few enough to stay in the cache.
+AT_ONCE = 2**13
+TILES_AT_ONCE = 2**10
+
+FIRST, LAST = tile_end("i", "first"), tile_end("i", "last")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +56,40 @@ class Tiles:
     total: int
 
 
+@dataclass(frozen=True)
+class Runs:
+    """Intervals `[lo, hi)` of several rows, in order, none touching another of its row."""
+
+    row: Numbers
+    lo: Numbers
+    hi: Numbers
+
+    def lengths(self, rows: int) -> Numbers:
+        """How many numbers the intervals of each row hold."""
+        return np.bincount(self.row, weights=self.hi - self.lo, minlength=rows).astype(np.int64)
+
+    def of(self, row: int) -> tuple[Run, ...]:
+        first, last = np.searchsorted(self.row, (row, row + 1))
+        return tuple(zip(self.lo[first:last].tolist(), self.hi[first:last].tolist(), strict=True))
+
+
+@dataclass(frozen=True)
+class TileRows:
+    """Several tiles of queries, one after the other, and the tiles of keys of each."""
+
+    count: int
+    visited: Runs
+    full: Runs
+
+
 def count_tiles(keys: Ranges, values: Mapping[str, Any], block_q: int, block_k: int) -> Tiles:
     """Count tiles of `block_q` queries by `block_k` keys; `values` has `N`, `M`, and what else the ends name."""
     total = -(-int(values["N"]) // block_q) * -(-int(values["M"]) // block_k)
-    return count_rows(find_tile_rows(keys, values, block_q, block_k), total)
+    visited = full = 0
+    for rows in _TileFinder(keys, values, block_q, block_k).find():
+        visited += int(rows.visited.lengths(rows.count).sum())
+        full += int(rows.full.lengths(rows.count).sum())
+    return Tiles(visited, full, total)
 
 
 def count_rows(rows: Iterable[TileRow], total: int) -> Tiles:
@@ -61,25 +102,9 @@ def count_rows(rows: Iterable[TileRow], total: int) -> Tiles:
 
 def find_tile_rows(keys: Ranges, values: Mapping[str, Any], block_q: int, block_k: int) -> Iterator[TileRow]:
     """The tiles of `block_k` keys for each tile of `block_q` queries, from the first to the last."""
-    for required in keys.requires:
-        if (value := int_value(required.term, values)) < 1:
-            what = messages.wrong_type(print_ir(required.term), "1 or more", str(value))
-            raise AttncError(Diagnostic("wrong-value", what, notes=(required.reason.text,)))
-    queries, size = int(values["N"]), int(values["M"])
-    columns = -(-size // block_k)
-    at, first_key, last_key = _with_lists(keys, values), tile_end("i", "first"), tile_end("i", "last")
-    periods_at_once = _periods_at_once(keys, block_k, at)
-    for first in range(0, queries, block_q):
-        at[first_key], at[last_key] = first, min(first + block_q, queries) - 1
-        near, whole = list[Run](), list[Run]()
-        for visited, full in _each_period(keys, periods_at_once, at):
-            near += [(lo // block_k, -(-hi // block_k)) for lo, hi in _ends(visited, at, size)]
-            # The last tile may be cut short by the end of the keys, and is whole all the same.
-            whole += [
-                (-(-lo // block_k), columns if hi == size else hi // block_k)
-                for lo, hi in _ends(full, at, size)
-            ]
-        yield TileRow(join(near), join(whole))
+    for rows in _TileFinder(keys, values, block_q, block_k).find():
+        for row in range(rows.count):
+            yield TileRow(rows.visited.of(row), rows.full.of(row))
 
 
 def find_density(keys: Ranges, values: Mapping[str, Any]) -> tuple[float, float]:
@@ -89,53 +114,152 @@ def find_density(keys: Ranges, values: Mapping[str, Any]) -> tuple[float, float]
     """
     queries, size = int(values["N"]), int(values["M"])
     strip = -(-queries // MOST_STRIPS)
-    least = most = 0
-    for number, row in enumerate(find_tile_rows(keys, values, strip, 1)):
-        height = min(strip, queries - number * strip)
-        least += height * _length(row.full)
-        most += height * _length(row.visited)
+    periods = _TileFinder(keys, values, strip, 1).count_periods()
+    strip *= max(-(-periods // MOST_PERIODS), 1)
+    least = most = first = 0
+    for rows in _TileFinder(keys, values, strip, 1).find():
+        last = np.minimum((first + np.arange(rows.count) + 1) * strip, queries)
+        heights = last - (first + np.arange(rows.count)) * strip
+        least += int(heights @ rows.full.lengths(rows.count))
+        most += int(heights @ rows.visited.lengths(rows.count))
+        first += rows.count
     return least / (queries * size), most / (queries * size)
 
 
-def _with_lists(keys: Ranges, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values, with a list for each tensor that the ends read: its entries are fetched once, not one by one."""
-    read = {
-        part.array for part in keys.parts if isinstance(part, IntLoad | RealLoad | BoolLoad | Member | Rank)
-    }
-    return {
-        name: value.tolist() if name in read and hasattr(value, "tolist") else value
-        for name, value in values.items()
-    }
+# ---- many tiles at a time --------------------------------------------------------------------------
 
 
-def _periods_at_once(keys: Ranges, block: int, at: Mapping[str, Any]) -> int:
-    """As many as a tile of `block` keys holds, where that may be."""
-    if keys.periods is None or not keys.takes_several_periods:
-        return 1
-    return max(block // int_value(keys.periods.length, at), 1)
+@dataclass(frozen=True)
+class Spans:
+    """Intervals `[lo, hi)` of rows, in any order."""
+
+    row: Numbers
+    lo: Numbers
+    hi: Numbers
+
+    def in_tiles(self, block: int) -> Spans:
+        """The tiles that they touch."""
+        return Spans(self.row, self.lo // block, -(-self.hi // block))
+
+    def in_whole_tiles(self, block: int, size: int) -> Spans:
+        """The tiles that they hold. The last one may be cut short by the end of the keys, and is whole all the same."""
+        lo, hi = -(-self.lo // block), np.where(self.hi == size, -(-size // block), self.hi // block)
+        held = lo < hi
+        return Spans(self.row[held], lo[held], hi[held])
+
+    def joined(self) -> Runs:
+        order = np.lexsort((self.lo, self.row))
+        row, lo, hi = self.row[order], self.lo[order], self.hi[order]
+        if not len(row):
+            return Runs(row, lo, hi)
+        wide = int(hi.max()) + 1  # the rows one behind the other, so that none touches the next
+        start, reach = row * wide + lo, np.maximum.accumulate(row * wide + hi)
+        first = np.flatnonzero(np.append(True, start[1:] > reach[:-1]))
+        last = np.append(first[1:], len(row)) - 1
+        return Runs(row[first], lo[first], reach[last] - row[first] * wide)
 
 
-def _each_period(keys: Ranges, step: int, at: dict[str, Any]) -> Iterator[tuple[Intervals, Intervals]]:
-    """What is visited and what is full of every `step` periods, with their numbers in `at`; and what is behind them."""
-    if keys.periods is None:
-        yield keys.visited, keys.full
-        return
-    lo, hi = int_value(keys.periods.lo, at), int_value(keys.periods.hi, at)
-    for number in range(lo, hi, step):
-        at[period_end("first")], at[period_end("last")] = number, min(number + step, hi) - 1
-        yield keys.visited, keys.full
-    if keys.behind:
-        visited, full = keys.behind
-        yield (visited,), (full,)
+def _together(spans: Sequence[Spans]) -> Spans:
+    row, lo, hi = (np.concatenate([getattr(each, name) for each in spans]) for name in ("row", "lo", "hi"))
+    return Spans(row, lo, hi)
 
 
-def _ends(intervals: Intervals, at: Mapping[str, Any], size: int) -> Iterator[Run]:
-    """The intervals that hold a key, clipped to the keys there are."""
-    for interval in intervals:
-        if interval is not None:
-            lo, hi = max(int_value(interval.lo, at), 0), min(int_value(interval.hi, at), size)
-            if lo < hi:
-                yield lo, hi
+class _Shown:
+    """Intervals whose ends are evaluated at many places at once."""
+
+    def __init__(self, intervals: Sequence[Interval | None], values: Mapping[str, Any]) -> None:
+        known = [interval for interval in intervals if interval is not None]
+        self._ends = Columns([end for each in known for end in (each.lo, each.hi)], values)
+
+    def at(self, places: Mapping[str, Numbers], asked: NDArray[np.bool_], size: int) -> Spans:
+        """Those that hold a key, clipped to the keys there are; a row for each row of places."""
+        nothing = np.zeros(0, np.int64)
+        found, ends = [Spans(nothing, nothing, nothing)], self._ends.at(places, asked)
+        for lo, hi in zip(ends[::2], ends[1::2], strict=True):
+            lo, hi = np.maximum(lo, 0), np.minimum(hi, size)
+            held = asked & (lo < hi)
+            found.append(Spans(held.nonzero()[0], lo[held], hi[held]))
+        return _together(found)
+
+
+class _TileFinder:
+    """Finds the tiles of keys of each tile of queries."""
+
+    def __init__(self, keys: Ranges, values: Mapping[str, Any], block_q: int, block_k: int) -> None:
+        _check_requirements(keys, values)
+        self.queries, self.size = int(values["N"]), int(values["M"])
+        self.block_q, self.block_k = block_q, block_k
+        self.visited, self.full = _Shown(keys.visited, values), _Shown(keys.full, values)
+        visited, full = keys.behind or (None, None)
+        self.behind = _Shown([visited], values), _Shown([full], values)
+        self.periods = keys.periods and Columns((keys.periods.lo, keys.periods.hi), values)
+        self.step = 1  # as many periods as a tile of keys holds, where they may be taken at once
+        if keys.periods and keys.takes_several_periods:
+            self.step = max(block_k // int_value(keys.periods.length, values), 1)
+
+    def find(self) -> Iterator[TileRows]:
+        for places in self._tiles():
+            if self.periods:
+                yield from self._in_periods(self.periods, places)
+            else:
+                asked = np.ones_like(places[FIRST], np.bool_)
+                yield self._rows(
+                    self.visited.at(places, asked, self.size),
+                    self.full.at(places, asked, self.size),
+                    len(asked),
+                )
+
+    def count_periods(self) -> int:
+        """How many periods all tiles of queries look at."""
+        if not self.periods:
+            return 0
+        numbers = (self.periods.at(places) for places in self._tiles())
+        return sum(int(np.maximum(hi - lo, 0).sum()) for lo, hi in numbers)
+
+    def _tiles(self) -> Iterator[dict[str, Numbers]]:
+        """The ends of tiles of queries, in columns."""
+        for begin in range(0, self.queries, self.block_q * TILES_AT_ONCE):
+            end = min(begin + self.block_q * TILES_AT_ONCE, self.queries)
+            first = np.arange(begin, end, self.block_q)[:, None]
+            yield {FIRST: first, LAST: np.minimum(first + self.block_q, self.queries) - 1}
+
+    def _in_periods(self, periods: Columns, tiles: dict[str, Numbers]) -> Iterator[TileRows]:
+        lo, hi = periods.at(tiles)
+        steps = np.maximum(-(-(hi - lo) // self.step), 0).reshape(-1)
+        for some in _groups(steps.tolist()):
+            here = {name: ends[some] for name, ends in tiles.items()}
+            start, stop = lo[some], hi[some]
+            number = start + self.step * np.arange(max(int(steps[some].max()), 1))
+            last = np.minimum(number + self.step, stop) - 1
+            asked = number < stop
+            places = {**here, period_end("first"): number, period_end("last"): last}
+            visited, full = (shown.at(places, asked, self.size) for shown in (self.visited, self.full))
+            once = np.ones_like(start, np.bool_)
+            behind = [shown.at(here, once, self.size) for shown in self.behind]
+            yield self._rows(_together((visited, behind[0])), _together((full, behind[1])), len(start))
+
+    def _rows(self, visited: Spans, full: Spans, count: int) -> TileRows:
+        near, whole = visited.in_tiles(self.block_k), full.in_whole_tiles(self.block_k, self.size)
+        return TileRows(count, near.joined(), whole.joined())
+
+
+def _groups(steps: Sequence[int]) -> Iterator[slice]:
+    """Neighbors that take no more than `AT_ONCE` places together, each as many as the one of them that takes most."""
+    first = most = 0
+    for at, count in enumerate(steps):
+        if at > first and max(most, count) * (at + 1 - first) > AT_ONCE:
+            yield slice(first, at)
+            first = at
+            most = 0
+        most = max(most, count)
+    yield slice(first, len(steps))
+
+
+def _check_requirements(keys: Ranges, values: Mapping[str, Any]) -> None:
+    for required in keys.requires:
+        if (value := int_value(required.term, values)) < 1:
+            what = messages.wrong_type(print_ir(required.term), "1 or more", str(value))
+            raise AttncError(Diagnostic("wrong-value", what, notes=(required.reason.text,)))
 
 
 def join(spans: list[Run]) -> tuple[Run, ...]:

@@ -14,6 +14,7 @@ from operator import add, eq, floordiv, le, lt, mod, mul, ne, sub, truediv
 from typing import Any, Literal
 
 from attnc.errors import AttncError, CompilerBug, Diagnostic
+from attnc.ir.arithmetic import Function, function_value
 from attnc.ir.nodes import (
     And,
     Bool,
@@ -39,6 +40,7 @@ from attnc.ir.nodes import (
     Period,
     Rank,
     Real,
+    RealCall,
     RealConst,
     RealIf,
     RealLoad,
@@ -166,12 +168,30 @@ def _real(term: Real, at: Mapping[str, Any]) -> float:
             return float(_value(name, at))
         case RealOp(op, a, b):
             return float(_REAL[op](_real(a, at), _real(b, at)))
+        case RealCall(fn, a):
+            return _function(fn, _real(a, at))
         case RealIf(cond, a, b):
             return _real(a if _bool(cond, at) else b, at)
         case RealLoad(array, index):
             return float(_load(array, index, at))
         case _:
             raise CompilerBug(f"the end of a key range holds {term!r}")
+
+
+def _function(fn: Function, x: float) -> float:
+    """`fn(x)`; where that is no finite number, inf or nan as in torch."""
+    found = function_value(fn, x)
+    if found is not None:
+        return found
+    match fn:
+        case "log" if x == 0:
+            return -math.inf
+        case "exp" | "relu" | "softplus" | "silu" | "log" | "sqrt" if x > 0:
+            return math.inf
+        case "abs" if not math.isnan(x):
+            return math.inf
+        case _:
+            return math.nan
 
 
 def _number(term: Int | Real, at: Mapping[str, Any]) -> float:

@@ -11,6 +11,7 @@ from functools import reduce
 
 from attnc.errors import CompilerBug
 from attnc.ir import build
+from attnc.ir.arithmetic import Comparison
 from attnc.ir.nodes import (
     And,
     Bool,
@@ -42,6 +43,7 @@ from attnc.ir.nodes import (
 )
 from attnc.sets.addends import in_front
 from attnc.sets.folding import choice, extreme, leaf, quotient
+from attnc.sets.fractions import find_fraction
 from attnc.sets.polynomial import (
     Atom,
     Choice,
@@ -71,6 +73,8 @@ from attnc.sets.predicate import (
 # A form longer than this, as text, says nothing that anybody would want to know. Nested remainders double it.
 LONGEST = 4_000
 MOST_PRODUCTS = 100
+# Of many conditions, each of them short, more is looked at.
+LONGEST_OF_MANY = 40_000
 
 POSITIONS = frozenset(
     {"i", "j", *(f"{axis}.{end}" for axis in ("i", "j", "period") for end in ("first", "last"))}
@@ -82,7 +86,8 @@ POSITIONS = frozenset(
 def to_polynomial(term: Int) -> Polynomial:
     """The term in canonical form; as a leaf, which nothing is known of, where that form is too large to work with."""
     found = _polynomial(term)
-    return found if len(found.key) <= LONGEST else leaf(term)
+    is_short = len(found.terms) <= MOST_PRODUCTS and len(found.key) <= LONGEST
+    return found if is_short else leaf(term)
 
 
 def _polynomial(term: Int) -> Polynomial:
@@ -119,28 +124,23 @@ def _polynomial(term: Int) -> Polynomial:
 def to_predicate(term: Bool) -> Predicate:
     """The term in normal form; as it stands, where that form is too large to work with."""
     found = _predicate(term)
-    return found if len(found.key) <= LONGEST or isinstance(term, (And, Or)) else Opaque(term)
+    longest = LONGEST_OF_MANY if isinstance(term, (And, Or)) else LONGEST
+    return found if len(found.key) <= longest else Opaque(term)
 
 
 def _predicate(term: Bool) -> Predicate:
     match term:
-        case BoolParam() | BoolLoad() | Member() | IsPow2() | Compare(_, Real(), Real()):
+        case BoolParam() | BoolLoad() | Member() | IsPow2():
             return Opaque(term)
         case Truth(value):
             return ALWAYS if value else NEVER
         case Compare("==" | "!=" as op, IntOp("%", IntAbs(a), n), IntConst(0)):
             return _predicate(Compare(op, IntOp("%", a, n), IntConst(0)))  # n divides both or neither
         case Compare(op, Int() as a, Int() as b):
-            gap = to_polynomial(b) - to_polynomial(a)
-            match op:
-                case "<":
-                    return nonnegative(gap - 1)
-                case "<=":
-                    return nonnegative(gap)
-                case "==":
-                    return every((nonnegative(gap), nonnegative(-gap)))
-                case "!=":
-                    return some((nonnegative(gap - 1), nonnegative(-gap - 1)))
+            return _compared(op, to_polynomial(b) - to_polynomial(a))
+        case Compare(op, Real() as a, Real() as b):
+            less, more = find_fraction(a, to_polynomial), find_fraction(b, to_polynomial)
+            return _compared(op, more.minus(less)) if less and more else Opaque(term)
         case And(items):
             return every(map(to_predicate, items))
         case Or(items):
@@ -151,6 +151,21 @@ def _predicate(term: Bool) -> Predicate:
             test = to_predicate(cond)
             return some((every((test, to_predicate(a))), every((negation(test), to_predicate(b)))))
     raise CompilerBug(f"no predicate for {term!r}")
+
+
+def _compared(op: Comparison, gap: Polynomial) -> Predicate:
+    """`a op b` by the gap from `a` to `b`."""
+    match op:
+        case "<":
+            return nonnegative(gap - 1)
+        case "<=":
+            return nonnegative(gap)
+        case "==":
+            return every((nonnegative(gap), nonnegative(-gap)))
+        case "!=":
+            return some((nonnegative(gap - 1), nonnegative(-gap - 1)))
+        case _:
+            raise CompilerBug(f"no comparison by `{op}`")
 
 
 def sizes_in_order(params: Iterable[Param]) -> dict[str, tuple[Polynomial, ...]]:
@@ -183,6 +198,9 @@ def to_bool(predicate: Predicate) -> Bool:
 
 def _sum(a: Polynomial) -> Int:
     products = sorted((product for product in a.terms if product), key=_reading_order)
+    if len(products) > MOST_PRODUCTS:  # one within the other would be too deep for whoever reads them
+        ahead = Polynomial({product: a.terms[product] for product in products[: len(products) // 2]})
+        return build.integer("+", _sum(ahead), _sum(a - ahead))
     lead = next((product for product in products if a.terms[product] > 0), None)
     whole = IntConst(a.offset) if lead is None else _product(lead, a.terms[lead])
     for product in products:

@@ -95,7 +95,29 @@ def items_of(end: Polynomial, kind: Kind) -> tuple[Polynomial, ...]:
 
 
 def choice(condition: Predicate, a: Polynomial, b: Polynomial) -> Polynomial:
-    """`a` where the condition holds, else `b`."""
+    """`a` where the condition holds, else `b`. Within either the condition is decided."""
     if condition.truth is not None:
         return a if condition.truth else b
+    a, b = _decided(a, condition, True), _decided(b, condition, False)
     return a if a == b else polynomial(Choice(condition, a, b))
+
+
+def _decided(a: Polynomial, condition: Predicate, holds: bool) -> Polynomial:
+    """The term without choices by a condition that holds, or does not."""
+    if f"?{condition.key}:" not in a.key:
+        return a
+
+    def change(atom: Atom) -> Polynomial:
+        match atom:
+            case Choice(other, x, y) if other == condition:
+                return _decided(x if holds else y, condition, holds)
+            case Choice(other, x, y):
+                return choice(other, _decided(x, condition, holds), _decided(y, condition, holds))
+            case Extreme(kind, items):
+                return extreme(kind, (_decided(item, condition, holds) for item in items))
+            case Quotient(x, n):
+                return quotient(_decided(x, condition, holds), _decided(n, condition, holds))
+            case _:
+                return polynomial(atom)
+
+    return a.map_atoms(change)

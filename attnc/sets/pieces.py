@@ -7,7 +7,9 @@ One position is the `target` (where are the intervals?), the other one is `other
 
     every guard  and  lows <= other <= highs  and  lows(other) <= target <= highs(other)
 
-with ends that are included; guards depend on no position. `exact` says that no pair is in it without need.
+with ends that are included; guards depend on no position. `exact` says that no pair is in it without need, and
+`followed` that none is because something was not understood: where a call divides by what is not positive, all pairs
+are taken, as nobody means anything by it.
 """
 
 from __future__ import annotations
@@ -53,6 +55,7 @@ class Piece:
     other: Stretch = Stretch()
     target: Stretch = Stretch()
     exact: bool = True
+    followed: bool = True
 
     @property
     def conditions(self) -> int:
@@ -62,8 +65,12 @@ class Piece:
 
     def meet(self, more: Piece) -> Piece:
         guards = tuple(dict.fromkeys(self.guards + more.guards))
-        exact = self.exact and more.exact
-        return Piece(guards, self.other.meet(more.other), self.target.meet(more.target), exact)
+        return self.among(more, guards, self.other.meet(more.other), self.target.meet(more.target))
+
+    def among(self, more: Piece, guards: tuple[Predicate, ...], other: Stretch, target: Stretch) -> Piece:
+        """A piece that is made of this one and another."""
+        exact, followed = self.exact and more.exact, self.followed and more.followed
+        return Piece(guards, other, target, exact, followed)
 
 
 Pieces = tuple[Piece, ...]
@@ -145,7 +152,7 @@ class Plane:
         inside = self.given(guards)
         other = inside._tidy_stretch(piece.other, self.other_last)
         target = other and inside._on(other)._tidy_stretch(piece.target, self.target_last)
-        return Piece(guards, other, target, piece.exact) if other and target else None
+        return replace(piece, guards=guards, other=other, target=target) if other and target else None
 
     def _on(self, other: Stretch) -> Plane:
         """The plane where the other position lies in a stretch."""
@@ -216,16 +223,15 @@ class Plane:
 
     def _union(self, one: Piece, two: Piece) -> Piece | None:
         """Both as one piece, where that holds no other pair."""
-        exact = one.exact and two.exact
         if set(one.guards) == set(two.guards):
             inside = self.given(one.guards)
             if _same(one.other, two.other):
                 here = inside._on(one.other)
                 target = here._union_of_stretches(one.target, two.target, self.target_last)
-                return Piece(one.guards, one.other, target, exact) if target else None
+                return one.among(two, one.guards, one.other, target) if target else None
             if _same(one.target, two.target):
                 other = inside._union_of_stretches(one.other, two.other, self.other_last)
-                return Piece(one.guards, other, one.target, exact) if other else None
+                return one.among(two, one.guards, other, one.target) if other else None
             return inside._choice_by_place(one, two) or inside._choice_by_place(two, one)
         if _same(one.other, two.other):
             return self._choice_of(one, two) or self._choice_of(two, one)
@@ -263,7 +269,7 @@ class Plane:
         start, end = self._ends(one.target, self.target_last)
         next_start, next_end = self._ends(two.target, self.target_last)
         target = Stretch((choice(guard, start, next_start),), (choice(guard, end, next_end),))
-        return Piece(shared, one.other, target, one.exact and two.exact)
+        return one.among(two, shared, one.other, target)
 
     def _choice_by_place(self, one: Piece, two: Piece) -> Piece | None:
         """One piece whose ends depend on where the other position lies: where `one` is, it holds every target.
@@ -288,7 +294,7 @@ class Plane:
         highs = tuple(unless_there(high, "min", self.target_last) for high in two.target.highs)
         if not all(map(plane.direction, lows + highs)):
             return None
-        return Piece(one.guards, other, Stretch(lows, highs), one.exact and two.exact)
+        return one.among(two, one.guards, other, Stretch(lows, highs))
 
 
 def _weaker(one: tuple[Polynomial, ...], two: tuple[Polynomial, ...], kind: Kind) -> tuple[Polynomial, ...]:

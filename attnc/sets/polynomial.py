@@ -36,10 +36,19 @@ class Polynomial(Structural):
 
     @cached_property
     def key(self) -> str:
+        if not self.terms or self.offset:
+            return f"{self.offset}+{self.products}" if self.products else str(self.offset)
+        return self.products
+
+    @cached_property
+    def products(self) -> str:
+        """The key of its terms without the number: terms that differ by a number have the same."""
         parts = sorted(
-            ("*".join(atom.key for atom in product), count) for product, count in self.terms.items()
+            ("*".join([atom.key for atom in product]), count)
+            for product, count in self.terms.items()
+            if product
         )
-        return "+".join(f"{count}*{product}" if product else str(count) for product, count in parts) or "0"
+        return "+".join([f"{count}*{product}" for product, count in parts])
 
     @cached_property
     def leaves(self) -> frozenset[str]:
@@ -74,6 +83,8 @@ class Polynomial(Structural):
         return self._plus(polynomial(other), -1)
 
     def _plus(self, other: Polynomial, times: int) -> Polynomial:
+        if not other.terms:
+            return self
         terms = dict(self.terms)
         for product, count in other.terms.items():
             terms[product] = terms.get(product, 0) + count * times

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 from math import gcd
 
 from attnc.errors import CompilerBug
@@ -17,6 +18,9 @@ from attnc.ir.nodes import Bool
 from attnc.ir.walk import axes_of
 from attnc.sets.polynomial import Polynomial
 from attnc.sets.structural import Structural
+
+# A term that is longer as text stands in keys by its digest.
+LONGEST_TERM = 1_000
 
 
 class Predicate(Structural):
@@ -88,7 +92,10 @@ class Opaque(Predicate):
 
     @cached_property
     def key(self) -> str:
-        return f"{'!' if self.negated else ''}<{self.term!r}>"
+        text = repr(self.term)
+        if len(text) > LONGEST_TERM:
+            text = sha256(text.encode()).hexdigest()
+        return f"{'!' if self.negated else ''}<{text}>"
 
     @cached_property
     def leaves(self) -> frozenset[str]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from math import gcd
 
 from attnc.errors import CompilerBug
@@ -68,20 +69,24 @@ def bounds_of_leaves() -> dict[Atom, Bounds]:
 class Budget:
     """How much of terms, in characters of keys, an analysis may still look at, and how deep it is.
 
-    Past it nothing is proved. To look again costs as much as one character.
+    Past it nothing is proved. To look again costs as much as one character. What is spent here is spent of `whole` too,
+    which several share.
     """
 
-    def __init__(self, left: int = BUDGET) -> None:
+    def __init__(self, left: int = BUDGET, whole: Budget | None = None) -> None:
         self.left = left
+        self.whole = whole
         self.depth = 0
 
     @property
     def is_spent(self) -> bool:
-        return self.left <= 0
+        return self.left <= 0 or (self.whole is not None and self.whole.is_spent)
 
     def spend(self, cost: int) -> bool:
         """False where that is too much."""
         self.left -= cost
+        if self.whole is not None:
+            self.whole.left -= cost
         return not self.is_spent
 
 
@@ -158,14 +163,24 @@ class Prover:
         return self._given[fact]
 
     def afresh(self, budget: int = BUDGET) -> Prover:
-        """The same with a budget of its own."""
-        return Prover(self._bounds, self.facts, Budget(budget), self.in_order)
+        """The same with a budget of its own, out of the same whole."""
+        return Prover(self._bounds, self.facts, Budget(budget, self.budget.whole), self.in_order)
 
     # ---- how it is found ---------------------------------------------------------------------------
 
     def _follows_from_a_fact(self, a: Polynomial) -> bool:
-        gaps = ((a - fact.a).constant for fact in self.facts if isinstance(fact, NonNegative))
-        return any(gap is not None and gap >= 0 for gap in gaps)
+        least = self._least_offset.get(a.products)
+        return least is not None and a.offset >= least
+
+    @cached_property
+    def _least_offset(self) -> dict[str, int]:
+        """By their products, the number for which terms are not negative by some fact."""
+        found: dict[str, int] = {}
+        for fact in self.facts:
+            if isinstance(fact, NonNegative):
+                products, offset = fact.a.products, fact.a.offset
+                found[products] = min(found.get(products, offset), offset)
+        return found
 
     def _follows_from_bounds(self, a: Polynomial) -> bool:
         for atom in sorted(a.atoms, key=lambda atom: self._rank(atom, a)):

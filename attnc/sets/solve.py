@@ -33,7 +33,7 @@ from attnc.sets.predicate import (
 )
 
 Side = Literal["over", "under"]
-EVERYTHING = Piece(exact=False)
+EVERYTHING = Piece(exact=False, followed=False)
 
 MOST_PIECES = 16
 MOST_CONDITIONS = 24
@@ -112,7 +112,9 @@ class Solver:
 
     def _looser(self, pieces: Pieces) -> Pieces:
         """What is left of pieces when a condition on them is not followed."""
-        return tuple(replace(piece, exact=False) for piece in pieces) if self.side == "over" else ()
+        if self.side == "under":
+            return ()
+        return tuple(replace(piece, exact=False, followed=False) for piece in pieces)
 
     def _moves(self, leaves: frozenset[str]) -> bool:
         return self.plane.target.key in leaves or self.plane.other.key in leaves
@@ -239,7 +241,7 @@ class Solver:
         return Piece(target=stretch) if variable == self.plane.target else Piece(other=stretch)
 
     def _undo_division(self, variable: Leaf, n: Polynomial, undone: Callable[[Solver], Pieces]) -> Pieces:
-        """Divided by a number that is not positive, a position has no closed form."""
+        """Divided by a number that is not positive, a position may be anywhere."""
         if variable.key in n.leaves:
             return self._unknown
         if self.plane.prover.prove_nonnegative(n - 1):
@@ -248,7 +250,7 @@ class Solver:
             return self._unknown
         return self._by_cases(
             (nonnegative(n - 1), undone),
-            (nonnegative(-n), lambda solver: solver._unknown),
+            (nonnegative(-n), lambda solver: (Piece(exact=False),) if solver.side == "over" else ()),
         )
 
     def _by_cases(self, *cases: tuple[Predicate, Callable[[Solver], Pieces]]) -> Pieces:

@@ -24,7 +24,7 @@ class Structural:
         raise CompilerBug(f"{type(self).__name__} has no leaves")
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Structural) and self.key == other.key
+        return self is other or (isinstance(other, Structural) and self.key == other.key)
 
     def __hash__(self) -> int:
         return hash(self.key)

@@ -222,8 +222,8 @@ def test_full_tiles_are_looked_for_with_steps_of_their_own(
     steps: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With twice the steps of an analysis there were enough to begin with them, and none were left for the others."""
-    for function in (Prover.afresh, Budget.__init__):
-        monkeypatch.setattr(function, "__defaults__", (steps,))
+    monkeypatch.setattr(Prover.afresh, "__defaults__", (steps,))
+    monkeypatch.setattr(Budget.__init__, "__defaults__", (steps, None))
     row = "min(max(i // chunk - left // 2, 0), frames - left)"
     place = "min(max(i % chunk - window // 2, 0), chunk - window)"
     mask = (

@@ -199,9 +199,12 @@ REASONS = {
         LISTED_KEYS,
     ],
     ("i // windows[h] == j // windows[h]", "j"): [
-        "`i // windows[h] == j // windows[h]` divides by `windows[h]`, which may be below 1: no closed form,"
-        " so tiles are listed",
-        LISTED_KEYS,
+        "`i // windows[h] == j // windows[h]` gives keys [windows[h] * (i // windows[h]) if 0 < windows[h] else 0,"
+        " windows[h] * (i // windows[h]) + windows[h] if 0 < windows[h] else M)",
+        "queries [i0, i1] read only keys [windows[h] * (i0 // windows[h]) if 0 < windows[h] else 0,"
+        " windows[h] * (i1 // windows[h]) + windows[h] if 0 < windows[h] else M);"
+        " all of them see keys [windows[h] * (i1 // windows[h]) if 0 < windows[h] else 0,"
+        " windows[h] * (i0 // windows[h]) + windows[h] if 0 < windows[h] else 0)",
     ],
     ("i < j and j < i", "j"): [
         "`i < j` gives keys from i + 1",

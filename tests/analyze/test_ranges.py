@@ -16,7 +16,7 @@ from range_checks import Counts, check_ranges, requirements_hold, transposed
 from truth import pairs_seen
 
 import attnc
-from attnc.analyze.ranges import find_ranges
+from attnc.analyze.ranges import OUT_OF_STEPS, find_ranges
 from attnc.ir import build
 from attnc.ir import nodes as ir
 from attnc.ir.walk import Axis
@@ -98,6 +98,107 @@ def test_ranges_by_places_in_sorted_arrays_are_sound(
 @given(masks, calls(), st.integers(1, 5))
 def test_ranges_of_many_random_masks_are_sound(mask: ir.Bool, values: dict[str, Any], rows: int) -> None:
     check_random_mask(mask, values, rows)
+
+
+@pytest.mark.parametrize("steps", [0, 300, 3_000, 30_000])
+@given(name=st.sampled_from(sorted(ALL)), seed=st.integers(0, 999))
+@cases(200, 25)
+def test_ranges_are_sound_wherever_steps_run_out(steps: int, name: str, seed: int) -> None:
+    """And where a mask was not followed because of it, its tiles are listed and the reasons say so."""
+    mask, random = mask_of(ALL[name]), Random(seed)
+    values = random.choice(heads(mask, usual(random).values))
+    seen = pairs_seen(mask, values)
+    for target in ("j", "i"):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("attnc.analyze.ranges.STEPS", steps)
+            ranges = find_ranges(attention_of(mask), target)  # type: ignore[arg-type]
+        if requirements_hold(ranges, values):
+            check_ranges(ranges, seen if target == "j" else transposed(seen), values, 4, 5, Counts())
+        assert ranges.closed or ranges.loose
+        if steps == 0:
+            assert OUT_OF_STEPS in ranges.because
+
+
+# A division that something before it is there to switch off: where the divisor is positive it has a closed form, and
+# where it is negative, which nobody means, every tile is visited.
+SWITCHES = [
+    "h < prefix and i // stride == j // stride",
+    "i // stride == j // stride and h < prefix",
+    "on and i // stride == j // stride or i == j",
+    "j <= i and (not on or i // stride == j // stride)",
+    "stride == 0 or i // stride == j // stride",
+    "stride < 1 or i // stride - 1 <= j // stride",
+    "i // stride == j // stride if h < prefix else j <= i",
+    "h < prefix and i // windows[h] == j // windows[h]",
+]
+
+
+@pytest.mark.parametrize("mask", SWITCHES)
+def test_divisions_behind_a_switch_have_a_closed_form(mask: str) -> None:
+    term = mask_of(mask)
+    found = {target: find_ranges(attention_of(term), target) for target in ("j", "i")}
+    assert all(ranges.closed and not ranges.loose for ranges in found.values())
+    for stride in (-4, -1, 0, 1, 3, 50):
+        for prefix, on in ((0, False), (2, True), (3, False)):
+            values = {"N": 23, "M": 31, "B": 1, "H": 3, "prefix": prefix, "on": on, "stride": stride}
+            for each in heads(term, {**values, "windows": [stride, -stride, 5]}):
+                try:
+                    seen = pairs_seen(term, each)
+                except ZeroDivisionError:
+                    continue  # no call of this head has a meaning
+                for target, ranges in found.items():
+                    if requirements_hold(ranges, each):
+                        truth = seen if target == "j" else transposed(seen)
+                        check_ranges(ranges, truth, each, 5, 4, Counts())
+
+
+GRIDS = [
+    "i.y == j.y if h == 0 else true",
+    "h != 1 or i.x == j.x",
+    "i.y == j.y if h % 2 == 0 else i.x == j.x",
+    "h < w and abs(i.y - j.y) <= w and abs(i.x - j.x) <= w",
+    "h < 1 and i.y == j.y or h == 1 and abs(i.y - j.y) <= 1",
+]
+
+
+@pytest.mark.parametrize("mask", GRIDS)
+def test_a_grid_is_never_switched_off(mask: str) -> None:
+    """Its extents are at least 1 where there are tokens, whatever stands before a division by one."""
+    text = f"attention a(w: int = 1):\n    grid y: rows, x: cols\n    mask {mask}\n"
+    attention = attnc.compile(text)._compilation.attention
+    found = {target: find_ranges(attention, target) for target in ("j", "i")}
+    assert all(ranges.closed and not ranges.loose for ranges in found.values())
+    assert not any("if 0 < cols" in reason.text for ranges in found.values() for reason in ranges.because)
+    for rows, cols in ((4, 6), (1, 20), (20, 1)):
+        tokens = {"N": rows * cols, "M": rows * cols, "rows": rows, "cols": cols}
+        for w in (0, 1, 3):
+            for values in heads(attention.mask, {**tokens, "B": 1, "H": 3, "w": w}):
+                seen = pairs_seen(attention.mask, values)
+                for target, ranges in found.items():
+                    truth = seen if target == "j" else transposed(seen)
+                    check_ranges(ranges, truth, values, 5, 4, Counts())
+
+
+@pytest.mark.parametrize("causal", ["", " and r <= p"])
+def test_heads_that_choose_a_shift_are_tight(causal: str) -> None:
+    """Chen et al. 2023, arXiv 2309.12307: half of the heads have their groups shifted by half of one."""
+    place = "{0} if h < H // 2 else ({0} - group // 2) % N"
+    lets = f"    let p = {place.format('i')}\n    let r = {place.format('j')}\n"
+    text = f"attention a(group: int):\n{lets}    mask p // group == r // group{causal}\n"
+    attention = attnc.compile(text)._compilation.attention
+    for target in ("j", "i"):
+        ranges = find_ranges(attention, target)  # type: ignore[arg-type]
+        assert ranges.closed and not ranges.loose
+        for n, group in ((48, 16), (64, 8), (40, 10), (33, 7)):
+            counts = Counts()
+            values = {"N": n, "M": n, "B": 1, "H": 4, "group": group}
+            for each in heads(attention.mask, values):
+                seen = pairs_seen(attention.mask, each)
+                truth = seen if target == "j" else transposed(seen)
+                check_ranges(ranges, truth, each, 4, 4, counts)
+            if n % group == group // 2 % 4 == 0:
+                assert counts.visited == counts.seen
+                assert counts.full == counts.truly_full
 
 
 def test_an_end_that_looks_into_an_array_stands_alone() -> None:

@@ -168,4 +168,14 @@ def test_long_texts_are_quick() -> None:
         _check_text(f"attention long():\n{lines}    mask x{count - 1} < 0\n")
 
     assert_linear(check, 1000)
-    check_text("".join(f"def f{n}(x) = nowhere{n} + x\n" for n in range(300)), 4_000_000)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["def f{n}(x) = nowhere{n} + x\n", "def nowhere{n}(x) = nowhere{n}{n} + x\n", "const c{n} = c{n}{n} + 1\n",
+     "def f{n}(x) = dot(x, y{n}=1)\n", "attention a{n}(w: int):\n    mask j <= i + nowhere{n}\n",
+     "attention a{n}(w: int):\n    mask j <= i\n"],
+)  # fmt: skip
+def test_texts_with_many_mistakes_are_quick(line: str) -> None:
+    """Each looks for the names that may have been meant, but not each at all others."""
+    assert_linear(lambda count: _check_text("".join(line.format(n=n) for n in range(count))), 800)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from attnc.check.lookup import ADVICE
 from attnc.check.names import edit_distance, find_near
+from attnc.check.report import Search
 from attnc.compiler import Compilation
 from attnc.source import Source
 
@@ -40,10 +41,10 @@ def test_edit_distance(a: str, b: str) -> None:
 
 @given(words, st.lists(words, max_size=12))
 def test_near_names(name: str, candidates: list[str]) -> None:
-    near = find_near(name, candidates)
+    near = find_near(name, candidates, Search())
     assert len(near) <= 3 and len(set(near)) == len(near)
     assert set(near) <= set(candidates)
-    assert near == find_near(name, list(reversed(candidates)))
+    assert near == find_near(name, list(reversed(candidates)), Search())
 
 
 @pytest.mark.parametrize(
@@ -59,7 +60,15 @@ def test_near_names(name: str, candidates: list[str]) -> None:
     ],
 )
 def test_suggestions(name: str, candidates: list[str], expected: tuple[str, ...]) -> None:
-    assert find_near(name, candidates) == expected
+    assert find_near(name, candidates, Search()) == expected
+
+
+def test_names_are_looked_for_as_long_as_that_is_little_work() -> None:
+    search = Search(left=100)
+    assert find_near("windw", ["w", "window"], search) == ("window",)
+    assert search.left == 100 - 1 - 5 * 6
+    assert find_near("windw", ["window"] * 3, search) == ()
+    assert not search.goes_on
 
 
 def test_an_unknown_name_is_told_once() -> None:

@@ -8,12 +8,15 @@ from zlib import crc32
 import numpy as np
 import pytest
 from compilations import file
-from corpus import CORPUS, FLASHMASK, FORTY, GYM, LISTED, SPECS, Mask
+from corpus import CORPUS, FLASHMASK, FORTY, GYM, LISTED, SPECS, Mask, file_of
+from effort import at_most
 from found import is_listed
 from integer_oracle import evaluate
 from judge import MANY_CALLS, judge
 from truth import EDGE, FULL, NONE, ROLES, classes_of, pairs_of
 
+from attnc.compiler import Compilation
+from attnc.options import make_options
 from attnc.syntax.parser import parse_file
 from attnc.syntax.printer import print_file
 from attnc.syntax.reading import read_source
@@ -54,6 +57,23 @@ def test_truth_is_what_the_mask_says_pair_by_pair(mask: Mask) -> None:
     seen = pairs_of(term, drawn)
     for i, j in zip(random.integers(0, drawn["N"], 100), random.integers(0, drawn["M"], 100), strict=True):
         assert seen[i, j] == evaluate(term, {**drawn, "i": int(i), "j": int(j)}), (i, j)
+
+
+# Calls of functions: less than two seconds of a processor of 2025. The mask that takes most of them is in every run.
+MOST_CALLS = 20_000_000
+LONGEST = "sliding_tiles_3d"
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [pytest.param(mask, marks=[] if mask.name == LONGEST else pytest.mark.slow) for mask in CORPUS],
+    ids=lambda mask: mask.name,
+)
+def test_no_analysis_takes_long(mask: Mask) -> None:
+    compilation = Compilation(read_source(file_of(mask)), make_options(name=mask.spec or mask.name))
+    assert compilation.attention
+    with at_most(MOST_CALLS):
+        assert compilation.facts
 
 
 def test_classes_of_tiles() -> None:

@@ -132,6 +132,22 @@ MASKS = {
         "mask near(i.y, j.y, wy, rows) and near(i.x, j.x, wx, cols)",
         above="from std import near",
     ),
+    "chunks_of_some_heads": mask("h < n and i // c == j // c", "n: int, c: int", n=1, c=11),
+    "chunks_of_no_heads": mask("i == j or h < n and i // c == j // c", "n: int, c: int", n=0, c=0),
+    "chunks_switched_off": mask("j <= i and (c < 1 or i // c == j // c)", "c: int", c=-1),
+    "chunks_by_head": mask("i // c[h] == j // c[h]", "c: int[H]", c=(3, 40)),
+    "stripes_by_head": spec(
+        "", "grid y: rows, x: cols", "mask i.y == j.y if h % 2 == 0 else abs(i.x - j.x) <= 1"
+    ),
+    "half_of_the_heads_shifted": spec(
+        "group: int",
+        "let p = i if h < H // 2 else (i - group // 2) % N",
+        "let r = j if h < H // 2 else (j - group // 2) % N",
+        "mask p // group == r // group and r <= p",
+        square=True,
+        group=20,
+    ),
+    "half_a_window": mask("abs(i - j) < w / 2 and j * 0.5 <= i + 0.25", "w: int", w=15),
     "dilated_window": mask("abs(i - j) <= w and abs(i - j) % d == 0", "w: int, d: int", w=40, d=3),
     "dilated_further_than_a_tile": mask("abs(i - j) <= w and (i - j) % d == 0", "w: int, d: int", w=90, d=45),
     "strided": mask("j <= i and (i - j < w or (i - j) % d == 0)", "w: int, d: int", w=9, d=37),

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import pytest
 import torch
+from effort import at_most
 from hypothesis import given
 from hypothesis import strategies as st
+from mask_zoo import ALL, attention_of, nasty, usual
 from properties import cases
 
 import attnc
-from attnc.analyze.facts import Interval, Ranges, Reason, Requirement
+from attnc.analyze.facts import Interval, Ranges, Reason, Requirement, Shown
+from attnc.analyze.ranges import find_ranges
 from attnc.errors import AttncError
 from attnc.ir.nodes import Index, IntConst, IntLoad, IntOp, IntParam, Size, TileEnd
 from attnc.run.tiles import (
@@ -24,7 +29,9 @@ from attnc.run.tiles import (
     count_tiles,
     find_density,
     find_tile_rows,
+    join,
 )
+from attnc.run.values import int_value, period_end, tile_end
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 Sees = Callable[[int, int], bool]
@@ -141,6 +148,60 @@ def test_rows_are_disjoint_intervals_in_order(spans: list[tuple[int, int]], size
         assert ends == sorted(set(ends))
 
 
+def rows_one_by_one(keys: Ranges, values: dict[str, Any], block_q: int, block_k: int) -> list[TileRow]:
+    """The same, from the ends of one tile, and of one period, after the other."""
+    rows, at, size = [], dict(values), int(values["M"])
+    step = 1
+    if keys.periods and keys.takes_several_periods:
+        step = max(block_k // int_value(keys.periods.length, at), 1)
+
+    def clipped(interval: Interval) -> tuple[int, int]:
+        return max(int_value(interval.lo, at), 0), min(int_value(interval.hi, at), size)
+
+    for first_query in range(0, values["N"], block_q):
+        at[tile_end("i", "first")] = first_query
+        at[tile_end("i", "last")] = min(first_query + block_q, values["N"]) - 1
+        near, whole = list[tuple[int, int]](), list[tuple[int, int]]()
+
+        def look_at(shown: Sequence[Shown]) -> None:
+            for visited, full in shown:
+                lo, hi = clipped(visited)
+                if lo < hi:
+                    near.append((lo // block_k, -(-hi // block_k)))  # noqa: B023
+                lo, hi = clipped(full) if full else (0, 0)
+                if lo < hi:
+                    end = -(-size // block_k) if hi == size else hi // block_k
+                    whole.append((-(-lo // block_k), end))  # noqa: B023
+
+        if keys.periods:
+            end = int_value(keys.periods.hi, at)
+            for number in range(int_value(keys.periods.lo, at), end, step):
+                at[period_end("first")], at[period_end("last")] = number, min(number + step, end) - 1
+                look_at(keys.shown)
+            look_at([keys.behind] if keys.behind else [])
+        else:
+            look_at(keys.shown)
+        rows.append(TileRow(join(near), join(whole)))
+    return rows
+
+
+@pytest.mark.parametrize("name", sorted(ALL))
+def test_tiles_found_at_once_are_those_of_one_after_the_other(name: str) -> None:
+    keys, random = find_ranges(attention_of(ALL[name]), "j"), Random(name)
+    for draw in (usual, nasty, usual):
+        values = {**draw(random).values, "h": random.randrange(3), "b": random.randrange(2)}
+        block_q, block_k = random.choice([(1, 1), (4, 4), (3, 8), (16, 5)])
+        expected = rows_one_by_one(keys, values, block_q, block_k)
+        assert list(find_tile_rows(keys, values, block_q, block_k)) == expected
+        assert count_tiles(keys, values, block_q, block_k) == count_rows(
+            expected, -(-values["N"] // block_q) * -(-values["M"] // block_k)
+        )
+        least = sum(hi - lo for row in rows_one_by_one(keys, values, 1, 1) for lo, hi in row.full)
+        most = sum(hi - lo for row in rows_one_by_one(keys, values, 1, 1) for lo, hi in row.visited)
+        pairs = values["N"] * values["M"]
+        assert find_density(keys, values) == (least / pairs, most / pairs)
+
+
 def test_rows_of_another_source_are_counted_alike() -> None:
     rows = [TileRow(((0, 2), (5, 6)), ((1, 2),)), TileRow((), ()), TileRow(((0, 9),), ((0, 4), (5, 9)))]
     assert count_rows(rows, 27) == Tiles(12, 9, 27)
@@ -158,6 +219,39 @@ def test_density_is_the_share_of_visible_pairs(name: str, n: int, m: int, a: int
 def test_density_of_a_long_sequence_lies_between_its_bounds(n: int) -> None:
     least, most = find_density(FUNCTIONS["causal"].facts.keys, {"N": n, "M": n})
     assert least < (n + 1) / (2 * n) < most < least + 11 / n
+
+
+# ---- how much work it is ---------------------------------------------------------------------------
+
+WINDOW_3D = """
+attention window_3d(r: int):
+    grid  z: 16, y: 32, x: 32
+    mask  abs(i.z - j.z) <= r and abs(i.y - j.y) <= r and abs(i.x - j.x) <= r
+"""
+
+
+def test_tiles_of_a_grid_are_found_at_once() -> None:
+    """16,384 tokens in 512 rows: each query looks at hundreds of them."""
+    keys = attnc.compile(WINDOW_3D).facts.keys
+    values = {"N": 16384, "M": 16384, "r": 3}
+    assert keys.periods is not None
+    with at_most(300_000):
+        tiles = count_tiles(keys, values, 128, 128)
+        least, most = find_density(keys, values)
+    assert tiles.total == 128**2
+    seen = [sum(min(a + 3, size - 1) - max(a - 3, 0) + 1 for a in range(size)) for size in (16, 32, 32)]
+    assert least <= seen[0] * seen[1] * seen[2] / 16384**2 <= most <= tiles.visited / tiles.total
+
+
+def test_documents_of_a_million_tokens_are_counted_at_once() -> None:
+    keys, n = attnc.load(EXAMPLES / "packed_documents.attn").facts.keys, 2**20
+    doc = (torch.arange(n) // 1000)[None]
+    values = {"N": n, "M": n, "b": 0, "doc": doc}
+    with at_most(100_000):
+        least, most = find_density(keys, values)
+    whole, rest = divmod(n, 1000)
+    seen = (whole * 1000 * 1001 + rest * (rest + 1)) / 2 / n**2
+    assert least <= seen <= most <= 1.05 * seen
 
 
 # ---- ends that no example has ----------------------------------------------------------------------

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, get_args
 
 import pytest
 import torch
 
 from attnc.errors import AttncError
 from attnc.ir import nodes as ir
+from attnc.ir.arithmetic import Function
 from attnc.ir.text import parse_term
+from attnc.run.scaled import call
 from attnc.run.values import int_value, tile_end
 
 SORTS = {"a": "int", "c": "int", "x": "float", "on": "bool", "row": "int", "table": "int", "heat": "float"}
@@ -18,6 +21,13 @@ AT: dict[str, Any] = {
     "table": [[0, 0, 5], [2, 2, 7]], "heat": [0.5, 1.5, 2.5],
     tile_end("i", "first"): 1, tile_end("i", "last"): 3,
 }  # fmt: skip
+FUNCTIONS = get_args(Function)
+TESTS = [
+    lambda a: ir.Compare("<", a, ir.RealConst(0.0)),
+    lambda a: ir.Compare("<", ir.RealConst(0.0), a),
+    lambda a: ir.Compare("==", a, ir.RealConst(math.inf)),
+    lambda a: ir.Compare("==", a, ir.RealConst(-math.inf)),
+]
 
 
 def term(text: str) -> ir.Int:
@@ -38,6 +48,9 @@ def term(text: str) -> ir.Int:
         ("c if on and not a < c else N", 8),
         ("c if 4 in row[:] else N", 3),
         ("floor(x * 2.0 + heat[h])", 7),
+        ("floor(sqrt(x * 10.0) + abs(x - 3.0))", 5),
+        ("c if exp(x * 1000.0) < x else N", 8),
+        ("c if log(x - 3.0) < x else N", 8),
         ("rank(row[:], 4)", 2),
         ("rank(row[:], 10)", 4),
         ("rank(table[b, :], 2)", 0),
@@ -49,6 +62,18 @@ def test_values(text: str, value: int) -> None:
     assert int_value(term(text), AT) == value
     arrays = {name: torch.tensor(each) if isinstance(each, list) else each for name, each in AT.items()}
     assert int_value(term(text), arrays) == value
+
+
+@pytest.mark.parametrize("fn", FUNCTIONS)
+@pytest.mark.parametrize("x", [math.inf, -math.inf, math.nan, 0.0, -1.0, 1000.0, -1000.0])
+def test_functions_without_a_finite_value_are_those_of_torch(fn: Function, x: float) -> None:
+    """Seen by comparisons, which is all that an end of a range can make of them."""
+    meant = float(call(fn, torch.tensor([x], dtype=torch.float64)))
+    got = [
+        int_value(ir.IntIf(of(ir.RealCall(fn, ir.RealConst(x))), ir.IntConst(1), ir.IntConst(0)), {})
+        for of in TESTS
+    ]
+    assert got == [meant < 0, meant > 0, meant == math.inf, meant == -math.inf]
 
 
 @pytest.mark.parametrize(

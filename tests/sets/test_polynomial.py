@@ -51,6 +51,7 @@ def read(text: str) -> Polynomial:
         ("i * (j + 2) - j * i", "2 * i"),
         ("max(i, j) - max(j, i)", "0"),
         ("max(i, i + 3)", "i + 3"),
+        ("(max(i if on else j, 3) if on else (i if on else j) // 2)", "(max(i, 3) if on else j // 2)"),
         ("min(min(i, 7), min(j, 5))", "min(5, min(j, i))"),
         ("abs(i - j)", "max(j - i, i - j)"),
         ("(i + 5) % 1", "0"),

@@ -13,6 +13,7 @@ from attnc.analyze.facts import Reason
 from attnc.errors import AttncError, Diagnostic, Label
 from attnc.ir import build
 from attnc.ir.nodes import (
+    KEY_HEAD,
     Attention,
     Bool,
     Dot,
@@ -22,6 +23,7 @@ from attnc.ir.nodes import (
     IntConst,
     IntLoad,
     IntOp,
+    IntParam,
     Node,
     Param,
     Real,
@@ -179,7 +181,8 @@ class _Hoist:
             [n for n, item in enumerate(load.index) if not _is_head(item)],
         )
         rest = [item for item in load.index if _is_head(item)]
-        if len(side) != 1 or len(mixed) != 1 or len(set(rest)) != len(rest):
+        heads = [axis for item in rest for axis in axes_of(item)]
+        if len(side) != 1 or len(mixed) != 1 or len(set(heads)) != len(heads):
             return self._refuse(term)
         (axis,), (dim,) = side, mixed
         if axis == "j" and "h" in axes_of_arrays(vector) | axes_of_arrays(load):
@@ -234,6 +237,16 @@ class _Hoist:
         )
 
 
+def find_key_heads(attention: Attention) -> Param | None:
+    """An argument that says what `HKV` is, where kernels cannot: they see keys and values of every query head."""
+    if Size("HKV") not in walk(attention) or not hoist_token_maps(attention).per_query_head:
+        return None
+    name = "key_heads"
+    while any(name == param.name for param in attention.params):
+        name += "_"
+    return Param(name, "int")
+
+
 def _with_common_widths(dots: list[DotPair]) -> tuple[DotPair, ...]:
     """The same pairs, where a tensor that stands in several has one width, and so has all it meets."""
     width: dict[str, str] = {}
@@ -245,7 +258,7 @@ def _with_common_widths(dots: list[DotPair]) -> tuple[DotPair, ...]:
 
 
 def _is_head(item: Int) -> bool:
-    return item in (Index("b"), Index("h"))
+    return item in (Index("b"), Index("h"), KEY_HEAD)
 
 
 def _by_distance(term: Node) -> Node | None:
@@ -256,5 +269,7 @@ def _by_distance(term: Node) -> Node | None:
 
 
 def axes_of_arrays(term: Node) -> frozenset[str]:
-    """The indices that a term names itself, leaving out those its inputs stand for."""
-    return frozenset(part.axis for part in walk(term) if isinstance(part, Index))
+    """The indices that a term names itself, leaving out those its inputs stand for, and the key head of a head."""
+    # A parameter: a constant would decide conditions, and drop what they choose from.
+    by_query_head = replace_terms(term, lambda part: IntParam("h_kv") if part == KEY_HEAD else None)
+    return frozenset(part.axis for part in walk(by_query_head) if isinstance(part, Index))

@@ -6,14 +6,17 @@ token, and `_output`, which maps the result. Neither is there where the spec ask
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from attnc.errors import CompilerBug
 from attnc.ir.nodes import (
+    KEY_HEAD,
     Dot,
     Index,
     Int,
+    IntParam,
     LogSumExp,
     Node,
     Rank,
@@ -28,7 +31,7 @@ from attnc.ir.nodes import (
     VecLoad,
     VecOp,
 )
-from attnc.ir.walk import axes_of
+from attnc.ir.walk import axes_of, holds
 from attnc.kernel.build import Block, Namespace, function, without_dead
 from attnc.kernel.nodes import Expr, Function, Lit, Op, Param, Var, names_in
 from attnc.lower.hoist import DISTANCE, TokenMap
@@ -46,12 +49,13 @@ def lower_per_token(plan: Plan) -> Function | None:
     if not plan.maps and not plan.per_query_head:
         return None
     block, vectors = Block(), Vectors(plan)
+    of_keys = vectors if plan.per_query_head else Vectors(plan, {KEY_HEAD: Var("h_kv")})
     vectors.enter(block)
     if plan.per_query_head:
         for name in ("k", "v"):
             block.let(name, Var(name).call("repeat_interleave", Var("H") // Var(name).attr("shape")[1], 1))
     for token_map in plan.maps:
-        block.let(token_map.name, vectors.whole(token_map))
+        block.let(token_map.name, (of_keys if token_map.side == "j" else vectors).whole(token_map))
     block.returns(*map(Var, mapped_tensors(plan)))
     names = ["q", "k", "v", "scale", *(variable(p.name) for p in plan.spec.params)]
     return _function("_per_token", block, names, "What the spec asks of single tokens, once for each.")
@@ -62,7 +66,7 @@ def lower_output(plan: Plan) -> Function | None:
     is_mapped, gate = plan.spec.output != VecInput("o"), plan.weights.gate
     if not is_mapped and gate is None and plan.weights.kind == "softmax":
         return None
-    block, vectors = Block(), Vectors(plan)
+    block, vectors = Block(), Vectors(plan, places=plan.places)
     vectors.enter(block)
     sums = plan.row_results if plan.weights.kind == "sums" else ()
     if plan.rows.can_be_empty and sums:
@@ -86,7 +90,7 @@ def lower_output(plan: Plan) -> Function | None:
 
 def lower_numbers(plan: Plan) -> Function:
     """`_numbers_1(sum_1, ...)`: what a pass leaves for later ones, [B, H, N] each."""
-    block, vectors = Block(), Vectors(plan)
+    block, vectors = Block(), Vectors(plan, places=plan.places)
     vectors.enter(block)
     if plan.rows.can_be_empty:
         empty = Var(plan.count).equals(0.0) if plan.count else Var("lse").equals(function("float")("-inf"))
@@ -119,18 +123,28 @@ def _function(name: str, block: Block, names: list[str], doc: str) -> Function:
 
 
 class Vectors:
-    """Vectors of all tokens of one side, as tensors [B, heads, tokens, width]; numbers have the width 1."""
+    """Vectors of all tokens of one side, as tensors [B, heads, tokens, width]; numbers have the width 1.
 
-    def __init__(self, plan: Plan) -> None:
+    `places` are those of the plan behind the kernels, where keys may be laid out for every query head.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        named: Mapping[Node, Expr] = MappingProxyType({}),
+        places: Mapping[Node, Node] = MappingProxyType({}),
+    ) -> None:
         self.plan = plan
+        self.places = places
         self.spec = replace(plan.spec, params=(*plan.spec.params, *plan.row_arrays))
-        self.terms = _TokenTerms(self.spec, {})
+        self.terms = _TokenTerms(self.spec, named, places=places)
         self.terms.vectors = self
 
     @property
     def params(self) -> list[str]:
-        """The names of what the spec takes, and of what earlier passes found."""
-        return [param.name for param in self.spec.params]
+        """The names of what the spec takes, of what earlier passes found, and of what is computed elsewhere."""
+        elsewhere = [term.name for term in self.places.values() if isinstance(term, IntParam)]
+        return [*(param.name for param in self.spec.params), *elsewhere]
 
     def enter(self, block: Block) -> None:
         block.lets(("B", "H", "N", "D"), Var("q").attr("shape"))
@@ -143,6 +157,7 @@ class Vectors:
         device = Var("q").attr("device")
         block.let("b", torch.arange(Var("B"), device=device)[:, None, None, None])
         block.let("h", torch.arange(Var("H"), device=device)[:, None, None])
+        block.let("h_kv", torch.arange(Var("HKV"), device=device)[:, None, None])
         block.let("i", torch.arange(Var("N"), device=device)[:, None])
         block.let("j", torch.arange(Var("M"), device=device)[None, :])
         # One distance more than there is, so that a call without tokens has an empty range and not a negative one.
@@ -168,23 +183,31 @@ class Vectors:
         """A number of every query or key, for every query head."""
         size = Var("N") if token_map.side == "i" else Var("M")
         value = self.number(token_map.term)
-        if token_map.side == "j":
+        if token_map.side == "j" and holds(token_map.term, VecInput):
             return function("_for_query_heads")(value, Var("H")).call("expand", Var("B"), Var("H"), size)
+        if token_map.side == "j":
+            value = value.call("expand", Var("B"), Var("k").attr("shape")[1], size)
+            return function("_for_query_heads")(value, Var("H"))
         return value.call("expand", Var("B"), Var("H"), size)
 
     def _products(self, token_map: TokenMap, dim: int) -> Expr:
         """The products of each token's vector with all rows of an array, in float32 where inputs are narrower."""
         match token_map.term:
             case Dot(vector, VecLoad(array, index)):
-                dims = {item.axis: n for n, item in enumerate(index) if isinstance(item, Index) and n != dim}
+                dims = {axis: n for n, item in enumerate(index) for axis in axes_of(item) if n != dim}
                 order = [*(dims[axis] for axis in ("b", "h") if axis in dims), dim]
                 rows: Expr = Var(variable(array))
                 if order != sorted(order):
                     rows = rows.call("permute", *order, len(index))
                 rows = rows[tuple(slice(None) if axis in dims else None for axis in ("b", "h"))]
+                if KEY_HEAD in index and KEY_HEAD not in self.terms.named:
+                    rows = function("_for_query_heads")(rows, Var("H"))
                 value = self(vector).to(Var("wide")).call("matmul", rows.to(Var("wide")).attr("mT"))
                 if token_map.side == "i":
                     return value.call("expand", Var("B"), Var("H"), Var("N"), -1)
+                if not holds(vector, VecInput):
+                    value = value.call("expand", Var("B"), Var("k").attr("shape")[1], Var("M"), -1)
+                    return function("_for_query_heads")(value, Var("H"))
                 return function("_for_query_heads")(value, Var("H")).call(
                     "expand", Var("B"), Var("H"), Var("M"), -1
                 )
@@ -201,7 +224,7 @@ class Vectors:
 
     def of_row(self, term: Real) -> Expr:
         """A number of each row, as [B, H, N, 1], in float32 where the inputs are in half precision."""
-        terms = _RowTerms(self.spec, {})
+        terms = _RowTerms(self.spec, {}, places=self.places)
         terms.vectors = self
         return terms(term)
 

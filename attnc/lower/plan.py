@@ -16,7 +16,7 @@ from attnc.errors import AttncError, Diagnostic, Label
 from attnc.ir.nodes import (
     Attention,
     Dot,
-    IntLoad,
+    IntParam,
     LogSumExp,
     Node,
     Param,
@@ -32,7 +32,8 @@ from attnc.ir.text import print_ir
 from attnc.ir.walk import replace_terms, walk
 from attnc.lower.conversions import find_converted
 from attnc.lower.gradients import ArrayGradient, Home, find_array_gradients, why_lse, why_pairs
-from attnc.lower.hoist import DotPair, TokenMap, hoist_token_maps
+from attnc.lower.hoist import DotPair, TokenMap, find_key_heads, hoist_token_maps
+from attnc.lower.names import variable
 from attnc.lower.narrow import why_int32, why_remainders
 from attnc.lower.overlap import find_overlap
 from attnc.lower.per_pair import why_searched
@@ -45,6 +46,7 @@ from attnc.lower.split.choice import Split, find_split
 from attnc.lower.tiled.order import find_order
 
 ROWS = (Size("B"), Size("H"), Size("N"))
+HKV = Size("HKV")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,8 @@ class Plan:
     """A schedule and everything that its lowering has to know.
 
     `spec` is the attention as written, `attention` the same with the work on single tokens (`maps`) taken out. `places`
-    says where the places in sorted arrays are read, which the ranges speak of. `score` is in base 2 where the weights
+    says what is computed in the place of a term: where the places in sorted arrays are read, which the ranges speak of,
+    and what `HKV` is, where kernels see the keys of every query head. `score` is in base 2 where the weights
     are softmax. Tiles of the positions in `listed` come from lists that the tile test makes, the others from ranges.
 
     Passes over the keys that come `before` have a plan each, with its `number`, counted from 1. Such a pass weighs no
@@ -71,7 +74,7 @@ class Plan:
     gradients: tuple[ArrayGradient, ...]
     score: Real
     weights: Weights
-    places: Mapping[Node, IntLoad]
+    places: Mapping[Node, Node]
     keys: Ranges
     queries: Ranges
     tiles: TileTest
@@ -91,6 +94,12 @@ class Plan:
     def named(self, name: str) -> str:
         """The name of a function of this pass."""
         return f"{name}_{self.number}" if self.number else name
+
+    @property
+    def key_heads(self) -> str | None:
+        """The argument that says how many heads the keys of a call have, where kernels see other ones."""
+        param = self.places.get(HKV)
+        return variable(param.name) if isinstance(param, IntParam) else None
 
     @property
     def weighs_values(self) -> bool:
@@ -159,8 +168,9 @@ def make_plan(attention: Attention, facts: Facts) -> Plan:
         )
     before: list[Plan] = []
     row_arrays: list[Param] = []
+    key_heads = find_key_heads(_simplified(attention, facts.implied))
     for number, row_pass in enumerate(facts.weights.before, 1):
-        before.append(_plan_rows(attention, facts, row_pass, tuple(row_arrays), number))
+        before.append(_plan_rows(attention, facts, row_pass, tuple(row_arrays), key_heads, number))
         row_arrays += [Param(name, "float", sizes=ROWS) for name, _ in row_pass.numbers]
     constant = frozenset(
         name
@@ -168,7 +178,7 @@ def make_plan(attention: Attention, facts: Facts) -> Plan:
         for name, term in plan.numbers
         if plan.weights.kind != "largest" and _is_constant(term, plan)
     )
-    plan = _plan_pass(attention, facts, facts.weights, tuple(row_arrays), constant, tuple(before))
+    plan = _plan_pass(attention, facts, facts.weights, tuple(row_arrays), key_heads, constant, tuple(before))
     sees_keys = bool(plan.keys.visited) or "j" in plan.listed
     waits, why = find_overlap(plan.attention, plan.weights, sees_keys)
     reasons = [reason for reason in (why, why_int32(plan.attention), why_searched(plan.attention)) if reason]
@@ -176,11 +186,16 @@ def make_plan(attention: Attention, facts: Facts) -> Plan:
 
 
 def _plan_rows(
-    attention: Attention, facts: Facts, row_pass: RowPass, row_arrays: tuple[Param, ...], number: int
+    attention: Attention,
+    facts: Facts,
+    row_pass: RowPass,
+    row_arrays: tuple[Param, ...],
+    key_heads: Param | None,
+    number: int,
 ) -> Plan:
     """The plan of a pass that comes before the last one."""
     bare = replace(attention, value=VecInput("v"), output=VecInput("o"))
-    plan = _plan_pass(bare, facts, row_pass.weights, row_arrays, frozenset(), ())
+    plan = _plan_pass(bare, facts, row_pass.weights, row_arrays, key_heads, frozenset(), ())
     return replace(plan, spec=attention, number=number, numbers=row_pass.numbers, plain=None)
 
 
@@ -189,6 +204,7 @@ def _plan_pass(
     facts: Facts,
     weights: Weights,
     row_arrays: tuple[Param, ...],
+    key_heads: Param | None,
     constant: frozenset[str],
     before: tuple[Plan, ...],
 ) -> Plan:
@@ -199,7 +215,8 @@ def _plan_pass(
     whole = replace(attention, score=composed, lets=lets, params=(*attention.params, *row_arrays))
     hoisted = hoist_token_maps(_simplified(whole, facts.implied))
     ranked = hoist_ranks((facts.keys, facts.queries), hoisted.attention.params)
-    inner = replace(hoisted.attention, params=(*hoisted.attention.params, *ranked.params))
+    own = (*ranked.params, *([key_heads] if key_heads else []))
+    inner = replace(hoisted.attention, params=(*hoisted.attention.params, *own))
     score = regroup(inner.score)
     weights = _with_count(weights, facts.rows)
     because = [
@@ -243,7 +260,7 @@ def _plan_pass(
         gradients=gradients,
         score=in_base_2(score) if weights.kind == "softmax" else score,
         weights=weights,
-        places=ranked.reads,
+        places={**ranked.reads, **({HKV: IntParam(key_heads.name)} if key_heads else {})},
         keys=keys,
         queries=queries,
         tiles=facts.tiles,

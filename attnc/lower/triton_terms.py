@@ -22,6 +22,7 @@ from attnc.ir.nodes import (
     Node,
     Real,
     RealConst,
+    Size,
 )
 from attnc.ir.walk import axes_of, walk
 from attnc.kernel.build import Namespace, function
@@ -74,6 +75,10 @@ class TritonTerms(Terms):
                 ):
                     yield part
                     yield build.integer("-", build.integer("-", by, part), IntConst(1))
+
+    def key_head(self) -> Expr:
+        """A program knows it, where kernels see the heads of keys that the call has."""
+        return super().key_head() if Size("HKV") in self.places else Var("h_kv")
 
     @property
     def variables(self) -> set[str]:

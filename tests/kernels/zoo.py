@@ -327,6 +327,23 @@ TOKENS = {
     "query_by_head_number": spec("w: float[H]", "query q * w[h]"),
     "query_row_number": spec("w: float[B, N]", "query q * w[b, i]"),
     "key_by_head": spec("w: float[H, D]", "key k * w[h, :]"),
+    "key_by_key_head": spec(
+        "w: float[HKV, M, D], u: float[HKV]", "key k * w[h_kv, j, :]", "value v * u[h_kv]"
+    ),
+    "key_heads_behind_key_by_head": spec(
+        "w: float[H], u: float[HKV], n: int[HKV]",
+        "key k * w[h]",
+        "mask i - j < n[h_kv] or j % HKV == 0",
+        f"score {DOT} * HKV * u[h_kv]",
+        "output o * HKV",
+        n=(1, 20),
+    ),
+    "key_heads_of_passes": spec(
+        "w: float[H], u: float[HKV]",
+        "value v * w[h]",
+        "mask j % HKV == 0",
+        "normalize sigmoid(s - max(s)) * HKV / (1 + sum(relu(s) * u[h_kv]))",
+    ),
     "key_column_number": spec("w: float[B, M]", "key k * w[b, j]"),
     "key_indirect": spec("w: float[7, D], kind: int[M]", "key k + w[kind[j], :]", kind=(0, 7)),
     "key_if": spec("", "key k if j % 2 == 0 else 0.5 * k"),

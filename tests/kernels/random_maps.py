@@ -1,0 +1,77 @@
+"""Random specs, as text, in which every clause may speak of heads and their key heads, and maps their tokens.
+
+Divisors and arguments of `sqrt` are positive.
+"""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+from random_specs import Writer
+
+PARAMS = (
+    "by_h: float[H], by_kv: float[HKV], on_q: float[B, H, N, D], on_k: float[HKV, M, D], on_v: float[B, M, DV], "
+    "table: float[HKV, N + M - 1, D], bias: float[HKV, M], wide: float[B, HKV, DV], flags: bool[HKV], reach: int[HKV]"
+)
+ENTRIES = (("reach", 1, 40),)
+
+HEADS = ["by_h[h]", "by_kv[h_kv]", "HKV", "h_kv", "0.7", "(1 if flags[h_kv] else by_h[h])"]
+# Vectors that stand beside the input of a map, by clause.
+ROWS = {
+    "q": ["on_q[b, h, i, :]", "table[h_kv, i, :]"],
+    "k": ["on_k[h_kv, j, :]", "table[h_kv, j, :]"],
+    "v": ["on_v[b, j, :]", "wide[b, h_kv, :]"],
+    "o": ["wide[b, h_kv, :]"],
+}
+SCORES = [
+    "dot(q, k) * scale",
+    "dot(q, k) * scale * HKV",
+    "dot(q, k) * scale + bias[h_kv, j]",
+    "dot(q, k) * scale + by_kv[h_kv] * (j - i) / 40",
+    "dot(q, k) * scale + sum_d(k * on_k[h_kv, j, :]) / 8",
+    "dot(q, k) * scale + sum_d(on_k[h_kv, j, :]) / 8",
+    "dot(q, k) * scale + dot(q, table[h_kv, j - i + N - 1, :]) / 8",
+    "dot(q, k) * scale + dot(k, table[h_kv, i - j + M - 1, :]) / 8",
+    "dot(q * by_kv[h_kv], k) * scale",
+]
+MASKS = [
+    "true",
+    "j <= i",
+    "j % HKV == h_kv",
+    "j % (H // HKV) != h % (H // HKV)",
+    "i - j < reach[h_kv]",
+    "flags[h_kv] or j <= i",
+    "h < HKV or j <= i",
+]
+
+
+def vector(writer: Writer, x: str, depth: int) -> str:
+    """A map of the input `x`."""
+    a = lambda: vector(writer, x, depth - 1)  # noqa: E731
+    leaves = [lambda: x]
+    larger = [
+        lambda: f"({a()} * {writer.one(*HEADS)})",
+        lambda: f"({a()} {writer.one('+', '-', '*')} {writer.one(*ROWS[x])})",
+        lambda: f"{writer.one('tanh', 'sigmoid', 'silu', 'softplus')}({a()})",
+        lambda: "({0} / sqrt(1 + sum_d({1} * {1})))".format(a(), a()),
+        lambda: f"({a()} * exp(tanh(sum_d({a()}))))",
+        lambda: f"({a()} if {writer.one('h_kv == 0', 'flags[h_kv]', 'h % 2 == 0')} else {a()})",
+    ]
+    return writer.any(leaves if depth == 0 else larger + leaves)
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> str:
+    writer = Writer(draw)
+    own = " + v_i * by_kv[h_kv]" if writer.one("", "v_i") else ""
+    clauses = {
+        "query": vector(writer, "q", 2),
+        "key": vector(writer, "k", 2),
+        "value": vector(writer, "v", 2),
+        "mask": writer.one(*MASKS),
+        "score": writer.one(*SCORES),
+        "normalize": writer.one("softmax", "sigmoid", "s * HKV", "exp(s) / (exp(by_kv[h_kv]) + sum(exp(s)))"),
+        "output": vector(writer, "o", 1) + own,
+    }
+    left_out = {"query": "q", "key": "k", "value": "v", "mask": "true", "output": "o"}
+    lines = [f"    {word} {text}\n" for word, text in clauses.items() if left_out.get(word) != text]
+    return f"attention zoo({PARAMS}):\n{''.join(lines)}"

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 
 from attnc.analyze.facts import Reason
 from attnc.errors import AttncError, Diagnostic, Label
-from attnc.ir import build
 from attnc.ir.nodes import (
     KEY_HEAD,
     Attention,
@@ -35,6 +34,9 @@ from attnc.ir.nodes import (
     VecLoad,
 )
 from attnc.ir.walk import axes_of, replace_terms, walk
+from attnc.sets.convert import to_int, to_polynomial
+from attnc.sets.folding import leaf
+from attnc.sets.polynomial import Leaf
 
 Q, K, V = VecInput("q"), VecInput("k"), VecInput("v")
 DISTANCE = IntOp("-", Index("j"), Index("i"))
@@ -139,9 +141,9 @@ class _Hoist:
         if not isinstance(term, Int) or not any(isinstance(part, Floor) for part in walk(term)):
             return None
         relative = replace_terms(term, _by_distance)
-        if not axes_of(term) or axes_of(
-            replace_terms(relative, lambda part: IntConst(0) if part == DISTANCE else None)
-        ):
+        # A parameter in its place: a constant would decide conditions, and drop what they choose from.
+        rest = replace_terms(relative, lambda part: IntParam("distance") if part == DISTANCE else None)
+        if not axes_of(term) or axes_of(rest):
             return None
         if relative not in self.tables:
             name = self._fresh("by_distance", len(self.tables) + 1)
@@ -262,10 +264,14 @@ def _is_head(item: Int) -> bool:
 
 
 def _by_distance(term: Node) -> Node | None:
-    """`i - j` as `-(j - i)`."""
-    if term == IntOp("-", Index("i"), Index("j")):
-        return build.negative(DISTANCE)
-    return None
+    """`i - j` as `-(j - i)`, `(j + a) - (i + c)` as `j - i + a - c`: sums that know positions by their distance."""
+    if not isinstance(term, IntOp) or not axes_of(term) & {"i", "j"}:
+        return None
+    times, rest = to_polynomial(term).split(Leaf(Index("j")))
+    against, rest = rest.split(Leaf(Index("i")))
+    if times != -against or (times.leaves | rest.leaves) & {"i", "j"}:
+        return None
+    return to_int(times * leaf(DISTANCE) + rest)
 
 
 def axes_of_arrays(term: Node) -> frozenset[str]:

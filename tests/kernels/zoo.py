@@ -273,6 +273,15 @@ SCORES = {
     "deep": score(f"sigmoid(tanh({DOT}) * 2 + relu({DOT}) - softplus({DOT})) * 4"),
     "int_to_real": score(f"{DOT} + (i // 3 - j % 4) * 0.2"),
     "floor_of_log": score(f"{DOT} + t[floor(log(1 + abs(i - j)) * 1.7)]", "t: float[16]"),
+    "floor_of_sums": score(
+        f"{DOT} + t[floor(log(1 + abs((j + a) - (i + c))) * 1.7)]", "t: float[16], a: int, c: int", a=-3, c=2
+    ),
+    "floor_by_query_but_for_distance_0": score(
+        f"{DOT} + t[(1 if j - i == 0 else floor(0.3 * i)) % 5]", "t: float[5]"
+    ),
+    "floor_of_a_product": score(
+        f"{DOT} + t[floor(abs(j - i) / 3 * 7 / s_) % 16]", "t: float[16], s_: float", s_=0.7
+    ),
     "floor_by_key": score(f"{DOT} + t[floor(sqrt(j))]", "t: float[16]"),
     "const_parameter": score(f"{DOT} * c + t[(i + j) % w]", "c: const float, w: const int, t: float[w]", w=5),
     "const_bool": score(f"{DOT} if on else 0.0", "on: const bool"),

@@ -25,6 +25,7 @@ from attnc.ir.nodes import (
     RowSum,
     Splat,
     SumD,
+    Vec,
     VecCall,
     VecIf,
     VecInput,
@@ -33,7 +34,7 @@ from attnc.ir.nodes import (
 )
 from attnc.ir.walk import axes_of, holds
 from attnc.kernel.build import Block, Namespace, function, without_dead
-from attnc.kernel.nodes import Expr, Function, Lit, Op, Param, Var, names_in
+from attnc.kernel.nodes import Attr, Expr, Function, Lit, Op, Param, Tuple, Var, names_in
 from attnc.lower.hoist import DISTANCE, TokenMap
 from attnc.lower.names import variable
 from attnc.lower.plan import Plan
@@ -78,7 +79,7 @@ def lower_output(plan: Plan) -> Function | None:
         block.let("o", (Var("o") * factor).to(Var("dtype")))
     elif plan.weights.kind == "sums":
         block.let("o", Var("o").to(Var("dtype")))
-    result = vectors(plan.spec.output)
+    result = vectors.mapped(plan.spec.output)
     if is_mapped and plan.rows.can_be_empty:
         result = block.let("result", result)
         nothing = Var("nothing") if sums else Var("lse").equals(function("float")("-inf"))
@@ -174,7 +175,7 @@ class Vectors:
             return self._products(token_map, token_map.table)
         if not token_map.width:
             return self._number(token_map)
-        value = self(token_map.term)
+        value = self.mapped(token_map.term)
         if token_map.side == "i":
             return value.call("expand", Var("B"), Var("H"), Var("N"), -1)
         return value.call("expand", Var("B"), Var("k").attr("shape")[1], Var("M"), -1)
@@ -228,6 +229,11 @@ class Vectors:
         terms.vectors = self
         return terms(term)
 
+    def mapped(self, term: Node) -> Expr:
+        """A map in the dtype of the inputs: what is summed over features is wider, and so is all that it meets."""
+        value = self(term)
+        return value.to(Var("dtype")) if holds(term, (SumD, Dot)) else value
+
     def __call__(self, term: Node) -> Expr:
         match term:
             case VecInput("v_i"):
@@ -238,9 +244,9 @@ class Vectors:
                 return self._load(array, index)
             case Splat(a):
                 value = self.terms(a)
-                return value.attr("mT") if "j" in axes_of(a) and not is_number(a) else value
+                return _turned(value) if "j" in axes_of(a) and not is_number(a) else value
             case VecOp("min" | "max" as op, a, b):
-                return (torch.minimum if op == "min" else torch.maximum)(self(a), self(b))
+                return (torch.minimum if op == "min" else torch.maximum)(self._tensor(a), self._tensor(b))
             case VecOp(op, a, b):
                 return Op(op, self(a), self(b))
             case VecCall("l2", a):
@@ -262,16 +268,23 @@ class Vectors:
                 if is_number(cond):
                     test = torch.tensor(test)
                 elif "j" in axes_of(cond):
-                    test = test.attr("mT")
+                    test = _turned(test)
                 return torch.where(test, self(a), self(b))
         raise CompilerBug(f"{type(term).__name__} is no vector")
+
+    def _tensor(self, term: Vec) -> Expr:
+        """A vector, also where one number stands for all of its features: torch would not compare it as it is."""
+        value = self(term)
+        if isinstance(term, Splat) and is_number(term.a):
+            return torch.full(Tuple(()), value, dtype=Var("dtype"), device=Var("q").attr("device"))
+        return value
 
     def _exact(self, term: Real) -> Expr:
         """A column of numbers in float64: half precision has no room for a position, nor float32 for its angle."""
         terms = self.terms.exact()
         terms.vectors = self
         value = terms(term)
-        return value.attr("mT") if "j" in axes_of(term) and not is_number(term) else value
+        return _turned(value) if "j" in axes_of(term) and not is_number(term) else value
 
     def _load(self, array: str, index: tuple[Int, ...]) -> Expr:
         param = self.spec.param(array)
@@ -294,6 +307,11 @@ class Vectors:
         return value.to(Var("dtype"))
 
 
+def _turned(value: Expr) -> Expr:
+    """A row of keys as a column, and back."""
+    return value.a if isinstance(value, Attr) and value.name == "mT" else value.attr("mT")
+
+
 class _TokenTerms(TorchTerms):
     """Numbers of single tokens, where all queries and all keys are there at once."""
 
@@ -308,7 +326,7 @@ class _TokenTerms(TorchTerms):
     def _real(self, term: Real) -> Expr:
         if isinstance(term, SumD | Dot):
             column = self.vectors.number(term).call("unsqueeze", -1)
-            return column.attr("mT") if "j" in axes_of(term) else column
+            return _turned(column) if "j" in axes_of(term) else column
         return super()._real(term)
 
 

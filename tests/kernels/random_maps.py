@@ -1,6 +1,7 @@
 """Random specs, as text, in which every clause may speak of heads and their key heads, and maps their tokens.
 
-Divisors and arguments of `sqrt` are positive.
+Functions with a kink are given inputs of the call, which no rounding moves to its other side. Divisors and arguments
+of `log` and `sqrt` are positive.
 """
 
 from __future__ import annotations
@@ -47,7 +48,14 @@ MASKS = [
 def vector(writer: Writer, x: str, depth: int) -> str:
     """A map of the input `x`."""
     a = lambda: vector(writer, x, depth - 1)  # noqa: E731
-    leaves = [lambda: x]
+    if x == "o" and depth == 0:
+        return x
+    leaves = [
+        lambda: x,
+        lambda: f"{writer.one('max', 'min')}({x}, {writer.one('0.31', '-0.27', 'by_h[h]')})",
+        lambda: f"{writer.one('max', 'min')}({writer.one('0.31', '0')}, {x})",
+        lambda: f"clamp({x}, -1, {writer.one('0.9', '1')})",
+    ]
     larger = [
         lambda: f"({a()} * {writer.one(*HEADS)})",
         lambda: f"({a()} {writer.one('+', '-', '*')} {writer.one(*ROWS[x])})",

@@ -359,6 +359,18 @@ TOKENS = {
     "query_if_parameter": spec("on: bool", "query q if on else l2(q)"),
     "value_gate": spec("gate: float[B, H, M, DV]", "value gate[b, h, j, :] * v"),
     "value_functions": spec("", "value silu(v) + 0.1 * tanh(v)", "mask j <= i"),
+    "clamped": spec(
+        "w: float[H]", "query clamp(q, -1, 1)", "key min(k, 0.6)", "value max(-0.5, v)", "output min(o, w[h])"
+    ),
+    "clamped_by_head": spec(
+        "w: float[H], n: int", "query max(w[h], q)", "key min(k, n)", "value clamp(v, -n, w[h])", n=1
+    ),
+    "length_by_hand": spec(
+        "", "query q / sum_d(exp(q))", "value v * sum_d(v)", "output o / sqrt(0.1 + sum_d(o * o))"
+    ),
+    "length_of_a_choice": spec(
+        "", "mask j < i", "key k / (1 + dot(k, k)) if j % 2 == 0 else k", "output o * sum_d(v_i)"
+    ),
     "value_by_head": spec("u: float[H]", "value v * u[h]"),
     "output_gate": spec("gate: float[B, H, N, DV]", "output o * sigmoid(gate[b, h, i, :])"),
     "output_gate_empty_rows": spec(

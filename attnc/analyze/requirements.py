@@ -43,13 +43,21 @@ def find_requirements(mask: Bool) -> tuple[Requirement, ...]:
         return ()
     prover = Prover()
     found: dict[Polynomial, Requirement] = {}
-    for division in _divisions(mask, (), lambda condition: prover.decide(to_predicate(condition))):
+    divisions = _divisions(mask, (), lambda condition: prover.decide(to_predicate(condition)))
+    for division in (each for outer in divisions for each in _inside_out(outer)):
         divisor = to_polynomial(division.b)
         if divisor.constant is None and not prover.prove_nonnegative(divisor - 1):
             by = print_ir(division.b)
             what = f"`{print_ir(division)}` divides by `{by}`: the call checks that `{by}` is at least 1"
             found.setdefault(divisor, Requirement(division.b, Reason(what, division.span)))
     return tuple(found.values())
+
+
+def _inside_out(division: IntOp) -> Iterator[IntOp]:
+    """The divisions that make its divisor, which have to be possible before it is, and the division itself."""
+    inside = [part for part in walk(division.b) if isinstance(part, IntOp) and part.op in ("//", "%")]
+    yield from reversed(inside)
+    yield division
 
 
 def _divisions(node: Node, before: tuple[Bool, ...], decide: Decide) -> Iterator[IntOp]:

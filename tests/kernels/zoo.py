@@ -46,6 +46,7 @@ BIASES = {
     "bias_1": score(f"{DOT} + j * bias[0]", "bias: float[1]"),
     "bias_transposed": score(f"{DOT} + bias[j, h]", "bias: float[M, H]"),
     "bias_transposed_pairs": score(f"{DOT} + bias[j, i, h]", "bias: float[M, N, H]"),
+    "bias_by_two_heads": score(f"{DOT} + bias[h // 2, j]", "bias: float[HKV, M]", "j <= i"),
     "bias_column": score(f"{DOT} + bias[b, h, j]", "bias: float[B, H, M]", "j <= i"),
     "bias_row": score(f"{DOT} * heat[b, i]", "heat: float[B, N]"),
     "bias_row_and_column": score(f"{DOT} + u[h, i] * w[h, j]", "u: float[H, N], w: float[H, M]"),
@@ -80,6 +81,13 @@ BIASES = {
 
 MASKS = {
     "unsorted_documents": mask("doc[b, i] == doc[b, j]", "doc: int[B, N]", doc=(0, 4)),
+    "implied_by_a_neighbor": mask(
+        "(doc[b, i] == doc[b, j] or fl[j]) and fl[j]", "doc: int[B, N + M], fl: bool[M]", doc=(0, 4)
+    ),
+    "implied_by_a_neighbor_by_head": mask(
+        "(at[h] == j or fl[j]) and fl[j]", "at: int[H], fl: bool[M]", at=(0, 9)
+    ),
+    "quotient_of_numbers": mask("i // t % (w // t) <= 1", "w: int, t: int", w=6, t=3),
     "head_window": mask("j <= i and i - j < window[h]", "window: int[H]", window=(0, 60)),
     "batch_offset": mask("j <= i + offset[b]", "offset: int[B]", offset=(-30, 30)),
     "padding": mask("j < length[b]", "length: int[B]", length=(0, 60)),

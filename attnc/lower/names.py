@@ -14,8 +14,8 @@ import re
 FRAME = frozenset([
     "acc", "at", "b", "backend", "backward", "behind", "col", "column", "columns", "count", "delta", "device",
     "distance", "dk", "dlse", "dout", "dout_size", "dout_wide", "dp", "dq", "ds", "ds_narrow", "dtype", "dv",
-    "edge_end", "edge_left", "edge_tiles", "edges", "every", "few", "first", "first_row", "forward", "found", "full_hi",
-    "full_left", "full_lo", "full_tiles", "g", "greatest", "group", "h", "h_end", "h_first", "h_kv", "heads",
+    "edge_end", "edge_left", "edge_tiles", "edges", "every", "few", "finite", "first", "first_row", "forward", "found",
+    "full_hi", "full_left", "full_lo", "full_tiles", "g", "greatest", "group", "h", "h_end", "h_first", "h_kv", "heads",
     "here", "hi", "i", "i_first", "i_last", "index", "inside", "j", "j_first", "j_last", "k", "k0", "key_hi",
     "key_lo", "kinds", "kv_heads", "largest", "late_k0", "late_p", "late_rescale", "least", "list_row", "live_hi",
     "live_lo", "lo",

@@ -8,15 +8,24 @@ from __future__ import annotations
 
 from attnc.ir.nodes import (
     KEY_HEAD,
+    Count,
     LogSumExp,
+    Node,
+    Real,
+    RealIf,
+    RealLoad,
+    Row,
     RowSum,
     VecInput,
 )
+from attnc.ir.walk import holds, walk
 from attnc.kernel.build import Block, function, without_dead
-from attnc.kernel.nodes import Expr, Function, Param, Var, names_in
+from attnc.kernel.nodes import Expr, Function, Param, Unary, Var, names_in
+from attnc.lower.choices import SEES_A_KEY, is_finite, is_steep, read_where
 from attnc.lower.names import variable
 from attnc.lower.plan import Plan
 from attnc.lower.scope import note_of
+from attnc.lower.torch_terms import torch
 from attnc.lower.vectors import Vectors
 
 
@@ -49,15 +58,21 @@ def lower_output(plan: Plan) -> Function | None:
         block.let("nothing", Var(plan.count or "").equals(0.0))
         for name in sums:
             block.let(name, Var(name).call("masked_fill", Var("nothing"), 1.0), "no key: any number will do")
+    output: Node = plan.spec.output
+    if plan.rows.can_be_empty:
+        nothing = Var("nothing") if sums else Var("lse").equals(function("float")("-inf"))
+        vectors.terms.named[SEES_A_KEY] = Unary("~", nothing).call("unsqueeze", -1)
+        output = read_where(SEES_A_KEY, output)
+        if gate is not None and holds(gate, RealLoad):
+            gate = read_where(SEES_A_KEY, gate)
     if gate is not None:
         factor = block.let("row_factor", vectors.of_row(gate), note_of(plan.spec.normalize))
         block.let("o", (Var("o") * factor).to(Var("dtype")))
     elif plan.weights.kind == "sums":
         block.let("o", Var("o").to(Var("dtype")))
-    result = vectors.mapped(plan.spec.output)
+    result = vectors.mapped(output)
     if is_mapped and plan.rows.can_be_empty:
         result = block.let("result", result)
-        nothing = Var("nothing") if sums else Var("lse").equals(function("float")("-inf"))
         result = result.call("masked_fill", nothing.call("unsqueeze", -1), 0.0)
     block.returns(result)
     names = ["o", *plan.row_results, "q", "k", "v", "scale", *map(variable, vectors.params)]
@@ -73,6 +88,7 @@ def lower_numbers(plan: Plan) -> Function:
         block.let("nothing", empty)
         for name in plan.row_results:
             block.let(name, Var(name).call("masked_fill", Var("nothing"), 1.0), "no key: any number will do")
+    is_chosen = _chooses_between_numbers(plan.spec.normalize)
     for name, term in plan.numbers:
         match term:
             case RowSum(number):
@@ -81,10 +97,21 @@ def lower_numbers(plan: Plan) -> Function:
                 value = Var("lse")
             case _:
                 value = vectors.of_row(term).call("squeeze", -1)
-        block.let(variable(name), value, note_of(term))
+        found = block.let(variable(name), value, note_of(term))
+        if is_chosen and is_steep(term):
+            finite = block.let("finite", found.call("isfinite"), "others are not used, and have no slope")
+            vectors.terms.named[is_finite(term)] = finite.call("unsqueeze", -1)
+            value = vectors.of_row(read_where(is_finite(term), term)).call("squeeze", -1)
+            block.let(variable(name), torch.where(finite, value, found.call("detach")))
     block.returns(*(Var(variable(name)) for name, _ in plan.numbers))
     names = [*plan.row_results, "q", "k", "scale", *map(variable, vectors.params)]
     return _function(plan.named("_numbers"), block, names, "What later passes read of each row.")
+
+
+def _chooses_between_numbers(normalize: Real) -> bool:
+    """Is there a number of a row that is used for some keys alone?"""
+    choices = (part for part in walk(normalize) if isinstance(part, RealIf))
+    return any(holds(side, (Row, Count)) for choice in choices for side in (choice.a, choice.b))
 
 
 def mapped_tensors(plan: Plan) -> list[str]:

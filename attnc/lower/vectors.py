@@ -35,6 +35,7 @@ from attnc.ir.nodes import (
 from attnc.ir.walk import axes_of, holds
 from attnc.kernel.build import Block, Namespace, function
 from attnc.kernel.nodes import Attr, Expr, Lit, Op, Tuple, Var
+from attnc.lower.choices import shield
 from attnc.lower.hoist import DISTANCE, TokenMap
 from attnc.lower.names import variable
 from attnc.lower.plan import Plan
@@ -93,7 +94,7 @@ class Vectors:
         if isinstance(token_map.term, Rank):
             return find_places(self.spec, token_map.term)
         if token_map.table is not None:
-            return self._products(token_map, token_map.table)
+            return self._products(shield(token_map.term), token_map.side, token_map.table)
         if not token_map.width:
             return self._number(token_map)
         value = self.mapped(token_map.term)
@@ -104,7 +105,7 @@ class Vectors:
     def _number(self, token_map: TokenMap) -> Expr:
         """A number of every query or key, for every query head."""
         size = Var("N") if token_map.side == "i" else Var("M")
-        value = self.number(token_map.term)
+        value = self.number(shield(token_map.term))
         if token_map.side == "j" and holds(token_map.term, VecInput):
             return function("_for_query_heads")(value, Var("H")).call("expand", Var("B"), Var("H"), size)
         if token_map.side == "j":
@@ -112,9 +113,9 @@ class Vectors:
             return function("_for_query_heads")(value, Var("H"))
         return value.call("expand", Var("B"), Var("H"), size)
 
-    def _products(self, token_map: TokenMap, dim: int) -> Expr:
+    def _products(self, term: Node, side: str, dim: int) -> Expr:
         """The products of each token's vector with all rows of an array, in float32 where inputs are narrower."""
-        match token_map.term:
+        match term:
             case Dot(vector, VecLoad(array, index)):
                 dims = {axis: n for n, item in enumerate(index) for axis in axes_of(item) if n != dim}
                 order = [*(dims[axis] for axis in ("b", "h") if axis in dims), dim]
@@ -125,7 +126,7 @@ class Vectors:
                 if KEY_HEAD in index and KEY_HEAD not in self.terms.named:
                     rows = function("_for_query_heads")(rows, Var("H"))
                 value = self(vector).to(Var("wide")).call("matmul", rows.to(Var("wide")).attr("mT"))
-                if token_map.side == "i":
+                if side == "i":
                     return value.call("expand", Var("B"), Var("H"), Var("N"), -1)
                 if not holds(vector, VecInput):
                     value = value.call("expand", Var("B"), Var("k").attr("shape")[1], Var("M"), -1)
@@ -144,15 +145,15 @@ class Vectors:
                 return (self(a).to(Var("wide")) * self(b).to(Var("wide"))).call("sum", -1)
         raise CompilerBug(f"{type(term).__name__} is no number of a token")
 
-    def of_row(self, term: Real) -> Expr:
+    def of_row(self, term: Node) -> Expr:
         """A number of each row, as [B, H, N, 1], in float32 where the inputs are in half precision."""
-        terms = _RowTerms(self.spec, {}, places=self.places)
+        terms = _RowTerms(self.spec, self.terms.named, places=self.places)
         terms.vectors = self
-        return terms(term)
+        return terms(shield(term))
 
     def mapped(self, term: Node) -> Expr:
         """A map in the dtype of the inputs: what is summed over features is wider, and so is all that it meets."""
-        value = self(term)
+        value = self(shield(term))
         return value.to(Var("dtype")) if holds(term, (SumD, Dot)) else value
 
     def __call__(self, term: Node) -> Expr:

@@ -292,6 +292,7 @@ SCORES = {
     ),
     "floor_by_key": score(f"{DOT} + t[floor(sqrt(j))]", "t: float[16]"),
     "const_parameter": score(f"{DOT} * c + t[(i + j) % w]", "c: const float, w: const int, t: float[w]", w=5),
+    "chosen_number": score(f"{DOT} - (c if fl[j] else 0)", "c: float, fl: bool[M]", c=0.1),
     "const_bool": score(f"{DOT} if on else 0.0", "on: const bool"),
 }
 

@@ -129,10 +129,10 @@ MEMORY = (
         "an element whose index may lie outside of its array is read all the same",
         "attnc/lower/triton_terms.py",
         """            if not self.is_inside(item, size):
-                guards += [self(item) >= 0, self(item) < self(size)]
+                guards.of(item).extend((self(item) >= 0, self(item) < self(size)))
             offset""",
         """            if not self.is_inside(item, size):
-                guards += [self(item) >= 0]
+                guards.of(item).append(self(item) >= 0)
             offset""",
         ZOO,
         kernels("bias_where_masked_out_of_range", "bias_in_a_branch"),

@@ -7,23 +7,27 @@ torch's own. What is left inside is a score over dot products of named tensors, 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from attnc.analyze.facts import Reason
 from attnc.errors import AttncError, Diagnostic, Label
 from attnc.ir.nodes import (
     KEY_HEAD,
+    And,
     Attention,
     Bool,
+    BoolIf,
+    BoolLoad,
     Dot,
-    Floor,
     Index,
     Int,
     IntConst,
     IntLoad,
-    IntOp,
     IntParam,
     Node,
+    Not,
+    Or,
     Param,
     Real,
     RealLoad,
@@ -33,15 +37,11 @@ from attnc.ir.nodes import (
     VecInput,
     VecLoad,
 )
-from attnc.ir.walk import axes_of, replace_terms, walk
-from attnc.sets.convert import to_int, to_polynomial
-from attnc.sets.folding import leaf
-from attnc.sets.polynomial import Leaf
+from attnc.ir.walk import Axis, axes_of, holds, replace_terms, walk
+from attnc.lower.distances import TABLE_INDEX, TABLE_SIZE, find_by_distance
 
 Q, K, V = VecInput("q"), VecInput("k"), VecInput("v")
-DISTANCE = IntOp("-", Index("j"), Index("i"))
-TABLE_SIZE = IntOp("-", IntOp("+", Size("N"), Size("M")), IntConst(1))
-TABLE_INDEX = IntOp("-", IntOp("+", DISTANCE, Size("N")), IntConst(1))
+SIZES: Mapping[Axis, Size] = {"b": Size("B"), "h": Size("H"), "i": Size("N"), "j": Size("M")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class TokenMap:
 
     A vector leaves a tensor [B, heads, tokens, width]; a number leaves [B, H, tokens] and has the width "". The side
     `distance` leaves an int32 for each distance j - i, from 1 - N to M - 1; the side `rank` an int32 for each token,
-    the place of a value in a sorted array.
+    the place of a value in a sorted array; the side `condition` a truth for each token or pair that it speaks of.
 
     Where `table` is a dimension of the array in a dot product, the map is that product with each of its rows: a tensor
     [B, H, tokens, rows].
@@ -75,21 +75,29 @@ class DotPair:
 
 @dataclass(frozen=True, slots=True)
 class Hoisted:
+    """`reads` says what kernels read in the place of a number of one token, or of a condition that knows vectors."""
+
     attention: Attention
     maps: tuple[TokenMap, ...]
     dots: tuple[DotPair, ...]
     per_query_head: bool
+    reads: Mapping[Node, Node]
     because: tuple[Reason, ...]
 
 
-def hoist_token_maps(attention: Attention) -> Hoisted:
-    """Split an attention into per-token work and the work of pairs."""
+def hoist_token_maps(attention: Attention, others: Iterable[Real] = ()) -> Hoisted:
+    """Split an attention into per-token work and the work of pairs.
+
+    `others` are all terms that its passes evaluate for pairs: their numbers have the same names in each of them.
+    """
     work = _Hoist(attention)
     work.clause("q", "i", attention.query, Q, "D")
     work.clause("k", "j", attention.key, K, "D")
     work.clause("v", "j", attention.value, V, "DV")
+    for other in others:
+        replace_terms(replace_terms(other, work.tabulate), work.take)
     score = replace_terms(replace_terms(attention.score, work.tabulate), work.take)
-    mask = replace_terms(attention.mask, work.tabulate)
+    mask = replace_terms(replace_terms(attention.mask, work.condition), work.tabulate)
     assert isinstance(score, Real) and isinstance(mask, Bool)
     dots = _with_common_widths(
         [work.pair(part) for part in dict.fromkeys(p for p in walk(score) if isinstance(p, Dot))]
@@ -97,7 +105,7 @@ def hoist_token_maps(attention: Attention) -> Hoisted:
     inner = replace(
         attention, query=Q, key=K, value=V, mask=mask, score=score, params=(*attention.params, *work.params)
     )
-    return Hoisted(inner, tuple(work.maps), dots, work.per_query_head, tuple(work.because))
+    return Hoisted(inner, tuple(work.maps), dots, work.per_query_head, work.reads, tuple(work.because))
 
 
 class _Hoist:
@@ -108,6 +116,7 @@ class _Hoist:
         self.because: list[Reason] = []
         self.tables: dict[Node, str] = {}
         self.tensors: dict[Vec, tuple[str, str]] = {}
+        self.reads: dict[Node, Node] = {}
         self.per_query_head = False
 
     def clause(self, name: str, side: str, term: Vec, identity: Vec, width: str) -> None:
@@ -121,8 +130,41 @@ class _Hoist:
             Reason(f"the map of {name} is computed once per token, before the kernel", term.span)
         )
 
+    def condition(self, term: Node) -> Node | None:
+        """A condition that knows vectors becomes an array of truths that the kernel reads; None where there is none."""
+        if (
+            isinstance(term, And | Or | Not | BoolIf)
+            or not isinstance(term, Bool)
+            or not holds(term, (SumD, Dot))
+        ):
+            return None
+        if term not in self.reads:
+            for part in walk(term):
+                if isinstance(part, SumD) and {"i", "j"} <= axes_of(part):
+                    self._refuse(part)
+                if isinstance(part, Dot) and any({"i", "j"} <= axes_of(side) for side in (part.a, part.b)):
+                    self._refuse(part)
+            axes = [axis for axis in SIZES if axis in axes_of(term)]
+            name = self._fresh("condition", sum(each.side == "condition" for each in self.maps) + 1)
+            self.maps.append(TokenMap(name, "condition", term, ""))
+            self.params.append(Param(name, "bool", sizes=tuple(SIZES[a] for a in axes) or (IntConst(1),)))
+            index = tuple(Index(axis) for axis in axes) or (IntConst(0),)
+            self.reads[term] = BoolLoad(name, index, span=term.span)
+            what = "every pair" if {"i", "j"} <= set(axes) else "every token"
+            why = f"a condition on vectors is computed for {what} at once, before the kernel"
+            self.because.append(Reason(why, term.span))
+        return self.reads[term]
+
     def take(self, term: Node) -> Node | None:
         """A per-token number in the score becomes an array that the kernel reads; None where there is none."""
+        if term not in self.reads:
+            found = self._find_number(term)
+            if not isinstance(found, RealLoad):
+                return found
+            self.reads[term] = found
+        return self.reads[term]
+
+    def _find_number(self, term: Node) -> Node | None:
         match term:
             case Dot(a, VecLoad() as load) | Dot(VecLoad() as load, a) if {"i", "j"} <= axes_of(load):
                 return self._table(term, a, load)
@@ -138,12 +180,8 @@ class _Hoist:
 
     def tabulate(self, term: Node) -> Node | None:
         """An int that is found through reals, as a logarithmic bucket is: once per distance, not once per pair."""
-        if not isinstance(term, Int) or not any(isinstance(part, Floor) for part in walk(term)):
-            return None
-        relative = replace_terms(term, _by_distance)
-        # A parameter in its place: a constant would decide conditions, and drop what they choose from.
-        rest = replace_terms(relative, lambda part: IntParam("distance") if part == DISTANCE else None)
-        if not axes_of(term) or axes_of(rest):
+        relative = find_by_distance(term)
+        if relative is None:
             return None
         if relative not in self.tables:
             name = self._fresh("by_distance", len(self.tables) + 1)
@@ -173,7 +211,8 @@ class _Hoist:
         self.maps.append(TokenMap(name, side, term, ""))
         self.params.append(Param(name, "float", sizes=sizes))
         self.because.append(Reason("a number of one token is computed once, before the kernel", term.span))
-        return RealLoad(name, (Index("b"), Index("h"), Index(side)), span=term.span)  # type: ignore[arg-type]
+        index = Index("b"), Index("h"), Index(side)  # type: ignore[arg-type]
+        return RealLoad(name, index, span=term.span)
 
     def _table(self, term: Dot, vector: Vec, load: VecLoad) -> Node:
         """A vector of one token times a row that the pair chooses: its products with all rows, and then a choice."""
@@ -229,14 +268,19 @@ class _Hoist:
         )
 
     def _refuse(self, term: Real) -> Node:
-        raise AttncError(
-            Diagnostic(
-                "no-kernel",
-                f"`{self.attention.name}` has no kernel yet: a vector depends on a query and a key at once",
-                Label(term.span) if term.span else None,
-                helps=('`backend="reference"` runs it on the interpreter',),
-            )
+        raise why_no_kernel(self.attention, term)
+
+
+def why_no_kernel(attention: Attention, term: Real) -> AttncError:
+    """A vector or a product that only a pair has, and no kernel at that place."""
+    return AttncError(
+        Diagnostic(
+            "no-kernel",
+            f"`{attention.name}` has no kernel yet: a vector depends on a query and a key at once",
+            Label(term.span) if term.span else None,
+            helps=('`backend="reference"` runs it on the interpreter',),
         )
+    )
 
 
 def find_key_heads(attention: Attention) -> Param | None:
@@ -261,17 +305,6 @@ def _with_common_widths(dots: list[DotPair]) -> tuple[DotPair, ...]:
 
 def _is_head(item: Int) -> bool:
     return item in (Index("b"), Index("h"), KEY_HEAD)
-
-
-def _by_distance(term: Node) -> Node | None:
-    """`i - j` as `-(j - i)`, `(j + a) - (i + c)` as `j - i + a - c`: sums that know positions by their distance."""
-    if not isinstance(term, IntOp) or not axes_of(term) & {"i", "j"}:
-        return None
-    times, rest = to_polynomial(term).split(Leaf(Index("j")))
-    against, rest = rest.split(Leaf(Index("i")))
-    if times != -against or (times.leaves | rest.leaves) & {"i", "j"}:
-        return None
-    return to_int(times * leaf(DISTANCE) + rest)
 
 
 def axes_of_arrays(term: Node) -> frozenset[str]:

@@ -15,6 +15,7 @@ from attnc.analyze.facts import Facts, Implied, Ranges, Reason, Requirement, Row
 from attnc.errors import AttncError, Diagnostic, Label
 from attnc.ir.nodes import (
     Attention,
+    Bool,
     Dot,
     IntParam,
     LogSumExp,
@@ -32,7 +33,7 @@ from attnc.ir.text import print_ir
 from attnc.ir.walk import replace_terms, walk
 from attnc.lower.conversions import find_converted
 from attnc.lower.gradients import ArrayGradient, Home, find_array_gradients, why_lse, why_pairs
-from attnc.lower.hoist import DotPair, TokenMap, find_key_heads, hoist_token_maps
+from attnc.lower.hoist import DotPair, TokenMap, find_key_heads, hoist_token_maps, why_no_kernel
 from attnc.lower.names import variable
 from attnc.lower.narrow import why_int32, why_remainders
 from attnc.lower.overlap import find_overlap
@@ -213,12 +214,12 @@ def _plan_pass(
     assert isinstance(composed, Real)
     lets = tuple((name, _with_arrays(term, weights.before)) for name, term in attention.lets)
     whole = replace(attention, score=composed, lets=lets, params=(*attention.params, *row_arrays))
-    hoisted = hoist_token_maps(_simplified(whole, facts.implied))
+    hoisted = hoist_token_maps(_simplified(whole, facts.implied), _of_all_passes(attention, facts.weights))
     ranked = hoist_ranks((facts.keys, facts.queries), hoisted.attention.params)
     own = (*ranked.params, *([key_heads] if key_heads else []))
     inner = replace(hoisted.attention, params=(*hoisted.attention.params, *own))
     score = regroup(inner.score)
-    weights = _with_count(weights, facts.rows)
+    weights = _with_count(_with_reads(attention, weights, hoisted.reads), facts.rows)
     because = [
         *facts.implied.because,
         *hoisted.because,
@@ -260,7 +261,11 @@ def _plan_pass(
         gradients=gradients,
         score=in_base_2(score) if weights.kind == "softmax" else score,
         weights=weights,
-        places={**ranked.reads, **({HKV: IntParam(key_heads.name)} if key_heads else {})},
+        places={
+            **{term: read for term, read in hoisted.reads.items() if isinstance(term, Bool)},
+            **ranked.reads,
+            **({HKV: IntParam(key_heads.name)} if key_heads else {}),
+        },
         keys=keys,
         queries=queries,
         tiles=facts.tiles,
@@ -297,6 +302,27 @@ def _is_constant(number: Real, plan: Plan) -> bool:
                 if any(isinstance(leaf, Score | RealLoad) for leaf in walk(each)):
                     return False
     return True
+
+
+def _of_all_passes(attention: Attention, weights: Weights) -> list[Real]:
+    """The score, and what every pass makes of it, sums and weighs."""
+    passes = [each.weights for each in weights.before] + [weights]
+    made = [term for each in passes for term in (each.score, *each.sums, each.weight) if term is not None]
+    return [attention.score, *made]
+
+
+def _with_reads(attention: Attention, weights: Weights, reads: Mapping[Node, Node]) -> Weights:
+    """The weights as kernels have them: numbers of single tokens are read, and products of pairs have no place."""
+
+    def read(term: Real) -> Real:
+        found = replace_terms(term, reads.get)
+        assert isinstance(found, Real)
+        for product in dots_in(found):
+            raise why_no_kernel(attention, product)
+        return found
+
+    weight = None if weights.weight is None else read(weights.weight)
+    return replace(weights, weight=weight, sums=tuple(map(read, weights.sums)))
 
 
 def _with_count(weights: Weights, rows: Rows) -> Weights:

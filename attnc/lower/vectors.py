@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
+from typing import Self
 
 from attnc.errors import CompilerBug
 from attnc.ir.nodes import (
@@ -36,7 +37,8 @@ from attnc.ir.walk import axes_of, holds
 from attnc.kernel.build import Block, Namespace, function
 from attnc.kernel.nodes import Attr, Expr, Lit, Op, Tuple, Var
 from attnc.lower.choices import shield
-from attnc.lower.hoist import DISTANCE, TokenMap
+from attnc.lower.distances import DISTANCE
+from attnc.lower.hoist import SIZES, TokenMap
 from attnc.lower.names import variable
 from attnc.lower.plan import Plan
 from attnc.lower.ranks import find_places
@@ -48,8 +50,12 @@ FUNCTIONAL = Namespace("torch.nn.functional")
 class Vectors:
     """Vectors of all tokens of one side, as tensors [B, heads, tokens, width]; numbers have the width 1.
 
-    `places` are those of the plan behind the kernels, where keys may be laid out for every query head.
+    `places` are those of the plan behind the kernels, where keys may be laid out for every query head. Vectors have the
+    `dtype` of the inputs, sums over features are `wide`.
     """
+
+    dtype: Expr = Var("dtype")
+    wide: Expr = Var("wide")
 
     def __init__(
         self,
@@ -93,6 +99,8 @@ class Vectors:
             return terms(token_map.term).to(torch.value("int32"))
         if isinstance(token_map.term, Rank):
             return find_places(self.spec, token_map.term)
+        if token_map.side == "condition":
+            return _ExactVectors(self.plan).condition(token_map.term)
         if token_map.table is not None:
             return self._products(shield(token_map.term), token_map.side, token_map.table)
         if not token_map.width:
@@ -125,7 +133,7 @@ class Vectors:
                 rows = rows[tuple(slice(None) if axis in dims else None for axis in ("b", "h"))]
                 if KEY_HEAD in index and KEY_HEAD not in self.terms.named:
                     rows = function("_for_query_heads")(rows, Var("H"))
-                value = self(vector).to(Var("wide")).call("matmul", rows.to(Var("wide")).attr("mT"))
+                value = self(vector).to(self.wide).call("matmul", rows.to(self.wide).attr("mT"))
                 if side == "i":
                     return value.call("expand", Var("B"), Var("H"), Var("N"), -1)
                 if not holds(vector, VecInput):
@@ -140,9 +148,9 @@ class Vectors:
         """[B, heads, tokens], in float32 where the inputs are in half precision: the kernel scores in it too."""
         match term:
             case SumD(a):
-                return self(a).to(Var("wide")).call("sum", -1)
+                return self(a).to(self.wide).call("sum", -1)
             case Dot(a, b):
-                return (self(a).to(Var("wide")) * self(b).to(Var("wide"))).call("sum", -1)
+                return (self(a).to(self.wide) * self(b).to(self.wide)).call("sum", -1)
         raise CompilerBug(f"{type(term).__name__} is no number of a token")
 
     def of_row(self, term: Node) -> Expr:
@@ -154,7 +162,7 @@ class Vectors:
     def mapped(self, term: Node) -> Expr:
         """A map in the dtype of the inputs: what is summed over features is wider, and so is all that it meets."""
         value = self(shield(term))
-        return value.to(Var("dtype")) if holds(term, (SumD, Dot)) else value
+        return value.to(self.dtype) if holds(term, (SumD, Dot)) else value
 
     def __call__(self, term: Node) -> Expr:
         match term:
@@ -198,14 +206,12 @@ class Vectors:
         """A vector, also where one number stands for all of its features: torch would not compare it as it is."""
         value = self(term)
         if isinstance(term, Splat) and is_number(term.a):
-            return torch.full(Tuple(()), value, dtype=Var("dtype"), device=Var("q").attr("device"))
+            return torch.full(Tuple(()), value, dtype=self.dtype, device=Var("q").attr("device"))
         return value
 
     def _exact(self, term: Real) -> Expr:
         """A column of numbers in float64: half precision has no room for a position, nor float32 for its angle."""
-        terms = self.terms.exact()
-        terms.vectors = self
-        value = terms(term)
+        value = self.terms.exact()(term)
         return _turned(value) if "j" in axes_of(term) and not is_number(term) else value
 
     def _load(self, array: str, index: tuple[Int, ...]) -> Expr:
@@ -226,12 +232,27 @@ class Vectors:
             ]
             if any(axes_of(item) for item in index):
                 value = value.call("squeeze", -3 if side == "j" else -2)
-        return value.to(Var("dtype"))
+        return value.to(self.dtype)
 
 
 def _turned(value: Expr) -> Expr:
     """A row of keys as a column, and back."""
     return value.a if isinstance(value, Attr) and value.name == "mT" else value.attr("mT")
+
+
+class _ExactVectors(Vectors):
+    """In float64: where rounding would decide, kernels owe what the interpreter finds."""
+
+    dtype = wide = torch.value("float64")
+
+    def condition(self, term: Node) -> Expr:
+        """A condition, with an axis for each index that it speaks of, or one of length 1."""
+        self.terms.dtype = self.dtype
+        axes = axes_of(term)
+        sizes = (Var(SIZES[axis].name) if axis in axes else Lit(1) for axis in SIZES)
+        value = self.terms(term).call("expand", *sizes)
+        kept = [slice(None) if axis in axes else Lit(0) for axis in SIZES]
+        return value[tuple(kept if axes else [*kept[:-1], slice(None)])]
 
 
 class _TokenTerms(TorchTerms):
@@ -240,12 +261,20 @@ class _TokenTerms(TorchTerms):
     vectors: Vectors
     here = dict.fromkeys(AXES, slice(None))
 
+    def exact(self) -> Self:
+        terms = super().exact()
+        terms.vectors = self.vectors
+        return terms
+
     def _slices(self, axes: Sequence[str]) -> tuple[Expr | slice, ...]:
         """As elsewhere, but with both positions there: a vector stands behind them."""
         items = super()._slices(axes)
         return items if len(items) > 1 else (Lit(None), *items)
 
     def _real(self, term: Real) -> Expr:
+        if isinstance(term, Dot) and {"i", "j"} <= axes_of(term):
+            query, key = (term.a, term.b) if "i" in axes_of(term.a) else (term.b, term.a)
+            return self.vectors(query).call("matmul", self.vectors(key).attr("mT"))
         if isinstance(term, SumD | Dot):
             column = self.vectors.number(term).call("unsqueeze", -1)
             return _turned(column) if "j" in axes_of(term) else column

@@ -42,6 +42,21 @@ MASKS = [
     "i - j < reach[h_kv]",
     "flags[h_kv] or j <= i",
     "h < HKV or j <= i",
+    "sum_d(on_k[h_kv, j, :]) > 0",
+    "j <= i or sum_d(table[h_kv, 0, :]) > 0",
+    "j <= i and dot(on_q[b, h, i, :], on_k[h_kv, j, :]) >= -1",
+    "sum_d(on_q[b, h, i, :]) < sum_d(on_k[h_kv, j, :] * by_h[h])",
+    "i - j < floor(2 + sum_d(on_v[b, j, :]))",
+]
+WEIGHTS = [
+    "softmax",
+    "sigmoid",
+    "s * HKV",
+    "exp(s) / (exp(by_kv[h_kv]) + sum(exp(s)))",
+    "tanh(s) * sum_d(on_k[h_kv, j, :]) / 8",
+    "sigmoid(s) / (1 + sum(s ** 2 * dot(on_k[h_kv, j, :], on_k[h_kv, j, :])))",
+    "exp(s + dot(on_q[b, h, i, :], on_k[h_kv, j, :]) / 8) / sum(exp(s + dot(on_q[b, h, i, :], on_k[h_kv, j, :]) / 8))",
+    "sigmoid(s - mean(s * sum_d(on_k[h_kv, j, :]) / 8)) * exp(tanh(sum_d(on_q[b, h, i, :])))",
 ]
 
 
@@ -77,7 +92,7 @@ def specs(draw: st.DrawFn) -> str:
         "value": vector(writer, "v", 2),
         "mask": writer.one(*MASKS),
         "score": writer.one(*SCORES),
-        "normalize": writer.one("softmax", "sigmoid", "s * HKV", "exp(s) / (exp(by_kv[h_kv]) + sum(exp(s)))"),
+        "normalize": writer.one(*WEIGHTS),
         "output": vector(writer, "o", 1) + own,
     }
     left_out = {"query": "q", "key": "k", "value": "v", "mask": "true", "output": "o"}

@@ -399,6 +399,14 @@ TOKENS = {
     "rope_far": spec("", "query rope(q, i + 3000, 10000.0)", "key rope(k, j + 3000, 10000.0)"),
     "rope_table": spec("place: int[B, N]", "query rope(q, place[b, i], 100.0)", place=(0, 90)),
     "rope_in_score": score("dot(rope(q, i, 100.0), rope(k, j, 100.0)) * scale + dot(q, k) * 0.1"),
+    "condition_of_keys": mask("j <= i and sum_d(f[j, :]) > 0.1", "f: float[M, 9]"),
+    "condition_of_pairs": mask(
+        "dot(a[b, h, i, :], c[b, h, j, :]) >= 0 and j <= i", "a: float[B, H, N, 8], c: float[B, H, M, 8]"
+    ),
+    "condition_of_a_batch_entry": mask("i - j < 9 and (j <= i or sum_d(f[b, :]) > 0)", "f: float[B, 9]"),
+    "weight_of_a_key": spec(
+        "f: float[H, M, 9]", "mask j <= i", "normalize relu(s) * sum_d(f[h, j, :] * f[h, j, :])"
+    ),
     "two_dots": score("dot(q, k) * scale + dot(l2(q), l2(k)) * 2"),
     "dot_of_array": score(f"{DOT} + dot(q, e[h, j, :])", "e: float[H, M, D]"),
     "dot_of_arrays": score(

@@ -16,7 +16,8 @@ import attnc
 from attnc.ir import nodes as ir
 from attnc.ir.verify import CLAUSE_NAMES
 from attnc.ir.walk import axes_of, children, replace_terms
-from attnc.lower.hoist import DISTANCE, hoist_token_maps
+from attnc.lower.distances import DISTANCE
+from attnc.lower.hoist import hoist_token_maps
 from attnc.lower.regroup import in_base_2, regroup
 
 T5 = """

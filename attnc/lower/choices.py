@@ -10,6 +10,7 @@ at 0, this is nan. So what such a side reads is read where it is taken, and is 1
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TypeVar
 
 from attnc.ir import build
@@ -17,6 +18,7 @@ from attnc.ir.nodes import (
     Bool,
     Compare,
     Count,
+    Dot,
     Int,
     LogSumExp,
     Node,
@@ -28,22 +30,34 @@ from attnc.ir.nodes import (
     RealOp,
     RowSum,
     Splat,
+    SumD,
     VecCall,
     VecIf,
     VecInput,
     VecLoad,
     VecOp,
 )
-from attnc.ir.walk import map_children, replace_terms, walk
+from attnc.ir.walk import axes_of, map_children, rebuild, replace_terms, walk
 
 T = TypeVar("T", bound=Node)
 
+POSITIONS = frozenset({"i", "j"})
 ONE = RealConst(1.0)
 SEES_A_KEY = Compare("<", RealConst(0.0), Count())
 
 
 def shield(term: T) -> T:
     """The term, in which no side of a choice reads what it is not taken for."""
+    return _change_sides(term, _read_where)
+
+
+def shield_tokens(score: Real) -> Real:
+    """The score, in which nothing that is computed once for a token is so where no pair of the token takes it."""
+    return _change_sides(score, _read_tokens_where)
+
+
+def _change_sides(term: T, change: Callable[[Bool, bool, Node], Node]) -> T:
+    """Change the sides of all choices, inner ones first, given the condition and whether it has to hold."""
     known: dict[int, Node] = {}
 
     def visit(node: Node) -> Node:
@@ -51,11 +65,26 @@ def shield(term: T) -> T:
             inside = map_children(node, visit)
             match inside:
                 case RealIf(cond, a, b) | VecIf(cond, a, b):
-                    inside = build.choose(cond, _read_where(cond, True, a), _read_where(cond, False, b))  # type: ignore[arg-type]
+                    inside = rebuild(inside, (cond, change(cond, True, a), change(cond, False, b)))
             known[id(node)] = inside
         return known[id(node)]
 
     return visit(term)  # type: ignore[return-value]
+
+
+def _read_tokens_where(cond: Bool, holds: bool, term: Node) -> Node:
+    places = axes_of(cond) & POSITIONS
+
+    def read(part: Node) -> Node | None:
+        if not isinstance(part, SumD | Dot):
+            return None
+        return map_children(part, vector)
+
+    def vector(part: Node) -> Node:
+        own = axes_of(part) & POSITIONS
+        return _read_where(cond, holds, part) if places <= own < POSITIONS else part
+
+    return replace_terms(term, read)
 
 
 def read_where(cond: Bool, term: T) -> T:

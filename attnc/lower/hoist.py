@@ -38,6 +38,7 @@ from attnc.ir.nodes import (
     VecLoad,
 )
 from attnc.ir.walk import Axis, axes_of, holds, replace_terms, walk
+from attnc.lower.choices import shield_tokens
 from attnc.lower.distances import TABLE_INDEX, TABLE_SIZE, find_by_distance
 
 Q, K, V = VecInput("q"), VecInput("k"), VecInput("v")
@@ -95,8 +96,8 @@ def hoist_token_maps(attention: Attention, others: Iterable[Real] = ()) -> Hoist
     work.clause("k", "j", attention.key, K, "D")
     work.clause("v", "j", attention.value, V, "DV")
     for other in others:
-        replace_terms(replace_terms(other, work.tabulate), work.take)
-    score = replace_terms(replace_terms(attention.score, work.tabulate), work.take)
+        replace_terms(replace_terms(shield_tokens(other), work.tabulate), work.take)
+    score = replace_terms(replace_terms(shield_tokens(attention.score), work.tabulate), work.take)
     mask = replace_terms(replace_terms(attention.mask, work.condition), work.tabulate)
     assert isinstance(score, Real) and isinstance(mask, Bool)
     dots = _with_common_widths(

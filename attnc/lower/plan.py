@@ -31,6 +31,7 @@ from attnc.ir.nodes import (
 from attnc.ir.signs import is_within_1
 from attnc.ir.text import print_ir
 from attnc.ir.walk import replace_terms, walk
+from attnc.lower.choices import shield_tokens
 from attnc.lower.conversions import find_converted
 from attnc.lower.gradients import ArrayGradient, Home, find_array_gradients, why_lse, why_pairs
 from attnc.lower.hoist import DotPair, TokenMap, find_key_heads, hoist_token_maps, why_no_kernel
@@ -315,7 +316,7 @@ def _with_reads(attention: Attention, weights: Weights, reads: Mapping[Node, Nod
     """The weights as kernels have them: numbers of single tokens are read, and products of pairs have no place."""
 
     def read(term: Real) -> Real:
-        found = replace_terms(term, reads.get)
+        found = replace_terms(shield_tokens(term), reads.get)
         assert isinstance(found, Real)
         for product in dots_in(found):
             raise why_no_kernel(attention, product)

@@ -27,6 +27,10 @@ CHOICES = [
     "output    o if f[i] else o * {i}",
     "output    o + v_i * ({i} if not f[i] else 2)",
     "score     dot(q, k) * scale * (1 if f[j] else {j})",
+    "score     dot(q, k) * scale + (sum_d(q * {i}) if not f[i] else 0)",
+    "score     dot(q, k) * scale + (dot(k * {j}, k) if not f[j] else 0)",
+    "score     dot(q, k) * scale if f[i] else dot(q * {i}, k) * scale",
+    "normalize tanh(s) * (sum_d(r[h, j, :] * {j}) if not f[j] else 1)",
     "normalize relu(s) * (1 if f[i] else {i}) / count()",
     "normalize sigmoid(s) * (1 if f[j] else {j})",
 ]

@@ -536,6 +536,6 @@ TAKEN = (
     "value index lo hi q1 live_lo full_hi group strip first_row backend return_lse ctx lse_ptr math os float int range "
     "print type match case slot slots stride k0 t g dout ds dp new_max row_max row_sum rescale edge_tiles inside item x "
     "q_ptr k_stride_b TILES LOG2_E MINUS_INF EDGE BLOCK_Q BLOCK_K BLOCK_D TILE Tensor need_bias distance d_bias total_bias "
-    "bias_ptr bias_stride_0 _forward _attention __name__ self cls zoo_ half place result arguments dlse h_kv q_head scores "
+    "bias_ptr bias_stride_0 _forward _attention __name__ self cls zoo_ half place result arguments dlse finite q_head scores "
     "need positions j_ i_ b_ acc_ query_2 key_2 D_2 key_number_1 by_distance_1 zoo"
 ).split()

@@ -26,7 +26,7 @@ from attnc.lower.names import variable
 from attnc.lower.plan import Plan
 from attnc.lower.scope import note_of
 from attnc.lower.torch_terms import torch
-from attnc.lower.vectors import Vectors
+from attnc.lower.vectors import ExactVectors, Vectors, lay_out
 
 
 def lower_per_token(plan: Plan) -> Function | None:
@@ -40,7 +40,12 @@ def lower_per_token(plan: Plan) -> Function | None:
         for name in ("k", "v"):
             block.let(name, Var(name).call("repeat_interleave", Var("H") // Var(name).attr("shape")[1], 1))
     for token_map in plan.maps:
-        block.let(token_map.name, (of_keys if token_map.side == "j" else vectors).whole(token_map))
+        name, term = token_map.name, token_map.term
+        if token_map.side == "condition":
+            found = block.let(name, ExactVectors(plan).condition(term), note_of(term))
+            block.let(name, lay_out(found, term))
+        else:
+            block.let(name, (of_keys if token_map.side == "j" else vectors).whole(token_map))
     block.returns(*map(Var, mapped_tensors(plan)))
     names = ["q", "k", "v", "scale", *(variable(p.name) for p in plan.spec.params)]
     return _function("_per_token", block, names, "What the spec asks of single tokens, once for each.")

@@ -99,8 +99,6 @@ class Vectors:
             return terms(token_map.term).to(torch.value("int32"))
         if isinstance(token_map.term, Rank):
             return find_places(self.spec, token_map.term)
-        if token_map.side == "condition":
-            return _ExactVectors(self.plan).condition(token_map.term)
         if token_map.table is not None:
             return self._products(shield(token_map.term), token_map.side, token_map.table)
         if not token_map.width:
@@ -148,10 +146,13 @@ class Vectors:
         """[B, heads, tokens], in float32 where the inputs are in half precision: the kernel scores in it too."""
         match term:
             case SumD(a):
-                return self(a).to(self.wide).call("sum", -1)
+                return self._wide(a).call("sum", -1)
             case Dot(a, b):
-                return (self(a).to(self.wide) * self(b).to(self.wide)).call("sum", -1)
+                return (self._wide(a) * self._wide(b)).call("sum", -1)
         raise CompilerBug(f"{type(term).__name__} is no number of a token")
+
+    def _wide(self, term: Vec) -> Expr:
+        return self(term) if self.wide == self.dtype else self(term).to(self.wide)
 
     def of_row(self, term: Node) -> Expr:
         """A number of each row, as [B, H, N, 1], in float32 where the inputs are in half precision."""
@@ -240,19 +241,26 @@ def _turned(value: Expr) -> Expr:
     return value.a if isinstance(value, Attr) and value.name == "mT" else value.attr("mT")
 
 
-class _ExactVectors(Vectors):
+class ExactVectors(Vectors):
     """In float64: where rounding would decide, kernels owe what the interpreter finds."""
 
     dtype = wide = torch.value("float64")
 
     def condition(self, term: Node) -> Expr:
-        """A condition, with an axis for each index that it speaks of, or one of length 1."""
+        """A condition, as a tensor that broadcasts to [B, H, N, M]."""
         self.terms.dtype = self.dtype
-        axes = axes_of(term)
-        sizes = (Var(SIZES[axis].name) if axis in axes else Lit(1) for axis in SIZES)
-        value = self.terms(term).call("expand", *sizes)
-        kept = [slice(None) if axis in axes else Lit(0) for axis in SIZES]
-        return value[tuple(kept if axes else [*kept[:-1], slice(None)])]
+        return self.terms(term)
+
+
+def lay_out(condition: Expr, term: Node) -> Expr:
+    """A condition with an axis for each index that it speaks of, in order; with one of length 1 where there is none."""
+    axes = axes_of(term)
+    whole = condition.call("expand", *(Var(SIZES[axis].name) if axis in axes else Lit(1) for axis in SIZES))
+    items = [slice(None) if axis in axes else Lit(0) for axis in SIZES]
+    items = items if axes else items[:-1]
+    while items and isinstance(items[-1], slice):
+        items.pop()
+    return whole[tuple(items)] if items else whole
 
 
 class _TokenTerms(TorchTerms):

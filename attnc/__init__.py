@@ -7,8 +7,17 @@ Importing this loads neither torch nor triton nor sympy; compiling and calling d
 """
 
 from attnc.compiler import compile, load
-from attnc.errors import AttncError, CompilerBug, Diagnostic
+from attnc.errors import AttncError, AttncWarning, CompilerBug, Diagnostic
 from attnc.importer import install_importer
 from attnc.version import __version__
 
-__all__ = ["AttncError", "CompilerBug", "Diagnostic", "__version__", "compile", "install_importer", "load"]
+__all__ = [
+    "AttncError",
+    "AttncWarning",
+    "CompilerBug",
+    "Diagnostic",
+    "__version__",
+    "compile",
+    "install_importer",
+    "load",
+]

@@ -77,7 +77,13 @@ class Compilation:
     def checked(self) -> Checked:
         from attnc.check import find_mistakes
 
-        return find_mistakes(self.tree)
+        try:
+            tree = self.tree
+        except AttncError:
+            from attnc.check.beyond import find_all_mistakes
+
+            raise AttncError(*find_all_mistakes(self.source)) from None
+        return find_mistakes(tree)
 
     @property
     def attentions(self) -> tuple[Attention, ...]:

@@ -1,6 +1,6 @@
 """Mistakes as data.
 
-Enters: what was seen, where, and what to do. Leaves: `Diagnostic` values and the two exceptions that carry them.
+Enters: what was seen, where, and what to do. Leaves: `Diagnostic` values, and what carries them: exceptions, a warning.
 `render.py` is the only code that turns a diagnostic into text; `docs/errors/` has a page for every code.
 """
 
@@ -23,7 +23,10 @@ class Label:
 
 @dataclass(frozen=True)
 class Diagnostic:
-    """One mistake. `code` is a few words joined by hyphens; `message` stands alone: lowercase, no full stop."""
+    """One mistake. `code` is a few words joined by hyphens; `message` stands alone: lowercase, no full stop.
+
+    `repair` is what the help says to write in place of the label's span, where there is no doubt about it.
+    """
 
     code: str
     message: str
@@ -32,6 +35,7 @@ class Diagnostic:
     notes: tuple[str, ...] = ()
     helps: tuple[str, ...] = ()
     severity: Literal["error", "warning"] = "error"
+    repair: str | None = None
 
 
 class AttncError(Exception):
@@ -45,6 +49,10 @@ class AttncError(Exception):
         from attnc.render import render_all
 
         return render_all(self.diagnostics)
+
+
+class AttncWarning(UserWarning):
+    """Something that works and is probably not meant; its text is that of a diagnostic."""
 
 
 class CompilerBug(Exception):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from attnc.analyze.facts import Facts, Interval, Periods, Ranges, Reason, Weights
@@ -21,6 +21,7 @@ from attnc.run.settings import say_call
 
 USUAL = Setting({})
 WIDTH, INDENT, GLUE = 110, 9, "\u00a0"
+MINUS = f"{GLUE}- "
 NUMBERS = [("one", "first"), ("two", "second"), ("three", "third"), ("many", "last")]
 
 
@@ -107,16 +108,31 @@ def _paragraph(title: str, sentence: str, reasons: Sequence[str]) -> list[str]:
 
 
 def _wrap(text: str, first: str, rest: str) -> list[str]:
-    """The lines of a text, none of which breaks inside an interval."""
-    depth, glued = 0, ""
-    for char in text:
+    """The lines of a text, none of which breaks inside an interval that a line can hold, or begins with a minus."""
+    room = WIDTH - len(rest)
+    glued = "".join(
+        part.replace(" ", GLUE) if part.startswith("[") and len(part) <= room else part.replace(" - ", MINUS)
+        for part in _intervals_apart(text)
+    )
+    lines = textwrap.wrap(glued, WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False)
+    return [line.replace(GLUE, " ") for line in lines]
+
+
+def _intervals_apart(text: str) -> Iterator[str]:
+    """The text in parts, of which each interval is one."""
+    depth = start = 0
+    for at, char in enumerate(text):
         if char == "[" or (depth and char == "("):
+            if not depth:
+                yield text[start:at]
+                start = at
             depth += 1
         elif depth and char in "])":
             depth -= 1
-        glued += GLUE if depth and char == " " else char
-    lines = textwrap.wrap(glued, WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False)
-    return [line.replace(GLUE, " ") for line in lines]
+            if not depth:
+                yield text[start : at + 1]
+                start = at + 1
+    yield text[start:]
 
 
 def explain_json(

@@ -363,3 +363,33 @@ def test_nothing_heavy_is_loaded(code: str) -> None:
         [sys.executable, "-c", code + report], capture_output=True, text=True, cwd=ROOT, check=True
     )
     assert done.stdout.splitlines()[-1].strip() == "loaded:"
+
+
+# Hidden ones stand for packages that are not installed.
+HIDE = "import sys; sys.modules.update({name: None for name in sys.argv[1].split()}); from attnc.cli import main; "
+RUN = "sys.exit(main(sys.argv[2:]))"
+
+
+@pytest.mark.parametrize("hidden", ["torch", "numpy", "torch triton numpy sympy"])
+@pytest.mark.parametrize("command", ["plot", "verify --quick", "explain", "inspect", "bench", "build -o -"])
+def test_a_package_that_is_not_there(hidden: str, command: str) -> None:
+    """It is named, or not needed; it is no bug of ours."""
+    name, *options = command.split()
+    words = [sys.executable, "-c", HIDE + RUN, hidden, name, str(SLIDING), *options]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert "bug" not in done.stderr and "Traceback" not in done.stderr
+    if done.returncode:
+        assert any(
+            f"install it: `pip install {name}" in done.stderr for name in (*hidden.split(), "attnc[plot]")
+        )
+
+
+@pytest.mark.parametrize("command", ["plot", "verify"])
+def test_without_torch(command: str) -> None:
+    words = [sys.executable, "-c", HIDE + RUN, "torch", command, str(SLIDING)]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 1
+    assert done.stderr.removeprefix("verifying\n") == (
+        f"error[missing-package]: `attnc {command}` needs torch, which is not installed\n"
+        "= help: install it: `pip install torch`\n"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -28,6 +29,34 @@ def test_no_line_breaks_inside_an_interval() -> None:
     for line in text.splitlines():
         assert line.count("[") == line.count(")") - line.count("(") + line.count("]"), line
         assert len(line) <= 110
+
+
+GRID = "a: int, b_: int, c: int"
+
+
+CUT = "(a + {0} * b_ <= j and j < {0} * c + min(a, b_ + {0}) and i < {0} + max(a, c * b_))"
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        "abs(i.x - j.x) <= a and abs(i.y - j.y) <= b_ and abs(i.z - j.z) <= c",
+        " or ".join(CUT.format(n) for n in range(5)),
+    ],
+)
+def test_lines_have_an_end(mask: str) -> None:
+    """Bounds that a line cannot hold break in it, and those that nobody would read are left to programs."""
+    text = f"attention a({GRID}):\n    grid z: frames, y: rows, x: cols\n    mask {mask}\n"
+    compilation = Compilation(Source("a.attn", text))
+    lines = compilation.explain().splitlines()
+    assert max(map(len, lines)) <= 110
+    assert not any(re.match(" {10,}-", line) for line in lines)
+    because = (
+        *compilation.facts.keys.because,
+        *compilation.facts.queries.because,
+        *compilation.facts.rows.because,
+    )
+    assert max(len(reason.text) for reason in because) <= 2000
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,7 @@ from attnc.sets.project import Tile, project_some
 from attnc.sets.solve import Solver
 
 MOST_CLAUSES = 100
+LONGEST = 400  # of an interval or a condition: what is longer is there for programs
 
 PLURAL = {"i": "queries", "j": "keys"}
 SINGULAR = {"i": "query", "j": "key"}
@@ -51,11 +52,15 @@ SINGULAR = {"i": "query", "j": "key"}
 
 @dataclass(frozen=True)
 class Clause:
-    """A comparison or a lookup of the mask. `is_closed`: it gives intervals whose ends are known for every tile."""
+    """A comparison or a lookup of the mask. `is_closed`: it gives intervals whose ends are known for every tile.
+
+    Where it is not, `obstacle` is what stands in the way.
+    """
 
     name: str
     reason: Reason
     is_closed: bool
+    obstacle: str = ""
 
     def followed(self, how: str) -> Reason:
         """The reason, where the whole mask has a closed form."""
@@ -93,8 +98,11 @@ def _explain(term: Bool, is_negated: bool, predicate: Predicate, plane: Plane, t
     name = f"`not ({text})`" if is_negated else f"`{text}`"
     pieces = Solver(plane, "over").solve(predicate)
     is_closed = all(piece.exact and project_some(piece, tile, plane).known for piece in pieces)
-    does = _effect(pieces, plane) if is_closed else f"{_obstacle(term, plane)}: no closed form"
-    return Clause(name, Reason(f"{name} {does}", term.span), is_closed)
+    if is_closed:
+        return Clause(name, Reason(f"{name} {_effect(pieces, plane)}", term.span), True)
+    is_spent = plane.prover.budget.is_spent
+    obstacle = "takes more steps than the analysis has" if is_spent else _obstacle(term, plane)
+    return Clause(name, Reason(f"{name} {obstacle}: no closed form", term.span), False, obstacle)
 
 
 def clause_text(term: Bool) -> str:
@@ -124,7 +132,8 @@ def _of_piece(piece: Piece, target: bool, plane: Plane) -> str:
     if piece.other != Stretch():
         words.append(f"for {stretch_text(piece.other, queries)}")
     if piece.guards:
-        words.append(f"where {print_ir(to_bool(every(piece.guards)))}")
+        guard = print_ir(to_bool(every(piece.guards)))
+        words.append(f"where {guard}" if len(guard) <= LONGEST else "on a long condition")
     return " ".join(words)
 
 
@@ -132,8 +141,21 @@ def stretch_text(stretch: Stretch, positions: str) -> str:
     lo = term_text(extreme("max", stretch.lows)) if stretch.lows else ""
     hi = term_text(extreme("min", (high + 1 for high in stretch.highs))) if stretch.highs else ""
     if lo and hi:
-        return f"{positions} [{lo}, {hi})"
+        return f"{positions} {interval_text(lo, hi)}"
+    if len(lo + hi) > LONGEST:
+        return f"{positions} {long_text(1)}"
     return f"{positions} from {lo}" if lo else f"{positions} below {hi}" if hi else f"all {positions}"
+
+
+def interval_text(lo: str, hi: str) -> str:
+    """`[lo, hi)`, as far as anybody would read."""
+    return f"[{lo}, {hi})" if len(lo + hi) <= LONGEST else long_text(1)
+
+
+def long_text(count: int) -> str:
+    """Instead of ends that nobody would read."""
+    which = "an interval" if count == 1 else f"{count} intervals"
+    return f"of {which} with long ends (`attnc explain --json` has them)"
 
 
 def term_text(a: Polynomial) -> str:

@@ -10,7 +10,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from attnc.analyze.clauses import PLURAL, Clause, explain_clauses, term_text
+from attnc.analyze.clauses import (
+    LONGEST,
+    PLURAL,
+    Clause,
+    explain_clauses,
+    interval_text,
+    long_text,
+    term_text,
+)
 from attnc.analyze.facts import Ranges, Reason, Requirement
 from attnc.analyze.periods import Repeated, find_periods
 from attnc.analyze.requirements import find_requirements
@@ -72,8 +80,8 @@ def find_ranges(attention: Attention, target: Target) -> Ranges:
             *(clause.followed(TOGETHER) if is_followed else _reason(clause) for clause in clauses),
             *(requirement.reason for requirement in requires),
             *notes,
-            *_words_of(strips),
-            Reason(_summary(strips, plane)),
+            *_words_of(strips if not loose else ()),
+            Reason(_listed_text(plane) if loose and strips else _summary(strips, plane)),
         ),
         loose=loose,
         requires=requires,
@@ -159,6 +167,12 @@ def _summary(strips: Sequence[Strip], plane: Plane) -> str:
     return f"keys [j0, j1] are read {only}by {visited}" + (f"; {full} see all of them" if full else "")
 
 
+def _listed_text(plane: Plane) -> str:
+    if plane.target.key == "j":
+        return "queries [i0, i1] read the keys of tiles that are listed before the kernel runs"
+    return "keys [j0, j1] are read by the queries of tiles that are listed before the kernel runs"
+
+
 def _periods_text(found: Repeated, plane: Plane) -> str:
     """`period p has keys [cols * p, cols * p + cols); queries [i0, i1] look at periods [0, i1 // cols + 1)`.
 
@@ -169,14 +183,16 @@ def _periods_text(found: Repeated, plane: Plane) -> str:
     tile = "i0, i1" if queries == "queries" else "j0, j1"
     first = to_polynomial(periods.start)
     lo, hi = (term_text(to_polynomial(end)) for end in (periods.lo, periods.hi))
-    span = f"[{term_text(first)}, {term_text(first + to_polynomial(periods.length))})"
+    span = interval_text(term_text(first), term_text(first + to_polynomial(periods.length)))
     then = f", then at {_list([(behind.lo, behind.hi)], plane)}" if behind else ""
-    return f"period p has {keys} {span}; {queries} [{tile}] look at periods [{lo}, {hi}){then}"
+    return f"period p has {keys} {span}; {queries} [{tile}] look at periods {interval_text(lo, hi)}{then}"
 
 
 def _list(intervals: Sequence[tuple[Polynomial, Polynomial]], plane: Plane) -> str:
     keys = PLURAL[plane.target.key]
     if (ZERO, plane.target_last + 1) in intervals:
         return f"all {keys}"
-    texts = [f"[{term_text(lo)}, {term_text(hi)})" for lo, hi in intervals]
+    texts = [interval_text(term_text(lo), term_text(hi)) for lo, hi in intervals]
+    if sum(map(len, texts)) > 2 * LONGEST:
+        return f"{keys} {long_text(len(texts))}"
     return f"{keys} {' and '.join(texts)}" if texts else ""

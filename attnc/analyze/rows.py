@@ -2,18 +2,21 @@
 
 Enters: an attention. Leaves: `Rows`. A row is proved not to be empty by finding a key in it: some piece of the mask
 that every query is in and whose first key is not above its last. Where that hangs on a condition (`h < 4`, `i < p`)
-the proof goes on with the condition and without it. How many queries and keys there are is known of no call, so even
+the proof goes on with the condition and without it. A pair whose score is -inf is not seen, so where the score may be,
+no key is sure to be seen. How many queries and keys there are is known of no call, so even
 `j == i` can leave rows empty: where N > M.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-from attnc.analyze.clauses import explain_clauses, term_text
+from attnc.analyze.clauses import LONGEST, explain_clauses, term_text
 from attnc.analyze.facts import Reason, Rows
 from attnc.analyze.ranges import make_plane, make_tile
 from attnc.analyze.requirements import find_requirements
+from attnc.ir.infinite import may_be_minus_infinity
 from attnc.ir.nodes import Attention, Bool
 from attnc.ir.text import print_ir
 from attnc.sets.convert import to_bool, to_predicate
@@ -33,6 +36,17 @@ MOST_CASES = 4
 
 
 def find_rows(attention: Attention) -> Rows:
+    """Of all scores, those included that a call may make -inf."""
+    rows, culprit = _find_rows_of_mask(attention), may_be_minus_infinity(attention.score)
+    if culprit is None or rows.can_be_empty:
+        return rows
+    why = (
+        f"the mask leaves no row empty, but a pair whose score is -inf is not seen: see `{print_ir(culprit)}`"
+    )
+    return Rows(True, (Reason(why, culprit.span),))
+
+
+def _find_rows_of_mask(attention: Attention) -> Rows:
     plane = make_plane("j", find_requirements(attention.mask), attention.params)
     pieces = Solver(plane, "under").solve(to_predicate(attention.mask))
     for piece in pieces:
@@ -84,11 +98,15 @@ def _why_not(mask: Bool, pieces: Sequence[Piece], plane: Plane) -> Iterator[Reas
     elif not pieces:
         for clause in explain_clauses(mask, plane, make_tile("i")):
             if not clause.is_closed:
-                yield clause.reason
-        yield Reason("so a row may be empty")
+                yield replace(
+                    clause.reason, text=f"{clause.name} {clause.obstacle}: which keys a query sees is open"
+                )
+        yield Reason("no key is known that every query sees, so a row may be empty")
     else:
         cases = [_failures(piece, plane) for piece in pieces[:MOST_CASES]]
-        more = ", and so on" if len(pieces) > MOST_CASES else ""
+        shown = [case for case in cases if len(case) <= LONGEST]
+        more = ", and so on" if shown and len(pieces) > len(shown) else ""
+        cases = shown or ["a long condition holds"]
         yield Reason(f"query i may see no key where {', and where '.join(cases)}{more}")
 
 

@@ -44,7 +44,9 @@ def find_sums(formula: Real, bounded: Collection[Node] = (), is_later: bool = Fa
     if isinstance(numbers, str):
         return numbers
     sums, (gate,) = numbers
-    if (sums or is_later) and any(grows(each, bounded) for each in (weight, *sums)):
+    # A weight that grows may be what is written, as in exp(s) / count(). In a later pass a number of the row may be
+    # what keeps it small, and it is multiplied with that when it is too late.
+    if any(grows(each, bounded) for each in ((weight, *sums) if is_later else sums)):
         return GROWS
     return Sums(weight, sums, None if gate == ONE else gate)
 

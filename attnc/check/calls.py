@@ -16,10 +16,12 @@ from attnc.errors import Label
 from attnc.source import Span
 from attnc.syntax import tree
 
+LONGEST = 60  # a body that is quoted
+
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """Parameters in order, how many of them have no default, and where they were declared.
+    """Parameters in order, which of them have a default, where they were declared, and what a macro stands for.
 
     `names` is None where any number of arguments above zero is fine.
     """
@@ -28,6 +30,7 @@ class Signature:
     names: tuple[str, ...] | None
     defaults: frozenset[str] = frozenset()
     declared: Span | None = None
+    body: str = ""
 
     @property
     def required(self) -> tuple[str, ...]:
@@ -35,7 +38,9 @@ class Signature:
 
     @property
     def text(self) -> str:
-        """How a call of it reads: `near(p, r, w)`."""
+        """How a call of it reads: `near(p, r, w)`, and `causal` where there is nothing to give."""
+        if self.names == () and self.body:
+            return self.title
         return f"{self.title}({', '.join(self.names) if self.names is not None else 'a, b, ...'})"
 
 
@@ -52,6 +57,7 @@ def macro_signature(macro: tree.Macro) -> Signature:
         tuple(p.name.id for p in params),
         frozenset(p.name.id for p in params if p.default is not None),
         macro.name.span,
+        " ".join(macro.body.span.text.split()) if macro.body.span else macro.name.id,
     )
 
 
@@ -62,8 +68,11 @@ def bind_arguments(
     names = signature.names
     if names is None:
         return _bind_any(signature, call, span, report)
+    if not names and (call.args or call.kwargs):
+        _wrong_count(signature, call, span, report)
+        return None
     bound: dict[str, tree.Expr] = dict(zip(names, call.args, strict=False))
-    is_fine = len(call.args) <= len(names) or _wrong_count(signature, len(call.args), span, report)
+    is_fine = len(call.args) <= len(names) or _wrong_count(signature, call, span, report)
     for name, value in call.kwargs:
         at = name.span or span
         if name.id not in names:
@@ -119,16 +128,24 @@ def _missing(signature: Signature, missing: list[str], span: Span, report: Repor
     return False
 
 
-def _wrong_count(signature: Signature, got: int, span: Span, report: Report) -> bool:
+def _wrong_count(signature: Signature, call: tree.Call, span: Span, report: Report) -> bool:
     most = len(signature.names or ())
+    takes = count(most, "argument", "arguments") if most else "no arguments"
+    notes: list[str] = []
     helps = [f"call it as `{signature.text}`"]
     if signature.title in REDUCTIONS:
         helps = [f"`{signature.title}` reduces one expression over the keys of the row"]
+    elif signature.names == () and signature.body:
+        notes = [f"it stands for `{signature.body}`"] if len(signature.body) <= LONGEST else []
+        helps = [f"write `{signature.title}` alone"]
+        if notes and not all(isinstance(arg, tree.Name) for arg in call.args):
+            helps = [f"write `{signature.title}` alone, or what it stands for with another term in it"]
     report.error(
         "argument-count",
-        f"`{signature.title}` takes {count(most, 'argument', 'arguments')} and gets {got}",
+        f"`{signature.title}` takes {takes} and gets {len(call.args) + len(call.kwargs)}",
         span,
-        related=_declared(signature),
+        related=[] if notes else _declared(signature),
+        notes=notes,
         helps=helps,
     )
     return False

@@ -13,6 +13,7 @@ from attnc.check.calls import function_signature, macro_signature
 from attnc.check.definitions import uses_score
 from attnc.check.expressions import Elaborator
 from attnc.check.grid import check_grid, declare_extents
+from attnc.check.hidden import warn_of_hidden
 from attnc.check.imports import standard_entry
 from attnc.check.names import Entry, Scope
 from attnc.check.normalization import warn_of_formula
@@ -56,9 +57,12 @@ def check_attention(
         masks = [c for c in attention.clauses if isinstance(c, tree.Clause) and c.word == "mask"]
         at = elaborator.span(masks[0].value)
         report.warning("mask-always-false", "this mask is false for every key, so the result is 0", at)
+    formula, score = cast("ir.Real", found["normalize"]), cast("ir.Real", found["score"])
     for clause in attention.clauses:
         if isinstance(clause, tree.Clause) and clause.word == "normalize":
-            warn_of_formula(cast("ir.Real", found["normalize"]), elaborator.span(clause.value), report)
+            warn_of_formula(formula, score, elaborator.span(clause.value), report)
+        elif isinstance(clause, tree.Clause) and clause.word == "score":
+            warn_of_hidden(score, elaborator.span(clause.value), report)
     return ir.Attention(
         attention.name.id,
         params,

@@ -98,8 +98,9 @@ class Elaborator:
             case tree.Binary(op, a, b):
                 left, right = self.operand(a, scope, place), self.operand(b, scope, place)
                 return sorts.arithmetic(op, left, right, span, self.report)
-            case tree.Compare(ops, operands):
-                return self._compare(ops, [self.operand(x, scope, place) for x in operands], span)
+            case tree.Compare(ops, operands, links):
+                spans = links or (span,) * len(ops)
+                return self._compare(ops, [self.operand(x, scope, place) for x in operands], spans, span)
             case tree.Logic(op, items):
                 return self._logic(op, [self.operand(x, scope, place) for x in items], span)
             case tree.IfElse(then, cond, other):
@@ -129,11 +130,12 @@ class Elaborator:
             return BROKEN
         return ir.RealConst(value, span=span)
 
-    def _compare(self, ops: tuple[Comparison, ...], operands: list[Operand], span: Span) -> Value:
+    def _compare(
+        self, ops: tuple[Comparison, ...], operands: list[Operand], spans: tuple[Span, ...], span: Span
+    ) -> Value:
         links: list[ir.Bool] = []
         is_fine = True
-        for op, a, b in zip(ops, operands[:-1], operands[1:], strict=True):
-            link_span = a.span.to(b.span) if a.span.source is b.span.source else span
+        for op, a, b, link_span in zip(ops, operands[:-1], operands[1:], spans, strict=True):
             link = sorts.compare(op, a, b, link_span, self.report)
             if isinstance(link, ir.Bool):
                 links.append(link)
@@ -157,6 +159,8 @@ class Elaborator:
         if name in vocabulary.NAMES:
             return built_in(name, place, span, self.report)
         if name in vocabulary.SIGNATURES:
+            if scope.find(name):
+                return BROKEN
             if name == "count":
                 return apply_function(name, [], span, place, self.report)
             report_missing(function_signature(name), span, self.report)
@@ -201,6 +205,8 @@ class Elaborator:
         if _is_refused(base.id, scope):
             return None
         if base.id in vocabulary.BUILT_IN:
+            if scope.find(base.id):
+                return None
             return arrays.find_array(base.id, ir.IntConst(0), span, self.report)
         entry = self._find(base.id, scope, place, span, is_call=False)
         if entry is None:

@@ -15,10 +15,18 @@ from attnc.check.vocabulary import BUILT_IN, PLACES
 from attnc.errors import Label
 from attnc.ir import build
 from attnc.ir import nodes as ir
+from attnc.ir.walk import walk
 from attnc.source import Span
 from attnc.syntax import tree
 
 Side = Literal["query", "key"]
+NO_EXTENTS = {
+    "B": "the number of batch entries",
+    "H": "the number of heads",
+    "HKV": "the number of heads of `k` and `v`",
+    "D": "the width of `q` and `k`",
+    "DV": "the width of `v`",
+}
 POSITIONS: dict[Side, Literal["i", "j"]] = {"query": "i", "key": "j"}
 
 
@@ -61,7 +69,7 @@ def _check_side(
     first: dict[str, Span] = {}
     for axis in axes:
         name, span = axis.name.id, elaborator.span(axis.name)
-        extent = check_size(axis.extent, PLACES["grid"], scope, elaborator)
+        extent = _check_extent(axis, scope, elaborator)
         if not check_new_name(name, span, "axis", elaborator.report):
             extent = None
         elif name in first:
@@ -75,6 +83,21 @@ def _check_side(
         first[name] = span
         built.append(ir.GridAxis(side, name, extent or ir.IntConst(1), span=elaborator.span(axis)))
     return built
+
+
+def _check_extent(axis: tree.GridAxis, scope: Scope, elaborator: Elaborator) -> ir.Int | None:
+    """An extent speaks of tokens: `H` in it is somebody's height, and would be the number of heads."""
+    extent = check_size(axis.extent, PLACES["grid"], scope, elaborator)
+    for part in walk(extent) if extent else ():
+        if isinstance(part, ir.Size) and part.name in NO_EXTENTS:
+            elaborator.report.error(
+                "wrong-size",
+                f"`{part.name}` is {NO_EXTENTS[part.name]}, and a grid is one of tokens",
+                part.span or elaborator.span(axis.extent),
+                helps=[f"give the extent a name of its own, as in `{axis.name.id}: rows`"],
+            )
+            return None
+    return extent
 
 
 def coordinates(position: ir.Int, axes: list[ir.GridAxis]) -> dict[str, ir.Int]:

@@ -104,7 +104,9 @@ def check_new_name(name: str, span: Span, kind: str, report: Report) -> bool:
             "redefined-builtin",
             f"`{name}` is a built-in name and cannot be redefined",
             span,
-            helps=[f"choose another name, as `my_{name}`"],
+            helps=["leave it away: every attention has it"]
+            if kind == "parameter" and name in ("q", "k", "v", "scale")
+            else [f"choose another name, as `my_{name}`"],
         )
     elif name in vocabulary.RESERVED:
         why = "a word of the language" if name in LANGUAGE_WORDS else "a reserved word"

@@ -78,7 +78,10 @@ def _check(param: tree.Param, scope: Scope, elaborator: Elaborator) -> ir.Param:
         report.error("sorted-scalar", f"`{name}` is an array of bool, and bools have no order", span)
     if param.default is not None:
         at = elaborator.span(param.default)
-        report.error("array-default", f"`{name}` is an array, and arrays have no default", at)
+        report.error(
+            "array-default", f"`{name}` is an array, and arrays have no default", at,
+            helps=["an array is given in every call: pass zeros, or write a second attention without it"],
+        )  # fmt: skip
     sizes = check_sizes(param, scope, elaborator)
     return ir.Param(name, param.sort, sorted=param.sorted, sizes=sizes or (), span=span)
 

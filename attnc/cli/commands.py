@@ -25,7 +25,7 @@ from attnc.errors import AttncError, Diagnostic
 from attnc.source import Source
 from attnc.verify.cases import Backend
 
-ARCHS = "sm_80, sm_86, sm_89, sm_90, sm_100, sm_120 or gfx942"
+ARCHS = "sm_80, sm_86, sm_89, sm_90, sm_100, sm_120, gfx942, or a card, as h100"
 STARTER = Path(__file__).with_name("starter.attn")
 
 

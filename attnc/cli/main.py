@@ -17,7 +17,9 @@ import os
 import platform
 import sys
 import traceback
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +27,10 @@ import click
 
 from attnc.cli import commands
 from attnc.cli.console import print_diagnostics
-from attnc.errors import AttncError, CompilerBug, Diagnostic
+from attnc.errors import AttncError, AttncWarning, CompilerBug, Diagnostic
 from attnc.version import __version__
 
+PACKAGES = ("torch", "triton", "numpy", "sympy", "lark", "matplotlib")
 MISTAKE, USAGE, BUG, INTERRUPTED, CLOSED_PIPE = 1, 2, 3, 130, 141
 
 
@@ -58,6 +61,11 @@ class _Attnc(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as bug:
+            if (missing := _missing_package(bug)) is not None:
+                what = f"`attnc {ctx.invoked_subcommand}` needs {missing}, which is not installed"
+                help_ = f"install it: `pip install {missing}`"
+                print_diagnostics([Diagnostic("missing-package", what, helps=(help_,))])
+                ctx.exit(MISTAKE)
             _report_bug(bug)
             ctx.exit(BUG)
 
@@ -82,7 +90,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = attnc.main(args=arguments, prog_name="attnc", standalone_mode=False)
+        with _plain_warnings():
+            code = attnc.main(args=arguments, prog_name="attnc", standalone_mode=False)
     except click.ClickException as mistake:
         mistake.show()
         return USAGE
@@ -90,6 +99,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         click.echo("stopped", err=True)
         return INTERRUPTED
     return code if isinstance(code, int) else 0
+
+
+def _missing_package(problem: Exception) -> str | None:
+    """The name of a package that attnc works with and that is not here."""
+    name = problem.name if isinstance(problem, ModuleNotFoundError) else None
+    root = (name or "").partition(".")[0]
+    return root if root in PACKAGES else None
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Ours as they are, without the line of Python that gave them."""
+    usual = warnings.formatwarning
+
+    def say(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> str:
+        return (
+            f"{message}\n" if issubclass(category, AttncWarning) else usual(message, category, *place, **more)
+        )
+
+    warnings.formatwarning = say
+    try:
+        yield
+    finally:
+        warnings.formatwarning = usual
 
 
 def _report_bug(bug: Exception) -> None:

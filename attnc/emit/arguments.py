@@ -6,6 +6,8 @@ its tiles.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 from attnc.emit.writer import Writer
 from attnc.kernel.nodes import Function
 from attnc.lower.names import pointer, stride, variable
@@ -31,8 +33,15 @@ def write_tiles(writer: Writer, plan: Plan, kernel: str, only: str = "") -> None
 
 def named_tiles(kernel: Function) -> list[str]:
     """The constants of a kernel that takes only some of the tiles."""
-    constants = [f"{p.name}={_constant(p.name)}" for p in kernel.params if p.annotation]
+    constants = [f"{p.name}={_constant(p.name)}" for p in kernel.params if p.annotation and p.name != "AGAIN"]
     return [*constants, 'num_warps=tiles["num_warps"]', "enable_fp_fusion=True"]
+
+
+def write_looks(writer: Writer, kernel: Function, tiles: str = "tiles") -> AbstractContextManager[None]:
+    """Around a launch: the loop over the first time and the second, where the kernel looks again."""
+    if not any(p.name == "AGAIN" for p in kernel.params):
+        return nullcontext()
+    return writer.block(f"for again, {tiles} in _looks({tiles}):")
 
 
 def _constant(name: str) -> str:

@@ -114,8 +114,16 @@ def _row_max(score):
     return score.amax(-1, keepdim=True).clamp_(min=torch.finfo(score.dtype).min)
 
 
-def _matmul(a, b, room=None):
-    """a [B, H, T, X] @ b [B, HKV, X, Y], where H // HKV heads in a row share a head of b."""
+def _matmul(a, b, room=None, shown=None):
+    """a [B, H, T, X] @ b [B, HKV, X, Y], where H // HKV heads in a row share a head of b.
+
+    0 times what is not finite is not 0: where `shown` says which of a there are, it is left out.
+    """
+    if shown is not None:
+        wild = b.isfinite().logical_not_()
+        met = _matmul(shown.to(a.dtype), wild.to(b.dtype)) > 0
+        total = _matmul(a.masked_fill(shown == 0, 0), b.masked_fill(wild, 0), room)
+        return total.masked_fill_(met, float("nan"))
     B, H, T, X = a.shape
     groups, Y = b.shape[1], b.shape[3]
     a, b = a.reshape(B * groups, H // groups * T, X), b.reshape(B * groups, X, Y)
@@ -124,13 +132,29 @@ def _matmul(a, b, room=None):
     return torch.bmm(a, b, out=room.resize_(*a.shape[:2], Y)).view(B, H, T, Y)
 
 
+def _are_spoiled(tensors):
+    """Is some number of one of them no number?"""
+    wide = (torch.promote_types(x.dtype, torch.float32) for x in tensors)
+    return any(bool(x.sum(dtype=dtype).isnan()) for x, dtype in zip(tensors, wide))
+
+
+def _are_finite(*tensors):
+    """Is every number of all of them finite?"""
+    return all(bool(x.isfinite().all()) for x in tensors)
+
+
 def _in_room(x, room):
     """`x` in the dtype of `room`, and in its memory where that is another."""
     return x if x.dtype == room.dtype else room.resize_(x.shape).copy_(x)
 
 
-def _add_transposed(total, seen, a, b, room):
+def _add_transposed(total, seen, a, b, room, shown=None):
     """At the keys seen: += the transpose of a [B, H, T, X] @ b [B, H, T, Y], over shared heads."""
+    if shown is not None:  # as above
+        wild, met = b.isfinite().logical_not_(), torch.zeros_like(total)
+        _add_transposed(met, seen, shown.to(a.dtype), wild.to(b.dtype), room)
+        total.masked_fill_(met > 0, float("nan"))
+        a, b = a.masked_fill(shown == 0, 0), b.masked_fill(wild, 0)
     groups = total.shape[1]
     rows = a.shape[1] // groups * a.shape[2]
     a, b = (x.reshape(x.shape[0], groups, rows, x.shape[3]) for x in (a, b))

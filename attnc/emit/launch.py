@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from textwrap import wrap
 
-from attnc.emit.arguments import arguments, named_tiles, values, write_tiles
+from attnc.emit.arguments import arguments, named_tiles, values, write_looks, write_tiles
 from attnc.emit.expression import emit_expression
 from attnc.emit.split import choice_of_splits, write_split
 from attnc.emit.tiles import tile_table
@@ -28,6 +28,13 @@ STRIP = '''
 def _strip_rows(pairs_of_a_row, block_q):
     """Queries in a strip whose pairs fill at most 64 MiB, in whole tiles."""
     return max(1, 2**24 // max(1, pairs_of_a_row) // block_q) * block_q
+'''.strip()
+
+
+LOOKS = '''
+def _looks(tiles):
+    """A launch, and a second one, whose programs go on where a sum is no number: tile by tile."""
+    return (False, tiles), (True, {**tiles, "num_stages": 1})
 '''.strip()
 
 
@@ -55,7 +62,14 @@ def write_launchers(writer: Writer, kernels: Kernels, tiles: ChosenTiles | None)
     has_splits = any(each.plan.split for each in passes)
     has_shares = has_splits or any(each.kernel("_backward_keys") for each in passes)
     splits = [choice_of_splits(kernels.plan)] * has_splits
-    asked = [*[AHEAD] * goes_ahead, *[STRIP] * has_strips, *[SHARES] * has_shares, *splits]
+    looks_again = any(p.name == "AGAIN" for each in passes for fn in each.triton for p in fn.params)
+    asked = [
+        *[LOOKS] * looks_again,
+        *[AHEAD] * goes_ahead,
+        *[STRIP] * has_strips,
+        *[SHARES] * has_shares,
+        *splits,
+    ]
     for text in [tile_table(kernels.plan, tiles), *asked]:
         writer.lines(text)
         writer.line()
@@ -212,8 +226,11 @@ def _write_launch(writer: Writer, kernel: Function, plan: Plan, length: str, blo
     head = f'{kernel.name}[triton.cdiv({length}, tiles["{block}"]), {heads}, B]('
     names = {p.name for p in kernel.params}
     options = ["**tiles"] if {"BLOCK_Q", "BLOCK_K"} <= names else named_tiles(kernel)
-    options += ["AHEAD=_ahead(q, tiles)"] * ("AHEAD" in names)
-    writer.items(head, [*arguments(kernel, plan), *options], ")")
+    looks_again = "AGAIN" in names
+    ahead = "None if again else _ahead(q, tiles)" if looks_again else "_ahead(q, tiles)"
+    options += [f"AHEAD={ahead}"] * ("AHEAD" in names) + ["AGAIN=again"] * looks_again
+    with write_looks(writer, kernel):
+        writer.items(head, [*arguments(kernel, plan), *options], ")")
 
 
 def _write_lists(writer: Writer, kernels: Kernels, kernel: Function) -> None:

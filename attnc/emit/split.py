@@ -6,7 +6,7 @@ Enters: the kernels of a plan whose keys can be split. Leaves: the functions tha
 
 from __future__ import annotations
 
-from attnc.emit.arguments import arguments
+from attnc.emit.arguments import arguments, write_looks
 from attnc.emit.expression import emit_argument
 from attnc.emit.tiles import reads_pairs
 from attnc.emit.writer import Writer
@@ -62,7 +62,9 @@ def write_split(writer: Writer, kernels: Kernels, split: Split) -> None:
             writer.line(f"{name} = q.new_empty(splits, {sizes}, dtype=torch.{dtype})")
         with writer.block("with torch.cuda.device_of(q):"):
             head = f'{forward.name}[triton.cdiv({rows}, few["BLOCK_Q"]), {heads} * splits, B]('
-            writer.items(head, [*arguments(forward, plan), "**few"], ")")
+            again = ["AGAIN=again"] * any(p.name == "AGAIN" for p in forward.params)
+            with write_looks(writer, forward, "few"):
+                writer.items(head, [*arguments(forward, plan), "**few", *again], ")")
             writer.items(f"{combine.name}[(B * H * N,)](", _of_combine(combine, plan), ")")
         writer.line(f"return {', '.join(plan.results)}")
 

@@ -234,6 +234,39 @@ def _add_rows_of_any_size(totals, weights, rows):
 
 
 @triton.jit
+def _add_seen_rows(totals, weights, rows, seen):
+    """The same of pairs that are seen, with nan where one meets what is infinite or no number."""
+    tame, met = (), ()
+    for n in tl.static_range(len(rows)):
+        is_finite = tl.abs(rows[n]) < float("inf")
+        tame = tame + (tl.where(is_finite, rows[n], 0.0).to(rows[n].dtype),)
+        wild = tl.where(is_finite, 0.0, 1.0).to(rows[n].dtype)
+        met = met + (tl.dot(seen.to(rows[n].dtype), wild, input_precision="ieee"),)
+    sums = _add_rows_of_any_size(totals, tl.where(seen, weights, 0.0), tame)
+    tiles = ()
+    for n in tl.static_range(len(rows)):
+        tiles = tiles + (tl.where(met[n] > 0.0, float("nan"), sums[n]),)
+    return tiles
+
+
+@triton.jit
+def _is_spoiled(tiles):
+    """Is some number of a tile, in any of its parts, no number?"""
+    spoiled = tl.max((tiles[0] != tiles[0]).to(tl.int32))
+    for n in tl.static_range(1, len(tiles)):
+        spoiled = tl.maximum(spoiled, tl.max((tiles[n] != tiles[n]).to(tl.int32)))
+    return spoiled > 0
+
+
+@triton.jit
+def _are_spoiled_rows(
+    ptr, first, end, WIDTH: tl.constexpr, ROWS: tl.constexpr, PARTS: tl.constexpr,
+):
+    """Is some number of rows [first, first + ROWS) of a contiguous matrix [end, WIDTH] none?"""
+    return _is_spoiled(_load_rows(ptr, first, end, WIDTH, WIDTH, ROWS, PARTS, True))
+
+
+@triton.jit
 def _count_visible(visible, score):
     """How many keys each row sees; zeros made of the score have it counted where that lies."""
     zeros = tl.minimum(tl.maximum(score, 0.0), 0.0)

@@ -138,7 +138,9 @@ class Writer:
                 self._value(f"{emit_expression(target)} {op} ", value, note)
             case Do(value, note):
                 self._value("", value, note)
-            case Return(value):
+            case Return(None):
+                self.line("return")
+            case Return(Expr() as value):
                 self._value("return ", value, "")
             case Comment(text):
                 self.comment(text)

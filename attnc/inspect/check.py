@@ -55,7 +55,10 @@ def plan_launches(
     numbers: Mapping[str, Number],
     tiles: Rows | None = None,
 ) -> list[Launch]:
-    """What a call with these sizes and numbers launches; with `tiles`, in place of the module's own."""
+    """What a call with these sizes and numbers launches; with `tiles`, in place of the module's own.
+
+    A kernel that looks again is there once: the second time its programs end at once, unless a sum is no number.
+    """
     attention, text = compilation.attention, compilation.module
     try:
         import triton  # noqa: F401
@@ -71,4 +74,5 @@ def plan_launches(
     from attnc.run.loader import load_module
 
     call = make_call(attention, compilation.facts, getattr(torch, dtype), head_dim, numbers)
-    return find_launches(load_module(attention.name, text), attention.name, call, target, tiles)
+    found = find_launches(load_module(attention.name, text), attention.name, call, target, tiles)
+    return [launch for launch in found if not launch.is_second]

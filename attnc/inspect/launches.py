@@ -44,6 +44,11 @@ class Launch:
         return self.name.rstrip("_0123456789")
 
     @property
+    def is_second(self) -> bool:
+        """Does it look again where a sum is no number, and end at once elsewhere?"""
+        return bool(self.options.get("AGAIN"))
+
+    @property
     def tile(self) -> tuple[int, int] | None:
         """Queries and keys of a tile, for a kernel that visits tiles of both."""
         queries, keys = self.options.get("BLOCK_Q"), self.options.get("BLOCK_K")

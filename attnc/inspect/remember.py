@@ -23,7 +23,8 @@ from attnc.inspect.build import build, build_all, find_disassembler, specialize
 from attnc.inspect.figures import Figures, Part, read_figures
 from attnc.inspect.launches import Launch
 from attnc.inspect.targets import Target
-from attnc.run.loader import cache_directory, write_file
+from attnc.run.loader import cache_directory
+from attnc.run.own import read_own, write_own
 
 
 @dataclass(frozen=True)
@@ -60,15 +61,13 @@ def measure_all(
 
 def _recall(launch: Launch, target: Target) -> Figures | Refused | None:
     with suppress(OSError, ValueError, TypeError, KeyError):
-        return _read(json.loads(_path(launch, target).read_text()))
+        return _read(json.loads(read_own(_path(launch, target))))
     return None
 
 
 def _keep(launch: Launch, target: Target, found: Figures | Refused) -> None:
-    path = _path(launch, target)
     with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_file(path, json.dumps(asdict(found)))
+        write_own(_path(launch, target), json.dumps(asdict(found)).encode())
 
 
 def _path(launch: Launch, target: Target) -> Path:

@@ -1,10 +1,12 @@
 """The GPUs that code is built for.
 
-Enters: the name of an arch, as the makers of GPUs have it. Leaves: a `Target`: what a gate has to know of such a card.
+Enters: the name of a card or of its arch, as the makers of GPUs have it. Leaves: a `Target`: what a gate has to know of
+such a card.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Literal
@@ -51,17 +53,33 @@ GFX942 = Target("gfx942", "hip", 64, 65536, "mma")
 TARGETS = {target.name: target for target in (SM_90, SM_100, SM_80, SM_86, SM_89, SM_120, GFX942)}
 
 
+# Names of cards, without the maker's.
+CARDS = {
+    SM_80: ("a100", "a800", "a30"),
+    SM_86: ("a10", "a10g", "a40", "rtxa6000", "rtx3090"),
+    SM_89: ("l4", "l40", "l40s", "rtx4090", "rtx6000ada"),
+    SM_90: ("h100", "h200", "h800", "h20", "gh200"),
+    SM_100: ("b100", "b200", "gb200"),
+    SM_120: ("rtx5090", "rtxpro6000"),
+    GFX942: ("mi300x", "mi300a", "mi325x"),
+}
+BY_CARD = {card: target for target, cards in CARDS.items() for card in cards}
+
+
 def find_target(name: str) -> Target:
-    """The target of this name."""
+    """The target of this name, `sm_90`, or of a card, `H100`."""
     if name in TARGETS:
         return TARGETS[name]
+    card = re.sub(r"nvidia|geforce|amd|instinct|[ _-]", "", name.lower())
+    if card in BY_CARD:
+        return BY_CARD[card]
     names = ", ".join(f"`{each}`" for each in TARGETS)
-    close = get_close_matches(name, TARGETS, n=1)
+    close = get_close_matches(name.lower(), TARGETS, n=1, cutoff=0.8)
     raise AttncError(
         Diagnostic(
             "unknown-arch",
             f"no machine code is built for `{name}`",
-            notes=(f"the archs are {names}",),
+            notes=(f"the archs are {names}, and cards go by their names too, as `h100`",),
             helps=tuple(f"did you mean `{each}`?" for each in close),
         )
     )

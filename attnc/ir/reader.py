@@ -20,6 +20,11 @@ _LEVELS = (("+", "-"), ("*", "/", "//", "%"))
 # What a form becomes depends on the sort of its parts.
 Classes = Mapping[type[ir.Node], Callable[..., ir.Node]]
 _OPERATION: Classes = {ir.Int: ir.IntOp, ir.Real: ir.RealOp, ir.Vec: ir.VecOp}
+_NEGATIVE: Classes = {
+    ir.Int: lambda a: ir.IntOp("-", ir.IntConst(0), a),
+    ir.Real: lambda a: ir.RealOp("-", ir.RealConst(0.0), a),
+    ir.Vec: lambda a: ir.VecOp("-", ir.Splat(ir.RealConst(0.0)), a),
+}
 _CHOICE: Classes = {ir.Int: ir.IntIf, ir.Bool: ir.BoolIf, ir.Real: ir.RealIf, ir.Vec: ir.VecIf}
 _FUNCTION: Classes = {ir.Real: ir.RealCall, ir.Vec: ir.VecCall}
 _ABS: Classes = {ir.Int: lambda _, a: ir.IntAbs(a), **_FUNCTION}
@@ -172,27 +177,27 @@ class _Reader:
 
     def arithmetic(self, level: int = 0) -> Any:
         if level == len(_LEVELS):
-            return self.power()
+            return self.signed()
         a = self.arithmetic(level + 1)
         while op := self.tokens.take(*_LEVELS[level]):
             b = self.arithmetic(level + 1)
             a = self.of_sort(_OPERATION, a)(op, a, b)
         return a
 
-    def power(self) -> Any:
-        a = self.signed()
-        return self.of_sort(_OPERATION, a)("**", a, self.signed()) if self.tokens.take("**") else a
-
     def signed(self) -> Any:
         if self.tokens.take("-") is None:
-            return self.atom()
-        match self.atom():
+            return self.power()
+        match self.power():
             case ir.IntConst(value):
                 return ir.IntConst(-value)
             case ir.RealConst(value):
                 return ir.RealConst(-value)
-            case _:
-                self.tokens.expected("a number after `-` before this")
+            case a:
+                return self.of_sort(_NEGATIVE, a)(a)
+
+    def power(self) -> Any:
+        a = self.atom()
+        return self.of_sort(_OPERATION, a)("**", a, self.signed()) if self.tokens.take("**") else a
 
     def atom(self) -> Any:
         if text := self.tokens.take_kind("int"):

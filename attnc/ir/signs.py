@@ -7,20 +7,74 @@ known.
 from __future__ import annotations
 
 from collections.abc import Collection
+from fractions import Fraction
+from functools import lru_cache
+from math import isfinite
 
-from attnc.ir.nodes import Count, Node, RealCall, RealConst, RealOp, Row, Score
+from attnc.ir.nodes import (
+    Count,
+    Dot,
+    Node,
+    Real,
+    RealCall,
+    RealConst,
+    RealOp,
+    Row,
+    Score,
+    Splat,
+    SumD,
+    VecCall,
+    VecOp,
+)
+from attnc.ir.univariate import is_polynomial_at_least_0, is_polynomial_positive
 from attnc.ir.walk import holds, walk
+
+MOST_KEPT = 2048  # each question asks the others of the same parts
+SMALL = RealConst(8.0)  # exp(8) is 3,000: a sum over a million keys is far from the end of float32
 
 
 def grows(term: Node, bounded: Collection[Node] = ()) -> bool:
-    """May an exponential in it overflow where the score is large? `bounded` terms are 0 at most."""
+    """May an exponential in it overflow where the score is large? `bounded` terms, and so multiples, are 0 at most."""
     return any(
         isinstance(part, RealCall)
         and part.fn == "exp"
         and holds(part, Score)
-        and not (part.a in bounded or is_at_most_0(part.a))
+        and not (is_small(part.a) or any(is_multiple(part.a, each) for each in bounded))
         for part in walk(term)
     )
+
+
+def is_small(term: Real) -> bool:
+    """Is it 8 at most?"""
+    return is_at_most_0(term) or is_within_1(term) or is_polynomial_at_least_0(RealOp("-", SMALL, term))
+
+
+def is_multiple(term: Node, of: Node) -> bool:
+    """Is it the other one times a number that is not negative?"""
+    one, two = _weights(term), _weights(of)
+    if one.keys() != two.keys():
+        return False
+    times = {one[part] / two[part] for part in one}
+    return len(times) == 1 and min(times) > 0
+
+
+def _weights(term: Node) -> dict[Node, Fraction]:
+    """How often each part is in a sum."""
+    found: dict[Node, Fraction] = {}
+    todo = [(term, Fraction(1))]
+    for part, times in todo:
+        match part:
+            case RealOp("+" | "-" as op, a, b):
+                todo += [(a, times), (b, times if op == "+" else -times)]
+            case RealOp("*", RealConst(c), a) | RealOp("*", a, RealConst(c)) if isfinite(c):
+                todo.append((a, times * Fraction(c)))
+            case RealOp("/", a, RealConst(c)) if c and isfinite(c):
+                todo.append((a, times / Fraction(c)))
+            case RealConst(0.0):
+                pass
+            case _:
+                found[part] = found.get(part, Fraction(0)) + times
+    return {part: times for part, times in found.items() if times}
 
 
 def is_within_1(term: Node) -> bool:
@@ -37,48 +91,61 @@ def is_within_1(term: Node) -> bool:
     return False
 
 
+@lru_cache(MOST_KEPT)
 def is_at_most_0(term: Node) -> bool:
     match term:
         case RealConst(value):
             return value <= 0
-        case RealOp("-", a, b):
-            return is_at_most_0(a) and is_at_least_0(b)
-        case RealOp("min", a, b):
-            return is_at_most_0(a) or is_at_most_0(b)
-        case RealOp("+" | "max", a, b):
-            return is_at_most_0(a) and is_at_most_0(b)
-        case RealOp("*", a, b):
-            return (is_at_most_0(a) and is_at_least_0(b)) or (is_at_least_0(a) and is_at_most_0(b))
-        case RealOp("/", a, b):
-            return is_at_most_0(a) and is_positive(b)
-    return False
+        case RealOp("-", a, b) if is_at_most_0(a) and is_at_least_0(b):
+            return True
+        case RealOp("min", a, b) if is_at_most_0(a) or is_at_most_0(b):
+            return True
+        case RealOp("+" | "max", a, b) if is_at_most_0(a) and is_at_most_0(b):
+            return True
+        case RealOp("*", a, b) if is_at_most_0(a) and is_at_least_0(b):
+            return True
+        case RealOp("*", a, b) if is_at_least_0(a) and is_at_most_0(b):
+            return True
+        case RealOp("/", a, b) if is_at_most_0(a) and is_positive(b):
+            return True
+        case Row(_, a) if is_at_most_0(a):
+            return True
+    return isinstance(term, Real) and is_polynomial_at_least_0(RealOp("-", RealConst(0.0), term))
 
 
+@lru_cache(MOST_KEPT)
 def is_at_least_0(term: Node) -> bool:
+    """Of a vector, each of its numbers."""
     match term:
         case RealConst(value):
             return value >= 0
-        case RealCall("abs" | "relu" | "sqrt"):
+        case RealCall("abs" | "relu" | "sqrt") | VecCall(
+            "abs" | "relu" | "sqrt" | "exp" | "sigmoid" | "softplus"
+        ):
             return True
-        case RealOp("**", _, RealConst(value)) if value % 2 == 0:
+        case RealOp("**", _, RealConst(value)) | VecOp("**", _, Splat(RealConst(value))) if value % 2 == 0:
             return True
-        case RealOp("**", a, _):
-            return is_at_least_0(a)
-        case RealOp("*", a, b) if a == b:
+        case RealOp("**", a, _) if is_at_least_0(a):
             return True
-        case RealOp("max", a, b):
-            return is_at_least_0(a) or is_at_least_0(b)
-        case RealOp("+" | "*" | "min", a, b):
-            return is_at_least_0(a) and is_at_least_0(b)
-        case RealOp("-", a, b):
-            return is_at_least_0(a) and is_at_most_0(b)
-        case RealOp("/", a, b):
-            return is_at_least_0(a) and is_positive(b)
-        case Row(_, a):
-            return is_at_least_0(a)
-    return is_positive(term)
+        case RealOp("*", a, b) | VecOp("*", a, b) | Dot(a, b) if a == b:
+            return True
+        case RealOp("max", a, b) | VecOp("max", a, b) if is_at_least_0(a) or is_at_least_0(b):
+            return True
+        case RealOp("+" | "*" | "min", a, b) | VecOp("+" | "*" | "min", a, b):
+            if is_at_least_0(a) and is_at_least_0(b):
+                return True
+        case RealOp("-", a, b) if is_at_least_0(a) and is_at_most_0(b):
+            return True
+        case RealOp("/", a, b) if is_at_least_0(a) and is_positive(b):
+            return True
+        case Dot(a, b) if is_at_least_0(a) and is_at_least_0(b):
+            return True
+        case Row(_, a) | SumD(a) | Splat(a) if is_at_least_0(a):
+            return True
+    return is_positive(term) or (isinstance(term, Real) and is_polynomial_at_least_0(term))
 
 
+@lru_cache(MOST_KEPT)
 def is_positive(term: Node) -> bool:
     """More than 0, in a row that sees a key."""
     match term:
@@ -86,14 +153,18 @@ def is_positive(term: Node) -> bool:
             return value > 0
         case RealCall("exp" | "sigmoid" | "softplus") | Count():
             return True
-        case RealCall("sqrt" | "abs", a) | Row(_, a):
-            return is_positive(a)
-        case RealOp("+", a, b):
-            return (is_positive(a) and is_at_least_0(b)) or (is_at_least_0(a) and is_positive(b))
-        case RealOp("*" | "/" | "min", a, b):
-            return is_positive(a) and is_positive(b)
-        case RealOp("max", a, b):
-            return is_positive(a) or is_positive(b)
-        case RealOp("**", a, _):
-            return is_positive(a)
-    return False
+        case RealCall("sqrt" | "abs", a) | Row(_, a) if is_positive(a):
+            return True
+        case RealOp("+", a, b) if is_positive(a) and is_at_least_0(b):
+            return True
+        case RealOp("+", a, b) if is_at_least_0(a) and is_positive(b):
+            return True
+        case RealOp("-", a, b) if is_positive(a) and is_at_most_0(b):
+            return True
+        case RealOp("*" | "/" | "min", a, b) if is_positive(a) and is_positive(b):
+            return True
+        case RealOp("max", a, b) if is_positive(a) or is_positive(b):
+            return True
+        case RealOp("**", a, _) if is_positive(a):
+            return True
+    return isinstance(term, Real) and is_polynomial_positive(term)

@@ -2,7 +2,7 @@
 
 Enters: an attention or any term. Leaves: text that `parse_ir` and `parse_term` turn into the same value again. It
 reads like the language it came from, and says what that leaves unsaid: `real(i)` and `splat(x)` change the sort.
-Parentheses come from one table of precedences.
+What is subtracted from zero is a negative: `-s`. Parentheses come from one table of precedences.
 """
 
 from __future__ import annotations
@@ -138,6 +138,8 @@ def _form(node: Node) -> tuple[str, int]:
     match node:
         case IntOp() if node == KEY_HEAD:
             return "h_kv", _ATOM
+        case IntOp("-", zero, a) | RealOp("-", zero, a) | VecOp("-", zero, a) if _is_negated(zero, a):
+            return f"-{_term(a, _POWER)}", _PRODUCT
         case IntOp(op, a, b) | RealOp(op, a, b) | VecOp(op, a, b):
             return _operation(op, a, b)
         case Compare(op, a, b):
@@ -158,6 +160,16 @@ def _form(node: Node) -> tuple[str, int]:
             return _real_text(value), _PRODUCT if math.copysign(1.0, value) < 0 else _ATOM
         case _:
             return _atom(node), _ATOM
+
+
+def _is_negated(zero: Node, a: Node) -> bool:
+    """Is `zero - a` the negative of a term? Of a constant it is another constant."""
+    match zero:
+        case IntConst(0) | Splat(RealConst(0.0)) | RealConst(0.0):
+            is_zero = print_ir(zero) in ("0", "0.0", "splat(0.0)")
+            return is_zero and not isinstance(a, IntConst | RealConst)
+        case _:
+            return False
 
 
 def _operation(op: str, a: Node, b: Node) -> tuple[str, int]:

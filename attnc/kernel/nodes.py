@@ -206,7 +206,9 @@ class If:
 
 @dataclass(frozen=True, slots=True)
 class Return:
-    value: Expr
+    """Without a value the function ends there."""
+
+    value: Expr | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,12 +249,12 @@ def names_in(value: Expr | Stmt) -> Iterator[str]:
     match value:
         case Var(name):
             yield name
-        case Lit() | Comment() | Blank():
+        case Lit() | Comment() | Blank() | Return(None):
             return
         case Op(_, a, b):
             yield from names_in(a)
             yield from names_in(b)
-        case Unary(_, a) | Attr(a, _) | Return(a) | Do(a, _):
+        case Unary(_, a) | Attr(a, _) | Return(Expr() as a) | Do(a, _):
             yield from names_in(a)
         case Item(a, index):
             yield from names_in(a)

@@ -6,17 +6,17 @@ array that has one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Literal
 
 from attnc.algebra.derivative import ZERO, differentiate
-from attnc.analyze.facts import Weights
+from attnc.analyze.facts import Reason, Weights
 from attnc.ir.nodes import Attention, Dot, Node, Real, RealCall, RealLoad, RealOp
-from attnc.ir.text import print_ir
 from attnc.ir.walk import axes_of, holds, walk
 from attnc.kernel.nodes import Expr
+from attnc.lower.hoist import print_as_written
 from attnc.lower.regroup import is_invariant, regroup
 from attnc.lower.terms import Terms
 
@@ -53,6 +53,11 @@ class ArrayGradient:
         """The name of what goes past the score, for every pair."""
         return f"{self.name}_past"
 
+    @property
+    def pairs(self) -> str:
+        """The name of what goes through the score."""
+        return f"{self.name}_pairs"
+
 
 def find_array_gradients(attention: Attention, score: Real, weights: Weights) -> list[ArrayGradient]:
     past = [each for each in (weights.weight, *weights.sums) if each is not None]
@@ -88,18 +93,19 @@ def is_finite(term: Node) -> bool:
     return True
 
 
-def why_pairs(gradient: ArrayGradient) -> str:
-    return (
-        f"the gradient of `{gradient.load.array}` is summed from strips of query-key pairs, because its index mixes "
-        "both positions"
-    )
-
-
-def why_lse(gradient: ArrayGradient) -> str:
-    return (
-        f"what `{print_ir(gradient.load)}` adds is the same for every key of a row: softmax loses it, and its gradient "
-        "is that of the log-sum-exp"
-    )
+def why_homes(gradients: Sequence[ArrayGradient], stands_for: Mapping[Node, Node]) -> Iterator[Reason]:
+    """What is said of them; what nobody wrote goes by what it stands for."""
+    for each in gradients:
+        written = print_as_written(each.load, stands_for)
+        if each.home == "pair":
+            array = written if each.load in stands_for else each.load.array
+            what = f"the gradient of `{array}` is summed from strips of query-key pairs"
+            yield Reason(f"{what}, because its index mixes both positions", each.load.span)
+        elif each.home == "lse":
+            what = f"what `{written}` adds is the same for every key of a row"
+            yield Reason(
+                f"{what}: softmax loses it, and its gradient is that of the log-sum-exp", each.load.span
+            )
 
 
 def pass_back(slopes: Sequence[Real], gradient_of: Callable[[int], Expr], terms: Terms, zeros: Expr) -> Expr:

@@ -37,6 +37,7 @@ from attnc.ir.nodes import (
     VecInput,
     VecLoad,
 )
+from attnc.ir.text import print_ir
 from attnc.ir.walk import Axis, axes_of, holds, replace_terms, walk
 from attnc.lower.choices import shield_tokens
 from attnc.lower.distances import TABLE_INDEX, TABLE_SIZE, find_by_distance
@@ -76,7 +77,10 @@ class DotPair:
 
 @dataclass(frozen=True, slots=True)
 class Hoisted:
-    """`reads` says what kernels read in the place of a number of one token, or of a condition that knows vectors."""
+    """`reads` says what kernels read in the place of a number of one token, or of a condition that knows vectors.
+
+    `stands_for` has what each reading of an array that nobody wrote takes the place of.
+    """
 
     attention: Attention
     maps: tuple[TokenMap, ...]
@@ -84,6 +88,7 @@ class Hoisted:
     per_query_head: bool
     reads: Mapping[Node, Node]
     because: tuple[Reason, ...]
+    stands_for: Mapping[Node, Node]
 
 
 def hoist_token_maps(attention: Attention, others: Iterable[Real] = ()) -> Hoisted:
@@ -106,7 +111,18 @@ def hoist_token_maps(attention: Attention, others: Iterable[Real] = ()) -> Hoist
     inner = replace(
         attention, query=Q, key=K, value=V, mask=mask, score=score, params=(*attention.params, *work.params)
     )
-    return Hoisted(inner, tuple(work.maps), dots, work.per_query_head, work.reads, tuple(work.because))
+    return Hoisted(
+        inner, tuple(work.maps), dots, work.per_query_head, work.reads, tuple(work.because), work.stands_for
+    )
+
+
+def print_as_written(term: Node, stands_for: Mapping[Node, Node]) -> str:
+    """A term without the arrays that nobody wrote."""
+
+    def undo(part: Node) -> Node | None:
+        return replace_terms(stands_for[part], undo) if part in stands_for else None
+
+    return print_ir(replace_terms(term, undo))
 
 
 class _Hoist:
@@ -118,6 +134,7 @@ class _Hoist:
         self.tables: dict[Node, str] = {}
         self.tensors: dict[Vec, tuple[str, str]] = {}
         self.reads: dict[Node, Node] = {}
+        self.stands_for: dict[Node, Node] = {}
         self.per_query_head = False
 
     def clause(self, name: str, side: str, term: Vec, identity: Vec, width: str) -> None:
@@ -191,7 +208,9 @@ class _Hoist:
             self.params.append(Param(name, "int", sizes=(TABLE_SIZE,)))
             why = "this depends on j - i alone and is found through reals: it is computed once for each distance"
             self.because.append(Reason(why, term.span))
-        return IntLoad(self.tables[relative], (TABLE_INDEX,), span=term.span)
+        load = IntLoad(self.tables[relative], (TABLE_INDEX,), span=term.span)
+        self.stands_for[load] = term
+        return load
 
     def pair(self, dot: Dot) -> DotPair:
         if dot == Dot(Q, K):
@@ -212,8 +231,9 @@ class _Hoist:
         self.maps.append(TokenMap(name, side, term, ""))
         self.params.append(Param(name, "float", sizes=sizes))
         self.because.append(Reason("a number of one token is computed once, before the kernel", term.span))
-        index = Index("b"), Index("h"), Index(side)  # type: ignore[arg-type]
-        return RealLoad(name, index, span=term.span)
+        load = RealLoad(name, (Index("b"), Index("h"), Index(side)), span=term.span)  # type: ignore[arg-type]
+        self.stands_for[load] = term
+        return load
 
     def _table(self, term: Dot, vector: Vec, load: VecLoad) -> Node:
         """A vector of one token times a row that the pair chooses: its products with all rows, and then a choice."""
@@ -236,7 +256,9 @@ class _Hoist:
         what = "a query" if axis == "i" else "a key"
         why = f"the products of {what} with every row of `{load.array}` are computed once, before the kernel"
         self.because.append(Reason(why, term.span))
-        return RealLoad(name, (Index("b"), Index("h"), Index(axis), load.index[dim]), span=term.span)
+        product = RealLoad(name, (Index("b"), Index("h"), Index(axis), load.index[dim]), span=term.span)
+        self.stands_for[product] = term
+        return product
 
     def _tensor(self, term: Vec, side: str, prefix: str) -> tuple[str, str]:
         if term == (Q if side == "i" else K):

@@ -6,18 +6,22 @@ reason, which the plan keeps. Softmax then runs beside the matrix unit, where a 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from attnc.analyze.facts import Reason, Weights
-from attnc.ir.nodes import Attention, Member
-from attnc.ir.text import print_ir
+from attnc.ir.nodes import Attention, Member, Node
 from attnc.ir.walk import axes_of, walk
+from attnc.lower.hoist import print_as_written
 from attnc.lower.per_pair import MANY, TOKENS, count_divisions, reads_pair
 
 
-def find_overlap(attention: Attention, weights: Weights, sees_keys: bool) -> tuple[bool, Reason | None]:
+def find_overlap(
+    attention: Attention, weights: Weights, sees_keys: bool, stands_for: Mapping[Node, Node]
+) -> tuple[bool, Reason | None]:
     """Only weights of softmax do, which are computed long enough; of others nothing is said."""
     if weights.kind != "softmax" or not sees_keys:
         return False, None
-    why_not = _why_not(attention)
+    why_not = _why_not(attention, stands_for)
     if why_not is None:
         return True, Reason(
             "the weights of a tile wait for the products of the next, where a GPU does both at once"
@@ -26,11 +30,11 @@ def find_overlap(attention: Attention, weights: Weights, sees_keys: bool) -> tup
     return False, Reason(text, why_not.span)
 
 
-def _why_not(attention: Attention) -> Reason | None:
+def _why_not(attention: Attention, stands_for: Mapping[Node, Node]) -> Reason | None:
     """A tile that reads a number for each pair waits for those; many divisions leave no registers for what waits."""
     for part in (*walk(attention.score), *walk(attention.mask)):
         if reads_pair(part) or (isinstance(part, Member) and axes_of(part) >= TOKENS):
-            return Reason(f"`{print_ir(part)}` is read for each pair", part.span)
+            return Reason(f"`{print_as_written(part, stands_for)}` is read for each pair", part.span)
     divisions = count_divisions(attention)
     if divisions >= MANY:
         return Reason(f"positions are divided {divisions} times for each pair")

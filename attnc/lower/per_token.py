@@ -58,15 +58,11 @@ def lower_output(plan: Plan) -> Function | None:
         return None
     block, vectors = Block(), Vectors(plan, places=plan.places)
     vectors.enter(block)
-    sums = plan.row_results if plan.weights.kind == "sums" else ()
-    if plan.rows.can_be_empty and sums:
-        block.let("nothing", Var(plan.count or "").equals(0.0))
-        for name in sums:
-            block.let(name, Var(name).call("masked_fill", Var("nothing"), 1.0), "no key: any number will do")
+    is_finished = is_mapped or gate is not None
     output: Node = plan.spec.output
-    if plan.rows.can_be_empty:
-        nothing = Var("nothing") if sums else Var("lse").equals(function("float")("-inf"))
-        vectors.terms.named[SEES_A_KEY] = Unary("~", nothing).call("unsqueeze", -1)
+    if is_finished and plan.rows.can_be_empty:
+        _name_empty_rows(block, plan)
+        vectors.terms.named[SEES_A_KEY] = Unary("~", Var("nothing")).call("unsqueeze", -1)
         output = read_where(SEES_A_KEY, output)
         if gate is not None and holds(gate, RealLoad):
             gate = read_where(SEES_A_KEY, gate)
@@ -76,12 +72,21 @@ def lower_output(plan: Plan) -> Function | None:
     elif plan.weights.kind == "sums":
         block.let("o", Var("o").to(Var("dtype")))
     result = vectors.mapped(output)
-    if is_mapped and plan.rows.can_be_empty:
-        result = block.let("result", result)
-        result = result.call("masked_fill", nothing.call("unsqueeze", -1), 0.0)
+    if is_finished and plan.rows.can_be_empty:
+        if not isinstance(result, Var):
+            result = block.let("result", result)
+        result = result.call("masked_fill", Var("nothing").call("unsqueeze", -1), 0.0)
     block.returns(result)
     names = ["o", *plan.row_results, "q", "k", "v", "scale", *map(variable, vectors.params)]
     return _function("_output", block, names, "The result of the kernel, mapped as the spec says.")
+
+
+def _name_empty_rows(block: Block, plan: Plan) -> None:
+    """`nothing`: which rows see no key. Their numbers are changed, so that nothing is made of infinite ones."""
+    empty = Var(plan.count).equals(0.0) if plan.count else Var("lse").equals(function("float")("-inf"))
+    block.let("nothing", empty)
+    for name in plan.row_results:
+        block.let(name, Var(name).call("masked_fill", Var("nothing"), 1.0), "no key: any number will do")
 
 
 def lower_numbers(plan: Plan) -> Function:
@@ -89,10 +94,7 @@ def lower_numbers(plan: Plan) -> Function:
     block, vectors = Block(), Vectors(plan, places=plan.places)
     vectors.enter(block)
     if plan.rows.can_be_empty:
-        empty = Var(plan.count).equals(0.0) if plan.count else Var("lse").equals(function("float")("-inf"))
-        block.let("nothing", empty)
-        for name in plan.row_results:
-            block.let(name, Var(name).call("masked_fill", Var("nothing"), 1.0), "no key: any number will do")
+        _name_empty_rows(block, plan)
     is_chosen = _chooses_between_numbers(plan.spec.normalize)
     for name, term in plan.numbers:
         match term:

@@ -12,7 +12,9 @@ from typing import Literal
 
 from attnc.algebra.derivative import ONE, differentiate
 from attnc.analyze.facts import Facts, Implied, Ranges, Reason, Requirement, RowPass, Rows, TileTest, Weights
+from attnc.analyze.spelling import find_spelling
 from attnc.errors import AttncError, Diagnostic, Label
+from attnc.ir.infinite import may_be_minus_infinity, vanishes
 from attnc.ir.nodes import (
     Attention,
     Bool,
@@ -33,7 +35,7 @@ from attnc.ir.text import print_ir
 from attnc.ir.walk import replace_terms, walk
 from attnc.lower.choices import shield_tokens
 from attnc.lower.conversions import find_converted
-from attnc.lower.gradients import ArrayGradient, Home, find_array_gradients, why_lse, why_pairs
+from attnc.lower.gradients import ArrayGradient, Home, find_array_gradients, why_homes
 from attnc.lower.hoist import DotPair, TokenMap, find_key_heads, hoist_token_maps, why_no_kernel
 from attnc.lower.names import variable
 from attnc.lower.narrow import why_int32, why_remainders
@@ -43,7 +45,7 @@ from attnc.lower.plain import Plain, find_plain
 from attnc.lower.proofs import Proofs
 from attnc.lower.ranks import hoist_ranks
 from attnc.lower.reach import Reach, find_reach
-from attnc.lower.regroup import in_base_2, regroup
+from attnc.lower.regroup import fits_base_2, in_base_2, regroup
 from attnc.lower.split.choice import Split, find_split
 from attnc.lower.tiled.order import find_order
 
@@ -57,13 +59,15 @@ class Plan:
 
     `spec` is the attention as written, `attention` the same with the work on single tokens (`maps`) taken out. `places`
     says what is computed in the place of a term: where the places in sorted arrays are read, which the ranges speak of,
-    and what `HKV` is, where kernels see the keys of every query head. `score` is in base 2 where the weights
-    are softmax. Tiles of the positions in `listed` come from lists that the tile test makes, the others from ranges.
+    where a condition on vectors is, and what `HKV` is, where kernels see the keys of every query head. `score` is in
+    base 2, its weights `exp2` of it, where that `is_in_base_2`. Tiles of the positions in `listed` come from lists that
+    the tile test makes, the others from ranges.
 
     Passes over the keys that come `before` have a plan each, with its `number`, counted from 1. Such a pass weighs no
     values; it leaves `numbers` of its rows, which are `row_arrays` of those after it. `split` says how few queries are
     forwarded, where they have a schedule of their own, and `waits` whether weights wait for the next tile. Of the
-    positions in `more_later`, later tiles visit more. `reach` says how far its kernels count.
+    positions in `more_later`, later tiles visit more. `reach` says how far its kernels count, and `stands_for` what is
+    written where `attention` reads an array that nobody wrote.
     """
 
     schedule: Literal["tiled"]
@@ -75,6 +79,7 @@ class Plan:
     dot_gradients: tuple[Real, ...]
     gradients: tuple[ArrayGradient, ...]
     score: Real
+    is_in_base_2: bool
     weights: Weights
     places: Mapping[Node, Node]
     keys: Ranges
@@ -92,6 +97,7 @@ class Plan:
     row_arrays: tuple[Param, ...]
     number: int
     numbers: tuple[tuple[str, Real], ...]
+    stands_for: Mapping[Node, Node]
 
     def named(self, name: str) -> str:
         """The name of a function of this pass."""
@@ -102,6 +108,14 @@ class Plan:
         """The argument that says how many heads the keys of a call have, where kernels see other ones."""
         param = self.places.get(HKV)
         return variable(param.name) if isinstance(param, IntParam) else None
+
+    @property
+    def score_may_hide(self) -> bool:
+        """May a score be -inf, where its weight is not 0 by itself? Then the pair is not seen."""
+        summed = [each for each in (self.weights.weight, *self.weights.sums) if each is not None]
+        if self.weights.kind == "softmax" or all(map(vanishes, summed)):
+            return False
+        return may_be_minus_infinity(self.score) is not None
 
     @property
     def weighs_values(self) -> bool:
@@ -160,12 +174,14 @@ def make_plan(attention: Attention, facts: Facts) -> Plan:
     """The plan for a kernel; raises `no-kernel` where there is none yet."""
     if facts.weights.kind == "other":
         label = Label(attention.normalize.span) if attention.normalize.span else None
+        spelling = find_spelling(attention)
+        known = (f"write `normalize {print_ir(spelling)}`: it cannot overflow",) if spelling else ()
         raise AttncError(
             Diagnostic(
                 "no-kernel",
                 f"`{attention.name}` has no kernel yet: {facts.weights.because[-1].text}",
                 label,
-                helps=('`backend="reference"` runs it on the interpreter',),
+                helps=(*known, '`backend="reference"` runs it on the interpreter'),
             )
         )
     before: list[Plan] = []
@@ -182,7 +198,7 @@ def make_plan(attention: Attention, facts: Facts) -> Plan:
     )
     plan = _plan_pass(attention, facts, facts.weights, tuple(row_arrays), key_heads, constant, tuple(before))
     sees_keys = bool(plan.keys.visited) or "j" in plan.listed
-    waits, why = find_overlap(plan.attention, plan.weights, sees_keys)
+    waits, why = find_overlap(plan.attention, plan.weights, sees_keys, plan.stands_for)
     reasons = [reason for reason in (why, why_int32(plan.attention), why_searched(plan.attention)) if reason]
     return replace(plan, waits=waits, because=(*plan.because, *why_remainders(plan.attention), *reasons))
 
@@ -197,7 +213,8 @@ def _plan_rows(
 ) -> Plan:
     """The plan of a pass that comes before the last one."""
     bare = replace(attention, value=VecInput("v"), output=VecInput("o"))
-    plan = _plan_pass(bare, facts, row_pass.weights, row_arrays, key_heads, frozenset(), ())
+    weights = _with_count(row_pass.weights) if facts.rows.can_be_empty else row_pass.weights
+    plan = _plan_pass(bare, facts, weights, row_arrays, key_heads, frozenset(), ())
     return replace(plan, spec=attention, number=number, numbers=row_pass.numbers, plain=None)
 
 
@@ -220,7 +237,11 @@ def _plan_pass(
     own = (*ranked.params, *([key_heads] if key_heads else []))
     inner = replace(hoisted.attention, params=(*hoisted.attention.params, *own))
     score = regroup(inner.score)
-    weights = _with_count(_with_reads(attention, weights, hoisted.reads), facts.rows)
+    weights = _with_reads(attention, weights, hoisted.reads)
+    is_in_base_2 = weights.kind == "softmax" and fits_base_2(score)
+    is_finished_later = weights.gate is not None or attention.output != VecInput("o")
+    if is_finished_later and facts.rows.can_be_empty:
+        weights = _with_count(weights)
     because = [
         *facts.implied.because,
         *hoisted.because,
@@ -231,8 +252,7 @@ def _plan_pass(
     split, why_split = find_split(inner, facts.keys, weights)
     because.append(why_split)
     gradients = tuple(g for g in find_array_gradients(inner, score, weights) if g.load.array not in constant)
-    because += [Reason(why_pairs(g), g.load.span) for g in gradients if g.home == "pair"]
-    because += [Reason(why_lse(g), g.load.span) for g in gradients if g.home == "lse"]
+    because += why_homes(gradients, hoisted.stands_for)
     because += [
         Reason(
             f"`{print_ir(a)}` becomes a real once for each token of a tile, not for each pair: a subtraction is left",
@@ -260,7 +280,8 @@ def _plan_pass(
         dots=hoisted.dots,
         dot_gradients=tuple(regroup(differentiate(score, pair.dot)) for pair in hoisted.dots),
         gradients=gradients,
-        score=in_base_2(score) if weights.kind == "softmax" else score,
+        score=in_base_2(score) if is_in_base_2 else score,
+        is_in_base_2=is_in_base_2,
         weights=weights,
         places={
             **{term: read for term, read in hoisted.reads.items() if isinstance(term, Bool)},
@@ -282,6 +303,7 @@ def _plan_pass(
         row_arrays=row_arrays,
         number=0,
         numbers=(),
+        stands_for=hoisted.stands_for,
     )
 
 
@@ -326,9 +348,9 @@ def _with_reads(attention: Attention, weights: Weights, reads: Mapping[Node, Nod
     return replace(weights, weight=weight, sums=tuple(map(read, weights.sums)))
 
 
-def _with_count(weights: Weights, rows: Rows) -> Weights:
+def _with_count(weights: Weights) -> Weights:
     """Rows without a key are told by their count, where what they are multiplied with may be no number."""
-    if weights.kind != "sums" or not rows.can_be_empty or ONE in weights.sums:
+    if weights.kind != "sums" or ONE in weights.sums:
         return weights
     return replace(weights, sums=(*weights.sums, ONE))
 

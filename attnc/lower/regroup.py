@@ -3,8 +3,9 @@
 Enters: a real term. Leaves: an equal one (over the reals) in which every product holds its invariant factors side by
 side: `dot(q, k) * scale / cap * log2(e)` becomes `dot(q, k) * (scale / cap * log2(e))`. A kernel then computes the
 bracket once, above its loops, and the loop pays for one multiplication. A sum is multiplied with log2(e) summand by
-summand where each of them has such a bracket to take it, so that the loop does not pay for it at all. What is under a
-`floor` or a comparison stays as it is written: another rounding would be another integer, or another truth.
+summand where each of them has such a bracket to take it, so that the loop does not pay for it at all; elsewhere it is
+left in base e. What is under a `floor` or a comparison stays as it is written: another rounding would be another
+integer, or another truth.
 """
 
 from __future__ import annotations
@@ -27,11 +28,18 @@ def regroup(term: Real) -> Real:
     return grouped
 
 
+def fits_base_2(score: Real) -> bool:
+    """Does log2(e) cost a loop nothing, as each summand has a bracket for it?
+
+    Elsewhere it would be multiplied with numbers as large as an array may hold, such as -3.4e38 for what is hidden, and
+    make them infinite.
+    """
+    return all(map(_has_fixed_part, _summands(score)))
+
+
 def in_base_2(score: Real) -> Real:
     """The score times log2(e), for weights that are `exp2` of it."""
-    if all(map(_has_fixed_part, _summands(score))):
-        return regroup(_times_log2e(score))
-    return regroup(build.real("*", score, LOG2_E))
+    return regroup(_times_log2e(score))
 
 
 def is_invariant(term: Node) -> bool:

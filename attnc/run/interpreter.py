@@ -68,6 +68,9 @@ def interpret(
         is_visible = Terms(values).condition(attention.mask, everything)
     pairs = everything.select(is_visible).as_origin()
     score = Terms(values, {"q": query, "k": key}).real(attention.score, pairs)
+    if score.isneginf().any():  # such a pair is not seen, as if the mask had hidden it
+        pairs = pairs.select(~score.isneginf()).as_origin()
+        score = Terms(values, {"q": query, "k": key}).real(attention.score, pairs)
     rows = Rows(pairs, score)
     weight = Terms(values, rows=rows).real(attention.normalize, pairs)
     o = weighted_sums(pairs, weight, value(pairs.keys.points))

@@ -3,6 +3,7 @@
 Enters: a name and the text of an emitted module. Leaves: the module, imported from a real file, so that Triton, pdb,
 `inspect.getsource` and the reader can open it. The file's name carries the hash of its content. A file that exists is
 read and compared, never believed, and every write is a rename: any number of processes may compile the same at once.
+It lies where nobody else can change it (`own.py`), since Triton reads kernels from it once more.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import atexit
 import hashlib
 import os
 import re
-import secrets
 import shutil
 import sys
 import tempfile
@@ -22,6 +22,8 @@ from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import CodeType, ModuleType
+
+from attnc.run.own import Foreign, new_file, read_own, write_own
 
 PARENT = "attnc_modules"
 _lock = threading.RLock()
@@ -74,15 +76,10 @@ def write_file(path: Path, text: str) -> None:
     if path.exists() and not path.is_file():
         path.write_bytes(text.encode())
         return
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        with temporary.open("xb") as file:
-            file.write(text.encode())
+    with new_file(path, 0o666) as file:
+        file.write(text.encode())
         with suppress(FileNotFoundError):
-            shutil.copymode(path, temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+            shutil.copymode(path, file.name)
 
 
 class _TextLoader(SourceFileLoader):
@@ -114,13 +111,11 @@ def _parent() -> ModuleType:
 
 
 def _place(directory: Path, file_name: str, text: str) -> Path:
-    path = directory / file_name
-    try:
-        if path.read_bytes() == text.encode():
+    path, data = directory / file_name, text.encode()
+    with suppress(FileNotFoundError, Foreign):
+        if read_own(path) == data:
             return path
-    except FileNotFoundError:
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    write_file(path, text)
+    write_own(path, data)
     return path
 
 

@@ -3,7 +3,8 @@
 Enters: a source and the options that shape the text. Leaves: what `attnc.load` needs of them without compiling: the
 text of the module, and what its function says of itself. The key is a hash of all that the text follows from: the
 source with its name, the options, and the state of every file of attnc and of SymPy's release. A text whose hash is not
-the one it was written with is not taken, and where nothing can be kept, nothing is.
+the one it was written with is not taken, nor is one that another user could have written (`own.py`), and where nothing
+can be kept, nothing is.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from attnc.run.loader import cache_directory, write_file
+from attnc.run.loader import cache_directory
+from attnc.run.own import read_own, write_own
 from attnc.source import Source
 from attnc.version import __version__
 
@@ -43,7 +45,7 @@ class Known:
 def recall(source: Source, options: str) -> Known | None:
     """What was kept of this source and these options; None where nothing was, or it is not whole."""
     try:
-        kept = json.loads(_path(source, options).read_bytes())
+        kept = json.loads(read_own(_path(source, options)))
         text, declared = kept["text"], kept["declared"]
         if _hash(text) != kept["hash"]:
             return None
@@ -57,9 +59,7 @@ def remember(source: Source, options: str, known: Known) -> None:
     """Keep it for other processes."""
     kept = {"hash": _hash(known.text), **asdict(known)}
     with suppress(OSError, RuntimeError):
-        path = _path(source, options)
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_file(path, json.dumps(kept))
+        write_own(_path(source, options), json.dumps(kept).encode())
 
 
 def _path(source: Source, options: str) -> Path:

@@ -6,6 +6,7 @@ that a grammar cannot say: numbers that fit nowhere, nesting without end, argume
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Literal, cast
 
 from lark import Token, Tree
@@ -79,7 +80,9 @@ class ExpressionBuilder:
                 return Binary(sign, self._expr(a), self._expr(b), span=span)
             case Tree(data="compare", children=children):
                 signs = cast(tuple[Literal["<"], ...], tuple(str(op) for op in children[1::2]))
-                return Compare(signs, tuple(self._expr(a) for a in children[::2]), span=span)
+                written = [self.span(a) for a in children[::2]]
+                links = tuple(a.to(b) for a, b in pairwise(written))
+                return Compare(signs, tuple(self._expr(a) for a in children[::2]), links, span=span)
             case Tree(data="member", children=[item, table]):
                 return In(self._expr(item), self._expr(table), span=span)
             case Tree(data="not_member", children=[item, table]):

@@ -5,11 +5,11 @@ Enters: a source. Leaves: `tree.File`, or one `AttncError` with every syntax mis
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from contextlib import suppress
 
 from lark import UnexpectedInput
 
-from attnc.errors import AttncError, Diagnostic
+from attnc.errors import AttncError
 from attnc.source import Source
 from attnc.syntax.build import Builder
 from attnc.syntax.comments import CommentReader
@@ -23,27 +23,14 @@ def parse_file(source: Source) -> File:
     """The tree of a source. A mark at its start and carriage returns are taken away first."""
     source = normalized(source)
     layout = find_lines(source)
-    error: UnexpectedInput | None = None
     if layout.is_regular:
-        try:
-            branch = parse_text(source.text, "file")
-        except UnexpectedInput as refused:
-            error = refused
-        else:
+        with suppress(UnexpectedInput):
             builder = Builder(source, CommentReader(source, layout.comments))
-            file = builder.file(branch)
-            if builder.found:
-                raise AttncError(*_in_order(builder.found))
-            return file
+            file = builder.file(parse_text(source.text, "file"))
+            if not builder.found:
+                return file
 
     # Only a text with a mistake pays for the search.
-    from attnc.syntax.mistakes.lines import explain_error, find_mistakes
+    from attnc.syntax.mistakes.recovery import recover
 
-    mistakes = find_mistakes(source, layout)
-    if not mistakes and error is not None:
-        mistakes = (explain_error(source, error),)
-    raise AttncError(*_in_order(mistakes))
-
-
-def _in_order(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
-    return sorted(diagnostics, key=lambda d: d.label.span.start if d.label else 0)
+    raise AttncError(*recover(source).mistakes)

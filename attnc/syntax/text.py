@@ -22,7 +22,7 @@ def _lines(label: str, node: Node) -> Iterator[str]:
     below: list[tuple[str, Node]] = []
     for field in fields(node):
         value = getattr(node, field.name)
-        if field.name in ("span", "word_span") or value == field.default:
+        if field.name in ("span", "word_span", "links") or value == field.default:
             continue
         match value:
             case Name(id):

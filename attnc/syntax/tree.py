@@ -65,6 +65,9 @@ class Binary(Expr):  # a + b
 class Compare(Expr):  # start <= r < start + w: one operand more than operators
     ops: tuple[Literal["<", "<=", ">", ">=", "==", "!="], ...]
     operands: tuple[Expr, ...]
+    links: tuple[Span, ...] = field(
+        default=(), compare=False, repr=False
+    )  # of each two, with their parentheses
 
 
 @tree

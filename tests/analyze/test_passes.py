@@ -47,8 +47,8 @@ ROW = "row_1[b, h, i]"
 FOUND = {
     "exp(s / t[b, h, i]) / sum(exp(s / t[b, h, i]))": ["softmax of s / t[b, h, i]"],
     "exp((s - max(s)) / c) / sum(exp((s - max(s)) / c))": ["softmax of s / c"],
-    "exp(-s * s) / (1 + sum(exp(-s * s)))": ["softmax of (0.0 - s) * s", "times sigmoid(lse)"],
-    "exp(s) * sigmoid(u[j]) / sum(exp(s) * sigmoid(u[j]))": ["softmax of s + (0.0 - softplus(0.0 - u[j]))"],
+    "exp(-s * s) / (1 + sum(exp(-s * s)))": ["softmax of -s * s", "times sigmoid(lse)"],
+    "exp(s) * sigmoid(u[j]) / sum(exp(s) * sigmoid(u[j]))": ["softmax of s + -softplus(-u[j])"],
     "exp(s) * relu(s + u[j]) / (1 + sum(exp(s) * relu(s + u[j])))": [
         "softmax of s + log(relu(s + u[j]))", "times sigmoid(lse)"
     ],
@@ -58,16 +58,16 @@ FOUND = {
     "s / (1 + sum(abs(s - mean(s))))": [
         "s and 1.0: row_1 = sum_1 / sum_2", f"s and abs(s - {ROW})", "times 1.0 / (1.0 + sum_1)"
     ],
-    "exp(-(s - mean(s)) ** 2)": ["s and 1.0: row_1 = sum_1 / sum_2", f"exp(0.0 - (s - {ROW}) ** 2.0)"],
+    "exp(-(s - mean(s)) ** 2)": ["s and 1.0: row_1 = sum_1 / sum_2", f"exp(-(s - {ROW}) ** 2.0)"],
     "exp(-abs(s - mean(s))) / sum(exp(-abs(s - mean(s))))": [
-        "s and 1.0: row_1 = sum_1 / sum_2", f"softmax of 0.0 - abs(s - {ROW})"
+        "s and 1.0: row_1 = sum_1 / sum_2", f"softmax of -abs(s - {ROW})"
     ],
     "exp(s / (1 + sum(s * s))) / sum(exp(s / (1 + sum(s * s))))": [
         "s * s: row_1 = 1.0 + sum_1", f"softmax of s / {ROW}"
     ],
-    "s - min(s)": ["largest 0.0 - s: row_1 = s", f"s - {ROW}"],
+    "s - min(s)": ["largest -s: row_1 = s", f"s - {ROW}"],
     "s / (1 + max(abs(s)))": ["largest abs(s): row_1 = abs(s)", "s", f"times 1.0 / (1.0 + {ROW})"],
-    "exp(s - max(s)) / sum(exp(s))": ["largest s: row_1 = s", "softmax of s", f"times exp(0.0 - {ROW})"],
+    "exp(s - max(s)) / sum(exp(s))": ["largest s: row_1 = s", "softmax of s", f"times exp(-{ROW})"],
     "tanh(s - max(abs(s - mean(s))))": [
         "s and 1.0: row_1 = sum_1 / sum_2",
         f"largest abs(s - {ROW}): row_2 = abs(s - {ROW})",
@@ -75,7 +75,7 @@ FOUND = {
     ],
     "s - log(sum(exp(s)))": ["lse of s: row_1 = lse", f"s - {ROW}"],
     "tanh(s) * log(sum(exp(s - mean(s))))": [
-        "s and 1.0: row_1 = sum_1 / sum_2", f"lse of s: row_2 = lse + (0.0 - {ROW})", "tanh(s)", "times row_2[b, h, i]"
+        "s and 1.0: row_1 = sum_1 / sum_2", f"lse of s: row_2 = lse + -{ROW}", "tanh(s)", "times row_2[b, h, i]"
     ],
     "s - log(sum(exp(s + c)))": ["lse of s: row_1 = lse + c", f"s - {ROW}"],
     "s * exp(s) / sum(exp(s))": ["lse of s: row_1 = lse", f"s * exp(s - {ROW})"],

@@ -125,8 +125,8 @@ def test_words_for_distances() -> None:
         "`(i - j) % chunk == 0` is solved in every period of `chunk` keys",
         "`(i - j) % chunk` divides by `chunk`: the call checks that `chunk` is at least 1",
         "period p has keys [chunk * p + i - chunk + 1, chunk * p + i + 1); queries [i0, i1] look at periods"
-        " [max(0 - i1 // chunk, 0 - window // chunk),"
-        " min(1 - (i0 - M + 1) // chunk, 1 - (0 - window) // chunk))",
+        " [max(-(i1 // chunk), -(window // chunk)),"
+        " min(1 - (i0 - M + 1) // chunk, 1 - -window // chunk))",
         "queries [i0, i1] read only keys [chunk * p + i0, i1 + min(chunk * p + 1, window + 1));"
         " all of them see keys [chunk * p + i1, i0 + min(chunk * p + 1, window + 1))",
     ]

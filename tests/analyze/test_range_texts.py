@@ -117,6 +117,9 @@ def test_terms(mask: str) -> None:
 
 
 TILE = "so tiles are listed"
+LISTED_KEYS = "queries [i0, i1] read the keys of tiles that are listed before the kernel runs"
+LISTED_QUERIES = "keys [j0, j1] are read by the queries of tiles that are listed before the kernel runs"
+
 REASONS = {
     ("j <= i and i - j < window", "j"): [
         "`j <= i` gives keys below i + 1",
@@ -152,16 +155,16 @@ REASONS = {
     ("j <= i and doc[i] == doc[j]", "j"): [
         "`j <= i` gives keys below i + 1",
         "`doc[i] == doc[j]` reads an array at key positions: no closed form, so tiles are listed",
-        "queries [i0, i1] read only keys [0, i1 + 1)",
+        LISTED_KEYS,
     ],
     ("doc[i] == doc[j]", "i"): [
         f"`doc[i] == doc[j]` reads an array at query positions: no closed form, {TILE}",
-        "keys [j0, j1] are read by all queries",
+        LISTED_QUERIES,
     ],
     ("j <= i or doc[i] == doc[j]", "j"): [
         "`j <= i` gives keys below i + 1",
         "`doc[i] == doc[j]` reads an array at key positions: no closed form, so tiles are listed",
-        "queries [i0, i1] read all keys; all of them see keys [0, i0 + 1)",
+        LISTED_KEYS,
     ],
     ("start[i] <= j", "j"): [
         "`start[i] <= j` gives keys from start[i]",
@@ -170,38 +173,35 @@ REASONS = {
     ],
     ("start[i] <= j", "i"): [
         f"`start[i] <= j` reads an array at query positions: no closed form, {TILE}",
-        "keys [j0, j1] are read by all queries",
+        LISTED_QUERIES,
     ],
     ("(i - j) % 3 == 0", "j"): [
         "`(i - j) % 3 == 0` is solved in every period of `3` keys",
         "period p has keys [i + 3 * p - 2, i + 3 * p + 1); queries [i0, i1] look at periods"
-        " [0 - i1 // 3, 1 - (i0 - M + 1) // 3)",
+        " [-(i1 // 3), 1 - (i0 - M + 1) // 3)",
         "queries [i0, i1] read only keys [i0 + 3 * p, i1 + 3 * p + 1);"
         " all of them see keys [i1 + 3 * p, i0 + 3 * p + 1)",
     ],
     ("ispow2(i - j)", "j"): [
         f"`ispow2(i - j)` asks for a power of two: no closed form, {TILE}",
-        "queries [i0, i1] read all keys",
+        LISTED_KEYS,
     ],
     ("j in doc[h, :]", "j"): [
         f"`j in doc[h, :]` looks for keys in an array: no closed form, {TILE}",
-        "queries [i0, i1] read all keys",
+        LISTED_KEYS,
     ],
     ("real(i - j) < temperature", "j"): [
         f"`real(i - j) < temperature` compares real numbers: no closed form, {TILE}",
-        "queries [i0, i1] read all keys",
+        LISTED_KEYS,
     ],
     ("j * j <= i", "j"): [
         f"`j * j <= i` is not solved for `j`: no closed form, {TILE}",
-        "queries [i0, i1] read all keys",
+        LISTED_KEYS,
     ],
     ("i // windows[h] == j // windows[h]", "j"): [
         "`i // windows[h] == j // windows[h]` divides by `windows[h]`, which may be below 1: no closed form,"
         " so tiles are listed",
-        "queries [i0, i1] read only keys [windows[h] * (i0 // windows[h]) if 0 < windows[h] else 0,"
-        " windows[h] * (i1 // windows[h]) + windows[h] if 0 < windows[h] else M);"
-        " all of them see keys [windows[h] * (i1 // windows[h]) if 0 < windows[h] else 0,"
-        " windows[h] * (i0 // windows[h]) + windows[h] if 0 < windows[h] else 0)",
+        LISTED_KEYS,
     ],
     ("i < j and j < i", "j"): [
         "`i < j` gives keys from i + 1",

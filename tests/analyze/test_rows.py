@@ -71,7 +71,8 @@ def test_rows_of_random_masks(mask: ir.Bool, values: dict[str, Any]) -> None:
         ("i // chunk == j // chunk", True,
          "query i sees key i, so a row is empty only where i >= M; that can be where N > M"),
         ("valid[j] and j <= i", True,
-         "`valid[j]` reads an array at key positions: no closed form; so a row may be empty"),
+         "`valid[j]` reads an array at key positions: which keys a query sees is open; "
+         "no key is known that every query sees, so a row may be empty"),
         ("i < j and j < i", True, "no query sees a key"),
     ],
 )  # fmt: skip

@@ -209,3 +209,36 @@ def test_warnings() -> None:
 def test_a_parameter_is_used_by_a_size_a_grid_or_an_index() -> None:
     text = "attention a(n: int, w: int[n], t: int):\n    grid y: t, x: M // t\n    mask w[i % 4] < i.y\n"
     assert mistakes(text) == ()
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["let a = 1 + s + s * s / 2", "normalize a / sum(a)"],
+        ["let a = 1 + s + s ** 2 / 2 + s ** 3 / 6 + s ** 4 / 24", "normalize a / sum(a)"],
+        ["normalize exp(-s * s)"],
+        ["normalize exp(-(s ** 2) / 2)"],
+        ["score -sum_d((q - k) ** 2)", "normalize exp(s)"],
+        ["score -sum_d(abs(q - k)) * exp(dot(q, k))", "normalize exp(s)"],
+        ["score tanh(dot(q, k))", "normalize exp(2 * s - s ** 2)"],
+    ],
+)
+def test_nothing_is_warned_of_that_cannot_be(lines: list[str]) -> None:
+    assert codes("attention a():\n    " + "\n    ".join(lines) + "\n") == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "code"),
+    [
+        (["let a = 1 + s + s * s / 4", "normalize a / sum(a)"], "normalize-by-zero"),
+        (["let a = 1 + s + s ** 3", "normalize a / sum(a)"], "normalize-by-zero"),
+        (["normalize exp(s * s)"], "normalize-grows"),
+        (["normalize exp(s) / count()"], "normalize-grows"),
+        (["normalize exp(s) / (1 + sum(relu(s)))"], "normalize-grows"),
+        (["score sum_d((q - k) ** 2)", "normalize exp(s)"], "normalize-grows"),
+        (["score -sum_d((q - k) ** 3)", "normalize exp(s)"], "normalize-grows"),
+        (["score -sum_d((q - k) ** 2)", "normalize exp(-s)"], "normalize-grows"),
+    ],
+)
+def test_what_can_be_is_warned_of(lines: list[str], code: str) -> None:
+    assert codes("attention a():\n    " + "\n    ".join(lines) + "\n") == [code]

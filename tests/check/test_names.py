@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 
 import pytest
@@ -10,7 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attnc.check import vocabulary
+from attnc.check.lookup import ADVICE
 from attnc.check.names import edit_distance, find_near
+from attnc.compiler import Compilation
+from attnc.source import Source
 
 words = st.text("abcd", max_size=6)
 
@@ -112,3 +116,24 @@ def test_mistakes_are_in_the_order_of_the_text() -> None:
 def test_help(text: str, helps: tuple[str, ...]) -> None:
     found = mistakes(f"attention a(window: int):\n    let w = window\n    {text}\n    output o * w\n")
     assert found[0].helps == helps
+
+
+@pytest.mark.parametrize("name", ADVICE)
+def test_advice_compiles(name: str) -> None:
+    """What is said to whoever looks for another thing is a spec that has a kernel."""
+    texts = re.findall(r"`([^`]+)`", ADVICE[name])
+    assert texts
+    for text in texts:
+        if text == "mask":
+            continue
+        lines = text
+        if not text.startswith(("mask ", "normalize ")):
+            of_row = f"let x = {text}\n    normalize exp(s - x) / sum(exp(s - x))"
+            of_pair = f"let a = q\n    let x = i / 2\n    score {text}"
+            lines = of_row if "s" in re.findall(r"\w+", text) else of_pair
+        spec = f"attention spec({PASSED}):\n    {lines}\n"
+        assert [d for d in mistakes(spec) if d.severity == "error"] == []
+        assert Compilation(Source("spec.attn", spec)).plan
+
+
+PASSED = "keep: float[B, H, N, M], chosen: int[B, H, N, 8], threshold: float[B, H, N], total: float[B, H, N]"

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
-from checking import clause, clause_codes
+from checking import attention, clause, clause_codes, with_clause
+from hypothesis import given
+from hypothesis import strategies as st
+
+from attnc.ir import nodes as ir
+from attnc.ir.walk import walk
 
 
 @pytest.mark.parametrize(
@@ -17,9 +24,9 @@ from checking import clause, clause_codes
         # `/` and `**` give reals
         ("score", "n / 2", "real(n) / 2.0"),
         ("score", "i ** 2", "real(i) ** 2.0"),
-        ("score", "2 ** -(1 + h)", "2.0 ** real(0 - (1 + h))"),
+        ("score", "2 ** -(1 + h)", "2.0 ** real(-(1 + h))"),
         ("score", "reals[h, i, j]", "reals[h, i, j]"),
-        ("score", "-x", "0.0 - x"),
+        ("score", "-x", "-x"),
         ("score", "floor(x) + 1", "real(floor(x) + 1)"),
         ("score", "floor(i)", "real(i)"),
         # functions of one argument take integers as reals, but for `abs`
@@ -62,7 +69,7 @@ from checking import clause, clause_codes
         ("key", "k if j < n else 0", "k if j < n else splat(0.0)"),
         ("value", "cols[b, j, :] * v", "cols[b, j, :] * v"),
         ("output", "o - x * v_i", "o - splat(x) * v_i"),
-        ("output", "-o", "splat(0.0) - o"),
+        ("output", "-o", "-o"),
         ("score", "dot(q, k) * scale + sum_d(q)", "dot(q, k) * scale + sum_d(q)"),
         # reductions over the row
         ("normalize", "exp(s) / sum(exp(s))", "exp(s) / sum(exp(s))"),
@@ -130,3 +137,19 @@ def test_both_sides_are_looked_at() -> None:
         "wrong-sort",
         "index-count",
     ]
+
+
+OPERANDS = st.sampled_from(
+    ["i", "(i)", "(j - i)", "(i + 1) * (j)", "((i) - (3))", "n", "-(j)", "(i if p else j)", "abs(i)"]
+)
+
+
+@given(st.lists(OPERANDS, min_size=2, max_size=4), st.sampled_from(["<", "<=", "==", "!=", ">"]))
+def test_a_comparison_is_cited_whole(operands: list[str], op: str) -> None:
+    """With the parentheses of both sides, also as a link of a chain."""
+    text = f" {op} ".join(operands)
+    mask = attention(with_clause("mask", text)).mask
+    links = [f"{a} {op} {b}" for a, b in pairwise(operands)]
+    cited = {part.span.text for part in walk(mask) if isinstance(part, ir.Compare) and part.span}
+    assert cited <= set(links)
+    assert cited or isinstance(mask, ir.Truth)

@@ -15,6 +15,7 @@ import pytest
 from turns import in_turn
 
 from attnc.run.loader import cache_directory
+from attnc.run.own import write_own
 
 KEPT = Path(__file__).parent / "figures"
 
@@ -22,12 +23,11 @@ KEPT = Path(__file__).parent / "figures"
 @pytest.fixture(autouse=True, scope="session")
 def _kept_figures(request: pytest.FixtureRequest, _own_cache: None) -> Iterator[None]:
     cache, kept = cache_directory() / "figures", sorted(KEPT.glob("*.json"))
-    cache.mkdir(parents=True, exist_ok=True)
     is_update = request.config.getoption("--update-golden")
     anew = set(kept) if is_update else set(in_turn(kept))
     for path in kept:
         if path not in anew:
-            shutil.copy(path, cache)
+            write_own(cache / path.name, path.read_bytes())
     yield
     for path in cache.glob("*.json"):
         if is_update:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from attnc.check import find_mistakes
+from attnc.compiler import Compilation
 from attnc.data import error_codes, error_page
 from attnc.errors import AttncError, Diagnostic
 from attnc.render import MAX_LINES, render, render_all
@@ -29,7 +30,7 @@ SPECS = [path for path in sorted(HERE.rglob("*.attn")) if path.stem not in LIBRA
 def mistakes_in(path: Path) -> tuple[Diagnostic, ...]:
     """Everything that `attnc check` says about a file."""
     try:
-        return find_mistakes(parse_file(read_source(path.name))).diagnostics
+        return Compilation(read_source(path.name)).checked.diagnostics
     except AttncError as error:
         return error.diagnostics
 

@@ -11,7 +11,7 @@ import pytest
 from pytest import MonkeyPatch
 
 from attnc.compiler import Compilation
-from attnc.errors import AttncError, Diagnostic
+from attnc.errors import AttncError, AttncWarning, Diagnostic
 from attnc.inspect import choose, remember
 from attnc.inspect.candidates import TABLES, WIDTHS, find_candidates
 from attnc.inspect.choose import Choice, Choices, Trial
@@ -133,6 +133,15 @@ def test_a_broken_file_is_read_anew(reads: Callable[[], int]) -> None:
         file.write_text(text)
         assert remember.measure(None, SM_90) == KERNEL  # type: ignore[arg-type]
     assert reads() == 5
+
+
+def test_figures_that_others_may_have_written_are_read_anew(reads: Callable[[], int]) -> None:
+    remember.measure(None, SM_90)  # type: ignore[arg-type]
+    (file,) = (remember.cache_directory() / "figures").iterdir()
+    file.chmod(0o666)
+    with pytest.warns(AttncWarning):
+        assert remember.measure(None, SM_90) == KERNEL  # type: ignore[arg-type]
+    assert reads() == 2
 
 
 def test_a_refusal_is_kept_too(reads: Callable[[], int], monkeypatch: MonkeyPatch) -> None:

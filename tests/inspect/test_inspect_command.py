@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from attnc.cli import main
+from attnc.inspect.targets import find_target
 
 ROOT = Path(__file__).parent.parent.parent
 CAUSAL = str(ROOT / "examples/causal.attn")
@@ -26,10 +27,30 @@ def mistake(capsys: Shell, *arguments: str) -> str:
 def test_unknown_arch(capsys: Shell) -> None:
     assert mistake(capsys, CAUSAL, "--arch", "sm90") == (
         "error[unknown-arch]: no machine code is built for `sm90`\n"
-        "= note: the archs are `sm_90`, `sm_100`, `sm_80`, `sm_86`, `sm_89`, `sm_120`, `gfx942`\n"
+        "= note: the archs are `sm_90`, `sm_100`, `sm_80`, `sm_86`, `sm_89`, `sm_120`, `gfx942`, "
+        "and cards go by their names too, as `h100`\n"
         "= help: did you mean `sm_90`?\n"
     )
-    assert "did you mean" not in mistake(capsys, CAUSAL, "--arch", "tpu")
+    for name in ("tpu", "v100", "h300", "b300", "mi250"):
+        assert "did you mean" not in mistake(capsys, CAUSAL, "--arch", name)
+
+
+@pytest.mark.parametrize(
+    ("name", "arch"),
+    [
+        ("h100", "sm_90"),
+        ("H100", "sm_90"),
+        ("NVIDIA H200", "sm_90"),
+        ("a100", "sm_80"),
+        ("RTX 4090", "sm_89"),
+        ("geforce-rtx-5090", "sm_120"),
+        ("B200", "sm_100"),
+        ("MI300X", "gfx942"),
+        ("sm_86", "sm_86"),
+    ],
+)
+def test_cards_have_names(name: str, arch: str) -> None:
+    assert find_target(name).name == arch
 
 
 def test_tiles_for_an_unknown_arch(capsys: Shell, tmp_path: Path) -> None:

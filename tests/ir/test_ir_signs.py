@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 
+import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
+from properties import cases
 from scalar_meaning import Scene, meaning
 
 from attnc.ir import build
 from attnc.ir import nodes as ir
-from attnc.ir.signs import is_at_least_0, is_at_most_0, is_positive, is_within_1
+from attnc.ir.signs import grows, is_at_least_0, is_at_most_0, is_multiple, is_positive, is_small, is_within_1
+from attnc.ir.text import parse_term
+from attnc.ir.univariate import is_polynomial_at_least_0, is_polynomial_positive
 
 NUMBERS = st.sampled_from([-3.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0])
 
@@ -48,3 +52,108 @@ def test_signs(term: ir.Real, score: float, x: float) -> None:
     assert value >= -1e-9 or not is_at_least_0(term)
     assert value >= 0 or not is_positive(term)
     assert abs(value) <= 1 + 1e-9 or not is_within_1(term)
+    assert value <= 8 + 1e-9 or not is_small(term)
+
+
+@cases(2000, 100)
+@given(st.lists(st.integers(-6, 6), min_size=1, max_size=6))
+def test_polynomials(coefficients: list[int]) -> None:
+    """Against their values at many places, the extremes among them: sound, and complete but for rounding."""
+    term = polynomial(coefficients)
+    values, sizes = zip(*(value_and_size(coefficients, n, 40) for n in range(-400, 401)), strict=True)
+    if is_polynomial_at_least_0(term):
+        assert min(values) >= 0
+    else:
+        far = [value_and_size(coefficients, sign * 10**9, 1) for sign in (-1, 1)]
+        assert any(value <= size / 10 for value, size in (*zip(values, sizes, strict=True), *far))
+    if is_polynomial_positive(term):
+        assert min(values) > 0
+
+
+def value_and_size(coefficients: list[int], n: int, m: int) -> tuple[int, int]:
+    """At n / m, times a power of m: exact."""
+    last = len(coefficients) - 1
+    parts = [c * n**power * m ** (last - power) for power, c in enumerate(coefficients)]
+    return sum(parts), sum(map(abs, parts))
+
+
+def polynomial(coefficients: list[int]) -> ir.Real:
+    """By Horner's rule, as one writes it."""
+    term: ir.Real = ir.RealConst(float(coefficients[-1]))
+    for c in coefficients[-2::-1]:
+        term = ir.RealOp("+", ir.RealOp("*", term, ir.Score()), ir.RealConst(float(c)))
+    return term
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1.0 + s + s * s / 2.0",
+        "1.0 + s + s ** 2.0 / 2.0 + s ** 3.0 / 6.0 + s ** 4.0 / 24.0",
+        "sum(1.0 + s + s * s * 0.5)",
+        "1.0 - -exp(s)",
+        "x ** 2.0 - x + 1.0",
+    ],
+)
+def test_is_positive(text: str) -> None:
+    assert is_positive(parse_term(text, {"x": "float"}))
+
+
+@pytest.mark.parametrize(
+    "text", ["1.0 + s", "s * s", "s * s - 2.0 * s + 1.0", "(1.0 + s) * (1.0 - s) + s * s", "1.0 + s + x * x"]
+)
+def test_is_not_known_to_be_positive(text: str) -> None:
+    """It may be 0; or it is not, and what is computed may be."""
+    assert not is_positive(parse_term(text, {"x": "float"}))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("exp(-s * s)", False),
+        ("exp(-(s * s))", False),
+        ("exp(-s ** 2.0)", False),
+        ("exp(2.0 * s - s * s)", False),
+        ("exp(tanh(s))", False),
+        ("exp(min(s, 0.0))", False),
+        ("exp(s)", True),
+        ("exp(s * s)", True),
+        ("exp(-s)", True),
+        ("exp(9.0 - s * s)", True),
+    ],
+)
+def test_grows(text: str, expected: bool) -> None:
+    assert grows(parse_term(text)) is expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["sum_d((q - k) ** splat(2.0))", "dot(q, q)", "sum_d(abs(q) * exp(k))", "sum_d(max(q, splat(0.0)))"],
+)
+def test_sums_over_features(text: str) -> None:
+    assert is_at_least_0(parse_term(text))
+
+
+def test_long_terms_take_no_time() -> None:
+    """A question asks others of each part: 2 ** 100 of them, if it asked them twice."""
+    term: ir.Real = ir.Score()
+    for n in range(100):
+        term = ir.RealOp("+", term, ir.RealOp("*", ir.RealParam(f"x{n}"), ir.Score()))
+    assert not (is_at_least_0(term) or is_at_most_0(term) or is_positive(term))
+
+
+@pytest.mark.parametrize(
+    ("term", "of", "expected"),
+    [
+        ("s - x / 2.0", "2.0 * s - x", True),
+        ("s * 0.5 - x * 0.25", "2.0 * s - x", True),
+        ("s - x - x", "s - 2.0 * x", True),
+        ("x - s", "s - x", False),
+        ("s - x", "2.0 * s - x", False),
+        ("s", "s - x", False),
+        ("0.0 * s", "s", False),
+    ],
+)
+def test_multiples(term: str, of: str, expected: bool) -> None:
+    sorts = {"x": "float"}
+    assert is_multiple(parse_term(term, sorts), parse_term(of, sorts)) is expected

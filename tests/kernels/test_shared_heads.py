@@ -93,4 +93,5 @@ def test_the_same_bits_twice_by_a_choice_of_its_own() -> None:
         return torch.autograd.grad(out, inputs, torch.linspace(-1, 1, out.numel()).view(out.shape))
 
     assert all(map(torch.equal, gradients(), gradients()))
-    assert launched == [(2, 2 * 3, 1)] * 2
+    looks = 2
+    assert launched == [(2, 2 * 3, 1)] * 2 * looks

@@ -134,9 +134,9 @@ def test_the_farthest_are_rounded_no_worse(i: int, j: int, moving: Position) -> 
     ("text", "around"),
     [
         ("0.0 - real(i - j)", "real(j - i)"),
-        ("real(i - j)", "0.0 - real(j - i)"),
+        ("real(i - j)", "-real(j - i)"),
         ("real(abs(i - j))", "real(abs(j - i))"),
-        ("real(i + j) * 2.0", "(0.0 - real(0 - (i + j))) * 2.0"),
+        ("real(i + j) * 2.0", "-real(-(i + j)) * 2.0"),
         ("real(i) * 2.0", "real(i) * 2.0"),
         ("real(i * j)", "real(i * j)"),
     ],

@@ -1,6 +1,6 @@
 """The emitted bounds of tiles, run as plain Python and compared with every pair of the mask.
 
-The lines that `loop_over_tiles` writes are executed with Python ints in place of Triton's scalars, where `//` truncates
+The lines that a `Visits` writes are executed with Python ints in place of Triton's scalars, where `//` truncates
 as it does on a GPU. The tiles that the two loops then go through must hold every visible pair, once; a full tile must
 hold no hidden one; and for masks with a tight closed form no visited tile is without need.
 """
@@ -33,7 +33,7 @@ from attnc.ir.nodes import Attention, Param, Size
 from attnc.kernel.build import Block, function
 from attnc.kernel.nodes import Expr, Lit, Var
 from attnc.lower.names import pointer, stride, variable
-from attnc.lower.tiled.loops import Bounds, loop_over_tiles
+from attnc.lower.tiled.loops import Bounds, find_visits
 from attnc.lower.triton_terms import TritonTerms
 
 CALLS = 6
@@ -152,14 +152,21 @@ def emitted_loops(attention: Attention, ranges: Ranges) -> tuple[str, bool]:
     def body(inside: Block, first: Expr, is_edge: bool) -> None:
         inside.do(function("note")(first, Lit(is_edge)))
 
-    loop_over_tiles(Bounds(block, TritonTerms(attention, {}), size, Var(step)), ranges, block, body)
+    def body_again(inside: Block, first: Expr, is_edge: bool) -> None:
+        inside.do(function("note_again")(first, Lit(is_edge)))
+
+    visits = find_visits(Bounds(block, TritonTerms(attention, {}), size, Var(step)), ranges)
+    visits.loop(block, body)
+    visits.loop(block, body_again)
     writer = Writer()
     writer.body(block.stmts)
     return writer.text, any(whole is not None for whole in ranges.full)
 
 
 def run(text: str, names: dict[str, Any]) -> list[tuple[int, bool]]:
+    """The tiles that the loops visit, and visit again where they are written twice."""
     noted: list[tuple[int, bool]] = []
+    again: list[tuple[int, bool]] = []
     scope = {name: Number(value) if isinstance(value, int) else value for name, value in names.items()}
     scope |= {variable(name): value for name, value in scope.items()}
     scope |= {pointer(p.name): Pointer(names[p.name]) for p in ARRAYS}
@@ -167,7 +174,9 @@ def run(text: str, names: dict[str, Any]) -> list[tuple[int, bool]]:
     scope |= {"_floor_divide": floor_divide, "_floor_modulo": floor_modulo, "_load_bound": load_bound}
     scope["tl"] = Triton
     scope["note"] = lambda first, is_edge: noted.append((int(first), is_edge))
+    scope["note_again"] = lambda first, is_edge: again.append((int(first), is_edge))
     exec(_code(text), scope)
+    assert again == noted or "note_again" not in text
     return noted
 
 

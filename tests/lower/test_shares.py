@@ -25,7 +25,7 @@ from attnc.ir.nodes import Attention, Size
 from attnc.kernel.build import Block, function
 from attnc.kernel.nodes import Expr, Lit, Var
 from attnc.lower.names import variable
-from attnc.lower.split.share import loop_over_share
+from attnc.lower.split.share import find_share
 from attnc.lower.tiled.loops import Bounds, find_tiles
 from attnc.lower.triton_terms import TritonTerms
 
@@ -40,7 +40,7 @@ def emitted_shares(attention: Attention, ranges: Ranges) -> str:
         inside.do(function("note")(first, Lit(is_edge)))
 
     bounds = Bounds(block, TritonTerms(attention, {}), Size("M"), Var("BLOCK_K"))
-    loop_over_share(block, find_tiles(bounds, ranges), body)
+    find_share(block, find_tiles(bounds, ranges)).loop(block, body)
     writer = Writer()
     writer.body(block.stmts)
     return writer.text

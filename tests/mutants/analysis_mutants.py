@@ -486,10 +486,8 @@ TERMS = (
         "difference-is-at-most-0",
         "a - b is said to be at most 0 where a is",
         "attnc/ir/signs.py",
-        """return is_at_most_0(a) and is_at_least_0(b)
-        case RealOp("min", a, b):""",
-        """return is_at_most_0(a)
-        case RealOp("min", a, b):""",
+        'case RealOp("-", a, b) if is_at_most_0(a) and is_at_least_0(b):',
+        'case RealOp("-", a, b) if is_at_most_0(a):',
         SIGNS,
     ),
     Mutant(

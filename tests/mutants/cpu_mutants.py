@@ -9,6 +9,7 @@ PATH = ("tests/kernels/test_cpu_path.py",)
 HELPERS = "attnc/emit/cpu_helpers.py"
 FORWARD = "attnc/lower/cpu/forward.py"
 BACKWARD = "attnc/lower/cpu/backward.py"
+UNSEEN = ("tests/kernels/test_unseen.py::test_specs",)
 
 
 def cpu(*names: str) -> str:
@@ -17,6 +18,33 @@ def cpu(*names: str) -> str:
 
 
 CPU = (
+    Mutant(
+        "cpu-no-second-look",
+        "forward, products are taken as they are",
+        "attnc/lower/cpu/tile.py",
+        'self.step.when(function("_are_spoiled")(List((values,))))',
+        "self.step.when(Lit(False))",
+        UNSEEN,
+        "cpu and documents",
+    ),
+    Mutant(
+        "cpu-never-careful",
+        "backward, every tensor counts as finite",
+        "attnc/lower/cpu/tile.py",
+        'self.top.let("careful", Unary("not", finite)',
+        'self.top.let("careful", Lit(False)',
+        UNSEEN,
+        "cpu and documents",
+    ),
+    Mutant(
+        "cpu-spoiled-causal",
+        "what torch's kernel leaves is taken also where it is spoiled",
+        "attnc/lower/cpu/handed.py",
+        'if plain.kind != "causal":',
+        "if True:",
+        UNSEEN,
+        "cpu and causal",
+    ),
     Mutant(
         "cpu-hidden-scores-are-0",
         "hidden pairs have the score 0",
@@ -120,8 +148,8 @@ CPU = (
         "cpu-lse-in-base-2",
         "the log-sum-exp is returned in base 2",
         FORWARD,
-        '(Var("row_max") + Var("row_sum").call("log2_")) * LN_2',
-        '(Var("row_max") + Var("row_sum").call("log2_"))',
+        "lse = lse * LN_2 if plan.is_in_base_2 else lse",
+        "pass",
         ZOO,
         cpu("no_scale"),
     ),

@@ -11,6 +11,8 @@ SHARED = ("tests/kernels/test_shared_heads.py::test_values_and_gradients",)
 TIES = ("tests/kernels/test_ties.py",)
 SIZES = ("tests/kernels/test_sizes_of_tiles.py",)
 LISTS = ("tests/lower/test_lists.py",)
+EXTREME = ("tests/kernels/test_extreme_scores.py::test_extreme_scores",)
+UNSEEN = ("tests/kernels/test_unseen.py::test_specs",)
 
 HELPERS = "attnc/emit/triton_helpers.py"
 TORCH_HELPERS = "attnc/emit/helpers.py"
@@ -234,8 +236,8 @@ BOUNDS = (
         "behind-the-periods-left-out",
         "what is behind all periods has no turn",
         f"{TILED}/loops.py",
-        "numbers = [tl.minimum(lo, hi), hi + 1]",
-        "numbers = [tl.minimum(lo, hi), hi]",
+        "numbers = [tl.minimum(self.lo, hi), hi + 1]",
+        "numbers = [tl.minimum(self.lo, hi), hi]",
         ZOO,
         kernels("tiles_then_text_in_sight"),
     ),
@@ -309,8 +311,8 @@ SOFTMAX = (
         "values-not-rescaled",
         "the weighted values keep their scale when the maximum grows, where they do not wait",
         f"{TILED}/forward.py",
-        "now.assign(acc, add_rows(scaled(acc, rescale[:, None]), p, v))",
-        "now.assign(acc, add_rows(acc, p, v))",
+        'add_with_care(tile, now, "acc", scaled(acc, rescale[:, None]), p, v)',
+        'add_with_care(tile, now, "acc", acc, p, v)',
         FEW,
         "full",
     ),
@@ -362,9 +364,9 @@ SOFTMAX = (
     Mutant(
         "lse-in-base-2",
         "the log-sum-exp is returned in base 2",
-        f"{TILED}/forward.py",
-        'lse = (Var("row_max") + tl.log2(row_sum)) / LOG2E',
-        'lse = Var("row_max") + tl.log2(row_sum)',
+        f"{TILED}/frame.py",
+        "(row_max + tl.log2(row_sum)) / LOG2E if",
+        "row_max + tl.log2(row_sum) if",
         ZOO,
         kernels("no_scale"),
     ),
@@ -372,10 +374,37 @@ SOFTMAX = (
         "lse-in-base-e-in-backward",
         "backward reads the log-sum-exp as if it were in base 2",
         f"{TILED}/weights.py",
-        'lse = tl.load(Var("lse_ptr") + row + I, mask=I < N, other=0.0) * LOG2E',
-        'lse = tl.load(Var("lse_ptr") + row + I, mask=I < N, other=0.0)',
+        "lse * LOG2E if plan.is_in_base_2 else lse",
+        "lse",
         ZOO,
         kernels("no_scale"),
+    ),
+    Mutant(
+        "every-score-in-base-2",
+        "log2(e) is multiplied with numbers as large as an array holds",
+        "attnc/lower/regroup.py",
+        "return all(map(_has_fixed_part, _summands(score)))",
+        "return True",
+        EXTREME,
+        "biases",
+    ),
+    Mutant(
+        "rows-of-minus-infinity",
+        "no row is empty where the mask shows a key, whatever the scores are",
+        "attnc/analyze/rows.py",
+        "if culprit is None or rows.can_be_empty:",
+        "if True:",
+        EXTREME,
+        "biases",
+    ),
+    Mutant(
+        "pairs-of-minus-infinity",
+        "of weights other than softmax, a pair whose score is -inf is seen",
+        "attnc/lower/plan.py",
+        "return may_be_minus_infinity(self.score) is not None",
+        "return False",
+        EXTREME,
+        "no_score",
     ),
     Mutant(
         "score-not-in-base-2",
@@ -501,8 +530,8 @@ GRADIENTS = (
         "past-the-score-left-out",
         "what an array's gradient gets past the score is left out",
         f"{TILED}/weights.py",
-        "return value + Var(gradient.past) if gradient.passes_score else value",
-        "return value",
+        "return through + Var(gradient.past) if gradient.passes_score else through",
+        "return through",
         ZOO,
         kernels("array_in_score_and_weights"),
     ),
@@ -747,10 +776,58 @@ SUMS = (
         "mapped-output-of-empty-rows",
         "a row that sees no key has an output that is mapped like any other",
         "attnc/lower/per_token.py",
-        'result = result.call("masked_fill", nothing.call("unsqueeze", -1), 0.0)',
-        "_ = nothing",
+        'result = result.call("masked_fill", Var("nothing").call("unsqueeze", -1), 0.0)',
+        'block.let("nothing", Var("nothing"))',
         ZOO,
         kernels("output_gate_empty_rows"),
+    ),
+)
+
+LOOKS = (
+    Mutant(
+        "no-second-look",
+        "no kernel looks again where a sum is no number",
+        LAUNCH,
+        'return (False, tiles), (True, {**tiles, "num_stages": 1})',
+        "return ((False, tiles),)",
+        UNSEEN,
+        "numpy and documents",
+    ),
+    Mutant(
+        "hidden-weights-that-are-no-number",
+        "the second time, weights of hidden pairs are what came out for them",
+        HELPERS,
+        "tl.where(seen, weights, 0.0), tame)",
+        "weights, tame)",
+        UNSEEN,
+        "numpy and documents",
+    ),
+    Mutant(
+        "hidden-rows-not-tame",
+        "the second time, rows are multiplied as they are",
+        HELPERS,
+        "tl.where(seen, weights, 0.0), tame)",
+        "tl.where(seen, weights, 0.0), rows)",
+        UNSEEN,
+        "numpy and documents",
+    ),
+    Mutant(
+        "seen-rows-tame",
+        "the second time, what a row sees counts as 0 where it is no number",
+        HELPERS,
+        'tiles = tiles + (tl.where(met[n] > 0.0, float("nan"), sums[n]),)',
+        "tiles = tiles + (sums[n],)",
+        UNSEEN,
+        "numpy",
+    ),
+    Mutant(
+        "array-gradients-of-hidden-pairs",
+        "the gradient of an array gets what came out for hidden pairs",
+        f"{TILED}/weights.py",
+        "tile.leave_hidden_out(gradient.pairs)",
+        "pass",
+        UNSEEN,
+        "numpy and arrays",
     ),
 )
 
@@ -811,4 +888,4 @@ NUMBERS = (
     ),
 )
 
-KERNELS = (*MASKS, *MEMORY, *BOUNDS, *SOFTMAX, *GRADIENTS, *HEADS, *SHARES, *SUMS, *NUMBERS)
+KERNELS = (*MASKS, *MEMORY, *BOUNDS, *SOFTMAX, *GRADIENTS, *HEADS, *SHARES, *SUMS, *LOOKS, *NUMBERS)

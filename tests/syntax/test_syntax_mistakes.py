@@ -34,11 +34,13 @@ def only(text: str) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("path", CASES, ids=[path.stem for path in CASES])
-def test_the_exact_text_of_a_mistake(path: Path) -> None:
+def test_each_mistake_is_among_those_of_the_file(path: Path) -> None:
+    """`tests/diagnostics` holds the exact text of all of them, with those that are no matter of syntax."""
     source = Source(path.name, path.read_bytes().decode())
     with pytest.raises(AttncError) as caught:
         parse_file(source)
-    assert render_all(caught.value.diagnostics) + "\n" == path.with_suffix(".txt").read_text(encoding="utf-8")
+    text = path.with_suffix(".txt").read_text(encoding="utf-8")
+    assert all(f"{render(each)}\n" in text for each in caught.value.diagnostics)
 
 
 EXPRESSIONS = [
@@ -213,7 +215,7 @@ def test_mistakes_in_lines(text: str, code: str, underlined: str) -> None:
     assert only(text) == (code, underlined)
 
 
-def test_every_broken_line_is_told_once() -> None:
+def test_every_mistake_is_told_once() -> None:
     text = (
         "import os\n"
         "def f(x): x\n"
@@ -232,7 +234,9 @@ def test_every_broken_line_is_told_once() -> None:
         (1, "python-statement"),
         (2, "missing-equals"),
         (3, "unknown-type"),
+        (3, "unknown-type"),
         (4, "unknown-clause"),
+        (4, "wrong-operator"),
         (5, "unclosed-bracket"),
         (7, "missing-expression"),
         (8, "bad-number"),

@@ -36,7 +36,9 @@ def lower_backward(plan: Plan) -> Function:
     totals = list(dict.fromkeys(g.load.array for g in plan.gradients))
     for array in totals:
         top.let(_total(array), torch.zeros(Var(variable(array)).attr("shape"), dtype=DTYPE))
+    tensors = [*(f"d{name}" for name in plan.results), *vectors_of(plan), *plan.saved]
     p, ds = _weigh_softmax(path) if plan.weights.kind == "softmax" else _weigh_sums(path)
+    path.care(tensors)
     if plan.weighs_values:
         _add_to_keys(path, "v", path.step.let("p_narrow", path.narrowed(p)), Var("dout")[ROWS])
     for pair, derivative in zip(plan.dots, plan.dot_gradients, strict=True):
@@ -65,10 +67,15 @@ def _weigh_softmax(path: TilePath) -> tuple[Expr, Expr]:
     if plan.rows.can_be_empty:
         empty = Var("lse").call("masked_fill", Var("lse").equals(MINUS_INF), 0.0)
         top.let("lse", empty, "a row that sees no key: avoid inf - inf")
-    top.let("lse", (Var("lse") * LOG2_E).call("unsqueeze", -1), "in base 2, like the score")
+    if plan.is_in_base_2:
+        top.let("lse", (Var("lse") * LOG2_E).call("unsqueeze", -1), "in base 2, like the score")
+    else:
+        top.let("lse", Var("lse").call("unsqueeze", -1))
 
     path.score(_later_terms(plan))
-    p = step.let("p", Var("score").call("sub_", Var("lse")[ROWS]).call("exp2_"))
+    p = step.let(
+        "p", Var("score").call("sub_", Var("lse")[ROWS]).call("exp2_" if plan.is_in_base_2 else "exp_")
+    )
     dlse = Var("dlse")[ROWS].call("unsqueeze", -1)
     if not plan.weighs_values:
         return p, step.let("ds", p * dlse)
@@ -123,7 +130,7 @@ def _add_dot(path: TilePath, pair: DotPair, derivative: Real, ds: Expr) -> None:
     plan, step = path.plan, path.step
     later = _later(plan, pair)
     value = step.let("ds_narrow", path.narrowed(ds)) if later else _times(path, pair, derivative, ds)
-    product = matmul(value, path.seen(pair.key).to(NARROW))
+    product = matmul(value, path.seen(pair.key).to(NARROW), **path.shown_pairs)
     for factor in later:
         product = path.terms.times(product, factor)
     op = "=" if _is_written_once(plan, pair.query) else "+="
@@ -133,14 +140,14 @@ def _add_dot(path: TilePath, pair: DotPair, derivative: Real, ds: Expr) -> None:
 
 def _times(path: TilePath, pair: DotPair, derivative: Real, ds: Expr) -> Expr:
     name = f"d{pair.query}_{pair.key}"
-    value = path.shown(name, path.terms.times(ds, derivative), derivative)
-    return path.step.let(name, path.narrowed(value))
+    return path.step.let(name, path.narrowed(path.times(name, ds, derivative)))
 
 
 def _add_to_keys(path: TilePath, key: str, pairs: Expr, rows: Expr) -> None:
     """Keys get from every query that sees them, in every tile."""
     total, room = Var(f"d{key}")[:, KV_HEADS], path.room("keys_room", NARROW)
-    path.step.do(function("_add_transposed")(total, SEEN, pairs, rows.to(NARROW), room))
+    add = function("_add_transposed")
+    path.step.do(add(total, SEEN, pairs, rows.to(NARROW), room, **path.shown_pairs))
 
 
 def _add_array(path: TilePath, gradient: ArrayGradient, ds: Expr) -> None:
@@ -149,7 +156,7 @@ def _add_array(path: TilePath, gradient: ArrayGradient, ds: Expr) -> None:
     if gradient.home == "lse":
         value = Var("dlse")[ROWS].call("unsqueeze", -1)
     elif derivative != ZERO:
-        through = path.shown(f"{gradient.name}_shown", path.terms.times(ds, derivative), derivative)
+        through = path.shown(f"{gradient.name}_shown", path.terms.times(ds, derivative))
         value = through + value if gradient.passes_score else through
     call = call_adder(lower_adder(path.plan, gradient), value, Var(_total(gradient.load.array)))
     if gradient.home == "pair":

@@ -1,4 +1,4 @@
-"""Forward on the CPU: the weights of a row from all its scores at once, in place; those of softmax in base 2.
+"""Forward on the CPU: the weights of a row from all its scores at once, in place.
 
 Enters: a plan. Leaves: `_forward_cpu`.
 """
@@ -10,7 +10,7 @@ from attnc.kernel.build import function
 from attnc.kernel.nodes import Expr, Function, Var
 from attnc.lower.cpu.handed import hand_forward
 from attnc.lower.cpu.signature import scalars_of, tensors_of
-from attnc.lower.cpu.tile import MINUS_INF, NARROW, ROWS, N, TilePath, matmul
+from attnc.lower.cpu.tile import MINUS_INF, ROWS, N, TilePath
 from attnc.lower.plan import Plan, said_results
 from attnc.lower.scope import note_of
 from attnc.lower.torch_terms import DTYPE, torch
@@ -27,7 +27,8 @@ def lower_forward(plan: Plan) -> Function:
     {"softmax": _softmax, "sums": _sums, "largest": _largest}[plan.weights.kind](path)
     path.loop()
     if plan.weights.kind == "softmax":
-        lse = (Var("row_max") + Var("row_sum").call("log2_")) * LN_2
+        lse: Expr = Var("row_max") + Var("row_sum").call("log2_" if plan.is_in_base_2 else "log_")
+        lse = lse * LN_2 if plan.is_in_base_2 else lse
         top.let("lse", lse.call("squeeze", -1))
     top.returns(*map(Var, plan.results))
     doc = f"Forward on the CPU: {said_results(plan)}."
@@ -49,7 +50,7 @@ def _softmax(path: TilePath) -> None:
         largest = step.let("largest", function("_row_max")(Var("score")))
     else:
         largest = step.let("largest", Var("score").call("amax", -1, keepdim=True))
-    p = step.let("p", Var("score").call("sub_", largest).call("exp2_"))
+    p = step.let("p", Var("score").call("sub_", largest).call("exp2_" if plan.is_in_base_2 else "exp_"))
     total = step.let("total", p.call("sum", -1, keepdim=True))
     step.assign(Var("row_max")[ROWS], largest)
     step.assign(Var("row_sum")[ROWS], total)
@@ -57,8 +58,7 @@ def _softmax(path: TilePath) -> None:
         if plan.rows.can_be_empty:
             step.do(total.call("clamp_", min=1.0), "no key: 0; else the largest adds 1")
         narrow = step.let("p_narrow", path.narrowed(p))
-        product = matmul(narrow, path.seen("v").to(NARROW))
-        step.assign(Var("out")[ROWS], product / total)
+        step.assign(Var("out")[ROWS], path.weighted_values(narrow) / total)
 
 
 def _largest(path: TilePath) -> None:
@@ -91,4 +91,4 @@ def _sums(path: TilePath) -> None:
         step.assign(Var(f"sum_{n}")[ROWS], named[each].call("sum", -1))
     if plan.weighs_values:
         narrow = step.let("p_narrow", path.narrowed(Var("p")))
-        step.assign(Var("out")[ROWS], matmul(narrow, path.seen("v").to(NARROW)))
+        step.assign(Var("out")[ROWS], path.weighted_values(narrow))

@@ -6,10 +6,10 @@ where the mask hides a key.
 
 from __future__ import annotations
 
-from attnc.ir.nodes import Dot, Node, Real, RealCall, RealIf, RealOp, Score
+from attnc.ir.nodes import Dot, Node, Real, RealCall, RealIf, RealLoad, RealOp, Score
 from attnc.ir.walk import Axis, children, walk
 from attnc.kernel.build import Block, function, without_dead
-from attnc.kernel.nodes import Expr, For, Function, Param, Ternary, Tuple, Var
+from attnc.kernel.nodes import Expr, For, Function, List, Lit, Param, Ternary, Tuple, Unary, Var
 from attnc.lower.cpu.keys import call_hide, call_keys, lower_hide, lower_keys
 from attnc.lower.gradients import is_finite
 from attnc.lower.hoist import DotPair
@@ -20,7 +20,7 @@ from attnc.lower.scope import Scope, note_of
 from attnc.lower.torch_terms import DTYPE, TorchTerms, is_number, torch
 
 MINUS_INF = function("float")("-inf")
-Q0, Q1, N, SEEN = Var("q0"), Var("q1"), Var("N"), Var("seen")
+Q0, Q1, N, SEEN, SHOWN = Var("q0"), Var("q1"), Var("N"), Var("seen"), Var("shown")
 HEADS, KV_HEADS, NARROW = Var("heads"), Var("kv_heads"), Var("narrow")
 ROWS = (slice(None), HEADS, slice(Q0, Q1))
 matmul = function("_matmul")
@@ -33,6 +33,7 @@ class TilePath:
         self.plan = plan
         self.top, self.tile, self.step = Block(), Block(), Block()
         self.rooms: set[str] = set()
+        self.shown_pairs: dict[str, Expr] = {}
         self.rows = Var("TILE" if "j" in plan.listed else "tile")
         self.terms = TorchTerms(plan.attention, {}, plan.requires, plan.places)
         self.scope = Scope(plan.attention, self.terms)
@@ -75,9 +76,11 @@ class TilePath:
             self.hide_in("score", MINUS_INF)
 
     def hide_in(self, name: str, value: Expr) -> None:
-        """Another value where the mask hides a key, in a tensor that is no other's."""
+        """Another value where the mask hides a key, or its score does, in a tensor that is no other's."""
         if self.hide:
             self.step.do(call_hide(self.hide, Var(name), value))
+        if self.plan.score_may_hide:
+            self.step.do(Var(name).call("masked_fill_", Var("score").equals(MINUS_INF), value))
 
     def place(self, axes: frozenset[Axis]) -> Block:
         """Where a term of these indices is computed: as far out as they are known."""
@@ -130,9 +133,15 @@ class TilePath:
         """The same in the dtype of the scores; the next call uses the memory again."""
         return function("_in_room")(self.seen(name), self.room(f"{name}_room"))
 
-    def shown(self, name: str, value: Expr, term: Node) -> Expr:
-        """`value`, with 0 where the mask hides a key and `term` may not be finite there."""
-        if is_finite(term) or not self.hide:
+    def times(self, name: str, value: Expr, term: Real) -> Expr:
+        """`value * term`, with 0 where the mask hides a key and `term` may not be finite: an array may not be."""
+        product = self.terms.times(value, term)
+        reads = any(isinstance(part, RealLoad) for part in walk(term))
+        return self.shown(name, product) if reads or not is_finite(term) else product
+
+    def shown(self, name: str, value: Expr) -> Expr:
+        """`value`, with 0 where the mask hides a key; it is no other's."""
+        if not self.hide:
             return value
         shown = self.step.let(name, value)
         self.hide_in(name, function("float")(0))
@@ -154,6 +163,30 @@ class TilePath:
     def spread(self, value: Expr) -> Expr:
         """A number of a row or a key, for every pair."""
         return torch.zeros_like(Var("score")) + value
+
+    def weighted_values(self, p: Expr) -> Expr:
+        """The weights of a tile times its values, without those that a row does not see."""
+        operands = p, self.seen("v").to(NARROW)
+        if not self.hide:
+            return matmul(*operands)
+        values = self.step.let("values", matmul(*operands))
+        with self.step.when(function("_are_spoiled")(List((values,)))) as again:
+            again.comment("0 times what is not finite is not 0: once more, without what a row does not see.")
+            again.let("shown", torch.ones_like(Var("score")))
+            again.do(call_hide(self.hide, SHOWN, function("float")(0)))
+            again.let("values", matmul(*operands, shown=SHOWN))
+        return values
+
+    def care(self, tensors: list[str]) -> None:
+        """Are these tensors finite? Else `shown` says which pairs of a tile there are, for its products."""
+        if not self.hide:
+            return
+        finite = function("_are_finite")(*map(Var, tensors))
+        self.top.let("careful", Unary("not", finite), "0 times what is not finite is not 0")
+        self.step.let("shown", Ternary(torch.ones_like(Var("score")), Var("careful"), Lit(None)))
+        with self.step.when(Var("careful")) as careful:
+            careful.do(call_hide(self.hide, SHOWN, function("float")(0)))
+        self.shown_pairs = {"shown": SHOWN}
 
     def loop(self) -> None:
         """The loops, once all that belongs into them is there."""

@@ -14,7 +14,14 @@ from attnc.kernel.nodes import Expr, Function, List, Lit, Var
 from attnc.lower.plan import Plan
 from attnc.lower.split.forward import DV
 from attnc.lower.split.share import SPLITS
-from attnc.lower.tiled.frame import FLOAT32, LOG2E, MINUS_INF, Kernel, block_width
+from attnc.lower.tiled.frame import (
+    FLOAT32,
+    MINUS_INF,
+    Kernel,
+    block_width,
+    exponential,
+    log_sum_exp,
+)
 from attnc.lower.triton_terms import INT32, INT64, tl
 
 ROW, PLACE, INSIDE, SHARES = Var("row"), Var("place"), Var("inside"), Var("SHARES")
@@ -56,7 +63,7 @@ def _merge_softmax(kernel: Kernel) -> None:
         shift = loops.let("shift", no_key, "a row that sees no key: avoid inf - inf")
     _start_sums(kernel, "row_sum")
     with _each_share(loops) as inside:
-        rescale = inside.let("rescale", tl.exp2(_load("max", MINUS_INF) - shift))
+        rescale = inside.let("rescale", exponential(plan, _load("max", MINUS_INF) - shift))
         inside.assign(Var("row_sum"), rescale * _load("sum", 0.0), "+=")
         if plan.weighs_values:
             inside.assign(Var("acc"), rescale * _load_values(), "+=")
@@ -67,7 +74,7 @@ def _merge_softmax(kernel: Kernel) -> None:
             no_key = tl.where(total.equals(0.0), 1.0, total)
             total = store.let("total", no_key, "a row that sees no key: 0")
         _store_values(store, tl.sum(Var("acc"), 0) / total)
-    store.do(tl.store(Var("lse_ptr") + ROW, (row_max + tl.log2(Var("row_sum"))) / LOG2E))
+    store.do(tl.store(Var("lse_ptr") + ROW, log_sum_exp(plan, row_max, Var("row_sum"))))
 
 
 def _merge_sums(kernel: Kernel) -> None:

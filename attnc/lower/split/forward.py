@@ -9,16 +9,25 @@ from __future__ import annotations
 
 from attnc.errors import CompilerBug
 from attnc.kernel.build import function
-from attnc.kernel.nodes import Expr, Function, Lit, Var
+from attnc.kernel.nodes import Expr, Function, Var
 from attnc.lower.plan import Plan
-from attnc.lower.split.share import SPLIT, SPLITS, loop_over_share
-from attnc.lower.tiled.forward import Q0, N, body_of, bounds_of_keys, lower_add_keys, point_to_heads
+from attnc.lower.split.share import SPLIT, SPLITS, find_share
+from attnc.lower.tiled.again import end_unless_spoiled, is_spoiled
+from attnc.lower.tiled.forward import (
+    Q0,
+    N,
+    body_of,
+    bounds_of_keys,
+    lower_add_keys,
+    point_to_heads,
+)
 from attnc.lower.tiled.frame import BLOCK_Q, B, H, I, Kernel, parts_of
 from attnc.lower.tiled.late import LATE
 from attnc.lower.tiled.loops import find_tiles
 from attnc.lower.triton_terms import INT64, tl
 
 GROUP, H_KV, DV = Var("group"), Var("h_kv"), Var("DV")
+PLACE = ((SPLIT * Var("B") + B) * Var("H") + H) * N + I
 load_rows_at, store_rows_at = function("_load_rows_at"), function("_store_rows_at")
 
 
@@ -32,7 +41,12 @@ def lower_split(plan: Plan) -> tuple[Function, Function]:
     add_keys, carried = lower_add_keys(kernel)
     tiles = find_tiles(bounds_of_keys(kernel), plan.keys)
     # A share waits for memory, not for products: weights that wait would only take registers.
-    loop_over_share(kernel.loops, tiles, body_of(add_keys, carried, AHEAD=Lit(None)))
+    share = find_share(kernel.loops, tiles)
+    share.loop(kernel.loops, body_of(add_keys, carried, AHEAD=None))
+    if plan.weighs_values:
+        place = Var("part_acc_ptr") + PLACE * DV
+        left = load_rows_at(place, I < N, DV, Var(parts_of("DV")))
+        end_unless_spoiled(kernel, [is_spoiled(left)])
     _store_parts(kernel, tuple(name for name in carried if name not in LATE))
     return add_keys, kernel.kernel("_forward_split", f"One program: a share of the keys of {rows}.")
 
@@ -53,7 +67,7 @@ def _enter_packed(kernel: Kernel) -> str:
     where.let("b", tl.program_id(2).to(INT64))
     where.let("i_first", r0 // GROUP)
     where.let("i_last", (tl.minimum(r0 + BLOCK_Q, N * GROUP) - 1) // GROUP)
-    kernel.loads.let("i", Var("row") // GROUP)
+    where.let("i", Var("row") // GROUP)
     return "BLOCK_Q rows, of one key head"
 
 
@@ -66,7 +80,7 @@ def _enter_head(kernel: Kernel) -> str:
     where.let("i_first", Q0)
     where.let("i_last", tl.minimum(Q0 + BLOCK_Q, N) - 1)
     where.let("h_kv", H // GROUP)
-    kernel.loads.let("i", Q0 + tl.arange(0, BLOCK_Q)[:, None])
+    where.let("i", Q0 + tl.arange(0, BLOCK_Q)[:, None])
     return "BLOCK_Q queries of one head"
 
 
@@ -85,8 +99,7 @@ def _load_queries(kernel: Kernel) -> None:
 
 
 def _store_parts(kernel: Kernel, carried: tuple[str, ...]) -> None:
-    store = kernel.store
-    place = store.let("place", ((SPLIT * Var("B") + B) * Var("H") + H) * N + I)
+    store, place = kernel.store, kernel.store.let("place", PLACE)
     for name in carried:
         ptr: Expr = Var(f"{part(name)}_ptr")
         if name == "acc":

@@ -11,10 +11,12 @@ from __future__ import annotations
 from attnc.ir.nodes import Size
 from attnc.kernel.build import Block
 from attnc.kernel.nodes import Expr, Function, List, Lit, Var
+from attnc.lower.gradients import ArrayGradient
 from attnc.lower.plan import Plan
 from attnc.lower.regroup import is_invariant
+from attnc.lower.tiled.again import add_with_care, end_unless_spoiled, left_rows
 from attnc.lower.tiled.backward_queries import factors, waits
-from attnc.lower.tiled.forward import head_rows
+from attnc.lower.tiled.forward import body_of, head_rows
 from attnc.lower.tiled.frame import (
     BLOCK_K,
     BLOCK_Q,
@@ -24,19 +26,19 @@ from attnc.lower.tiled.frame import (
     B,
     H,
     Kernel,
-    call_helper,
     parts_of,
     scaled,
     store_rows,
     zeros,
 )
 from attnc.lower.tiled.listed import find_listed
-from attnc.lower.tiled.loops import Bounds, loop_over_tiles
-from attnc.lower.tiled.tile import Tile, add_product, dot_rows
+from attnc.lower.tiled.loops import Bounds, Visits, find_visits
+from attnc.lower.tiled.tile import Tile, dot_rows
 from attnc.lower.tiled.weights import add_up, gradients_in, load_lse, load_row_gradients, weigh
 from attnc.lower.triton_terms import INT64, tl
 
 K0, M, H_KV, GROUP = Var("k0"), Var("M"), Var("h_kv"), Var("group")
+ROW = (B * tl.num_programs(1) + tl.program_id(1)) * M
 
 
 def lower_backward_keys(plan: Plan) -> tuple[Function, Function]:
@@ -62,45 +64,51 @@ def lower_backward_keys(plan: Plan) -> tuple[Function, Function]:
     tile, columns = Tile(kernel, "i"), gradients_in(plan, "column")
     _one_tile(tile, plan)
     values = ["dv"] if plan.weighs_values else []
-    carried = tuple(
-        dict.fromkeys([*values, *(f"d{pair.key}" for pair in plan.dots), *(g.name for g in columns)])
-    )
+    products = tuple(dict.fromkeys([*values, *(f"d{pair.key}" for pair in plan.dots)]))
+    carried = (*products, *(g.name for g in columns))
     doc = "Add what queries [q0, q0 + BLOCK_Q) of one head say about the gradient of one key tile."
     helper = kernel.helper("_add_queries", "q0", carried, doc)
 
     for name, width in keys:
         kernel.keep.let(f"d{name}", zeros(BLOCK_K, Var(parts_of(width))))
-    for gradient in columns:
-        group.let(gradient.name, tl.zeros(List((BLOCK_K,)), FLOAT32))
-    group.blank()
-
-    def body(block: Block, first: Expr, is_edge: bool) -> None:
-        block.lets(carried, call_helper(helper, first, is_edge))
-
-    if "i" in plan.listed:
-        group.comment(
-            "Tiles of queries, from the lists: edge tiles see one of these keys, full tiles see all."
-        )
-        find_listed(group, kernel, "i").loop(group, body)
-    else:
-        group.comment(
-            "Tiles of queries: [live_lo, live_hi) see one of these keys, [full_lo, full_hi) see all."
-        )
-        kernel.name_reads(plan.queries, group)
-        loop_over_tiles(Bounds(group, kernel.terms, Size("N"), BLOCK_Q), plan.queries, group, body)
-    if columns:
-        at = group.let("columns", K0 + tl.arange(0, BLOCK_K))
-        start = (B * Var("H") + H) * M
-        for gradient in columns:
-            group.do(tl.store(Var(f"{gradient.name}_ptr") + start + at, Var(gradient.name), mask=at < M))
     in_group = tl.program_id(1) // SHARES * GROUP
     first = kernel.where.let("h_first", in_group + SHARE * GROUP // SHARES)
     end = kernel.where.let("h_end", in_group + (SHARE + 1) * GROUP // SHARES)
     with kernel.loops.loop("g", tl.range(first, end, disable_licm=Lit(True))) as per_head:
+        _visits_of_queries(kernel).loop(group, body_of(helper, carried))
         per_head.extend(group)
+        per_head.extend(_leave_columns(columns))
+    end_unless_spoiled(kernel, [left_rows(f"d{name}", ROW, K0, "M", width, BLOCK_K) for name, width in keys])
     _finish(kernel, plan)
     doc = "One program: what a share of the query heads says about BLOCK_K keys of one key head."
     return helper, kernel.kernel("_backward_keys", doc)
+
+
+def _visits_of_queries(kernel: Kernel) -> Visits:
+    """The tiles of queries that see the program's keys; their bounds are written, for one head."""
+    group, plan = kernel.group, kernel.plan
+    for gradient in gradients_in(plan, "column"):
+        group.let(gradient.name, tl.zeros(List((BLOCK_K,)), FLOAT32))
+    group.blank()
+    if "i" in plan.listed:
+        group.comment(
+            "Tiles of queries, from the lists: edge tiles see one of these keys, full tiles see all."
+        )
+        return find_listed(group, kernel, "i")
+    group.comment("Tiles of queries: [live_lo, live_hi) see one of these keys, [full_lo, full_hi) see all.")
+    kernel.name_reads(plan.queries, group)
+    return find_visits(Bounds(group, kernel.terms, Size("N"), BLOCK_Q), plan.queries)
+
+
+def _leave_columns(columns: tuple[ArrayGradient, ...]) -> Block:
+    """What is summed over the queries of one head leaves a number for each key."""
+    leave = Block()
+    if columns:
+        at = leave.let("columns", K0 + tl.arange(0, BLOCK_K))
+        start = (B * Var("H") + H) * M
+        for gradient in columns:
+            leave.do(tl.store(Var(f"{gradient.name}_ptr") + start + at, Var(gradient.name), mask=at < M))
+    return leave
 
 
 def _one_tile(tile: Tile, plan: Plan) -> None:
@@ -123,20 +131,20 @@ def _one_tile(tile: Tile, plan: Plan) -> None:
     weigh(tile, columns, of_rows, needs_weights=True)
     if plan.weighs_values:
         p = Var("p") * Var("dout_size") if plan.dout_has_any_size else Var("p")
-        block.let("dv", add_product(plan, Var("dv"), p, dout))
+        add_with_care(tile, block, "dv", Var("dv"), p, dout)
     for pair, derivative in zip(plan.dots, plan.dot_gradients, strict=True):
         value: Expr = Var("ds")
         if not waits(plan, pair.key, derivative):
             value = tile.shown(kernel.terms.times(value, derivative), derivative)
-        query, total = Var(pair.query), Var(f"d{pair.key}")
-        block.let(f"d{pair.key}", add_product(plan, total, value, query))
+        name = f"d{pair.key}"
+        add_with_care(tile, block, name, Var(name), value, Var(pair.query))
     for gradient in columns:
         block.assign(Var(gradient.name), tl.sum(add_up(tile, gradient), 1), "+=")
 
 
 def _finish(kernel: Kernel, plan: Plan) -> None:
     store = kernel.store
-    row = store.let("row", (B * tl.num_programs(1) + tl.program_id(1)) * M)
+    row = store.let("row", ROW)
     values = [("v", "DV", None)] if plan.weighs_values else []
     for name, width, factor in [*factors(plan, "key"), *values]:
         value: Expr = Var(f"d{name}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from attnc.kernel.build import Block
 from attnc.kernel.nodes import Function, Var
 from attnc.lower.plan import Plan
-from attnc.lower.tiled.forward import Q0, N, enter_query_tile, head_rows, loop_over_keys
+from attnc.lower.tiled.forward import Q0, N, body_of, enter_query_tile, head_rows, visits_of_keys
 from attnc.lower.tiled.frame import BLOCK_Q, B, H, Kernel
 from attnc.lower.tiled.tile import Tile, dot_rows
 from attnc.lower.tiled.weights import add_up, gradients_in, load_row_statistics, weigh
@@ -50,7 +50,7 @@ def lower_backward_pairs(plan: Plan) -> tuple[Function, Function] | None:
         kernel.tile.do(tl.store(place, value, mask=inside))
     doc = "Write what each pair with keys [k0, k0 + BLOCK_K) says about the captured arrays."
     helper = kernel.helper("_store_pairs", "k0", (), doc)
-    loop_over_keys(kernel, helper, ())
+    visits_of_keys(kernel).loop(kernel.loops, body_of(helper, ()))
     return helper, kernel.kernel(
         "_backward_pairs", "One program: the pairs of BLOCK_Q queries of one head, in a strip."
     )

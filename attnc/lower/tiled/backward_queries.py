@@ -15,9 +15,17 @@ from attnc.kernel.build import Block
 from attnc.kernel.nodes import Expr, Function, List, Var
 from attnc.lower.plan import Plan
 from attnc.lower.regroup import is_invariant
-from attnc.lower.tiled.forward import Q0, N, enter_query_tile, head_rows, loop_over_keys
+from attnc.lower.tiled.again import add_with_care, end_unless_spoiled, left_rows
+from attnc.lower.tiled.forward import (
+    Q0,
+    N,
+    body_of,
+    enter_query_tile,
+    head_rows,
+    visits_of_keys,
+)
 from attnc.lower.tiled.frame import BLOCK_Q, FLOAT32, H, Kernel, parts_of, scaled, store_rows, zeros
-from attnc.lower.tiled.tile import Tile, add_product, dot_rows
+from attnc.lower.tiled.tile import Tile, dot_rows
 from attnc.lower.tiled.weights import add_up, gradients_in, load_row_statistics, weigh
 from attnc.lower.triton_terms import tl
 
@@ -46,11 +54,12 @@ def lower_backward_queries(plan: Plan) -> tuple[Function, Function] | None:
         value: Expr = Var("ds")
         if not waits(plan, pair.query, derivative):
             value = tile.shown(kernel.terms.times(value, derivative), derivative)
-        key = Var(pair.key)
-        kernel.tile.let(f"d{pair.query}", add_product(plan, Var(f"d{pair.query}"), value, key))
+        name = f"d{pair.query}"
+        add_with_care(tile, kernel.tile, name, Var(name), value, Var(pair.key))
     for gradient in rows:
         kernel.tile.assign(Var(gradient.name), tl.sum(add_up(tile, gradient), 1), "+=")
-    carried = tuple(dict.fromkeys([*(f"d{pair.query}" for pair in plan.dots), *(g.name for g in rows)]))
+    products = tuple(dict.fromkeys(f"d{pair.query}" for pair in plan.dots))
+    carried = (*products, *(g.name for g in rows))
     if not carried:
         return None
     doc = "Add what keys [k0, k0 + BLOCK_K) say about the gradient of one query tile."
@@ -60,7 +69,10 @@ def lower_backward_queries(plan: Plan) -> tuple[Function, Function] | None:
         kernel.keep.let(f"d{name}", zeros(BLOCK_Q, Var(parts_of(width))))
     for gradient in rows:
         kernel.keep.let(gradient.name, tl.zeros(List((BLOCK_Q,)), FLOAT32))
-    loop_over_keys(kernel, helper, carried)
+    visits_of_keys(kernel).loop(kernel.loops, body_of(helper, carried))
+    widths = dict((pair.query, pair.width) for pair in plan.dots)
+    left = [left_rows(f"d{name}", head_rows(H), Q0, "N", width, BLOCK_Q) for name, width in widths.items()]
+    end_unless_spoiled(kernel, left)
     _finish(kernel, plan)
     return helper, kernel.kernel(
         "_backward_queries", "One program: the gradient of BLOCK_Q queries of one head."

@@ -1,7 +1,8 @@
 """The forward kernel: one program folds the keys that a tile of queries sees into the sums of its rows.
 
-Enters: a plan. Leaves: the helper that adds one tile of keys, and the kernel. Scores of softmax live in base 2, so that
-`exp2` is its only special function: exp(s) = exp2(s * log2(e)). Weights of one score each are added up as they come.
+Enters: a plan. Leaves: the helper that adds one tile of keys, and the kernel. Scores of softmax live in base 2 where
+log2(e) has a factor to go into, so that `exp2` is all that is left of exp(s) = exp2(s * log2(e)). Weights of one score
+each are added up as they come.
 """
 
 from __future__ import annotations
@@ -10,19 +11,21 @@ from attnc.algebra.derivative import ONE
 from attnc.ir.nodes import Real, Score, Size
 from attnc.ir.walk import walk
 from attnc.kernel.build import Block, function
-from attnc.kernel.nodes import Expr, Function, List, Var
+from attnc.kernel.nodes import Expr, ExprLike, Function, List, Var
 from attnc.lower.plan import Plan
 from attnc.lower.scope import note_of
+from attnc.lower.tiled.again import add_with_care, end_unless_spoiled, left_rows
 from attnc.lower.tiled.frame import (
     BLOCK_K,
     BLOCK_Q,
     FLOAT32,
-    LOG2E,
     MINUS_INF,
     B,
     H,
     Kernel,
     call_helper,
+    exponential,
+    log_sum_exp,
     parts_of,
     scaled,
     store_rows,
@@ -37,8 +40,8 @@ from attnc.lower.tiled.late import (
     keep_none,
 )
 from attnc.lower.tiled.listed import find_listed
-from attnc.lower.tiled.loops import Body, Bounds, Count, count, loop_over_tiles
-from attnc.lower.tiled.tile import Tile, add_product, add_rows
+from attnc.lower.tiled.loops import Body, Bounds, Visits, count, find_visits
+from attnc.lower.tiled.tile import Tile
 from attnc.lower.triton_terms import tl
 
 Q0, N, DV = Var("q0"), Var("N"), Var("DV")
@@ -50,8 +53,11 @@ def lower_forward(plan: Plan) -> tuple[Function, Function]:
     kernel = Kernel(plan)
     enter_query_tile(kernel)
     add_keys, carried = lower_add_keys(kernel)
-    loop_over_keys(kernel, add_keys, carried, count_ahead if plan.waits else count)
+    visits = visits_of_keys(kernel)
+    visits.loop(kernel.loops, body_of(add_keys, carried), count_ahead if plan.waits else count)
     add_last_values(kernel)
+    if plan.weighs_values:
+        end_unless_spoiled(kernel, [left_rows("out", head_rows(H), Q0, "N", "DV", BLOCK_Q)])
     if plan.weights.kind == "softmax":
         _finish(kernel)
     else:
@@ -93,19 +99,17 @@ def point_to_heads(kernel: Kernel) -> None:
         kernel.point("v", Var("h_kv"))
 
 
-def loop_over_keys(kernel: Kernel, helper: Function, carried: tuple[str, ...], over: Count = count) -> None:
-    """The bounds of the keys that the program's queries see, and the two loops over them."""
-    body = body_of(helper, carried)
-    if "j" in kernel.plan.listed:
-        kernel.which.comment(
-            "Tiles of keys, from the lists: edge tiles hold a visible key, full tiles hide none."
-        )
-        find_listed(kernel.which, kernel, "j").loop(kernel.loops, body, over)
-        return
-    loop_over_tiles(bounds_of_keys(kernel), kernel.plan.keys, kernel.loops, body, over)
+def visits_of_keys(kernel: Kernel) -> Visits:
+    """The tiles of keys that the program's queries see; their bounds are written."""
+    if "j" not in kernel.plan.listed:
+        return find_visits(bounds_of_keys(kernel), kernel.plan.keys)
+    kernel.which.comment(
+        "Tiles of keys, from the lists: edge tiles hold a visible key, full tiles hide none."
+    )
+    return find_listed(kernel.which, kernel, "j")
 
 
-def body_of(helper: Function, carried: tuple[str, ...], **fixed: Expr) -> Body:
+def body_of(helper: Function, carried: tuple[str, ...], **fixed: ExprLike) -> Body:
     """What a loop does with a tile: it calls the helper, with constants that are `fixed` for every launch."""
 
     def body(block: Block, first: Expr, is_edge: bool) -> None:
@@ -143,8 +147,8 @@ def _fold(tile: Tile) -> tuple[tuple[str, ...], str]:
     new_max = block.let("new_max", tl.maximum(row_max, tl.max(Var("score"), 1)))
     no_key = tl.where(new_max.equals(MINUS_INF), 0.0, new_max)
     shift = block.let("shift", no_key, "no key yet: avoid inf - inf")
-    p = block.let("p", tl.exp2(Var("score") - shift[:, None]))
-    rescale = block.let("rescale", tl.exp2(row_max - shift))
+    p = block.let("p", exponential(plan, Var("score") - shift[:, None]))
+    rescale = block.let("rescale", exponential(plan, row_max - shift))
     block.assign(row_sum, row_sum * rescale + tl.sum(p, 1))
     block.assign(row_max, new_max)
     doc = "Fold keys [k0, k0 + BLOCK_K) into the running softmax of one query tile."
@@ -152,7 +156,7 @@ def _fold(tile: Tile) -> tuple[tuple[str, ...], str]:
     if plan.weighs_values:
         now = Block()
         v = tile.load("v", "DV", now)
-        now.assign(acc, add_rows(scaled(acc, rescale[:, None]), p, v))
+        add_with_care(tile, now, "acc", scaled(acc, rescale[:, None]), p, v)
         if plan.waits:
             keep_none(tile.kernel)
             hold_or(block, now)
@@ -187,7 +191,7 @@ def _add(tile: Tile) -> tuple[tuple[str, ...], str]:
             block.assign(Var(f"sum_{n}"), tl.sum(Var(named[each]), 1), "+=")
     if weights.weight is not None:
         v = tile.load("v", "DV")
-        block.assign(Var("acc"), add_product(kernel.plan, Var("acc"), Var("p"), v))
+        add_with_care(tile, block, "acc", Var("acc"), Var("p"), v)
     doc = "Add keys [k0, k0 + BLOCK_K) to the sums of one query tile."
     return _carried(kernel.plan, *kernel.plan.row_results), doc
 
@@ -239,7 +243,7 @@ def _finish(kernel: Kernel) -> None:
     if kernel.plan.weighs_values:
         _store_values(kernel, Var("out"))
     rows = store.let("rows", Q0 + tl.arange(0, BLOCK_Q))
-    lse = (Var("row_max") + tl.log2(row_sum)) / LOG2E
+    lse = log_sum_exp(kernel.plan, Var("row_max"), row_sum)
     store.do(tl.store(Var("lse_ptr") + row + rows, lse, mask=rows < N))
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from attnc.analyze.facts import Ranges
 from attnc.kernel.build import Block, function, without_dead
-from attnc.kernel.nodes import Assign, Expr, ExprLike, For, Function, If, Lit, Param, Stmt, Var, names_in
+from attnc.kernel.nodes import Assign, Expr, ExprLike, For, Function, If, Param, Stmt, Var, names_in
 from attnc.lower.names import pointer, stride, variable
 from attnc.lower.plan import Plan
 from attnc.lower.regroup import LOG2_E
@@ -20,7 +20,8 @@ from attnc.lower.triton_terms import INT64, TritonTerms, tl
 
 CONSTEXPR = "tl.constexpr"
 B, H, I, J = Var("b"), Var("h"), Var("i"), Var("j")
-BLOCK_Q, BLOCK_K, AHEAD, EDGE = Var("BLOCK_Q"), Var("BLOCK_K"), Var("AHEAD"), Var("EDGE")
+BLOCK_Q, BLOCK_K, AHEAD = Var("BLOCK_Q"), Var("BLOCK_K"), Var("AHEAD")
+EDGE, AGAIN = Var("EDGE"), Var("AGAIN")
 MINUS_INF, LOG2E = Var("MINUS_INF"), Var("LOG2_E")
 SHARE, SHARES = Var("share"), Var("shares")
 PROGRAM = tl.program_id(0)
@@ -32,6 +33,16 @@ zeros, scaled = function("_zeros"), function("_scaled")
 def parts_of(width: str) -> str:
     """The parts that a tile has along a width, each a power of two: PARTS_D for D. 96 columns are 64 and 32."""
     return f"PARTS_{width}"
+
+
+def exponential(plan: Plan, score: Expr) -> Expr:
+    """The exponential of a score, in the base that it has."""
+    return tl.exp2(score) if plan.is_in_base_2 else tl.exp(score)
+
+
+def log_sum_exp(plan: Plan, row_max: Expr, row_sum: Expr) -> Expr:
+    """The natural logarithm of sums of such powers, each less that of the row's maximum."""
+    return (row_max + tl.log2(row_sum)) / LOG2E if plan.is_in_base_2 else row_max + tl.log(row_sum)
 
 
 def block_width(width: str) -> str:
@@ -62,7 +73,7 @@ def kernel_params(plan: Plan) -> tuple[Param, ...]:
     widths = list(dict.fromkeys([*(pair.width for pair in plan.dots), "D", "DV"]))
     constant = [variable(p.name) for p in scalars if p.const]
     constant += [*widths, "BLOCK_Q", "BLOCK_K", "SHARES"]
-    constant += [*map(parts_of, widths), *map(block_width, widths), "AHEAD"]
+    constant += [*map(parts_of, widths), *map(block_width, widths), "AGAIN", "AHEAD"]
     return tuple(Param(n) for n in plain) + tuple(Param(n, CONSTEXPR) for n in constant)
 
 
@@ -76,6 +87,7 @@ class Kernel:
 
     plan: Plan
     where: Block = field(default_factory=Block)
+    again: Block = field(default_factory=Block)
     loads: Block = field(default_factory=Block)
     keep: Block = field(default_factory=Block)
     which: Block = field(default_factory=Block)
@@ -93,7 +105,7 @@ class Kernel:
     def body(self) -> list[Stmt]:
         """All blocks, a blank line between them."""
         whole = Block()
-        for part in (self.where, self.loads, self.keep, self.which, self.loops, self.store):
+        for part in (self.where, self.again, self.loads, self.keep, self.which, self.loops, self.store):
             if part.stmts:
                 whole.blank()
                 whole.extend(part)
@@ -166,9 +178,9 @@ def _head_offset(name: str, head: Expr) -> Expr:
     return B * Var(f"{name}_stride_b") + head * Var(f"{name}_stride_h")
 
 
-def call_helper(helper: Function, first: Expr, is_edge: bool, **fixed: Expr) -> Expr:
-    """A call of a tile's helper with the names as they stand in the kernel; `fixed` are constants of every launch."""
-    constants = {**fixed, "EDGE": Lit(is_edge)}
+def call_helper(helper: Function, first: Expr, is_edge: bool, **fixed: ExprLike) -> Expr:
+    """A call of a tile's helper with the names as they stand in the kernel; `fixed` are constants of this call."""
+    constants = {**fixed, "EDGE": is_edge}
     flags = {name: value for name, value in constants.items() if any(p.name == name for p in helper.params)}
     names = [p.name for p in helper.params if p.name not in flags]
     return function(helper.name)(first, *map(Var, names[1:]), **flags)

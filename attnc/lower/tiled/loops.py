@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from attnc.analyze.facts import Interval, Periods, Ranges, Shown
 from attnc.ir import build
@@ -32,6 +33,13 @@ NO_TILE = Lit(0)
 
 # An end of full tiles that speaks of more names gets one of its own.
 MOST_NAMES = 8
+
+
+class Visits(Protocol):
+    """The tiles that a program visits, once their bounds are written."""
+
+    def loop(self, block: Block, body: Body, over: Count = count) -> None:
+        """The two loops; `body` writes one tile, given its first position and whether it is an edge tile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +98,11 @@ def _ends(block: Block, segments: tuple[Segment, ...], kind: str) -> list[Expr]:
     return ends
 
 
-def loop_over_tiles(bounds: Bounds, ranges: Ranges, loops: Block, body: Body, over: Count = count) -> None:
-    """Write the bounds of `ranges`, and the loops over their tiles."""
+def find_visits(bounds: Bounds, ranges: Ranges) -> Visits:
+    """Write the bounds of `ranges`; those of each period come with its loop."""
     if ranges.periods is not None:
-        _name_reductions(bounds, ranges)
-        _loop_over_periods(bounds, ranges, ranges.periods, loops, body, over)
-    else:
-        find_tiles(bounds, ranges).loop(loops, body, over)
+        return _find_periods(bounds, ranges, ranges.periods)
+    return find_tiles(bounds, ranges)
 
 
 def find_tiles(bounds: Bounds, ranges: Ranges) -> Tiles:
@@ -106,32 +112,50 @@ def find_tiles(bounds: Bounds, ranges: Ranges) -> Tiles:
     return _sweep(bounds, ranges.shown).tiles()
 
 
-def _loop_over_periods(
-    bounds: Bounds, ranges: Ranges, periods: Periods, loops: Block, body: Body, over: Count
-) -> None:
+def _find_periods(bounds: Bounds, ranges: Ranges, periods: Periods) -> TilesOfPeriods:
+    """Write which periods there are."""
+    _name_reductions(bounds, ranges)
     terms = bounds.terms
     lo, hi = (
         bounds.let(f"period_{end}", terms(term)) for end, term in (("lo", periods.lo), ("hi", periods.hi))
     )
     terms.proofs = terms.proofs.in_turn(periods) if ranges.behind else terms.proofs.in_period(periods)
-    reached = loops.let("reached", 0)
-    numbers: list[Expr] = [lo, hi]
     if ranges.behind is not None:
         start = ranges.behind[0].lo
         terms.named[periods.hi] = hi
         terms.named[start] = bounds.let("behind", terms(start))
-        loops.comment("What is behind all periods counts as one more.")
-        numbers = [tl.minimum(lo, hi), hi + 1]
-    if ranges.takes_several_periods:
-        loops.comment("As many periods at once as a tile holds.")
-        numbers.append(loops.let("period_step", tl.maximum(bounds.step // terms(periods.length), 1)))
-    with loops.loop("period", function("range")(*numbers)) as inside:
+    return TilesOfPeriods(bounds, ranges, periods, lo, hi)
+
+
+@dataclass(frozen=True, slots=True)
+class TilesOfPeriods:
+    """Tiles of intervals that repeat, from period `lo` to before `hi`."""
+
+    bounds: Bounds
+    ranges: Ranges
+    periods: Periods
+    lo: Expr
+    hi: Expr
+
+    def loop(self, block: Block, body: Body, over: Count = count) -> None:
+        """The two loops, within one over the periods."""
+        bounds, ranges, terms, hi = self.bounds, self.ranges, self.bounds.terms, self.hi
+        reached = block.let("reached", 0)
+        numbers = [self.lo, hi]
+        if ranges.behind is not None:
+            block.comment("What is behind all periods counts as one more.")
+            numbers = [tl.minimum(self.lo, hi), hi + 1]
         if ranges.takes_several_periods:
-            inside.let("period_last", tl.minimum(Var("period") + numbers[-1], hi) - 1)
-        sweep = _sweep(replace(bounds, block=inside), _shown_in_turn(ranges, periods), reached)
-        sweep.tiles().loop(inside, body, over)
-        is_wide = any(map(terms.has_wide, ranges.ends))
-        inside.assign(reached, sweep.reached.to(INT32) if is_wide else sweep.reached)
+            block.comment("As many periods at once as a tile holds.")
+            step = tl.maximum(bounds.step // terms(self.periods.length), 1)
+            numbers.append(block.let("period_step", step))
+        with block.loop("period", function("range")(*numbers)) as inside:
+            if ranges.takes_several_periods:
+                inside.let("period_last", tl.minimum(Var("period") + numbers[-1], hi) - 1)
+            sweep = _sweep(replace(bounds, block=inside), _shown_in_turn(ranges, self.periods), reached)
+            sweep.tiles().loop(inside, body, over)
+            is_wide = any(map(terms.has_wide, ranges.ends))
+            inside.assign(reached, sweep.reached.to(INT32) if is_wide else sweep.reached)
 
 
 def _shown_in_turn(ranges: Ranges, periods: Periods) -> list[Shown]:

@@ -13,7 +13,7 @@ from typing import Literal
 from attnc.ir.nodes import Node, Real, TileEnd, Truth
 from attnc.ir.walk import Axis, axes_of
 from attnc.kernel.build import Block, function
-from attnc.kernel.nodes import Expr, ExprLike, If, List, Stmt, Var
+from attnc.kernel.nodes import Assign, Expr, ExprLike, If, List, Stmt, Var
 from attnc.lower.gradients import is_finite
 from attnc.lower.plan import Plan
 from attnc.lower.scope import note_of
@@ -84,13 +84,32 @@ class Tile:
             [plan.attention.mask], lambda axes: edge if self.moving in axes else self.place(axes)
         )
         visible = edge.let("visible", self.visible(), note_of(plan.attention.mask))
+        is_seen = Var("score").differs(MINUS_INF)
+        if plan.score_may_hide:
+            edge.assign(visible, is_seen, "&=")
+        hidden = Block()
         for name, value in instead.items():
-            edge.let(name, tl.where(visible, Var(name), value))
-        edge.stmts.extend(edge_only)
-        if self.has_full_tiles:
-            tile.stmts.append(If(EDGE, tuple(edge.stmts), tuple(full_only)))
-        else:
+            hidden.let(name, tl.where(visible, Var(name), value))
+        hidden.stmts.extend(edge_only)
+        edge.extend(hidden)
+        if not self.has_full_tiles:
             tile.extend(edge)
+            return
+        full = Block()
+        if plan.score_may_hide:
+            full.let("visible", is_seen)
+            full.extend(hidden)
+        else:
+            full.stmts.extend(full_only)
+        tile.stmts.append(If(EDGE, tuple(edge.stmts), tuple(full.stmts)))
+
+    def leave_hidden_out(self, name: str) -> None:
+        """0 where the mask hides a key, of what may be no number there; `visible` is known."""
+        if self.kernel.plan.attention.mask == Truth(True):
+            return
+        block = self.kernel.tile
+        hidden = Assign(Var(name), tl.where(Var("visible"), Var(name), 0.0))
+        block.stmts.append(If(EDGE, (hidden,)) if self.has_full_tiles else hidden)
 
     def visible(self) -> Expr:
         """The mask, and the end of what moves."""

@@ -15,10 +15,10 @@ from attnc.ir.nodes import Real, Score
 from attnc.kernel.build import Block
 from attnc.kernel.nodes import Expr, Var
 from attnc.lower.conversions import turn_around
-from attnc.lower.gradients import ArrayGradient, Home, pass_back
+from attnc.lower.gradients import ArrayGradient, Home, is_finite, pass_back
 from attnc.lower.plan import Plan
 from attnc.lower.scope import note_of
-from attnc.lower.tiled.frame import LOG2E, MINUS_INF
+from attnc.lower.tiled.frame import LOG2E, MINUS_INF, exponential
 from attnc.lower.tiled.tile import Tile
 from attnc.lower.triton_terms import tl
 
@@ -32,11 +32,11 @@ def load_row_statistics(block: Block, row: Expr, plan: Plan, gradients: tuple[Ar
 
 
 def load_lse(block: Block, row: Expr, plan: Plan) -> None:
-    """Of softmax `lse` in base 2: what its weights need."""
+    """Of softmax `lse`, in the base of the score: what its weights need."""
     if plan.weights.kind != "softmax":
         return
-    lse = tl.load(Var("lse_ptr") + row + I, mask=I < N, other=0.0) * LOG2E
-    block.let("lse", lse)
+    lse = tl.load(Var("lse_ptr") + row + I, mask=I < N, other=0.0)
+    block.let("lse", lse * LOG2E if plan.is_in_base_2 else lse)
     if plan.rows.can_be_empty:
         empty = tl.where(Var("lse").equals(MINUS_INF), 0.0, Var("lse"))
         block.let("lse", empty, "a row that sees no key: avoid inf - inf")
@@ -73,7 +73,7 @@ def weigh(
     block, plan = tile.kernel.tile, tile.kernel.plan
     block.blank()
     if plan.weights.kind == "softmax":
-        p = block.let("p", tl.exp2(Var("score") - Var("lse")))
+        p = block.let("p", exponential(plan, Var("score") - Var("lse")))
         block.extend(of_rows)
         block.let("ds", p * (Var("dp") - Var("delta")) if plan.weighs_values else p * Var("dlse"))
         return
@@ -102,8 +102,13 @@ def add_up(tile: Tile, gradient: ArrayGradient) -> Expr:
     derivative = gradient.derivative
     if derivative == ZERO:
         return Var(gradient.past)
-    value = tile.shown(tile.kernel.terms.times(Var("ds"), derivative), derivative)
-    return value + Var(gradient.past) if gradient.passes_score else value
+    through: Expr = tile.kernel.terms.times(Var("ds"), derivative)
+    if is_finite(derivative):
+        through = tile.kernel.tile.let(gradient.pairs, through)
+        tile.leave_hidden_out(gradient.pairs)
+    else:
+        through = tile.shown(through, derivative)
+    return through + Var(gradient.past) if gradient.passes_score else through
 
 
 def _through(tile: Tile, slopes: list[Real]) -> Expr:

@@ -26,7 +26,7 @@ EXAMPLES = {
 def _extra_comma(sight: Sight) -> Diagnostic | None:
     if sight.seen.text != "," or sight.before.text not in (",", "(", "["):
         return None
-    return sight.mistake("extra-comma", "nothing stands before this comma", "", "drop it")
+    return sight.mistake("extra-comma", "nothing stands before this comma", "", "drop it", repair="")
 
 
 def _misplaced_slice(sight: Sight) -> Diagnostic | None:
@@ -45,7 +45,10 @@ def _misplaced_slice(sight: Sight) -> Diagnostic | None:
 def _missing_comma(sight: Sight) -> Diagnostic | None:
     if "COMMA" not in sight.due or sight.operator_is_due or not sight.seen.is_operand:
         return None
-    return sight.mistake("missing-comma", f"no comma stands before {quote(sight.seen.text)}", "", "add `,`")
+    text = sight.seen.text
+    return sight.mistake(
+        "missing-comma", f"no comma stands before {quote(text)}", "", "add `,`", repair=f", {text}"
+    )
 
 
 # ---- expressions -----------------------------------------------------------------------------------
@@ -83,7 +86,7 @@ def _missing_expression(sight: Sight) -> Diagnostic | None:
 def _single_equals(sight: Sight) -> Diagnostic | None:
     if sight.seen.text != "=" or not sight.operator_is_due:
         return None
-    return sight.mistake("single-equals", "`=` does not compare", "", "write `==`")
+    return sight.mistake("single-equals", "`=` does not compare", "", "write `==`", repair="==")
 
 
 def _applied(sight: Sight) -> Diagnostic | None:

@@ -58,9 +58,10 @@ OPERATOR_WORDS = {
 EXPRESSION_HELPS = {
     "lambda": "name it as a macro: `def name(x) = ...`",
     "for": "a reduction runs over all visible keys by itself: `sum(exp(s))`",
-    "None": "leave the parameter or the clause away instead",
+    "None": "a parameter always has a value: let a number switch it off, as in `window == 0 or i - j < window`",
     "pass": "every clause has a default: leave it away",
 }
+ARRAY_HELP = "an array is given in every call: pass zeros, or write a second attention without it"
 PYTHON_ONLY = tuple(
     w for w in NEVER_NAMES if w not in ("and", "or", "not", "in", "if", "else", "true", "false")
 )
@@ -113,7 +114,11 @@ def _wrong_sign(sight: Sight) -> Diagnostic | None:
     if word is None:
         return None
     return sight.mistake(
-        "wrong-operator", f"{quote(sight.seen.text)} is not an operator here", "", f"write `{word}`"
+        "wrong-operator",
+        f"{quote(sight.seen.text)} is not an operator here",
+        "",
+        f"write `{word}`",
+        repair=f"{word} " if word == "not" else word,
     )
 
 
@@ -126,7 +131,19 @@ def _wrong_operator_word(sight: Sight) -> Diagnostic | None:
     if sign is None or not sight.operator_is_due:
         return None
     message, helps = f"`{word.text}` is not an operator here", (f"write `{sign}`",)
-    return Diagnostic("wrong-operator", message, Label(word.span), helps=helps)
+    repair = None if sight.after.text == "not" else sign
+    return Diagnostic("wrong-operator", message, Label(word.span), helps=helps, repair=repair)
+
+
+def _compared_with_none(sight: Sight) -> Diagnostic | None:
+    """`window is None`, `window is not None`: nothing is ever None."""
+    here = sight.words[sight.at : sight.at + 3]
+    texts = [word.text for word in here]
+    if not sight.operator_is_due or (texts[:2] != ["is", "None"] and texts != ["is", "not", "None"]):
+        return None
+    span = sight.seen.span.to(here[texts.index("None")].span)
+    message = "nothing is `None`, and a spec is not Python"
+    return Diagnostic("python-statement", message, Label(span), helps=(EXPRESSION_HELPS["None"],))
 
 
 def _capital_truth(sight: Sight) -> Diagnostic | None:
@@ -134,7 +151,11 @@ def _capital_truth(sight: Sight) -> Diagnostic | None:
         return None
     small = sight.seen.text.lower()
     return sight.mistake(
-        "capital-truth", f"`{sight.seen.text}` is written with a small letter", "", f"write `{small}`"
+        "capital-truth",
+        f"`{sight.seen.text}` is written with a small letter",
+        "",
+        f"write `{small}`",
+        repair=small,
     )
 
 
@@ -143,6 +164,12 @@ def _python_word(sight: Sight) -> Diagnostic | None:
     if word not in PYTHON_ONLY or sight.name_is_due or word == "import" or word == "as":
         return None
     helps = (EXPRESSION_HELPS[word],) if word in EXPRESSION_HELPS else ()
+    if (
+        word == "None"
+        and sight.before.text == "="
+        and "]" in (w.text for w in sight.words[sight.at - 2 : sight.at])
+    ):
+        helps = (ARRAY_HELP,)
     return sight.mistake(
         "python-statement", f"`{word}` is a word of Python, and a spec is not Python", "", *helps
     )
@@ -152,15 +179,16 @@ def _bad_number(sight: Sight) -> Diagnostic | None:
     word = sight.seen
     if word.kind != "number" or word.is_number or sight.name_is_due:
         return None
-    helps = []
+    helps, repair = [], None
     digits = word.text.lower().replace("_", "")
     if digits.isdecimal():
-        helps.append(f"write `{digits.lstrip('0') or '0'}`")
+        repair = digits.lstrip("0") or "0"
+        helps.append(f"write `{repair}`")
     elif digits[:2] in ("0x", "0b", "0o"):
         helps.append("write it in decimal digits")
     elif digits[:1].isdecimal() and digits.isalnum():
         helps.append("a name starts with a letter; a product needs its `*`")
-    return sight.mistake("bad-number", f"{quote(word.text)} is not a number", "", *helps)
+    return sight.mistake("bad-number", f"{quote(word.text)} is not a number", "", *helps, repair=repair)
 
 
 def _unknown_character(sight: Sight) -> Diagnostic | None:
@@ -183,6 +211,7 @@ FOREIGN: tuple[Callable[[Sight], Diagnostic | None], ...] = (
     _text_in_quotes,
     _cut_comparison,
     _wrong_sign,
+    _compared_with_none,
     _wrong_operator_word,
     _capital_truth,
     _python_word,

@@ -1,12 +1,13 @@
 """All syntax mistakes of a text that the grammar refuses.
 
-Enters: a source and its lines. Leaves: diagnostics, one for a line that cannot be parsed. Each line is read alone, as
+Enters: a source and its lines. Leaves: the lines that cannot be parsed, each with a diagnostic. Each is read alone, as
 what its first word and its indentation say it is, so a mistake in one line hides none in another. A line that can only
-be understood through a broken one (the body of a misspelled statement) is passed over.
+be understood through a broken one (the body of a misspelled statement) is passed over: it has no diagnostic.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 from lark import UnexpectedInput
@@ -26,6 +27,7 @@ from attnc.syntax.mistakes.words import (
     PYTHON_STATEMENTS,
     Sight,
     did_you_mean,
+    find_near,
     find_sight,
     find_words,
     listed,
@@ -37,7 +39,7 @@ Owner = Literal["nothing", "attention", "def", "const", "from", "unknown"]
 PYTHON_HELPS = {
     "import": "take macros from another file: `from std import causal`",
     "if": "write a choice as `a if c else b`, or a condition on keys as `mask ...`",
-    "return": "a macro is one expression: `def name(x) = ...`",
+    "return": "write what it gives as a clause, as in `normalize softmax`, or as a macro: `def name(x) = ...`",
     "lambda": "name it as a macro: `def name(x) = ...`",
     "for": "a mask is written for one query `i` and one key `j`",
     "while": "a mask is written for one query `i` and one key `j`",
@@ -48,12 +50,20 @@ CLAUSES_HELP = f"the clauses are {listed(CLAUSE_WORDS, 'and')}"
 JOINING = ("and", "or", "in", "if", "else", *"+-*/%<>=)],.", "**", "//", "<=", ">=", "==", "!=", "&&", "||")
 
 
-def find_mistakes(source: Source, layout: Layout) -> tuple[Diagnostic, ...]:
-    """What is wrong with each line."""
+@dataclass(frozen=True)
+class BrokenLine:
+    """A line that means nothing, and why; a line that hangs on such a one has no mistake of its own."""
+
+    line: Line
+    mistakes: tuple[Diagnostic, ...]
+
+
+def find_broken(source: Source, layout: Layout) -> list[BrokenLine]:
+    """The lines that mean nothing."""
     reader = _LineReader(source)
     for line in layout.lines:
         reader.read(line)
-    return tuple(reader.found)
+    return reader.found
 
 
 def explain_error(source: Source, error: UnexpectedInput) -> Diagnostic:
@@ -64,21 +74,23 @@ def explain_error(source: Source, error: UnexpectedInput) -> Diagnostic:
 class _LineReader:
     def __init__(self, source: Source) -> None:
         self.source = source
-        self.found: list[Diagnostic] = []
+        self.found: list[BrokenLine] = []
         self.owner: Owner = "nothing"  # what indented lines belong to
         self.may_document = True  # may a docstring come next?
         self.is_broken = False  # was there a mistake in the line above?
         self.opens_block = False  # and did it end as Python's blocks start?
 
     def read(self, line: Line) -> None:
-        mistakes = [line.problem] if line.problem else self._mistakes(line)
+        is_passed_over = not line.problem and self._hangs_on_a_broken_one(line)
+        mistakes = [line.problem] if line.problem else [] if is_passed_over else self._mistakes(line)
         first = self._sight(line).seen
         if not line.indent:
             self.owner = self._owner(first.text, line, bool(mistakes))
         self.may_document = not line.indent and first.text in ("attention", "def")
         self.is_broken = bool(mistakes)
         self.opens_block = self.is_broken and self._ends_with_colon(line)
-        self.found += mistakes
+        if mistakes or is_passed_over:
+            self.found.append(BrokenLine(line, tuple(mistakes)))
 
     def _owner(self, first: str, line: Line, is_broken: bool) -> Owner:
         match first:
@@ -91,14 +103,15 @@ class _LineReader:
             case _:
                 return self.owner
 
+    def _hangs_on_a_broken_one(self, line: Line) -> bool:
+        if line.indent and self.owner == "unknown":
+            return True
+        goes_on = self.is_broken and self._sight(line).seen.text not in (*CLAUSE_WORDS, *ITEM_WORDS)
+        return line.indent > line.block and (goes_on or self.opens_block)
+
     def _mistakes(self, line: Line) -> list[Diagnostic]:
         sight = self._sight(line)
         first = sight.seen.text
-        if line.indent and self.owner == "unknown":
-            return []
-        goes_on = self.is_broken and first not in (*CLAUSE_WORDS, *ITEM_WORDS)
-        if line.indent > line.block and (goes_on or self.opens_block):
-            return []
         if line.indent != line.block or (line.indent and self.owner not in ("attention", "def")):
             return [self._bad_indent(line, sight)]
         if sight.seen.kind == "string" and sight.after.kind == "end":
@@ -151,11 +164,12 @@ class _LineReader:
             )
         if (common := _any_start(sight)) is not None:
             return common
-        helps = did_you_mean(word, CLAUSE_WORDS)
+        helps, near = did_you_mean(word, CLAUSE_WORDS), find_near(word, CLAUSE_WORDS)
+        repair = near[0] if len(near) == 1 else None
         if after == "=":
-            helps = (f"write `let {quote(word)[1:-1]} = ...`",)
+            helps, repair = (f"write `let {quote(word)[1:-1]} = ...`",), f"let {word}"
         helps = helps or (CLAUSES_HELP,)
-        return sight.mistake("unknown-clause", f"{quote(word)} is not a clause", "", *helps)
+        return sight.mistake("unknown-clause", f"{quote(word)} is not a clause", "", *helps, repair=repair)
 
     def _clause_outside(self, sight: Sight) -> Diagnostic:
         word = sight.seen.text

@@ -20,6 +20,9 @@ from attnc.syntax.mistakes.words import (
 )
 
 TYPE_NAMES = {"integer": "int", "long": "int", "double": "float", "real": "float", "boolean": "bool"}
+OPTIONAL = (
+    "a parameter is given in every call: let a number switch it off, or write a second attention without it"
+)
 ARRAY_NAMES = ("array", "Array", "tensor", "Tensor", "list", "ndarray")
 
 NAMED = {
@@ -87,13 +90,16 @@ def _unknown_type(sight: Sight) -> Diagnostic | None:
     helps: tuple[str, ...]
     if seen.text in TYPE_NAMES:
         helps = (f"write `{TYPE_NAMES[seen.text]}`",)
+    elif seen.text == "Optional":
+        helps = (OPTIONAL,)
     elif seen.text in ARRAY_NAMES:
         helps = ("an array is written with its sizes: `float[H, N]`",)
     else:
         helps = did_you_mean(seen.text, TYPE_WORDS) or (
             "a type is `int`, `float`, `bool` or an array: `float[H, N]`",
         )
-    return sight.mistake("unknown-type", f"{quote(seen.text)} is not a type", "", *helps)
+    repair = TYPE_NAMES.get(seen.text)
+    return sight.mistake("unknown-type", f"{quote(seen.text)} is not a type", "", *helps, repair=repair)
 
 
 def _missing_type(sight: Sight) -> Diagnostic | None:
@@ -105,6 +111,13 @@ def _missing_type(sight: Sight) -> Diagnostic | None:
         written = written[: max(n for n, word in enumerate(written) if word.text == ":")]
     name = written[-1]
     shown, default = name.text[:MAX_QUOTE], sight.after
+    if shown in ("q", "k", "v", "scale"):
+        return Diagnostic(
+            "missing-type",
+            f"{quote(shown)} is no parameter: every attention has it",
+            Label(name.span),
+            helps=("leave it away",),
+        )
     types = "int`, or `float`, `bool`, or an array such as `float[H]"
     if sight.seen.text == "=" and default.is_number and not default.text.isdecimal():
         types = "float"
@@ -135,6 +148,7 @@ def _clause_punctuation(sight: Sight) -> Diagnostic | None:
         f"`{sight.head}` is followed by its expression, without `{sight.seen.text}`",
         "",
         f"drop the `{sight.seen.text}`",
+        repair="",
     )
 
 
@@ -143,7 +157,9 @@ def _missing_equals(sight: Sight) -> Diagnostic | None:
         return None
     head = sight.head
     if sight.seen.text == "==":
-        return sight.mistake("missing-equals", "`==` compares, and here something is named", "", "write `=`")
+        return sight.mistake(
+            "missing-equals", "`==` compares, and here something is named", "", "write `=`", repair="="
+        )
     helps = [f"write `{head} {sight.before.text[:MAX_QUOTE]} = ...`"]
     if head == "def":
         helps = ["a macro is one expression: `def name(x) = ...`"]
@@ -163,6 +179,7 @@ def _missing_colon(sight: Sight) -> Diagnostic | None:
         "this attention has no `:` at the end of its line",
         "`:` is due here",
         "add the `:`",
+        repair=":" if sight.seen.kind == "end" else None,
     )
 
 
@@ -171,9 +188,12 @@ def _missing_parameters(sight: Sight) -> Diagnostic | None:
         return None
     if sight.head == "attention":
         name = sight.before.text[:MAX_QUOTE]
-        helps = (f"write `attention {name}():`",)
         return sight.mistake(
-            "missing-parameters", f"`{name}` has no list of parameters", "`(` is due here", *helps
+            "missing-parameters",
+            f"`{name}` has no list of parameters",
+            "`(` is due here",
+            f"write `attention {name}():`",
+            repair="():" if sight.seen.text == ":" else None,
         )
     return sight.mistake(
         "missing-parameters",
@@ -210,6 +230,8 @@ def _missing_word(sight: Sight) -> Diagnostic | None:
 
 def _two_statements(sight: Sight) -> Diagnostic | None:
     seen = sight.seen
+    if seen.text == ";" and sight.after.kind == "end":
+        return sight.mistake("two-statements", "`;` does not end a statement", "", "drop it", repair="")
     if seen.text == ";":
         return sight.mistake(
             "two-statements", "`;` does not separate statements", "", "write one statement a line"

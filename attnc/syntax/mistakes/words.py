@@ -128,9 +128,11 @@ class Sight:
     def name_is_due(self) -> bool:
         return "NAME" in self.due and "INT" not in self.due
 
-    def mistake(self, code: str, message: str, label: str = "", *helps: str) -> Diagnostic:
+    def mistake(
+        self, code: str, message: str, label: str = "", *helps: str, repair: str | None = None
+    ) -> Diagnostic:
         """A diagnostic about the word seen."""
-        return Diagnostic(code, message, Label(self.seen.span, label), helps=helps)
+        return Diagnostic(code, message, Label(self.seen.span, label), helps=helps, repair=repair)
 
 
 def find_sight(source: Source, start: int, end: int, error: UnexpectedInput) -> Sight:
@@ -161,5 +163,10 @@ def listed(words: Iterable[str], last: str = "or") -> str:
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> tuple[str, ...]:
     """A help that names the nearest candidates, if any is near."""
-    near = difflib.get_close_matches(word.lower()[:MAX_QUOTE], list(candidates), n=3, cutoff=0.6)
+    near = find_near(word, candidates)
     return (f"did you mean {listed(near)}?",) if near else ()
+
+
+def find_near(word: str, candidates: Iterable[str]) -> list[str]:
+    """At most three."""
+    return difflib.get_close_matches(word.lower()[:MAX_QUOTE], list(candidates), n=3, cutoff=0.6)

@@ -26,6 +26,10 @@ TILE = 128  # queries in a tile of the CPU path, unless fewer or more are faster
 # _divided: attnc/emit/triton_helpers.py
 # _bits: attnc/emit/triton_helpers.py
 # _add_values: attnc/emit/triton_helpers.py
+# _add_rows_of_any_size: attnc/emit/triton_helpers.py
+# _add_seen_rows: attnc/emit/triton_helpers.py
+# _is_spoiled: attnc/emit/triton_helpers.py
+# _are_spoiled_rows: attnc/emit/triton_helpers.py
 # _count_visible: attnc/emit/triton_helpers.py
 
 
@@ -113,10 +117,10 @@ def _forward_split_1(
     b = tl.program_id(2).to(tl.int64)
     i_first = r0 // group
     i_last = (tl.minimum(r0 + BLOCK_Q, N * group) - 1) // group
+    i = row // group
     q_ptr += b * q_stride_b + h * q_stride_h
     k_ptr += b * k_stride_b + h_kv * k_stride_h
 
-    i = row // group
     q = _load_rows_at(q_ptr + i.to(tl.int64) * q_stride_t, i < N, D, PARTS_D)
 
     sum_1 = tl.zeros([BLOCK_Q], tl.float32)
@@ -172,7 +176,7 @@ def _combine_1(part_sum_1_ptr, part_sum_2_ptr, sum_1_ptr, sum_2_ptr, splits, SHA
 @triton.jit
 def _add_queries_1(
     q0, dk, j, k, row, q_head, dsum_1_ptr, q_stride_t, scale, N, D: tl.constexpr,
-    BLOCK_Q: tl.constexpr, PARTS_D: tl.constexpr, EDGE: tl.constexpr,
+    BLOCK_Q: tl.constexpr, PARTS_D: tl.constexpr, AGAIN: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Add what queries [q0, q0 + BLOCK_Q) of one head say about the gradient of one key tile."""
     i = (q0 + tl.arange(0, BLOCK_Q))[None, :]
@@ -186,7 +190,10 @@ def _add_queries_1(
         # adaptive_temperature.attn:6
         visible = (j <= i) & (i < N)
         ds = tl.where(visible, ds, 0.0)
-    dk = _add_rows(dk, ds, q)
+    if AGAIN and EDGE:
+        dk = _add_seen_rows(dk, ds, q, visible)
+    else:
+        dk = _add_rows(dk, ds, q)
 
     return dk
 
@@ -195,7 +202,7 @@ def _add_queries_1(
 def _backward_keys_1(
     q_ptr, k_ptr, dsum_1_ptr, dk_ptr, q_stride_b, q_stride_h, q_stride_t, k_stride_b, k_stride_h,
     k_stride_t, scale, shares, H, group, N, M, D: tl.constexpr, BLOCK_Q: tl.constexpr,
-    BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
+    BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, AGAIN: tl.constexpr,
 ):
     """One program: what a share of the query heads says about BLOCK_K keys of one key head."""
     k0 = tl.program_id(0) * BLOCK_K
@@ -207,6 +214,15 @@ def _backward_keys_1(
     k_ptr += b * k_stride_b + h_kv * k_stride_h
     h_first = tl.program_id(1) // shares * group + share * group // shares
     h_end = tl.program_id(1) // shares * group + (share + 1) * group // shares
+
+    if AGAIN:
+        # What is hidden has spoiled a sum if that is no number: 0 times nan or infinity is none.
+        spoiled = _are_spoiled_rows(
+            dk_ptr + (b * tl.num_programs(1) + tl.program_id(1)) * M * D, k0, M, D, BLOCK_K,
+            PARTS_D,
+        )
+        if not spoiled:
+            return
 
     j = (k0 + tl.arange(0, BLOCK_K))[:, None]
     k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, PARTS_D, True)
@@ -231,12 +247,12 @@ def _backward_keys_1(
             tile = tl.where(t < edge_left, live_lo + t, full_hi + t - edge_left)
             dk = _add_queries_1(
                 tile * BLOCK_Q, dk, j, k, row, q_head, dsum_1_ptr, q_stride_t, scale, N, D, BLOCK_Q,
-                PARTS_D, EDGE=True,
+                PARTS_D, AGAIN, EDGE=True,
             )
         for t in range(full_lo, full_hi):
             dk = _add_queries_1(
                 t * BLOCK_Q, dk, j, k, row, q_head, dsum_1_ptr, q_stride_t, scale, N, D, BLOCK_Q,
-                PARTS_D, EDGE=False,
+                PARTS_D, AGAIN, EDGE=False,
             )
 
     row = (b * tl.num_programs(1) + tl.program_id(1)) * M
@@ -246,7 +262,7 @@ def _backward_keys_1(
 @triton.jit
 def _add_keys_backward_1(
     k0, dq, i, q, dsum_1, k_ptr, k_stride_t, scale, M, D: tl.constexpr, BLOCK_K: tl.constexpr,
-    PARTS_D: tl.constexpr, EDGE: tl.constexpr,
+    PARTS_D: tl.constexpr, AGAIN: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Add what keys [k0, k0 + BLOCK_K) say about the gradient of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
@@ -259,7 +275,10 @@ def _add_keys_backward_1(
         # adaptive_temperature.attn:6
         visible = (j <= i) & (j < M)
         ds = tl.where(visible, ds, 0.0)
-    dq = _add_rows(dq, ds, k)
+    if AGAIN and EDGE:
+        dq = _add_seen_rows(dq, ds, k, visible)
+    else:
+        dq = _add_rows(dq, ds, k)
 
     return dq
 
@@ -268,7 +287,7 @@ def _add_keys_backward_1(
 def _backward_queries_1(
     q_ptr, k_ptr, dsum_1_ptr, dq_ptr, q_stride_b, q_stride_h, q_stride_t, k_stride_b, k_stride_h,
     k_stride_t, scale, H, group, N, M, D: tl.constexpr, BLOCK_Q: tl.constexpr,
-    BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
+    BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, AGAIN: tl.constexpr,
 ):
     """One program: the gradient of BLOCK_Q queries of one head."""
     # Later tiles may have more keys: they begin first.
@@ -280,6 +299,12 @@ def _backward_queries_1(
     h_kv = h // group
     q_ptr += b * q_stride_b + h * q_stride_h
     k_ptr += b * k_stride_b + h_kv * k_stride_h
+
+    if AGAIN:
+        # What is hidden has spoiled a sum if that is no number: 0 times nan or infinity is none.
+        spoiled = _are_spoiled_rows(dq_ptr + (b * H + h) * N * D, q0, N, D, BLOCK_Q, PARTS_D)
+        if not spoiled:
+            return
 
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
@@ -294,12 +319,12 @@ def _backward_queries_1(
 
     for t in range(full_hi, live_hi):
         dq = _add_keys_backward_1(
-            t * BLOCK_K, dq, i, q, dsum_1, k_ptr, k_stride_t, scale, M, D, BLOCK_K, PARTS_D,
+            t * BLOCK_K, dq, i, q, dsum_1, k_ptr, k_stride_t, scale, M, D, BLOCK_K, PARTS_D, AGAIN,
             EDGE=True,
         )
     for t in range(0, full_hi):
         dq = _add_keys_backward_1(
-            t * BLOCK_K, dq, i, q, dsum_1, k_ptr, k_stride_t, scale, M, D, BLOCK_K, PARTS_D,
+            t * BLOCK_K, dq, i, q, dsum_1, k_ptr, k_stride_t, scale, M, D, BLOCK_K, PARTS_D, AGAIN,
             EDGE=False,
         )
 
@@ -310,8 +335,8 @@ def _backward_queries_1(
 def _add_keys(
     k0, acc, row_max, row_sum, late_k0, late_p, late_rescale, i, q, row_1_i, scale_times_log2e,
     k_ptr, v_ptr, k_stride_t, v_stride_t, M, D: tl.constexpr, DV: tl.constexpr,
-    BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AHEAD: tl.constexpr,
-    EDGE: tl.constexpr,
+    BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr,
+    AHEAD: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Fold keys [k0, k0 + BLOCK_K) into the running softmax of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
@@ -342,7 +367,10 @@ def _add_keys(
         late_rescale = rescale
     else:
         v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, PARTS_DV, EDGE)
-        acc = _add_rows(_scaled(acc, rescale[:, None]), p, v)
+        if AGAIN and EDGE:
+            acc = _add_seen_rows(_scaled(acc, rescale[:, None]), p, v, visible)
+        else:
+            acc = _add_rows(_scaled(acc, rescale[:, None]), p, v)
 
     return acc, row_max, row_sum, late_k0, late_p, late_rescale
 
@@ -353,7 +381,7 @@ def _forward(
     k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t, row_1_stride_0,
     row_1_stride_1, row_1_stride_2, scale, H, group, N, M, D: tl.constexpr, DV: tl.constexpr,
     BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
-    AHEAD: tl.constexpr,
+    AGAIN: tl.constexpr, AHEAD: tl.constexpr,
 ):
     """One program: BLOCK_Q queries of one head."""
     # Later tiles may have more keys: they begin first.
@@ -366,6 +394,12 @@ def _forward(
     q_ptr += b * q_stride_b + h * q_stride_h
     k_ptr += b * k_stride_b + h_kv * k_stride_h
     v_ptr += b * v_stride_b + h_kv * v_stride_h
+
+    if AGAIN:
+        # What is hidden has spoiled a sum if that is no number: 0 times nan or infinity is none.
+        spoiled = _are_spoiled_rows(out_ptr + (b * H + h) * N * DV, q0, N, DV, BLOCK_Q, PARTS_DV)
+        if not spoiled:
+            return
 
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
@@ -391,13 +425,13 @@ def _forward(
         acc, row_max, row_sum, late_k0, late_p, late_rescale = _add_keys(
             t * BLOCK_K, acc, row_max, row_sum, late_k0, late_p, late_rescale, i, q, row_1_i,
             scale_times_log2e, k_ptr, v_ptr, k_stride_t, v_stride_t, M, D, DV, BLOCK_K, PARTS_D,
-            PARTS_DV, AHEAD, EDGE=True,
+            PARTS_DV, AGAIN, AHEAD, EDGE=True,
         )
     for t in tl.range(0, full_hi, num_stages=AHEAD):
         acc, row_max, row_sum, late_k0, late_p, late_rescale = _add_keys(
             t * BLOCK_K, acc, row_max, row_sum, late_k0, late_p, late_rescale, i, q, row_1_i,
             scale_times_log2e, k_ptr, v_ptr, k_stride_t, v_stride_t, M, D, DV, BLOCK_K, PARTS_D,
-            PARTS_DV, AHEAD, EDGE=False,
+            PARTS_DV, AGAIN, AHEAD, EDGE=False,
         )
     if AHEAD:
         # The values of the last of all tiles.
@@ -418,7 +452,7 @@ def _forward_split(
     q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
     row_1_stride_0, row_1_stride_1, row_1_stride_2, scale, splits, B, H, group, N, M,
     D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
-    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr,
 ):
     """One program: a share of the keys of BLOCK_Q rows, of one key head."""
     # Row r is query r // group of head r % group, of those that share their keys.
@@ -430,11 +464,21 @@ def _forward_split(
     b = tl.program_id(2).to(tl.int64)
     i_first = r0 // group
     i_last = (tl.minimum(r0 + BLOCK_Q, N * group) - 1) // group
+    i = row // group
     q_ptr += b * q_stride_b + h * q_stride_h
     k_ptr += b * k_stride_b + h_kv * k_stride_h
     v_ptr += b * v_stride_b + h_kv * v_stride_h
 
-    i = row // group
+    if AGAIN:
+        # What is hidden has spoiled a sum if that is no number: 0 times nan or infinity is none.
+        spoiled = _is_spoiled(
+            _load_rows_at(
+                part_acc_ptr + (((split * B + b) * H + h) * N + i) * DV, i < N, DV, PARTS_DV,
+            ),
+        )
+        if not spoiled:
+            return
+
     q = _load_rows_at(q_ptr + i.to(tl.int64) * q_stride_t, i < N, D, PARTS_D)
     row_1_i = tl.load(
         row_1_ptr + b * row_1_stride_0 + h * row_1_stride_1 + i.to(tl.int64) * row_1_stride_2,
@@ -466,13 +510,13 @@ def _forward_split(
         acc, row_max, row_sum, late_k0, late_p, late_rescale = _add_keys(
             tile * BLOCK_K, acc, row_max, row_sum, late_k0, late_p, late_rescale, i, q, row_1_i,
             scale_times_log2e, k_ptr, v_ptr, k_stride_t, v_stride_t, M, D, DV, BLOCK_K, PARTS_D,
-            PARTS_DV, AHEAD=None, EDGE=True,
+            PARTS_DV, AGAIN, AHEAD=None, EDGE=True,
         )
     for t in range(tl.maximum(share_lo - edge_tiles, 0), tl.maximum(share_hi - edge_tiles, 0)):
         acc, row_max, row_sum, late_k0, late_p, late_rescale = _add_keys(
             t * BLOCK_K, acc, row_max, row_sum, late_k0, late_p, late_rescale, i, q, row_1_i,
             scale_times_log2e, k_ptr, v_ptr, k_stride_t, v_stride_t, M, D, DV, BLOCK_K, PARTS_D,
-            PARTS_DV, AHEAD=None, EDGE=False,
+            PARTS_DV, AGAIN, AHEAD=None, EDGE=False,
         )
 
     place = ((split * B + b) * H + h) * N + i
@@ -541,7 +585,7 @@ def _add_queries(
     q0, dv, dk, b, j, k, v, scale_times_log2e, h, row, q_head, dout_head, lse_ptr, delta_ptr,
     row_1_ptr, q_stride_t, dout_stride_t, row_1_stride_0, row_1_stride_1, row_1_stride_2, scale, N,
     D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, PARTS_D: tl.constexpr,
-    PARTS_DV: tl.constexpr, EDGE: tl.constexpr,
+    PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Add what queries [q0, q0 + BLOCK_Q) of one head say about the gradient of one key tile."""
     i = (q0 + tl.arange(0, BLOCK_Q))[None, :]
@@ -564,8 +608,16 @@ def _add_queries(
     p = tl.exp2(score - lse)
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
     ds = p * (dp - delta)
-    dv = _add_rows(dv, p, dout)
-    dk = _add_rows(dk, tl.where(score == MINUS_INF, 0.0, ds * (scale / row_1_i)), q)
+    if AGAIN and EDGE:
+        dv = _add_seen_rows(dv, p, dout, visible)
+    else:
+        dv = _add_rows(dv, p, dout)
+    if AGAIN and EDGE:
+        dk = _add_seen_rows(
+            dk, tl.where(score == MINUS_INF, 0.0, ds * (scale / row_1_i)), q, visible,
+        )
+    else:
+        dk = _add_rows(dk, tl.where(score == MINUS_INF, 0.0, ds * (scale / row_1_i)), q)
 
     return dv, dk
 
@@ -576,7 +628,7 @@ def _backward_keys(
     q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
     dout_stride_b, dout_stride_h, dout_stride_t, row_1_stride_0, row_1_stride_1, row_1_stride_2,
     scale, shares, H, group, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr,
-    BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
+    BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr,
 ):
     """One program: what a share of the query heads says about BLOCK_K keys of one key head."""
     k0 = tl.program_id(0) * BLOCK_K
@@ -589,6 +641,19 @@ def _backward_keys(
     v_ptr += b * v_stride_b + h_kv * v_stride_h
     h_first = tl.program_id(1) // shares * group + share * group // shares
     h_end = tl.program_id(1) // shares * group + (share + 1) * group // shares
+
+    if AGAIN:
+        # What is hidden has spoiled a sum if that is no number: 0 times nan or infinity is none.
+        spoiled = _are_spoiled_rows(
+            dk_ptr + (b * tl.num_programs(1) + tl.program_id(1)) * M * D, k0, M, D, BLOCK_K,
+            PARTS_D,
+        )
+        spoiled |= _are_spoiled_rows(
+            dv_ptr + (b * tl.num_programs(1) + tl.program_id(1)) * M * DV, k0, M, DV, BLOCK_K,
+            PARTS_DV,
+        )
+        if not spoiled:
+            return
 
     j = (k0 + tl.arange(0, BLOCK_K))[:, None]
     k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, PARTS_D, True)
@@ -618,14 +683,14 @@ def _backward_keys(
             dv, dk = _add_queries(
                 tile * BLOCK_Q, dv, dk, b, j, k, v, scale_times_log2e, h, row, q_head, dout_head,
                 lse_ptr, delta_ptr, row_1_ptr, q_stride_t, dout_stride_t, row_1_stride_0,
-                row_1_stride_1, row_1_stride_2, scale, N, D, DV, BLOCK_Q, PARTS_D, PARTS_DV,
+                row_1_stride_1, row_1_stride_2, scale, N, D, DV, BLOCK_Q, PARTS_D, PARTS_DV, AGAIN,
                 EDGE=True,
             )
         for t in range(full_lo, full_hi):
             dv, dk = _add_queries(
                 t * BLOCK_Q, dv, dk, b, j, k, v, scale_times_log2e, h, row, q_head, dout_head,
                 lse_ptr, delta_ptr, row_1_ptr, q_stride_t, dout_stride_t, row_1_stride_0,
-                row_1_stride_1, row_1_stride_2, scale, N, D, DV, BLOCK_Q, PARTS_D, PARTS_DV,
+                row_1_stride_1, row_1_stride_2, scale, N, D, DV, BLOCK_Q, PARTS_D, PARTS_DV, AGAIN,
                 EDGE=False,
             )
 
@@ -638,7 +703,7 @@ def _backward_keys(
 def _add_keys_backward(
     k0, dq, d_row_1, i, q, lse, delta, dout, row_1_i, scale_times_log2e, k_ptr, v_ptr, k_stride_t,
     v_stride_t, scale, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr,
-    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, EDGE: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Add what keys [k0, k0 + BLOCK_K) say about the gradient of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
@@ -655,7 +720,12 @@ def _add_keys_backward(
 
     p = tl.exp2(score - lse)
     ds = p * (dp - delta)
-    dq = _add_rows(dq, tl.where(score == MINUS_INF, 0.0, ds * (scale / row_1_i)), k)
+    if AGAIN and EDGE:
+        dq = _add_seen_rows(
+            dq, tl.where(score == MINUS_INF, 0.0, ds * (scale / row_1_i)), k, visible,
+        )
+    else:
+        dq = _add_rows(dq, tl.where(score == MINUS_INF, 0.0, ds * (scale / row_1_i)), k)
     d_row_1 += tl.sum(tl.where(score == MINUS_INF, 0.0, ds * -(qk * scale / row_1_i / row_1_i)), 1)
 
     return dq, d_row_1
@@ -667,7 +737,7 @@ def _backward_queries(
     q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
     dout_stride_b, dout_stride_h, dout_stride_t, row_1_stride_0, row_1_stride_1, row_1_stride_2,
     scale, H, group, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr,
-    BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
+    BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr,
 ):
     """One program: the gradient of BLOCK_Q queries of one head."""
     # Later tiles may have more keys: they begin first.
@@ -681,6 +751,12 @@ def _backward_queries(
     k_ptr += b * k_stride_b + h_kv * k_stride_h
     v_ptr += b * v_stride_b + h_kv * v_stride_h
     dout_ptr += b * dout_stride_b + h * dout_stride_h
+
+    if AGAIN:
+        # What is hidden has spoiled a sum if that is no number: 0 times nan or infinity is none.
+        spoiled = _are_spoiled_rows(dq_ptr + (b * H + h) * N * D, q0, N, D, BLOCK_Q, PARTS_D)
+        if not spoiled:
+            return
 
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
@@ -704,12 +780,14 @@ def _backward_queries(
     for t in range(full_hi, live_hi):
         dq, d_row_1 = _add_keys_backward(
             t * BLOCK_K, dq, d_row_1, i, q, lse, delta, dout, row_1_i, scale_times_log2e, k_ptr,
-            v_ptr, k_stride_t, v_stride_t, scale, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=True,
+            v_ptr, k_stride_t, v_stride_t, scale, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, AGAIN,
+            EDGE=True,
         )
     for t in range(0, full_hi):
         dq, d_row_1 = _add_keys_backward(
             t * BLOCK_K, dq, d_row_1, i, q, lse, delta, dout, row_1_i, scale_times_log2e, k_ptr,
-            v_ptr, k_stride_t, v_stride_t, scale, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=False,
+            v_ptr, k_stride_t, v_stride_t, scale, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, AGAIN,
+            EDGE=False,
         )
 
     _store_rows(dq_ptr + row * D, q0, N, dq, D, BLOCK_Q, PARTS_D)
@@ -731,6 +809,8 @@ def _backward_queries(
 # _bits_of_pairs: attnc/emit/cpu_helpers.py
 # _fill_hidden: attnc/emit/cpu_helpers.py
 # _matmul: attnc/emit/cpu_helpers.py
+# _are_spoiled: attnc/emit/cpu_helpers.py
+# _are_finite: attnc/emit/cpu_helpers.py
 # _in_room: attnc/emit/cpu_helpers.py
 # _add_transposed: attnc/emit/cpu_helpers.py
 
@@ -803,6 +883,8 @@ def _backward_cpu_1(dsum_1, dsum_2, q, k, gain, scale):
     dk = torch.zeros(k.shape, dtype=dtype)
     room = torch.empty(0, dtype=dtype)
     k_room = torch.empty(0, dtype=dtype)
+    # 0 times what is not finite is not 0
+    careful = not _are_finite(dsum_1, dsum_2, q, k)
     narrow_room = torch.empty(0, dtype=narrow)
     keys_room = torch.empty(0, dtype=narrow)
     tile = _rows_of_tile(_keys_seen(N - 1, N, M), B * H, q.dtype) if N > 0 else TILE
@@ -817,10 +899,17 @@ def _backward_cpu_1(dsum_1, dsum_2, q, k, gain, scale):
             )
             ds = dsum_1[:, heads, q0:q1].unsqueeze(-1) * (score + score)
             _hide(ds, float(0), edges, q0, q1, dtype)
+            shown = torch.ones_like(score) if careful else None
+            if careful:
+                _hide(shown, float(0), edges, q0, q1, dtype)
             ds_narrow = _in_room(ds, narrow_room)
-            dq[:, heads, q0:q1] = _matmul(ds_narrow, k[:, kv_heads, seen].to(narrow)) * scale
+            dq[:, heads, q0:q1] = (
+                _matmul(ds_narrow, k[:, kv_heads, seen].to(narrow), shown=shown)
+                * scale
+            )
             _add_transposed(
                 dk[:, kv_heads], seen, ds_narrow, q[:, heads, q0:q1].to(narrow), keys_room,
+                shown=shown,
             )
 
     dk.mul_(scale)
@@ -862,7 +951,13 @@ def _forward_cpu(q, k, v, gain, row_1, scale):
             row_max[:, heads, q0:q1] = largest
             row_sum[:, heads, q0:q1] = total
             p_narrow = _in_room(p, narrow_room)
-            out[:, heads, q0:q1] = _matmul(p_narrow, v[:, kv_heads, seen].to(narrow)) / total
+            values = _matmul(p_narrow, v[:, kv_heads, seen].to(narrow))
+            if _are_spoiled([values]):
+                # 0 times what is not finite is not 0: once more, without what a row does not see.
+                shown = torch.ones_like(score)
+                _hide(shown, float(0), edges, q0, q1, dtype)
+                values = _matmul(p_narrow, v[:, kv_heads, seen].to(narrow), shown=shown)
+            out[:, heads, q0:q1] = values / total
 
     lse = ((row_max + row_sum.log2_()) * 0.6931471805599453).squeeze(-1)
     return out, lse
@@ -885,6 +980,8 @@ def _backward_cpu(dout, dlse, q, k, v, gain, row_1, out, lse, scale):
     scale_times_log2e = scale * 1.4426950408889634
     v_room = torch.empty(0, dtype=dtype)
     dp_room = torch.empty(0, dtype=dtype)
+    # 0 times what is not finite is not 0
+    careful = not _are_finite(dout, dlse, q, k, v, out, lse)
     narrow_room = torch.empty(0, dtype=narrow)
     keys_room = torch.empty(0, dtype=narrow)
     tile = _rows_of_tile(_keys_seen(N - 1, N, M), B * H, q.dtype) if N > 0 else TILE
@@ -908,15 +1005,21 @@ def _backward_cpu(dout, dlse, q, k, v, gain, row_1, out, lse, scale):
                 - dlse[:, heads, q0:q1].unsqueeze(-1)
             )
             ds = dp.sub_(delta).mul_(p)
+            shown = torch.ones_like(score) if careful else None
+            if careful:
+                _hide(shown, float(0), edges, q0, q1, dtype)
             p_narrow = _in_room(p, narrow_room)
             _add_transposed(
                 dv[:, kv_heads], seen, p_narrow, dout[:, heads, q0:q1].to(narrow), keys_room,
+                shown=shown,
             )
             dq_k = ds * (scale / row_1_i)
             _hide(dq_k, float(0), edges, q0, q1, dtype)
             dq_k = _in_room(dq_k, narrow_room)
-            dq[:, heads, q0:q1] = _matmul(dq_k, k[:, kv_heads, seen].to(narrow))
-            _add_transposed(dk[:, kv_heads], seen, dq_k, q[:, heads, q0:q1].to(narrow), keys_room)
+            dq[:, heads, q0:q1] = _matmul(dq_k, k[:, kv_heads, seen].to(narrow), shown=shown)
+            _add_transposed(
+                dk[:, kv_heads], seen, dq_k, q[:, heads, q0:q1].to(narrow), keys_room, shown=shown,
+            )
             d_row_1_shown = ds * -(qk * scale / row_1_i / row_1_i)
             _hide(d_row_1_shown, float(0), edges, q0, q1, dtype)
             _add_to_d_row_1(d_row_1, d_row_1_shown, q0, q1, heads)
@@ -956,6 +1059,13 @@ TILES = {
 # _generation: attnc/emit/tiles.py
 # _tiles: attnc/emit/tiles.py
 # _parts_of: attnc/emit/tiles.py
+
+
+def _looks(tiles):
+    """A launch, and a second one, whose programs go on where a sum is no number: tile by tile."""
+    return (False, tiles), (True, {**tiles, "num_stages": 1})
+
+
 # _ahead: attnc/emit/launch.py
 # _shares: attnc/emit/launch.py
 
@@ -1012,15 +1122,18 @@ def _backward_triton_1(dsum_1, dsum_2, q, k, gain, scale):
         tiles = _tiles("backward_keys", q, ("D", D))
         shares = min(group, _shares(q, triton.cdiv(M, tiles["BLOCK_K"]) * HKV * B))
         dk = _parts(k, shares)
-        _backward_keys_1[triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B](
-            q, k, dsum_1, dk, *q.stride()[:3], *k.stride()[:3], scale, shares, H, group, N, M,
-            **tiles,
-        )
+        for again, tiles in _looks(tiles):
+            _backward_keys_1[triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B](
+                q, k, dsum_1, dk, *q.stride()[:3], *k.stride()[:3], scale, shares, H, group, N, M,
+                **tiles, AGAIN=again,
+            )
         dk = _sum_of_parts(dk, shares, k.dtype)
         tiles = _tiles("backward_queries", q, ("D", D))
-        _backward_queries_1[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
-            q, k, dsum_1, dq, *q.stride()[:3], *k.stride()[:3], scale, H, group, N, M, **tiles,
-        )
+        for again, tiles in _looks(tiles):
+            _backward_queries_1[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
+                q, k, dsum_1, dq, *q.stride()[:3], *k.stride()[:3], scale, H, group, N, M, **tiles,
+                AGAIN=again,
+            )
     return dq, dk
 
 
@@ -1043,20 +1156,24 @@ def _forward_triton(q, k, v, gain, row_1, scale):
         part_max = q.new_empty(splits, B, H, N, dtype=torch.float32)
         part_sum = q.new_empty(splits, B, H, N, dtype=torch.float32)
         with torch.cuda.device_of(q):
-            _forward_split[triton.cdiv(N * group, few["BLOCK_Q"]), HKV * splits, B](
-                q, k, v, part_acc, part_max, part_sum, row_1, *q.stride()[:3], *k.stride()[:3],
-                *v.stride()[:3], *row_1.stride(), scale, splits, B, H, group, N, M, **few,
-            )
+            for again, few in _looks(few):
+                _forward_split[triton.cdiv(N * group, few["BLOCK_Q"]), HKV * splits, B](
+                    q, k, v, part_acc, part_max, part_sum, row_1, *q.stride()[:3], *k.stride()[:3],
+                    *v.stride()[:3], *row_1.stride(), scale, splits, B, H, group, N, M, **few,
+                    AGAIN=again,
+                )
             _combine[(B * H * N,)](
                 part_acc, part_max, part_sum, out, lse, splits, DV=DV, SHARES=16,
                 BLOCK_DV=triton.next_power_of_2(DV), enable_fp_fusion=True,
             )
         return out, lse
     with torch.cuda.device_of(q):
-        _forward[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
-            q, k, v, out, lse, row_1, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
-            *row_1.stride(), scale, H, group, N, M, **tiles, AHEAD=_ahead(q, tiles),
-        )
+        for again, tiles in _looks(tiles):
+            _forward[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
+                q, k, v, out, lse, row_1, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
+                *row_1.stride(), scale, H, group, N, M, **tiles,
+                AHEAD=None if again else _ahead(q, tiles), AGAIN=again,
+            )
     return out, lse
 
 
@@ -1081,18 +1198,21 @@ def _backward_triton(dout, dlse, q, k, v, gain, row_1, out, lse, scale):
         shares = min(group, _shares(q, triton.cdiv(M, tiles["BLOCK_K"]) * HKV * B))
         dk = _parts(k, shares)
         dv = _parts(v, shares)
-        _backward_keys[triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B](
-            q, k, v, dout, lse, delta, dk, dv, row_1, *q.stride()[:3], *k.stride()[:3],
-            *v.stride()[:3], *dout.stride()[:3], *row_1.stride(), scale, shares, H, group, N, M,
-            **tiles,
-        )
+        for again, tiles in _looks(tiles):
+            _backward_keys[triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B](
+                q, k, v, dout, lse, delta, dk, dv, row_1, *q.stride()[:3], *k.stride()[:3],
+                *v.stride()[:3], *dout.stride()[:3], *row_1.stride(), scale, shares, H, group, N, M,
+                **tiles, AGAIN=again,
+            )
         dk = _sum_of_parts(dk, shares, k.dtype)
         dv = _sum_of_parts(dv, shares, v.dtype)
         tiles = _tiles("backward_queries", q, ("D", D), ("DV", DV))
-        _backward_queries[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
-            q, k, v, dout, lse, delta, dq, row_1, d_row_1, *q.stride()[:3], *k.stride()[:3],
-            *v.stride()[:3], *dout.stride()[:3], *row_1.stride(), scale, H, group, N, M, **tiles,
-        )
+        for again, tiles in _looks(tiles):
+            _backward_queries[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
+                q, k, v, dout, lse, delta, dq, row_1, d_row_1, *q.stride()[:3], *k.stride()[:3],
+                *v.stride()[:3], *dout.stride()[:3], *row_1.stride(), scale, H, group, N, M,
+                **tiles, AGAIN=again,
+            )
     q0, q1 = 0, N
     heads = slice(None)
     _add_to_d_row_1(total_row_1, d_row_1.unsqueeze(-1), q0, q1, heads)

@@ -23,6 +23,10 @@ TILE = 128  # queries in a tile of the CPU path, unless fewer or more are faster
 # _add_rows: attnc/emit/triton_helpers.py
 # _scaled: attnc/emit/triton_helpers.py
 # _divided: attnc/emit/triton_helpers.py
+# _add_rows_of_any_size: attnc/emit/triton_helpers.py
+# _add_seen_rows: attnc/emit/triton_helpers.py
+# _is_spoiled: attnc/emit/triton_helpers.py
+# _are_spoiled_rows: attnc/emit/triton_helpers.py
 
 
 @triton.jit
@@ -30,7 +34,7 @@ def _add_keys(
     k0, acc, row_max, row_sum, h, b, i, q, length, k_ptr, v_ptr, pair_ptr, k_stride_t, v_stride_t,
     pair_stride_0, pair_stride_1, pair_stride_2, pair_stride_3, scale, N, M, D: tl.constexpr,
     DV: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
-    EDGE: tl.constexpr,
+    AGAIN: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Fold keys [k0, k0 + BLOCK_K) into the running softmax of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
@@ -47,7 +51,7 @@ def _add_keys(
         mask=(i < N) & (j < M),
         other=0,
     ).to(tl.float32)
-    score = (qk * scale + pair_ij) * LOG2_E                             # evoformer.attn:6
+    score = qk * scale + pair_ij                                        # evoformer.attn:6
     if EDGE:
         visible = (j < length) & (j < M)                                # evoformer.attn:5
         score = tl.where(visible, score, MINUS_INF)
@@ -55,12 +59,15 @@ def _add_keys(
     new_max = tl.maximum(row_max, tl.max(score, 1))
     # no key yet: avoid inf - inf
     shift = tl.where(new_max == MINUS_INF, 0.0, new_max)
-    p = tl.exp2(score - shift[:, None])
-    rescale = tl.exp2(row_max - shift)
+    p = tl.exp(score - shift[:, None])
+    rescale = tl.exp(row_max - shift)
     row_sum = row_sum * rescale + tl.sum(p, 1)
     row_max = new_max
     v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, PARTS_DV, EDGE)
-    acc = _add_rows(_scaled(acc, rescale[:, None]), p, v)
+    if AGAIN and EDGE:
+        acc = _add_seen_rows(_scaled(acc, rescale[:, None]), p, v, visible)
+    else:
+        acc = _add_rows(_scaled(acc, rescale[:, None]), p, v)
 
     return acc, row_max, row_sum
 
@@ -71,7 +78,7 @@ def _forward(
     k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t, pair_stride_0,
     pair_stride_1, pair_stride_2, pair_stride_3, length_stride_0, scale, H, group, N, M,
     D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
-    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr,
 ):
     """One program: BLOCK_Q queries of one head."""
     q0 = tl.program_id(0) * BLOCK_Q
@@ -81,6 +88,12 @@ def _forward(
     q_ptr += b * q_stride_b + h * q_stride_h
     k_ptr += b * k_stride_b + h_kv * k_stride_h
     v_ptr += b * v_stride_b + h_kv * v_stride_h
+
+    if AGAIN:
+        # What is hidden has spoiled a sum if that is no number: 0 times nan or infinity is none.
+        spoiled = _are_spoiled_rows(out_ptr + (b * H + h) * N * DV, q0, N, DV, BLOCK_Q, PARTS_DV)
+        if not spoiled:
+            return
 
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
@@ -99,13 +112,13 @@ def _forward(
         acc, row_max, row_sum = _add_keys(
             t * BLOCK_K, acc, row_max, row_sum, h, b, i, q, length, k_ptr, v_ptr, pair_ptr,
             k_stride_t, v_stride_t, pair_stride_0, pair_stride_1, pair_stride_2, pair_stride_3,
-            scale, N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=True,
+            scale, N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, AGAIN, EDGE=True,
         )
     for t in range(0, full_hi):
         acc, row_max, row_sum = _add_keys(
             t * BLOCK_K, acc, row_max, row_sum, h, b, i, q, length, k_ptr, v_ptr, pair_ptr,
             k_stride_t, v_stride_t, pair_stride_0, pair_stride_1, pair_stride_2, pair_stride_3,
-            scale, N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=False,
+            scale, N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, AGAIN, EDGE=False,
         )
 
     total = tl.where(row_sum == 0.0, 1.0, row_sum)                      # a row that sees no key: 0
@@ -113,7 +126,7 @@ def _forward(
     row = (b * H + h) * N
     _store_rows(out_ptr + row * DV, q0, N, out, DV, BLOCK_Q, PARTS_DV)
     rows = q0 + tl.arange(0, BLOCK_Q)
-    tl.store(lse_ptr + row + rows, (row_max + tl.log2(row_sum)) / LOG2_E, mask=rows < N)
+    tl.store(lse_ptr + row + rows, row_max + tl.log(row_sum), mask=rows < N)
 
 
 @triton.jit(do_not_specialize=["splits", "B", "N", "M"])
@@ -122,7 +135,7 @@ def _forward_split(
     q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
     pair_stride_0, pair_stride_1, pair_stride_2, pair_stride_3, length_stride_0, scale, splits, B,
     H, group, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
-    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr,
 ):
     """One program: a share of the keys of BLOCK_Q rows, of one key head."""
     # Row r is query r // group of head r % group, of those that share their keys.
@@ -132,11 +145,21 @@ def _forward_split(
     h_kv = (tl.program_id(1) // splits).to(tl.int64)
     h = h_kv * group + row % group
     b = tl.program_id(2).to(tl.int64)
+    i = row // group
     q_ptr += b * q_stride_b + h * q_stride_h
     k_ptr += b * k_stride_b + h_kv * k_stride_h
     v_ptr += b * v_stride_b + h_kv * v_stride_h
 
-    i = row // group
+    if AGAIN:
+        # What is hidden has spoiled a sum if that is no number: 0 times nan or infinity is none.
+        spoiled = _is_spoiled(
+            _load_rows_at(
+                part_acc_ptr + (((split * B + b) * H + h) * N + i) * DV, i < N, DV, PARTS_DV,
+            ),
+        )
+        if not spoiled:
+            return
+
     q = _load_rows_at(q_ptr + i.to(tl.int64) * q_stride_t, i < N, D, PARTS_D)
     length = tl.load(length_ptr + b * length_stride_0)
 
@@ -161,13 +184,13 @@ def _forward_split(
         acc, row_max, row_sum = _add_keys(
             tile * BLOCK_K, acc, row_max, row_sum, h, b, i, q, length, k_ptr, v_ptr, pair_ptr,
             k_stride_t, v_stride_t, pair_stride_0, pair_stride_1, pair_stride_2, pair_stride_3,
-            scale, N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=True,
+            scale, N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, AGAIN, EDGE=True,
         )
     for t in range(tl.maximum(share_lo - edge_tiles, 0), tl.maximum(share_hi - edge_tiles, 0)):
         acc, row_max, row_sum = _add_keys(
             t * BLOCK_K, acc, row_max, row_sum, h, b, i, q, length, k_ptr, v_ptr, pair_ptr,
             k_stride_t, v_stride_t, pair_stride_0, pair_stride_1, pair_stride_2, pair_stride_3,
-            scale, N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=False,
+            scale, N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, AGAIN, EDGE=False,
         )
 
     place = ((split * B + b) * H + h) * N + i
@@ -200,7 +223,7 @@ def _combine(
     for first in range(0, splits, SHARES):
         inside = first + part < splits
         place = (first + part) * rows + row
-        rescale = tl.exp2(tl.load(part_max_ptr + place, mask=inside, other=MINUS_INF) - shift)
+        rescale = tl.exp(tl.load(part_max_ptr + place, mask=inside, other=MINUS_INF) - shift)
         row_sum += rescale * tl.load(part_sum_ptr + place, mask=inside, other=0.0)
         acc += rescale * _load_tile_at(part_acc_ptr + place * DV, inside, DV, BLOCK_DV)
 
@@ -211,7 +234,7 @@ def _combine(
         out_ptr + row * DV + col, (tl.sum(acc, 0) / total).to(out_ptr.dtype.element_ty),
         mask=col < DV,
     )
-    tl.store(lse_ptr + row, (row_max + tl.log2(row_sum)) / LOG2_E)
+    tl.store(lse_ptr + row, row_max + tl.log(row_sum))
 
 
 @triton.jit(do_not_specialize=["N"])
@@ -239,11 +262,11 @@ def _add_queries(
     q0, dv, dk, b, j, k, v, length, h, row, q_head, dout_head, lse_ptr, delta_ptr, pair_ptr,
     q_stride_t, dout_stride_t, pair_stride_0, pair_stride_1, pair_stride_2, pair_stride_3, scale, N,
     M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, PARTS_D: tl.constexpr,
-    PARTS_DV: tl.constexpr, EDGE: tl.constexpr,
+    PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Add what queries [q0, q0 + BLOCK_Q) of one head say about the gradient of one key tile."""
     i = (q0 + tl.arange(0, BLOCK_Q))[None, :]
-    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
+    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0)
     # a row that sees no key: avoid inf - inf
     lse = tl.where(lse == MINUS_INF, 0.0, lse)
     q = _load_rows(q_head, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, EDGE)
@@ -261,16 +284,22 @@ def _add_queries(
         mask=(i < N) & (j < M),
         other=0,
     ).to(tl.float32)
-    score = (qk * scale + pair_ij) * LOG2_E                             # evoformer.attn:6
+    score = qk * scale + pair_ij                                        # evoformer.attn:6
     if EDGE:
         visible = (j < length) & (i < N)                                # evoformer.attn:5
         score = tl.where(visible, score, MINUS_INF)
 
-    p = tl.exp2(score - lse)
+    p = tl.exp(score - lse)
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
     ds = p * (dp - delta)
-    dv = _add_rows(dv, p, dout)
-    dk = _add_rows(dk, ds, q)
+    if AGAIN and EDGE:
+        dv = _add_seen_rows(dv, p, dout, visible)
+    else:
+        dv = _add_rows(dv, p, dout)
+    if AGAIN and EDGE:
+        dk = _add_seen_rows(dk, ds, q, visible)
+    else:
+        dk = _add_rows(dk, ds, q)
 
     return dv, dk
 
@@ -282,7 +311,7 @@ def _backward_keys(
     v_stride_t, dout_stride_b, dout_stride_h, dout_stride_t, pair_stride_0, pair_stride_1,
     pair_stride_2, pair_stride_3, length_stride_0, scale, shares, H, group, N, M, D: tl.constexpr,
     DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
-    PARTS_DV: tl.constexpr,
+    PARTS_DV: tl.constexpr, AGAIN: tl.constexpr,
 ):
     """One program: what a share of the query heads says about BLOCK_K keys of one key head."""
     k0 = tl.program_id(0) * BLOCK_K
@@ -295,6 +324,19 @@ def _backward_keys(
     v_ptr += b * v_stride_b + h_kv * v_stride_h
     h_first = tl.program_id(1) // shares * group + share * group // shares
     h_end = tl.program_id(1) // shares * group + (share + 1) * group // shares
+
+    if AGAIN:
+        # What is hidden has spoiled a sum if that is no number: 0 times nan or infinity is none.
+        spoiled = _are_spoiled_rows(
+            dk_ptr + (b * tl.num_programs(1) + tl.program_id(1)) * M * D, k0, M, D, BLOCK_K,
+            PARTS_D,
+        )
+        spoiled |= _are_spoiled_rows(
+            dv_ptr + (b * tl.num_programs(1) + tl.program_id(1)) * M * DV, k0, M, DV, BLOCK_K,
+            PARTS_DV,
+        )
+        if not spoiled:
+            return
 
     j = (k0 + tl.arange(0, BLOCK_K))[:, None]
     k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, PARTS_D, True)
@@ -318,14 +360,14 @@ def _backward_keys(
             dv, dk = _add_queries(
                 t * BLOCK_Q, dv, dk, b, j, k, v, length, h, row, q_head, dout_head, lse_ptr,
                 delta_ptr, pair_ptr, q_stride_t, dout_stride_t, pair_stride_0, pair_stride_1,
-                pair_stride_2, pair_stride_3, scale, N, M, D, DV, BLOCK_Q, PARTS_D, PARTS_DV,
+                pair_stride_2, pair_stride_3, scale, N, M, D, DV, BLOCK_Q, PARTS_D, PARTS_DV, AGAIN,
                 EDGE=True,
             )
         for t in range(0, full_hi):
             dv, dk = _add_queries(
                 t * BLOCK_Q, dv, dk, b, j, k, v, length, h, row, q_head, dout_head, lse_ptr,
                 delta_ptr, pair_ptr, q_stride_t, dout_stride_t, pair_stride_0, pair_stride_1,
-                pair_stride_2, pair_stride_3, scale, N, M, D, DV, BLOCK_Q, PARTS_D, PARTS_DV,
+                pair_stride_2, pair_stride_3, scale, N, M, D, DV, BLOCK_Q, PARTS_D, PARTS_DV, AGAIN,
                 EDGE=False,
             )
 
@@ -339,7 +381,7 @@ def _add_keys_backward(
     k0, dq, h, b, i, q, lse, delta, dout, length, k_ptr, v_ptr, pair_ptr, k_stride_t, v_stride_t,
     pair_stride_0, pair_stride_1, pair_stride_2, pair_stride_3, scale, N, M, D: tl.constexpr,
     DV: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
-    EDGE: tl.constexpr,
+    AGAIN: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Add what keys [k0, k0 + BLOCK_K) say about the gradient of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
@@ -358,14 +400,17 @@ def _add_keys_backward(
         mask=(i < N) & (j < M),
         other=0,
     ).to(tl.float32)
-    score = (qk * scale + pair_ij) * LOG2_E                             # evoformer.attn:6
+    score = qk * scale + pair_ij                                        # evoformer.attn:6
     if EDGE:
         visible = (j < length) & (j < M)                                # evoformer.attn:5
         score = tl.where(visible, score, MINUS_INF)
 
-    p = tl.exp2(score - lse)
+    p = tl.exp(score - lse)
     ds = p * (dp - delta)
-    dq = _add_rows(dq, ds, k)
+    if AGAIN and EDGE:
+        dq = _add_seen_rows(dq, ds, k, visible)
+    else:
+        dq = _add_rows(dq, ds, k)
 
     return dq
 
@@ -377,6 +422,7 @@ def _backward_queries(
     dout_stride_b, dout_stride_h, dout_stride_t, pair_stride_0, pair_stride_1, pair_stride_2,
     pair_stride_3, length_stride_0, scale, H, group, N, M, D: tl.constexpr, DV: tl.constexpr,
     BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
+    AGAIN: tl.constexpr,
 ):
     """One program: the gradient of BLOCK_Q queries of one head."""
     q0 = tl.program_id(0) * BLOCK_Q
@@ -388,10 +434,16 @@ def _backward_queries(
     v_ptr += b * v_stride_b + h_kv * v_stride_h
     dout_ptr += b * dout_stride_b + h * dout_stride_h
 
+    if AGAIN:
+        # What is hidden has spoiled a sum if that is no number: 0 times nan or infinity is none.
+        spoiled = _are_spoiled_rows(dq_ptr + (b * H + h) * N * D, q0, N, D, BLOCK_Q, PARTS_D)
+        if not spoiled:
+            return
+
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
     row = (b * H + h) * N
-    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
+    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0)
     # a row that sees no key: avoid inf - inf
     lse = tl.where(lse == MINUS_INF, 0.0, lse)
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
@@ -409,13 +461,13 @@ def _backward_queries(
         dq = _add_keys_backward(
             t * BLOCK_K, dq, h, b, i, q, lse, delta, dout, length, k_ptr, v_ptr, pair_ptr,
             k_stride_t, v_stride_t, pair_stride_0, pair_stride_1, pair_stride_2, pair_stride_3,
-            scale, N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=True,
+            scale, N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, AGAIN, EDGE=True,
         )
     for t in range(0, full_hi):
         dq = _add_keys_backward(
             t * BLOCK_K, dq, h, b, i, q, lse, delta, dout, length, k_ptr, v_ptr, pair_ptr,
             k_stride_t, v_stride_t, pair_stride_0, pair_stride_1, pair_stride_2, pair_stride_3,
-            scale, N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=False,
+            scale, N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, AGAIN, EDGE=False,
         )
 
     _store_rows(dq_ptr + row * D, q0, N, _scaled(dq, scale), D, BLOCK_Q, PARTS_D)
@@ -445,14 +497,17 @@ def _store_pairs(
         mask=(i < N) & (j < M),
         other=0,
     ).to(tl.float32)
-    score = (qk * scale + pair_ij) * LOG2_E                             # evoformer.attn:6
+    score = qk * scale + pair_ij                                        # evoformer.attn:6
     if EDGE:
         visible = (j < length) & (j < M)                                # evoformer.attn:5
         score = tl.where(visible, score, MINUS_INF)
 
-    p = tl.exp2(score - lse)
+    p = tl.exp(score - lse)
     ds = p * (dp - delta)
-    tl.store(d_pair_ptr + pair_row + j, ds, mask=(i < N) & (j < M))
+    d_pair_pairs = ds
+    if EDGE:
+        d_pair_pairs = tl.where(visible, d_pair_pairs, 0.0)
+    tl.store(d_pair_ptr + pair_row + j, d_pair_pairs, mask=(i < N) & (j < M))
 
 
 @triton.jit(do_not_specialize=["first_row", "strip", "N", "M"])
@@ -477,7 +532,7 @@ def _backward_pairs(
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
     row = (b * H + h) * N
-    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
+    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0)
     # a row that sees no key: avoid inf - inf
     lse = tl.where(lse == MINUS_INF, 0.0, lse)
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
@@ -519,6 +574,8 @@ def _backward_pairs(
 # _fill_hidden: attnc/emit/cpu_helpers.py
 # _row_max: attnc/emit/cpu_helpers.py
 # _matmul: attnc/emit/cpu_helpers.py
+# _are_spoiled: attnc/emit/cpu_helpers.py
+# _are_finite: attnc/emit/cpu_helpers.py
 # _in_room: attnc/emit/cpu_helpers.py
 # _add_transposed: attnc/emit/cpu_helpers.py
 
@@ -567,19 +624,25 @@ def _forward_cpu(q, k, v, pair, length, gate, scale):
                 room,
             )
             pair_ij = pair[:, heads, q0:q1, seen].to(dtype)
-            score = (qk + pair_ij) * 1.4426950408889634                 # evoformer.attn:6
+            score = qk + pair_ij                                        # evoformer.attn:6
             _hide(score, float("-inf"), edges, length)
             largest = _row_max(score)
-            p = score.sub_(largest).exp2_()
+            p = score.sub_(largest).exp_()
             total = p.sum(-1, keepdim=True)
             row_max[:, heads, q0:q1] = largest
             row_sum[:, heads, q0:q1] = total
             # no key: 0; else the largest adds 1
             total.clamp_(min=1.0)
             p_narrow = _in_room(p, narrow_room)
-            out[:, heads, q0:q1] = _matmul(p_narrow, v[:, kv_heads, seen].to(narrow)) / total
+            values = _matmul(p_narrow, v[:, kv_heads, seen].to(narrow))
+            if _are_spoiled([values]):
+                # 0 times what is not finite is not 0: once more, without what a row does not see.
+                shown = torch.ones_like(score)
+                _hide(shown, float(0), edges, length)
+                values = _matmul(p_narrow, v[:, kv_heads, seen].to(narrow), shown=shown)
+            out[:, heads, q0:q1] = values / total
 
-    lse = ((row_max + row_sum.log2_()) * 0.6931471805599453).squeeze(-1)
+    lse = (row_max + row_sum.log_()).squeeze(-1)
     return out, lse
 
 
@@ -596,11 +659,13 @@ def _backward_cpu(dout, dlse, q, k, v, pair, length, gate, out, lse, scale, need
     d_pair = torch.zeros(pair.shape, dtype=dtype)
     # a row that sees no key: avoid inf - inf
     lse = lse.masked_fill(lse == float("-inf"), 0.0)
-    lse = (lse * 1.4426950408889634).unsqueeze(-1)                      # in base 2, like the score
+    lse = lse.unsqueeze(-1)
     room = torch.empty(0, dtype=dtype)
     k_room = torch.empty(0, dtype=dtype)
     v_room = torch.empty(0, dtype=dtype)
     dp_room = torch.empty(0, dtype=dtype)
+    # 0 times what is not finite is not 0
+    careful = not _are_finite(dout, dlse, q, k, v, out, lse)
     narrow_room = torch.empty(0, dtype=narrow)
     keys_room = torch.empty(0, dtype=narrow)
     tile = _rows_of_tile(_keys_seen(M, length), B * H, q.dtype) if N > 0 else TILE
@@ -614,9 +679,9 @@ def _backward_cpu(dout, dlse, q, k, v, pair, length, gate, out, lse, scale, need
                 room,
             )
             pair_ij = pair[:, heads, q0:q1, seen].to(dtype)
-            score = (qk + pair_ij) * 1.4426950408889634                 # evoformer.attn:6
+            score = qk + pair_ij                                        # evoformer.attn:6
             _hide(score, float("-inf"), edges, length)
-            p = score.sub_(lse[:, heads, q0:q1]).exp2_()
+            p = score.sub_(lse[:, heads, q0:q1]).exp_()
             dout_wide = dout[:, heads, q0:q1].to(dtype)
             dp = _matmul(dout_wide, _in_room(v[:, kv_heads, seen], v_room).mT, dp_room)
             delta = (
@@ -624,17 +689,27 @@ def _backward_cpu(dout, dlse, q, k, v, pair, length, gate, out, lse, scale, need
                 - dlse[:, heads, q0:q1].unsqueeze(-1)
             )
             ds = dp.sub_(delta).mul_(p)
+            shown = torch.ones_like(score) if careful else None
+            if careful:
+                _hide(shown, float(0), edges, length)
             p_narrow = _in_room(p, narrow_room)
             _add_transposed(
                 dv[:, kv_heads], seen, p_narrow, dout[:, heads, q0:q1].to(narrow), keys_room,
+                shown=shown,
             )
             ds_narrow = _in_room(ds, narrow_room)
-            dq[:, heads, q0:q1] = _matmul(ds_narrow, k[:, kv_heads, seen].to(narrow)) * scale
+            dq[:, heads, q0:q1] = (
+                _matmul(ds_narrow, k[:, kv_heads, seen].to(narrow), shown=shown)
+                * scale
+            )
             _add_transposed(
                 dk[:, kv_heads], seen, ds_narrow, q[:, heads, q0:q1].to(narrow), keys_room,
+                shown=shown,
             )
+            d_pair_shown = ds
+            _hide(d_pair_shown, float(0), edges, length)
             if need_pair:
-                _add_to_d_pair(d_pair, ds, q0, q1, heads, seen)
+                _add_to_d_pair(d_pair, d_pair_shown, q0, q1, heads, seen)
 
     dk.mul_(scale)
     return dq, dk.to(k.dtype), dv.to(v.dtype), d_pair.to(pair.dtype)
@@ -671,6 +746,13 @@ TILES = {
 # _generation: attnc/emit/tiles.py
 # _tiles: attnc/emit/tiles.py
 # _parts_of: attnc/emit/tiles.py
+
+
+def _looks(tiles):
+    """A launch, and a second one, whose programs go on where a sum is no number: tile by tile."""
+    return (False, tiles), (True, {**tiles, "num_stages": 1})
+
+
 # _strip_rows: attnc/emit/launch.py
 # _shares: attnc/emit/launch.py
 
@@ -702,21 +784,23 @@ def _forward_triton(q, k, v, pair, length, gate, scale):
         part_max = q.new_empty(splits, B, H, N, dtype=torch.float32)
         part_sum = q.new_empty(splits, B, H, N, dtype=torch.float32)
         with torch.cuda.device_of(q):
-            _forward_split[triton.cdiv(N * group, few["BLOCK_Q"]), HKV * splits, B](
-                q, k, v, part_acc, part_max, part_sum, pair, length, *q.stride()[:3],
-                *k.stride()[:3], *v.stride()[:3], *pair.stride(), *length.stride(), scale, splits,
-                B, H, group, N, M, **few,
-            )
+            for again, few in _looks(few):
+                _forward_split[triton.cdiv(N * group, few["BLOCK_Q"]), HKV * splits, B](
+                    q, k, v, part_acc, part_max, part_sum, pair, length, *q.stride()[:3],
+                    *k.stride()[:3], *v.stride()[:3], *pair.stride(), *length.stride(), scale,
+                    splits, B, H, group, N, M, **few, AGAIN=again,
+                )
             _combine[(B * H * N,)](
                 part_acc, part_max, part_sum, out, lse, splits, DV=DV, SHARES=16,
                 BLOCK_DV=triton.next_power_of_2(DV), enable_fp_fusion=True,
             )
         return out, lse
     with torch.cuda.device_of(q):
-        _forward[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
-            q, k, v, out, lse, pair, length, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
-            *pair.stride(), *length.stride(), scale, H, group, N, M, **tiles,
-        )
+        for again, tiles in _looks(tiles):
+            _forward[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
+                q, k, v, out, lse, pair, length, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
+                *pair.stride(), *length.stride(), scale, H, group, N, M, **tiles, AGAIN=again,
+            )
     return out, lse
 
 
@@ -740,19 +824,21 @@ def _backward_triton(dout, dlse, q, k, v, pair, length, gate, out, lse, scale, n
         shares = min(group, _shares(q, triton.cdiv(M, tiles["BLOCK_K"]) * HKV * B))
         dk = _parts(k, shares)
         dv = _parts(v, shares)
-        _backward_keys[triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B](
-            q, k, v, dout, lse, delta, dk, dv, pair, length, *q.stride()[:3], *k.stride()[:3],
-            *v.stride()[:3], *dout.stride()[:3], *pair.stride(), *length.stride(), scale, shares, H,
-            group, N, M, **tiles,
-        )
+        for again, tiles in _looks(tiles):
+            _backward_keys[triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B](
+                q, k, v, dout, lse, delta, dk, dv, pair, length, *q.stride()[:3], *k.stride()[:3],
+                *v.stride()[:3], *dout.stride()[:3], *pair.stride(), *length.stride(), scale,
+                shares, H, group, N, M, **tiles, AGAIN=again,
+            )
         dk = _sum_of_parts(dk, shares, k.dtype)
         dv = _sum_of_parts(dv, shares, v.dtype)
         tiles = _tiles("backward_queries", q, ("D", D), ("DV", DV))
-        _backward_queries[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
-            q, k, v, dout, lse, delta, dq, pair, length, *q.stride()[:3], *k.stride()[:3],
-            *v.stride()[:3], *dout.stride()[:3], *pair.stride(), *length.stride(), scale, H, group,
-            N, M, **tiles,
-        )
+        for again, tiles in _looks(tiles):
+            _backward_queries[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
+                q, k, v, dout, lse, delta, dq, pair, length, *q.stride()[:3], *k.stride()[:3],
+                *v.stride()[:3], *dout.stride()[:3], *pair.stride(), *length.stride(), scale, H,
+                group, N, M, **tiles, AGAIN=again,
+            )
         if need_pair:
             strip = _strip_rows(B * H * M, tiles["BLOCK_Q"])
             for first_row in range(0, N, strip):
@@ -835,8 +921,10 @@ torch.library.register_autograd(_attention, _differentiate, setup_context=_save,
 def _output(o, lse, q, gate):
     """The result of the kernel, mapped as the spec says."""
     dtype = q.dtype
+    nothing = lse == float("-inf")
+    lse = lse.masked_fill(nothing, 1.0)                                 # no key: any number will do
     result = o * torch.sigmoid(gate[:, :, :, :].to(dtype))
-    return result.masked_fill((lse == float("-inf")).unsqueeze(-1), 0.0)
+    return result.masked_fill(nothing.unsqueeze(-1), 0.0)
 
 
 # _choose: attnc/emit/public.py

@@ -24,13 +24,16 @@ TILE = 128  # queries in a tile of the CPU path, unless fewer or more are faster
 # _add_rows: attnc/emit/triton_helpers.py
 # _softplus: attnc/emit/triton_helpers.py
 # _add_rows_of_any_size: attnc/emit/triton_helpers.py
+# _add_seen_rows: attnc/emit/triton_helpers.py
+# _is_spoiled: attnc/emit/triton_helpers.py
+# _are_spoiled_rows: attnc/emit/triton_helpers.py
 
 
 @triton.jit
 def _add_keys(
     k0, acc, sum_1, i, q, log_D, k_ptr, v_ptr, k_stride_t, v_stride_t, M, D: tl.constexpr,
     DV: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
-    EDGE: tl.constexpr,
+    AGAIN: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Add keys [k0, k0 + BLOCK_K) to the sums of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
@@ -45,7 +48,10 @@ def _add_keys(
         p = tl.where(visible, p, 0.0)
     sum_1 += tl.sum(p, 1)
     v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, PARTS_DV, EDGE)
-    acc = _add_rows_of_any_size(acc, p, v)
+    if AGAIN and EDGE:
+        acc = _add_seen_rows(acc, p, v, visible)
+    else:
+        acc = _add_rows_of_any_size(acc, p, v)
 
     return acc, sum_1
 
@@ -55,7 +61,7 @@ def _forward(
     q_ptr, k_ptr, v_ptr, out_ptr, sum_1_ptr, q_stride_b, q_stride_h, q_stride_t, k_stride_b,
     k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t, H, group, N, M, D: tl.constexpr,
     DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
-    PARTS_DV: tl.constexpr,
+    PARTS_DV: tl.constexpr, AGAIN: tl.constexpr,
 ):
     """One program: BLOCK_Q queries of one head."""
     # Later tiles may have more keys: they begin first.
@@ -68,6 +74,12 @@ def _forward(
     q_ptr += b * q_stride_b + h * q_stride_h
     k_ptr += b * k_stride_b + h_kv * k_stride_h
     v_ptr += b * v_stride_b + h_kv * v_stride_h
+
+    if AGAIN:
+        # What is hidden has spoiled a sum if that is no number: 0 times nan or infinity is none.
+        spoiled = _are_spoiled_rows(out_ptr + (b * H + h) * N * DV, q0, N, DV, BLOCK_Q, PARTS_DV)
+        if not spoiled:
+            return
 
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
@@ -83,12 +95,12 @@ def _forward(
     for t in range(full_hi, live_hi):
         acc, sum_1 = _add_keys(
             t * BLOCK_K, acc, sum_1, i, q, log_D, k_ptr, v_ptr, k_stride_t, v_stride_t, M, D, DV,
-            BLOCK_K, PARTS_D, PARTS_DV, EDGE=True,
+            BLOCK_K, PARTS_D, PARTS_DV, AGAIN, EDGE=True,
         )
     for t in range(0, full_hi):
         acc, sum_1 = _add_keys(
             t * BLOCK_K, acc, sum_1, i, q, log_D, k_ptr, v_ptr, k_stride_t, v_stride_t, M, D, DV,
-            BLOCK_K, PARTS_D, PARTS_DV, EDGE=False,
+            BLOCK_K, PARTS_D, PARTS_DV, AGAIN, EDGE=False,
         )
 
     row = (b * H + h) * N
@@ -102,7 +114,7 @@ def _forward_split(
     q_ptr, k_ptr, v_ptr, part_acc_ptr, part_sum_1_ptr, q_stride_b, q_stride_h, q_stride_t,
     k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t, splits, B, H, group, N,
     M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
-    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr,
 ):
     """One program: a share of the keys of BLOCK_Q rows, of one key head."""
     # Row r is query r // group of head r % group, of those that share their keys.
@@ -114,11 +126,21 @@ def _forward_split(
     b = tl.program_id(2).to(tl.int64)
     i_first = r0 // group
     i_last = (tl.minimum(r0 + BLOCK_Q, N * group) - 1) // group
+    i = row // group
     q_ptr += b * q_stride_b + h * q_stride_h
     k_ptr += b * k_stride_b + h_kv * k_stride_h
     v_ptr += b * v_stride_b + h_kv * v_stride_h
 
-    i = row // group
+    if AGAIN:
+        # What is hidden has spoiled a sum if that is no number: 0 times nan or infinity is none.
+        spoiled = _is_spoiled(
+            _load_rows_at(
+                part_acc_ptr + (((split * B + b) * H + h) * N + i) * DV, i < N, DV, PARTS_DV,
+            ),
+        )
+        if not spoiled:
+            return
+
     q = _load_rows_at(q_ptr + i.to(tl.int64) * q_stride_t, i < N, D, PARTS_D)
     log_D = tl.log(tl.cast(D, tl.float32))
 
@@ -140,12 +162,12 @@ def _forward_split(
         tile = full_hi + t
         acc, sum_1 = _add_keys(
             tile * BLOCK_K, acc, sum_1, i, q, log_D, k_ptr, v_ptr, k_stride_t, v_stride_t, M, D, DV,
-            BLOCK_K, PARTS_D, PARTS_DV, EDGE=True,
+            BLOCK_K, PARTS_D, PARTS_DV, AGAIN, EDGE=True,
         )
     for t in range(tl.maximum(share_lo - edge_tiles, 0), tl.maximum(share_hi - edge_tiles, 0)):
         acc, sum_1 = _add_keys(
             t * BLOCK_K, acc, sum_1, i, q, log_D, k_ptr, v_ptr, k_stride_t, v_stride_t, M, D, DV,
-            BLOCK_K, PARTS_D, PARTS_DV, EDGE=False,
+            BLOCK_K, PARTS_D, PARTS_DV, AGAIN, EDGE=False,
         )
 
     place = ((split * B + b) * H + h) * N + i
@@ -180,7 +202,7 @@ def _combine(
 def _add_queries(
     q0, dv, dk, j, k, v, log_D, row, q_head, dout_head, dout_size_ptr, dsum_1_ptr, q_stride_t,
     dout_stride_t, N, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr,
-    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, EDGE: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Add what queries [q0, q0 + BLOCK_Q) of one head say about the gradient of one key tile."""
     i = (q0 + tl.arange(0, BLOCK_Q))[None, :]
@@ -200,10 +222,18 @@ def _add_queries(
         visible = (j <= i) & (i < N)                                    # lssa.attn:7
         p = tl.where(visible, p, 0.0)
         ds = tl.where(visible, ds, 0.0)
-    dv = _add_rows_of_any_size(dv, p * dout_size, dout)
-    dk = _add_rows_of_any_size(
-        dk, tl.where(ds == 0.0, 0.0, ds * (log_D * tl.log((i + 1).to(tl.float32)))), q,
-    )
+    if AGAIN and EDGE:
+        dv = _add_seen_rows(dv, p * dout_size, dout, visible)
+    else:
+        dv = _add_rows_of_any_size(dv, p * dout_size, dout)
+    if AGAIN and EDGE:
+        dk = _add_seen_rows(
+            dk, tl.where(ds == 0.0, 0.0, ds * (log_D * tl.log((i + 1).to(tl.float32)))), q, visible,
+        )
+    else:
+        dk = _add_rows_of_any_size(
+            dk, tl.where(ds == 0.0, 0.0, ds * (log_D * tl.log((i + 1).to(tl.float32)))), q,
+        )
 
     return dv, dk
 
@@ -214,7 +244,7 @@ def _backward_keys(
     q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
     dout_stride_b, dout_stride_h, dout_stride_t, shares, H, group, N, M, D: tl.constexpr,
     DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
-    PARTS_DV: tl.constexpr,
+    PARTS_DV: tl.constexpr, AGAIN: tl.constexpr,
 ):
     """One program: what a share of the query heads says about BLOCK_K keys of one key head."""
     k0 = tl.program_id(0) * BLOCK_K
@@ -227,6 +257,19 @@ def _backward_keys(
     v_ptr += b * v_stride_b + h_kv * v_stride_h
     h_first = tl.program_id(1) // shares * group + share * group // shares
     h_end = tl.program_id(1) // shares * group + (share + 1) * group // shares
+
+    if AGAIN:
+        # What is hidden has spoiled a sum if that is no number: 0 times nan or infinity is none.
+        spoiled = _are_spoiled_rows(
+            dk_ptr + (b * tl.num_programs(1) + tl.program_id(1)) * M * D, k0, M, D, BLOCK_K,
+            PARTS_D,
+        )
+        spoiled |= _are_spoiled_rows(
+            dv_ptr + (b * tl.num_programs(1) + tl.program_id(1)) * M * DV, k0, M, DV, BLOCK_K,
+            PARTS_DV,
+        )
+        if not spoiled:
+            return
 
     j = (k0 + tl.arange(0, BLOCK_K))[:, None]
     k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, PARTS_D, True)
@@ -255,13 +298,13 @@ def _backward_keys(
             tile = tl.where(t < edge_left, live_lo + t, full_hi + t - edge_left)
             dv, dk = _add_queries(
                 tile * BLOCK_Q, dv, dk, j, k, v, log_D, row, q_head, dout_head, dout_size_ptr,
-                dsum_1_ptr, q_stride_t, dout_stride_t, N, D, DV, BLOCK_Q, PARTS_D, PARTS_DV,
+                dsum_1_ptr, q_stride_t, dout_stride_t, N, D, DV, BLOCK_Q, PARTS_D, PARTS_DV, AGAIN,
                 EDGE=True,
             )
         for t in range(full_lo, full_hi):
             dv, dk = _add_queries(
                 t * BLOCK_Q, dv, dk, j, k, v, log_D, row, q_head, dout_head, dout_size_ptr,
-                dsum_1_ptr, q_stride_t, dout_stride_t, N, D, DV, BLOCK_Q, PARTS_D, PARTS_DV,
+                dsum_1_ptr, q_stride_t, dout_stride_t, N, D, DV, BLOCK_Q, PARTS_D, PARTS_DV, AGAIN,
                 EDGE=False,
             )
 
@@ -274,7 +317,7 @@ def _backward_keys(
 def _add_keys_backward(
     k0, dq, i, q, dsum_1, dout_size, dout, log_D, k_ptr, v_ptr, k_stride_t, v_stride_t, M,
     D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
-    PARTS_DV: tl.constexpr, EDGE: tl.constexpr,
+    PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Add what keys [k0, k0 + BLOCK_K) say about the gradient of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
@@ -290,9 +333,14 @@ def _add_keys_backward(
     if EDGE:
         visible = (j <= i) & (j < M)                                    # lssa.attn:7
         ds = tl.where(visible, ds, 0.0)
-    dq = _add_rows_of_any_size(
-        dq, tl.where(ds == 0.0, 0.0, ds * (log_D * tl.log((i + 1).to(tl.float32)))), k,
-    )
+    if AGAIN and EDGE:
+        dq = _add_seen_rows(
+            dq, tl.where(ds == 0.0, 0.0, ds * (log_D * tl.log((i + 1).to(tl.float32)))), k, visible,
+        )
+    else:
+        dq = _add_rows_of_any_size(
+            dq, tl.where(ds == 0.0, 0.0, ds * (log_D * tl.log((i + 1).to(tl.float32)))), k,
+        )
 
     return dq
 
@@ -303,6 +351,7 @@ def _backward_queries(
     q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
     dout_stride_b, dout_stride_h, dout_stride_t, H, group, N, M, D: tl.constexpr, DV: tl.constexpr,
     BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
+    AGAIN: tl.constexpr,
 ):
     """One program: the gradient of BLOCK_Q queries of one head."""
     # Later tiles may have more keys: they begin first.
@@ -316,6 +365,12 @@ def _backward_queries(
     k_ptr += b * k_stride_b + h_kv * k_stride_h
     v_ptr += b * v_stride_b + h_kv * v_stride_h
     dout_ptr += b * dout_stride_b + h * dout_stride_h
+
+    if AGAIN:
+        # What is hidden has spoiled a sum if that is no number: 0 times nan or infinity is none.
+        spoiled = _are_spoiled_rows(dq_ptr + (b * H + h) * N * D, q0, N, D, BLOCK_Q, PARTS_D)
+        if not spoiled:
+            return
 
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
@@ -334,12 +389,12 @@ def _backward_queries(
     for t in range(full_hi, live_hi):
         dq = _add_keys_backward(
             t * BLOCK_K, dq, i, q, dsum_1, dout_size, dout, log_D, k_ptr, v_ptr, k_stride_t,
-            v_stride_t, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=True,
+            v_stride_t, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, AGAIN, EDGE=True,
         )
     for t in range(0, full_hi):
         dq = _add_keys_backward(
             t * BLOCK_K, dq, i, q, dsum_1, dout_size, dout, log_D, k_ptr, v_ptr, k_stride_t,
-            v_stride_t, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=False,
+            v_stride_t, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, AGAIN, EDGE=False,
         )
 
     _store_rows(dq_ptr + row * D, q0, N, dq, D, BLOCK_Q, PARTS_D)
@@ -360,6 +415,8 @@ def _backward_queries(
 # _bits_of_pairs: attnc/emit/cpu_helpers.py
 # _fill_hidden: attnc/emit/cpu_helpers.py
 # _matmul: attnc/emit/cpu_helpers.py
+# _are_spoiled: attnc/emit/cpu_helpers.py
+# _are_finite: attnc/emit/cpu_helpers.py
 # _in_room: attnc/emit/cpu_helpers.py
 # _add_transposed: attnc/emit/cpu_helpers.py
 
@@ -418,7 +475,13 @@ def _forward_cpu(q, k, v, scale):
             _hide(p, float(0), edges, q0, q1, dtype)
             sum_1[:, heads, q0:q1] = p.sum(-1)
             p_narrow = _in_room(p, narrow_room)
-            out[:, heads, q0:q1] = _matmul(p_narrow, v[:, kv_heads, seen].to(narrow))
+            values = _matmul(p_narrow, v[:, kv_heads, seen].to(narrow))
+            if _are_spoiled([values]):
+                # 0 times what is not finite is not 0: once more, without what a row does not see.
+                shown = torch.ones_like(score)
+                _hide(shown, float(0), edges, q0, q1, dtype)
+                values = _matmul(p_narrow, v[:, kv_heads, seen].to(narrow), shown=shown)
+            out[:, heads, q0:q1] = values
 
     return out, sum_1
 
@@ -438,6 +501,8 @@ def _backward_cpu(dout, dsum_1, q, k, v, scale):
     log_D = torch.log(torch.tensor(D, dtype=torch.float64)).item()
     v_room = torch.empty(0, dtype=dtype)
     dp_room = torch.empty(0, dtype=dtype)
+    # 0 times what is not finite is not 0
+    careful = not _are_finite(dout, dsum_1, q, k, v)
     narrow_room = torch.empty(0, dtype=narrow)
     keys_room = torch.empty(0, dtype=narrow)
     tile = _rows_of_tile(_keys_seen(N - 1, N, M), B * H, q.dtype) if N > 0 else TILE
@@ -458,15 +523,21 @@ def _backward_cpu(dout, dsum_1, q, k, v, scale):
             dp = _matmul(dout_wide, _in_room(v[:, kv_heads, seen], v_room).mT, dp_room)
             ds = (dp + dsum_1[:, heads, q0:q1].unsqueeze(-1)) * sigmoid_term
             _hide(ds, float(0), edges, q0, q1, dtype)
+            shown = torch.ones_like(score) if careful else None
+            if careful:
+                _hide(shown, float(0), edges, q0, q1, dtype)
             p_narrow = _in_room(p, narrow_room)
             _add_transposed(
                 dv[:, kv_heads], seen, p_narrow, dout[:, heads, q0:q1].to(narrow), keys_room,
+                shown=shown,
             )
             dq_k = ds * (log_D * torch.log((i + 1).to(dtype)))
             _hide(dq_k, float(0), edges, q0, q1, dtype)
             dq_k = _in_room(dq_k, narrow_room)
-            dq[:, heads, q0:q1] = _matmul(dq_k, k[:, kv_heads, seen].to(narrow))
-            _add_transposed(dk[:, kv_heads], seen, dq_k, q[:, heads, q0:q1].to(narrow), keys_room)
+            dq[:, heads, q0:q1] = _matmul(dq_k, k[:, kv_heads, seen].to(narrow), shown=shown)
+            _add_transposed(
+                dk[:, kv_heads], seen, dq_k, q[:, heads, q0:q1].to(narrow), keys_room, shown=shown,
+            )
 
     return dq, dk.to(k.dtype), dv.to(v.dtype)
 
@@ -497,6 +568,13 @@ TILES = {
 # _generation: attnc/emit/tiles.py
 # _tiles: attnc/emit/tiles.py
 # _parts_of: attnc/emit/tiles.py
+
+
+def _looks(tiles):
+    """A launch, and a second one, whose programs go on where a sum is no number: tile by tile."""
+    return (False, tiles), (True, {**tiles, "num_stages": 1})
+
+
 # _shares: attnc/emit/launch.py
 
 
@@ -527,20 +605,22 @@ def _forward_triton(q, k, v, scale):
         part_acc = q.new_empty(splits, B, H, N, DV, dtype=torch.float32)
         part_sum_1 = q.new_empty(splits, B, H, N, dtype=torch.float32)
         with torch.cuda.device_of(q):
-            _forward_split[triton.cdiv(N * group, few["BLOCK_Q"]), HKV * splits, B](
-                q, k, v, part_acc, part_sum_1, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
-                splits, B, H, group, N, M, **few,
-            )
+            for again, few in _looks(few):
+                _forward_split[triton.cdiv(N * group, few["BLOCK_Q"]), HKV * splits, B](
+                    q, k, v, part_acc, part_sum_1, *q.stride()[:3], *k.stride()[:3],
+                    *v.stride()[:3], splits, B, H, group, N, M, **few, AGAIN=again,
+                )
             _combine[(B * H * N,)](
                 part_acc, part_sum_1, out, sum_1, splits, DV=DV, SHARES=16,
                 BLOCK_DV=triton.next_power_of_2(DV), enable_fp_fusion=True,
             )
         return out, sum_1
     with torch.cuda.device_of(q):
-        _forward[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
-            q, k, v, out, sum_1, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], H, group, N, M,
-            **tiles,
-        )
+        for again, tiles in _looks(tiles):
+            _forward[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
+                q, k, v, out, sum_1, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], H, group, N,
+                M, **tiles, AGAIN=again,
+            )
     return out, sum_1
 
 
@@ -557,17 +637,19 @@ def _backward_triton(dout, dsum_1, q, k, v, scale):
         shares = min(group, _shares(q, triton.cdiv(M, tiles["BLOCK_K"]) * HKV * B))
         dk = _parts(k, shares)
         dv = _parts(v, shares)
-        _backward_keys[triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B](
-            q, k, v, dout, dout_size, dsum_1, dk, dv, *q.stride()[:3], *k.stride()[:3],
-            *v.stride()[:3], *dout.stride()[:3], shares, H, group, N, M, **tiles,
-        )
+        for again, tiles in _looks(tiles):
+            _backward_keys[triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B](
+                q, k, v, dout, dout_size, dsum_1, dk, dv, *q.stride()[:3], *k.stride()[:3],
+                *v.stride()[:3], *dout.stride()[:3], shares, H, group, N, M, **tiles, AGAIN=again,
+            )
         dk = _sum_of_parts(dk, shares, k.dtype)
         dv = _sum_of_parts(dv, shares, v.dtype)
         tiles = _tiles("backward_queries", q, ("D", D), ("DV", DV))
-        _backward_queries[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
-            q, k, v, dout, dout_size, dsum_1, dq, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
-            *dout.stride()[:3], H, group, N, M, **tiles,
-        )
+        for again, tiles in _looks(tiles):
+            _backward_queries[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
+                q, k, v, dout, dout_size, dsum_1, dq, *q.stride()[:3], *k.stride()[:3],
+                *v.stride()[:3], *dout.stride()[:3], H, group, N, M, **tiles, AGAIN=again,
+            )
     return dq, dk, dv
 
 

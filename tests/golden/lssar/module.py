@@ -185,6 +185,39 @@ def _add_rows_of_any_size(totals, weights, rows):
 
 
 @triton.jit
+def _add_seen_rows(totals, weights, rows, seen):
+    """The same of pairs that are seen, with nan where one meets what is infinite or no number."""
+    tame, met = (), ()
+    for n in tl.static_range(len(rows)):
+        is_finite = tl.abs(rows[n]) < float("inf")
+        tame = tame + (tl.where(is_finite, rows[n], 0.0).to(rows[n].dtype),)
+        wild = tl.where(is_finite, 0.0, 1.0).to(rows[n].dtype)
+        met = met + (tl.dot(seen.to(rows[n].dtype), wild, input_precision="ieee"),)
+    sums = _add_rows_of_any_size(totals, tl.where(seen, weights, 0.0), tame)
+    tiles = ()
+    for n in tl.static_range(len(rows)):
+        tiles = tiles + (tl.where(met[n] > 0.0, float("nan"), sums[n]),)
+    return tiles
+
+
+@triton.jit
+def _is_spoiled(tiles):
+    """Is some number of a tile, in any of its parts, no number?"""
+    spoiled = tl.max((tiles[0] != tiles[0]).to(tl.int32))
+    for n in tl.static_range(1, len(tiles)):
+        spoiled = tl.maximum(spoiled, tl.max((tiles[n] != tiles[n]).to(tl.int32)))
+    return spoiled > 0
+
+
+@triton.jit
+def _are_spoiled_rows(
+    ptr, first, end, WIDTH: tl.constexpr, ROWS: tl.constexpr, PARTS: tl.constexpr,
+):
+    """Is some number of rows [first, first + ROWS) of a contiguous matrix [end, WIDTH] none?"""
+    return _is_spoiled(_load_rows(ptr, first, end, WIDTH, WIDTH, ROWS, PARTS, True))
+
+
+@triton.jit
 def _count_visible(visible, score):
     """How many keys each row sees; zeros made of the score have it counted where that lies."""
     zeros = tl.minimum(tl.maximum(score, 0.0), 0.0)
@@ -286,10 +319,10 @@ def _forward_split_1(
     b = tl.program_id(2).to(tl.int64)
     i_first = r0 // group
     i_last = (tl.minimum(r0 + BLOCK_Q, N * group) - 1) // group
+    i = row // group
     q_ptr += b * q_stride_b + h * q_stride_h
     k_ptr += b * k_stride_b + h_kv * k_stride_h
 
-    i = row // group
     q = _load_rows_at(q_ptr + i.to(tl.int64) * q_stride_t, i < N, D, PARTS_D)
     log_D = tl.log(tl.cast(D, tl.float32))
 
@@ -346,7 +379,7 @@ def _combine_1(part_sum_1_ptr, part_sum_2_ptr, sum_1_ptr, sum_2_ptr, splits, SHA
 @triton.jit
 def _add_queries_1(
     q0, dk, j, k, log_D, row, q_head, dsum_2_ptr, q_stride_t, N, D: tl.constexpr,
-    BLOCK_Q: tl.constexpr, PARTS_D: tl.constexpr, EDGE: tl.constexpr,
+    BLOCK_Q: tl.constexpr, PARTS_D: tl.constexpr, AGAIN: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Add what queries [q0, q0 + BLOCK_Q) of one head say about the gradient of one key tile."""
     i = (q0 + tl.arange(0, BLOCK_Q))[None, :]
@@ -359,7 +392,14 @@ def _add_queries_1(
     if EDGE:
         visible = (j <= i) & (i < N)                                    # lssar.attn:9
         ds = tl.where(visible, ds, 0.0)
-    dk = _add_rows(dk, tl.where(ds == 0.0, 0.0, ds * (log_D * tl.log((i + 1).to(tl.float32)))), q)
+    if AGAIN and EDGE:
+        dk = _add_seen_rows(
+            dk, tl.where(ds == 0.0, 0.0, ds * (log_D * tl.log((i + 1).to(tl.float32)))), q, visible,
+        )
+    else:
+        dk = _add_rows(
+            dk, tl.where(ds == 0.0, 0.0, ds * (log_D * tl.log((i + 1).to(tl.float32)))), q,
+        )
 
     return dk
 
@@ -368,7 +408,7 @@ def _add_queries_1(
 def _backward_keys_1(
     q_ptr, k_ptr, dsum_2_ptr, dk_ptr, q_stride_b, q_stride_h, q_stride_t, k_stride_b, k_stride_h,
     k_stride_t, shares, H, group, N, M, D: tl.constexpr, BLOCK_Q: tl.constexpr,
-    BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
+    BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, AGAIN: tl.constexpr,
 ):
     """One program: what a share of the query heads says about BLOCK_K keys of one key head."""
     k0 = tl.program_id(0) * BLOCK_K
@@ -380,6 +420,15 @@ def _backward_keys_1(
     k_ptr += b * k_stride_b + h_kv * k_stride_h
     h_first = tl.program_id(1) // shares * group + share * group // shares
     h_end = tl.program_id(1) // shares * group + (share + 1) * group // shares
+
+    if AGAIN:
+        # What is hidden has spoiled a sum if that is no number: 0 times nan or infinity is none.
+        spoiled = _are_spoiled_rows(
+            dk_ptr + (b * tl.num_programs(1) + tl.program_id(1)) * M * D, k0, M, D, BLOCK_K,
+            PARTS_D,
+        )
+        if not spoiled:
+            return
 
     j = (k0 + tl.arange(0, BLOCK_K))[:, None]
     k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, PARTS_D, True)
@@ -405,12 +454,12 @@ def _backward_keys_1(
             tile = tl.where(t < edge_left, live_lo + t, full_hi + t - edge_left)
             dk = _add_queries_1(
                 tile * BLOCK_Q, dk, j, k, log_D, row, q_head, dsum_2_ptr, q_stride_t, N, D, BLOCK_Q,
-                PARTS_D, EDGE=True,
+                PARTS_D, AGAIN, EDGE=True,
             )
         for t in range(full_lo, full_hi):
             dk = _add_queries_1(
                 t * BLOCK_Q, dk, j, k, log_D, row, q_head, dsum_2_ptr, q_stride_t, N, D, BLOCK_Q,
-                PARTS_D, EDGE=False,
+                PARTS_D, AGAIN, EDGE=False,
             )
 
     row = (b * tl.num_programs(1) + tl.program_id(1)) * M
@@ -420,7 +469,7 @@ def _backward_keys_1(
 @triton.jit
 def _add_keys_backward_1(
     k0, dq, i, q, dsum_2, log_D, k_ptr, k_stride_t, M, D: tl.constexpr, BLOCK_K: tl.constexpr,
-    PARTS_D: tl.constexpr, EDGE: tl.constexpr,
+    PARTS_D: tl.constexpr, AGAIN: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Add what keys [k0, k0 + BLOCK_K) say about the gradient of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
@@ -432,7 +481,14 @@ def _add_keys_backward_1(
     if EDGE:
         visible = (j <= i) & (j < M)                                    # lssar.attn:9
         ds = tl.where(visible, ds, 0.0)
-    dq = _add_rows(dq, tl.where(ds == 0.0, 0.0, ds * (log_D * tl.log((i + 1).to(tl.float32)))), k)
+    if AGAIN and EDGE:
+        dq = _add_seen_rows(
+            dq, tl.where(ds == 0.0, 0.0, ds * (log_D * tl.log((i + 1).to(tl.float32)))), k, visible,
+        )
+    else:
+        dq = _add_rows(
+            dq, tl.where(ds == 0.0, 0.0, ds * (log_D * tl.log((i + 1).to(tl.float32)))), k,
+        )
 
     return dq
 
@@ -441,7 +497,7 @@ def _add_keys_backward_1(
 def _backward_queries_1(
     q_ptr, k_ptr, dsum_2_ptr, dq_ptr, q_stride_b, q_stride_h, q_stride_t, k_stride_b, k_stride_h,
     k_stride_t, H, group, N, M, D: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
-    PARTS_D: tl.constexpr,
+    PARTS_D: tl.constexpr, AGAIN: tl.constexpr,
 ):
     """One program: the gradient of BLOCK_Q queries of one head."""
     # Later tiles may have more keys: they begin first.
@@ -453,6 +509,12 @@ def _backward_queries_1(
     h_kv = h // group
     q_ptr += b * q_stride_b + h * q_stride_h
     k_ptr += b * k_stride_b + h_kv * k_stride_h
+
+    if AGAIN:
+        # What is hidden has spoiled a sum if that is no number: 0 times nan or infinity is none.
+        spoiled = _are_spoiled_rows(dq_ptr + (b * H + h) * N * D, q0, N, D, BLOCK_Q, PARTS_D)
+        if not spoiled:
+            return
 
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
@@ -468,12 +530,12 @@ def _backward_queries_1(
 
     for t in range(full_hi, live_hi):
         dq = _add_keys_backward_1(
-            t * BLOCK_K, dq, i, q, dsum_2, log_D, k_ptr, k_stride_t, M, D, BLOCK_K, PARTS_D,
+            t * BLOCK_K, dq, i, q, dsum_2, log_D, k_ptr, k_stride_t, M, D, BLOCK_K, PARTS_D, AGAIN,
             EDGE=True,
         )
     for t in range(0, full_hi):
         dq = _add_keys_backward_1(
-            t * BLOCK_K, dq, i, q, dsum_2, log_D, k_ptr, k_stride_t, M, D, BLOCK_K, PARTS_D,
+            t * BLOCK_K, dq, i, q, dsum_2, log_D, k_ptr, k_stride_t, M, D, BLOCK_K, PARTS_D, AGAIN,
             EDGE=False,
         )
 
@@ -484,7 +546,7 @@ def _backward_queries_1(
 def _add_keys(
     k0, acc, sum_1, i, q, log_D, row_1_i, row_2_i, k_ptr, v_ptr, k_stride_t, v_stride_t, p_, M,
     D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
-    PARTS_DV: tl.constexpr, EDGE: tl.constexpr,
+    PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Add keys [k0, k0 + BLOCK_K) to the sums of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
@@ -501,7 +563,10 @@ def _add_keys(
         p = tl.where(visible, p, 0.0)
     sum_1 += tl.sum(p, 1)
     v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, PARTS_DV, EDGE)
-    acc = _add_rows_of_any_size(acc, p, v)
+    if AGAIN and EDGE:
+        acc = _add_seen_rows(acc, p, v, visible)
+    else:
+        acc = _add_rows_of_any_size(acc, p, v)
 
     return acc, sum_1
 
@@ -512,7 +577,7 @@ def _forward(
     q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
     row_1_stride_0, row_1_stride_1, row_1_stride_2, row_2_stride_0, row_2_stride_1, row_2_stride_2,
     p_, H, group, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr,
-    BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
+    BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr,
 ):
     """One program: BLOCK_Q queries of one head."""
     # Later tiles may have more keys: they begin first.
@@ -525,6 +590,12 @@ def _forward(
     q_ptr += b * q_stride_b + h * q_stride_h
     k_ptr += b * k_stride_b + h_kv * k_stride_h
     v_ptr += b * v_stride_b + h_kv * v_stride_h
+
+    if AGAIN:
+        # What is hidden has spoiled a sum if that is no number: 0 times nan or infinity is none.
+        spoiled = _are_spoiled_rows(out_ptr + (b * H + h) * N * DV, q0, N, DV, BLOCK_Q, PARTS_DV)
+        if not spoiled:
+            return
 
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
@@ -548,12 +619,12 @@ def _forward(
     for t in range(full_hi, live_hi):
         acc, sum_1 = _add_keys(
             t * BLOCK_K, acc, sum_1, i, q, log_D, row_1_i, row_2_i, k_ptr, v_ptr, k_stride_t,
-            v_stride_t, p_, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=True,
+            v_stride_t, p_, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, AGAIN, EDGE=True,
         )
     for t in range(0, full_hi):
         acc, sum_1 = _add_keys(
             t * BLOCK_K, acc, sum_1, i, q, log_D, row_1_i, row_2_i, k_ptr, v_ptr, k_stride_t,
-            v_stride_t, p_, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=False,
+            v_stride_t, p_, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, AGAIN, EDGE=False,
         )
 
     row = (b * H + h) * N
@@ -568,7 +639,7 @@ def _forward_split(
     q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
     row_1_stride_0, row_1_stride_1, row_1_stride_2, row_2_stride_0, row_2_stride_1, row_2_stride_2,
     p_, splits, B, H, group, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr,
-    BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
+    BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr,
 ):
     """One program: a share of the keys of BLOCK_Q rows, of one key head."""
     # Row r is query r // group of head r % group, of those that share their keys.
@@ -580,11 +651,21 @@ def _forward_split(
     b = tl.program_id(2).to(tl.int64)
     i_first = r0 // group
     i_last = (tl.minimum(r0 + BLOCK_Q, N * group) - 1) // group
+    i = row // group
     q_ptr += b * q_stride_b + h * q_stride_h
     k_ptr += b * k_stride_b + h_kv * k_stride_h
     v_ptr += b * v_stride_b + h_kv * v_stride_h
 
-    i = row // group
+    if AGAIN:
+        # What is hidden has spoiled a sum if that is no number: 0 times nan or infinity is none.
+        spoiled = _is_spoiled(
+            _load_rows_at(
+                part_acc_ptr + (((split * B + b) * H + h) * N + i) * DV, i < N, DV, PARTS_DV,
+            ),
+        )
+        if not spoiled:
+            return
+
     q = _load_rows_at(q_ptr + i.to(tl.int64) * q_stride_t, i < N, D, PARTS_D)
     log_D = tl.log(tl.cast(D, tl.float32))
     row_1_i = tl.load(
@@ -614,12 +695,12 @@ def _forward_split(
         tile = full_hi + t
         acc, sum_1 = _add_keys(
             tile * BLOCK_K, acc, sum_1, i, q, log_D, row_1_i, row_2_i, k_ptr, v_ptr, k_stride_t,
-            v_stride_t, p_, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=True,
+            v_stride_t, p_, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, AGAIN, EDGE=True,
         )
     for t in range(tl.maximum(share_lo - edge_tiles, 0), tl.maximum(share_hi - edge_tiles, 0)):
         acc, sum_1 = _add_keys(
             t * BLOCK_K, acc, sum_1, i, q, log_D, row_1_i, row_2_i, k_ptr, v_ptr, k_stride_t,
-            v_stride_t, p_, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=False,
+            v_stride_t, p_, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, AGAIN, EDGE=False,
         )
 
     place = ((split * B + b) * H + h) * N + i
@@ -655,7 +736,8 @@ def _add_queries(
     q0, dv, dk, b, j, k, v, log_D, p_minus_1, h, row, q_head, dout_head, dout_size_ptr, dsum_1_ptr,
     row_1_ptr, row_2_ptr, q_stride_t, dout_stride_t, row_1_stride_0, row_1_stride_1, row_1_stride_2,
     row_2_stride_0, row_2_stride_1, row_2_stride_2, p_, N, D: tl.constexpr, DV: tl.constexpr,
-    BLOCK_Q: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, EDGE: tl.constexpr,
+    BLOCK_Q: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr,
+    EDGE: tl.constexpr,
 ):
     """Add what queries [q0, q0 + BLOCK_Q) of one head say about the gradient of one key tile."""
     i = (q0 + tl.arange(0, BLOCK_Q))[None, :]
@@ -691,10 +773,18 @@ def _add_queries(
         visible = (j <= i) & (i < N)                                    # lssar.attn:9
         p = tl.where(visible, p, 0.0)
         ds = tl.where(visible, ds, 0.0)
-    dv = _add_rows_of_any_size(dv, p * dout_size, dout)
-    dk = _add_rows_of_any_size(
-        dk, tl.where(ds == 0.0, 0.0, ds * (log_D * tl.log((i + 1).to(tl.float32)))), q,
-    )
+    if AGAIN and EDGE:
+        dv = _add_seen_rows(dv, p * dout_size, dout, visible)
+    else:
+        dv = _add_rows_of_any_size(dv, p * dout_size, dout)
+    if AGAIN and EDGE:
+        dk = _add_seen_rows(
+            dk, tl.where(ds == 0.0, 0.0, ds * (log_D * tl.log((i + 1).to(tl.float32)))), q, visible,
+        )
+    else:
+        dk = _add_rows_of_any_size(
+            dk, tl.where(ds == 0.0, 0.0, ds * (log_D * tl.log((i + 1).to(tl.float32)))), q,
+        )
 
     return dv, dk
 
@@ -706,7 +796,7 @@ def _backward_keys(
     v_stride_t, dout_stride_b, dout_stride_h, dout_stride_t, row_1_stride_0, row_1_stride_1,
     row_1_stride_2, row_2_stride_0, row_2_stride_1, row_2_stride_2, p_, shares, H, group, N, M,
     D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
-    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr,
 ):
     """One program: what a share of the query heads says about BLOCK_K keys of one key head."""
     k0 = tl.program_id(0) * BLOCK_K
@@ -719,6 +809,19 @@ def _backward_keys(
     v_ptr += b * v_stride_b + h_kv * v_stride_h
     h_first = tl.program_id(1) // shares * group + share * group // shares
     h_end = tl.program_id(1) // shares * group + (share + 1) * group // shares
+
+    if AGAIN:
+        # What is hidden has spoiled a sum if that is no number: 0 times nan or infinity is none.
+        spoiled = _are_spoiled_rows(
+            dk_ptr + (b * tl.num_programs(1) + tl.program_id(1)) * M * D, k0, M, D, BLOCK_K,
+            PARTS_D,
+        )
+        spoiled |= _are_spoiled_rows(
+            dv_ptr + (b * tl.num_programs(1) + tl.program_id(1)) * M * DV, k0, M, DV, BLOCK_K,
+            PARTS_DV,
+        )
+        if not spoiled:
+            return
 
     j = (k0 + tl.arange(0, BLOCK_K))[:, None]
     k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, PARTS_D, True)
@@ -750,14 +853,14 @@ def _backward_keys(
                 tile * BLOCK_Q, dv, dk, b, j, k, v, log_D, p_minus_1, h, row, q_head, dout_head,
                 dout_size_ptr, dsum_1_ptr, row_1_ptr, row_2_ptr, q_stride_t, dout_stride_t,
                 row_1_stride_0, row_1_stride_1, row_1_stride_2, row_2_stride_0, row_2_stride_1,
-                row_2_stride_2, p_, N, D, DV, BLOCK_Q, PARTS_D, PARTS_DV, EDGE=True,
+                row_2_stride_2, p_, N, D, DV, BLOCK_Q, PARTS_D, PARTS_DV, AGAIN, EDGE=True,
             )
         for t in range(full_lo, full_hi):
             dv, dk = _add_queries(
                 t * BLOCK_Q, dv, dk, b, j, k, v, log_D, p_minus_1, h, row, q_head, dout_head,
                 dout_size_ptr, dsum_1_ptr, row_1_ptr, row_2_ptr, q_stride_t, dout_stride_t,
                 row_1_stride_0, row_1_stride_1, row_1_stride_2, row_2_stride_0, row_2_stride_1,
-                row_2_stride_2, p_, N, D, DV, BLOCK_Q, PARTS_D, PARTS_DV, EDGE=False,
+                row_2_stride_2, p_, N, D, DV, BLOCK_Q, PARTS_D, PARTS_DV, AGAIN, EDGE=False,
             )
 
     row = (b * tl.num_programs(1) + tl.program_id(1)) * M
@@ -769,7 +872,7 @@ def _backward_keys(
 def _add_keys_backward(
     k0, dq, d_row_2, i, q, dsum_1, dout_size, dout, log_D, row_1_i, row_2_i, p_minus_1, k_ptr,
     v_ptr, k_stride_t, v_stride_t, p_, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr,
-    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, EDGE: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Add what keys [k0, k0 + BLOCK_K) say about the gradient of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
@@ -799,9 +902,14 @@ def _add_keys_backward(
         visible = (j <= i) & (j < M)                                    # lssar.attn:9
         ds = tl.where(visible, ds, 0.0)
         d_row_2_past = tl.where(visible, d_row_2_past, 0.0)
-    dq = _add_rows_of_any_size(
-        dq, tl.where(ds == 0.0, 0.0, ds * (log_D * tl.log((i + 1).to(tl.float32)))), k,
-    )
+    if AGAIN and EDGE:
+        dq = _add_seen_rows(
+            dq, tl.where(ds == 0.0, 0.0, ds * (log_D * tl.log((i + 1).to(tl.float32)))), k, visible,
+        )
+    else:
+        dq = _add_rows_of_any_size(
+            dq, tl.where(ds == 0.0, 0.0, ds * (log_D * tl.log((i + 1).to(tl.float32)))), k,
+        )
     d_row_2 += tl.sum(d_row_2_past, 1)
 
     return dq, d_row_2
@@ -814,7 +922,7 @@ def _backward_queries(
     v_stride_h, v_stride_t, dout_stride_b, dout_stride_h, dout_stride_t, row_1_stride_0,
     row_1_stride_1, row_1_stride_2, row_2_stride_0, row_2_stride_1, row_2_stride_2, p_, H, group, N,
     M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
-    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr,
 ):
     """One program: the gradient of BLOCK_Q queries of one head."""
     # Later tiles may have more keys: they begin first.
@@ -828,6 +936,12 @@ def _backward_queries(
     k_ptr += b * k_stride_b + h_kv * k_stride_h
     v_ptr += b * v_stride_b + h_kv * v_stride_h
     dout_ptr += b * dout_stride_b + h * dout_stride_h
+
+    if AGAIN:
+        # What is hidden has spoiled a sum if that is no number: 0 times nan or infinity is none.
+        spoiled = _are_spoiled_rows(dq_ptr + (b * H + h) * N * D, q0, N, D, BLOCK_Q, PARTS_D)
+        if not spoiled:
+            return
 
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
@@ -857,13 +971,13 @@ def _backward_queries(
         dq, d_row_2 = _add_keys_backward(
             t * BLOCK_K, dq, d_row_2, i, q, dsum_1, dout_size, dout, log_D, row_1_i, row_2_i,
             p_minus_1, k_ptr, v_ptr, k_stride_t, v_stride_t, p_, M, D, DV, BLOCK_K, PARTS_D,
-            PARTS_DV, EDGE=True,
+            PARTS_DV, AGAIN, EDGE=True,
         )
     for t in range(0, full_hi):
         dq, d_row_2 = _add_keys_backward(
             t * BLOCK_K, dq, d_row_2, i, q, dsum_1, dout_size, dout, log_D, row_1_i, row_2_i,
             p_minus_1, k_ptr, v_ptr, k_stride_t, v_stride_t, p_, M, D, DV, BLOCK_K, PARTS_D,
-            PARTS_DV, EDGE=False,
+            PARTS_DV, AGAIN, EDGE=False,
         )
 
     _store_rows(dq_ptr + row * D, q0, N, dq, D, BLOCK_Q, PARTS_D)
@@ -998,8 +1112,16 @@ def _fill_hidden(pairs, shown, filled):
         bits.bitwise_or_(filled)
 
 
-def _matmul(a, b, room=None):
-    """a [B, H, T, X] @ b [B, HKV, X, Y], where H // HKV heads in a row share a head of b."""
+def _matmul(a, b, room=None, shown=None):
+    """a [B, H, T, X] @ b [B, HKV, X, Y], where H // HKV heads in a row share a head of b.
+
+    0 times what is not finite is not 0: where `shown` says which of a there are, it is left out.
+    """
+    if shown is not None:
+        wild = b.isfinite().logical_not_()
+        met = _matmul(shown.to(a.dtype), wild.to(b.dtype)) > 0
+        total = _matmul(a.masked_fill(shown == 0, 0), b.masked_fill(wild, 0), room)
+        return total.masked_fill_(met, float("nan"))
     B, H, T, X = a.shape
     groups, Y = b.shape[1], b.shape[3]
     a, b = a.reshape(B * groups, H // groups * T, X), b.reshape(B * groups, X, Y)
@@ -1008,13 +1130,29 @@ def _matmul(a, b, room=None):
     return torch.bmm(a, b, out=room.resize_(*a.shape[:2], Y)).view(B, H, T, Y)
 
 
+def _are_spoiled(tensors):
+    """Is some number of one of them no number?"""
+    wide = (torch.promote_types(x.dtype, torch.float32) for x in tensors)
+    return any(bool(x.sum(dtype=dtype).isnan()) for x, dtype in zip(tensors, wide))
+
+
+def _are_finite(*tensors):
+    """Is every number of all of them finite?"""
+    return all(bool(x.isfinite().all()) for x in tensors)
+
+
 def _in_room(x, room):
     """`x` in the dtype of `room`, and in its memory where that is another."""
     return x if x.dtype == room.dtype else room.resize_(x.shape).copy_(x)
 
 
-def _add_transposed(total, seen, a, b, room):
+def _add_transposed(total, seen, a, b, room, shown=None):
     """At the keys seen: += the transpose of a [B, H, T, X] @ b [B, H, T, Y], over shared heads."""
+    if shown is not None:  # as above
+        wild, met = b.isfinite().logical_not_(), torch.zeros_like(total)
+        _add_transposed(met, seen, shown.to(a.dtype), wild.to(b.dtype), room)
+        total.masked_fill_(met > 0, float("nan"))
+        a, b = a.masked_fill(shown == 0, 0), b.masked_fill(wild, 0)
     groups = total.shape[1]
     rows = a.shape[1] // groups * a.shape[2]
     a, b = (x.reshape(x.shape[0], groups, rows, x.shape[3]) for x in (a, b))
@@ -1095,6 +1233,8 @@ def _backward_cpu_1(dsum_1, dsum_2, q, k, scale, p_):
     room = torch.empty(0, dtype=dtype)
     k_room = torch.empty(0, dtype=dtype)
     log_D = torch.log(torch.tensor(D, dtype=torch.float64)).item()
+    # 0 times what is not finite is not 0
+    careful = not _are_finite(dsum_1, dsum_2, q, k)
     narrow_room = torch.empty(0, dtype=narrow)
     keys_room = torch.empty(0, dtype=narrow)
     tile = _rows_of_tile(_keys_seen(N - 1, N, M), B * H, q.dtype) if N > 0 else TILE
@@ -1110,11 +1250,16 @@ def _backward_cpu_1(dsum_1, dsum_2, q, k, scale, p_):
             score = log_D * torch.log((i + 1).to(dtype)) * qk           # lssar.attn:10
             ds = dsum_2[:, heads, q0:q1].unsqueeze(-1) * torch.sigmoid(score)
             _hide(ds, float(0), edges, q0, q1, dtype)
+            shown = torch.ones_like(score) if careful else None
+            if careful:
+                _hide(shown, float(0), edges, q0, q1, dtype)
             dq_k = ds * (log_D * torch.log((i + 1).to(dtype)))
             _hide(dq_k, float(0), edges, q0, q1, dtype)
             dq_k = _in_room(dq_k, narrow_room)
-            dq[:, heads, q0:q1] = _matmul(dq_k, k[:, kv_heads, seen].to(narrow))
-            _add_transposed(dk[:, kv_heads], seen, dq_k, q[:, heads, q0:q1].to(narrow), keys_room)
+            dq[:, heads, q0:q1] = _matmul(dq_k, k[:, kv_heads, seen].to(narrow), shown=shown)
+            _add_transposed(
+                dk[:, kv_heads], seen, dq_k, q[:, heads, q0:q1].to(narrow), keys_room, shown=shown,
+            )
 
     return dq, dk.to(k.dtype)
 
@@ -1157,7 +1302,13 @@ def _forward_cpu(q, k, v, row_1, row_2, scale, p_):
             _hide(p, float(0), edges, q0, q1, dtype)
             sum_1[:, heads, q0:q1] = p.sum(-1)
             p_narrow = _in_room(p, narrow_room)
-            out[:, heads, q0:q1] = _matmul(p_narrow, v[:, kv_heads, seen].to(narrow))
+            values = _matmul(p_narrow, v[:, kv_heads, seen].to(narrow))
+            if _are_spoiled([values]):
+                # 0 times what is not finite is not 0: once more, without what a row does not see.
+                shown = torch.ones_like(score)
+                _hide(shown, float(0), edges, q0, q1, dtype)
+                values = _matmul(p_narrow, v[:, kv_heads, seen].to(narrow), shown=shown)
+            out[:, heads, q0:q1] = values
 
     return out, sum_1
 
@@ -1179,6 +1330,8 @@ def _backward_cpu(dout, dsum_1, q, k, v, row_1, row_2, scale, p_):
     p_minus_1 = p_ - 1.0
     v_room = torch.empty(0, dtype=dtype)
     dp_room = torch.empty(0, dtype=dtype)
+    # 0 times what is not finite is not 0
+    careful = not _are_finite(dout, dsum_1, q, k, v)
     narrow_room = torch.empty(0, dtype=narrow)
     keys_room = torch.empty(0, dtype=narrow)
     tile = _rows_of_tile(_keys_seen(N - 1, N, M), B * H, q.dtype) if N > 0 else TILE
@@ -1220,15 +1373,21 @@ def _backward_cpu(dout, dsum_1, q, k, v, row_1, row_2, scale, p_):
                 )
             )
             _hide(d_row_2_past, float(0), edges, q0, q1, dtype)
+            shown = torch.ones_like(score) if careful else None
+            if careful:
+                _hide(shown, float(0), edges, q0, q1, dtype)
             p_narrow = _in_room(p, narrow_room)
             _add_transposed(
                 dv[:, kv_heads], seen, p_narrow, dout[:, heads, q0:q1].to(narrow), keys_room,
+                shown=shown,
             )
             dq_k = ds * (log_D * torch.log((i + 1).to(dtype)))
             _hide(dq_k, float(0), edges, q0, q1, dtype)
             dq_k = _in_room(dq_k, narrow_room)
-            dq[:, heads, q0:q1] = _matmul(dq_k, k[:, kv_heads, seen].to(narrow))
-            _add_transposed(dk[:, kv_heads], seen, dq_k, q[:, heads, q0:q1].to(narrow), keys_room)
+            dq[:, heads, q0:q1] = _matmul(dq_k, k[:, kv_heads, seen].to(narrow), shown=shown)
+            _add_transposed(
+                dk[:, kv_heads], seen, dq_k, q[:, heads, q0:q1].to(narrow), keys_room, shown=shown,
+            )
             _add_to_d_row_2(d_row_2, d_row_2_past, q0, q1, heads)
 
     return dq, dk.to(k.dtype), dv.to(v.dtype), d_row_2.to(row_2.dtype)
@@ -1300,6 +1459,11 @@ def _parts_of(size, kernel, q):
     return (whole // 2, rest) if whole // 2 + rest < whole and has_room else (whole,)
 
 
+def _looks(tiles):
+    """A launch, and a second one, whose programs go on where a sum is no number: tile by tile."""
+    return (False, tiles), (True, {**tiles, "num_stages": 1})
+
+
 def _shares(q, programs):
     """Into how many shares the work of each program goes, so that two fall to a processor."""
     card = torch.cuda.get_device_properties(q.device) if q.is_cuda else None
@@ -1364,14 +1528,18 @@ def _backward_triton_1(dsum_1, dsum_2, q, k, scale, p_):
         tiles = _tiles("backward_keys", q, ("D", D))
         shares = min(group, _shares(q, triton.cdiv(M, tiles["BLOCK_K"]) * HKV * B))
         dk = _parts(k, shares)
-        _backward_keys_1[triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B](
-            q, k, dsum_2, dk, *q.stride()[:3], *k.stride()[:3], shares, H, group, N, M, **tiles,
-        )
+        for again, tiles in _looks(tiles):
+            _backward_keys_1[triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B](
+                q, k, dsum_2, dk, *q.stride()[:3], *k.stride()[:3], shares, H, group, N, M, **tiles,
+                AGAIN=again,
+            )
         dk = _sum_of_parts(dk, shares, k.dtype)
         tiles = _tiles("backward_queries", q, ("D", D))
-        _backward_queries_1[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
-            q, k, dsum_2, dq, *q.stride()[:3], *k.stride()[:3], H, group, N, M, **tiles,
-        )
+        for again, tiles in _looks(tiles):
+            _backward_queries_1[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
+                q, k, dsum_2, dq, *q.stride()[:3], *k.stride()[:3], H, group, N, M, **tiles,
+                AGAIN=again,
+            )
     return dq, dk
 
 
@@ -1391,21 +1559,24 @@ def _forward_triton(q, k, v, row_1, row_2, scale, p_):
         part_acc = q.new_empty(splits, B, H, N, DV, dtype=torch.float32)
         part_sum_1 = q.new_empty(splits, B, H, N, dtype=torch.float32)
         with torch.cuda.device_of(q):
-            _forward_split[triton.cdiv(N * group, few["BLOCK_Q"]), HKV * splits, B](
-                q, k, v, part_acc, part_sum_1, row_1, row_2, *q.stride()[:3], *k.stride()[:3],
-                *v.stride()[:3], *row_1.stride(), *row_2.stride(), p_, splits, B, H, group, N, M,
-                **few,
-            )
+            for again, few in _looks(few):
+                _forward_split[triton.cdiv(N * group, few["BLOCK_Q"]), HKV * splits, B](
+                    q, k, v, part_acc, part_sum_1, row_1, row_2, *q.stride()[:3], *k.stride()[:3],
+                    *v.stride()[:3], *row_1.stride(), *row_2.stride(), p_, splits, B, H, group, N,
+                    M, **few, AGAIN=again,
+                )
             _combine[(B * H * N,)](
                 part_acc, part_sum_1, out, sum_1, splits, DV=DV, SHARES=16,
                 BLOCK_DV=triton.next_power_of_2(DV), enable_fp_fusion=True,
             )
         return out, sum_1
     with torch.cuda.device_of(q):
-        _forward[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
-            q, k, v, out, sum_1, row_1, row_2, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
-            *row_1.stride(), *row_2.stride(), p_, H, group, N, M, **tiles,
-        )
+        for again, tiles in _looks(tiles):
+            _forward[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
+                q, k, v, out, sum_1, row_1, row_2, *q.stride()[:3], *k.stride()[:3],
+                *v.stride()[:3], *row_1.stride(), *row_2.stride(), p_, H, group, N, M, **tiles,
+                AGAIN=again,
+            )
     return out, sum_1
 
 
@@ -1424,19 +1595,21 @@ def _backward_triton(dout, dsum_1, q, k, v, row_1, row_2, scale, p_):
         shares = min(group, _shares(q, triton.cdiv(M, tiles["BLOCK_K"]) * HKV * B))
         dk = _parts(k, shares)
         dv = _parts(v, shares)
-        _backward_keys[triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B](
-            q, k, v, dout, dout_size, dsum_1, dk, dv, row_1, row_2, *q.stride()[:3],
-            *k.stride()[:3], *v.stride()[:3], *dout.stride()[:3], *row_1.stride(), *row_2.stride(),
-            p_, shares, H, group, N, M, **tiles,
-        )
+        for again, tiles in _looks(tiles):
+            _backward_keys[triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B](
+                q, k, v, dout, dout_size, dsum_1, dk, dv, row_1, row_2, *q.stride()[:3],
+                *k.stride()[:3], *v.stride()[:3], *dout.stride()[:3], *row_1.stride(),
+                *row_2.stride(), p_, shares, H, group, N, M, **tiles, AGAIN=again,
+            )
         dk = _sum_of_parts(dk, shares, k.dtype)
         dv = _sum_of_parts(dv, shares, v.dtype)
         tiles = _tiles("backward_queries", q, ("D", D), ("DV", DV))
-        _backward_queries[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
-            q, k, v, dout, dout_size, dsum_1, dq, row_1, row_2, d_row_2, *q.stride()[:3],
-            *k.stride()[:3], *v.stride()[:3], *dout.stride()[:3], *row_1.stride(), *row_2.stride(),
-            p_, H, group, N, M, **tiles,
-        )
+        for again, tiles in _looks(tiles):
+            _backward_queries[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
+                q, k, v, dout, dout_size, dsum_1, dq, row_1, row_2, d_row_2, *q.stride()[:3],
+                *k.stride()[:3], *v.stride()[:3], *dout.stride()[:3], *row_1.stride(),
+                *row_2.stride(), p_, H, group, N, M, **tiles, AGAIN=again,
+            )
     q0, q1 = 0, N
     heads = slice(None)
     _add_to_d_row_2(total_row_2, d_row_2.unsqueeze(-1), q0, q1, heads)

@@ -24,6 +24,10 @@ TILE = 128  # queries in a tile of the CPU path, unless fewer or more are faster
 # _add_rows: attnc/emit/triton_helpers.py
 # _scaled: attnc/emit/triton_helpers.py
 # _divided: attnc/emit/triton_helpers.py
+# _add_rows_of_any_size: attnc/emit/triton_helpers.py
+# _add_seen_rows: attnc/emit/triton_helpers.py
+# _is_spoiled: attnc/emit/triton_helpers.py
+# _are_spoiled_rows: attnc/emit/triton_helpers.py
 
 
 @triton.jit
@@ -32,7 +36,7 @@ def _add_keys(
     k_stride_t, v_stride_t, query_products_1_stride_0, query_products_1_stride_1,
     query_products_1_stride_2, query_products_1_stride_3, reach, N, M, D: tl.constexpr,
     DV: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
-    EDGE: tl.constexpr,
+    AGAIN: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Fold keys [k0, k0 + BLOCK_K) into the running softmax of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
@@ -63,7 +67,10 @@ def _add_keys(
     row_sum = row_sum * rescale + tl.sum(p, 1)
     row_max = new_max
     v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, PARTS_DV, EDGE)
-    acc = _add_rows(_scaled(acc, rescale[:, None]), p, v)
+    if AGAIN and EDGE:
+        acc = _add_seen_rows(_scaled(acc, rescale[:, None]), p, v, visible)
+    else:
+        acc = _add_rows(_scaled(acc, rescale[:, None]), p, v)
 
     return acc, row_max, row_sum
 
@@ -75,6 +82,7 @@ def _forward(
     query_products_1_stride_0, query_products_1_stride_1, query_products_1_stride_2,
     query_products_1_stride_3, scale, reach, H, group, N, M, D: tl.constexpr, DV: tl.constexpr,
     BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
+    AGAIN: tl.constexpr,
 ):
     """One program: BLOCK_Q queries of one head."""
     # Later tiles may have more keys: they begin first.
@@ -87,6 +95,12 @@ def _forward(
     q_ptr += b * q_stride_b + h * q_stride_h
     k_ptr += b * k_stride_b + h_kv * k_stride_h
     v_ptr += b * v_stride_b + h_kv * v_stride_h
+
+    if AGAIN:
+        # What is hidden has spoiled a sum if that is no number: 0 times nan or infinity is none.
+        spoiled = _are_spoiled_rows(out_ptr + (b * H + h) * N * DV, q0, N, DV, BLOCK_Q, PARTS_DV)
+        if not spoiled:
+            return
 
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
@@ -105,14 +119,14 @@ def _forward(
             t * BLOCK_K, acc, row_max, row_sum, h, b, i, q, scale_times_log2e, k_ptr, v_ptr,
             query_products_1_ptr, k_stride_t, v_stride_t, query_products_1_stride_0,
             query_products_1_stride_1, query_products_1_stride_2, query_products_1_stride_3, reach,
-            N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=True,
+            N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, AGAIN, EDGE=True,
         )
     for t in range(0, full_hi):
         acc, row_max, row_sum = _add_keys(
             t * BLOCK_K, acc, row_max, row_sum, h, b, i, q, scale_times_log2e, k_ptr, v_ptr,
             query_products_1_ptr, k_stride_t, v_stride_t, query_products_1_stride_0,
             query_products_1_stride_1, query_products_1_stride_2, query_products_1_stride_3, reach,
-            N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=False,
+            N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, AGAIN, EDGE=False,
         )
 
     out = _divided(acc, row_sum[:, None])
@@ -129,7 +143,7 @@ def _forward_split(
     query_products_1_stride_0, query_products_1_stride_1, query_products_1_stride_2,
     query_products_1_stride_3, scale, reach, splits, B, H, group, N, M, D: tl.constexpr,
     DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
-    PARTS_DV: tl.constexpr,
+    PARTS_DV: tl.constexpr, AGAIN: tl.constexpr,
 ):
     """One program: a share of the keys of BLOCK_Q rows, of one key head."""
     # Row r is query r // group of head r % group, of those that share their keys.
@@ -141,11 +155,21 @@ def _forward_split(
     b = tl.program_id(2).to(tl.int64)
     i_first = r0 // group
     i_last = (tl.minimum(r0 + BLOCK_Q, N * group) - 1) // group
+    i = row // group
     q_ptr += b * q_stride_b + h * q_stride_h
     k_ptr += b * k_stride_b + h_kv * k_stride_h
     v_ptr += b * v_stride_b + h_kv * v_stride_h
 
-    i = row // group
+    if AGAIN:
+        # What is hidden has spoiled a sum if that is no number: 0 times nan or infinity is none.
+        spoiled = _is_spoiled(
+            _load_rows_at(
+                part_acc_ptr + (((split * B + b) * H + h) * N + i) * DV, i < N, DV, PARTS_DV,
+            ),
+        )
+        if not spoiled:
+            return
+
     q = _load_rows_at(q_ptr + i.to(tl.int64) * q_stride_t, i < N, D, PARTS_D)
     scale_times_log2e = scale * LOG2_E
 
@@ -170,14 +194,14 @@ def _forward_split(
             tile * BLOCK_K, acc, row_max, row_sum, h, b, i, q, scale_times_log2e, k_ptr, v_ptr,
             query_products_1_ptr, k_stride_t, v_stride_t, query_products_1_stride_0,
             query_products_1_stride_1, query_products_1_stride_2, query_products_1_stride_3, reach,
-            N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=True,
+            N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, AGAIN, EDGE=True,
         )
     for t in range(tl.maximum(share_lo - edge_tiles, 0), tl.maximum(share_hi - edge_tiles, 0)):
         acc, row_max, row_sum = _add_keys(
             t * BLOCK_K, acc, row_max, row_sum, h, b, i, q, scale_times_log2e, k_ptr, v_ptr,
             query_products_1_ptr, k_stride_t, v_stride_t, query_products_1_stride_0,
             query_products_1_stride_1, query_products_1_stride_2, query_products_1_stride_3, reach,
-            N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=False,
+            N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, AGAIN, EDGE=False,
         )
 
     place = ((split * B + b) * H + h) * N + i
@@ -247,7 +271,7 @@ def _add_queries(
     query_products_1_ptr, q_stride_t, dout_stride_t, query_products_1_stride_0,
     query_products_1_stride_1, query_products_1_stride_2, query_products_1_stride_3, reach, N, M,
     D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, PARTS_D: tl.constexpr,
-    PARTS_DV: tl.constexpr, EDGE: tl.constexpr,
+    PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Add what queries [q0, q0 + BLOCK_Q) of one head say about the gradient of one key tile."""
     i = (q0 + tl.arange(0, BLOCK_Q))[None, :]
@@ -276,8 +300,14 @@ def _add_queries(
     p = tl.exp2(score - lse)
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
     ds = p * (dp - delta)
-    dv = _add_rows(dv, p, dout)
-    dk = _add_rows(dk, ds, q)
+    if AGAIN and EDGE:
+        dv = _add_seen_rows(dv, p, dout, visible)
+    else:
+        dv = _add_rows(dv, p, dout)
+    if AGAIN and EDGE:
+        dk = _add_seen_rows(dk, ds, q, visible)
+    else:
+        dk = _add_rows(dk, ds, q)
 
     return dv, dk
 
@@ -289,7 +319,7 @@ def _backward_keys(
     v_stride_t, dout_stride_b, dout_stride_h, dout_stride_t, query_products_1_stride_0,
     query_products_1_stride_1, query_products_1_stride_2, query_products_1_stride_3, scale, reach,
     shares, H, group, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr,
-    BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
+    BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr,
 ):
     """One program: what a share of the query heads says about BLOCK_K keys of one key head."""
     k0 = tl.program_id(0) * BLOCK_K
@@ -302,6 +332,19 @@ def _backward_keys(
     v_ptr += b * v_stride_b + h_kv * v_stride_h
     h_first = tl.program_id(1) // shares * group + share * group // shares
     h_end = tl.program_id(1) // shares * group + (share + 1) * group // shares
+
+    if AGAIN:
+        # What is hidden has spoiled a sum if that is no number: 0 times nan or infinity is none.
+        spoiled = _are_spoiled_rows(
+            dk_ptr + (b * tl.num_programs(1) + tl.program_id(1)) * M * D, k0, M, D, BLOCK_K,
+            PARTS_D,
+        )
+        spoiled |= _are_spoiled_rows(
+            dv_ptr + (b * tl.num_programs(1) + tl.program_id(1)) * M * DV, k0, M, DV, BLOCK_K,
+            PARTS_DV,
+        )
+        if not spoiled:
+            return
 
     j = (k0 + tl.arange(0, BLOCK_K))[:, None]
     k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, PARTS_D, True)
@@ -332,7 +375,7 @@ def _backward_keys(
                 tile * BLOCK_Q, dv, dk, b, j, k, v, scale_times_log2e, h, row, q_head, dout_head,
                 lse_ptr, delta_ptr, query_products_1_ptr, q_stride_t, dout_stride_t,
                 query_products_1_stride_0, query_products_1_stride_1, query_products_1_stride_2,
-                query_products_1_stride_3, reach, N, M, D, DV, BLOCK_Q, PARTS_D, PARTS_DV,
+                query_products_1_stride_3, reach, N, M, D, DV, BLOCK_Q, PARTS_D, PARTS_DV, AGAIN,
                 EDGE=True,
             )
         for t in range(full_lo, full_hi):
@@ -340,7 +383,7 @@ def _backward_keys(
                 t * BLOCK_Q, dv, dk, b, j, k, v, scale_times_log2e, h, row, q_head, dout_head,
                 lse_ptr, delta_ptr, query_products_1_ptr, q_stride_t, dout_stride_t,
                 query_products_1_stride_0, query_products_1_stride_1, query_products_1_stride_2,
-                query_products_1_stride_3, reach, N, M, D, DV, BLOCK_Q, PARTS_D, PARTS_DV,
+                query_products_1_stride_3, reach, N, M, D, DV, BLOCK_Q, PARTS_D, PARTS_DV, AGAIN,
                 EDGE=False,
             )
 
@@ -355,7 +398,7 @@ def _add_keys_backward(
     k_stride_t, v_stride_t, query_products_1_stride_0, query_products_1_stride_1,
     query_products_1_stride_2, query_products_1_stride_3, reach, N, M, D: tl.constexpr,
     DV: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
-    EDGE: tl.constexpr,
+    AGAIN: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Add what keys [k0, k0 + BLOCK_K) say about the gradient of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
@@ -382,7 +425,10 @@ def _add_keys_backward(
 
     p = tl.exp2(score - lse)
     ds = p * (dp - delta)
-    dq = _add_rows(dq, ds, k)
+    if AGAIN and EDGE:
+        dq = _add_seen_rows(dq, ds, k, visible)
+    else:
+        dq = _add_rows(dq, ds, k)
 
     return dq
 
@@ -394,7 +440,7 @@ def _backward_queries(
     dout_stride_b, dout_stride_h, dout_stride_t, query_products_1_stride_0,
     query_products_1_stride_1, query_products_1_stride_2, query_products_1_stride_3, scale, reach,
     H, group, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
-    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr,
 ):
     """One program: the gradient of BLOCK_Q queries of one head."""
     # Later tiles may have more keys: they begin first.
@@ -408,6 +454,12 @@ def _backward_queries(
     k_ptr += b * k_stride_b + h_kv * k_stride_h
     v_ptr += b * v_stride_b + h_kv * v_stride_h
     dout_ptr += b * dout_stride_b + h * dout_stride_h
+
+    if AGAIN:
+        # What is hidden has spoiled a sum if that is no number: 0 times nan or infinity is none.
+        spoiled = _are_spoiled_rows(dq_ptr + (b * H + h) * N * D, q0, N, D, BLOCK_Q, PARTS_D)
+        if not spoiled:
+            return
 
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
@@ -428,14 +480,14 @@ def _backward_queries(
             t * BLOCK_K, dq, h, b, i, q, lse, delta, dout, scale_times_log2e, k_ptr, v_ptr,
             query_products_1_ptr, k_stride_t, v_stride_t, query_products_1_stride_0,
             query_products_1_stride_1, query_products_1_stride_2, query_products_1_stride_3, reach,
-            N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=True,
+            N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, AGAIN, EDGE=True,
         )
     for t in range(0, full_hi):
         dq = _add_keys_backward(
             t * BLOCK_K, dq, h, b, i, q, lse, delta, dout, scale_times_log2e, k_ptr, v_ptr,
             query_products_1_ptr, k_stride_t, v_stride_t, query_products_1_stride_0,
             query_products_1_stride_1, query_products_1_stride_2, query_products_1_stride_3, reach,
-            N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=False,
+            N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, AGAIN, EDGE=False,
         )
 
     _store_rows(dq_ptr + row * D, q0, N, _scaled(dq, scale), D, BLOCK_Q, PARTS_D)
@@ -474,7 +526,12 @@ def _store_pairs(
 
     p = tl.exp2(score - lse)
     ds = p * (dp - delta)
-    tl.store(d_query_products_1_ptr + pair_row + j, ds * scale, mask=(i < N) & (j < M))
+    d_query_products_1_pairs = ds * scale
+    if EDGE:
+        d_query_products_1_pairs = tl.where(visible, d_query_products_1_pairs, 0.0)
+    tl.store(
+        d_query_products_1_ptr + pair_row + j, d_query_products_1_pairs, mask=(i < N) & (j < M),
+    )
 
 
 @triton.jit(do_not_specialize=["reach", "first_row", "strip", "N", "M"])
@@ -545,6 +602,8 @@ def _backward_pairs(
 # _bits_of_pairs: attnc/emit/cpu_helpers.py
 # _fill_hidden: attnc/emit/cpu_helpers.py
 # _matmul: attnc/emit/cpu_helpers.py
+# _are_spoiled: attnc/emit/cpu_helpers.py
+# _are_finite: attnc/emit/cpu_helpers.py
 # _in_room: attnc/emit/cpu_helpers.py
 # _add_transposed: attnc/emit/cpu_helpers.py
 
@@ -615,7 +674,13 @@ def _forward_cpu(q, k, v, E, query_products_1, scale, reach):
             row_max[:, heads, q0:q1] = largest
             row_sum[:, heads, q0:q1] = total
             p_narrow = _in_room(p, narrow_room)
-            out[:, heads, q0:q1] = _matmul(p_narrow, v[:, kv_heads, seen].to(narrow)) / total
+            values = _matmul(p_narrow, v[:, kv_heads, seen].to(narrow))
+            if _are_spoiled([values]):
+                # 0 times what is not finite is not 0: once more, without what a row does not see.
+                shown = torch.ones_like(score)
+                _hide(shown, float(0), edges, q0, q1, dtype)
+                values = _matmul(p_narrow, v[:, kv_heads, seen].to(narrow), shown=shown)
+            out[:, heads, q0:q1] = values / total
 
     lse = ((row_max + row_sum.log2_()) * 0.6931471805599453).squeeze(-1)
     return out, lse
@@ -641,6 +706,8 @@ def _backward_cpu(
     scale_times_log2e = scale * 1.4426950408889634
     v_room = torch.empty(0, dtype=dtype)
     dp_room = torch.empty(0, dtype=dtype)
+    # 0 times what is not finite is not 0
+    careful = not _are_finite(dout, dlse, q, k, v, out, lse)
     narrow_room = torch.empty(0, dtype=narrow)
     keys_room = torch.empty(0, dtype=narrow)
     tile = _rows_of_tile(_keys_seen(N - 1, N, M), B * H, q.dtype) if N > 0 else TILE
@@ -669,17 +736,29 @@ def _backward_cpu(
                 - dlse[:, heads, q0:q1].unsqueeze(-1)
             )
             ds = dp.sub_(delta).mul_(p)
+            shown = torch.ones_like(score) if careful else None
+            if careful:
+                _hide(shown, float(0), edges, q0, q1, dtype)
             p_narrow = _in_room(p, narrow_room)
             _add_transposed(
                 dv[:, kv_heads], seen, p_narrow, dout[:, heads, q0:q1].to(narrow), keys_room,
+                shown=shown,
             )
             ds_narrow = _in_room(ds, narrow_room)
-            dq[:, heads, q0:q1] = _matmul(ds_narrow, k[:, kv_heads, seen].to(narrow)) * scale
+            dq[:, heads, q0:q1] = (
+                _matmul(ds_narrow, k[:, kv_heads, seen].to(narrow), shown=shown)
+                * scale
+            )
             _add_transposed(
                 dk[:, kv_heads], seen, ds_narrow, q[:, heads, q0:q1].to(narrow), keys_room,
+                shown=shown,
             )
+            d_query_products_1_shown = ds * scale
+            _hide(d_query_products_1_shown, float(0), edges, q0, q1, dtype)
             if need_query_products_1:
-                _add_to_d_query_products_1(d_query_products_1, ds * scale, b, h, i, j, reach)
+                _add_to_d_query_products_1(
+                    d_query_products_1, d_query_products_1_shown, b, h, i, j, reach,
+                )
 
     dk.mul_(scale)
     return dq, dk.to(k.dtype), dv.to(v.dtype), d_query_products_1.to(query_products_1.dtype)
@@ -718,6 +797,13 @@ TILES = {
 # _generation: attnc/emit/tiles.py
 # _tiles: attnc/emit/tiles.py
 # _parts_of: attnc/emit/tiles.py
+
+
+def _looks(tiles):
+    """A launch, and a second one, whose programs go on where a sum is no number: tile by tile."""
+    return (False, tiles), (True, {**tiles, "num_stages": 1})
+
+
 # _strip_rows: attnc/emit/launch.py
 # _shares: attnc/emit/launch.py
 
@@ -751,21 +837,24 @@ def _forward_triton(q, k, v, E, query_products_1, scale, reach):
         part_max = q.new_empty(splits, B, H, N, dtype=torch.float32)
         part_sum = q.new_empty(splits, B, H, N, dtype=torch.float32)
         with torch.cuda.device_of(q):
-            _forward_split[triton.cdiv(N * group, few["BLOCK_Q"]), HKV * splits, B](
-                q, k, v, part_acc, part_max, part_sum, query_products_1, *q.stride()[:3],
-                *k.stride()[:3], *v.stride()[:3], *query_products_1.stride(), scale, reach, splits,
-                B, H, group, N, M, **few,
-            )
+            for again, few in _looks(few):
+                _forward_split[triton.cdiv(N * group, few["BLOCK_Q"]), HKV * splits, B](
+                    q, k, v, part_acc, part_max, part_sum, query_products_1, *q.stride()[:3],
+                    *k.stride()[:3], *v.stride()[:3], *query_products_1.stride(), scale, reach,
+                    splits, B, H, group, N, M, **few, AGAIN=again,
+                )
             _combine[(B * H * N,)](
                 part_acc, part_max, part_sum, out, lse, splits, DV=DV, SHARES=16,
                 BLOCK_DV=triton.next_power_of_2(DV), enable_fp_fusion=True,
             )
         return out, lse
     with torch.cuda.device_of(q):
-        _forward[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
-            q, k, v, out, lse, query_products_1, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
-            *query_products_1.stride(), scale, reach, H, group, N, M, **tiles,
-        )
+        for again, tiles in _looks(tiles):
+            _forward[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
+                q, k, v, out, lse, query_products_1, *q.stride()[:3], *k.stride()[:3],
+                *v.stride()[:3], *query_products_1.stride(), scale, reach, H, group, N, M, **tiles,
+                AGAIN=again,
+            )
     return out, lse
 
 
@@ -793,19 +882,21 @@ def _backward_triton(
         shares = min(group, _shares(q, triton.cdiv(M, tiles["BLOCK_K"]) * HKV * B))
         dk = _parts(k, shares)
         dv = _parts(v, shares)
-        _backward_keys[triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B](
-            q, k, v, dout, lse, delta, dk, dv, query_products_1, *q.stride()[:3], *k.stride()[:3],
-            *v.stride()[:3], *dout.stride()[:3], *query_products_1.stride(), scale, reach, shares,
-            H, group, N, M, **tiles,
-        )
+        for again, tiles in _looks(tiles):
+            _backward_keys[triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B](
+                q, k, v, dout, lse, delta, dk, dv, query_products_1, *q.stride()[:3],
+                *k.stride()[:3], *v.stride()[:3], *dout.stride()[:3], *query_products_1.stride(),
+                scale, reach, shares, H, group, N, M, **tiles, AGAIN=again,
+            )
         dk = _sum_of_parts(dk, shares, k.dtype)
         dv = _sum_of_parts(dv, shares, v.dtype)
         tiles = _tiles("backward_queries", q, ("D", D), ("DV", DV))
-        _backward_queries[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
-            q, k, v, dout, lse, delta, dq, query_products_1, *q.stride()[:3], *k.stride()[:3],
-            *v.stride()[:3], *dout.stride()[:3], *query_products_1.stride(), scale, reach, H, group,
-            N, M, **tiles,
-        )
+        for again, tiles in _looks(tiles):
+            _backward_queries[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
+                q, k, v, dout, lse, delta, dq, query_products_1, *q.stride()[:3], *k.stride()[:3],
+                *v.stride()[:3], *dout.stride()[:3], *query_products_1.stride(), scale, reach, H,
+                group, N, M, **tiles, AGAIN=again,
+            )
         if need_query_products_1:
             strip = _strip_rows(B * H * M, tiles["BLOCK_Q"])
             for first_row in range(0, N, strip):

@@ -23,6 +23,10 @@ TILE = 128  # queries in a tile of the CPU path, unless fewer or more are faster
 # _add_rows: attnc/emit/triton_helpers.py
 # _scaled: attnc/emit/triton_helpers.py
 # _divided: attnc/emit/triton_helpers.py
+# _add_rows_of_any_size: attnc/emit/triton_helpers.py
+# _add_seen_rows: attnc/emit/triton_helpers.py
+# _is_spoiled: attnc/emit/triton_helpers.py
+# _are_spoiled_rows: attnc/emit/triton_helpers.py
 
 
 @triton.jit
@@ -30,7 +34,7 @@ def _add_keys(
     k0, acc, row_max, row_sum, h, i, q, k_ptr, v_ptr, by_step_ptr, by_channel_ptr, k_stride_t,
     v_stride_t, by_step_stride_0, by_step_stride_1, by_channel_stride_0, by_channel_stride_1, scale,
     channels, window, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr,
-    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, EDGE: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Fold keys [k0, k0 + BLOCK_K) into the running softmax of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
@@ -47,7 +51,7 @@ def _add_keys(
         by_channel_ptr + h * by_channel_stride_0 + apart * by_channel_stride_1,
         mask=(i < N) & (j < M), other=0,
     ).to(tl.float32)
-    score = (content + by_step_ij + by_channel_ij) * LOG2_E             # mvpa.attn:9
+    score = content + by_step_ij + by_channel_ij                        # mvpa.attn:9
     if EDGE:
         visible = (0 <= steps) & (j < M)                                # mvpa.attn:8
         score = tl.where(visible, score, MINUS_INF)
@@ -55,12 +59,15 @@ def _add_keys(
     new_max = tl.maximum(row_max, tl.max(score, 1))
     # no key yet: avoid inf - inf
     shift = tl.where(new_max == MINUS_INF, 0.0, new_max)
-    p = tl.exp2(score - shift[:, None])
-    rescale = tl.exp2(row_max - shift)
+    p = tl.exp(score - shift[:, None])
+    rescale = tl.exp(row_max - shift)
     row_sum = row_sum * rescale + tl.sum(p, 1)
     row_max = new_max
     v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, PARTS_DV, EDGE)
-    acc = _add_rows(_scaled(acc, rescale[:, None]), p, v)
+    if AGAIN and EDGE:
+        acc = _add_seen_rows(_scaled(acc, rescale[:, None]), p, v, visible)
+    else:
+        acc = _add_rows(_scaled(acc, rescale[:, None]), p, v)
 
     return acc, row_max, row_sum
 
@@ -71,7 +78,7 @@ def _forward(
     q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
     by_step_stride_0, by_step_stride_1, by_channel_stride_0, by_channel_stride_1, scale, channels,
     window, H, group, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr,
-    BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
+    BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr,
 ):
     """One program: BLOCK_Q queries of one head."""
     # Later tiles may have more keys: they begin first.
@@ -84,6 +91,12 @@ def _forward(
     q_ptr += b * q_stride_b + h * q_stride_h
     k_ptr += b * k_stride_b + h_kv * k_stride_h
     v_ptr += b * v_stride_b + h_kv * v_stride_h
+
+    if AGAIN:
+        # What is hidden has spoiled a sum if that is no number: 0 times nan or infinity is none.
+        spoiled = _are_spoiled_rows(out_ptr + (b * H + h) * N * DV, q0, N, DV, BLOCK_Q, PARTS_DV)
+        if not spoiled:
+            return
 
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
@@ -101,21 +114,22 @@ def _forward(
             t * BLOCK_K, acc, row_max, row_sum, h, i, q, k_ptr, v_ptr, by_step_ptr, by_channel_ptr,
             k_stride_t, v_stride_t, by_step_stride_0, by_step_stride_1, by_channel_stride_0,
             by_channel_stride_1, scale, channels, window, N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV,
-            EDGE=True,
+            AGAIN, EDGE=True,
         )
     for t in range(0, full_hi):
         acc, row_max, row_sum = _add_keys(
             t * BLOCK_K, acc, row_max, row_sum, h, i, q, k_ptr, v_ptr, by_step_ptr, by_channel_ptr,
             k_stride_t, v_stride_t, by_step_stride_0, by_step_stride_1, by_channel_stride_0,
             by_channel_stride_1, scale, channels, window, N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV,
-            EDGE=False,
+            AGAIN, EDGE=False,
         )
 
-    out = _divided(acc, row_sum[:, None])
+    total = tl.where(row_sum == 0.0, 1.0, row_sum)                      # a row that sees no key: 0
+    out = _divided(acc, total[:, None])
     row = (b * H + h) * N
     _store_rows(out_ptr + row * DV, q0, N, out, DV, BLOCK_Q, PARTS_DV)
     rows = q0 + tl.arange(0, BLOCK_Q)
-    tl.store(lse_ptr + row + rows, (row_max + tl.log2(row_sum)) / LOG2_E, mask=rows < N)
+    tl.store(lse_ptr + row + rows, row_max + tl.log(row_sum), mask=rows < N)
 
 
 @triton.jit(do_not_specialize=["channels", "window", "splits", "B", "N", "M"])
@@ -125,6 +139,7 @@ def _forward_split(
     v_stride_t, by_step_stride_0, by_step_stride_1, by_channel_stride_0, by_channel_stride_1, scale,
     channels, window, splits, B, H, group, N, M, D: tl.constexpr, DV: tl.constexpr,
     BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
+    AGAIN: tl.constexpr,
 ):
     """One program: a share of the keys of BLOCK_Q rows, of one key head."""
     # Row r is query r // group of head r % group, of those that share their keys.
@@ -136,11 +151,21 @@ def _forward_split(
     b = tl.program_id(2).to(tl.int64)
     i_first = r0 // group
     i_last = (tl.minimum(r0 + BLOCK_Q, N * group) - 1) // group
+    i = row // group
     q_ptr += b * q_stride_b + h * q_stride_h
     k_ptr += b * k_stride_b + h_kv * k_stride_h
     v_ptr += b * v_stride_b + h_kv * v_stride_h
 
-    i = row // group
+    if AGAIN:
+        # What is hidden has spoiled a sum if that is no number: 0 times nan or infinity is none.
+        spoiled = _is_spoiled(
+            _load_rows_at(
+                part_acc_ptr + (((split * B + b) * H + h) * N + i) * DV, i < N, DV, PARTS_DV,
+            ),
+        )
+        if not spoiled:
+            return
+
     q = _load_rows_at(q_ptr + i.to(tl.int64) * q_stride_t, i < N, D, PARTS_D)
 
     acc = _zeros(BLOCK_Q, PARTS_DV)
@@ -164,14 +189,14 @@ def _forward_split(
             tile * BLOCK_K, acc, row_max, row_sum, h, i, q, k_ptr, v_ptr, by_step_ptr,
             by_channel_ptr, k_stride_t, v_stride_t, by_step_stride_0, by_step_stride_1,
             by_channel_stride_0, by_channel_stride_1, scale, channels, window, N, M, D, DV, BLOCK_K,
-            PARTS_D, PARTS_DV, EDGE=True,
+            PARTS_D, PARTS_DV, AGAIN, EDGE=True,
         )
     for t in range(tl.maximum(share_lo - edge_tiles, 0), tl.maximum(share_hi - edge_tiles, 0)):
         acc, row_max, row_sum = _add_keys(
             t * BLOCK_K, acc, row_max, row_sum, h, i, q, k_ptr, v_ptr, by_step_ptr, by_channel_ptr,
             k_stride_t, v_stride_t, by_step_stride_0, by_step_stride_1, by_channel_stride_0,
             by_channel_stride_1, scale, channels, window, N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV,
-            EDGE=False,
+            AGAIN, EDGE=False,
         )
 
     place = ((split * B + b) * H + h) * N + i
@@ -197,22 +222,25 @@ def _combine(
         row_max = tl.maximum(row_max, tl.load(part_max_ptr + place, mask=inside, other=MINUS_INF))
     row_max = tl.max(row_max)
 
+    # a row that sees no key: avoid inf - inf
+    shift = tl.where(row_max == MINUS_INF, 0.0, row_max)
     row_sum = tl.zeros([SHARES, 1], tl.float32)
     acc = tl.zeros([SHARES, BLOCK_DV], tl.float32)
     for first in range(0, splits, SHARES):
         inside = first + part < splits
         place = (first + part) * rows + row
-        rescale = tl.exp2(tl.load(part_max_ptr + place, mask=inside, other=MINUS_INF) - row_max)
+        rescale = tl.exp(tl.load(part_max_ptr + place, mask=inside, other=MINUS_INF) - shift)
         row_sum += rescale * tl.load(part_sum_ptr + place, mask=inside, other=0.0)
         acc += rescale * _load_tile_at(part_acc_ptr + place * DV, inside, DV, BLOCK_DV)
 
     row_sum = tl.sum(row_sum)
+    total = tl.where(row_sum == 0.0, 1.0, row_sum)                      # a row that sees no key: 0
     col = tl.arange(0, BLOCK_DV)
     tl.store(
-        out_ptr + row * DV + col, (tl.sum(acc, 0) / row_sum).to(out_ptr.dtype.element_ty),
+        out_ptr + row * DV + col, (tl.sum(acc, 0) / total).to(out_ptr.dtype.element_ty),
         mask=col < DV,
     )
-    tl.store(lse_ptr + row, (row_max + tl.log2(row_sum)) / LOG2_E)
+    tl.store(lse_ptr + row, row_max + tl.log(row_sum))
 
 
 @triton.jit(do_not_specialize=["N"])
@@ -240,7 +268,8 @@ def _add_queries(
     q0, dv, dk, j, k, v, h, row, q_head, dout_head, lse_ptr, delta_ptr, by_step_ptr, by_channel_ptr,
     q_stride_t, dout_stride_t, by_step_stride_0, by_step_stride_1, by_channel_stride_0,
     by_channel_stride_1, scale, channels, window, N, M, D: tl.constexpr, DV: tl.constexpr,
-    BLOCK_Q: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, EDGE: tl.constexpr,
+    BLOCK_Q: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr,
+    EDGE: tl.constexpr,
 ):
     """Add what queries [q0, q0 + BLOCK_Q) of one head say about the gradient of one key tile."""
     i = (q0 + tl.arange(0, BLOCK_Q))[None, :]
@@ -248,7 +277,9 @@ def _add_queries(
     qk = _dot_rows(k, q)
     dout = _load_rows(dout_head, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, EDGE)
     dp = _dot_rows(v, dout)
-    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
+    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0)
+    # a row that sees no key: avoid inf - inf
+    lse = tl.where(lse == MINUS_INF, 0.0, lse)
     steps = i // channels - j // channels                               # mvpa.attn:5
     content = tl.where(steps <= window, qk * scale, 0.0)                # mvpa.attn:7
     by_step_ij = tl.load(
@@ -260,16 +291,22 @@ def _add_queries(
         by_channel_ptr + h * by_channel_stride_0 + apart * by_channel_stride_1,
         mask=(i < N) & (j < M), other=0,
     ).to(tl.float32)
-    score = (content + by_step_ij + by_channel_ij) * LOG2_E             # mvpa.attn:9
+    score = content + by_step_ij + by_channel_ij                        # mvpa.attn:9
     if EDGE:
         visible = (0 <= steps) & (i < N)                                # mvpa.attn:8
         score = tl.where(visible, score, MINUS_INF)
 
-    p = tl.exp2(score - lse)
+    p = tl.exp(score - lse)
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
     ds = p * (dp - delta)
-    dv = _add_rows(dv, p, dout)
-    dk = _add_rows(dk, ds * tl.where(steps <= window, scale, 0.0), q)
+    if AGAIN and EDGE:
+        dv = _add_seen_rows(dv, p, dout, visible)
+    else:
+        dv = _add_rows(dv, p, dout)
+    if AGAIN and EDGE:
+        dk = _add_seen_rows(dk, ds * tl.where(steps <= window, scale, 0.0), q, visible)
+    else:
+        dk = _add_rows(dk, ds * tl.where(steps <= window, scale, 0.0), q)
 
     return dv, dk
 
@@ -281,7 +318,7 @@ def _backward_keys(
     v_stride_t, dout_stride_b, dout_stride_h, dout_stride_t, by_step_stride_0, by_step_stride_1,
     by_channel_stride_0, by_channel_stride_1, scale, channels, window, shares, H, group, N, M,
     D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
-    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr,
 ):
     """One program: what a share of the query heads says about BLOCK_K keys of one key head."""
     k0 = tl.program_id(0) * BLOCK_K
@@ -294,6 +331,19 @@ def _backward_keys(
     v_ptr += b * v_stride_b + h_kv * v_stride_h
     h_first = tl.program_id(1) // shares * group + share * group // shares
     h_end = tl.program_id(1) // shares * group + (share + 1) * group // shares
+
+    if AGAIN:
+        # What is hidden has spoiled a sum if that is no number: 0 times nan or infinity is none.
+        spoiled = _are_spoiled_rows(
+            dk_ptr + (b * tl.num_programs(1) + tl.program_id(1)) * M * D, k0, M, D, BLOCK_K,
+            PARTS_D,
+        )
+        spoiled |= _are_spoiled_rows(
+            dv_ptr + (b * tl.num_programs(1) + tl.program_id(1)) * M * DV, k0, M, DV, BLOCK_K,
+            PARTS_DV,
+        )
+        if not spoiled:
+            return
 
     j = (k0 + tl.arange(0, BLOCK_K))[:, None]
     k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, PARTS_D, True)
@@ -323,14 +373,14 @@ def _backward_keys(
                 tile * BLOCK_Q, dv, dk, j, k, v, h, row, q_head, dout_head, lse_ptr, delta_ptr,
                 by_step_ptr, by_channel_ptr, q_stride_t, dout_stride_t, by_step_stride_0,
                 by_step_stride_1, by_channel_stride_0, by_channel_stride_1, scale, channels, window,
-                N, M, D, DV, BLOCK_Q, PARTS_D, PARTS_DV, EDGE=True,
+                N, M, D, DV, BLOCK_Q, PARTS_D, PARTS_DV, AGAIN, EDGE=True,
             )
         for t in range(full_lo, full_hi):
             dv, dk = _add_queries(
                 t * BLOCK_Q, dv, dk, j, k, v, h, row, q_head, dout_head, lse_ptr, delta_ptr,
                 by_step_ptr, by_channel_ptr, q_stride_t, dout_stride_t, by_step_stride_0,
                 by_step_stride_1, by_channel_stride_0, by_channel_stride_1, scale, channels, window,
-                N, M, D, DV, BLOCK_Q, PARTS_D, PARTS_DV, EDGE=False,
+                N, M, D, DV, BLOCK_Q, PARTS_D, PARTS_DV, AGAIN, EDGE=False,
             )
 
     row = (b * tl.num_programs(1) + tl.program_id(1)) * M
@@ -343,7 +393,7 @@ def _add_keys_backward(
     k0, dq, h, i, q, lse, delta, dout, k_ptr, v_ptr, by_step_ptr, by_channel_ptr, k_stride_t,
     v_stride_t, by_step_stride_0, by_step_stride_1, by_channel_stride_0, by_channel_stride_1, scale,
     channels, window, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr,
-    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, EDGE: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Add what keys [k0, k0 + BLOCK_K) say about the gradient of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
@@ -362,14 +412,17 @@ def _add_keys_backward(
         by_channel_ptr + h * by_channel_stride_0 + apart * by_channel_stride_1,
         mask=(i < N) & (j < M), other=0,
     ).to(tl.float32)
-    score = (content + by_step_ij + by_channel_ij) * LOG2_E             # mvpa.attn:9
+    score = content + by_step_ij + by_channel_ij                        # mvpa.attn:9
     if EDGE:
         visible = (0 <= steps) & (j < M)                                # mvpa.attn:8
         score = tl.where(visible, score, MINUS_INF)
 
-    p = tl.exp2(score - lse)
+    p = tl.exp(score - lse)
     ds = p * (dp - delta)
-    dq = _add_rows(dq, ds * tl.where(steps <= window, scale, 0.0), k)
+    if AGAIN and EDGE:
+        dq = _add_seen_rows(dq, ds * tl.where(steps <= window, scale, 0.0), k, visible)
+    else:
+        dq = _add_rows(dq, ds * tl.where(steps <= window, scale, 0.0), k)
 
     return dq
 
@@ -381,7 +434,7 @@ def _backward_queries(
     v_stride_t, dout_stride_b, dout_stride_h, dout_stride_t, by_step_stride_0, by_step_stride_1,
     by_channel_stride_0, by_channel_stride_1, scale, channels, window, H, group, N, M,
     D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
-    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr,
 ):
     """One program: the gradient of BLOCK_Q queries of one head."""
     # Later tiles may have more keys: they begin first.
@@ -396,10 +449,18 @@ def _backward_queries(
     v_ptr += b * v_stride_b + h_kv * v_stride_h
     dout_ptr += b * dout_stride_b + h * dout_stride_h
 
+    if AGAIN:
+        # What is hidden has spoiled a sum if that is no number: 0 times nan or infinity is none.
+        spoiled = _are_spoiled_rows(dq_ptr + (b * H + h) * N * D, q0, N, D, BLOCK_Q, PARTS_D)
+        if not spoiled:
+            return
+
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
     row = (b * H + h) * N
-    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
+    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0)
+    # a row that sees no key: avoid inf - inf
+    lse = tl.where(lse == MINUS_INF, 0.0, lse)
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
     dout = _load_rows(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, True)
 
@@ -414,14 +475,14 @@ def _backward_queries(
             t * BLOCK_K, dq, h, i, q, lse, delta, dout, k_ptr, v_ptr, by_step_ptr, by_channel_ptr,
             k_stride_t, v_stride_t, by_step_stride_0, by_step_stride_1, by_channel_stride_0,
             by_channel_stride_1, scale, channels, window, N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV,
-            EDGE=True,
+            AGAIN, EDGE=True,
         )
     for t in range(0, full_hi):
         dq = _add_keys_backward(
             t * BLOCK_K, dq, h, i, q, lse, delta, dout, k_ptr, v_ptr, by_step_ptr, by_channel_ptr,
             k_stride_t, v_stride_t, by_step_stride_0, by_step_stride_1, by_channel_stride_0,
             by_channel_stride_1, scale, channels, window, N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV,
-            EDGE=False,
+            AGAIN, EDGE=False,
         )
 
     _store_rows(dq_ptr + row * D, q0, N, dq, D, BLOCK_Q, PARTS_D)
@@ -452,15 +513,21 @@ def _store_pairs(
         by_channel_ptr + h * by_channel_stride_0 + apart * by_channel_stride_1,
         mask=(i < N) & (j < M), other=0,
     ).to(tl.float32)
-    score = (content + by_step_ij + by_channel_ij) * LOG2_E             # mvpa.attn:9
+    score = content + by_step_ij + by_channel_ij                        # mvpa.attn:9
     if EDGE:
         visible = (0 <= steps) & (j < M)                                # mvpa.attn:8
         score = tl.where(visible, score, MINUS_INF)
 
-    p = tl.exp2(score - lse)
+    p = tl.exp(score - lse)
     ds = p * (dp - delta)
-    tl.store(d_by_step_ptr + pair_row + j, ds, mask=(i < N) & (j < M))
-    tl.store(d_by_channel_ptr + pair_row + j, ds, mask=(i < N) & (j < M))
+    d_by_step_pairs = ds
+    if EDGE:
+        d_by_step_pairs = tl.where(visible, d_by_step_pairs, 0.0)
+    tl.store(d_by_step_ptr + pair_row + j, d_by_step_pairs, mask=(i < N) & (j < M))
+    d_by_channel_pairs = ds
+    if EDGE:
+        d_by_channel_pairs = tl.where(visible, d_by_channel_pairs, 0.0)
+    tl.store(d_by_channel_ptr + pair_row + j, d_by_channel_pairs, mask=(i < N) & (j < M))
 
 
 @triton.jit(do_not_specialize=["channels", "window", "first_row", "strip", "N", "M"])
@@ -488,7 +555,9 @@ def _backward_pairs(
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
     row = (b * H + h) * N
-    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
+    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0)
+    # a row that sees no key: avoid inf - inf
+    lse = tl.where(lse == MINUS_INF, 0.0, lse)
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
     dout = _load_rows(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, True)
     pair_row = ((b * H + h) * strip + i - first_row).to(tl.int64) * M
@@ -528,7 +597,10 @@ def _backward_pairs(
 # _narrow: attnc/emit/cpu_helpers.py
 # _bits_of_pairs: attnc/emit/cpu_helpers.py
 # _fill_hidden: attnc/emit/cpu_helpers.py
+# _row_max: attnc/emit/cpu_helpers.py
 # _matmul: attnc/emit/cpu_helpers.py
+# _are_spoiled: attnc/emit/cpu_helpers.py
+# _are_finite: attnc/emit/cpu_helpers.py
 # _in_room: attnc/emit/cpu_helpers.py
 # _add_transposed: attnc/emit/cpu_helpers.py
 
@@ -565,8 +637,6 @@ def _forward_cpu(q, k, v, by_step, by_channel, scale, channels, window):
     out = q.new_empty(B, H, N, DV)
     row_max = q.new_empty(B, H, N, 1, dtype=dtype)
     row_sum = q.new_empty(B, H, N, 1, dtype=dtype)
-    if M == 0:                                                          # else every row sees a key
-        return out.zero_(), row_max.fill_(float("-inf")).squeeze(-1)
     room = torch.empty(0, dtype=dtype)
     k_room = torch.empty(0, dtype=dtype)
     narrow_room = torch.empty(0, dtype=narrow)
@@ -591,19 +661,28 @@ def _forward_cpu(q, k, v, by_step, by_channel, scale, channels, window):
             by_channel_ij = by_channel[h, apart].to(dtype)
             # mvpa.attn:9
             score = (
-                (content + by_step_ij + by_channel_ij)
-                * 1.4426950408889634
+                content
+                + by_step_ij
+                + by_channel_ij
             ).expand(B, h.shape[0], q1 - q0, j.shape[1]).clone()
             _hide(score, float("-inf"), edges, i, channels)
-            largest = score.amax(-1, keepdim=True)
-            p = score.sub_(largest).exp2_()
+            largest = _row_max(score)
+            p = score.sub_(largest).exp_()
             total = p.sum(-1, keepdim=True)
             row_max[:, heads, q0:q1] = largest
             row_sum[:, heads, q0:q1] = total
+            # no key: 0; else the largest adds 1
+            total.clamp_(min=1.0)
             p_narrow = _in_room(p, narrow_room)
-            out[:, heads, q0:q1] = _matmul(p_narrow, v[:, kv_heads, seen].to(narrow)) / total
+            values = _matmul(p_narrow, v[:, kv_heads, seen].to(narrow))
+            if _are_spoiled([values]):
+                # 0 times what is not finite is not 0: once more, without what a row does not see.
+                shown = torch.ones_like(score)
+                _hide(shown, float(0), edges, i, channels)
+                values = _matmul(p_narrow, v[:, kv_heads, seen].to(narrow), shown=shown)
+            out[:, heads, q0:q1] = values / total
 
-    lse = ((row_max + row_sum.log2_()) * 0.6931471805599453).squeeze(-1)
+    lse = (row_max + row_sum.log_()).squeeze(-1)
     return out, lse
 
 
@@ -622,11 +701,15 @@ def _backward_cpu(
     dv = torch.zeros(v.shape, dtype=dtype)
     d_by_step = torch.zeros(by_step.shape, dtype=dtype)
     d_by_channel = torch.zeros(by_channel.shape, dtype=dtype)
-    lse = (lse * 1.4426950408889634).unsqueeze(-1)                      # in base 2, like the score
+    # a row that sees no key: avoid inf - inf
+    lse = lse.masked_fill(lse == float("-inf"), 0.0)
+    lse = lse.unsqueeze(-1)
     room = torch.empty(0, dtype=dtype)
     k_room = torch.empty(0, dtype=dtype)
     v_room = torch.empty(0, dtype=dtype)
     dp_room = torch.empty(0, dtype=dtype)
+    # 0 times what is not finite is not 0
+    careful = not _are_finite(dout, dlse, q, k, v, out, lse)
     narrow_room = torch.empty(0, dtype=narrow)
     keys_room = torch.empty(0, dtype=narrow)
     tile = _rows_of_tile(_keys_seen(N - 1, N, M, channels), B * H, q.dtype) if N > 0 else TILE
@@ -650,11 +733,12 @@ def _backward_cpu(
             by_channel_ij = by_channel[h, apart].to(dtype)
             # mvpa.attn:9
             score = (
-                (content + by_step_ij + by_channel_ij)
-                * 1.4426950408889634
+                content
+                + by_step_ij
+                + by_channel_ij
             ).expand(B, h.shape[0], q1 - q0, j.shape[1]).clone()
             _hide(score, float("-inf"), edges, i, channels)
-            p = score.sub_(lse[:, heads, q0:q1]).exp2_()
+            p = score.sub_(lse[:, heads, q0:q1]).exp_()
             dout_wide = dout[:, heads, q0:q1].to(dtype)
             dp = _matmul(dout_wide, _in_room(v[:, kv_heads, seen], v_room).mT, dp_room)
             delta = (
@@ -662,9 +746,13 @@ def _backward_cpu(
                 - dlse[:, heads, q0:q1].unsqueeze(-1)
             )
             ds = dp.sub_(delta).mul_(p)
+            shown = torch.ones_like(score) if careful else None
+            if careful:
+                _hide(shown, float(0), edges, i, channels)
             p_narrow = _in_room(p, narrow_room)
             _add_transposed(
                 dv[:, kv_heads], seen, p_narrow, dout[:, heads, q0:q1].to(narrow), keys_room,
+                shown=shown,
             )
             dq_k = _in_room(
                 (
@@ -676,12 +764,18 @@ def _backward_cpu(
                 ),
                 narrow_room,
             )
-            dq[:, heads, q0:q1] = _matmul(dq_k, k[:, kv_heads, seen].to(narrow))
-            _add_transposed(dk[:, kv_heads], seen, dq_k, q[:, heads, q0:q1].to(narrow), keys_room)
+            dq[:, heads, q0:q1] = _matmul(dq_k, k[:, kv_heads, seen].to(narrow), shown=shown)
+            _add_transposed(
+                dk[:, kv_heads], seen, dq_k, q[:, heads, q0:q1].to(narrow), keys_room, shown=shown,
+            )
+            d_by_step_shown = ds
+            _hide(d_by_step_shown, float(0), edges, i, channels)
             if need_by_step:
-                _add_to_d_by_step(d_by_step, ds, h, i, j, N, channels)
+                _add_to_d_by_step(d_by_step, d_by_step_shown, h, i, j, N, channels)
+            d_by_channel_shown = ds
+            _hide(d_by_channel_shown, float(0), edges, i, channels)
             if need_by_channel:
-                _add_to_d_by_channel(d_by_channel, ds, h, i, j, channels)
+                _add_to_d_by_channel(d_by_channel, d_by_channel_shown, h, i, j, channels)
 
     return (
         dq, dk.to(k.dtype), dv.to(v.dtype), d_by_step.to(by_step.dtype),
@@ -730,6 +824,13 @@ TILES = {
 # _generation: attnc/emit/tiles.py
 # _tiles: attnc/emit/tiles.py
 # _parts_of: attnc/emit/tiles.py
+
+
+def _looks(tiles):
+    """A launch, and a second one, whose programs go on where a sum is no number: tile by tile."""
+    return (False, tiles), (True, {**tiles, "num_stages": 1})
+
+
 # _strip_rows: attnc/emit/launch.py
 # _shares: attnc/emit/launch.py
 
@@ -754,8 +855,6 @@ def _forward_triton(q, k, v, by_step, by_channel, scale, channels, window):
     q, k, v = map(_with_unit_stride, (q, k, v))
     out = q.new_empty(B, H, N, DV)
     lse = q.new_empty(B, H, N, dtype=torch.float32)
-    if M == 0:  # every row of the kernel sees a key
-        return out.zero_(), lse.fill_(float("-inf"))
     tiles = _tiles("forward", q, ("D", D), ("DV", DV))
     few = _few_rows(tiles, N * group)
     splits = _splits(q, N * group, B * HKV, M, few)
@@ -764,22 +863,24 @@ def _forward_triton(q, k, v, by_step, by_channel, scale, channels, window):
         part_max = q.new_empty(splits, B, H, N, dtype=torch.float32)
         part_sum = q.new_empty(splits, B, H, N, dtype=torch.float32)
         with torch.cuda.device_of(q):
-            _forward_split[triton.cdiv(N * group, few["BLOCK_Q"]), HKV * splits, B](
-                q, k, v, part_acc, part_max, part_sum, by_step, by_channel, *q.stride()[:3],
-                *k.stride()[:3], *v.stride()[:3], *by_step.stride(), *by_channel.stride(), scale,
-                channels, window, splits, B, H, group, N, M, **few,
-            )
+            for again, few in _looks(few):
+                _forward_split[triton.cdiv(N * group, few["BLOCK_Q"]), HKV * splits, B](
+                    q, k, v, part_acc, part_max, part_sum, by_step, by_channel, *q.stride()[:3],
+                    *k.stride()[:3], *v.stride()[:3], *by_step.stride(), *by_channel.stride(),
+                    scale, channels, window, splits, B, H, group, N, M, **few, AGAIN=again,
+                )
             _combine[(B * H * N,)](
                 part_acc, part_max, part_sum, out, lse, splits, DV=DV, SHARES=16,
                 BLOCK_DV=triton.next_power_of_2(DV), enable_fp_fusion=True,
             )
         return out, lse
     with torch.cuda.device_of(q):
-        _forward[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
-            q, k, v, out, lse, by_step, by_channel, *q.stride()[:3], *k.stride()[:3],
-            *v.stride()[:3], *by_step.stride(), *by_channel.stride(), scale, channels, window, H,
-            group, N, M, **tiles,
-        )
+        for again, tiles in _looks(tiles):
+            _forward[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
+                q, k, v, out, lse, by_step, by_channel, *q.stride()[:3], *k.stride()[:3],
+                *v.stride()[:3], *by_step.stride(), *by_channel.stride(), scale, channels, window,
+                H, group, N, M, **tiles, AGAIN=again,
+            )
     return out, lse
 
 
@@ -808,19 +909,22 @@ def _backward_triton(
         shares = min(group, _shares(q, triton.cdiv(M, tiles["BLOCK_K"]) * HKV * B))
         dk = _parts(k, shares)
         dv = _parts(v, shares)
-        _backward_keys[triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B](
-            q, k, v, dout, lse, delta, dk, dv, by_step, by_channel, *q.stride()[:3],
-            *k.stride()[:3], *v.stride()[:3], *dout.stride()[:3], *by_step.stride(),
-            *by_channel.stride(), scale, channels, window, shares, H, group, N, M, **tiles,
-        )
+        for again, tiles in _looks(tiles):
+            _backward_keys[triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B](
+                q, k, v, dout, lse, delta, dk, dv, by_step, by_channel, *q.stride()[:3],
+                *k.stride()[:3], *v.stride()[:3], *dout.stride()[:3], *by_step.stride(),
+                *by_channel.stride(), scale, channels, window, shares, H, group, N, M, **tiles,
+                AGAIN=again,
+            )
         dk = _sum_of_parts(dk, shares, k.dtype)
         dv = _sum_of_parts(dv, shares, v.dtype)
         tiles = _tiles("backward_queries", q, ("D", D), ("DV", DV))
-        _backward_queries[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
-            q, k, v, dout, lse, delta, dq, by_step, by_channel, *q.stride()[:3], *k.stride()[:3],
-            *v.stride()[:3], *dout.stride()[:3], *by_step.stride(), *by_channel.stride(), scale,
-            channels, window, H, group, N, M, **tiles,
-        )
+        for again, tiles in _looks(tiles):
+            _backward_queries[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
+                q, k, v, dout, lse, delta, dq, by_step, by_channel, *q.stride()[:3],
+                *k.stride()[:3], *v.stride()[:3], *dout.stride()[:3], *by_step.stride(),
+                *by_channel.stride(), scale, channels, window, H, group, N, M, **tiles, AGAIN=again,
+            )
         if need_by_step or need_by_channel:
             strip = _strip_rows(B * H * M, tiles["BLOCK_Q"])
             for first_row in range(0, N, strip):

@@ -23,13 +23,17 @@ TILE = 128  # queries in a tile of the CPU path, unless fewer or more are faster
 # _dot_rows: attnc/emit/triton_helpers.py
 # _add_rows: attnc/emit/triton_helpers.py
 # _scaled: attnc/emit/triton_helpers.py
+# _add_rows_of_any_size: attnc/emit/triton_helpers.py
+# _add_seen_rows: attnc/emit/triton_helpers.py
+# _is_spoiled: attnc/emit/triton_helpers.py
+# _are_spoiled_rows: attnc/emit/triton_helpers.py
 
 
 @triton.jit
 def _add_keys(
     k0, acc, i, q, log_N, k_ptr, v_ptr, k_stride_t, v_stride_t, scale, M, D: tl.constexpr,
     DV: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
-    EDGE: tl.constexpr,
+    AGAIN: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Add keys [k0, k0 + BLOCK_K) to the sums of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
@@ -42,7 +46,10 @@ def _add_keys(
         visible = (j <= i) & (j < M)                                    # sigmoid_attention.attn:5
         p = tl.where(visible, p, 0.0)
     v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, PARTS_DV, EDGE)
-    acc = _add_rows(acc, p, v)
+    if AGAIN and EDGE:
+        acc = _add_seen_rows(acc, p, v, visible)
+    else:
+        acc = _add_rows(acc, p, v)
 
     return acc
 
@@ -52,7 +59,7 @@ def _forward(
     q_ptr, k_ptr, v_ptr, out_ptr, q_stride_b, q_stride_h, q_stride_t, k_stride_b, k_stride_h,
     k_stride_t, v_stride_b, v_stride_h, v_stride_t, scale, H, group, N, M, D: tl.constexpr,
     DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
-    PARTS_DV: tl.constexpr,
+    PARTS_DV: tl.constexpr, AGAIN: tl.constexpr,
 ):
     """One program: BLOCK_Q queries of one head."""
     # Later tiles may have more keys: they begin first.
@@ -65,6 +72,12 @@ def _forward(
     q_ptr += b * q_stride_b + h * q_stride_h
     k_ptr += b * k_stride_b + h_kv * k_stride_h
     v_ptr += b * v_stride_b + h_kv * v_stride_h
+
+    if AGAIN:
+        # What is hidden has spoiled a sum if that is no number: 0 times nan or infinity is none.
+        spoiled = _are_spoiled_rows(out_ptr + (b * H + h) * N * DV, q0, N, DV, BLOCK_Q, PARTS_DV)
+        if not spoiled:
+            return
 
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
@@ -79,12 +92,12 @@ def _forward(
     for t in range(full_hi, live_hi):
         acc = _add_keys(
             t * BLOCK_K, acc, i, q, log_N, k_ptr, v_ptr, k_stride_t, v_stride_t, scale, M, D, DV,
-            BLOCK_K, PARTS_D, PARTS_DV, EDGE=True,
+            BLOCK_K, PARTS_D, PARTS_DV, AGAIN, EDGE=True,
         )
     for t in range(0, full_hi):
         acc = _add_keys(
             t * BLOCK_K, acc, i, q, log_N, k_ptr, v_ptr, k_stride_t, v_stride_t, scale, M, D, DV,
-            BLOCK_K, PARTS_D, PARTS_DV, EDGE=False,
+            BLOCK_K, PARTS_D, PARTS_DV, AGAIN, EDGE=False,
         )
 
     row = (b * H + h) * N
@@ -96,7 +109,7 @@ def _forward_split(
     q_ptr, k_ptr, v_ptr, part_acc_ptr, q_stride_b, q_stride_h, q_stride_t, k_stride_b, k_stride_h,
     k_stride_t, v_stride_b, v_stride_h, v_stride_t, scale, splits, B, H, group, N, M,
     D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
-    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr,
 ):
     """One program: a share of the keys of BLOCK_Q rows, of one key head."""
     # Row r is query r // group of head r % group, of those that share their keys.
@@ -108,11 +121,21 @@ def _forward_split(
     b = tl.program_id(2).to(tl.int64)
     i_first = r0 // group
     i_last = (tl.minimum(r0 + BLOCK_Q, N * group) - 1) // group
+    i = row // group
     q_ptr += b * q_stride_b + h * q_stride_h
     k_ptr += b * k_stride_b + h_kv * k_stride_h
     v_ptr += b * v_stride_b + h_kv * v_stride_h
 
-    i = row // group
+    if AGAIN:
+        # What is hidden has spoiled a sum if that is no number: 0 times nan or infinity is none.
+        spoiled = _is_spoiled(
+            _load_rows_at(
+                part_acc_ptr + (((split * B + b) * H + h) * N + i) * DV, i < N, DV, PARTS_DV,
+            ),
+        )
+        if not spoiled:
+            return
+
     q = _load_rows_at(q_ptr + i.to(tl.int64) * q_stride_t, i < N, D, PARTS_D)
     log_N = tl.log(tl.cast(N, tl.float32))
 
@@ -133,12 +156,12 @@ def _forward_split(
         tile = full_hi + t
         acc = _add_keys(
             tile * BLOCK_K, acc, i, q, log_N, k_ptr, v_ptr, k_stride_t, v_stride_t, scale, M, D, DV,
-            BLOCK_K, PARTS_D, PARTS_DV, EDGE=True,
+            BLOCK_K, PARTS_D, PARTS_DV, AGAIN, EDGE=True,
         )
     for t in range(tl.maximum(share_lo - edge_tiles, 0), tl.maximum(share_hi - edge_tiles, 0)):
         acc = _add_keys(
             t * BLOCK_K, acc, i, q, log_N, k_ptr, v_ptr, k_stride_t, v_stride_t, scale, M, D, DV,
-            BLOCK_K, PARTS_D, PARTS_DV, EDGE=False,
+            BLOCK_K, PARTS_D, PARTS_DV, AGAIN, EDGE=False,
         )
 
     place = ((split * B + b) * H + h) * N + i
@@ -168,7 +191,7 @@ def _combine(
 def _add_queries(
     q0, dv, dk, j, k, v, log_N, q_head, dout_head, q_stride_t, dout_stride_t, scale, N,
     D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, PARTS_D: tl.constexpr,
-    PARTS_DV: tl.constexpr, EDGE: tl.constexpr,
+    PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Add what queries [q0, q0 + BLOCK_Q) of one head say about the gradient of one key tile."""
     i = (q0 + tl.arange(0, BLOCK_Q))[None, :]
@@ -185,8 +208,14 @@ def _add_queries(
         visible = (j <= i) & (i < N)                                    # sigmoid_attention.attn:5
         p = tl.where(visible, p, 0.0)
         ds = tl.where(visible, ds, 0.0)
-    dv = _add_rows(dv, p, dout)
-    dk = _add_rows(dk, ds, q)
+    if AGAIN and EDGE:
+        dv = _add_seen_rows(dv, p, dout, visible)
+    else:
+        dv = _add_rows(dv, p, dout)
+    if AGAIN and EDGE:
+        dk = _add_seen_rows(dk, ds, q, visible)
+    else:
+        dk = _add_rows(dk, ds, q)
 
     return dv, dk
 
@@ -197,6 +226,7 @@ def _backward_keys(
     k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t, dout_stride_b, dout_stride_h,
     dout_stride_t, scale, shares, H, group, N, M, D: tl.constexpr, DV: tl.constexpr,
     BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
+    AGAIN: tl.constexpr,
 ):
     """One program: what a share of the query heads says about BLOCK_K keys of one key head."""
     k0 = tl.program_id(0) * BLOCK_K
@@ -209,6 +239,19 @@ def _backward_keys(
     v_ptr += b * v_stride_b + h_kv * v_stride_h
     h_first = tl.program_id(1) // shares * group + share * group // shares
     h_end = tl.program_id(1) // shares * group + (share + 1) * group // shares
+
+    if AGAIN:
+        # What is hidden has spoiled a sum if that is no number: 0 times nan or infinity is none.
+        spoiled = _are_spoiled_rows(
+            dk_ptr + (b * tl.num_programs(1) + tl.program_id(1)) * M * D, k0, M, D, BLOCK_K,
+            PARTS_D,
+        )
+        spoiled |= _are_spoiled_rows(
+            dv_ptr + (b * tl.num_programs(1) + tl.program_id(1)) * M * DV, k0, M, DV, BLOCK_K,
+            PARTS_DV,
+        )
+        if not spoiled:
+            return
 
     j = (k0 + tl.arange(0, BLOCK_K))[:, None]
     k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, PARTS_D, True)
@@ -237,12 +280,12 @@ def _backward_keys(
             tile = tl.where(t < edge_left, live_lo + t, full_hi + t - edge_left)
             dv, dk = _add_queries(
                 tile * BLOCK_Q, dv, dk, j, k, v, log_N, q_head, dout_head, q_stride_t,
-                dout_stride_t, scale, N, D, DV, BLOCK_Q, PARTS_D, PARTS_DV, EDGE=True,
+                dout_stride_t, scale, N, D, DV, BLOCK_Q, PARTS_D, PARTS_DV, AGAIN, EDGE=True,
             )
         for t in range(full_lo, full_hi):
             dv, dk = _add_queries(
                 t * BLOCK_Q, dv, dk, j, k, v, log_N, q_head, dout_head, q_stride_t, dout_stride_t,
-                scale, N, D, DV, BLOCK_Q, PARTS_D, PARTS_DV, EDGE=False,
+                scale, N, D, DV, BLOCK_Q, PARTS_D, PARTS_DV, AGAIN, EDGE=False,
             )
 
     row = (b * tl.num_programs(1) + tl.program_id(1)) * M
@@ -254,7 +297,7 @@ def _backward_keys(
 def _add_keys_backward(
     k0, dq, i, q, dout, log_N, k_ptr, v_ptr, k_stride_t, v_stride_t, scale, M, D: tl.constexpr,
     DV: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
-    EDGE: tl.constexpr,
+    AGAIN: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Add what keys [k0, k0 + BLOCK_K) say about the gradient of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
@@ -269,7 +312,10 @@ def _add_keys_backward(
     if EDGE:
         visible = (j <= i) & (j < M)                                    # sigmoid_attention.attn:5
         ds = tl.where(visible, ds, 0.0)
-    dq = _add_rows(dq, ds, k)
+    if AGAIN and EDGE:
+        dq = _add_seen_rows(dq, ds, k, visible)
+    else:
+        dq = _add_rows(dq, ds, k)
 
     return dq
 
@@ -279,7 +325,7 @@ def _backward_queries(
     q_ptr, k_ptr, v_ptr, dout_ptr, dq_ptr, q_stride_b, q_stride_h, q_stride_t, k_stride_b,
     k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t, dout_stride_b, dout_stride_h,
     dout_stride_t, scale, H, group, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr,
-    BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
+    BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr,
 ):
     """One program: the gradient of BLOCK_Q queries of one head."""
     # Later tiles may have more keys: they begin first.
@@ -293,6 +339,12 @@ def _backward_queries(
     k_ptr += b * k_stride_b + h_kv * k_stride_h
     v_ptr += b * v_stride_b + h_kv * v_stride_h
     dout_ptr += b * dout_stride_b + h * dout_stride_h
+
+    if AGAIN:
+        # What is hidden has spoiled a sum if that is no number: 0 times nan or infinity is none.
+        spoiled = _are_spoiled_rows(dq_ptr + (b * H + h) * N * D, q0, N, D, BLOCK_Q, PARTS_D)
+        if not spoiled:
+            return
 
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
@@ -309,12 +361,12 @@ def _backward_queries(
     for t in range(full_hi, live_hi):
         dq = _add_keys_backward(
             t * BLOCK_K, dq, i, q, dout, log_N, k_ptr, v_ptr, k_stride_t, v_stride_t, scale, M, D,
-            DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=True,
+            DV, BLOCK_K, PARTS_D, PARTS_DV, AGAIN, EDGE=True,
         )
     for t in range(0, full_hi):
         dq = _add_keys_backward(
             t * BLOCK_K, dq, i, q, dout, log_N, k_ptr, v_ptr, k_stride_t, v_stride_t, scale, M, D,
-            DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=False,
+            DV, BLOCK_K, PARTS_D, PARTS_DV, AGAIN, EDGE=False,
         )
 
     _store_rows(dq_ptr + row * D, q0, N, _scaled(dq, scale), D, BLOCK_Q, PARTS_D)
@@ -334,6 +386,8 @@ def _backward_queries(
 # _bits_of_pairs: attnc/emit/cpu_helpers.py
 # _fill_hidden: attnc/emit/cpu_helpers.py
 # _matmul: attnc/emit/cpu_helpers.py
+# _are_spoiled: attnc/emit/cpu_helpers.py
+# _are_finite: attnc/emit/cpu_helpers.py
 # _in_room: attnc/emit/cpu_helpers.py
 # _add_transposed: attnc/emit/cpu_helpers.py
 
@@ -389,7 +443,13 @@ def _forward_cpu(q, k, v, scale):
             p = torch.sigmoid(score)                                    # sigmoid_attention.attn:7
             _hide(p, float(0), edges, q0, q1, dtype)
             p_narrow = _in_room(p, narrow_room)
-            out[:, heads, q0:q1] = _matmul(p_narrow, v[:, kv_heads, seen].to(narrow))
+            values = _matmul(p_narrow, v[:, kv_heads, seen].to(narrow))
+            if _are_spoiled([values]):
+                # 0 times what is not finite is not 0: once more, without what a row does not see.
+                shown = torch.ones_like(score)
+                _hide(shown, float(0), edges, q0, q1, dtype)
+                values = _matmul(p_narrow, v[:, kv_heads, seen].to(narrow), shown=shown)
+            out[:, heads, q0:q1] = values
 
     return out
 
@@ -409,6 +469,8 @@ def _backward_cpu(dout, q, k, v, scale):
     log_N = torch.log(torch.tensor(N, dtype=torch.float64)).item()
     v_room = torch.empty(0, dtype=dtype)
     dp_room = torch.empty(0, dtype=dtype)
+    # 0 times what is not finite is not 0
+    careful = not _are_finite(dout, q, k, v)
     narrow_room = torch.empty(0, dtype=narrow)
     keys_room = torch.empty(0, dtype=narrow)
     tile = _rows_of_tile(_keys_seen(N - 1, N, M), B * H, q.dtype) if N > 0 else TILE
@@ -429,14 +491,22 @@ def _backward_cpu(dout, q, k, v, scale):
             dp = _matmul(dout_wide, _in_room(v[:, kv_heads, seen], v_room).mT, dp_room)
             ds = dp * (sigmoid_term * (1.0 - sigmoid_term))
             _hide(ds, float(0), edges, q0, q1, dtype)
+            shown = torch.ones_like(score) if careful else None
+            if careful:
+                _hide(shown, float(0), edges, q0, q1, dtype)
             p_narrow = _in_room(p, narrow_room)
             _add_transposed(
                 dv[:, kv_heads], seen, p_narrow, dout[:, heads, q0:q1].to(narrow), keys_room,
+                shown=shown,
             )
             ds_narrow = _in_room(ds, narrow_room)
-            dq[:, heads, q0:q1] = _matmul(ds_narrow, k[:, kv_heads, seen].to(narrow)) * scale
+            dq[:, heads, q0:q1] = (
+                _matmul(ds_narrow, k[:, kv_heads, seen].to(narrow), shown=shown)
+                * scale
+            )
             _add_transposed(
                 dk[:, kv_heads], seen, ds_narrow, q[:, heads, q0:q1].to(narrow), keys_room,
+                shown=shown,
             )
 
     dk.mul_(scale)
@@ -469,6 +539,13 @@ TILES = {
 # _generation: attnc/emit/tiles.py
 # _tiles: attnc/emit/tiles.py
 # _parts_of: attnc/emit/tiles.py
+
+
+def _looks(tiles):
+    """A launch, and a second one, whose programs go on where a sum is no number: tile by tile."""
+    return (False, tiles), (True, {**tiles, "num_stages": 1})
+
+
 # _shares: attnc/emit/launch.py
 
 
@@ -497,20 +574,22 @@ def _forward_triton(q, k, v, scale):
     if splits:
         part_acc = q.new_empty(splits, B, H, N, DV, dtype=torch.float32)
         with torch.cuda.device_of(q):
-            _forward_split[triton.cdiv(N * group, few["BLOCK_Q"]), HKV * splits, B](
-                q, k, v, part_acc, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], scale, splits,
-                B, H, group, N, M, **few,
-            )
+            for again, few in _looks(few):
+                _forward_split[triton.cdiv(N * group, few["BLOCK_Q"]), HKV * splits, B](
+                    q, k, v, part_acc, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], scale,
+                    splits, B, H, group, N, M, **few, AGAIN=again,
+                )
             _combine[(B * H * N,)](
                 part_acc, out, splits, DV=DV, SHARES=16, BLOCK_DV=triton.next_power_of_2(DV),
                 enable_fp_fusion=True,
             )
         return out
     with torch.cuda.device_of(q):
-        _forward[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
-            q, k, v, out, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], scale, H, group, N, M,
-            **tiles,
-        )
+        for again, tiles in _looks(tiles):
+            _forward[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
+                q, k, v, out, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], scale, H, group, N,
+                M, **tiles, AGAIN=again,
+            )
     return out
 
 
@@ -527,17 +606,19 @@ def _backward_triton(dout, q, k, v, scale):
         shares = min(group, _shares(q, triton.cdiv(M, tiles["BLOCK_K"]) * HKV * B))
         dk = _parts(k, shares)
         dv = _parts(v, shares)
-        _backward_keys[triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B](
-            q, k, v, dout, dk, dv, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
-            *dout.stride()[:3], scale, shares, H, group, N, M, **tiles,
-        )
+        for again, tiles in _looks(tiles):
+            _backward_keys[triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B](
+                q, k, v, dout, dk, dv, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
+                *dout.stride()[:3], scale, shares, H, group, N, M, **tiles, AGAIN=again,
+            )
         dk = _sum_of_parts(dk, shares, k.dtype)
         dv = _sum_of_parts(dv, shares, v.dtype)
         tiles = _tiles("backward_queries", q, ("D", D), ("DV", DV))
-        _backward_queries[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
-            q, k, v, dout, dq, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
-            *dout.stride()[:3], scale, H, group, N, M, **tiles,
-        )
+        for again, tiles in _looks(tiles):
+            _backward_queries[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
+                q, k, v, dout, dq, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
+                *dout.stride()[:3], scale, H, group, N, M, **tiles, AGAIN=again,
+            )
     return dq, dk, dv
 
 

@@ -136,11 +136,11 @@ def _forward_split(
     h_kv = (tl.program_id(1) // splits).to(tl.int64)
     h = h_kv * group + row % group
     b = tl.program_id(2).to(tl.int64)
+    i = row // group
     q_ptr += b * q_stride_b + h * q_stride_h
     k_ptr += b * k_stride_b + h_kv * k_stride_h
     v_ptr += b * v_stride_b + h_kv * v_stride_h
 
-    i = row // group
     q = _load_rows_at(q_ptr + i.to(tl.int64) * q_stride_t, i < N, D, PARTS_D)
     scale_times_log2e = scale * LOG2_E
 

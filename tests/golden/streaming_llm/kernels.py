@@ -25,14 +25,18 @@ TILE = 128  # queries in a tile of the CPU path, unless fewer or more are faster
 # _divided: attnc/emit/triton_helpers.py
 # _bits: attnc/emit/triton_helpers.py
 # _add_values: attnc/emit/triton_helpers.py
+# _add_rows_of_any_size: attnc/emit/triton_helpers.py
+# _add_seen_rows: attnc/emit/triton_helpers.py
+# _is_spoiled: attnc/emit/triton_helpers.py
+# _are_spoiled_rows: attnc/emit/triton_helpers.py
 
 
 @triton.jit
 def _add_keys(
     k0, acc, row_max, row_sum, late_k0, late_p, late_rescale, i, q, scale_times_log2e, k_ptr, v_ptr,
     k_stride_t, v_stride_t, sinks, window, M, D: tl.constexpr, DV: tl.constexpr,
-    BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AHEAD: tl.constexpr,
-    EDGE: tl.constexpr,
+    BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr,
+    AHEAD: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Fold keys [k0, k0 + BLOCK_K) into the running softmax of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
@@ -61,7 +65,10 @@ def _add_keys(
         late_rescale = rescale
     else:
         v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, PARTS_DV, EDGE)
-        acc = _add_rows(_scaled(acc, rescale[:, None]), p, v)
+        if AGAIN and EDGE:
+            acc = _add_seen_rows(_scaled(acc, rescale[:, None]), p, v, visible)
+        else:
+            acc = _add_rows(_scaled(acc, rescale[:, None]), p, v)
 
     return acc, row_max, row_sum, late_k0, late_p, late_rescale
 
@@ -71,7 +78,7 @@ def _forward(
     q_ptr, k_ptr, v_ptr, out_ptr, lse_ptr, q_stride_b, q_stride_h, q_stride_t, k_stride_b,
     k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t, scale, sinks, window, H, group, N,
     M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
-    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AHEAD: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, AHEAD: tl.constexpr,
 ):
     """One program: BLOCK_Q queries of one head."""
     # Later tiles may have more keys: they begin first.
@@ -84,6 +91,12 @@ def _forward(
     q_ptr += b * q_stride_b + h * q_stride_h
     k_ptr += b * k_stride_b + h_kv * k_stride_h
     v_ptr += b * v_stride_b + h_kv * v_stride_h
+
+    if AGAIN:
+        # What is hidden has spoiled a sum if that is no number: 0 times nan or infinity is none.
+        spoiled = _are_spoiled_rows(out_ptr + (b * H + h) * N * DV, q0, N, DV, BLOCK_Q, PARTS_DV)
+        if not spoiled:
+            return
 
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
@@ -122,7 +135,7 @@ def _forward(
         acc, row_max, row_sum, late_k0, late_p, late_rescale = _add_keys(
             tile * BLOCK_K, acc, row_max, row_sum, late_k0, late_p, late_rescale, i, q,
             scale_times_log2e, k_ptr, v_ptr, k_stride_t, v_stride_t, sinks, window, M, D, DV,
-            BLOCK_K, PARTS_D, PARTS_DV, AHEAD, EDGE=True,
+            BLOCK_K, PARTS_D, PARTS_DV, AGAIN, AHEAD, EDGE=True,
         )
     full_left = full_hi_1
     full_tiles = full_left + (full_hi_2 - full_lo_2)
@@ -131,7 +144,7 @@ def _forward(
         acc, row_max, row_sum, late_k0, late_p, late_rescale = _add_keys(
             tile * BLOCK_K, acc, row_max, row_sum, late_k0, late_p, late_rescale, i, q,
             scale_times_log2e, k_ptr, v_ptr, k_stride_t, v_stride_t, sinks, window, M, D, DV,
-            BLOCK_K, PARTS_D, PARTS_DV, AHEAD, EDGE=False,
+            BLOCK_K, PARTS_D, PARTS_DV, AGAIN, AHEAD, EDGE=False,
         )
     if AHEAD:
         # The values of the last of all tiles.
@@ -153,6 +166,7 @@ def _forward_split(
     q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t, scale,
     sinks, window, splits, B, H, group, N, M, D: tl.constexpr, DV: tl.constexpr,
     BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
+    AGAIN: tl.constexpr,
 ):
     """One program: a share of the keys of BLOCK_Q rows, of one key head."""
     # Row r is query r // group of head r % group, of those that share their keys.
@@ -164,11 +178,21 @@ def _forward_split(
     b = tl.program_id(2).to(tl.int64)
     i_first = r0 // group
     i_last = (tl.minimum(r0 + BLOCK_Q, N * group) - 1) // group
+    i = row // group
     q_ptr += b * q_stride_b + h * q_stride_h
     k_ptr += b * k_stride_b + h_kv * k_stride_h
     v_ptr += b * v_stride_b + h_kv * v_stride_h
 
-    i = row // group
+    if AGAIN:
+        # What is hidden has spoiled a sum if that is no number: 0 times nan or infinity is none.
+        spoiled = _is_spoiled(
+            _load_rows_at(
+                part_acc_ptr + (((split * B + b) * H + h) * N + i) * DV, i < N, DV, PARTS_DV,
+            ),
+        )
+        if not spoiled:
+            return
+
     q = _load_rows_at(q_ptr + i.to(tl.int64) * q_stride_t, i < N, D, PARTS_D)
     scale_times_log2e = scale * LOG2_E
 
@@ -213,14 +237,14 @@ def _forward_split(
         acc, row_max, row_sum, late_k0, late_p, late_rescale = _add_keys(
             tile * BLOCK_K, acc, row_max, row_sum, late_k0, late_p, late_rescale, i, q,
             scale_times_log2e, k_ptr, v_ptr, k_stride_t, v_stride_t, sinks, window, M, D, DV,
-            BLOCK_K, PARTS_D, PARTS_DV, AHEAD=None, EDGE=True,
+            BLOCK_K, PARTS_D, PARTS_DV, AGAIN, AHEAD=None, EDGE=True,
         )
     for t in range(tl.maximum(share_lo - edge_tiles, 0), tl.maximum(share_hi - edge_tiles, 0)):
         tile = tl.where(t < full_left, t, full_lo_2 + t - full_left)
         acc, row_max, row_sum, late_k0, late_p, late_rescale = _add_keys(
             tile * BLOCK_K, acc, row_max, row_sum, late_k0, late_p, late_rescale, i, q,
             scale_times_log2e, k_ptr, v_ptr, k_stride_t, v_stride_t, sinks, window, M, D, DV,
-            BLOCK_K, PARTS_D, PARTS_DV, AHEAD=None, EDGE=False,
+            BLOCK_K, PARTS_D, PARTS_DV, AGAIN, AHEAD=None, EDGE=False,
         )
 
     place = ((split * B + b) * H + h) * N + i
@@ -291,7 +315,7 @@ def _delta(
 def _add_queries(
     q0, dv, dk, j, k, v, scale_times_log2e, row, q_head, dout_head, lse_ptr, delta_ptr, q_stride_t,
     dout_stride_t, sinks, window, N, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr,
-    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, EDGE: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Add what queries [q0, q0 + BLOCK_Q) of one head say about the gradient of one key tile."""
     i = (q0 + tl.arange(0, BLOCK_Q))[None, :]
@@ -310,8 +334,14 @@ def _add_queries(
     p = tl.exp2(score - lse)
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
     ds = p * (dp - delta)
-    dv = _add_rows(dv, p, dout)
-    dk = _add_rows(dk, ds, q)
+    if AGAIN and EDGE:
+        dv = _add_seen_rows(dv, p, dout, visible)
+    else:
+        dv = _add_rows(dv, p, dout)
+    if AGAIN and EDGE:
+        dk = _add_seen_rows(dk, ds, q, visible)
+    else:
+        dk = _add_rows(dk, ds, q)
 
     return dv, dk
 
@@ -322,7 +352,7 @@ def _backward_keys(
     q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
     dout_stride_b, dout_stride_h, dout_stride_t, scale, sinks, window, shares, H, group, N, M,
     D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
-    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr,
 ):
     """One program: what a share of the query heads says about BLOCK_K keys of one key head."""
     k0 = tl.program_id(0) * BLOCK_K
@@ -335,6 +365,19 @@ def _backward_keys(
     v_ptr += b * v_stride_b + h_kv * v_stride_h
     h_first = tl.program_id(1) // shares * group + share * group // shares
     h_end = tl.program_id(1) // shares * group + (share + 1) * group // shares
+
+    if AGAIN:
+        # What is hidden has spoiled a sum if that is no number: 0 times nan or infinity is none.
+        spoiled = _are_spoiled_rows(
+            dk_ptr + (b * tl.num_programs(1) + tl.program_id(1)) * M * D, k0, M, D, BLOCK_K,
+            PARTS_D,
+        )
+        spoiled |= _are_spoiled_rows(
+            dv_ptr + (b * tl.num_programs(1) + tl.program_id(1)) * M * DV, k0, M, DV, BLOCK_K,
+            PARTS_DV,
+        )
+        if not spoiled:
+            return
 
     j = (k0 + tl.arange(0, BLOCK_K))[:, None]
     k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, PARTS_D, True)
@@ -389,7 +432,7 @@ def _backward_keys(
             dv, dk = _add_queries(
                 tile * BLOCK_Q, dv, dk, j, k, v, scale_times_log2e, row, q_head, dout_head, lse_ptr,
                 delta_ptr, q_stride_t, dout_stride_t, sinks, window, N, D, DV, BLOCK_Q, PARTS_D,
-                PARTS_DV, EDGE=True,
+                PARTS_DV, AGAIN, EDGE=True,
             )
         full_left = full_hi_1 - full_lo_1
         full_tiles = full_left + (full_hi_2 - full_lo_2)
@@ -398,7 +441,7 @@ def _backward_keys(
             dv, dk = _add_queries(
                 tile * BLOCK_Q, dv, dk, j, k, v, scale_times_log2e, row, q_head, dout_head, lse_ptr,
                 delta_ptr, q_stride_t, dout_stride_t, sinks, window, N, D, DV, BLOCK_Q, PARTS_D,
-                PARTS_DV, EDGE=False,
+                PARTS_DV, AGAIN, EDGE=False,
             )
 
     row = (b * tl.num_programs(1) + tl.program_id(1)) * M
@@ -410,7 +453,7 @@ def _backward_keys(
 def _add_keys_backward(
     k0, dq, i, q, lse, delta, dout, scale_times_log2e, k_ptr, v_ptr, k_stride_t, v_stride_t, sinks,
     window, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
-    PARTS_DV: tl.constexpr, EDGE: tl.constexpr,
+    PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Add what keys [k0, k0 + BLOCK_K) say about the gradient of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
@@ -425,7 +468,10 @@ def _add_keys_backward(
 
     p = tl.exp2(score - lse)
     ds = p * (dp - delta)
-    dq = _add_rows(dq, ds, k)
+    if AGAIN and EDGE:
+        dq = _add_seen_rows(dq, ds, k, visible)
+    else:
+        dq = _add_rows(dq, ds, k)
 
     return dq
 
@@ -436,7 +482,7 @@ def _backward_queries(
     k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t, dout_stride_b,
     dout_stride_h, dout_stride_t, scale, sinks, window, H, group, N, M, D: tl.constexpr,
     DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
-    PARTS_DV: tl.constexpr,
+    PARTS_DV: tl.constexpr, AGAIN: tl.constexpr,
 ):
     """One program: the gradient of BLOCK_Q queries of one head."""
     # Later tiles may have more keys: they begin first.
@@ -450,6 +496,12 @@ def _backward_queries(
     k_ptr += b * k_stride_b + h_kv * k_stride_h
     v_ptr += b * v_stride_b + h_kv * v_stride_h
     dout_ptr += b * dout_stride_b + h * dout_stride_h
+
+    if AGAIN:
+        # What is hidden has spoiled a sum if that is no number: 0 times nan or infinity is none.
+        spoiled = _are_spoiled_rows(dq_ptr + (b * H + h) * N * D, q0, N, D, BLOCK_Q, PARTS_D)
+        if not spoiled:
+            return
 
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
@@ -487,7 +539,7 @@ def _backward_queries(
         )
         dq = _add_keys_backward(
             tile * BLOCK_K, dq, i, q, lse, delta, dout, scale_times_log2e, k_ptr, v_ptr, k_stride_t,
-            v_stride_t, sinks, window, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=True,
+            v_stride_t, sinks, window, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, AGAIN, EDGE=True,
         )
     full_left = full_hi_1
     full_tiles = full_left + (full_hi_2 - full_lo_2)
@@ -495,7 +547,7 @@ def _backward_queries(
         tile = tl.where(t < full_left, t, full_lo_2 + t - full_left)
         dq = _add_keys_backward(
             tile * BLOCK_K, dq, i, q, lse, delta, dout, scale_times_log2e, k_ptr, v_ptr, k_stride_t,
-            v_stride_t, sinks, window, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=False,
+            v_stride_t, sinks, window, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, AGAIN, EDGE=False,
         )
 
     _store_rows(dq_ptr + row * D, q0, N, _scaled(dq, scale), D, BLOCK_Q, PARTS_D)
@@ -517,6 +569,8 @@ def _backward_queries(
 # _fill_hidden: attnc/emit/cpu_helpers.py
 # _row_max: attnc/emit/cpu_helpers.py
 # _matmul: attnc/emit/cpu_helpers.py
+# _are_spoiled: attnc/emit/cpu_helpers.py
+# _are_finite: attnc/emit/cpu_helpers.py
 # _in_room: attnc/emit/cpu_helpers.py
 # _add_transposed: attnc/emit/cpu_helpers.py
 
@@ -573,7 +627,13 @@ def _forward_cpu(q, k, v, scale, sinks, window):
             # no key: 0; else the largest adds 1
             total.clamp_(min=1.0)
             p_narrow = _in_room(p, narrow_room)
-            out[:, heads, q0:q1] = _matmul(p_narrow, v[:, kv_heads, seen].to(narrow)) / total
+            values = _matmul(p_narrow, v[:, kv_heads, seen].to(narrow))
+            if _are_spoiled([values]):
+                # 0 times what is not finite is not 0: once more, without what a row does not see.
+                shown = torch.ones_like(score)
+                _hide(shown, float(0), edges, i, sinks, window)
+                values = _matmul(p_narrow, v[:, kv_heads, seen].to(narrow), shown=shown)
+            out[:, heads, q0:q1] = values / total
 
     lse = ((row_max + row_sum.log2_()) * 0.6931471805599453).squeeze(-1)
     return out, lse
@@ -597,6 +657,8 @@ def _backward_cpu(dout, dlse, q, k, v, out, lse, scale, sinks, window):
     k_room = torch.empty(0, dtype=dtype)
     v_room = torch.empty(0, dtype=dtype)
     dp_room = torch.empty(0, dtype=dtype)
+    # 0 times what is not finite is not 0
+    careful = not _are_finite(dout, dlse, q, k, v, out, lse)
     narrow_room = torch.empty(0, dtype=narrow)
     keys_room = torch.empty(0, dtype=narrow)
     tile = _rows_of_tile(_keys_seen(N - 1, N, M, sinks, window), B * H, q.dtype) if N > 0 else TILE
@@ -619,14 +681,22 @@ def _backward_cpu(dout, dlse, q, k, v, out, lse, scale, sinks, window):
                 - dlse[:, heads, q0:q1].unsqueeze(-1)
             )
             ds = dp.sub_(delta).mul_(p)
+            shown = torch.ones_like(score) if careful else None
+            if careful:
+                _hide(shown, float(0), edges, i, sinks, window)
             p_narrow = _in_room(p, narrow_room)
             _add_transposed(
                 dv[:, kv_heads], seen, p_narrow, dout[:, heads, q0:q1].to(narrow), keys_room,
+                shown=shown,
             )
             ds_narrow = _in_room(ds, narrow_room)
-            dq[:, heads, q0:q1] = _matmul(ds_narrow, k[:, kv_heads, seen].to(narrow)) * scale
+            dq[:, heads, q0:q1] = (
+                _matmul(ds_narrow, k[:, kv_heads, seen].to(narrow), shown=shown)
+                * scale
+            )
             _add_transposed(
                 dk[:, kv_heads], seen, ds_narrow, q[:, heads, q0:q1].to(narrow), keys_room,
+                shown=shown,
             )
 
     dk.mul_(scale)
@@ -659,6 +729,13 @@ TILES = {
 # _generation: attnc/emit/tiles.py
 # _tiles: attnc/emit/tiles.py
 # _parts_of: attnc/emit/tiles.py
+
+
+def _looks(tiles):
+    """A launch, and a second one, whose programs go on where a sum is no number: tile by tile."""
+    return (False, tiles), (True, {**tiles, "num_stages": 1})
+
+
 # _ahead: attnc/emit/launch.py
 # _shares: attnc/emit/launch.py
 
@@ -692,20 +769,24 @@ def _forward_triton(q, k, v, scale, sinks, window):
         part_max = q.new_empty(splits, B, H, N, dtype=torch.float32)
         part_sum = q.new_empty(splits, B, H, N, dtype=torch.float32)
         with torch.cuda.device_of(q):
-            _forward_split[triton.cdiv(N * group, few["BLOCK_Q"]), HKV * splits, B](
-                q, k, v, part_acc, part_max, part_sum, *q.stride()[:3], *k.stride()[:3],
-                *v.stride()[:3], scale, sinks, window, splits, B, H, group, N, M, **few,
-            )
+            for again, few in _looks(few):
+                _forward_split[triton.cdiv(N * group, few["BLOCK_Q"]), HKV * splits, B](
+                    q, k, v, part_acc, part_max, part_sum, *q.stride()[:3], *k.stride()[:3],
+                    *v.stride()[:3], scale, sinks, window, splits, B, H, group, N, M, **few,
+                    AGAIN=again,
+                )
             _combine[(B * H * N,)](
                 part_acc, part_max, part_sum, out, lse, splits, DV=DV, SHARES=16,
                 BLOCK_DV=triton.next_power_of_2(DV), enable_fp_fusion=True,
             )
         return out, lse
     with torch.cuda.device_of(q):
-        _forward[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
-            q, k, v, out, lse, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], scale, sinks,
-            window, H, group, N, M, **tiles, AHEAD=_ahead(q, tiles),
-        )
+        for again, tiles in _looks(tiles):
+            _forward[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
+                q, k, v, out, lse, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], scale, sinks,
+                window, H, group, N, M, **tiles, AHEAD=None if again else _ahead(q, tiles),
+                AGAIN=again,
+            )
     return out, lse
 
 
@@ -730,17 +811,20 @@ def _backward_triton(dout, dlse, q, k, v, out, lse, scale, sinks, window):
         shares = min(group, _shares(q, triton.cdiv(M, tiles["BLOCK_K"]) * HKV * B))
         dk = _parts(k, shares)
         dv = _parts(v, shares)
-        _backward_keys[triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B](
-            q, k, v, dout, lse, delta, dk, dv, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
-            *dout.stride()[:3], scale, sinks, window, shares, H, group, N, M, **tiles,
-        )
+        for again, tiles in _looks(tiles):
+            _backward_keys[triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B](
+                q, k, v, dout, lse, delta, dk, dv, *q.stride()[:3], *k.stride()[:3],
+                *v.stride()[:3], *dout.stride()[:3], scale, sinks, window, shares, H, group, N, M,
+                **tiles, AGAIN=again,
+            )
         dk = _sum_of_parts(dk, shares, k.dtype)
         dv = _sum_of_parts(dv, shares, v.dtype)
         tiles = _tiles("backward_queries", q, ("D", D), ("DV", DV))
-        _backward_queries[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
-            q, k, v, dout, lse, delta, dq, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
-            *dout.stride()[:3], scale, sinks, window, H, group, N, M, **tiles,
-        )
+        for again, tiles in _looks(tiles):
+            _backward_queries[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
+                q, k, v, dout, lse, delta, dq, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
+                *dout.stride()[:3], scale, sinks, window, H, group, N, M, **tiles, AGAIN=again,
+            )
     return dq, dk, dv
 
 

@@ -131,11 +131,11 @@ def _forward_split(
     h_kv = (tl.program_id(1) // splits).to(tl.int64)
     h = h_kv * group + row % group
     b = tl.program_id(2).to(tl.int64)
+    i = row // group
     q_ptr += b * q_stride_b + h * q_stride_h
     k_ptr += b * k_stride_b + h_kv * k_stride_h
     v_ptr += b * v_stride_b + h_kv * v_stride_h
 
-    i = row // group
     q = _load_rows_at(q_ptr + i.to(tl.int64) * q_stride_t, i < N, D, PARTS_D)
     log_temperature = tl.load(log_temperature_ptr + h * log_temperature_stride_0).to(tl.float32)
     exp_log_temperature_min_100_times_log2e = tl.minimum(tl.exp(log_temperature), 100.0) * LOG2_E
@@ -360,19 +360,17 @@ def _add_keys_backward(
     p = tl.exp2(score - lse)
     ds = p * (dp - delta)
     dq = _add_rows(dq, ds, k)
-    d_log_temperature += tl.sum(
-        (
-            ds
-            * (
-                qk
-                * tl.where(
-                    exp_log_temperature < 100.0, exp_log_temperature,
-                    tl.where(100.0 < exp_log_temperature, 0.0, 0.5 * exp_log_temperature),
-                )
+    d_log_temperature_pairs = (
+        ds
+        * (
+            qk
+            * tl.where(
+                exp_log_temperature < 100.0, exp_log_temperature,
+                tl.where(100.0 < exp_log_temperature, 0.0, 0.5 * exp_log_temperature),
             )
-        ),
-        1,
+        )
     )
+    d_log_temperature += tl.sum(d_log_temperature_pairs, 1)
 
     return dq, d_log_temperature
 
@@ -468,10 +466,8 @@ def _store_pairs(
 
     p = tl.exp2(score - lse)
     ds = p * (dp - delta)
-    tl.store(
-        d_bias_ptr + pair_row + j, ds * (16.0 * (sigmoid_term * (1.0 - sigmoid_term))),
-        mask=(i < N) & (j < M),
-    )
+    d_bias_pairs = ds * (16.0 * (sigmoid_term * (1.0 - sigmoid_term)))
+    tl.store(d_bias_ptr + pair_row + j, d_bias_pairs, mask=(i < N) & (j < M))
 
 
 @triton.jit(do_not_specialize=["first_row", "strip", "N", "M"])

@@ -45,7 +45,7 @@ def _add_keys(
         bias_ptr + h * bias_stride_0 + by_distance_1_ij * bias_stride_1,
         mask=(i < N) & (j < M) & (by_distance_1_ij >= 0) & (by_distance_1_ij < buckets), other=0,
     ).to(tl.float32)
-    score = (qk + bias_ij) * LOG2_E                                     # t5_bias.attn:7
+    score = qk + bias_ij                                                # t5_bias.attn:7
     if EDGE:
         visible = j < M
         score = tl.where(visible, score, MINUS_INF)
@@ -53,8 +53,8 @@ def _add_keys(
     new_max = tl.maximum(row_max, tl.max(score, 1))
     # no key yet: avoid inf - inf
     shift = tl.where(new_max == MINUS_INF, 0.0, new_max)
-    p = tl.exp2(score - shift[:, None])
-    rescale = tl.exp2(row_max - shift)
+    p = tl.exp(score - shift[:, None])
+    rescale = tl.exp(row_max - shift)
     row_sum = row_sum * rescale + tl.sum(p, 1)
     row_max = new_max
     v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, PARTS_DV, EDGE)
@@ -104,11 +104,12 @@ def _forward(
             N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=False,
         )
 
-    out = _divided(acc, row_sum[:, None])
+    total = tl.where(row_sum == 0.0, 1.0, row_sum)                      # a row that sees no key: 0
+    out = _divided(acc, total[:, None])
     row = (b * H + h) * N
     _store_rows(out_ptr + row * DV, q0, N, out, DV, BLOCK_Q, PARTS_DV)
     rows = q0 + tl.arange(0, BLOCK_Q)
-    tl.store(lse_ptr + row + rows, (row_max + tl.log2(row_sum)) / LOG2_E, mask=rows < N)
+    tl.store(lse_ptr + row + rows, row_max + tl.log(row_sum), mask=rows < N)
 
 
 @triton.jit(do_not_specialize=["buckets", "splits", "B", "N", "M"])
@@ -127,11 +128,11 @@ def _forward_split(
     h_kv = (tl.program_id(1) // splits).to(tl.int64)
     h = h_kv * group + row % group
     b = tl.program_id(2).to(tl.int64)
+    i = row // group
     q_ptr += b * q_stride_b + h * q_stride_h
     k_ptr += b * k_stride_b + h_kv * k_stride_h
     v_ptr += b * v_stride_b + h_kv * v_stride_h
 
-    i = row // group
     q = _load_rows_at(q_ptr + i.to(tl.int64) * q_stride_t, i < N, D, PARTS_D)
 
     acc = _zeros(BLOCK_Q, PARTS_DV)
@@ -186,22 +187,25 @@ def _combine(
         row_max = tl.maximum(row_max, tl.load(part_max_ptr + place, mask=inside, other=MINUS_INF))
     row_max = tl.max(row_max)
 
+    # a row that sees no key: avoid inf - inf
+    shift = tl.where(row_max == MINUS_INF, 0.0, row_max)
     row_sum = tl.zeros([SHARES, 1], tl.float32)
     acc = tl.zeros([SHARES, BLOCK_DV], tl.float32)
     for first in range(0, splits, SHARES):
         inside = first + part < splits
         place = (first + part) * rows + row
-        rescale = tl.exp2(tl.load(part_max_ptr + place, mask=inside, other=MINUS_INF) - row_max)
+        rescale = tl.exp(tl.load(part_max_ptr + place, mask=inside, other=MINUS_INF) - shift)
         row_sum += rescale * tl.load(part_sum_ptr + place, mask=inside, other=0.0)
         acc += rescale * _load_tile_at(part_acc_ptr + place * DV, inside, DV, BLOCK_DV)
 
     row_sum = tl.sum(row_sum)
+    total = tl.where(row_sum == 0.0, 1.0, row_sum)                      # a row that sees no key: 0
     col = tl.arange(0, BLOCK_DV)
     tl.store(
-        out_ptr + row * DV + col, (tl.sum(acc, 0) / row_sum).to(out_ptr.dtype.element_ty),
+        out_ptr + row * DV + col, (tl.sum(acc, 0) / total).to(out_ptr.dtype.element_ty),
         mask=col < DV,
     )
-    tl.store(lse_ptr + row, (row_max + tl.log2(row_sum)) / LOG2_E)
+    tl.store(lse_ptr + row, row_max + tl.log(row_sum))
 
 
 @triton.jit(do_not_specialize=["N"])
@@ -233,7 +237,9 @@ def _add_queries(
 ):
     """Add what queries [q0, q0 + BLOCK_Q) of one head say about the gradient of one key tile."""
     i = (q0 + tl.arange(0, BLOCK_Q))[None, :]
-    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
+    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0)
+    # a row that sees no key: avoid inf - inf
+    lse = tl.where(lse == MINUS_INF, 0.0, lse)
     q = _load_rows(q_head, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, EDGE)
     qk = _dot_rows(k, q)
     dout = _load_rows(dout_head, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, EDGE)
@@ -247,12 +253,12 @@ def _add_queries(
         bias_ptr + h * bias_stride_0 + by_distance_1_ij * bias_stride_1,
         mask=(i < N) & (j < M) & (by_distance_1_ij >= 0) & (by_distance_1_ij < buckets), other=0,
     ).to(tl.float32)
-    score = (qk + bias_ij) * LOG2_E                                     # t5_bias.attn:7
+    score = qk + bias_ij                                                # t5_bias.attn:7
     if EDGE:
         visible = i < N
         score = tl.where(visible, score, MINUS_INF)
 
-    p = tl.exp2(score - lse)
+    p = tl.exp(score - lse)
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
     ds = p * (dp - delta)
     dv = _add_rows(dv, p, dout)
@@ -337,12 +343,12 @@ def _add_keys_backward(
         bias_ptr + h * bias_stride_0 + by_distance_1_ij * bias_stride_1,
         mask=(i < N) & (j < M) & (by_distance_1_ij >= 0) & (by_distance_1_ij < buckets), other=0,
     ).to(tl.float32)
-    score = (qk + bias_ij) * LOG2_E                                     # t5_bias.attn:7
+    score = qk + bias_ij                                                # t5_bias.attn:7
     if EDGE:
         visible = j < M
         score = tl.where(visible, score, MINUS_INF)
 
-    p = tl.exp2(score - lse)
+    p = tl.exp(score - lse)
     ds = p * (dp - delta)
     dq = _add_rows(dq, ds, k)
 
@@ -370,7 +376,9 @@ def _backward_queries(
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
     row = (b * H + h) * N
-    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
+    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0)
+    # a row that sees no key: avoid inf - inf
+    lse = tl.where(lse == MINUS_INF, 0.0, lse)
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
     dout = _load_rows(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, True)
 
@@ -418,14 +426,15 @@ def _store_pairs(
         bias_ptr + h * bias_stride_0 + by_distance_1_ij * bias_stride_1,
         mask=(i < N) & (j < M) & (by_distance_1_ij >= 0) & (by_distance_1_ij < buckets), other=0,
     ).to(tl.float32)
-    score = (qk + bias_ij) * LOG2_E                                     # t5_bias.attn:7
+    score = qk + bias_ij                                                # t5_bias.attn:7
     if EDGE:
         visible = j < M
         score = tl.where(visible, score, MINUS_INF)
 
-    p = tl.exp2(score - lse)
+    p = tl.exp(score - lse)
     ds = p * (dp - delta)
-    tl.store(d_bias_ptr + pair_row + j, ds, mask=(i < N) & (j < M))
+    d_bias_pairs = ds
+    tl.store(d_bias_ptr + pair_row + j, d_bias_pairs, mask=(i < N) & (j < M))
 
 
 @triton.jit(do_not_specialize=["buckets", "first_row", "strip", "N", "M"])
@@ -450,7 +459,9 @@ def _backward_pairs(
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
     row = (b * H + h) * N
-    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
+    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0)
+    # a row that sees no key: avoid inf - inf
+    lse = tl.where(lse == MINUS_INF, 0.0, lse)
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
     dout = _load_rows(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, True)
     pair_row = ((b * H + h) * strip + i - first_row).to(tl.int64) * M
@@ -485,6 +496,7 @@ def _backward_pairs(
 # _rows_of_tile: attnc/emit/cpu_helpers.py
 # _steps: attnc/emit/cpu_helpers.py
 # _narrow: attnc/emit/cpu_helpers.py
+# _row_max: attnc/emit/cpu_helpers.py
 # _matmul: attnc/emit/cpu_helpers.py
 # _in_room: attnc/emit/cpu_helpers.py
 # _add_transposed: attnc/emit/cpu_helpers.py
@@ -505,8 +517,6 @@ def _forward_cpu(q, k, v, bias, by_distance_1, scale, buckets, max_distance):
     out = q.new_empty(B, H, N, DV)
     row_max = q.new_empty(B, H, N, 1, dtype=dtype)
     row_sum = q.new_empty(B, H, N, 1, dtype=dtype)
-    if M == 0:                                                          # else every row sees a key
-        return out.zero_(), row_max.fill_(float("-inf")).squeeze(-1)
     room = torch.empty(0, dtype=dtype)
     k_room = torch.empty(0, dtype=dtype)
     narrow_room = torch.empty(0, dtype=narrow)
@@ -525,16 +535,18 @@ def _forward_cpu(q, k, v, bias, by_distance_1, scale, buckets, max_distance):
             by_distance_1_index = j - i + N - 1
             by_distance_1_ij = by_distance_1[by_distance_1_index]
             bias_ij = bias[h, by_distance_1_ij.clamp(0, buckets - 1)].to(dtype)
-            score = (qk + bias_ij) * 1.4426950408889634                 # t5_bias.attn:7
-            largest = score.amax(-1, keepdim=True)
-            p = score.sub_(largest).exp2_()
+            score = qk + bias_ij                                        # t5_bias.attn:7
+            largest = _row_max(score)
+            p = score.sub_(largest).exp_()
             total = p.sum(-1, keepdim=True)
             row_max[:, heads, q0:q1] = largest
             row_sum[:, heads, q0:q1] = total
+            # no key: 0; else the largest adds 1
+            total.clamp_(min=1.0)
             p_narrow = _in_room(p, narrow_room)
             out[:, heads, q0:q1] = _matmul(p_narrow, v[:, kv_heads, seen].to(narrow)) / total
 
-    lse = ((row_max + row_sum.log2_()) * 0.6931471805599453).squeeze(-1)
+    lse = (row_max + row_sum.log_()).squeeze(-1)
     return out, lse
 
 
@@ -551,7 +563,9 @@ def _backward_cpu(
     dk = torch.zeros(k.shape, dtype=dtype)
     dv = torch.zeros(v.shape, dtype=dtype)
     d_bias = torch.zeros(bias.shape, dtype=dtype)
-    lse = (lse * 1.4426950408889634).unsqueeze(-1)                      # in base 2, like the score
+    # a row that sees no key: avoid inf - inf
+    lse = lse.masked_fill(lse == float("-inf"), 0.0)
+    lse = lse.unsqueeze(-1)
     room = torch.empty(0, dtype=dtype)
     k_room = torch.empty(0, dtype=dtype)
     v_room = torch.empty(0, dtype=dtype)
@@ -573,8 +587,8 @@ def _backward_cpu(
             by_distance_1_index = j - i + N - 1
             by_distance_1_ij = by_distance_1[by_distance_1_index]
             bias_ij = bias[h, by_distance_1_ij.clamp(0, buckets - 1)].to(dtype)
-            score = (qk + bias_ij) * 1.4426950408889634                 # t5_bias.attn:7
-            p = score.sub_(lse[:, heads, q0:q1]).exp2_()
+            score = qk + bias_ij                                        # t5_bias.attn:7
+            p = score.sub_(lse[:, heads, q0:q1]).exp_()
             dout_wide = dout[:, heads, q0:q1].to(dtype)
             dp = _matmul(dout_wide, _in_room(v[:, kv_heads, seen], v_room).mT, dp_room)
             delta = (
@@ -654,8 +668,6 @@ def _forward_triton(q, k, v, bias, by_distance_1, scale, buckets, max_distance):
     q, k, v = map(_with_unit_stride, (q, k, v))
     out = q.new_empty(B, H, N, DV)
     lse = q.new_empty(B, H, N, dtype=torch.float32)
-    if M == 0:  # every row of the kernel sees a key
-        return out.zero_(), lse.fill_(float("-inf"))
     tiles = _tiles("forward", q, ("D", D), ("DV", DV))
     few = _few_rows(tiles, N * group)
     splits = _splits(q, N * group, B * HKV, M, few)

@@ -14,6 +14,7 @@ A stage is a property of `Compilation`, computed when it is first asked for and 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -50,8 +51,10 @@ def compile(text: str, **options: object) -> AttentionFunction:
     return Compilation(Source("<string>", text), make_options(**options)).function()
 
 
-def _with_what_is_installed(options: Options) -> Options:
-    """Without kernels where there is no Triton, as on a laptop that is no Linux machine."""
+def _as_this_process_needs(options: Options) -> Options:
+    """Checked where `ATTNC_CHECK_READS=1`; without kernels where there is no Triton, as on a laptop without Linux."""
+    if os.environ.get("ATTNC_CHECK_READS") == "1":
+        options = replace(options, check_reads=True)
     if not options.kernels or find_spec("triton"):
         return options
     if options.backend == "triton":
@@ -208,7 +211,7 @@ class Compilation:
     def function(self) -> AttentionFunction:
         from attnc.run.function import AttentionFunction
 
-        return AttentionFunction(replace(self, options=_with_what_is_installed(self.options)))
+        return AttentionFunction(replace(self, options=_as_this_process_needs(self.options)))
 
     def functions(self) -> dict[str, AttentionFunction]:
         """Every attention of the file, by name."""

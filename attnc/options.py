@@ -37,6 +37,13 @@ class Options:
     check_sorted: bool = field(
         default=True, metadata=_about("check in every call that `sorted` arrays do not decrease", bool)
     )
+    check_reads: bool = field(
+        default=False,
+        metadata=_about(
+            "check in every call of the kernels, as on the CPU, that no index leaves its array; a GPU is waited for",
+            bool,
+        ),
+    )
     kernels: bool = field(
         default=True,
         metadata=_about(

@@ -45,6 +45,8 @@ def write_looks(writer: Writer, kernel: Function, tiles: str = "tiles") -> Abstr
 
 
 def _constant(name: str) -> str:
+    if name == "LARGE":
+        return "large"
     if name.startswith("BLOCK_D"):
         return f"triton.next_power_of_2({name.removeprefix('BLOCK_')})"
     return f'tiles["{name}"]'

@@ -62,6 +62,19 @@ def _with_unit_stride(tensor):
     return tensor if tensor.stride(-1) == 1 else tensor.contiguous()
 
 
+def _is_large(heads, batch, *tensors):
+    """Are there more heads or entries than an axis of a launch holds, or rows very far apart?
+
+    A tile has 128 rows or fewer: within it, 32 bits reach from row to row.
+    """
+    return max(heads, batch) > 65535 or any(tensor.stride(2) >= 2**24 for tensor in tensors)
+
+
+def _grid(tiles, heads, batch, large):
+    """The axes of a launch; only the first holds more than 65535 programs."""
+    return (tiles * heads * batch, 1, 1) if large else (tiles, heads, batch)
+
+
 def _parts(tensor, shares):
     """Room for what each share of a head's programs leaves of its gradient."""
     B, heads, *rest = tensor.shape
@@ -113,7 +126,7 @@ def _over_tiles(values, reduce, step, dim):
     return getattr(parts, reduce)(dim)
 
 
-def _look_inside(some, every, shape, rows, columns, N, M, *given):
+def _look_inside(visible, some, every, shape, rows, columns, N, M, *given):
     """Kinds of tiles: 0 hides all, 2 shows all, 1 is an edge. Undecided ones are looked at."""
     kinds = (some.int() + (some & every).int()).expand(shape).contiguous()
     undecided = (kinds == 1).nonzero()
@@ -122,9 +135,52 @@ def _look_inside(some, every, shape, rows, columns, N, M, *given):
         b, h, tile_i, tile_j = part.T[..., None, None]
         i = (tile_i * rows + torch.arange(rows, device=kinds.device)[:, None]).clamp(max=N - 1)
         j = (tile_j * columns + torch.arange(columns, device=kinds.device)).clamp(max=M - 1)
-        visible = _visible(b, h, i, j, *given).expand(len(part), rows, columns).flatten(1)
-        kinds[tuple(part.T)] = visible.any(1).int() + visible.all(1).int()
+        shown = visible(b, h, i, j, *given).expand(len(part), rows, columns).flatten(1)
+        kinds[tuple(part.T)] = shown.any(1).int() + shown.all(1).int()
     return kinds
+
+
+def _distances(N, M, device):
+    """Queries and keys among which every distance occurs."""
+    i, j = torch.arange(N, device=device), torch.arange(M, device=device)
+    return torch.cat([i, torch.zeros_like(j)]), torch.cat([torch.zeros_like(i), j])
+
+
+def _dot_at(q, k, b, h, i, j, dtype):
+    """dot(q, k) of any pairs."""
+    query, key = q[b, h, i], k[b, h // (q.shape[1] // k.shape[1]), j]
+    return torch.einsum("...d,...d->...", query.to(dtype), key.to(dtype))
+
+
+def _is_outside(index, size):
+    """Is an index outside of an axis anywhere?"""
+    outside = (index < 0) | (index >= size)
+    return bool(outside.any()) if isinstance(outside, Tensor) else outside
+
+
+def _first_pair(holds, axes, kinds, B, N, M, *given):
+    """The first pair, in the order of the axes, of which something holds; () if there is none."""
+    turned = "i" not in axes
+    kinds = kinds.mT if turned else kinds
+    places = kinds.any(-1).nonzero()
+    if B == 0 or len(places) == 0:
+        return ()
+    b, h, tile = places[0]
+    size, other_size = (M, N) if turned else (N, M)
+    own = torch.arange(tile * TILE, min(tile * TILE + TILE, size), device=kinds.device)[:, None]
+    other = torch.arange(other_size, device=kinds.device)
+    i, j = (other, own) if turned else (own, other)
+    row, column = holds(b, h, i, j, *given).expand(len(own), len(other)).nonzero()[0]
+    own, other = own[row, 0], other[column]
+    return (b, h, other, own) if turned else (b, h, own, other)
+
+
+def _refuse_read(array, axis, size, index, axes, pair):
+    """Raise for an index that is outside of its array at a pair."""
+    place = ", ".join(f"{name} = {int(at)}" for name, at in zip("bhij", pair) if name in axes)
+    raise ValueError(
+        f"`{array}` has size {size} along axis {axis}, and index {int(index)} is read at {place}"
+    )
 
 
 def _lists(kinds, whole):

@@ -22,7 +22,7 @@ from attnc.lower.kernels import Kernels
 from attnc.lower.names import variable
 from attnc.lower.plan import Plan, said_results
 from attnc.lower.torch_terms import TorchTerms
-from attnc.tiles import ChosenTiles
+from attnc.options import Options
 
 STRIP = '''
 def _strip_rows(pairs_of_a_row, block_q):
@@ -54,7 +54,7 @@ def _shares(q, programs):
 '''.strip()
 
 
-def write_launchers(writer: Writer, kernels: Kernels, tiles: ChosenTiles | None) -> None:
+def write_launchers(writer: Writer, kernels: Kernels, options: Options) -> None:
     """The table of tiles; forward and backward of every pass."""
     passes = [*kernels.before, kernels]
     goes_ahead = any(p.name == "AHEAD" for each in passes for fn in each.triton for p in fn.params)
@@ -70,7 +70,7 @@ def write_launchers(writer: Writer, kernels: Kernels, tiles: ChosenTiles | None)
         *[SHARES] * has_shares,
         *splits,
     ]
-    for text in [tile_table(kernels.plan, tiles), *asked]:
+    for text in [tile_table(kernels.plan, options.tiles), *asked]:
         writer.lines(text)
         writer.line()
         writer.line()
@@ -78,7 +78,7 @@ def write_launchers(writer: Writer, kernels: Kernels, tiles: ChosenTiles | None)
         if number:
             writer.line()
             writer.line()
-        _write_forward(writer, each)
+        _write_forward(writer, each, options)
         if each.plan.has_gradient:
             writer.line()
             writer.line()
@@ -121,8 +121,7 @@ def _cut_off(writer: Writer, plan: Plan) -> None:
 
 
 def _unit_strides(writer: Writer, plan: Plan, also: list[str]) -> None:
-    vectors = [n for p in plan.dots for n in (p.query, p.key)]
-    names = list(dict.fromkeys([*vectors, *values(plan, "v", *also)]))
+    names = _vectors(plan, also)
     if not names:
         return
     if len(names) == 1:
@@ -131,7 +130,17 @@ def _unit_strides(writer: Writer, plan: Plan, also: list[str]) -> None:
         writer.items(f"{', '.join(names)} = map(_with_unit_stride, (", names, "))")
 
 
-def _write_forward(writer: Writer, kernels: Kernels) -> None:
+def _find_large(writer: Writer, plan: Plan, also: list[str]) -> None:
+    writer.items("large = _is_large(", ["H", "B", *_vectors(plan, also)], ")")
+
+
+def _vectors(plan: Plan, also: list[str]) -> list[str]:
+    """The tensors of which kernels read tiles of rows."""
+    vectors = [n for p in plan.dots for n in (p.query, p.key)]
+    return list(dict.fromkeys([*vectors, *values(plan, "v", *also)]))
+
+
+def _write_forward(writer: Writer, kernels: Kernels, options: Options) -> None:
     plan = kernels.plan
     kernel = kernels.kernel("_forward")
     assert kernel is not None
@@ -140,8 +149,12 @@ def _write_forward(writer: Writer, kernels: Kernels) -> None:
         writer.line(f'"""Forward by the kernels: {said_results(plan)}."""')
         _sizes(writer, kernels, {p.name for p in kernel.params})
         _write_reach(writer, plan)
+        if options.check_reads and kernels.reads:
+            check = kernels.reads[-1]
+            writer.items(f"{check.name}(", [p.name for p in check.params], ")")
         _cut_off(writer, plan)
         _unit_strides(writer, plan, [])
+        _find_large(writer, plan, [])
         is_softmax = plan.weights.kind == "softmax"
         if plan.weighs_values:
             writer.line(f"out = q.new_empty(B, H, N, DV{'' if is_softmax else ', dtype=torch.float32'})")
@@ -171,6 +184,7 @@ def _write_backward(writer: Writer, kernels: Kernels) -> None:
         _sizes(writer, kernels, used)
         _cut_off(writer, plan)
         _unit_strides(writer, plan, ["dout"])
+        _find_large(writer, plan, ["dout"])
         is_softmax = plan.weights.kind == "softmax"
         narrow = "dout = dout.to(v.dtype)"
         if plan.dout_has_any_size:
@@ -223,9 +237,9 @@ def _write_keys(writer: Writer, kernels: Kernels, kernel: Function) -> None:
 
 def _write_launch(writer: Writer, kernel: Function, plan: Plan, length: str, block: str, heads: str) -> None:
     """One launch: a program for each tile, head and batch."""
-    head = f'{kernel.name}[triton.cdiv({length}, tiles["{block}"]), {heads}, B]('
+    head = f'{kernel.name}[_grid(triton.cdiv({length}, tiles["{block}"]), {heads}, B, large)]('
     names = {p.name for p in kernel.params}
-    options = ["**tiles"] if {"BLOCK_Q", "BLOCK_K"} <= names else named_tiles(kernel)
+    options = ["**tiles", "LARGE=large"] if {"BLOCK_Q", "BLOCK_K"} <= names else named_tiles(kernel)
     looks_again = "AGAIN" in names
     ahead = "None if again else _ahead(q, tiles)" if looks_again else "_ahead(q, tiles)"
     options += [f"AHEAD={ahead}"] * ("AHEAD" in names) + ["AGAIN=again"] * looks_again

@@ -49,7 +49,8 @@ def _triton(kernels: Kernels) -> list[Function]:
 
 def _plain(kernels: Kernels) -> list[Function]:
     """What every pass does in torch. Passes have their masks in common, and what reads them."""
-    return _once(fn for each in (*kernels.before, kernels) for fn in (*each.lists, *each.cpu, *each.adders))
+    passes = (*kernels.before, kernels)
+    return _once(fn for each in passes for fn in (*each.lists, *each.reads, *each.cpu, *each.adders))
 
 
 def _around(kernels: Kernels) -> list[Function]:
@@ -77,7 +78,7 @@ def emit_module(kernels: Kernels, found: list[str], options: Options) -> str:
         _write_function(body, _with_decorator(fn, kernels))
     launch = Writer()
     if kernels.triton:
-        write_launchers(launch, kernels, options.tiles)
+        write_launchers(launch, kernels, options)
     helpers = used | set(re.findall(r"\w+", launch.text)) | {fn.decorator for fn in functions}
     _write_texts(body, select_helpers(TORCH_HELPERS, helpers))
     for fn in _plain(kernels):

@@ -61,10 +61,13 @@ def write_split(writer: Writer, kernels: Kernels, split: Split) -> None:
             dtype = "int32" if name == "part_at" else "float32"
             writer.line(f"{name} = q.new_empty(splits, {sizes}, dtype=torch.{dtype})")
         with writer.block("with torch.cuda.device_of(q):"):
-            head = f'{forward.name}[triton.cdiv({rows}, few["BLOCK_Q"]), {heads} * splits, B]('
+            grid = [f'triton.cdiv({rows}, few["BLOCK_Q"])', f"{heads} * splits", "B", "large"]
+            writer.items("grid = _grid(", grid, ")")
             again = ["AGAIN=again"] * any(p.name == "AGAIN" for p in forward.params)
             with write_looks(writer, forward, "few"):
-                writer.items(head, [*arguments(forward, plan), "**few", *again], ")")
+                writer.items(
+                    f"{forward.name}[grid](", [*arguments(forward, plan), "**few", *again, "LARGE=large"], ")"
+                )
             writer.items(f"{combine.name}[(B * H * N,)](", _of_combine(combine, plan), ")")
         writer.line(f"return {', '.join(plan.results)}")
 

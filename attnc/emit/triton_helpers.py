@@ -6,6 +6,16 @@ as Python means them, and functions of numbers.
 
 TRITON = '''
 @triton.jit
+def _program(tiles, heads, LARGE: tl.constexpr):
+    """The tile, head and batch entry of a program; in a LARGE call, one axis has them all."""
+    if LARGE:
+        number = tl.program_id(0)
+        return number % tiles, number // tiles % heads, number // tiles // heads
+    else:
+        return tl.program_id(0), tl.program_id(1), tl.program_id(2)
+
+
+@triton.jit
 def _load_tile(
     ptr, first, end, stride, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr,
     RAGGED: tl.constexpr,
@@ -185,7 +195,7 @@ def _is_member(item, row_ptr, slots, stride, inside):
     """Is the item in a row of slots? A negative slot is empty."""
     found = (item != item) & inside
     for slot in range(0, slots):
-        value = tl.load(row_ptr + slot * stride, mask=inside, other=-1)
+        value = tl.load(row_ptr + tl.cast(slot, tl.int64) * stride, mask=inside, other=-1)
         found = found | ((value == item) & (value >= 0))
     return found
 
@@ -195,7 +205,7 @@ def _is_one_of(item, row_ptr, SLOTS: tl.constexpr, stride, inside):
     """Is the item in a row of few slots? A negative one is empty. Unrolled: no loop in a loop."""
     found = (item != item) & inside
     for slot in tl.static_range(SLOTS):
-        value = tl.load(row_ptr + slot * stride, mask=inside, other=-1)
+        value = tl.load(row_ptr + tl.cast(slot, tl.int64) * stride, mask=inside, other=-1)
         found = found | ((value == item) & (value >= 0))
     return found
 

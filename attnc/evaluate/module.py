@@ -24,6 +24,7 @@ from attnc.evaluate.memory import Launched
 from attnc.evaluate.tile import Tile
 from attnc.run.loader import cache_file, name_file
 
+MOST_PROGRAMS = (2**31 - 1, 65535, 65535)  # along each axis of a launch (CUDA; HIP takes no fewer)
 OPTIONS = {"num_warps", "num_stages", "enable_fp_fusion", "num_ctas", "maxnreg"}
 
 
@@ -92,6 +93,9 @@ class Kernel:
         named = {name: value for name, value in kwargs.items() if name not in OPTIONS}
         bound = signature(self.fn).bind(*args, **named)
         bound.apply_defaults()
+        for axis, (count, most) in enumerate(zip(grid, MOST_PROGRAMS, strict=True)):
+            if count > most:
+                raise KernelFault(f"`{self.__name__}`: {count} programs along axis {axis} of a launch")
         language, order = self.language, 0
         memory = Launched(lambda: order)
         values = {

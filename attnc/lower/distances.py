@@ -21,13 +21,13 @@ def find_by_distance(term: Node) -> Node | None:
     """The integer in terms of `DISTANCE`; None where it needs no table, or has none."""
     if not isinstance(term, Int) or not holds(term, Floor) or not axes_of(term):
         return None
-    relative = replace_terms(term, _by_distance)
+    relative = replace_terms(term, by_distance)
     # A parameter in its place: a constant would decide conditions, and drop what they choose from.
     rest = replace_terms(relative, lambda part: IntParam("distance") if part == DISTANCE else None)
     return None if axes_of(rest) else relative
 
 
-def _by_distance(term: Node) -> Node | None:
+def by_distance(term: Node) -> Node | None:
     """`i - j` as `-(j - i)`, `(j + a) - (i + c)` as `j - i + a - c`: sums that know positions by their distance."""
     if not isinstance(term, IntOp) or not axes_of(term) & {"i", "j"}:
         return None

@@ -13,6 +13,7 @@ from attnc.lower.at_key import lower_at_key
 from attnc.lower.collect import lower_adder
 from attnc.lower.cpu import lower_cpu
 from attnc.lower.lists import lower_lists
+from attnc.lower.misreads import lower_misreads
 from attnc.lower.per_token import lower_numbers, lower_output, lower_per_token
 from attnc.lower.plan import Plan
 from attnc.lower.split.combine import lower_combine
@@ -28,8 +29,8 @@ from attnc.lower.tiled.forward import lower_forward
 class Kernels:
     """`triton` in the order in which a module defines them; a kernel that the plan does not need is not there.
 
-    Without any, the CPU path is all there is. A pass that comes `before` has kernels of its own, and `numbers`, which
-    makes of its sums what later passes read.
+    Without any, the CPU path is all there is. `reads` check that no index leaves its array. A pass that comes `before`
+    has kernels of its own, and `numbers`, which makes of its sums what later passes read.
     """
 
     plan: Plan
@@ -40,6 +41,7 @@ class Kernels:
     output: Function | None
     numbers: Function | None
     lists: tuple[Function, ...]
+    reads: tuple[Function, ...]
     before: tuple[Kernels, ...]
 
     def kernel(self, name: str) -> Function | None:
@@ -74,14 +76,16 @@ def lower_plan(plan: Plan) -> Kernels:
         triton += lower_backward_keys(plan)
         triton += lower_backward_queries(plan) or ()
         triton += lower_backward_pairs(plan) or ()
+    reads = lower_misreads(plan)
     return Kernels(
         plan=plan,
         triton=tuple(triton),
-        cpu=lower_cpu(plan),
+        cpu=lower_cpu(plan, reads[-1] if reads else None),
         adders=tuple(lower_adder(plan, gradient) for gradient in plan.gradients),
         per_token=lower_per_token(plan),
         output=lower_output(plan) if plan.weighs_values else None,
         numbers=_lower_row_numbers(plan),
         lists=lower_lists(plan),
+        reads=reads,
         before=tuple(map(lower_plan, plan.before)),
     )

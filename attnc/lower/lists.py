@@ -7,10 +7,25 @@ All that grows with queries times keys is one number for each tile.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import count as count_from
+from types import MappingProxyType
 from typing import Literal
 
-from attnc.ir.nodes import Bool, BoolLoad, Index, Int, IntLoad, Node, OverTile, Param, RealLoad, TileEnd
+from attnc.analyze.facts import Requirement, TileTest
+from attnc.ir.nodes import (
+    Attention,
+    Bool,
+    BoolLoad,
+    Index,
+    Int,
+    IntLoad,
+    Node,
+    OverTile,
+    Param,
+    RealLoad,
+    TileEnd,
+)
 from attnc.ir.walk import axes_of, replace_terms, walk
 from attnc.kernel.build import Block, function, without_dead
 from attnc.kernel.nodes import Expr, Function, Lit, Tuple, Var, names_in
@@ -22,6 +37,7 @@ from attnc.lower.torch_terms import TorchTerms, is_number, torch
 
 ROWS, COLUMNS, DEVICE = Var("rows"), Var("columns"), Var("device")
 POSITIONS = ("b", "h", "i", "j")
+NOWHERE: Mapping[Node, Node] = MappingProxyType({})
 
 
 def lower_lists(plan: Plan) -> tuple[Function, ...]:
@@ -44,15 +60,29 @@ def call_kinds(plan: Plan) -> Expr:
 def _lower_visible(plan: Plan) -> Function:
     block = Block()
     block.returns(_gathered(plan)(plan.attention.mask))
+    return at_pairs("_visible", block, plan.attention.params, "Does query i see key j? For any pairs.")
+
+
+def at_pairs(name: str, block: Block, params: tuple[Param, ...], doc: str) -> Function:
+    """A function of any pairs."""
     stmts = tuple(block.stmts)
     used = {name for stmt in stmts for name in names_in(stmt)}
-    names = [*POSITIONS, *(name for name in _names(plan) if name in used)]
-    return Function("_visible", tuple(map(Name, names)), "Does query i see key j? For any pairs.", stmts)
+    names = [*POSITIONS, *(name for name in _names(params) if name in used)]
+    return Function(name, tuple(map(Name, names)), doc, stmts)
 
 
 def _lower_kinds(plan: Plan, given: list[str]) -> Function:
-    block, terms = Block(), _gathered(plan)
-    mask = plan.attention.mask
+    doc = "Kinds of tiles, [B or 1, H or 1, ...]: 0 hides all its pairs, 2 shows all, 1 is an edge."
+    return kinds_of_tiles(
+        "_tile_kinds", _gathered(plan), plan.attention.mask, plan.tiles, "_visible", given, doc
+    )
+
+
+def kinds_of_tiles(
+    name: str, terms: TorchTerms, mask: Bool, tiles: TileTest, visible: str, given: list[str], doc: str
+) -> Function:
+    """The function that finds the kinds of all tiles; those that the test leaves open are looked at pair by pair."""
+    block = Block()
     block.let("b", torch.arange(Var("B"), device=DEVICE)[:, None, None, None])
     block.let("h", torch.arange(Var("H"), device=DEVICE)[:, None, None])
     block.let("i", torch.arange(Var("N"), device=DEVICE)[:, None])
@@ -62,7 +92,7 @@ def _lower_kinds(plan: Plan, given: list[str]) -> Function:
         first = torch.arange(0, size, step, device=DEVICE)
         block.let(f"{axis}_first", first[:, None] if axis == "i" else first)
         block.let(f"{axis}_last", (Var(f"{axis}_first") + step).call("clamp", max=size) - 1)
-    some, every = _with_ends(plan.tiles.some), _with_ends(plan.tiles.every)
+    some, every = _with_ends(tiles.some), _with_ends(tiles.every)
     for term in dict.fromkeys(part for test in (some, every) for part in walk(test)):
         if isinstance(term, OverTile) and term not in terms.named:
             step, dim = (ROWS, -2) if term.axis == "i" else (COLUMNS, -1)
@@ -70,18 +100,17 @@ def _lower_kinds(plan: Plan, given: list[str]) -> Function:
                 terms(term.a), "amin" if term.kind == "min" else "amax", step, dim
             )
             terms.named[term] = block.let(_fresh(term, terms), value)
-    for name, test in (("some", some), ("every", every)):
+    for word, test in (("some", some), ("every", every)):
         value = torch.tensor(terms(test), device=DEVICE) if is_number(test) else terms(test)
-        block.let(name, value, note_of(mask))
+        block.let(word, value, note_of(mask))
     heads = [Var(size) if axis in axes_of(mask) else Lit(1) for axis, size in (("b", "B"), ("h", "H"))]
     block.let("shape", Tuple((*heads, Var("i_first").call("numel"), Var("j_first").call("numel"))))
-    sizes = ROWS, COLUMNS, Var("N"), Var("M")
-    block.returns(function("_look_inside")(Var("some"), Var("every"), Var("shape"), *sizes, *map(Var, given)))
+    looked = (Var(visible), Var("some"), Var("every"), Var("shape"), ROWS, COLUMNS, Var("N"), Var("M"))
+    block.returns(function("_look_inside")(*looked, *map(Var, given)))
     stmts = without_dead(tuple(block.stmts))
     used = {name for stmt in stmts for name in names_in(stmt)}
-    names = ["rows", "columns", "device", *(name for name in _names(plan) if name in used)]
-    doc = "Kinds of tiles, [B or 1, H or 1, ...]: 0 hides all its pairs, 2 shows all, 1 is an edge."
-    return Function("_tile_kinds", tuple(map(Name, names)), doc, stmts, "_remembered")
+    names = ["rows", "columns", "device", *(name for name in _names(terms.attention.params) if name in used)]
+    return Function(name, tuple(map(Name, names)), doc, stmts, "_remembered")
 
 
 def _lower_lists_of(what: Literal["keys", "queries"], kinds: Function) -> Function:
@@ -96,11 +125,12 @@ def _lower_lists_of(what: Literal["keys", "queries"], kinds: Function) -> Functi
     return Function(f"_lists_of_{what}", kinds.params, doc, tuple(block.stmts), "_remembered")
 
 
-def _names(plan: Plan) -> list[str]:
+def _names(params: tuple[Param, ...]) -> list[str]:
     """All that a mask may speak of, in order."""
-    params: tuple[Param, ...] = plan.attention.params
     arrays, scalars = [p for p in params if p.sizes], [p for p in params if not p.sizes]
     return [
+        "q",
+        "k",
         "dtype",
         *(variable(p.name) for p in (*arrays, *scalars)),
         "scale",
@@ -144,11 +174,17 @@ def _fresh(term: OverTile, terms: TorchTerms) -> str:
 
 
 def _gathered(plan: Plan) -> TorchTerms:
+    return gathered_terms(plan.attention, plan.requires, plan.places)
+
+
+def gathered_terms(
+    attention: Attention, requires: tuple[Requirement, ...], places: Mapping[Node, Node] = NOWHERE
+) -> TorchTerms:
     """Terms at any positions."""
     axes: tuple[Literal["i", "j"], ...] = ("i", "j")
     ends: dict[Node, Expr] = {OverTile("min", axis, Index(axis)): Var(f"{axis}_first") for axis in axes}
     ends |= {OverTile("max", axis, Index(axis)): Var(f"{axis}_last") for axis in axes}
-    return _Gathered(plan.attention, ends, plan.requires, plan.places)
+    return _Gathered(attention, ends, requires, places)
 
 
 class _Gathered(TorchTerms):

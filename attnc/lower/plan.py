@@ -12,6 +12,7 @@ from typing import Literal
 
 from attnc.algebra.derivative import ONE, differentiate
 from attnc.analyze.facts import Facts, Implied, Ranges, Reason, Requirement, RowPass, Rows, TileTest, Weights
+from attnc.analyze.misreads import Misread, find_misreads
 from attnc.analyze.spelling import find_spelling
 from attnc.errors import AttncError, Diagnostic, Label
 from attnc.ir.infinite import may_be_minus_infinity, vanishes
@@ -66,8 +67,8 @@ class Plan:
     Passes over the keys that come `before` have a plan each, with its `number`, counted from 1. Such a pass weighs no
     values; it leaves `numbers` of its rows, which are `row_arrays` of those after it. `split` says how few queries are
     forwarded, where they have a schedule of their own, and `waits` whether weights wait for the next tile. Of the
-    positions in `more_later`, later tiles visit more. `reach` says how far its kernels count, and `stands_for` what is
-    written where `attention` reads an array that nobody wrote.
+    positions in `more_later`, later tiles visit more. `reach` says how far its kernels count, `misreads` where a call
+    may read outside of an array, and `stands_for` what is written where `attention` reads an array that nobody wrote.
     """
 
     schedule: Literal["tiled"]
@@ -91,6 +92,7 @@ class Plan:
     waits: bool
     rows: Rows
     reach: Reach
+    misreads: tuple[Misread, ...]
     plain: Plain | None
     because: tuple[Reason, ...]
     before: tuple[Plan, ...]
@@ -200,7 +202,9 @@ def make_plan(attention: Attention, facts: Facts) -> Plan:
     sees_keys = bool(plan.keys.visited) or "j" in plan.listed
     waits, why = find_overlap(plan.attention, plan.weights, sees_keys, plan.stands_for)
     reasons = [reason for reason in (why, why_int32(plan.attention), why_searched(plan.attention)) if reason]
-    return replace(plan, waits=waits, because=(*plan.because, *why_remainders(plan.attention), *reasons))
+    misreads = find_misreads(attention)
+    because = (*plan.because, *why_remainders(plan.attention), *reasons, *misreads.because)
+    return replace(plan, waits=waits, misreads=misreads.checked, because=because)
 
 
 def _plan_rows(
@@ -297,6 +301,7 @@ def _plan_pass(
         more_later=frozenset(target for target, (visits_more, _) in orders.items() if visits_more),
         rows=facts.rows,
         reach=reach,
+        misreads=(),
         plain=plain,
         because=tuple(because),
         before=before,

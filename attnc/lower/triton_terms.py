@@ -167,7 +167,7 @@ class TritonTerms(Terms):
         for dim, (item, size) in enumerate(zip(index, param.sizes, strict=True)):
             if not self.is_inside(item, size):
                 guards.of(item).extend((self(item) >= 0, self(item) < self(size)))
-            offset = offset + self._wide(item) * Var(stride(array, dim))
+            offset = offset + self._place(item) * Var(stride(array, dim))
         inside = guards.all
         if array in self.narrow:
             return function("_load_bound")(offset, Lit(True) if inside is None else inside)
@@ -176,17 +176,18 @@ class TritonTerms(Terms):
             return function("_floor_modulo")(value, self(self.remainders[array])).to(INT32)
         return value.to(self.dtype) if param.sort == "float" else value
 
-    def _wide(self, item: Int) -> Expr:
-        """An index in 64 bits where it spans an axis; `b` and `h` are 64-bit already."""
-        narrow = isinstance(item, Index) and item.axis in "ij"
-        return self(item).to(INT64) if narrow else self(item)
+    def _place(self, item: Int) -> Expr:
+        """An index in 64 bits, since strides may be large; `b` and `h` have them already, and 0 is as good as it is."""
+        if item in (Index("b"), Index("h"), IntConst(0)):
+            return self(item)
+        return self(item).to(INT64) if axes_of(item) else tl.cast(self(item), INT64)
 
     def member(self, item: Int, array: str, index: tuple[Int, ...]) -> Expr:
         param = self.attention.param(array)
         row: Expr = Var(pointer(array))
         guards = _Guards()
         for dim, (part, size) in enumerate(zip(index, param.sizes, strict=False)):
-            row = row + self._wide(part) * Var(stride(array, dim))
+            row = row + self._place(part) * Var(stride(array, dim))
             if "i" in axes_of(part):
                 guards.of_tokens.append(Var("i") < Var("N"))
             if not self.is_inside(part, size):

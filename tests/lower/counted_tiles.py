@@ -62,7 +62,7 @@ def _note_visits(module: ModuleType, helper: str, visits: list[Visit], sizes: di
     carried = [n.id for n in ast.walk(ending.value) if isinstance(n, ast.Name)]
 
     kernel = inspect.getsource(getattr(module, KERNELS[helper]).fn)
-    is_last_first = "tl.num_programs(0) - 1 - tl.program_id(0)" in kernel
+    is_last_first = "tiles - 1 - tile_id" in kernel
 
     def note(*args: Any, **kwargs: Any) -> Any:
         given = signature.bind(*args, **kwargs).arguments

@@ -50,7 +50,7 @@ def test_a_document_may_end_anywhere() -> None:
 
 def test_the_longest_are_begun_first() -> None:
     """In the kernels of queries of a causal mask, in that of keys of the mask turned around, and nowhere else."""
-    reversed_tile = "(tl.num_programs(0) - 1 - tl.program_id(0)) * "
+    reversed_tile = "(tiles - 1 - tile_id) * "
     for mask, kernels in (
         ("j <= i", {"_forward", "_backward_queries", "_backward_pairs"}),
         ("i <= j", {"_backward_keys"}),

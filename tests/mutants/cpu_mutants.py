@@ -6,6 +6,7 @@ from mutant import Mutant
 
 ZOO = ("tests/kernels/test_zoo.py::test_zoo",)
 PATH = ("tests/kernels/test_cpu_path.py",)
+READS = ("tests/kernels/test_misreads.py",)
 HELPERS = "attnc/emit/cpu_helpers.py"
 FORWARD = "attnc/lower/cpu/forward.py"
 BACKWARD = "attnc/lower/cpu/backward.py"
@@ -224,5 +225,29 @@ CPU = (
         "return arg.data_ptr()",
         ("tests/lower/test_lists.py",),
         "remember or same or change or again",
+    ),
+    Mutant(
+        "negative-index-not-asked-about",
+        "an index that may be negative is asked about only at the end of its array",
+        "attnc/analyze/misreads.py",
+        "asked = [] if known.prove_nonnegative(place) else [below]",
+        "asked = [] if known.prove_nonnegative(place) else [below][:0]",
+        READS,
+    ),
+    Mutant(
+        "read-in-the-other-branch",
+        "what a branch reads is asked about where the other one is taken",
+        "attnc/analyze/misreads.py",
+        "yield from self.read(b, (*where, build.negate(cond)))",
+        "yield from self.read(b, (*where, cond))",
+        READS,
+    ),
+    Mutant(
+        "hidden-read-refused",
+        "an index outside of its array is refused at hidden pairs too",
+        "attnc/analyze/misreads.py",
+        "_Reader(PAIR, visible, mapped).read(attention.score, visible)",
+        "_Reader(PAIR, visible, mapped).read(attention.score, ())",
+        READS,
     ),
 )

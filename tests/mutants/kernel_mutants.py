@@ -13,6 +13,7 @@ SIZES = ("tests/kernels/test_sizes_of_tiles.py",)
 LISTS = ("tests/lower/test_lists.py",)
 EXTREME = ("tests/kernels/test_extreme_scores.py::test_extreme_scores",)
 UNSEEN = ("tests/kernels/test_unseen.py::test_specs",)
+FAR = ("tests/kernels/test_large_calls.py",)
 
 HELPERS = "attnc/emit/triton_helpers.py"
 TORCH_HELPERS = "attnc/emit/helpers.py"
@@ -68,10 +69,10 @@ MASKS = (
         "an empty slot of a row of numbers matches an item that is negative too",
         HELPERS,
         """    for slot in tl.static_range(SLOTS):
-        value = tl.load(row_ptr + slot * stride, mask=inside, other=-1)
+        value = tl.load(row_ptr + tl.cast(slot, tl.int64) * stride, mask=inside, other=-1)
         found = found | ((value == item) & (value >= 0))""",
         """    for slot in tl.static_range(SLOTS):
-        value = tl.load(row_ptr + slot * stride, mask=inside, other=-1)
+        value = tl.load(row_ptr + tl.cast(slot, tl.int64) * stride, mask=inside, other=-1)
         found = found | (value == item)""",
         ZOO,
         kernels("member_below_zero"),
@@ -218,8 +219,8 @@ BOUNDS = (
         "first-programs-beyond",
         "programs that begin with the longest tiles are counted from one too many",
         f"{TILED}/frame.py",
-        "return tl.num_programs(0) - 1 - PROGRAM",
-        "return tl.num_programs(0) - PROGRAM",
+        "return TILES - 1 - TILE_ID",
+        "return TILES - TILE_ID",
         ZOO,
         kernels("strict"),
     ),
@@ -888,4 +889,39 @@ NUMBERS = (
     ),
 )
 
-KERNELS = (*MASKS, *MEMORY, *BOUNDS, *SOFTMAX, *GRADIENTS, *HEADS, *SHARES, *SUMS, *LOOKS, *NUMBERS)
+LARGE = (
+    Mutant(
+        "heads-of-a-large-call",
+        "with all programs along one axis, a batch entry has one head more than there are",
+        HELPERS,
+        "number // tiles % heads, number // tiles // heads",
+        "number // tiles % heads, number // (tiles * heads + 1)",
+        FAR,
+    ),
+    Mutant(
+        "rows-a-little-too-far-apart",
+        "rows twice as far apart as 32 bits reach are no large call",
+        TORCH_HELPERS,
+        "any(tensor.stride(2) >= 2**24 for tensor in tensors)",
+        "any(tensor.stride(2) >= 2**25 for tensor in tensors)",
+        FAR,
+    ),
+    Mutant(
+        "steps-stay-narrow",
+        "in a large call, only the steps of the last tensor have 64 bits",
+        f"{TILED}/frame.py",
+        "                for name in self.stepped:",
+        "                for name in list(self.stepped)[-1:]:",
+        FAR,
+    ),
+    Mutant(
+        "index-meets-its-stride-in-32-bits",
+        "an index of an array is multiplied with its stride as it is",
+        "attnc/lower/triton_terms.py",
+        "return self(item).to(INT64) if axes_of(item) else",
+        "return self(item) if axes_of(item) else",
+        FAR,
+    ),
+)
+
+KERNELS = (*MASKS, *MEMORY, *BOUNDS, *SOFTMAX, *GRADIENTS, *HEADS, *SHARES, *SUMS, *LOOKS, *NUMBERS, *LARGE)

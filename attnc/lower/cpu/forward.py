@@ -18,10 +18,12 @@ from attnc.lower.torch_terms import DTYPE, torch
 LN_2 = 0.6931471805599453
 
 
-def lower_forward(plan: Plan) -> Function:
-    """`_forward_cpu(...)`: out and lse."""
+def lower_forward(plan: Plan, check: Function | None) -> Function:
+    """`_forward_cpu(...)`: out and lse, after the `check` of what is read."""
     path = TilePath(plan)
     top = path.top
+    if check is not None:
+        top.do(function(check.name)(*(Var(p.name) for p in check.params)))
     path.enter()
     hand_forward(path)
     {"softmax": _softmax, "sums": _sums, "largest": _largest}[plan.weights.kind](path)

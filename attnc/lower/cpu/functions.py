@@ -12,7 +12,7 @@ from attnc.lower.cpu.keys import lower_hide, lower_keys
 from attnc.lower.plan import Plan
 
 
-def lower_cpu(plan: Plan) -> tuple[Function, ...]:
-    """What a tile sees, what of it is hidden, forward and backward."""
+def lower_cpu(plan: Plan, check: Function | None) -> tuple[Function, ...]:
+    """What a tile sees, what of it is hidden, forward and backward; `check` comes before all of it."""
     backward = (lower_backward(plan),) if plan.has_gradient else ()
-    return lower_keys(plan), *lower_hide(plan), lower_forward(plan), *backward
+    return lower_keys(plan), *lower_hide(plan), lower_forward(plan, check), *backward

@@ -21,7 +21,7 @@ from attnc.lower.tiled.forward import (
     lower_add_keys,
     point_to_heads,
 )
-from attnc.lower.tiled.frame import BLOCK_Q, B, H, I, Kernel, parts_of
+from attnc.lower.tiled.frame import BATCH_ID, BLOCK_Q, HEAD_ID, TILE_ID, B, H, I, Kernel, parts_of
 from attnc.lower.tiled.late import LATE
 from attnc.lower.tiled.loops import find_tiles
 from attnc.lower.triton_terms import INT64, tl
@@ -60,11 +60,12 @@ def _enter_packed(kernel: Kernel) -> str:
     """A program of rows, each a query of one head of a group: queries in order, the heads of each side by side."""
     where, r0 = kernel.where, Var("r0")
     where.comment("Row r is query r // group of head r % group, of those that share their keys.")
-    where.let("r0", tl.program_id(0) * BLOCK_Q)
+    kernel.enter(tl.cdiv(N * GROUP, BLOCK_Q), Var("HKV") * SPLITS)
+    where.let("r0", TILE_ID * BLOCK_Q)
     where.let("row", r0 + tl.arange(0, BLOCK_Q)[:, None])
     _enter_share(kernel, "h_kv")
     where.let("h", H_KV * GROUP + Var("row") % GROUP)
-    where.let("b", tl.program_id(2).to(INT64))
+    where.let("b", BATCH_ID.to(INT64))
     where.let("i_first", r0 // GROUP)
     where.let("i_last", (tl.minimum(r0 + BLOCK_Q, N * GROUP) - 1) // GROUP)
     where.let("i", Var("row") // GROUP)
@@ -74,9 +75,10 @@ def _enter_packed(kernel: Kernel) -> str:
 def _enter_head(kernel: Kernel) -> str:
     """A program of queries of one head."""
     where = kernel.where
-    where.let("q0", tl.program_id(0) * BLOCK_Q)
+    kernel.enter(tl.cdiv(N, BLOCK_Q), Var("H") * SPLITS)
+    where.let("q0", TILE_ID * BLOCK_Q)
     _enter_share(kernel, "h")
-    where.let("b", tl.program_id(2).to(INT64))
+    where.let("b", BATCH_ID.to(INT64))
     where.let("i_first", Q0)
     where.let("i_last", tl.minimum(Q0 + BLOCK_Q, N) - 1)
     where.let("h_kv", H // GROUP)
@@ -86,8 +88,8 @@ def _enter_head(kernel: Kernel) -> str:
 
 def _enter_share(kernel: Kernel, head: str) -> None:
     """Shares of one head are neighbors."""
-    kernel.where.let("split", tl.program_id(1) % SPLITS)
-    kernel.where.let(head, (tl.program_id(1) // SPLITS).to(INT64))
+    kernel.where.let("split", HEAD_ID % SPLITS)
+    kernel.where.let(head, (HEAD_ID // SPLITS).to(INT64))
 
 
 def _load_queries(kernel: Kernel) -> None:

@@ -21,6 +21,7 @@ from attnc.lower.tiled.frame import (
     BLOCK_K,
     BLOCK_Q,
     FLOAT32,
+    HEAD_ID,
     SHARE,
     SHARES,
     B,
@@ -38,7 +39,7 @@ from attnc.lower.tiled.weights import add_up, gradients_in, load_lse, load_row_g
 from attnc.lower.triton_terms import INT64, tl
 
 K0, M, H_KV, GROUP = Var("k0"), Var("M"), Var("h_kv"), Var("group")
-ROW = (B * tl.num_programs(1) + tl.program_id(1)) * M
+ROW = (B * (Var("HKV") * SHARES) + HEAD_ID) * M
 
 
 def lower_backward_keys(plan: Plan) -> tuple[Function, Function]:
@@ -50,6 +51,7 @@ def lower_backward_keys(plan: Plan) -> tuple[Function, Function]:
     if plan.weighs_values:
         keys.append(("v", "DV"))
         queries.append("dout")
+    kernel.enter(tl.cdiv(M, BLOCK_K), Var("HKV") * SHARES)
     kernel.start("k0", kernel.tile_of(plan.queries) * BLOCK_K, "j", BLOCK_K, M)
     for name, _ in keys:
         kernel.point(name, H_KV)
@@ -71,7 +73,7 @@ def lower_backward_keys(plan: Plan) -> tuple[Function, Function]:
 
     for name, width in keys:
         kernel.keep.let(f"d{name}", zeros(BLOCK_K, Var(parts_of(width))))
-    in_group = tl.program_id(1) // SHARES * GROUP
+    in_group = HEAD_ID // SHARES * GROUP
     first = kernel.where.let("h_first", in_group + SHARE * GROUP // SHARES)
     end = kernel.where.let("h_end", in_group + (SHARE + 1) * GROUP // SHARES)
     with kernel.loops.loop("g", tl.range(first, end, disable_licm=Lit(True))) as per_head:

@@ -9,7 +9,7 @@ from attnc.kernel.build import function
 from attnc.kernel.nodes import Expr, Function, Var
 from attnc.lower.plan import Plan
 from attnc.lower.tiled.forward import Q0, N, head_rows
-from attnc.lower.tiled.frame import BLOCK_Q, FLOAT32, PROGRAM, H, Kernel, block_width
+from attnc.lower.tiled.frame import BLOCK_Q, FLOAT32, TILE_ID, H, Kernel, block_width
 from attnc.lower.triton_terms import tl
 
 DV = Var("DV")
@@ -18,8 +18,10 @@ DV = Var("DV")
 def lower_delta(plan: Plan) -> Function:
     """The kernel."""
     kernel = Kernel(plan)
-    kernel.start("q0", PROGRAM * BLOCK_Q, "i", BLOCK_Q, N)
+    kernel.enter(tl.cdiv(N, BLOCK_Q), Var("H"))
+    kernel.start("q0", TILE_ID * BLOCK_Q, "i", BLOCK_Q, N)
     kernel.point("dout", H)
+    kernel.stepped["dout"] = None
     row = kernel.loads.let("row", head_rows(H))
     dout = kernel.loads.let("dout", _load(Var("dout_ptr"), Var("dout_stride_t")))
     out = kernel.loads.let("out", _load(Var("out_ptr") + row * DV, DV))

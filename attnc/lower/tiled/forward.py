@@ -79,7 +79,9 @@ def lower_add_keys(kernel: Kernel) -> tuple[Function, tuple[str, ...]]:
 
 
 def enter_query_tile(kernel: Kernel, first_row: Expr | None = None) -> None:
-    """A program of queries: where it is (from `first_row` on), and the queries that it keeps."""
+    """A program of queries: where it is (in a strip from `first_row` on), and the queries that it keeps."""
+    rows = N if first_row is None else tl.minimum(Var("strip"), N - first_row)
+    kernel.enter(tl.cdiv(rows, BLOCK_Q), Var("H"))
     place = kernel.tile_of(kernel.plan.keys) * BLOCK_Q
     kernel.start("q0", place if first_row is None else first_row + place, "i", BLOCK_Q, N)
     kernel.where.let("h_kv", H // Var("group"))

@@ -11,7 +11,19 @@ from dataclasses import dataclass, field
 
 from attnc.analyze.facts import Ranges
 from attnc.kernel.build import Block, function, without_dead
-from attnc.kernel.nodes import Assign, Expr, ExprLike, For, Function, If, Param, Stmt, Var, names_in
+from attnc.kernel.nodes import (
+    Assign,
+    Expr,
+    ExprLike,
+    For,
+    Function,
+    If,
+    Param,
+    Stmt,
+    Tuple,
+    Var,
+    names_in,
+)
 from attnc.lower.names import pointer, stride, variable
 from attnc.lower.plan import Plan
 from attnc.lower.regroup import LOG2_E
@@ -24,7 +36,8 @@ BLOCK_Q, BLOCK_K, AHEAD = Var("BLOCK_Q"), Var("BLOCK_K"), Var("AHEAD")
 EDGE, AGAIN = Var("EDGE"), Var("AGAIN")
 MINUS_INF, LOG2E = Var("MINUS_INF"), Var("LOG2_E")
 SHARE, SHARES = Var("share"), Var("shares")
-PROGRAM = tl.program_id(0)
+TILES, LARGE = Var("tiles"), Var("LARGE")
+TILE_ID, HEAD_ID, BATCH_ID = Var("tile_id"), Var("head_id"), Var("batch_id")
 FLOAT32 = tl.value("float32")
 load_rows, store_rows = function("_load_rows"), function("_store_rows")
 zeros, scaled = function("_zeros"), function("_scaled")
@@ -73,7 +86,7 @@ def kernel_params(plan: Plan) -> tuple[Param, ...]:
     widths = list(dict.fromkeys([*(pair.width for pair in plan.dots), "D", "DV"]))
     constant = [variable(p.name) for p in scalars if p.const]
     constant += [*widths, "BLOCK_Q", "BLOCK_K", "SHARES"]
-    constant += [*map(parts_of, widths), *map(block_width, widths), "AGAIN", "AHEAD"]
+    constant += [*map(parts_of, widths), *map(block_width, widths), "AGAIN", "AHEAD", "LARGE"]
     return tuple(Param(n) for n in plain) + tuple(Param(n, CONSTEXPR) for n in constant)
 
 
@@ -82,7 +95,8 @@ class Kernel:
     """A kernel under construction. Its blocks are written in any order and read in the order of these fields.
 
     `group` is what a program of keys repeats for each query head of its group; its loops stand in it. `tile` is the
-    body of the helper. `base` has the pointers that a program moves to another head in each round.
+    body of the helper. `base` has the pointers that a program moves to another head in each round, and `stepped` the
+    tensors of which it reads tiles of rows.
     """
 
     plan: Plan
@@ -96,6 +110,7 @@ class Kernel:
     group: Block = field(default_factory=Block)
     tile: Block = field(default_factory=Block)
     base: dict[str, Expr] = field(default_factory=dict)
+    stepped: dict[str, None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.terms = TritonTerms(self.plan.attention, {LOG2_E: LOG2E}, self.plan.requires, self.plan.places)
@@ -105,30 +120,55 @@ class Kernel:
     def body(self) -> list[Stmt]:
         """All blocks, a blank line between them."""
         whole = Block()
-        for part in (self.where, self.again, self.loads, self.keep, self.which, self.loops, self.store):
+        for part in (
+            self.where,
+            self.again,
+            self._steps(),
+            self.loads,
+            self.keep,
+            self.which,
+            self.loops,
+            self.store,
+        ):
             if part.stmts:
                 whole.blank()
                 whole.extend(part)
         return whole.stmts
 
+    def enter(self, tiles: Expr, heads: Expr) -> None:
+        """Which tile, head and batch entry a program has, of so many tiles and heads."""
+        self.where.let("tiles", tiles)
+        program = function("_program")(TILES, heads, LARGE)
+        self.where.assign(Tuple((TILE_ID, HEAD_ID, BATCH_ID)), program)
+
+    def _steps(self) -> Block:
+        """From row to row of a tile, 32 bits do unless rows lie far apart."""
+        steps = Block()
+        if self.stepped:
+            with steps.when(LARGE) as far:
+                far.comment("Rows may lie too far apart for 32 bits.")
+                for name in self.stepped:
+                    far.let(f"{name}_stride_t", tl.cast(Var(f"{name}_stride_t"), INT64))
+        return steps
+
     def tile_of(self, ranges: Ranges) -> Expr:
         """The number of the tile of a program, whose loops go over these ranges: those that visit most come first."""
         if ranges.target not in self.plan.more_later:
-            return PROGRAM
+            return TILE_ID
         theirs = "keys" if ranges.target == "j" else "queries"
         self.where.comment(f"Later tiles may have more {theirs}: they begin first.")
-        return tl.num_programs(0) - 1 - PROGRAM
+        return TILES - 1 - TILE_ID
 
     def start(self, first: str, place: Expr, axis: str, block: Expr, size: Expr) -> None:
         """Where the program is: the first position of its tile, head and batch, and the ends of its tile."""
         where = self.where
         where.let(first, place)
         if axis == "i":
-            where.let("h", tl.program_id(1).to(INT64))
+            where.let("h", HEAD_ID.to(INT64))
         else:
-            where.let("share", tl.program_id(1) % SHARES)
-            where.let("h_kv", (tl.program_id(1) // SHARES).to(INT64))
-        where.let("b", tl.program_id(2).to(INT64))
+            where.let("share", HEAD_ID % SHARES)
+            where.let("h_kv", (HEAD_ID // SHARES).to(INT64))
+        where.let("b", BATCH_ID.to(INT64))
         where.let(f"{axis}_first", Var(first))
         where.let(f"{axis}_last", tl.minimum(Var(first) + block, size) - 1)
 
@@ -146,6 +186,7 @@ class Kernel:
 
     def rows(self, name: str, first: Expr, end: str, width: str, block: Expr, ragged: ExprLike) -> Expr:
         """A tile of the rows of a tensor, in the parts of its width."""
+        self.stepped[name] = None
         step = Var(f"{name}_stride_t")
         base = self.base.get(name, Var(f"{name}_ptr"))
         return load_rows(base, first, Var(end), step, Var(width), block, Var(parts_of(width)), ragged)
@@ -159,8 +200,9 @@ class Kernel:
         assigned = {n for stmt in stmts for n in _targets(stmt)}
         used = set(self.tile.names())
         around = [n for stmt in (*self.body, *self.group.stmts) for n in _targets(stmt)]
-        outer = [n for n in dict.fromkeys(around) if n in used and n not in {*assigned, *carried, first}]
-        given = [p for p in kernel_params(self.plan) if p.name in used and p.name not in outer]
+        given = [p for p in kernel_params(self.plan) if p.name in used]
+        own = {*assigned, *carried, first, *(p.name for p in given)}
+        outer = [n for n in dict.fromkeys(around) if n in used and n not in own]
         plain = [Param(n) for n in outer] + [p for p in given if not p.annotation]
         constants = [p for p in given if p.annotation] + [Param("EDGE", CONSTEXPR)] * ("EDGE" in used)
         params = (Param(first), *map(Param, carried), *plain, *constants)

@@ -45,6 +45,16 @@ TILE = 128  # queries in a tile of the CPU path, unless fewer or more are faster
 
 
 @triton.jit
+def _program(tiles, heads, LARGE: tl.constexpr):
+    """The tile, head and batch entry of a program; in a LARGE call, one axis has them all."""
+    if LARGE:
+        number = tl.program_id(0)
+        return number % tiles, number // tiles % heads, number // tiles // heads
+    else:
+        return tl.program_id(0), tl.program_id(1), tl.program_id(2)
+
+
+@triton.jit
 def _load_tile(
     ptr, first, end, stride, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr,
     RAGGED: tl.constexpr,
@@ -283,11 +293,14 @@ def _forward(
     k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t, scale, window, H, group, N, M,
     D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
     PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, AHEAD: tl.constexpr,
+    LARGE: tl.constexpr,
 ):
     """One program: BLOCK_Q queries of one head."""
-    q0 = tl.program_id(0) * BLOCK_Q
-    h = tl.program_id(1).to(tl.int64)
-    b = tl.program_id(2).to(tl.int64)
+    tiles = tl.cdiv(N, BLOCK_Q)
+    tile_id, head_id, batch_id = _program(tiles, H, LARGE)
+    q0 = tile_id * BLOCK_Q
+    h = head_id.to(tl.int64)
+    b = batch_id.to(tl.int64)
     i_first = q0
     i_last = tl.minimum(q0 + BLOCK_Q, N) - 1
     h_kv = h // group
@@ -300,6 +313,12 @@ def _forward(
         spoiled = _are_spoiled_rows(out_ptr + (b * H + h) * N * DV, q0, N, DV, BLOCK_Q, PARTS_DV)
         if not spoiled:
             return
+
+    if LARGE:
+        # Rows may lie too far apart for 32 bits.
+        q_stride_t = tl.cast(q_stride_t, tl.int64)
+        k_stride_t = tl.cast(k_stride_t, tl.int64)
+        v_stride_t = tl.cast(v_stride_t, tl.int64)
 
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
@@ -354,17 +373,20 @@ def _forward(
 def _forward_split(
     q_ptr, k_ptr, v_ptr, part_acc_ptr, part_max_ptr, part_sum_ptr, q_stride_b, q_stride_h,
     q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t, scale,
-    window, splits, B, H, group, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr,
-    BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr,
+    window, splits, B, H, HKV, group, N, M, D: tl.constexpr, DV: tl.constexpr,
+    BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
+    AGAIN: tl.constexpr, LARGE: tl.constexpr,
 ):
     """One program: a share of the keys of BLOCK_Q rows, of one key head."""
     # Row r is query r // group of head r % group, of those that share their keys.
-    r0 = tl.program_id(0) * BLOCK_Q
+    tiles = tl.cdiv(N * group, BLOCK_Q)
+    tile_id, head_id, batch_id = _program(tiles, HKV * splits, LARGE)
+    r0 = tile_id * BLOCK_Q
     row = r0 + tl.arange(0, BLOCK_Q)[:, None]
-    split = tl.program_id(1) % splits
-    h_kv = (tl.program_id(1) // splits).to(tl.int64)
+    split = head_id % splits
+    h_kv = (head_id // splits).to(tl.int64)
     h = h_kv * group + row % group
-    b = tl.program_id(2).to(tl.int64)
+    b = batch_id.to(tl.int64)
     i_first = r0 // group
     i_last = (tl.minimum(r0 + BLOCK_Q, N * group) - 1) // group
     i = row // group
@@ -381,6 +403,11 @@ def _forward_split(
         )
         if not spoiled:
             return
+
+    if LARGE:
+        # Rows may lie too far apart for 32 bits.
+        k_stride_t = tl.cast(k_stride_t, tl.int64)
+        v_stride_t = tl.cast(v_stride_t, tl.int64)
 
     q = _load_rows_at(q_ptr + i.to(tl.int64) * q_stride_t, i < N, D, PARTS_D)
     scale_times_log2e = scale * LOG2_E
@@ -472,13 +499,19 @@ def _combine(
 @triton.jit(do_not_specialize=["N"])
 def _delta(
     dout_ptr, out_ptr, dlse_ptr, delta_ptr, dout_stride_b, dout_stride_h, dout_stride_t, H, N,
-    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_DV: tl.constexpr,
+    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_DV: tl.constexpr, LARGE: tl.constexpr,
 ):
     """One program: sum(dout * out) - dlse for BLOCK_Q queries of one head."""
-    q0 = tl.program_id(0) * BLOCK_Q
-    h = tl.program_id(1).to(tl.int64)
-    b = tl.program_id(2).to(tl.int64)
+    tiles = tl.cdiv(N, BLOCK_Q)
+    tile_id, head_id, batch_id = _program(tiles, H, LARGE)
+    q0 = tile_id * BLOCK_Q
+    h = head_id.to(tl.int64)
+    b = batch_id.to(tl.int64)
     dout_ptr += b * dout_stride_b + h * dout_stride_h
+
+    if LARGE:
+        # Rows may lie too far apart for 32 bits.
+        dout_stride_t = tl.cast(dout_stride_t, tl.int64)
 
     row = (b * H + h) * N
     dout = _load_tile(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, BLOCK_DV, True).to(tl.float32)
@@ -528,34 +561,41 @@ def _add_queries(
 def _backward_keys(
     q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, delta_ptr, dk_ptr, dv_ptr, q_stride_b, q_stride_h,
     q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
-    dout_stride_b, dout_stride_h, dout_stride_t, scale, window, shares, H, group, N, M,
+    dout_stride_b, dout_stride_h, dout_stride_t, scale, window, shares, H, HKV, group, N, M,
     D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
-    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, LARGE: tl.constexpr,
 ):
     """One program: what a share of the query heads says about BLOCK_K keys of one key head."""
-    k0 = tl.program_id(0) * BLOCK_K
-    share = tl.program_id(1) % shares
-    h_kv = (tl.program_id(1) // shares).to(tl.int64)
-    b = tl.program_id(2).to(tl.int64)
+    tiles = tl.cdiv(M, BLOCK_K)
+    tile_id, head_id, batch_id = _program(tiles, HKV * shares, LARGE)
+    k0 = tile_id * BLOCK_K
+    share = head_id % shares
+    h_kv = (head_id // shares).to(tl.int64)
+    b = batch_id.to(tl.int64)
     j_first = k0
     j_last = tl.minimum(k0 + BLOCK_K, M) - 1
     k_ptr += b * k_stride_b + h_kv * k_stride_h
     v_ptr += b * v_stride_b + h_kv * v_stride_h
-    h_first = tl.program_id(1) // shares * group + share * group // shares
-    h_end = tl.program_id(1) // shares * group + (share + 1) * group // shares
+    h_first = head_id // shares * group + share * group // shares
+    h_end = head_id // shares * group + (share + 1) * group // shares
 
     if AGAIN:
         # What is hidden has spoiled a sum if that is no number: 0 times nan or infinity is none.
         spoiled = _are_spoiled_rows(
-            dk_ptr + (b * tl.num_programs(1) + tl.program_id(1)) * M * D, k0, M, D, BLOCK_K,
-            PARTS_D,
+            dk_ptr + (b * (HKV * shares) + head_id) * M * D, k0, M, D, BLOCK_K, PARTS_D,
         )
         spoiled |= _are_spoiled_rows(
-            dv_ptr + (b * tl.num_programs(1) + tl.program_id(1)) * M * DV, k0, M, DV, BLOCK_K,
-            PARTS_DV,
+            dv_ptr + (b * (HKV * shares) + head_id) * M * DV, k0, M, DV, BLOCK_K, PARTS_DV,
         )
         if not spoiled:
             return
+
+    if LARGE:
+        # Rows may lie too far apart for 32 bits.
+        k_stride_t = tl.cast(k_stride_t, tl.int64)
+        v_stride_t = tl.cast(v_stride_t, tl.int64)
+        q_stride_t = tl.cast(q_stride_t, tl.int64)
+        dout_stride_t = tl.cast(dout_stride_t, tl.int64)
 
     j = (k0 + tl.arange(0, BLOCK_K))[:, None]
     k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, PARTS_D, True)
@@ -594,7 +634,7 @@ def _backward_keys(
                 AGAIN, EDGE=False,
             )
 
-    row = (b * tl.num_programs(1) + tl.program_id(1)) * M
+    row = (b * (HKV * shares) + head_id) * M
     _store_rows(dk_ptr + row * D, k0, M, _scaled(dk, scale), D, BLOCK_K, PARTS_D)
     _store_rows(dv_ptr + row * DV, k0, M, dv, DV, BLOCK_K, PARTS_DV)
 
@@ -632,12 +672,14 @@ def _backward_queries(
     k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t, dout_stride_b,
     dout_stride_h, dout_stride_t, scale, window, H, group, N, M, D: tl.constexpr, DV: tl.constexpr,
     BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
-    AGAIN: tl.constexpr,
+    AGAIN: tl.constexpr, LARGE: tl.constexpr,
 ):
     """One program: the gradient of BLOCK_Q queries of one head."""
-    q0 = tl.program_id(0) * BLOCK_Q
-    h = tl.program_id(1).to(tl.int64)
-    b = tl.program_id(2).to(tl.int64)
+    tiles = tl.cdiv(N, BLOCK_Q)
+    tile_id, head_id, batch_id = _program(tiles, H, LARGE)
+    q0 = tile_id * BLOCK_Q
+    h = head_id.to(tl.int64)
+    b = batch_id.to(tl.int64)
     i_first = q0
     i_last = tl.minimum(q0 + BLOCK_Q, N) - 1
     h_kv = h // group
@@ -651,6 +693,13 @@ def _backward_queries(
         spoiled = _are_spoiled_rows(dq_ptr + (b * H + h) * N * D, q0, N, D, BLOCK_Q, PARTS_D)
         if not spoiled:
             return
+
+    if LARGE:
+        # Rows may lie too far apart for 32 bits.
+        q_stride_t = tl.cast(q_stride_t, tl.int64)
+        dout_stride_t = tl.cast(dout_stride_t, tl.int64)
+        k_stride_t = tl.cast(k_stride_t, tl.int64)
+        v_stride_t = tl.cast(v_stride_t, tl.int64)
 
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
@@ -716,6 +765,19 @@ def _near(number):
 def _with_unit_stride(tensor):
     """The kernels step along a row by one element."""
     return tensor if tensor.stride(-1) == 1 else tensor.contiguous()
+
+
+def _is_large(heads, batch, *tensors):
+    """Are there more heads or entries than an axis of a launch holds, or rows very far apart?
+
+    A tile has 128 rows or fewer: within it, 32 bits reach from row to row.
+    """
+    return max(heads, batch) > 65535 or any(tensor.stride(2) >= 2**24 for tensor in tensors)
+
+
+def _grid(tiles, heads, batch, large):
+    """The axes of a launch; only the first holds more than 65535 programs."""
+    return (tiles * heads * batch, 1, 1) if large else (tiles, heads, batch)
 
 
 def _parts(tensor, shares):
@@ -1104,6 +1166,7 @@ def _forward_triton(q, k, v, scale, window):
     _check_reach("M + N", M + N)
     window = _near(window)
     q, k, v = map(_with_unit_stride, (q, k, v))
+    large = _is_large(H, B, q, k, v)
     out = q.new_empty(B, H, N, DV)
     lse = q.new_empty(B, H, N, dtype=torch.float32)
     tiles = _tiles("forward", q, ("D", D), ("DV", DV))
@@ -1114,10 +1177,12 @@ def _forward_triton(q, k, v, scale, window):
         part_max = q.new_empty(splits, B, H, N, dtype=torch.float32)
         part_sum = q.new_empty(splits, B, H, N, dtype=torch.float32)
         with torch.cuda.device_of(q):
+            grid = _grid(triton.cdiv(N * group, few["BLOCK_Q"]), HKV * splits, B, large)
             for again, few in _looks(few):
-                _forward_split[triton.cdiv(N * group, few["BLOCK_Q"]), HKV * splits, B](
+                _forward_split[grid](
                     q, k, v, part_acc, part_max, part_sum, *q.stride()[:3], *k.stride()[:3],
-                    *v.stride()[:3], scale, window, splits, B, H, group, N, M, **few, AGAIN=again,
+                    *v.stride()[:3], scale, window, splits, B, H, HKV, group, N, M, **few,
+                    AGAIN=again, LARGE=large,
                 )
             _combine[(B * H * N,)](
                 part_acc, part_max, part_sum, out, lse, splits, DV=DV, SHARES=16,
@@ -1126,9 +1191,10 @@ def _forward_triton(q, k, v, scale, window):
         return out, lse
     with torch.cuda.device_of(q):
         for again, tiles in _looks(tiles):
-            _forward[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
+            _forward[_grid(triton.cdiv(N, tiles["BLOCK_Q"]), H, B, large)](
                 q, k, v, out, lse, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], scale, window,
-                H, group, N, M, **tiles, AHEAD=None if again else _ahead(q, tiles), AGAIN=again,
+                H, group, N, M, **tiles, LARGE=large, AHEAD=None if again else _ahead(q, tiles),
+                AGAIN=again,
             )
     return out, lse
 
@@ -1140,13 +1206,14 @@ def _backward_triton(dout, dlse, q, k, v, out, lse, scale, window):
     group = H // HKV
     window = _near(window)
     q, k, v, dout = map(_with_unit_stride, (q, k, v, dout))
+    large = _is_large(H, B, q, k, v, dout)
     delta = torch.empty_like(lse)
     dq = q.new_empty(q.shape)
     with torch.cuda.device_of(q):
         tiles = _tiles("backward_queries", q, ("DV", DV))
-        _delta[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
+        _delta[_grid(triton.cdiv(N, tiles["BLOCK_Q"]), H, B, large)](
             dout, out, dlse, delta, *dout.stride()[:3], H, N, DV=tiles["DV"],
-            BLOCK_Q=tiles["BLOCK_Q"], BLOCK_DV=triton.next_power_of_2(DV),
+            BLOCK_Q=tiles["BLOCK_Q"], BLOCK_DV=triton.next_power_of_2(DV), LARGE=large,
             num_warps=tiles["num_warps"], enable_fp_fusion=True,
         )
         tiles = _tiles("backward_keys", q, ("D", D), ("DV", DV))
@@ -1154,18 +1221,19 @@ def _backward_triton(dout, dlse, q, k, v, out, lse, scale, window):
         dk = _parts(k, shares)
         dv = _parts(v, shares)
         for again, tiles in _looks(tiles):
-            _backward_keys[triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B](
+            _backward_keys[_grid(triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B, large)](
                 q, k, v, dout, lse, delta, dk, dv, *q.stride()[:3], *k.stride()[:3],
-                *v.stride()[:3], *dout.stride()[:3], scale, window, shares, H, group, N, M, **tiles,
-                AGAIN=again,
+                *v.stride()[:3], *dout.stride()[:3], scale, window, shares, H, HKV, group, N, M,
+                **tiles, LARGE=large, AGAIN=again,
             )
         dk = _sum_of_parts(dk, shares, k.dtype)
         dv = _sum_of_parts(dv, shares, v.dtype)
         tiles = _tiles("backward_queries", q, ("D", D), ("DV", DV))
         for again, tiles in _looks(tiles):
-            _backward_queries[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
+            _backward_queries[_grid(triton.cdiv(N, tiles["BLOCK_Q"]), H, B, large)](
                 q, k, v, dout, lse, delta, dq, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
-                *dout.stride()[:3], scale, window, H, group, N, M, **tiles, AGAIN=again,
+                *dout.stride()[:3], scale, window, H, group, N, M, **tiles, LARGE=large,
+                AGAIN=again,
             )
     return dq, dk, dv
 

@@ -11,6 +11,7 @@ MINUS_INF = tl.constexpr(float("-inf"))
 TILE = 128  # queries in a tile of the CPU path, unless fewer or more are faster
 
 
+# _program: attnc/emit/triton_helpers.py
 # _load_tile: attnc/emit/triton_helpers.py
 # _load_rows: attnc/emit/triton_helpers.py
 # _store_rows: attnc/emit/triton_helpers.py
@@ -70,16 +71,24 @@ def _forward(
     q_ptr, k_ptr, v_ptr, out_ptr, lse_ptr, q_stride_b, q_stride_h, q_stride_t, k_stride_b,
     k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t, scale, H, group, N, M,
     D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
-    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AHEAD: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AHEAD: tl.constexpr, LARGE: tl.constexpr,
 ):
     """One program: BLOCK_Q queries of one head."""
-    q0 = tl.program_id(0) * BLOCK_Q
-    h = tl.program_id(1).to(tl.int64)
-    b = tl.program_id(2).to(tl.int64)
+    tiles = tl.cdiv(N, BLOCK_Q)
+    tile_id, head_id, batch_id = _program(tiles, H, LARGE)
+    q0 = tile_id * BLOCK_Q
+    h = head_id.to(tl.int64)
+    b = batch_id.to(tl.int64)
     h_kv = h // group
     q_ptr += b * q_stride_b + h * q_stride_h
     k_ptr += b * k_stride_b + h_kv * k_stride_h
     v_ptr += b * v_stride_b + h_kv * v_stride_h
+
+    if LARGE:
+        # Rows may lie too far apart for 32 bits.
+        q_stride_t = tl.cast(q_stride_t, tl.int64)
+        k_stride_t = tl.cast(k_stride_t, tl.int64)
+        v_stride_t = tl.cast(v_stride_t, tl.int64)
 
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
     scale_times_log2e = scale * LOG2_E
@@ -125,21 +134,28 @@ def _forward(
 def _forward_split(
     q_ptr, k_ptr, v_ptr, part_acc_ptr, part_max_ptr, part_sum_ptr, q_stride_b, q_stride_h,
     q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t, scale,
-    splits, B, H, group, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr,
-    BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
+    splits, B, H, HKV, group, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr,
+    BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, LARGE: tl.constexpr,
 ):
     """One program: a share of the keys of BLOCK_Q rows, of one key head."""
     # Row r is query r // group of head r % group, of those that share their keys.
-    r0 = tl.program_id(0) * BLOCK_Q
+    tiles = tl.cdiv(N * group, BLOCK_Q)
+    tile_id, head_id, batch_id = _program(tiles, HKV * splits, LARGE)
+    r0 = tile_id * BLOCK_Q
     row = r0 + tl.arange(0, BLOCK_Q)[:, None]
-    split = tl.program_id(1) % splits
-    h_kv = (tl.program_id(1) // splits).to(tl.int64)
+    split = head_id % splits
+    h_kv = (head_id // splits).to(tl.int64)
     h = h_kv * group + row % group
-    b = tl.program_id(2).to(tl.int64)
+    b = batch_id.to(tl.int64)
     i = row // group
     q_ptr += b * q_stride_b + h * q_stride_h
     k_ptr += b * k_stride_b + h_kv * k_stride_h
     v_ptr += b * v_stride_b + h_kv * v_stride_h
+
+    if LARGE:
+        # Rows may lie too far apart for 32 bits.
+        k_stride_t = tl.cast(k_stride_t, tl.int64)
+        v_stride_t = tl.cast(v_stride_t, tl.int64)
 
     q = _load_rows_at(q_ptr + i.to(tl.int64) * q_stride_t, i < N, D, PARTS_D)
     scale_times_log2e = scale * LOG2_E
@@ -221,13 +237,19 @@ def _combine(
 @triton.jit(do_not_specialize=["N"])
 def _delta(
     dout_ptr, out_ptr, dlse_ptr, delta_ptr, dout_stride_b, dout_stride_h, dout_stride_t, H, N,
-    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_DV: tl.constexpr,
+    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_DV: tl.constexpr, LARGE: tl.constexpr,
 ):
     """One program: sum(dout * out) - dlse for BLOCK_Q queries of one head."""
-    q0 = tl.program_id(0) * BLOCK_Q
-    h = tl.program_id(1).to(tl.int64)
-    b = tl.program_id(2).to(tl.int64)
+    tiles = tl.cdiv(N, BLOCK_Q)
+    tile_id, head_id, batch_id = _program(tiles, H, LARGE)
+    q0 = tile_id * BLOCK_Q
+    h = head_id.to(tl.int64)
+    b = batch_id.to(tl.int64)
     dout_ptr += b * dout_stride_b + h * dout_stride_h
+
+    if LARGE:
+        # Rows may lie too far apart for 32 bits.
+        dout_stride_t = tl.cast(dout_stride_t, tl.int64)
 
     row = (b * H + h) * N
     dout = _load_tile(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, BLOCK_DV, True).to(tl.float32)
@@ -269,19 +291,28 @@ def _add_queries(
 def _backward_keys(
     q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, delta_ptr, dk_ptr, dv_ptr, q_stride_b, q_stride_h,
     q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
-    dout_stride_b, dout_stride_h, dout_stride_t, scale, shares, H, group, N, M, D: tl.constexpr,
-    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
-    PARTS_DV: tl.constexpr,
+    dout_stride_b, dout_stride_h, dout_stride_t, scale, shares, H, HKV, group, N, M,
+    D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, LARGE: tl.constexpr,
 ):
     """One program: what a share of the query heads says about BLOCK_K keys of one key head."""
-    k0 = tl.program_id(0) * BLOCK_K
-    share = tl.program_id(1) % shares
-    h_kv = (tl.program_id(1) // shares).to(tl.int64)
-    b = tl.program_id(2).to(tl.int64)
+    tiles = tl.cdiv(M, BLOCK_K)
+    tile_id, head_id, batch_id = _program(tiles, HKV * shares, LARGE)
+    k0 = tile_id * BLOCK_K
+    share = head_id % shares
+    h_kv = (head_id // shares).to(tl.int64)
+    b = batch_id.to(tl.int64)
     k_ptr += b * k_stride_b + h_kv * k_stride_h
     v_ptr += b * v_stride_b + h_kv * v_stride_h
-    h_first = tl.program_id(1) // shares * group + share * group // shares
-    h_end = tl.program_id(1) // shares * group + (share + 1) * group // shares
+    h_first = head_id // shares * group + share * group // shares
+    h_end = head_id // shares * group + (share + 1) * group // shares
+
+    if LARGE:
+        # Rows may lie too far apart for 32 bits.
+        k_stride_t = tl.cast(k_stride_t, tl.int64)
+        v_stride_t = tl.cast(v_stride_t, tl.int64)
+        q_stride_t = tl.cast(q_stride_t, tl.int64)
+        dout_stride_t = tl.cast(dout_stride_t, tl.int64)
 
     k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, PARTS_D, True)
     v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, PARTS_DV, True)
@@ -312,7 +343,7 @@ def _backward_keys(
                 EDGE=False,
             )
 
-    row = (b * tl.num_programs(1) + tl.program_id(1)) * M
+    row = (b * (HKV * shares) + head_id) * M
     _store_rows(dk_ptr + row * D, k0, M, _scaled(dk, scale), D, BLOCK_K, PARTS_D)
     _store_rows(dv_ptr + row * DV, k0, M, dv, DV, BLOCK_K, PARTS_DV)
 
@@ -347,16 +378,26 @@ def _backward_queries(
     k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t, dout_stride_b,
     dout_stride_h, dout_stride_t, scale, H, group, N, M, D: tl.constexpr, DV: tl.constexpr,
     BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
+    LARGE: tl.constexpr,
 ):
     """One program: the gradient of BLOCK_Q queries of one head."""
-    q0 = tl.program_id(0) * BLOCK_Q
-    h = tl.program_id(1).to(tl.int64)
-    b = tl.program_id(2).to(tl.int64)
+    tiles = tl.cdiv(N, BLOCK_Q)
+    tile_id, head_id, batch_id = _program(tiles, H, LARGE)
+    q0 = tile_id * BLOCK_Q
+    h = head_id.to(tl.int64)
+    b = batch_id.to(tl.int64)
     h_kv = h // group
     q_ptr += b * q_stride_b + h * q_stride_h
     k_ptr += b * k_stride_b + h_kv * k_stride_h
     v_ptr += b * v_stride_b + h_kv * v_stride_h
     dout_ptr += b * dout_stride_b + h * dout_stride_h
+
+    if LARGE:
+        # Rows may lie too far apart for 32 bits.
+        q_stride_t = tl.cast(q_stride_t, tl.int64)
+        dout_stride_t = tl.cast(dout_stride_t, tl.int64)
+        k_stride_t = tl.cast(k_stride_t, tl.int64)
+        v_stride_t = tl.cast(v_stride_t, tl.int64)
 
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
@@ -389,6 +430,8 @@ def _backward_queries(
 # _without_autocast: attnc/emit/helpers.py
 # _check_reach: attnc/emit/helpers.py
 # _with_unit_stride: attnc/emit/helpers.py
+# _is_large: attnc/emit/helpers.py
+# _grid: attnc/emit/helpers.py
 # _parts: attnc/emit/helpers.py
 # _sum_of_parts: attnc/emit/helpers.py
 # _for_query_heads: attnc/emit/helpers.py
@@ -550,6 +593,7 @@ def _forward_triton(q, k, v, share_, scale):
     group = H // HKV
     _check_reach("M + N", M + N)
     q, k, v = map(_with_unit_stride, (q, k, v))
+    large = _is_large(H, B, q, k, v)
     out = q.new_empty(B, H, N, DV)
     lse = q.new_empty(B, H, N, dtype=torch.float32)
     if M == 0:  # every row of the kernel sees a key
@@ -562,9 +606,10 @@ def _forward_triton(q, k, v, share_, scale):
         part_max = q.new_empty(splits, B, H, N, dtype=torch.float32)
         part_sum = q.new_empty(splits, B, H, N, dtype=torch.float32)
         with torch.cuda.device_of(q):
-            _forward_split[triton.cdiv(N * group, few["BLOCK_Q"]), HKV * splits, B](
+            grid = _grid(triton.cdiv(N * group, few["BLOCK_Q"]), HKV * splits, B, large)
+            _forward_split[grid](
                 q, k, v, part_acc, part_max, part_sum, *q.stride()[:3], *k.stride()[:3],
-                *v.stride()[:3], scale, splits, B, H, group, N, M, **few,
+                *v.stride()[:3], scale, splits, B, H, HKV, group, N, M, **few, LARGE=large,
             )
             _combine[(B * H * N,)](
                 part_acc, part_max, part_sum, out, lse, splits, DV=DV, SHARES=16,
@@ -572,9 +617,9 @@ def _forward_triton(q, k, v, share_, scale):
             )
         return out, lse
     with torch.cuda.device_of(q):
-        _forward[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
+        _forward[_grid(triton.cdiv(N, tiles["BLOCK_Q"]), H, B, large)](
             q, k, v, out, lse, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], scale, H, group,
-            N, M, **tiles, AHEAD=_ahead(q, tiles),
+            N, M, **tiles, LARGE=large, AHEAD=_ahead(q, tiles),
         )
     return out, lse
 
@@ -585,29 +630,30 @@ def _backward_triton(dout, dlse, q, k, v, share_, out, lse, scale):
     HKV, M, DV = v.shape[1:]
     group = H // HKV
     q, k, v, dout = map(_with_unit_stride, (q, k, v, dout))
+    large = _is_large(H, B, q, k, v, dout)
     delta = torch.empty_like(lse)
     dq = q.new_empty(q.shape)
     with torch.cuda.device_of(q):
         tiles = _tiles("backward_queries", q, ("DV", DV))
-        _delta[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
+        _delta[_grid(triton.cdiv(N, tiles["BLOCK_Q"]), H, B, large)](
             dout, out, dlse, delta, *dout.stride()[:3], H, N, DV=tiles["DV"],
-            BLOCK_Q=tiles["BLOCK_Q"], BLOCK_DV=triton.next_power_of_2(DV),
+            BLOCK_Q=tiles["BLOCK_Q"], BLOCK_DV=triton.next_power_of_2(DV), LARGE=large,
             num_warps=tiles["num_warps"], enable_fp_fusion=True,
         )
         tiles = _tiles("backward_keys", q, ("D", D), ("DV", DV))
         shares = min(group, _shares(q, triton.cdiv(M, tiles["BLOCK_K"]) * HKV * B))
         dk = _parts(k, shares)
         dv = _parts(v, shares)
-        _backward_keys[triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B](
+        _backward_keys[_grid(triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B, large)](
             q, k, v, dout, lse, delta, dk, dv, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
-            *dout.stride()[:3], scale, shares, H, group, N, M, **tiles,
+            *dout.stride()[:3], scale, shares, H, HKV, group, N, M, **tiles, LARGE=large,
         )
         dk = _sum_of_parts(dk, shares, k.dtype)
         dv = _sum_of_parts(dv, shares, v.dtype)
         tiles = _tiles("backward_queries", q, ("D", D), ("DV", DV))
-        _backward_queries[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
+        _backward_queries[_grid(triton.cdiv(N, tiles["BLOCK_Q"]), H, B, large)](
             q, k, v, dout, lse, delta, dq, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
-            *dout.stride()[:3], scale, H, group, N, M, **tiles,
+            *dout.stride()[:3], scale, H, group, N, M, **tiles, LARGE=large,
         )
     return dq, dk, dv
 

@@ -1,5 +1,6 @@
 import numbers
 import os
+import weakref
 
 import torch
 import triton
@@ -11,6 +12,7 @@ MINUS_INF = tl.constexpr(float("-inf"))
 TILE = 128  # queries in a tile of the CPU path, unless fewer or more are faster
 
 
+# _program: attnc/emit/triton_helpers.py
 # _load_tile: attnc/emit/triton_helpers.py
 # _load_rows: attnc/emit/triton_helpers.py
 # _store_rows: attnc/emit/triton_helpers.py
@@ -38,11 +40,11 @@ def _add_keys(
     qk = _dot_rows(q, k)
     by_distance_1_index = j - i + N - 1
     by_distance_1_ij = tl.load(
-        by_distance_1_ptr + by_distance_1_index * by_distance_1_stride_0, mask=(i < N) & (j < M),
-        other=0,
+        by_distance_1_ptr + by_distance_1_index.to(tl.int64) * by_distance_1_stride_0,
+        mask=(i < N) & (j < M), other=0,
     )
     bias_ij = tl.load(
-        bias_ptr + h * bias_stride_0 + by_distance_1_ij * bias_stride_1,
+        bias_ptr + h * bias_stride_0 + by_distance_1_ij.to(tl.int64) * bias_stride_1,
         mask=(i < N) & (j < M) & (by_distance_1_ij >= 0) & (by_distance_1_ij < buckets), other=0,
     ).to(tl.float32)
     score = qk + bias_ij                                                # t5_bias.attn:7
@@ -69,16 +71,24 @@ def _forward(
     q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
     bias_stride_0, bias_stride_1, by_distance_1_stride_0, buckets, H, group, N, M, D: tl.constexpr,
     DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
-    PARTS_DV: tl.constexpr,
+    PARTS_DV: tl.constexpr, LARGE: tl.constexpr,
 ):
     """One program: BLOCK_Q queries of one head."""
-    q0 = tl.program_id(0) * BLOCK_Q
-    h = tl.program_id(1).to(tl.int64)
-    b = tl.program_id(2).to(tl.int64)
+    tiles = tl.cdiv(N, BLOCK_Q)
+    tile_id, head_id, batch_id = _program(tiles, H, LARGE)
+    q0 = tile_id * BLOCK_Q
+    h = head_id.to(tl.int64)
+    b = batch_id.to(tl.int64)
     h_kv = h // group
     q_ptr += b * q_stride_b + h * q_stride_h
     k_ptr += b * k_stride_b + h_kv * k_stride_h
     v_ptr += b * v_stride_b + h_kv * v_stride_h
+
+    if LARGE:
+        # Rows may lie too far apart for 32 bits.
+        q_stride_t = tl.cast(q_stride_t, tl.int64)
+        k_stride_t = tl.cast(k_stride_t, tl.int64)
+        v_stride_t = tl.cast(v_stride_t, tl.int64)
 
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
@@ -116,22 +126,29 @@ def _forward(
 def _forward_split(
     q_ptr, k_ptr, v_ptr, part_acc_ptr, part_max_ptr, part_sum_ptr, bias_ptr, by_distance_1_ptr,
     q_stride_b, q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h,
-    v_stride_t, bias_stride_0, bias_stride_1, by_distance_1_stride_0, buckets, splits, B, H, group,
-    N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
-    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
+    v_stride_t, bias_stride_0, bias_stride_1, by_distance_1_stride_0, buckets, splits, B, H, HKV,
+    group, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, LARGE: tl.constexpr,
 ):
     """One program: a share of the keys of BLOCK_Q rows, of one key head."""
     # Row r is query r // group of head r % group, of those that share their keys.
-    r0 = tl.program_id(0) * BLOCK_Q
+    tiles = tl.cdiv(N * group, BLOCK_Q)
+    tile_id, head_id, batch_id = _program(tiles, HKV * splits, LARGE)
+    r0 = tile_id * BLOCK_Q
     row = r0 + tl.arange(0, BLOCK_Q)[:, None]
-    split = tl.program_id(1) % splits
-    h_kv = (tl.program_id(1) // splits).to(tl.int64)
+    split = head_id % splits
+    h_kv = (head_id // splits).to(tl.int64)
     h = h_kv * group + row % group
-    b = tl.program_id(2).to(tl.int64)
+    b = batch_id.to(tl.int64)
     i = row // group
     q_ptr += b * q_stride_b + h * q_stride_h
     k_ptr += b * k_stride_b + h_kv * k_stride_h
     v_ptr += b * v_stride_b + h_kv * v_stride_h
+
+    if LARGE:
+        # Rows may lie too far apart for 32 bits.
+        k_stride_t = tl.cast(k_stride_t, tl.int64)
+        v_stride_t = tl.cast(v_stride_t, tl.int64)
 
     q = _load_rows_at(q_ptr + i.to(tl.int64) * q_stride_t, i < N, D, PARTS_D)
 
@@ -211,13 +228,19 @@ def _combine(
 @triton.jit(do_not_specialize=["N"])
 def _delta(
     dout_ptr, out_ptr, dlse_ptr, delta_ptr, dout_stride_b, dout_stride_h, dout_stride_t, H, N,
-    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_DV: tl.constexpr,
+    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_DV: tl.constexpr, LARGE: tl.constexpr,
 ):
     """One program: sum(dout * out) - dlse for BLOCK_Q queries of one head."""
-    q0 = tl.program_id(0) * BLOCK_Q
-    h = tl.program_id(1).to(tl.int64)
-    b = tl.program_id(2).to(tl.int64)
+    tiles = tl.cdiv(N, BLOCK_Q)
+    tile_id, head_id, batch_id = _program(tiles, H, LARGE)
+    q0 = tile_id * BLOCK_Q
+    h = head_id.to(tl.int64)
+    b = batch_id.to(tl.int64)
     dout_ptr += b * dout_stride_b + h * dout_stride_h
+
+    if LARGE:
+        # Rows may lie too far apart for 32 bits.
+        dout_stride_t = tl.cast(dout_stride_t, tl.int64)
 
     row = (b * H + h) * N
     dout = _load_tile(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, BLOCK_DV, True).to(tl.float32)
@@ -246,11 +269,11 @@ def _add_queries(
     dp = _dot_rows(v, dout)
     by_distance_1_index = j - i + N - 1
     by_distance_1_ij = tl.load(
-        by_distance_1_ptr + by_distance_1_index * by_distance_1_stride_0, mask=(i < N) & (j < M),
-        other=0,
+        by_distance_1_ptr + by_distance_1_index.to(tl.int64) * by_distance_1_stride_0,
+        mask=(i < N) & (j < M), other=0,
     )
     bias_ij = tl.load(
-        bias_ptr + h * bias_stride_0 + by_distance_1_ij * bias_stride_1,
+        bias_ptr + h * bias_stride_0 + by_distance_1_ij.to(tl.int64) * bias_stride_1,
         mask=(i < N) & (j < M) & (by_distance_1_ij >= 0) & (by_distance_1_ij < buckets), other=0,
     ).to(tl.float32)
     score = qk + bias_ij                                                # t5_bias.attn:7
@@ -272,18 +295,28 @@ def _backward_keys(
     q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, delta_ptr, dk_ptr, dv_ptr, bias_ptr, by_distance_1_ptr,
     q_stride_b, q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h,
     v_stride_t, dout_stride_b, dout_stride_h, dout_stride_t, bias_stride_0, bias_stride_1,
-    by_distance_1_stride_0, buckets, shares, H, group, N, M, D: tl.constexpr, DV: tl.constexpr,
+    by_distance_1_stride_0, buckets, shares, H, HKV, group, N, M, D: tl.constexpr, DV: tl.constexpr,
     BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
+    LARGE: tl.constexpr,
 ):
     """One program: what a share of the query heads says about BLOCK_K keys of one key head."""
-    k0 = tl.program_id(0) * BLOCK_K
-    share = tl.program_id(1) % shares
-    h_kv = (tl.program_id(1) // shares).to(tl.int64)
-    b = tl.program_id(2).to(tl.int64)
+    tiles = tl.cdiv(M, BLOCK_K)
+    tile_id, head_id, batch_id = _program(tiles, HKV * shares, LARGE)
+    k0 = tile_id * BLOCK_K
+    share = head_id % shares
+    h_kv = (head_id // shares).to(tl.int64)
+    b = batch_id.to(tl.int64)
     k_ptr += b * k_stride_b + h_kv * k_stride_h
     v_ptr += b * v_stride_b + h_kv * v_stride_h
-    h_first = tl.program_id(1) // shares * group + share * group // shares
-    h_end = tl.program_id(1) // shares * group + (share + 1) * group // shares
+    h_first = head_id // shares * group + share * group // shares
+    h_end = head_id // shares * group + (share + 1) * group // shares
+
+    if LARGE:
+        # Rows may lie too far apart for 32 bits.
+        k_stride_t = tl.cast(k_stride_t, tl.int64)
+        v_stride_t = tl.cast(v_stride_t, tl.int64)
+        q_stride_t = tl.cast(q_stride_t, tl.int64)
+        dout_stride_t = tl.cast(dout_stride_t, tl.int64)
 
     j = (k0 + tl.arange(0, BLOCK_K))[:, None]
     k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, PARTS_D, True)
@@ -316,7 +349,7 @@ def _backward_keys(
                 PARTS_DV, EDGE=False,
             )
 
-    row = (b * tl.num_programs(1) + tl.program_id(1)) * M
+    row = (b * (HKV * shares) + head_id) * M
     _store_rows(dk_ptr + row * D, k0, M, dk, D, BLOCK_K, PARTS_D)
     _store_rows(dv_ptr + row * DV, k0, M, dv, DV, BLOCK_K, PARTS_DV)
 
@@ -336,11 +369,11 @@ def _add_keys_backward(
     dp = _dot_rows(dout, v)
     by_distance_1_index = j - i + N - 1
     by_distance_1_ij = tl.load(
-        by_distance_1_ptr + by_distance_1_index * by_distance_1_stride_0, mask=(i < N) & (j < M),
-        other=0,
+        by_distance_1_ptr + by_distance_1_index.to(tl.int64) * by_distance_1_stride_0,
+        mask=(i < N) & (j < M), other=0,
     )
     bias_ij = tl.load(
-        bias_ptr + h * bias_stride_0 + by_distance_1_ij * bias_stride_1,
+        bias_ptr + h * bias_stride_0 + by_distance_1_ij.to(tl.int64) * bias_stride_1,
         mask=(i < N) & (j < M) & (by_distance_1_ij >= 0) & (by_distance_1_ij < buckets), other=0,
     ).to(tl.float32)
     score = qk + bias_ij                                                # t5_bias.attn:7
@@ -362,16 +395,26 @@ def _backward_queries(
     v_stride_t, dout_stride_b, dout_stride_h, dout_stride_t, bias_stride_0, bias_stride_1,
     by_distance_1_stride_0, buckets, H, group, N, M, D: tl.constexpr, DV: tl.constexpr,
     BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
+    LARGE: tl.constexpr,
 ):
     """One program: the gradient of BLOCK_Q queries of one head."""
-    q0 = tl.program_id(0) * BLOCK_Q
-    h = tl.program_id(1).to(tl.int64)
-    b = tl.program_id(2).to(tl.int64)
+    tiles = tl.cdiv(N, BLOCK_Q)
+    tile_id, head_id, batch_id = _program(tiles, H, LARGE)
+    q0 = tile_id * BLOCK_Q
+    h = head_id.to(tl.int64)
+    b = batch_id.to(tl.int64)
     h_kv = h // group
     q_ptr += b * q_stride_b + h * q_stride_h
     k_ptr += b * k_stride_b + h_kv * k_stride_h
     v_ptr += b * v_stride_b + h_kv * v_stride_h
     dout_ptr += b * dout_stride_b + h * dout_stride_h
+
+    if LARGE:
+        # Rows may lie too far apart for 32 bits.
+        q_stride_t = tl.cast(q_stride_t, tl.int64)
+        dout_stride_t = tl.cast(dout_stride_t, tl.int64)
+        k_stride_t = tl.cast(k_stride_t, tl.int64)
+        v_stride_t = tl.cast(v_stride_t, tl.int64)
 
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
@@ -419,11 +462,11 @@ def _store_pairs(
     dp = _dot_rows(dout, v)
     by_distance_1_index = j - i + N - 1
     by_distance_1_ij = tl.load(
-        by_distance_1_ptr + by_distance_1_index * by_distance_1_stride_0, mask=(i < N) & (j < M),
-        other=0,
+        by_distance_1_ptr + by_distance_1_index.to(tl.int64) * by_distance_1_stride_0,
+        mask=(i < N) & (j < M), other=0,
     )
     bias_ij = tl.load(
-        bias_ptr + h * bias_stride_0 + by_distance_1_ij * bias_stride_1,
+        bias_ptr + h * bias_stride_0 + by_distance_1_ij.to(tl.int64) * bias_stride_1,
         mask=(i < N) & (j < M) & (by_distance_1_ij >= 0) & (by_distance_1_ij < buckets), other=0,
     ).to(tl.float32)
     score = qk + bias_ij                                                # t5_bias.attn:7
@@ -444,17 +487,26 @@ def _backward_pairs(
     v_stride_t, dout_stride_b, dout_stride_h, dout_stride_t, bias_stride_0, bias_stride_1,
     by_distance_1_stride_0, buckets, first_row, strip, H, group, N, M, D: tl.constexpr,
     DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
-    PARTS_DV: tl.constexpr,
+    PARTS_DV: tl.constexpr, LARGE: tl.constexpr,
 ):
     """One program: the pairs of BLOCK_Q queries of one head, in a strip."""
-    q0 = first_row + tl.program_id(0) * BLOCK_Q
-    h = tl.program_id(1).to(tl.int64)
-    b = tl.program_id(2).to(tl.int64)
+    tiles = tl.cdiv(tl.minimum(strip, N - first_row), BLOCK_Q)
+    tile_id, head_id, batch_id = _program(tiles, H, LARGE)
+    q0 = first_row + tile_id * BLOCK_Q
+    h = head_id.to(tl.int64)
+    b = batch_id.to(tl.int64)
     h_kv = h // group
     q_ptr += b * q_stride_b + h * q_stride_h
     k_ptr += b * k_stride_b + h_kv * k_stride_h
     v_ptr += b * v_stride_b + h_kv * v_stride_h
     dout_ptr += b * dout_stride_b + h * dout_stride_h
+
+    if LARGE:
+        # Rows may lie too far apart for 32 bits.
+        q_stride_t = tl.cast(q_stride_t, tl.int64)
+        dout_stride_t = tl.cast(dout_stride_t, tl.int64)
+        k_stride_t = tl.cast(k_stride_t, tl.int64)
+        v_stride_t = tl.cast(v_stride_t, tl.int64)
 
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
@@ -488,8 +540,16 @@ def _backward_pairs(
 # _add_at: attnc/emit/helpers.py
 # _check_reach: attnc/emit/helpers.py
 # _with_unit_stride: attnc/emit/helpers.py
+# _is_large: attnc/emit/helpers.py
+# _grid: attnc/emit/helpers.py
 # _parts: attnc/emit/helpers.py
 # _sum_of_parts: attnc/emit/helpers.py
+# _remembered: attnc/emit/helpers.py
+# _look_inside: attnc/emit/helpers.py
+# _distances: attnc/emit/helpers.py
+# _is_outside: attnc/emit/helpers.py
+# _first_pair: attnc/emit/helpers.py
+# _refuse_read: attnc/emit/helpers.py
 # _join: attnc/emit/cpu_helpers.py
 # _positions: attnc/emit/cpu_helpers.py
 # _count: attnc/emit/cpu_helpers.py
@@ -502,6 +562,75 @@ def _backward_pairs(
 # _add_transposed: attnc/emit/cpu_helpers.py
 
 
+def _index_1(b, h, i, j, buckets, max_distance):
+    """The index of `bias` along axis 1, for any pairs."""
+    return (
+        torch.where(0 < j - i, torch.tensor(buckets // 2), torch.tensor(0))
+        + torch.where(
+            (j - i).abs() < buckets // 2 // 2,
+            (j - i).abs(),
+            (
+                buckets // 2 // 2
+                + (
+                    torch.log(
+                        (
+                            (j - i).abs().clamp(min=buckets // 2 // 2).to(torch.float64)
+                            / (buckets // 2 // 2)
+                        ),
+                    )
+                    / torch.log(
+                        torch.tensor(max_distance / (buckets // 2 // 2), dtype=torch.float64),
+                    ).item()
+                    * (buckets // 2 - buckets // 2 // 2)
+                ).floor().long()
+            ).clamp(max=buckets // 2 - 1),
+        )
+    )
+
+
+def _misread_1(b, h, i, j, buckets, max_distance):
+    """Is `bias` along axis 1 read outside of it? For any pairs."""
+    index = _index_1(b, h, i, j, buckets, max_distance)
+    return (index < 0) | (buckets <= index)
+
+
+@_remembered
+def _misread_kinds_1(rows, columns, device, buckets, max_distance, N, M):
+    """Kinds of tiles, [B or 1, H or 1, ...]: 0 has no pair that reads there, 2 has no other."""
+    i_first = torch.arange(0, N, rows, device=device)[:, None]
+    i_last = (i_first + rows).clamp(max=N) - 1
+    j_first = torch.arange(0, M, columns, device=device)
+    j_last = (j_first + columns).clamp(max=M) - 1
+    some = torch.tensor(True, device=device)
+    every = (
+        0
+        <= torch.minimum(
+            torch.minimum(
+                torch.minimum(i_first - j_last - buckets // 2 - 1, i_first - j_last - 1),
+                j_first - i_last - buckets // 2 - 1,
+            ),
+            j_first - i_last - 1,
+        ).clamp(max=-(buckets // 2)).clamp(max=-(2 * (buckets // 2)))
+    )
+    shape = 1, 1, i_first.numel(), j_first.numel()
+    return _look_inside(_misread_1, some, every, shape, rows, columns, N, M, buckets, max_distance)
+
+
+def _check_reads(q, k, buckets, max_distance):
+    """Raise where a pair reads outside of an array."""
+    B, H, N, D = q.shape
+    HKV, M = k.shape[1:3]
+    device = q.device
+    b = torch.arange(B, device=device)[:, None, None, None]
+    h = torch.arange(H, device=device)[:, None, None]
+    i, j = _distances(N, M, device)
+    if _is_outside(_index_1(b, h, i, j, buckets, max_distance), buckets):
+        kinds = _misread_kinds_1(TILE, TILE, device, buckets, max_distance, N, M)
+        place = _first_pair(_misread_1, "bhij", kinds, B, N, M, buckets, max_distance)
+        if place:
+            _refuse_read("bias", 1, buckets, _index_1(*place, buckets, max_distance), "bhij", place)
+
+
 def _keys_seen(M):
     """The keys that queries [q0, q1) see, and the edges, where some are hidden."""
     return _join(M, (0, M, 0, M))
@@ -510,6 +639,7 @@ def _keys_seen(M):
 @_without_autocast
 def _forward_cpu(q, k, v, bias, by_distance_1, scale, buckets, max_distance):
     """Forward on the CPU: out [B, H, N, DV] and lse [B, H, N]."""
+    _check_reads(q, k, buckets, max_distance)
     B, H, N, D = q.shape
     HKV, M, DV = v.shape[1:]
     dtype = torch.promote_types(q.dtype, torch.float32)
@@ -666,6 +796,7 @@ def _forward_triton(q, k, v, bias, by_distance_1, scale, buckets, max_distance):
     group = H // HKV
     _check_reach("M + 2 * N", M + 2 * N)
     q, k, v = map(_with_unit_stride, (q, k, v))
+    large = _is_large(H, B, q, k, v)
     out = q.new_empty(B, H, N, DV)
     lse = q.new_empty(B, H, N, dtype=torch.float32)
     tiles = _tiles("forward", q, ("D", D), ("DV", DV))
@@ -676,10 +807,11 @@ def _forward_triton(q, k, v, bias, by_distance_1, scale, buckets, max_distance):
         part_max = q.new_empty(splits, B, H, N, dtype=torch.float32)
         part_sum = q.new_empty(splits, B, H, N, dtype=torch.float32)
         with torch.cuda.device_of(q):
-            _forward_split[triton.cdiv(N * group, few["BLOCK_Q"]), HKV * splits, B](
+            grid = _grid(triton.cdiv(N * group, few["BLOCK_Q"]), HKV * splits, B, large)
+            _forward_split[grid](
                 q, k, v, part_acc, part_max, part_sum, bias, by_distance_1, *q.stride()[:3],
                 *k.stride()[:3], *v.stride()[:3], *bias.stride(), *by_distance_1.stride(), buckets,
-                splits, B, H, group, N, M, **few,
+                splits, B, H, HKV, group, N, M, **few, LARGE=large,
             )
             _combine[(B * H * N,)](
                 part_acc, part_max, part_sum, out, lse, splits, DV=DV, SHARES=16,
@@ -687,10 +819,10 @@ def _forward_triton(q, k, v, bias, by_distance_1, scale, buckets, max_distance):
             )
         return out, lse
     with torch.cuda.device_of(q):
-        _forward[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
+        _forward[_grid(triton.cdiv(N, tiles["BLOCK_Q"]), H, B, large)](
             q, k, v, out, lse, bias, by_distance_1, *q.stride()[:3], *k.stride()[:3],
             *v.stride()[:3], *bias.stride(), *by_distance_1.stride(), buckets, H, group, N, M,
-            **tiles,
+            **tiles, LARGE=large,
         )
     return out, lse
 
@@ -703,42 +835,44 @@ def _backward_triton(
     HKV, M, DV = v.shape[1:]
     group = H // HKV
     q, k, v, dout = map(_with_unit_stride, (q, k, v, dout))
+    large = _is_large(H, B, q, k, v, dout)
     delta = torch.empty_like(lse)
     dq = q.new_empty(q.shape)
     total_bias = torch.zeros(bias.shape, dtype=torch.float32, device=q.device)
     with torch.cuda.device_of(q):
         tiles = _tiles("backward_queries", q, ("DV", DV))
-        _delta[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
+        _delta[_grid(triton.cdiv(N, tiles["BLOCK_Q"]), H, B, large)](
             dout, out, dlse, delta, *dout.stride()[:3], H, N, DV=tiles["DV"],
-            BLOCK_Q=tiles["BLOCK_Q"], BLOCK_DV=triton.next_power_of_2(DV),
+            BLOCK_Q=tiles["BLOCK_Q"], BLOCK_DV=triton.next_power_of_2(DV), LARGE=large,
             num_warps=tiles["num_warps"], enable_fp_fusion=True,
         )
         tiles = _tiles("backward_keys", q, ("D", D), ("DV", DV))
         shares = min(group, _shares(q, triton.cdiv(M, tiles["BLOCK_K"]) * HKV * B))
         dk = _parts(k, shares)
         dv = _parts(v, shares)
-        _backward_keys[triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B](
+        _backward_keys[_grid(triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B, large)](
             q, k, v, dout, lse, delta, dk, dv, bias, by_distance_1, *q.stride()[:3],
             *k.stride()[:3], *v.stride()[:3], *dout.stride()[:3], *bias.stride(),
-            *by_distance_1.stride(), buckets, shares, H, group, N, M, **tiles,
+            *by_distance_1.stride(), buckets, shares, H, HKV, group, N, M, **tiles, LARGE=large,
         )
         dk = _sum_of_parts(dk, shares, k.dtype)
         dv = _sum_of_parts(dv, shares, v.dtype)
         tiles = _tiles("backward_queries", q, ("D", D), ("DV", DV))
-        _backward_queries[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
+        _backward_queries[_grid(triton.cdiv(N, tiles["BLOCK_Q"]), H, B, large)](
             q, k, v, dout, lse, delta, dq, bias, by_distance_1, *q.stride()[:3], *k.stride()[:3],
             *v.stride()[:3], *dout.stride()[:3], *bias.stride(), *by_distance_1.stride(), buckets,
-            H, group, N, M, **tiles,
+            H, group, N, M, **tiles, LARGE=large,
         )
         if need_bias:
             strip = _strip_rows(B * H * M, tiles["BLOCK_Q"])
             for first_row in range(0, N, strip):
                 q0, q1 = first_row, min(first_row + strip, N)
                 d_bias = q.new_zeros(B, H, strip, M, dtype=torch.float32)
-                _backward_pairs[triton.cdiv(q1 - q0, tiles["BLOCK_Q"]), H, B](
+                _backward_pairs[_grid(triton.cdiv(q1 - q0, tiles["BLOCK_Q"]), H, B, large)](
                     q, k, v, dout, lse, delta, bias, by_distance_1, d_bias, *q.stride()[:3],
                     *k.stride()[:3], *v.stride()[:3], *dout.stride()[:3], *bias.stride(),
                     *by_distance_1.stride(), buckets, first_row, strip, H, group, N, M, **tiles,
+                    LARGE=large,
                 )
                 h = torch.arange(H, device=q.device)[:, None, None]
                 i = torch.arange(q0, q1, device=q.device)[:, None]

@@ -11,6 +11,7 @@ MINUS_INF = tl.constexpr(float("-inf"))
 TILE = 128  # queries in a tile of the CPU path, unless fewer or more are faster
 
 
+# _program: attnc/emit/triton_helpers.py
 # _load_tile: attnc/emit/triton_helpers.py
 # _load_rows: attnc/emit/triton_helpers.py
 # _store_rows: attnc/emit/triton_helpers.py
@@ -85,12 +86,14 @@ def _forward(
     key_doc_stride_1, key_doc_rank_stride_0, key_doc_rank_stride_1, key_doc_rank_2_stride_0,
     key_doc_rank_2_stride_1, scale, H, group, N, M, D: tl.constexpr, DV: tl.constexpr,
     BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
-    AGAIN: tl.constexpr, AHEAD: tl.constexpr,
+    AGAIN: tl.constexpr, AHEAD: tl.constexpr, LARGE: tl.constexpr,
 ):
     """One program: BLOCK_Q queries of one head."""
-    q0 = tl.program_id(0) * BLOCK_Q
-    h = tl.program_id(1).to(tl.int64)
-    b = tl.program_id(2).to(tl.int64)
+    tiles = tl.cdiv(N, BLOCK_Q)
+    tile_id, head_id, batch_id = _program(tiles, H, LARGE)
+    q0 = tile_id * BLOCK_Q
+    h = head_id.to(tl.int64)
+    b = batch_id.to(tl.int64)
     i_first = q0
     i_last = tl.minimum(q0 + BLOCK_Q, N) - 1
     h_kv = h // group
@@ -103,6 +106,12 @@ def _forward(
         spoiled = _are_spoiled_rows(out_ptr + (b * H + h) * N * DV, q0, N, DV, BLOCK_Q, PARTS_DV)
         if not spoiled:
             return
+
+    if LARGE:
+        # Rows may lie too far apart for 32 bits.
+        q_stride_t = tl.cast(q_stride_t, tl.int64)
+        k_stride_t = tl.cast(k_stride_t, tl.int64)
+        v_stride_t = tl.cast(v_stride_t, tl.int64)
 
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
@@ -122,16 +131,32 @@ def _forward(
 
     # Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none.
     key_doc_rank_first = tl.load(
-        key_doc_rank_ptr + b * key_doc_rank_stride_0 + i_first * key_doc_rank_stride_1,
+        (
+            key_doc_rank_ptr
+            + b * key_doc_rank_stride_0
+            + tl.cast(i_first, tl.int64) * key_doc_rank_stride_1
+        ),
     )
     key_doc_rank_2_last = tl.load(
-        key_doc_rank_2_ptr + b * key_doc_rank_2_stride_0 + i_last * key_doc_rank_2_stride_1,
+        (
+            key_doc_rank_2_ptr
+            + b * key_doc_rank_2_stride_0
+            + tl.cast(i_last, tl.int64) * key_doc_rank_2_stride_1
+        ),
     )
     key_doc_rank_last = tl.load(
-        key_doc_rank_ptr + b * key_doc_rank_stride_0 + i_last * key_doc_rank_stride_1,
+        (
+            key_doc_rank_ptr
+            + b * key_doc_rank_stride_0
+            + tl.cast(i_last, tl.int64) * key_doc_rank_stride_1
+        ),
     )
     key_doc_rank_2_first = tl.load(
-        key_doc_rank_2_ptr + b * key_doc_rank_2_stride_0 + i_first * key_doc_rank_2_stride_1,
+        (
+            key_doc_rank_2_ptr
+            + b * key_doc_rank_2_stride_0
+            + tl.cast(i_first, tl.int64) * key_doc_rank_2_stride_1
+        ),
     )
     key_lo = key_doc_rank_first
     key_hi = tl.minimum(key_doc_rank_2_last, M)
@@ -178,17 +203,20 @@ def _forward_split(
     k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t, query_doc_stride_0,
     query_doc_stride_1, key_doc_stride_0, key_doc_stride_1, key_doc_rank_stride_0,
     key_doc_rank_stride_1, key_doc_rank_2_stride_0, key_doc_rank_2_stride_1, scale, splits, B, H,
-    group, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
-    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr,
+    HKV, group, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr,
+    BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr,
+    LARGE: tl.constexpr,
 ):
     """One program: a share of the keys of BLOCK_Q rows, of one key head."""
     # Row r is query r // group of head r % group, of those that share their keys.
-    r0 = tl.program_id(0) * BLOCK_Q
+    tiles = tl.cdiv(N * group, BLOCK_Q)
+    tile_id, head_id, batch_id = _program(tiles, HKV * splits, LARGE)
+    r0 = tile_id * BLOCK_Q
     row = r0 + tl.arange(0, BLOCK_Q)[:, None]
-    split = tl.program_id(1) % splits
-    h_kv = (tl.program_id(1) // splits).to(tl.int64)
+    split = head_id % splits
+    h_kv = (head_id // splits).to(tl.int64)
     h = h_kv * group + row % group
-    b = tl.program_id(2).to(tl.int64)
+    b = batch_id.to(tl.int64)
     i_first = r0 // group
     i_last = (tl.minimum(r0 + BLOCK_Q, N * group) - 1) // group
     i = row // group
@@ -205,6 +233,11 @@ def _forward_split(
         )
         if not spoiled:
             return
+
+    if LARGE:
+        # Rows may lie too far apart for 32 bits.
+        k_stride_t = tl.cast(k_stride_t, tl.int64)
+        v_stride_t = tl.cast(v_stride_t, tl.int64)
 
     q = _load_rows_at(q_ptr + i.to(tl.int64) * q_stride_t, i < N, D, PARTS_D)
     scale_times_log2e = scale * LOG2_E
@@ -223,16 +256,32 @@ def _forward_split(
 
     # Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none.
     key_doc_rank_first = tl.load(
-        key_doc_rank_ptr + b * key_doc_rank_stride_0 + i_first * key_doc_rank_stride_1,
+        (
+            key_doc_rank_ptr
+            + b * key_doc_rank_stride_0
+            + tl.cast(i_first, tl.int64) * key_doc_rank_stride_1
+        ),
     )
     key_doc_rank_2_last = tl.load(
-        key_doc_rank_2_ptr + b * key_doc_rank_2_stride_0 + i_last * key_doc_rank_2_stride_1,
+        (
+            key_doc_rank_2_ptr
+            + b * key_doc_rank_2_stride_0
+            + tl.cast(i_last, tl.int64) * key_doc_rank_2_stride_1
+        ),
     )
     key_doc_rank_last = tl.load(
-        key_doc_rank_ptr + b * key_doc_rank_stride_0 + i_last * key_doc_rank_stride_1,
+        (
+            key_doc_rank_ptr
+            + b * key_doc_rank_stride_0
+            + tl.cast(i_last, tl.int64) * key_doc_rank_stride_1
+        ),
     )
     key_doc_rank_2_first = tl.load(
-        key_doc_rank_2_ptr + b * key_doc_rank_2_stride_0 + i_first * key_doc_rank_2_stride_1,
+        (
+            key_doc_rank_2_ptr
+            + b * key_doc_rank_2_stride_0
+            + tl.cast(i_first, tl.int64) * key_doc_rank_2_stride_1
+        ),
     )
     key_lo = key_doc_rank_first
     key_hi = tl.minimum(key_doc_rank_2_last, M)
@@ -314,13 +363,19 @@ def _combine(
 @triton.jit(do_not_specialize=["N"])
 def _delta(
     dout_ptr, out_ptr, dlse_ptr, delta_ptr, dout_stride_b, dout_stride_h, dout_stride_t, H, N,
-    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_DV: tl.constexpr,
+    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_DV: tl.constexpr, LARGE: tl.constexpr,
 ):
     """One program: sum(dout * out) - dlse for BLOCK_Q queries of one head."""
-    q0 = tl.program_id(0) * BLOCK_Q
-    h = tl.program_id(1).to(tl.int64)
-    b = tl.program_id(2).to(tl.int64)
+    tiles = tl.cdiv(N, BLOCK_Q)
+    tile_id, head_id, batch_id = _program(tiles, H, LARGE)
+    q0 = tile_id * BLOCK_Q
+    h = head_id.to(tl.int64)
+    b = batch_id.to(tl.int64)
     dout_ptr += b * dout_stride_b + h * dout_stride_h
+
+    if LARGE:
+        # Rows may lie too far apart for 32 bits.
+        dout_stride_t = tl.cast(dout_stride_t, tl.int64)
 
     row = (b * H + h) * N
     dout = _load_tile(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, BLOCK_DV, True).to(tl.float32)
@@ -378,34 +433,41 @@ def _backward_keys(
     k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t, dout_stride_b, dout_stride_h,
     dout_stride_t, query_doc_stride_0, query_doc_stride_1, key_doc_stride_0, key_doc_stride_1,
     query_doc_rank_stride_0, query_doc_rank_stride_1, query_doc_rank_2_stride_0,
-    query_doc_rank_2_stride_1, scale, shares, H, group, N, M, D: tl.constexpr, DV: tl.constexpr,
-    BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
-    AGAIN: tl.constexpr,
+    query_doc_rank_2_stride_1, scale, shares, H, HKV, group, N, M, D: tl.constexpr,
+    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
+    PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, LARGE: tl.constexpr,
 ):
     """One program: what a share of the query heads says about BLOCK_K keys of one key head."""
-    k0 = tl.program_id(0) * BLOCK_K
-    share = tl.program_id(1) % shares
-    h_kv = (tl.program_id(1) // shares).to(tl.int64)
-    b = tl.program_id(2).to(tl.int64)
+    tiles = tl.cdiv(M, BLOCK_K)
+    tile_id, head_id, batch_id = _program(tiles, HKV * shares, LARGE)
+    k0 = tile_id * BLOCK_K
+    share = head_id % shares
+    h_kv = (head_id // shares).to(tl.int64)
+    b = batch_id.to(tl.int64)
     j_first = k0
     j_last = tl.minimum(k0 + BLOCK_K, M) - 1
     k_ptr += b * k_stride_b + h_kv * k_stride_h
     v_ptr += b * v_stride_b + h_kv * v_stride_h
-    h_first = tl.program_id(1) // shares * group + share * group // shares
-    h_end = tl.program_id(1) // shares * group + (share + 1) * group // shares
+    h_first = head_id // shares * group + share * group // shares
+    h_end = head_id // shares * group + (share + 1) * group // shares
 
     if AGAIN:
         # What is hidden has spoiled a sum if that is no number: 0 times nan or infinity is none.
         spoiled = _are_spoiled_rows(
-            dk_ptr + (b * tl.num_programs(1) + tl.program_id(1)) * M * D, k0, M, D, BLOCK_K,
-            PARTS_D,
+            dk_ptr + (b * (HKV * shares) + head_id) * M * D, k0, M, D, BLOCK_K, PARTS_D,
         )
         spoiled |= _are_spoiled_rows(
-            dv_ptr + (b * tl.num_programs(1) + tl.program_id(1)) * M * DV, k0, M, DV, BLOCK_K,
-            PARTS_DV,
+            dv_ptr + (b * (HKV * shares) + head_id) * M * DV, k0, M, DV, BLOCK_K, PARTS_DV,
         )
         if not spoiled:
             return
+
+    if LARGE:
+        # Rows may lie too far apart for 32 bits.
+        k_stride_t = tl.cast(k_stride_t, tl.int64)
+        v_stride_t = tl.cast(v_stride_t, tl.int64)
+        q_stride_t = tl.cast(q_stride_t, tl.int64)
+        dout_stride_t = tl.cast(dout_stride_t, tl.int64)
 
     j = (k0 + tl.arange(0, BLOCK_K))[:, None]
     k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, PARTS_D, True)
@@ -426,23 +488,31 @@ def _backward_keys(
 
         # Tiles of queries: [live_lo, live_hi) see one of these keys, [full_lo, full_hi) see all.
         query_doc_rank_first = tl.load(
-            query_doc_rank_ptr + b * query_doc_rank_stride_0 + j_first * query_doc_rank_stride_1,
+            (
+                query_doc_rank_ptr
+                + b * query_doc_rank_stride_0
+                + tl.cast(j_first, tl.int64) * query_doc_rank_stride_1
+            ),
         )
         query_doc_rank_2_last = tl.load(
             (
                 query_doc_rank_2_ptr
                 + b * query_doc_rank_2_stride_0
-                + j_last * query_doc_rank_2_stride_1
+                + tl.cast(j_last, tl.int64) * query_doc_rank_2_stride_1
             ),
         )
         query_doc_rank_last = tl.load(
-            query_doc_rank_ptr + b * query_doc_rank_stride_0 + j_last * query_doc_rank_stride_1,
+            (
+                query_doc_rank_ptr
+                + b * query_doc_rank_stride_0
+                + tl.cast(j_last, tl.int64) * query_doc_rank_stride_1
+            ),
         )
         query_doc_rank_2_first = tl.load(
             (
                 query_doc_rank_2_ptr
                 + b * query_doc_rank_2_stride_0
-                + j_first * query_doc_rank_2_stride_1
+                + tl.cast(j_first, tl.int64) * query_doc_rank_2_stride_1
             ),
         )
         query_lo = query_doc_rank_first
@@ -468,7 +538,7 @@ def _backward_keys(
                 query_doc_stride_1, N, D, DV, BLOCK_Q, PARTS_D, PARTS_DV, AGAIN, EDGE=False,
             )
 
-    row = (b * tl.num_programs(1) + tl.program_id(1)) * M
+    row = (b * (HKV * shares) + head_id) * M
     _store_rows(dk_ptr + row * D, k0, M, _scaled(dk, scale), D, BLOCK_K, PARTS_D)
     _store_rows(dv_ptr + row * DV, k0, M, dv, DV, BLOCK_K, PARTS_DV)
 
@@ -514,11 +584,14 @@ def _backward_queries(
     key_doc_rank_stride_0, key_doc_rank_stride_1, key_doc_rank_2_stride_0, key_doc_rank_2_stride_1,
     scale, H, group, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr,
     BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr,
+    LARGE: tl.constexpr,
 ):
     """One program: the gradient of BLOCK_Q queries of one head."""
-    q0 = tl.program_id(0) * BLOCK_Q
-    h = tl.program_id(1).to(tl.int64)
-    b = tl.program_id(2).to(tl.int64)
+    tiles = tl.cdiv(N, BLOCK_Q)
+    tile_id, head_id, batch_id = _program(tiles, H, LARGE)
+    q0 = tile_id * BLOCK_Q
+    h = head_id.to(tl.int64)
+    b = batch_id.to(tl.int64)
     i_first = q0
     i_last = tl.minimum(q0 + BLOCK_Q, N) - 1
     h_kv = h // group
@@ -532,6 +605,13 @@ def _backward_queries(
         spoiled = _are_spoiled_rows(dq_ptr + (b * H + h) * N * D, q0, N, D, BLOCK_Q, PARTS_D)
         if not spoiled:
             return
+
+    if LARGE:
+        # Rows may lie too far apart for 32 bits.
+        q_stride_t = tl.cast(q_stride_t, tl.int64)
+        dout_stride_t = tl.cast(dout_stride_t, tl.int64)
+        k_stride_t = tl.cast(k_stride_t, tl.int64)
+        v_stride_t = tl.cast(v_stride_t, tl.int64)
 
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
@@ -551,16 +631,32 @@ def _backward_queries(
 
     # Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none.
     key_doc_rank_first = tl.load(
-        key_doc_rank_ptr + b * key_doc_rank_stride_0 + i_first * key_doc_rank_stride_1,
+        (
+            key_doc_rank_ptr
+            + b * key_doc_rank_stride_0
+            + tl.cast(i_first, tl.int64) * key_doc_rank_stride_1
+        ),
     )
     key_doc_rank_2_last = tl.load(
-        key_doc_rank_2_ptr + b * key_doc_rank_2_stride_0 + i_last * key_doc_rank_2_stride_1,
+        (
+            key_doc_rank_2_ptr
+            + b * key_doc_rank_2_stride_0
+            + tl.cast(i_last, tl.int64) * key_doc_rank_2_stride_1
+        ),
     )
     key_doc_rank_last = tl.load(
-        key_doc_rank_ptr + b * key_doc_rank_stride_0 + i_last * key_doc_rank_stride_1,
+        (
+            key_doc_rank_ptr
+            + b * key_doc_rank_stride_0
+            + tl.cast(i_last, tl.int64) * key_doc_rank_stride_1
+        ),
     )
     key_doc_rank_2_first = tl.load(
-        key_doc_rank_2_ptr + b * key_doc_rank_2_stride_0 + i_first * key_doc_rank_2_stride_1,
+        (
+            key_doc_rank_2_ptr
+            + b * key_doc_rank_2_stride_0
+            + tl.cast(i_first, tl.int64) * key_doc_rank_2_stride_1
+        ),
     )
     key_lo = key_doc_rank_first
     key_hi = tl.minimum(key_doc_rank_2_last, M)
@@ -591,6 +687,8 @@ def _backward_queries(
 # _without_autocast: attnc/emit/helpers.py
 # _check_reach: attnc/emit/helpers.py
 # _with_unit_stride: attnc/emit/helpers.py
+# _is_large: attnc/emit/helpers.py
+# _grid: attnc/emit/helpers.py
 # _parts: attnc/emit/helpers.py
 # _sum_of_parts: attnc/emit/helpers.py
 # _rank: attnc/emit/helpers.py
@@ -814,6 +912,7 @@ def _forward_triton(
     group = H // HKV
     _check_reach("M + N", M + N)
     q, k, v = map(_with_unit_stride, (q, k, v))
+    large = _is_large(H, B, q, k, v)
     out = q.new_empty(B, H, N, DV)
     lse = q.new_empty(B, H, N, dtype=torch.float32)
     tiles = _tiles("forward", q, ("D", D), ("DV", DV))
@@ -824,12 +923,14 @@ def _forward_triton(
         part_max = q.new_empty(splits, B, H, N, dtype=torch.float32)
         part_sum = q.new_empty(splits, B, H, N, dtype=torch.float32)
         with torch.cuda.device_of(q):
+            grid = _grid(triton.cdiv(N * group, few["BLOCK_Q"]), HKV * splits, B, large)
             for again, few in _looks(few):
-                _forward_split[triton.cdiv(N * group, few["BLOCK_Q"]), HKV * splits, B](
+                _forward_split[grid](
                     q, k, v, part_acc, part_max, part_sum, query_doc, key_doc, key_doc_rank,
                     key_doc_rank_2, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
                     *query_doc.stride(), *key_doc.stride(), *key_doc_rank.stride(),
-                    *key_doc_rank_2.stride(), scale, splits, B, H, group, N, M, **few, AGAIN=again,
+                    *key_doc_rank_2.stride(), scale, splits, B, H, HKV, group, N, M, **few,
+                    AGAIN=again, LARGE=large,
                 )
             _combine[(B * H * N,)](
                 part_acc, part_max, part_sum, out, lse, splits, DV=DV, SHARES=16,
@@ -838,11 +939,12 @@ def _forward_triton(
         return out, lse
     with torch.cuda.device_of(q):
         for again, tiles in _looks(tiles):
-            _forward[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
+            _forward[_grid(triton.cdiv(N, tiles["BLOCK_Q"]), H, B, large)](
                 q, k, v, out, lse, query_doc, key_doc, key_doc_rank, key_doc_rank_2,
                 *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], *query_doc.stride(),
                 *key_doc.stride(), *key_doc_rank.stride(), *key_doc_rank_2.stride(), scale, H,
-                group, N, M, **tiles, AHEAD=None if again else _ahead(q, tiles), AGAIN=again,
+                group, N, M, **tiles, LARGE=large, AHEAD=None if again else _ahead(q, tiles),
+                AGAIN=again,
             )
     return out, lse
 
@@ -856,13 +958,14 @@ def _backward_triton(
     HKV, M, DV = v.shape[1:]
     group = H // HKV
     q, k, v, dout = map(_with_unit_stride, (q, k, v, dout))
+    large = _is_large(H, B, q, k, v, dout)
     delta = torch.empty_like(lse)
     dq = q.new_empty(q.shape)
     with torch.cuda.device_of(q):
         tiles = _tiles("backward_queries", q, ("DV", DV))
-        _delta[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
+        _delta[_grid(triton.cdiv(N, tiles["BLOCK_Q"]), H, B, large)](
             dout, out, dlse, delta, *dout.stride()[:3], H, N, DV=tiles["DV"],
-            BLOCK_Q=tiles["BLOCK_Q"], BLOCK_DV=triton.next_power_of_2(DV),
+            BLOCK_Q=tiles["BLOCK_Q"], BLOCK_DV=triton.next_power_of_2(DV), LARGE=large,
             num_warps=tiles["num_warps"], enable_fp_fusion=True,
         )
         tiles = _tiles("backward_keys", q, ("D", D), ("DV", DV))
@@ -870,22 +973,22 @@ def _backward_triton(
         dk = _parts(k, shares)
         dv = _parts(v, shares)
         for again, tiles in _looks(tiles):
-            _backward_keys[triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B](
+            _backward_keys[_grid(triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B, large)](
                 q, k, v, dout, lse, delta, dk, dv, query_doc, key_doc, query_doc_rank,
                 query_doc_rank_2, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
                 *dout.stride()[:3], *query_doc.stride(), *key_doc.stride(),
-                *query_doc_rank.stride(), *query_doc_rank_2.stride(), scale, shares, H, group, N, M,
-                **tiles, AGAIN=again,
+                *query_doc_rank.stride(), *query_doc_rank_2.stride(), scale, shares, H, HKV, group,
+                N, M, **tiles, LARGE=large, AGAIN=again,
             )
         dk = _sum_of_parts(dk, shares, k.dtype)
         dv = _sum_of_parts(dv, shares, v.dtype)
         tiles = _tiles("backward_queries", q, ("D", D), ("DV", DV))
         for again, tiles in _looks(tiles):
-            _backward_queries[triton.cdiv(N, tiles["BLOCK_Q"]), H, B](
+            _backward_queries[_grid(triton.cdiv(N, tiles["BLOCK_Q"]), H, B, large)](
                 q, k, v, dout, lse, delta, dq, query_doc, key_doc, key_doc_rank, key_doc_rank_2,
                 *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], *dout.stride()[:3],
                 *query_doc.stride(), *key_doc.stride(), *key_doc_rank.stride(),
-                *key_doc_rank_2.stride(), scale, H, group, N, M, **tiles, AGAIN=again,
+                *key_doc_rank_2.stride(), scale, H, group, N, M, **tiles, LARGE=large, AGAIN=again,
             )
     return dq, dk, dv
 

@@ -106,11 +106,12 @@ class Compilation:
         from attnc.analyze.tile_test import find_tile_test
         from attnc.analyze.weights import find_weights
 
+        implied = find_implied(self.attention)
         return Facts(
             keys=find_ranges(self.attention, "j"),
             queries=find_ranges(self.attention, "i"),
-            tiles=find_tile_test(self.attention),
-            implied=find_implied(self.attention),
+            tiles=find_tile_test(self.attention, implied.mask),
+            implied=implied,
             rows=find_rows(self.attention),
             weights=find_weights(self.attention),
         )

@@ -20,6 +20,7 @@ from attnc.analyze.ranges import make_plane, make_tile
 from attnc.analyze.requirements import find_requirements
 from attnc.ir import build
 from attnc.ir.nodes import (
+    KEY_HEAD,
     And,
     Attention,
     Bool,
@@ -41,6 +42,7 @@ from attnc.ir.nodes import (
     RealLoad,
     Row,
     Score,
+    Size,
     SumD,
     Vec,
     VecIf,
@@ -133,6 +135,8 @@ def _reason(array: str, axis: int, index: Int, is_known: bool) -> Reason:
 
 def _outside(index: Int, size: Int, known: Prover) -> Bool | None:
     """What is to be asked of an index; None where it is proved to be inside."""
+    if (index, size) == (KEY_HEAD, Size("HKV")):
+        return None
     below = build.compare("<", index, IntConst(0))
     beyond = build.compare("<=", size, index)
     place = to_polynomial(index)

@@ -60,13 +60,14 @@ def find_requirements(mask: Bool, grid: Sequence[GridAxis] = ()) -> tuple[Requir
     for division, before in _divisions(
         mask, Before(), lambda condition: prover.decide(to_predicate(condition))
     ):
-        if not before.may_switch_off(division.b):
-            require(division.b, division)
-        elif with_tokens.prove_nonnegative(to_polynomial(division.b) - 1):
-            divisor = to_polynomial(division.b)
-            for form, extent in extents.items():
-                if form.leaves & divisor.leaves:
-                    require(extent, division)
+        for each in _inside_out(division):
+            if not before.may_switch_off(each.b):
+                require(each.b, each)
+            elif with_tokens.prove_nonnegative(to_polynomial(each.b) - 1):
+                divisor = to_polynomial(each.b)
+                for form, extent in extents.items():
+                    if form.leaves & divisor.leaves:
+                        require(extent, each)
     return tuple(found.values())
 
 
@@ -85,6 +86,13 @@ class Before:
     def may_switch_off(self, divisor: Node) -> bool:
         """Is one of them there to say whether one divides?"""
         return self.is_switch or not self.names.isdisjoint(_names(divisor))
+
+
+def _inside_out(division: IntOp) -> Iterator[IntOp]:
+    """The divisions that make its divisor, which have to be possible before it is, and the division itself."""
+    inside = [part for part in walk(division.b) if isinstance(part, IntOp) and part.op in ("//", "%")]
+    yield from reversed(inside)
+    yield division
 
 
 def _divisions(node: Node, before: Before, decide: Decide) -> Iterator[tuple[IntOp, Before]]:

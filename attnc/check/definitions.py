@@ -79,7 +79,7 @@ def _check_names(e: tree.Expr, scope: Scope, elaborator: Elaborator, passed: set
         match here:
             case tree.Name(name):
                 entry = _find(here, scope, elaborator, passed, is_call=False)
-                if name in vocabulary.SIGNATURES and name != "count":
+                if name in vocabulary.SIGNATURES and name != "count" and entry is None:
                     report_missing(function_signature(name), span, report)
                 elif entry is not None and entry.macro is not None:
                     signature = macro_signature(entry.macro)
@@ -87,7 +87,7 @@ def _check_names(e: tree.Expr, scope: Scope, elaborator: Elaborator, passed: set
                         report_missing(signature, span, report)
             case tree.Call(fn):
                 entry = _find(fn, scope, elaborator, passed, is_call=True)
-                if fn.id in vocabulary.SIGNATURES:
+                if fn.id in vocabulary.SIGNATURES and entry is None:
                     bind_arguments(function_signature(fn.id), here, span, report)
                 elif entry is not None and entry.macro is not None:
                     bind_arguments(macro_signature(entry.macro), here, span, report)
@@ -101,7 +101,7 @@ def _find(
 ) -> Entry | None:
     name, report, span = e.id, elaborator.report, elaborator.span(e)
     if name in vocabulary.BUILT_IN:
-        return None
+        return scope.find(name)
     if (entry := scope.find(name) or elaborator.normalizations.get(name)) is not None:
         return entry
     if name in passed and scope.find_later(name) is None:

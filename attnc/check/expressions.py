@@ -154,8 +154,10 @@ class Elaborator:
 
     def _name(self, e: tree.Name, scope: Scope, place: Place) -> Value:
         name, span = e.id, self.span(e)
+        if _is_refused(name, scope):
+            return BROKEN
         if name in vocabulary.NAMES:
-            return BROKEN if scope.find(name) else built_in(name, place, span, self.report)
+            return built_in(name, place, span, self.report)
         if name in vocabulary.SIGNATURES:
             if scope.find(name):
                 return BROKEN
@@ -200,6 +202,8 @@ class Elaborator:
 
     def _array(self, base: tree.Name, scope: Scope, place: Place) -> Array | None:
         span = self.span(base)
+        if _is_refused(base.id, scope):
+            return None
         if base.id in vocabulary.BUILT_IN:
             if scope.find(base.id):
                 return None
@@ -243,9 +247,9 @@ class Elaborator:
         name, span, at = e.fn.id, self.span(e), self.span(e.fn)
         entry: Entry | None = None
         signature: Signature | None = None
-        if name in vocabulary.SIGNATURES:
+        if name in vocabulary.SIGNATURES and not _is_refused(name, scope):
             signature = function_signature(name)
-        elif name in vocabulary.NAMES:
+        elif name in vocabulary.NAMES and not _is_refused(name, scope):
             self._not_a_function(name, "a built-in name", at, hides=False)
         elif (entry := self._find(name, scope, place, at, is_call=True)) is not None:
             if entry.macro is not None:
@@ -303,3 +307,8 @@ class Elaborator:
         if not self._is_told:
             self._is_told = True
             self.report.error("too-large", f"{quote(span)} {why}", span, helps=["write it in smaller steps"])
+
+
+def _is_refused(name: str, scope: Scope) -> bool:
+    """Was a built-in name given to something? It was refused there, and nobody is told twice."""
+    return name in vocabulary.BUILT_IN and scope.find(name) is not None

@@ -31,6 +31,8 @@ def built_in(name: str, place: Place, span: Span, report: Report) -> Value:
     match name:
         case "b" | "h" | "i" | "j":
             return ir.Index(name, span=span)
+        case "h_kv":
+            return replace(ir.KEY_HEAD, span=span)
         case "q" | "k" | "v" | "v_i" | "o":
             return ir.VecInput(name, span=span)
         case "s":

@@ -133,7 +133,7 @@ def count(number: int, one: str, many: str) -> str:
 def _axis_hint(size: ir.Int) -> str:
     match size:
         case ir.Size(name):
-            return {"B": "b", "H": "h", "HKV": "h", "N": "i", "M": "j"}.get(name, ":")
+            return {"B": "b", "H": "h", "HKV": "h_kv", "N": "i", "M": "j"}.get(name, ":")
         case _:
             return "..."
 

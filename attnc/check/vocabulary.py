@@ -14,7 +14,8 @@ PlaceWord = Literal[
     "query", "key", "value", "mask", "score", "normalize", "output", "let", "size", "grid", "const", "default"
 ]
 
-POSITIONS = ("b", "h", "i", "j")
+HEADS = ("h", "h_kv")
+POSITIONS = ("b", *HEADS, "i", "j")
 VECTORS = ("q", "k", "v", "v_i", "o")
 SIZES = ("B", "H", "HKV", "N", "M", "D", "DV")
 CLAUSES = ("grid", "let", "query", "key", "value", "mask", "score", "normalize", "output")
@@ -84,13 +85,13 @@ def _clause(word: ClauseWord, *names: str) -> Place:
 
 
 PLACES: dict[PlaceWord, Place] = {
-    "query": _clause("query", "b", "h", "i", "q"),
-    "key": _clause("key", "b", "h", "j", "k"),
-    "value": _clause("value", "b", "h", "j", "v"),
-    "mask": _clause("mask", "b", "h", "i", "j"),
-    "score": _clause("score", "b", "h", "i", "j", "q", "k"),
-    "normalize": _clause("normalize", "b", "h", "i", "j", "s"),
-    "output": _clause("output", "b", "h", "i", "o", "v_i"),
+    "query": _clause("query", "b", *HEADS, "i", "q"),
+    "key": _clause("key", "b", *HEADS, "j", "k"),
+    "value": _clause("value", "b", *HEADS, "j", "v"),
+    "mask": _clause("mask", "b", *HEADS, "i", "j"),
+    "score": _clause("score", "b", *HEADS, "i", "j", "q", "k"),
+    "normalize": _clause("normalize", "b", *HEADS, "i", "j", "s"),
+    "output": _clause("output", "b", *HEADS, "i", "o", "v_i"),
     # A `let` is checked where it is used.
     "let": Place("let", frozenset((*POSITIONS, *VECTORS, "s", "scale")), "a `let`", has_reductions=True),
     "size": Place("size", frozenset(), "the size of an array"),

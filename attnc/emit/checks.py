@@ -91,8 +91,8 @@ class _Checks:
             self._refuse("N != M", "`v_i` needs as many keys as queries, got N = {N} and M = {M}")
         for rule in self.widths:
             self._width(rule)
-        for requirement in self.requirements:
-            self._requirement(requirement)
+        for n, requirement in enumerate(self.requirements):
+            self._requirement(requirement, self.requirements[:n])
 
     def _terms(self) -> Iterator[Int]:
         """Every integer that a check speaks of."""
@@ -161,8 +161,9 @@ class _Checks:
             case _:
                 raise CompilerBug(f"no check for {rule!r}")
 
-    def _requirement(self, requirement: Requirement) -> None:
-        term = self._text(requirement.term)
+    def _requirement(self, requirement: Requirement, before: tuple[Requirement, ...]) -> None:
+        """A check of one; those `before` it hold, so that what they are divided by is no 0."""
+        term = emit_expression(TorchTerms(self.plan.spec, {}, before)(requirement.term))
         reason = requirement.reason
         self.writer.comment(f"{reason.text} ({reason.span.cited})" if reason.span else reason.text)
         self._refuse(

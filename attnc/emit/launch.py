@@ -98,7 +98,7 @@ def _sizes(writer: Writer, kernels: Kernels, names: set[str]) -> None:
 
 def _write_reach(writer: Writer, plan: Plan) -> None:
     """The check that 32 bits suffice; its words are broken where a line is."""
-    most = TorchTerms(plan.spec, {})(plan.reach.most)
+    most = TorchTerms(plan.spec, {}, places=plan.places)(plan.reach.most)
     what, text = print_ir(plan.reach.most), emit_expression(most)
     if writer.fits(f'    "{what}",'):
         writer.items("_check_reach(", [f'"{what}"', text], ")")

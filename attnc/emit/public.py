@@ -101,6 +101,8 @@ def write_public(writer: Writer, kernels: Kernels) -> None:
         if not plan.weights.has_lse:
             with writer.block("if return_lse:"):
                 writer.items("raise ValueError(", [f'"{NO_LSE}"'], ")")
+        if plan.key_heads:
+            writer.line(f"{plan.key_heads} = k.shape[1]")
         if kernels.per_token:
             given = [p.name for p in kernels.per_token.params]
             _write_call(writer, mapped_tensors(plan), "_per_token", given)

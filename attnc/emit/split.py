@@ -75,7 +75,7 @@ def write_split(writer: Writer, kernels: Kernels, split: Split) -> None:
 def _sight(plan: Plan, split: Split) -> str:
     if split.sight is None:
         return "M"
-    return emit_argument(TorchTerms(plan.attention, {}, plan.requires)(split.sight))
+    return emit_argument(TorchTerms(plan.attention, {}, plan.requires, plan.places)(split.sight))
 
 
 def _parts(kernel: Function) -> list[str]:

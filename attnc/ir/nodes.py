@@ -108,6 +108,11 @@ class IntOp(Int):
     b: Int
 
 
+# How many query heads read a key head, and the key head that query head `h` reads: a call has H a multiple of HKV.
+GROUP = IntOp("//", Size("H"), Size("HKV"))
+KEY_HEAD = IntOp("//", Index("h"), GROUP)
+
+
 @node
 class IntAbs(Int):
     a: Int

@@ -232,6 +232,8 @@ class _Reader:
                 return ir.Truth(name == "true")
             case "b" | "h" | "i" | "j":
                 return ir.Index(name)
+            case "h_kv":
+                return ir.KEY_HEAD
             case "B" | "H" | "HKV" | "N" | "M" | "D" | "DV":
                 return ir.Size(name)
             case "q" | "k" | "v" | "v_i" | "o":

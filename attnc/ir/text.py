@@ -12,6 +12,7 @@ import math
 
 from attnc.errors import CompilerBug
 from attnc.ir.nodes import (
+    KEY_HEAD,
     And,
     Attention,
     BoolIf,
@@ -135,6 +136,8 @@ def _term(node: Node, tightness: int) -> str:
 def _form(node: Node) -> tuple[str, int]:
     """The text of a node and how tightly it holds together."""
     match node:
+        case IntOp() if node == KEY_HEAD:
+            return "h_kv", _ATOM
         case IntOp("-", zero, a) | RealOp("-", zero, a) | VecOp("-", zero, a) if _is_negated(zero, a):
             return f"-{_term(a, _POWER)}", _PRODUCT
         case IntOp(op, a, b) | RealOp(op, a, b) | VecOp(op, a, b):

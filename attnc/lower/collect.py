@@ -37,7 +37,7 @@ def needs_of(plan: Plan) -> list[str]:
 
 def lower_adder(plan: Plan, gradient: ArrayGradient) -> Function:
     """`total += value`, each number at its place in the array."""
-    terms = TorchTerms(plan.attention, {}, plan.requires)
+    terms = TorchTerms(plan.attention, {}, plan.requires, plan.places)
     load, block = gradient.load, Block()
     each: Expr = VALUE
     if gradient.home == "lse":

@@ -7,23 +7,27 @@ torch's own. What is left inside is a score over dot products of named tensors, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from attnc.analyze.facts import Reason
 from attnc.errors import AttncError, Diagnostic, Label
-from attnc.ir import build
 from attnc.ir.nodes import (
+    KEY_HEAD,
+    And,
     Attention,
     Bool,
+    BoolIf,
+    BoolLoad,
     Dot,
-    Floor,
     Index,
     Int,
     IntConst,
     IntLoad,
-    IntOp,
+    IntParam,
     Node,
+    Not,
+    Or,
     Param,
     Real,
     RealLoad,
@@ -34,12 +38,12 @@ from attnc.ir.nodes import (
     VecLoad,
 )
 from attnc.ir.text import print_ir
-from attnc.ir.walk import axes_of, replace_terms, walk
+from attnc.ir.walk import Axis, axes_of, holds, replace_terms, walk
+from attnc.lower.choices import shield_tokens
+from attnc.lower.distances import TABLE_INDEX, TABLE_SIZE, find_by_distance
 
 Q, K, V = VecInput("q"), VecInput("k"), VecInput("v")
-DISTANCE = IntOp("-", Index("j"), Index("i"))
-TABLE_SIZE = IntOp("-", IntOp("+", Size("N"), Size("M")), IntConst(1))
-TABLE_INDEX = IntOp("-", IntOp("+", DISTANCE, Size("N")), IntConst(1))
+SIZES: Mapping[Axis, Size] = {"b": Size("B"), "h": Size("H"), "i": Size("N"), "j": Size("M")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,7 @@ class TokenMap:
 
     A vector leaves a tensor [B, heads, tokens, width]; a number leaves [B, H, tokens] and has the width "". The side
     `distance` leaves an int32 for each distance j - i, from 1 - N to M - 1; the side `rank` an int32 for each token,
-    the place of a value in a sorted array.
+    the place of a value in a sorted array; the side `condition` a truth for each token or pair that it speaks of.
 
     Where `table` is a dimension of the array in a dot product, the map is that product with each of its rows: a tensor
     [B, H, tokens, rows].
@@ -73,24 +77,33 @@ class DotPair:
 
 @dataclass(frozen=True, slots=True)
 class Hoisted:
-    """`stands_for` has what each reading of an array that nobody wrote takes the place of."""
+    """`reads` says what kernels read in the place of a number of one token, or of a condition that knows vectors.
+
+    `stands_for` has what each reading of an array that nobody wrote takes the place of.
+    """
 
     attention: Attention
     maps: tuple[TokenMap, ...]
     dots: tuple[DotPair, ...]
     per_query_head: bool
+    reads: Mapping[Node, Node]
     because: tuple[Reason, ...]
     stands_for: Mapping[Node, Node]
 
 
-def hoist_token_maps(attention: Attention) -> Hoisted:
-    """Split an attention into per-token work and the work of pairs."""
+def hoist_token_maps(attention: Attention, others: Iterable[Real] = ()) -> Hoisted:
+    """Split an attention into per-token work and the work of pairs.
+
+    `others` are all terms that its passes evaluate for pairs: their numbers have the same names in each of them.
+    """
     work = _Hoist(attention)
     work.clause("q", "i", attention.query, Q, "D")
     work.clause("k", "j", attention.key, K, "D")
     work.clause("v", "j", attention.value, V, "DV")
-    score = replace_terms(replace_terms(attention.score, work.tabulate), work.take)
-    mask = replace_terms(attention.mask, work.tabulate)
+    for other in others:
+        replace_terms(replace_terms(shield_tokens(other), work.tabulate), work.take)
+    score = replace_terms(replace_terms(shield_tokens(attention.score), work.tabulate), work.take)
+    mask = replace_terms(replace_terms(attention.mask, work.condition), work.tabulate)
     assert isinstance(score, Real) and isinstance(mask, Bool)
     dots = _with_common_widths(
         [work.pair(part) for part in dict.fromkeys(p for p in walk(score) if isinstance(p, Dot))]
@@ -98,7 +111,9 @@ def hoist_token_maps(attention: Attention) -> Hoisted:
     inner = replace(
         attention, query=Q, key=K, value=V, mask=mask, score=score, params=(*attention.params, *work.params)
     )
-    return Hoisted(inner, tuple(work.maps), dots, work.per_query_head, tuple(work.because), work.stands_for)
+    return Hoisted(
+        inner, tuple(work.maps), dots, work.per_query_head, work.reads, tuple(work.because), work.stands_for
+    )
 
 
 def print_as_written(term: Node, stands_for: Mapping[Node, Node]) -> str:
@@ -118,6 +133,7 @@ class _Hoist:
         self.because: list[Reason] = []
         self.tables: dict[Node, str] = {}
         self.tensors: dict[Vec, tuple[str, str]] = {}
+        self.reads: dict[Node, Node] = {}
         self.stands_for: dict[Node, Node] = {}
         self.per_query_head = False
 
@@ -132,8 +148,41 @@ class _Hoist:
             Reason(f"the map of {name} is computed once per token, before the kernel", term.span)
         )
 
+    def condition(self, term: Node) -> Node | None:
+        """A condition that knows vectors becomes an array of truths that the kernel reads; None where there is none."""
+        if (
+            isinstance(term, And | Or | Not | BoolIf)
+            or not isinstance(term, Bool)
+            or not holds(term, (SumD, Dot))
+        ):
+            return None
+        if term not in self.reads:
+            for part in walk(term):
+                if isinstance(part, SumD) and {"i", "j"} <= axes_of(part):
+                    self._refuse(part)
+                if isinstance(part, Dot) and any({"i", "j"} <= axes_of(side) for side in (part.a, part.b)):
+                    self._refuse(part)
+            axes = [axis for axis in SIZES if axis in axes_of(term)]
+            name = self._fresh("condition", sum(each.side == "condition" for each in self.maps) + 1)
+            self.maps.append(TokenMap(name, "condition", term, ""))
+            self.params.append(Param(name, "bool", sizes=tuple(SIZES[a] for a in axes) or (IntConst(1),)))
+            index = tuple(Index(axis) for axis in axes) or (IntConst(0),)
+            self.reads[term] = BoolLoad(name, index, span=term.span)
+            what = "every pair" if {"i", "j"} <= set(axes) else "every token"
+            why = f"a condition on vectors is computed for {what} at once, before the kernel"
+            self.because.append(Reason(why, term.span))
+        return self.reads[term]
+
     def take(self, term: Node) -> Node | None:
         """A per-token number in the score becomes an array that the kernel reads; None where there is none."""
+        if term not in self.reads:
+            found = self._find_number(term)
+            if not isinstance(found, RealLoad):
+                return found
+            self.reads[term] = found
+        return self.reads[term]
+
+    def _find_number(self, term: Node) -> Node | None:
         match term:
             case Dot(a, VecLoad() as load) | Dot(VecLoad() as load, a) if {"i", "j"} <= axes_of(load):
                 return self._table(term, a, load)
@@ -149,12 +198,8 @@ class _Hoist:
 
     def tabulate(self, term: Node) -> Node | None:
         """An int that is found through reals, as a logarithmic bucket is: once per distance, not once per pair."""
-        if not isinstance(term, Int) or not any(isinstance(part, Floor) for part in walk(term)):
-            return None
-        relative = replace_terms(term, by_distance)
-        if not axes_of(term) or axes_of(
-            replace_terms(relative, lambda part: IntConst(0) if part == DISTANCE else None)
-        ):
+        relative = find_by_distance(term)
+        if relative is None:
             return None
         if relative not in self.tables:
             name = self._fresh("by_distance", len(self.tables) + 1)
@@ -198,7 +243,8 @@ class _Hoist:
             [n for n, item in enumerate(load.index) if not _is_head(item)],
         )
         rest = [item for item in load.index if _is_head(item)]
-        if len(side) != 1 or len(mixed) != 1 or len(set(rest)) != len(rest):
+        heads = [axis for item in rest for axis in axes_of(item)]
+        if len(side) != 1 or len(mixed) != 1 or len(set(heads)) != len(heads):
             return self._refuse(term)
         (axis,), (dim,) = side, mixed
         if axis == "j" and "h" in axes_of_arrays(vector) | axes_of_arrays(load):
@@ -245,14 +291,29 @@ class _Hoist:
         )
 
     def _refuse(self, term: Real) -> Node:
-        raise AttncError(
-            Diagnostic(
-                "no-kernel",
-                f"`{self.attention.name}` has no kernel yet: a vector depends on a query and a key at once",
-                Label(term.span) if term.span else None,
-                helps=('`backend="reference"` runs it on the interpreter',),
-            )
+        raise why_no_kernel(self.attention, term)
+
+
+def why_no_kernel(attention: Attention, term: Real) -> AttncError:
+    """A vector or a product that only a pair has, and no kernel at that place."""
+    return AttncError(
+        Diagnostic(
+            "no-kernel",
+            f"`{attention.name}` has no kernel yet: a vector depends on a query and a key at once",
+            Label(term.span) if term.span else None,
+            helps=('`backend="reference"` runs it on the interpreter',),
         )
+    )
+
+
+def find_key_heads(attention: Attention) -> Param | None:
+    """An argument that says what `HKV` is, where kernels cannot: they see keys and values of every query head."""
+    if Size("HKV") not in walk(attention) or not hoist_token_maps(attention).per_query_head:
+        return None
+    name = "key_heads"
+    while any(name == param.name for param in attention.params):
+        name += "_"
+    return Param(name, "int")
 
 
 def _with_common_widths(dots: list[DotPair]) -> tuple[DotPair, ...]:
@@ -266,16 +327,11 @@ def _with_common_widths(dots: list[DotPair]) -> tuple[DotPair, ...]:
 
 
 def _is_head(item: Int) -> bool:
-    return item in (Index("b"), Index("h"))
-
-
-def by_distance(term: Node) -> Node | None:
-    """`i - j` as `-(j - i)`."""
-    if term == IntOp("-", Index("i"), Index("j")):
-        return build.negative(DISTANCE)
-    return None
+    return item in (Index("b"), Index("h"), KEY_HEAD)
 
 
 def axes_of_arrays(term: Node) -> frozenset[str]:
-    """The indices that a term names itself, leaving out those its inputs stand for."""
-    return frozenset(part.axis for part in walk(term) if isinstance(part, Index))
+    """The indices that a term names itself, leaving out those its inputs stand for, and the key head of a head."""
+    # A parameter: a constant would decide conditions, and drop what they choose from.
+    by_query_head = replace_terms(term, lambda part: IntParam("h_kv") if part == KEY_HEAD else None)
+    return frozenset(part.axis for part in walk(by_query_head) if isinstance(part, Index))

@@ -37,7 +37,7 @@ from attnc.lower.torch_terms import TorchTerms, is_number, torch
 
 ROWS, COLUMNS, DEVICE = Var("rows"), Var("columns"), Var("device")
 POSITIONS = ("b", "h", "i", "j")
-NOWHERE: Mapping[Node, IntLoad] = MappingProxyType({})
+NOWHERE: Mapping[Node, Node] = MappingProxyType({})
 
 
 def lower_lists(plan: Plan) -> tuple[Function, ...]:
@@ -178,7 +178,7 @@ def _gathered(plan: Plan) -> TorchTerms:
 
 
 def gathered_terms(
-    attention: Attention, requires: tuple[Requirement, ...], places: Mapping[Node, IntLoad] = NOWHERE
+    attention: Attention, requires: tuple[Requirement, ...], places: Mapping[Node, Node] = NOWHERE
 ) -> TorchTerms:
     """Terms at any positions."""
     axes: tuple[Literal["i", "j"], ...] = ("i", "j")

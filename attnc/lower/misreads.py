@@ -10,12 +10,12 @@ or distances first: mostly that is all.
 from __future__ import annotations
 
 from attnc.analyze.misreads import DOT, Misread
-from attnc.ir.nodes import Index, Int, IntConst
+from attnc.ir.nodes import Index, Int, IntParam
 from attnc.ir.walk import axes_of, replace_terms
 from attnc.kernel.build import Block, function, without_dead
 from attnc.kernel.nodes import Expr, Function, Lit, Param, Unary, Var, names_in
 from attnc.lower.cpu.signature import scalars_of, tensors_of
-from attnc.lower.hoist import DISTANCE, by_distance
+from attnc.lower.distances import DISTANCE, by_distance
 from attnc.lower.lists import POSITIONS, at_pairs, gathered_terms, kinds_of_tiles
 from attnc.lower.plan import Plan
 from attnc.lower.torch_terms import TorchTerms, is_number, torch
@@ -57,7 +57,7 @@ class _Parts:
         block = Block()
         block.returns(self._terms(misread.index))
         doc = f"The index of {what}, for any pairs."
-        self.index = at_pairs(f"_index_{number}", block, plan.spec.params, doc)
+        self.index = at_pairs(f"_index_{number}", block, plan.attention.params, doc)
         block, terms = Block(), self._terms
         if axes_of(misread.index) and not isinstance(misread.index, Index):
             place = map(Var, POSITIONS)
@@ -65,7 +65,7 @@ class _Parts:
         holds = terms(misread.holds)
         block.returns(torch.tensor(holds) if is_number(misread.holds) else holds)
         doc = f"Is {what} read outside of it? For any pairs."
-        self.outside = at_pairs(f"_misread_{number}", block, plan.spec.params, doc)
+        self.outside = at_pairs(f"_misread_{number}", block, plan.attention.params, doc)
         doc = "Kinds of tiles, [B or 1, H or 1, ...]: 0 has no pair that reads there, 2 has no other."
         self.kinds = kinds_of_tiles(
             f"_misread_kinds_{number}",
@@ -79,7 +79,7 @@ class _Parts:
 
     @property
     def _terms(self) -> TorchTerms:
-        terms = gathered_terms(self.plan.spec, self.plan.requires)
+        terms = gathered_terms(self.plan.attention, self.plan.requires, self.plan.places)
         terms.named[DOT] = function("_dot_at")(Var("q"), Var("k"), *map(Var, POSITIONS), Var("dtype"))
         return terms
 
@@ -128,5 +128,5 @@ class _Parts:
 def _is_of_distance(index: Int) -> bool:
     """Is it the same for all pairs at a distance?"""
     relative = replace_terms(index, by_distance)
-    rest = replace_terms(relative, lambda part: IntConst(0) if part == DISTANCE else None)
+    rest = replace_terms(relative, lambda part: IntParam("distance") if part == DISTANCE else None)
     return not axes_of(rest) & {"i", "j"}

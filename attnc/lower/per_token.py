@@ -6,39 +6,27 @@ token, and `_output`, which maps the result. Neither is there where the spec ask
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-
-from attnc.errors import CompilerBug
 from attnc.ir.nodes import (
-    Dot,
-    Index,
-    Int,
+    KEY_HEAD,
+    Count,
     LogSumExp,
     Node,
-    Rank,
     Real,
-    Rope,
+    RealIf,
+    RealLoad,
+    Row,
     RowSum,
-    Splat,
-    SumD,
-    VecCall,
-    VecIf,
     VecInput,
-    VecLoad,
-    VecOp,
 )
-from attnc.ir.walk import axes_of
-from attnc.kernel.build import Block, Namespace, function, without_dead
-from attnc.kernel.nodes import Expr, Function, Lit, Op, Param, Var, names_in
-from attnc.lower.hoist import DISTANCE, TokenMap
+from attnc.ir.walk import holds, walk
+from attnc.kernel.build import Block, function, without_dead
+from attnc.kernel.nodes import Expr, Function, Param, Unary, Var, names_in
+from attnc.lower.choices import SEES_A_KEY, is_finite, is_steep, read_where
 from attnc.lower.names import variable
 from attnc.lower.plan import Plan
-from attnc.lower.ranks import find_places
 from attnc.lower.scope import note_of
-from attnc.lower.torch_terms import AXES, TorchTerms, is_number, torch
-
-FUNCTIONAL = Namespace("torch.nn.functional")
+from attnc.lower.torch_terms import torch
+from attnc.lower.vectors import ExactVectors, Vectors, lay_out
 
 
 def lower_per_token(plan: Plan) -> Function | None:
@@ -46,12 +34,18 @@ def lower_per_token(plan: Plan) -> Function | None:
     if not plan.maps and not plan.per_query_head:
         return None
     block, vectors = Block(), Vectors(plan)
+    of_keys = vectors if plan.per_query_head else Vectors(plan, {KEY_HEAD: Var("h_kv")})
     vectors.enter(block)
     if plan.per_query_head:
         for name in ("k", "v"):
             block.let(name, Var(name).call("repeat_interleave", Var("H") // Var(name).attr("shape")[1], 1))
     for token_map in plan.maps:
-        block.let(token_map.name, vectors.whole(token_map))
+        name, term = token_map.name, token_map.term
+        if token_map.side == "condition":
+            found = block.let(name, ExactVectors(plan).condition(term), note_of(term))
+            block.let(name, lay_out(found, term))
+        else:
+            block.let(name, (of_keys if token_map.side == "j" else vectors).whole(token_map))
     block.returns(*map(Var, mapped_tensors(plan)))
     names = ["q", "k", "v", "scale", *(variable(p.name) for p in plan.spec.params)]
     return _function("_per_token", block, names, "What the spec asks of single tokens, once for each.")
@@ -62,17 +56,22 @@ def lower_output(plan: Plan) -> Function | None:
     is_mapped, gate = plan.spec.output != VecInput("o"), plan.weights.gate
     if not is_mapped and gate is None and plan.weights.kind == "softmax":
         return None
-    block, vectors = Block(), Vectors(plan)
+    block, vectors = Block(), Vectors(plan, places=plan.places)
     vectors.enter(block)
     is_finished = is_mapped or gate is not None
+    output: Node = plan.spec.output
     if is_finished and plan.rows.can_be_empty:
         _name_empty_rows(block, plan)
+        vectors.terms.named[SEES_A_KEY] = Unary("~", Var("nothing")).call("unsqueeze", -1)
+        output = read_where(SEES_A_KEY, output)
+        if gate is not None and holds(gate, RealLoad):
+            gate = read_where(SEES_A_KEY, gate)
     if gate is not None:
         factor = block.let("row_factor", vectors.of_row(gate), note_of(plan.spec.normalize))
         block.let("o", (Var("o") * factor).to(Var("dtype")))
     elif plan.weights.kind == "sums":
         block.let("o", Var("o").to(Var("dtype")))
-    result = vectors(plan.spec.output)
+    result = vectors.mapped(output)
     if is_finished and plan.rows.can_be_empty:
         if not isinstance(result, Var):
             result = block.let("result", result)
@@ -92,10 +91,11 @@ def _name_empty_rows(block: Block, plan: Plan) -> None:
 
 def lower_numbers(plan: Plan) -> Function:
     """`_numbers_1(sum_1, ...)`: what a pass leaves for later ones, [B, H, N] each."""
-    block, vectors = Block(), Vectors(plan)
+    block, vectors = Block(), Vectors(plan, places=plan.places)
     vectors.enter(block)
     if plan.rows.can_be_empty:
         _name_empty_rows(block, plan)
+    is_chosen = _chooses_between_numbers(plan.spec.normalize)
     for name, term in plan.numbers:
         match term:
             case RowSum(number):
@@ -104,10 +104,21 @@ def lower_numbers(plan: Plan) -> Function:
                 value = Var("lse")
             case _:
                 value = vectors.of_row(term).call("squeeze", -1)
-        block.let(variable(name), value, note_of(term))
+        found = block.let(variable(name), value, note_of(term))
+        if is_chosen and is_steep(term):
+            finite = block.let("finite", found.call("isfinite"), "others are not used, and have no slope")
+            vectors.terms.named[is_finite(term)] = finite.call("unsqueeze", -1)
+            value = vectors.of_row(read_where(is_finite(term), term)).call("squeeze", -1)
+            block.let(variable(name), torch.where(finite, value, found.call("detach")))
     block.returns(*(Var(variable(name)) for name, _ in plan.numbers))
     names = [*plan.row_results, "q", "k", "scale", *map(variable, vectors.params)]
     return _function(plan.named("_numbers"), block, names, "What later passes read of each row.")
+
+
+def _chooses_between_numbers(normalize: Real) -> bool:
+    """Is there a number of a row that is used for some keys alone?"""
+    choices = (part for part in walk(normalize) if isinstance(part, RealIf))
+    return any(holds(side, (Row, Count)) for choice in choices for side in (choice.a, choice.b))
 
 
 def mapped_tensors(plan: Plan) -> list[str]:
@@ -119,188 +130,3 @@ def _function(name: str, block: Block, names: list[str], doc: str) -> Function:
     stmts = without_dead(tuple(block.stmts))
     used = {n for stmt in stmts for n in names_in(stmt)}
     return Function(name, tuple(Param(n) for n in names if n in used), doc, stmts, "_without_autocast")
-
-
-class Vectors:
-    """Vectors of all tokens of one side, as tensors [B, heads, tokens, width]; numbers have the width 1."""
-
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        self.spec = replace(plan.spec, params=(*plan.spec.params, *plan.row_arrays))
-        self.terms = _TokenTerms(self.spec, {})
-        self.terms.vectors = self
-
-    @property
-    def params(self) -> list[str]:
-        """The names of what the spec takes, and of what earlier passes found."""
-        return [param.name for param in self.spec.params]
-
-    def enter(self, block: Block) -> None:
-        block.lets(("B", "H", "N", "D"), Var("q").attr("shape"))
-        if self.plan.weighs_values:
-            block.lets(("HKV", "M", "DV"), Var("v").attr("shape")[1:])
-        else:
-            block.lets(("HKV", "M"), Var("k").attr("shape")[1:3])
-        block.let("dtype", Var("q").attr("dtype"))
-        block.let("wide", torch.promote_types(Var("dtype"), torch.value("float32")))
-        device = Var("q").attr("device")
-        block.let("b", torch.arange(Var("B"), device=device)[:, None, None, None])
-        block.let("h", torch.arange(Var("H"), device=device)[:, None, None])
-        block.let("i", torch.arange(Var("N"), device=device)[:, None])
-        block.let("j", torch.arange(Var("M"), device=device)[None, :])
-        # One distance more than there is, so that a call without tokens has an empty range and not a negative one.
-        block.let("distance", torch.arange(1 - Var("N"), Var("M") + 1, device=device))
-
-    def whole(self, token_map: TokenMap) -> Expr:
-        """A map as the tensor that the kernel takes."""
-        if token_map.side == "distance":
-            terms = TorchTerms(self.spec, {DISTANCE: Var("distance")})
-            return terms(token_map.term).to(torch.value("int32"))
-        if isinstance(token_map.term, Rank):
-            return find_places(self.spec, token_map.term)
-        if token_map.table is not None:
-            return self._products(token_map, token_map.table)
-        if not token_map.width:
-            return self._number(token_map)
-        value = self(token_map.term)
-        if token_map.side == "i":
-            return value.call("expand", Var("B"), Var("H"), Var("N"), -1)
-        return value.call("expand", Var("B"), Var("k").attr("shape")[1], Var("M"), -1)
-
-    def _number(self, token_map: TokenMap) -> Expr:
-        """A number of every query or key, for every query head."""
-        size = Var("N") if token_map.side == "i" else Var("M")
-        value = self.number(token_map.term)
-        if token_map.side == "j":
-            return function("_for_query_heads")(value, Var("H")).call("expand", Var("B"), Var("H"), size)
-        return value.call("expand", Var("B"), Var("H"), size)
-
-    def _products(self, token_map: TokenMap, dim: int) -> Expr:
-        """The products of each token's vector with all rows of an array, in float32 where inputs are narrower."""
-        match token_map.term:
-            case Dot(vector, VecLoad(array, index)):
-                dims = {item.axis: n for n, item in enumerate(index) if isinstance(item, Index) and n != dim}
-                order = [*(dims[axis] for axis in ("b", "h") if axis in dims), dim]
-                rows: Expr = Var(variable(array))
-                if order != sorted(order):
-                    rows = rows.call("permute", *order, len(index))
-                rows = rows[tuple(slice(None) if axis in dims else None for axis in ("b", "h"))]
-                value = self(vector).to(Var("wide")).call("matmul", rows.to(Var("wide")).attr("mT"))
-                if token_map.side == "i":
-                    return value.call("expand", Var("B"), Var("H"), Var("N"), -1)
-                return function("_for_query_heads")(value, Var("H")).call(
-                    "expand", Var("B"), Var("H"), Var("M"), -1
-                )
-        raise CompilerBug("a table of products that is none")
-
-    def number(self, term: Node) -> Expr:
-        """[B, heads, tokens], in float32 where the inputs are in half precision: the kernel scores in it too."""
-        match term:
-            case SumD(a):
-                return self(a).to(Var("wide")).call("sum", -1)
-            case Dot(a, b):
-                return (self(a).to(Var("wide")) * self(b).to(Var("wide"))).call("sum", -1)
-        raise CompilerBug(f"{type(term).__name__} is no number of a token")
-
-    def of_row(self, term: Real) -> Expr:
-        """A number of each row, as [B, H, N, 1], in float32 where the inputs are in half precision."""
-        terms = _RowTerms(self.spec, {})
-        terms.vectors = self
-        return terms(term)
-
-    def __call__(self, term: Node) -> Expr:
-        match term:
-            case VecInput("v_i"):
-                return function("_for_query_heads")(Var("v"), Var("H"))
-            case VecInput(name):
-                return Var(name)
-            case VecLoad(array, index):
-                return self._load(array, index)
-            case Splat(a):
-                value = self.terms(a)
-                return value.attr("mT") if "j" in axes_of(a) and not is_number(a) else value
-            case VecOp("min" | "max" as op, a, b):
-                return (torch.minimum if op == "min" else torch.maximum)(self(a), self(b))
-            case VecOp(op, a, b):
-                return Op(op, self(a), self(b))
-            case VecCall("l2", a):
-                return FUNCTIONAL.normalize(self(a), dim=-1)
-            case VecCall("silu" | "softplus" as fn, a):
-                value = self(a)
-                if fn == "silu":
-                    return value * torch.sigmoid(value)
-                return torch.logaddexp(value, torch.zeros_like(value))
-            case VecCall(fn, a):
-                return torch.function(fn)(self(a))
-            case Rope(a, position, theta):
-                place = self._exact(position)
-                if is_number(position):
-                    place = torch.as_tensor(place)
-                return function("_rope")(self(a), place, self._exact(theta))
-            case VecIf(cond, a, b):
-                test = self.terms(cond)
-                if is_number(cond):
-                    test = torch.tensor(test)
-                elif "j" in axes_of(cond):
-                    test = test.attr("mT")
-                return torch.where(test, self(a), self(b))
-        raise CompilerBug(f"{type(term).__name__} is no vector")
-
-    def _exact(self, term: Real) -> Expr:
-        """A column of numbers in float64: half precision has no room for a position, nor float32 for its angle."""
-        terms = self.terms.exact()
-        terms.vectors = self
-        value = terms(term)
-        return value.attr("mT") if "j" in axes_of(term) and not is_number(term) else value
-
-    def _load(self, array: str, index: tuple[Int, ...]) -> Expr:
-        param = self.spec.param(array)
-        sizes = param.sizes[:-1]
-        value: Expr = Var(variable(array))
-        axes = [item.axis for item in index if isinstance(item, Index)]
-        side = "j" if any("j" in axes_of(item) for item in index) else "i"
-        if all(map(self.terms.is_whole_axis, index, sizes)) and len(set(axes)) == len(sizes):
-            if sorted(axes, key=AXES.index) != axes:
-                order = sorted(range(len(axes)), key=lambda n: AXES.index(axes[n]))
-                value = value.call("permute", *order, len(axes))
-            items = [slice(None) if axis in axes else None for axis in ("b", "h", side)]
-            value = value[(*items, slice(None))]
-        else:
-            value = value[
-                tuple(self.terms.clamped(item, size) for item, size in zip(index, sizes, strict=True))
-            ]
-            if any(axes_of(item) for item in index):
-                value = value.call("squeeze", -3 if side == "j" else -2)
-        return value.to(Var("dtype"))
-
-
-class _TokenTerms(TorchTerms):
-    """Numbers of single tokens, where all queries and all keys are there at once."""
-
-    vectors: Vectors
-    here = dict.fromkeys(AXES, slice(None))
-
-    def _slices(self, axes: Sequence[str]) -> tuple[Expr | slice, ...]:
-        """As elsewhere, but with both positions there: a vector stands behind them."""
-        items = super()._slices(axes)
-        return items if len(items) > 1 else (Lit(None), *items)
-
-    def _real(self, term: Real) -> Expr:
-        if isinstance(term, SumD | Dot):
-            column = self.vectors.number(term).call("unsqueeze", -1)
-            return column.attr("mT") if "j" in axes_of(term) else column
-        return super()._real(term)
-
-
-class _RowTerms(_TokenTerms):
-    """Numbers of rows, which know the log-sum-exp and the sums, in the precision that they have."""
-
-    dtype = Var("wide")
-
-    def _real(self, term: Real) -> Expr:
-        match term:
-            case LogSumExp():
-                return Var("lse").call("unsqueeze", -1)
-            case RowSum(number):
-                return Var(f"sum_{number}").call("unsqueeze", -1)
-        return super()._real(term)

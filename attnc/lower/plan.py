@@ -18,8 +18,9 @@ from attnc.errors import AttncError, Diagnostic, Label
 from attnc.ir.infinite import may_be_minus_infinity, vanishes
 from attnc.ir.nodes import (
     Attention,
+    Bool,
     Dot,
-    IntLoad,
+    IntParam,
     LogSumExp,
     Node,
     Param,
@@ -33,9 +34,11 @@ from attnc.ir.nodes import (
 from attnc.ir.signs import is_within_1
 from attnc.ir.text import print_ir
 from attnc.ir.walk import replace_terms, walk
+from attnc.lower.choices import shield_tokens
 from attnc.lower.conversions import find_converted
 from attnc.lower.gradients import ArrayGradient, Home, find_array_gradients, why_homes
-from attnc.lower.hoist import DotPair, TokenMap, hoist_token_maps
+from attnc.lower.hoist import DotPair, TokenMap, find_key_heads, hoist_token_maps, why_no_kernel
+from attnc.lower.names import variable
 from attnc.lower.narrow import why_int32, why_remainders
 from attnc.lower.overlap import find_overlap
 from attnc.lower.per_pair import why_searched
@@ -48,6 +51,7 @@ from attnc.lower.split.choice import Split, find_split
 from attnc.lower.tiled.order import find_order
 
 ROWS = (Size("B"), Size("H"), Size("N"))
+HKV = Size("HKV")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +59,10 @@ class Plan:
     """A schedule and everything that its lowering has to know.
 
     `spec` is the attention as written, `attention` the same with the work on single tokens (`maps`) taken out. `places`
-    says where the places in sorted arrays are read, which the ranges speak of. `score` is in base 2, its weights `exp2`
-    of it, where that `is_in_base_2`. Tiles of the positions in `listed` come from lists that the tile test makes, the
-    others from ranges.
+    says what is computed in the place of a term: where the places in sorted arrays are read, which the ranges speak of,
+    where a condition on vectors is, and what `HKV` is, where kernels see the keys of every query head. `score` is in
+    base 2, its weights `exp2` of it, where that `is_in_base_2`. Tiles of the positions in `listed` come from lists that
+    the tile test makes, the others from ranges.
 
     Passes over the keys that come `before` have a plan each, with its `number`, counted from 1. Such a pass weighs no
     values; it leaves `numbers` of its rows, which are `row_arrays` of those after it. `split` says how few queries are
@@ -77,7 +82,7 @@ class Plan:
     score: Real
     is_in_base_2: bool
     weights: Weights
-    places: Mapping[Node, IntLoad]
+    places: Mapping[Node, Node]
     keys: Ranges
     queries: Ranges
     tiles: TileTest
@@ -99,6 +104,12 @@ class Plan:
     def named(self, name: str) -> str:
         """The name of a function of this pass."""
         return f"{name}_{self.number}" if self.number else name
+
+    @property
+    def key_heads(self) -> str | None:
+        """The argument that says how many heads the keys of a call have, where kernels see other ones."""
+        param = self.places.get(HKV)
+        return variable(param.name) if isinstance(param, IntParam) else None
 
     @property
     def score_may_hide(self) -> bool:
@@ -177,8 +188,9 @@ def make_plan(attention: Attention, facts: Facts) -> Plan:
         )
     before: list[Plan] = []
     row_arrays: list[Param] = []
+    key_heads = find_key_heads(_simplified(attention, facts.implied))
     for number, row_pass in enumerate(facts.weights.before, 1):
-        before.append(_plan_rows(attention, facts, row_pass, tuple(row_arrays), number))
+        before.append(_plan_rows(attention, facts, row_pass, tuple(row_arrays), key_heads, number))
         row_arrays += [Param(name, "float", sizes=ROWS) for name, _ in row_pass.numbers]
     constant = frozenset(
         name
@@ -186,7 +198,7 @@ def make_plan(attention: Attention, facts: Facts) -> Plan:
         for name, term in plan.numbers
         if plan.weights.kind != "largest" and _is_constant(term, plan)
     )
-    plan = _plan_pass(attention, facts, facts.weights, tuple(row_arrays), constant, tuple(before))
+    plan = _plan_pass(attention, facts, facts.weights, tuple(row_arrays), key_heads, constant, tuple(before))
     sees_keys = bool(plan.keys.visited) or "j" in plan.listed
     waits, why = find_overlap(plan.attention, plan.weights, sees_keys, plan.stands_for)
     reasons = [reason for reason in (why, why_int32(plan.attention), why_searched(plan.attention)) if reason]
@@ -196,12 +208,17 @@ def make_plan(attention: Attention, facts: Facts) -> Plan:
 
 
 def _plan_rows(
-    attention: Attention, facts: Facts, row_pass: RowPass, row_arrays: tuple[Param, ...], number: int
+    attention: Attention,
+    facts: Facts,
+    row_pass: RowPass,
+    row_arrays: tuple[Param, ...],
+    key_heads: Param | None,
+    number: int,
 ) -> Plan:
     """The plan of a pass that comes before the last one."""
     bare = replace(attention, value=VecInput("v"), output=VecInput("o"))
     weights = _with_count(row_pass.weights) if facts.rows.can_be_empty else row_pass.weights
-    plan = _plan_pass(bare, facts, weights, row_arrays, frozenset(), ())
+    plan = _plan_pass(bare, facts, weights, row_arrays, key_heads, frozenset(), ())
     return replace(plan, spec=attention, number=number, numbers=row_pass.numbers, plain=None)
 
 
@@ -210,6 +227,7 @@ def _plan_pass(
     facts: Facts,
     weights: Weights,
     row_arrays: tuple[Param, ...],
+    key_heads: Param | None,
     constant: frozenset[str],
     before: tuple[Plan, ...],
 ) -> Plan:
@@ -218,10 +236,12 @@ def _plan_pass(
     assert isinstance(composed, Real)
     lets = tuple((name, _with_arrays(term, weights.before)) for name, term in attention.lets)
     whole = replace(attention, score=composed, lets=lets, params=(*attention.params, *row_arrays))
-    hoisted = hoist_token_maps(_simplified(whole, facts.implied))
+    hoisted = hoist_token_maps(_simplified(whole, facts.implied), _of_all_passes(attention, facts.weights))
     ranked = hoist_ranks((facts.keys, facts.queries), hoisted.attention.params)
-    inner = replace(hoisted.attention, params=(*hoisted.attention.params, *ranked.params))
+    own = (*ranked.params, *([key_heads] if key_heads else []))
+    inner = replace(hoisted.attention, params=(*hoisted.attention.params, *own))
     score = regroup(inner.score)
+    weights = _with_reads(attention, weights, hoisted.reads)
     is_in_base_2 = weights.kind == "softmax" and fits_base_2(score)
     is_finished_later = weights.gate is not None or attention.output != VecInput("o")
     if is_finished_later and facts.rows.can_be_empty:
@@ -268,7 +288,11 @@ def _plan_pass(
         score=in_base_2(score) if is_in_base_2 else score,
         is_in_base_2=is_in_base_2,
         weights=weights,
-        places=ranked.reads,
+        places={
+            **{term: read for term, read in hoisted.reads.items() if isinstance(term, Bool)},
+            **ranked.reads,
+            **({HKV: IntParam(key_heads.name)} if key_heads else {}),
+        },
         keys=keys,
         queries=queries,
         tiles=facts.tiles,
@@ -307,6 +331,27 @@ def _is_constant(number: Real, plan: Plan) -> bool:
                 if any(isinstance(leaf, Score | RealLoad) for leaf in walk(each)):
                     return False
     return True
+
+
+def _of_all_passes(attention: Attention, weights: Weights) -> list[Real]:
+    """The score, and what every pass makes of it, sums and weighs."""
+    passes = [each.weights for each in weights.before] + [weights]
+    made = [term for each in passes for term in (each.score, *each.sums, each.weight) if term is not None]
+    return [attention.score, *made]
+
+
+def _with_reads(attention: Attention, weights: Weights, reads: Mapping[Node, Node]) -> Weights:
+    """The weights as kernels have them: numbers of single tokens are read, and products of pairs have no place."""
+
+    def read(term: Real) -> Real:
+        found = replace_terms(shield_tokens(term), reads.get)
+        assert isinstance(found, Real)
+        for product in dots_in(found):
+            raise why_no_kernel(attention, product)
+        return found
+
+    weight = None if weights.weight is None else read(weights.weight)
+    return replace(weights, weight=weight, sums=tuple(map(read, weights.sums)))
 
 
 def _with_count(weights: Weights) -> Weights:

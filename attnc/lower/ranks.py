@@ -12,16 +12,15 @@ from dataclasses import dataclass
 
 from attnc.analyze.facts import Ranges, Reason
 from attnc.errors import CompilerBug
-from attnc.ir.nodes import Attention, Index, Int, IntConst, IntLoad, IntOp, Node, Param, Rank, Size, TileEnd
+from attnc.ir.nodes import Attention, Index, Int, IntConst, IntLoad, IntOp, Node, Param, Rank, TileEnd
 from attnc.ir.walk import Axis, axes_of, replace_terms, walk
 from attnc.kernel.build import function
 from attnc.kernel.nodes import Expr, List, Lit, Var
-from attnc.lower.hoist import TokenMap
+from attnc.lower.hoist import SIZES, TokenMap
 from attnc.lower.names import variable
 from attnc.lower.torch_terms import TorchTerms, is_number, torch
 
 Where = Mapping[Axis, Int]
-SIZES: Mapping[Axis, Size] = {"b": Size("B"), "h": Size("H"), "i": Size("N"), "j": Size("M")}
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ Enters: a real term. Leaves: an equal one (over the reals) in which every produc
 side: `dot(q, k) * scale / cap * log2(e)` becomes `dot(q, k) * (scale / cap * log2(e))`. A kernel then computes the
 bracket once, above its loops, and the loop pays for one multiplication. A sum is multiplied with log2(e) summand by
 summand where each of them has such a bracket to take it, so that the loop does not pay for it at all; elsewhere it is
-left in base e.
+left in base e. What is under a `floor` or a comparison stays as it is written: another rounding would be another
+integer, or another truth.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 
 from attnc.algebra.products import factors_of
 from attnc.ir import build
-from attnc.ir.nodes import Dot, Node, Real, RealConst, RealOp
+from attnc.ir.nodes import Bool, Dot, Int, Node, Real, RealConst, RealOp
 from attnc.ir.walk import axes_of, replace_terms, walk
 
 LOG2_E = RealConst(1.4426950408889634)
@@ -48,6 +49,8 @@ def is_invariant(term: Node) -> bool:
 
 def _regroup_product(term: Node) -> Node | None:
     match term:
+        case Int() | Bool():
+            return term
         case RealOp("*" | "/"):
             above, below = ([regroup(factor) for factor in factors] for factors in factors_of(term))
             fixed = [f for f in above if is_invariant(f)], [f for f in below if is_invariant(f)]

@@ -16,6 +16,7 @@ from typing import Self
 from attnc.analyze.facts import Requirement
 from attnc.errors import CompilerBug
 from attnc.ir.nodes import (
+    KEY_HEAD,
     And,
     Attention,
     Bool,
@@ -72,7 +73,7 @@ class Terms(ABC):
         attention: Attention,
         named: Mapping[Node, Expr],
         requires: tuple[Requirement, ...] = (),
-        places: Mapping[Node, IntLoad] = MappingProxyType({}),
+        places: Mapping[Node, Node] = MappingProxyType({}),
     ) -> None:
         self.attention = attention
         self.named: dict[Node, Expr] = dict(named)
@@ -130,6 +131,8 @@ class Terms(ABC):
                 return self.over_tile(kind, axis, a)
             case IntParam(name):
                 return Var(variable(name))
+            case IntOp() if term == KEY_HEAD:
+                return self.key_head()
             case IntOp("-", IntConst(0), a):
                 return Unary("-", self(a))
             case IntOp("+" | "-" as op, a, b):
@@ -207,6 +210,10 @@ class Terms(ABC):
                 raise CompilerBug("a dot product that the schedule did not name")
         raise CompilerBug(f"{type(term).__name__} has no place in a kernel")
 
+    def key_head(self) -> Expr:
+        """The key head that query head `h` reads."""
+        return self(Index("h")) // (self(Size("H")) // self(Size("HKV")))
+
     # ---- what they write differently ---------------------------------------------------------------
 
     @abstractmethod
@@ -282,7 +289,7 @@ class Terms(ABC):
 
     def is_inside(self, index: Int, size: Int) -> bool:
         """Is the index provably one of `[0, size)`, at every position of the call?"""
-        if self.is_whole_axis(index, size):
+        if self.is_whole_axis(index, size) or (index, size) == (KEY_HEAD, Size("HKV")):
             return True
         return self.proofs.is_nonnegative(index) and self.proofs.is_below(index, size)
 

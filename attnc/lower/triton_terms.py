@@ -8,6 +8,7 @@ negative; elsewhere a helper with Python's meaning does it. No expression here r
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property, reduce
 from typing import Self
 
@@ -22,6 +23,7 @@ from attnc.ir.nodes import (
     Node,
     Real,
     RealConst,
+    Size,
 )
 from attnc.ir.walk import axes_of, walk
 from attnc.kernel.build import Namespace, chain, function
@@ -75,6 +77,10 @@ class TritonTerms(Terms):
                 ):
                     yield part
                     yield build.integer("-", build.integer("-", by, part), IntConst(1))
+
+    def key_head(self) -> Expr:
+        """A program knows it, where kernels see the heads of keys that the call has."""
+        return super().key_head() if Size("HKV") in self.places else Var("h_kv")
 
     @property
     def variables(self) -> set[str]:
@@ -160,19 +166,20 @@ class TritonTerms(Terms):
     def load(self, array: str, index: tuple[Int, ...]) -> Expr:
         param = self.attention.param(array)
         offset: Expr = Var(pointer(array))
-        guards: list[Expr] = []
+        guards = _Guards()
         axes = frozenset().union(*map(axes_of, index))
         if "i" in axes:
-            guards.append(Var("i") < Var("N"))
+            guards.of_tokens.append(Var("i") < Var("N"))
         if "j" in axes:
-            guards.append(Var("j") < Var("M"))
+            guards.of_tokens.append(Var("j") < Var("M"))
         for dim, (item, size) in enumerate(zip(index, param.sizes, strict=True)):
             if not self.is_inside(item, size):
-                guards += [self(item) >= 0, self(item) < self(size)]
+                guards.of(item).extend((self(item) >= 0, self(item) < self(size)))
             offset = offset + self._place(item) * Var(stride(array, dim))
+        inside = guards.all
         if array in self.narrow:
-            return function("_load_bound")(offset, reduce(Expr.__and__, guards) if guards else Lit(True))
-        value = tl.load(offset, mask=reduce(Expr.__and__, guards), other=0) if guards else tl.load(offset)
+            return function("_load_bound")(offset, Lit(True) if inside is None else inside)
+        value = tl.load(offset) if inside is None else tl.load(offset, mask=inside, other=0)
         if array in self.remainders:
             return function("_floor_modulo")(value, self(self.remainders[array])).to(INT32)
         return value.to(self.dtype) if param.sort == "float" else value
@@ -186,15 +193,36 @@ class TritonTerms(Terms):
     def member(self, item: Int, array: str, index: tuple[Int, ...]) -> Expr:
         param = self.attention.param(array)
         row: Expr = Var(pointer(array))
-        guards: list[Expr] = []
+        guards = _Guards()
         for dim, (part, size) in enumerate(zip(index, param.sizes, strict=False)):
             row = row + self._place(part) * Var(stride(array, dim))
             if "i" in axes_of(part):
-                guards.append(Var("i") < Var("N"))
+                guards.of_tokens.append(Var("i") < Var("N"))
             if not self.is_inside(part, size):
-                guards += [self(part) >= 0, self(part) < self(size)]
-        inside = reduce(Expr.__and__, guards) if guards else Lit(True)
+                guards.of(part).extend((self(part) >= 0, self(part) < self(size)))
+        inside = Lit(True) if guards.all is None else guards.all
         last = len(index)
         slots = param.sizes[last]
         search = function("_is_member" if is_searched(slots) else "_is_one_of")
         return search(self(item), row, self(slots), Var(stride(array, last)), inside)
+
+
+@dataclass(frozen=True, slots=True)
+class _Guards:
+    """What has to hold for an array to be read: of each token of a tile, and of a whole program."""
+
+    of_tokens: list[Expr] = field(default_factory=list)
+    of_program: list[Expr] = field(default_factory=list)
+
+    def of(self, item: Int) -> list[Expr]:
+        return self.of_tokens if axes_of(item) & {"i", "j"} else self.of_program
+
+    @property
+    def all(self) -> Expr | None:
+        """All of it; None where nothing has to. A tile `&` one truth is no mask in Triton's interpreter."""
+        tokens, program = (
+            reduce(Expr.__and__, each) if each else None for each in (self.of_tokens, self.of_program)
+        )
+        if tokens is None or program is None:
+            return tokens or program
+        return tl.where(program, tokens, False)

@@ -14,7 +14,7 @@ from operator import add, eq, floordiv, le, lt, mod, mul, ne, sub, truediv
 from typing import Any, Literal
 
 from attnc.errors import AttncError, CompilerBug, Diagnostic
-from attnc.ir.arithmetic import Function, function_value
+from attnc.ir.arithmetic import Function, RealOperator, function_value
 from attnc.ir.nodes import (
     And,
     Bool,
@@ -22,6 +22,7 @@ from attnc.ir.nodes import (
     BoolLoad,
     BoolParam,
     Compare,
+    Dot,
     Floor,
     FromInt,
     Index,
@@ -46,9 +47,17 @@ from attnc.ir.nodes import (
     RealLoad,
     RealOp,
     RealParam,
+    Scale,
     Size,
+    Splat,
+    SumD,
     TileEnd,
     Truth,
+    Vec,
+    VecCall,
+    VecIf,
+    VecLoad,
+    VecOp,
 )
 from attnc.ir.text import print_ir
 
@@ -166,19 +175,56 @@ def _real(term: Real, at: Mapping[str, Any]) -> float:
             return float(_int(a, at))
         case RealParam(name):
             return float(_value(name, at))
+        case Scale():
+            return float(_value("scale", at))
         case RealOp(op, a, b):
-            return float(_REAL[op](_real(a, at), _real(b, at)))
+            return _operate(op, _real(a, at), _real(b, at))
         case RealCall(fn, a):
-            return _function(fn, _real(a, at))
+            return _call(fn, _real(a, at))
         case RealIf(cond, a, b):
             return _real(a if _bool(cond, at) else b, at)
         case RealLoad(array, index):
             return float(_load(array, index, at))
+        case Dot(a, b):
+            return math.fsum(_each("*", _vector(a, at), _vector(b, at)))
+        case SumD(a):
+            return math.fsum(_vector(a, at))
         case _:
             raise CompilerBug(f"the end of a key range holds {term!r}")
 
 
-def _function(fn: Function, x: float) -> float:
+def _vector(term: Vec, at: Mapping[str, Any]) -> list[float]:
+    """The features of a vector; one number where it is the same for all of them."""
+    match term:
+        case VecLoad(array, index):
+            return [float(entry) for entry in _load(array, index, at)]
+        case Splat(a):
+            return [_real(a, at)]
+        case VecOp(op, a, b):
+            return _each(op, _vector(a, at), _vector(b, at))
+        case VecCall("l2", a):
+            row = _vector(a, at)
+            return _each("/", row, [max(math.hypot(*row), 1e-12)])
+        case VecCall(fn, a) if fn != "l2":
+            return [_call(fn, x) for x in _vector(a, at)]
+        case VecIf(cond, a, b):
+            return _vector(a if _bool(cond, at) else b, at)
+        case _:
+            raise CompilerBug(f"the end of a key range holds {term!r}")
+
+
+def _each(op: RealOperator, a: list[float], b: list[float]) -> list[float]:
+    """`a op b`, feature by feature."""
+    width = max(len(a), len(b))
+    wide = (row * width if len(row) == 1 else row for row in (a, b))
+    return [_operate(op, x, y) for x, y in zip(*wide, strict=True)]
+
+
+def _operate(op: RealOperator, x: float, y: float) -> float:
+    return float(_REAL[op](x, y))
+
+
+def _call(fn: Function, x: float) -> float:
     """`fn(x)`; where that is no finite number, inf or nan as in torch."""
     found = function_value(fn, x)
     if found is not None:

@@ -40,7 +40,9 @@ from attnc.ir.nodes import (
     Size,
     TileEnd,
     Truth,
+    Vec,
 )
+from attnc.ir.walk import holds
 from attnc.sets.addends import in_front
 from attnc.sets.folding import choice, extreme, leaf, quotient
 from attnc.sets.fractions import find_fraction
@@ -132,6 +134,8 @@ def _predicate(term: Bool) -> Predicate:
     match term:
         case BoolParam() | BoolLoad() | Member() | IsPow2():
             return Opaque(term)
+        case Compare() if holds(term, Vec):
+            return Opaque(term)  # an integer that is found through vectors
         case Truth(value):
             return ALWAYS if value else NEVER
         case Compare("==" | "!=" as op, IntOp("%", IntAbs(a), n), IntConst(0)):

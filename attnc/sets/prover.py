@@ -17,7 +17,7 @@ from math import gcd
 
 from attnc.errors import CompilerBug
 from attnc.ir.nodes import Index, Int, OverTile, Size, TileEnd
-from attnc.sets.folding import leaf, multiples
+from attnc.sets.folding import leaf, multiples, quotient
 from attnc.sets.polynomial import (
     ONE,
     ZERO,
@@ -31,8 +31,19 @@ from attnc.sets.polynomial import (
     Read,
     polynomial,
 )
-from attnc.sets.predicate import All, NonNegative, Opaque, Predicate, Some, conditions_of, negation
+from attnc.sets.predicate import (
+    All,
+    NonNegative,
+    Opaque,
+    Predicate,
+    Some,
+    conditions_of,
+    negation,
+    nonnegative,
+)
 
+# Of sizes: a key head is read by one query head or more.
+OF_SIZES = (nonnegative(quotient(leaf(Size("H")), leaf(Size("HKV"))) - 1),)
 BUDGET = 80_000
 DEPTH = 24
 
@@ -96,7 +107,7 @@ class Prover:
     def __init__(
         self,
         bounds: Mapping[Atom, Bounds] | None = None,
-        facts: tuple[Predicate, ...] = (),
+        facts: tuple[Predicate, ...] = OF_SIZES,
         budget: Budget | None = None,
         in_order: Mapping[str, tuple[Polynomial, ...]] | None = None,
     ) -> None:

@@ -197,7 +197,9 @@ class _Sweep:
         by_score = self._once(("score", term, 0.0), self.values | fixed, self.score_backward)
         if not fixed:
             return by_score
-        by_number = self._once(("number", term, 0.0), self._known, self.score_of_numbers)
+        # What arrays say is in the first part; this one has what the numbers of rows say.
+        arrays = {name: x.detach() if isinstance(x, Tensor) else x for name, x in self.values.items()}
+        by_number = self._once(("number", term, 0.0), arrays | self.numbers_of_rows, self.score_of_numbers)
         return by_score + (by_number - by_number.detach())
 
     @property

@@ -100,6 +100,11 @@ def test_reductions_belong_to_normalize(word: str, text: str) -> None:
     assert clause_codes(word, spec) == ([] if word == "normalize" else ["reduction-not-here"])
 
 
+def test_the_key_head_of_a_query_head_has_a_name() -> None:
+    for text in ("h_kv", "(h // (H // HKV))"):
+        assert clause("score", f"dot(q, k) * {text}") == "dot(q, k) * real(h_kv)"
+
+
 @pytest.mark.parametrize("size", ["B", "H", "HKV", "N", "M", "D", "DV", "scale"])
 def test_sizes_are_known_everywhere(size: str) -> None:
     for word, text in {

@@ -10,6 +10,7 @@ from checking import codes, mistakes
 from hypothesis import given
 from hypothesis import strategies as st
 
+from attnc.check import vocabulary
 from attnc.check.lookup import ADVICE
 from attnc.check.names import edit_distance, find_near
 from attnc.check.report import Search
@@ -75,6 +76,15 @@ def test_an_unknown_name_is_told_once() -> None:
     assert codes(
         "attention a():\n    mask doc[b, i] == doc[b, j] and doc[b, i] > 0\n    score doc[b, i]\n"
     ) == ["unknown-name"]
+
+
+@pytest.mark.parametrize("name", sorted(vocabulary.BUILT_IN))
+@pytest.mark.parametrize("use", ["{}[b]", "{} * scale", "{}(scale)", "{}(scale, 1)"])
+def test_a_built_in_name_is_refused_once(name: str, use: str) -> None:
+    term = use.format(name)
+    assert codes(f"attention a({name}: float[B]):\n    score dot(q, k) + {term}\n") == ["redefined-builtin"]
+    macro = f"def f({name}) = {term}\nattention a():\n    mask j <= i\n"
+    assert codes(macro) == ["redefined-builtin"]
 
 
 def test_all_mistakes_of_a_file_are_told_at_once() -> None:

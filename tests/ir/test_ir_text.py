@@ -91,6 +91,7 @@ def test_reading_undoes_printing_of_a_whole_attention(attention: ir.Attention) -
         "abs(i) + floor(abs(c))",
         "max(max(s), min(s))",
         "mean(sum_d(abs(q)))",
+        "h_kv * (H // HKV) + h % (H // HKV)",
     ],
 )
 def test_parentheses_are_those_that_are_needed(text: str) -> None:

@@ -48,6 +48,12 @@ def test_zoo(measure: Measure, name: str) -> None:
     assert_holds(measure(compilation, case_for(compilation, TRITON, spec.square, **fixed)))
 
 
+def test_a_read_that_a_whole_program_guards(measure: Measure) -> None:
+    """Triton's interpreter is particular about masks that are one truth for some part."""
+    compilation = compile_text(ZOO["bias_by_two_heads"].text)
+    assert_holds(measure(compilation, case_for(compilation, TRITON, H=4, HKV=2)))
+
+
 @pytest.mark.parametrize("name", in_turn(test_formulas.FORMULAS))
 def test_formula(measure: Measure, name: str) -> None:
     case = replace(test_formulas.NUMPY, backend="triton", scale=test_formulas.ABOUT_1)

@@ -273,3 +273,20 @@ def test_many_reads_are_bounded() -> None:
     added = len(more.module) - len(fewer.module)
     assert added < 2 * len(fewer.module)
     assert any("and no call checks it" in reason.text for reason in more.plan.because)
+
+
+@pytest.mark.parametrize("index", ["h", "h_kv", "h // 2", "h % HKV", "HKV - h"])
+def test_key_heads_behind_a_map_by_head(index: str) -> None:
+    """Kernels see the keys of every query head there, and arrays of key heads have as many as the call."""
+    score = f"dot(q, k) * scale + w[{index}, j]"
+    f = attnc.compile(f"attention a(x: float[H], w: float[HKV, M]):\n    key k * x[h]\n    score {score}\n")
+    q, k, x = torch.randn(1, 4, 5, 8), torch.randn(1, 2, 5, 8), torch.randn(4)
+    given = {"x": x, "w": torch.randn(2, 5)}
+    if index in ("h", "HKV - h"):
+        with pytest.raises(AttncError) as meant:
+            f.reference(q, k, k, **given)
+        with pytest.raises((AttncError, ValueError)) as caught:
+            f(q, k, k, **given)
+        assert meant.value.diagnostics[0].message in str(caught.value)
+    else:
+        torch.testing.assert_close(f(q, k, k, **given), f.reference(q, k, k, **given))

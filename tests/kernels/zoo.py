@@ -46,6 +46,7 @@ BIASES = {
     "bias_1": score(f"{DOT} + j * bias[0]", "bias: float[1]"),
     "bias_transposed": score(f"{DOT} + bias[j, h]", "bias: float[M, H]"),
     "bias_transposed_pairs": score(f"{DOT} + bias[j, i, h]", "bias: float[M, N, H]"),
+    "bias_by_two_heads": score(f"{DOT} + bias[h // 2, j]", "bias: float[HKV, M]", "j <= i"),
     "bias_column": score(f"{DOT} + bias[b, h, j]", "bias: float[B, H, M]", "j <= i"),
     "bias_row": score(f"{DOT} * heat[b, i]", "heat: float[B, N]"),
     "bias_row_and_column": score(f"{DOT} + u[h, i] * w[h, j]", "u: float[H, N], w: float[H, M]"),
@@ -80,6 +81,13 @@ BIASES = {
 
 MASKS = {
     "unsorted_documents": mask("doc[b, i] == doc[b, j]", "doc: int[B, N]", doc=(0, 4)),
+    "implied_by_a_neighbor": mask(
+        "(doc[b, i] == doc[b, j] or fl[j]) and fl[j]", "doc: int[B, N + M], fl: bool[M]", doc=(0, 4)
+    ),
+    "implied_by_a_neighbor_by_head": mask(
+        "(at[h] == j or fl[j]) and fl[j]", "at: int[H], fl: bool[M]", at=(0, 9)
+    ),
+    "quotient_of_numbers": mask("i // t % (w // t) <= 1", "w: int, t: int", w=6, t=3),
     "head_window": mask("j <= i and i - j < window[h]", "window: int[H]", window=(0, 60)),
     "batch_offset": mask("j <= i + offset[b]", "offset: int[B]", offset=(-30, 30)),
     "padding": mask("j < length[b]", "length: int[B]", length=(0, 60)),
@@ -289,8 +297,18 @@ SCORES = {
     "deep": score(f"sigmoid(tanh({DOT}) * 2 + relu({DOT}) - softplus({DOT})) * 4"),
     "int_to_real": score(f"{DOT} + (i // 3 - j % 4) * 0.2"),
     "floor_of_log": score(f"{DOT} + t[floor(log(1 + abs(i - j)) * 1.7)]", "t: float[16]"),
+    "floor_of_sums": score(
+        f"{DOT} + t[floor(log(1 + abs((j + a) - (i + c))) * 1.7)]", "t: float[16], a: int, c: int", a=-3, c=2
+    ),
+    "floor_by_query_but_for_distance_0": score(
+        f"{DOT} + t[(1 if j - i == 0 else floor(0.3 * i)) % 5]", "t: float[5]"
+    ),
+    "floor_of_a_product": score(
+        f"{DOT} + t[floor(abs(j - i) / 3 * 7 / s_) % 16]", "t: float[16], s_: float", s_=0.7
+    ),
     "floor_by_key": score(f"{DOT} + t[floor(sqrt(j))]", "t: float[16]"),
     "const_parameter": score(f"{DOT} * c + t[(i + j) % w]", "c: const float, w: const int, t: float[w]", w=5),
+    "chosen_number": score(f"{DOT} - (c if fl[j] else 0)", "c: float, fl: bool[M]", c=0.1),
     "const_bool": score(f"{DOT} if on else 0.0", "on: const bool"),
 }
 
@@ -343,12 +361,41 @@ TOKENS = {
     "query_by_head_number": spec("w: float[H]", "query q * w[h]"),
     "query_row_number": spec("w: float[B, N]", "query q * w[b, i]"),
     "key_by_head": spec("w: float[H, D]", "key k * w[h, :]"),
+    "key_by_key_head": spec(
+        "w: float[HKV, M, D], u: float[HKV]", "key k * w[h_kv, j, :]", "value v * u[h_kv]"
+    ),
+    "key_heads_behind_key_by_head": spec(
+        "w: float[H], u: float[HKV], n: int[HKV]",
+        "key k * w[h]",
+        "mask i - j < n[h_kv] or j % HKV == 0",
+        f"score {DOT} * HKV * u[h_kv]",
+        "output o * HKV",
+        n=(1, 20),
+    ),
+    "key_heads_of_passes": spec(
+        "w: float[H], u: float[HKV]",
+        "value v * w[h]",
+        "mask j % HKV == 0",
+        "normalize sigmoid(s - max(s)) * HKV / (1 + sum(relu(s) * u[h_kv]))",
+    ),
     "key_column_number": spec("w: float[B, M]", "key k * w[b, j]"),
     "key_indirect": spec("w: float[7, D], kind: int[M]", "key k + w[kind[j], :]", kind=(0, 7)),
     "key_if": spec("", "key k if j % 2 == 0 else 0.5 * k"),
     "query_if_parameter": spec("on: bool", "query q if on else l2(q)"),
     "value_gate": spec("gate: float[B, H, M, DV]", "value gate[b, h, j, :] * v"),
     "value_functions": spec("", "value silu(v) + 0.1 * tanh(v)", "mask j <= i"),
+    "clamped": spec(
+        "w: float[H]", "query clamp(q, -1, 1)", "key min(k, 0.6)", "value max(-0.5, v)", "output min(o, w[h])"
+    ),
+    "clamped_by_head": spec(
+        "w: float[H], n: int", "query max(w[h], q)", "key min(k, n)", "value clamp(v, -n, w[h])", n=1
+    ),
+    "length_by_hand": spec(
+        "", "query q / sum_d(exp(q))", "value v * sum_d(v)", "output o / sqrt(0.1 + sum_d(o * o))"
+    ),
+    "length_of_a_choice": spec(
+        "", "mask j < i", "key k / (1 + dot(k, k)) if j % 2 == 0 else k", "output o * sum_d(v_i)"
+    ),
     "value_by_head": spec("u: float[H]", "value v * u[h]"),
     "output_gate": spec("gate: float[B, H, N, DV]", "output o * sigmoid(gate[b, h, i, :])"),
     "output_gate_empty_rows": spec(
@@ -368,6 +415,14 @@ TOKENS = {
     "rope_far": spec("", "query rope(q, i + 3000, 10000.0)", "key rope(k, j + 3000, 10000.0)"),
     "rope_table": spec("place: int[B, N]", "query rope(q, place[b, i], 100.0)", place=(0, 90)),
     "rope_in_score": score("dot(rope(q, i, 100.0), rope(k, j, 100.0)) * scale + dot(q, k) * 0.1"),
+    "condition_of_keys": mask("j <= i and sum_d(f[j, :]) > 0.1", "f: float[M, 9]"),
+    "condition_of_pairs": mask(
+        "dot(a[b, h, i, :], c[b, h, j, :]) >= 0 and j <= i", "a: float[B, H, N, 8], c: float[B, H, M, 8]"
+    ),
+    "condition_of_a_batch_entry": mask("i - j < 9 and (j <= i or sum_d(f[b, :]) > 0)", "f: float[B, 9]"),
+    "weight_of_a_key": spec(
+        "f: float[H, M, 9]", "mask j <= i", "normalize relu(s) * sum_d(f[h, j, :] * f[h, j, :])"
+    ),
     "two_dots": score("dot(q, k) * scale + dot(l2(q), l2(k)) * 2"),
     "dot_of_array": score(f"{DOT} + dot(q, e[h, j, :])", "e: float[H, M, D]"),
     "dot_of_arrays": score(
@@ -497,6 +552,6 @@ TAKEN = (
     "value index lo hi q1 live_lo full_hi group strip first_row backend return_lse ctx lse_ptr math os float int range "
     "print type match case slot slots stride k0 t g dout ds dp new_max row_max row_sum rescale edge_tiles inside item x "
     "q_ptr k_stride_b TILES LOG2_E MINUS_INF EDGE BLOCK_Q BLOCK_K BLOCK_D TILE Tensor need_bias distance d_bias total_bias "
-    "bias_ptr bias_stride_0 _forward _attention __name__ self cls zoo_ half place result arguments dlse h_kv q_head scores "
+    "bias_ptr bias_stride_0 _forward _attention __name__ self cls zoo_ half place result arguments dlse finite q_head scores "
     "need positions j_ i_ b_ acc_ query_2 key_2 D_2 key_number_1 by_distance_1 zoo"
 ).split()

@@ -132,10 +132,10 @@ MEMORY = (
         "an element whose index may lie outside of its array is read all the same",
         "attnc/lower/triton_terms.py",
         """            if not self.is_inside(item, size):
-                guards += [self(item) >= 0, self(item) < self(size)]
+                guards.of(item).extend((self(item) >= 0, self(item) < self(size)))
             offset""",
         """            if not self.is_inside(item, size):
-                guards += [self(item) >= 0]
+                guards.of(item).append(self(item) >= 0)
             offset""",
         ZOO,
         kernels("bias_where_masked_out_of_range", "bias_in_a_branch"),
@@ -639,6 +639,44 @@ HEADS = (
                 self._expand""",
         ZOO,
         "dot_of_array or key_by_head",
+    ),
+    Mutant(
+        "key-heads-of-the-layout",
+        "behind a map of keys by head, a key head is found as if there were one for each query head",
+        "attnc/lower/triton_terms.py",
+        'return super().key_head() if Size("HKV") in self.places else Var("h_kv")',
+        'return Var("h_kv")',
+        ZOO,
+        kernels("key_heads_behind_key_by_head"),
+    ),
+    Mutant(
+        "condition-on-vectors-rounded",
+        "a condition on vectors is found in the precision of the inputs",
+        "attnc/lower/vectors.py",
+        'dtype = wide = torch.value("float64")',
+        'dtype = wide = Var("dtype")',
+        ("tests/kernels/test_zoo.py::test_zoo", "tests/kernels/test_random_maps.py::test_random_maps"),
+        "condition_of or random_maps",
+    ),
+    Mutant(
+        "side-that-is-not-taken-read",
+        "a side of a choice reads what it is not taken for, and its infinite slope is nan",
+        "attnc/lower/choices.py",
+        "return replace_terms(term, read) if is_steep(term) else term",
+        "return term",
+        ("tests/kernels/test_choices.py",),
+        "",
+    ),
+    Mutant(
+        "product-under-a-floor-regrouped",
+        "factors are brought together where their rounding decides an integer",
+        "attnc/lower/regroup.py",
+        """        case Int() | Bool():
+            return term
+""",
+        "",
+        ("tests/lower/test_integers_stay.py",),
+        "",
     ),
 )
 

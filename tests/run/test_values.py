@@ -18,7 +18,7 @@ from attnc.run.values import int_value, tile_end
 SORTS = {"a": "int", "c": "int", "x": "float", "on": "bool", "row": "int", "table": "int", "heat": "float"}
 AT: dict[str, Any] = {
     "N": 8, "b": 1, "h": 2, "a": -7, "c": 3, "x": 2.5, "on": True, "row": [1, 1, 4, 9],
-    "table": [[0, 0, 5], [2, 2, 7]], "heat": [0.5, 1.5, 2.5],
+    "table": [[0, 0, 5], [2, 2, 7]], "heat": [0.5, 1.5, 2.5], "scale": 0.25,
     tile_end("i", "first"): 1, tile_end("i", "last"): 3,
 }  # fmt: skip
 FUNCTIONS = get_args(Function)
@@ -51,6 +51,15 @@ def term(text: str) -> ir.Int:
         ("floor(sqrt(x * 10.0) + abs(x - 3.0))", 5),
         ("c if exp(x * 1000.0) < x else N", 8),
         ("c if log(x - 3.0) < x else N", 8),
+        ("floor(exp(x) + scale)", 12),
+        ("N if exp(1000.0) < 1.0 else c", 3),
+        ("N if log(0.0) < 1.0 else c", 8),
+        ("N if sqrt(x - 3.0) < 1.0 else c", 3),
+        ("c if 0.0 < sum_d(heat[:]) - 4.0 else N", 3),
+        ("floor(dot(heat[:], heat[:]) * 2.0)", 17),
+        ("floor(sum_d(l2(heat[:])) * 100.0)", 152),
+        ("floor(sum_d(relu(heat[:] - splat(1.0))))", 2),
+        ("floor(sum_d(heat[:] if on else splat(1.0)))", 4),
         ("rank(row[:], 4)", 2),
         ("rank(row[:], 10)", 4),
         ("rank(table[b, :], 2)", 0),

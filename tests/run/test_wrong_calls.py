@@ -223,6 +223,24 @@ def test_three_ways_to_call_say_the_same(
 
 
 @pytest.mark.parametrize(
+    ("mask", "w", "t", "said"),
+    [
+        ("i // t % (w // t) <= 1", 6, 0, "`t` needs 1 or more, got 0"),
+        ("i // t % (w // t) <= 1", 2, 7, "`w // t` needs 1 or more, got 0"),
+        ("i % (w // t) == 0", 6, 0, "`t` needs 1 or more, got 0"),
+        ("i % (w // t) == 0", -6, -2, "`t` needs 1 or more, got -2"),
+        ("j % (w % t) == 0", 6, 3, "`w % t` needs 1 or more, got 0"),
+    ],
+)
+def test_a_divisor_is_checked_before_what_it_makes(mask: str, w: int, t: int, said: str) -> None:
+    f = function(f"attention ratio(w: int, t: int):\n    mask {mask}\n")
+    assert refusal(lambda **given: f(**given), INPUTS | {"w": w, "t": t}).message == said
+    with pytest.raises(ValueError) as caught:
+        alone(f)(**INPUTS, w=w, t=t)
+    assert str(caught.value) == said
+
+
+@pytest.mark.parametrize(
     ("wrong", "said"),
     [
         ({"windw": 3}, "sample() got an unexpected keyword argument 'windw'"),

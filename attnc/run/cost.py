@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attnc.analyze.facts import Facts, Ranges
 from attnc.ir.nodes import Attention, Index
 from attnc.ir.walk import Axis
 from attnc.run.settings import check_place, complete
-from attnc.run.tiles import Tiles, count_tiles, find_density
+
+if TYPE_CHECKING:
+    from attnc.run.tiles import Tiles
 
 # Long enough to tell a window from the whole; a tile as kernels have it.
 TOKENS, TILE = 8192, 128
@@ -67,5 +69,7 @@ def complete_setting(attention: Attention, keys: Ranges, setting: Setting) -> di
 
 def find_cost(facts: Facts, values: dict[str, Any], tile: tuple[int, int]) -> Cost:
     """The cost at these values. Raises an `AttncError` where the ranges speak of something that has none."""
+    from attnc.run.tiles import count_tiles, find_density
+
     keys, passes = facts.keys, len(facts.weights.before) + 1
     return Cost(values, tile, count_tiles(keys, values, *tile), find_density(keys, values), passes)

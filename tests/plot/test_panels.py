@@ -148,7 +148,11 @@ CHUNKS = "attention a(c: int):\n    mask i // c == j // c\n"
             {"windows": torch.tensor([1.5])},
             "error[wrong-dtype]: `windows` needs dtype int32 or int64, got float32",
         ),
-        (HEADS, {"windows": [1, 2]}, "error[wrong-type]: `windows` needs a tensor, got list"),
+        (
+            HEADS,
+            {"windows": [1, 2]},
+            "error[wrong-type]: `windows` needs a tensor, got list\n= help: pass `torch.tensor(windows)`",
+        ),
         (
             HEADS,
             {"windows": torch.tensor([[1]])},

@@ -21,6 +21,7 @@ from attnc.source import Source
 
 ROOT = Path(__file__).parent.parent
 SLIDING = ROOT / "examples/sliding_window.attn"
+PACKED = SLIDING.with_name("packed_documents.attn")
 CAUSAL = "attention causal():\n    mask j <= i\n"
 WRONG = "attention wrong():\n    mask j <= ii\n"
 TWO = "attention one():\n    mask j <= i\n\nattention two():\n    mask i <= j\n"
@@ -353,7 +354,7 @@ HEAVY = ("torch", "triton", "sympy", "numpy")
         "from attnc.cli import main; main(['--help'])",
         f"from attnc.cli import main; main(['check', {str(SLIDING)!r}])",
         f"from attnc.cli import main; main(['fmt', '--check', {str(SLIDING)!r}])",
-        f"from attnc.cli import main; main(['explain', {str(SLIDING)!r}])",
+        f"from attnc.cli import main; main(['explain', {str(PACKED)!r}])",
         "from attnc.cli import main; main(['explain', 'unknown-name'])",
     ],
 )
@@ -363,6 +364,15 @@ def test_nothing_heavy_is_loaded(code: str) -> None:
         [sys.executable, "-c", code + report], capture_output=True, text=True, cwd=ROOT, check=True
     )
     assert done.stdout.splitlines()[-1].strip() == "loaded:"
+
+
+def test_tiles_are_counted_by_numpy_alone() -> None:
+    code = f"from attnc.cli import main; main(['explain', {str(SLIDING)!r}])"
+    report = f"\nimport sys; print('loaded:', *[name for name in {HEAVY} if name in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code + report], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    assert done.stdout.splitlines()[-1].strip() == "loaded: numpy"
 
 
 # Hidden ones stand for packages that are not installed.

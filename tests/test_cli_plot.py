@@ -230,7 +230,7 @@ def test_a_picture_that_cannot_be_written(capsys: Shell) -> None:
 @pytest.mark.parametrize(
     ("arguments", "absent"),
     [
-        (["explain", SLIDING, "--at", "N=64", "--at", "window=8"], ("torch", "sympy", "numpy", "matplotlib")),
+        (["explain", SLIDING, "--at", "N=64", "--at", "window=8"], ("torch", "sympy", "matplotlib")),
         (["plot", SLIDING], ("triton", "sympy", "matplotlib")),
     ],
 )

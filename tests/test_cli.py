@@ -21,7 +21,6 @@ from attnc.source import Source
 
 ROOT = Path(__file__).parent.parent
 SLIDING = ROOT / "examples/sliding_window.attn"
-PACKED = SLIDING.with_name("packed_documents.attn")
 CAUSAL = "attention causal():\n    mask j <= i\n"
 WRONG = "attention wrong():\n    mask j <= ii\n"
 TWO = "attention one():\n    mask j <= i\n\nattention two():\n    mask i <= j\n"
@@ -354,7 +353,6 @@ HEAVY = ("torch", "triton", "sympy", "numpy")
         "from attnc.cli import main; main(['--help'])",
         f"from attnc.cli import main; main(['check', {str(SLIDING)!r}])",
         f"from attnc.cli import main; main(['fmt', '--check', {str(SLIDING)!r}])",
-        f"from attnc.cli import main; main(['explain', {str(PACKED)!r}])",
         "from attnc.cli import main; main(['explain', 'unknown-name'])",
     ],
 )

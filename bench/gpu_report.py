@@ -68,7 +68,7 @@ def find_work(compilation: Compilation, call: Call) -> Work:
     """The masks here are the same for every head and batch entry."""
     sizes = call.sizes
     values = {name: x[:1].cpu() if isinstance(x, torch.Tensor) else x for name, x in call.values.items()}
-    cost = find_cost(compilation.facts.keys, values | {"b": 0, "h": 0}, (TILE, TILE))
+    cost = find_cost(compilation.facts, values | {"b": 0, "h": 0}, (TILE, TILE))
     heads = sizes["B"] * sizes["H"]
     every = heads * sizes["N"] * sizes["M"]
     read = sum(x.numel() * x.element_size() for x in (call.q, call.k, call.v))

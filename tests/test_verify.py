@@ -68,13 +68,13 @@ class Broken(Compilation):
 MISTAKES = {
     "one key too many": (r"visible = \(j <= i\)", "visible = (j <= i + 1)"),
     "one key too few": (r"i - j < w\)", "i - j < w - 1)"),
-    "a scale that is a little off": (r"score = \(qk \+ bias_ij\)", "score = (qk + bias_ij) * (1 + 1e-7)"),
+    "a scale that is a little off": (r"score = qk \+ bias_ij", "score = (qk + bias_ij) * (1 + 1e-7)"),
     "a forgotten delta": (r"dp\.sub_\(delta\)", "dp"),
     "a gradient of lse that is lost": (r"- dlse", "- 0 * dlse"),
     "half a gradient": (r"return dq, ", "return dq / 2, "),
     "a value of the next key": (
-        r"v\[:, kv_heads, seen\]\.to\(narrow\)\) / total",
-        "v.roll(1, 2)[:, kv_heads, seen].to(narrow)) / total",
+        r"p_narrow, v\[:, kv_heads, seen\]\.to\(narrow\)\)$",
+        "p_narrow, v.roll(1, 2)[:, kv_heads, seen].to(narrow))",
     ),
     "a gradient with the wrong sign": (r"seen, ds_narrow", "seen, -ds_narrow"),
     "a tile that is skipped": (r"_join\(M, \(i_first - w \+ 1", "_join(M, (i_first"),

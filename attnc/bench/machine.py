@@ -5,6 +5,7 @@ Enters: a device. Leaves: its name as its maker has it, whether it is of an arch
 
 from __future__ import annotations
 
+import os
 import platform
 from pathlib import Path
 
@@ -15,11 +16,18 @@ from attnc.version import __version__
 
 
 def name_device(device: torch.device) -> str:
-    """`NVIDIA H200`, or the processor and how many threads torch takes."""
+    """`NVIDIA H200`, or the processor and how many threads torch takes; and whether others compute there too."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     threads = torch.get_num_threads()
-    return f"{name_processor()}, {threads} thread{'s' * (threads != 1)}"
+    return f"{name_processor()}, {threads} thread{'s' * (threads != 1)}{_load()}"
+
+
+def _load() -> str:
+    """The load where it is above what the processors can do: then times are those of a busy machine."""
+    processors = os.cpu_count() or 1
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    return f", at a load of {load:.1f} on {processors} processors" if load > processors else ""
 
 
 def check_card(arch: str, device: torch.device) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from attnc.bench.call import make_call
 from attnc.bench.compare import find_difference
 from attnc.bench.contenders import Contender, LeftOut, find_contenders
 from attnc.bench.figure import draw_report
+from attnc.bench.machine import name_device
 from attnc.bench.measure import Measurement, bench
 from attnc.bench.report import Report, Row, say_milliseconds, say_numbers
 from attnc.bench.timing import take_turns
@@ -371,3 +373,11 @@ def test_on_a_gpu(capsys: Shell, here: Path) -> None:
     names = {row["contender"] for row in found["rows"] if row["direction"] == "backward"}
     assert {"attnc", "sdpa", "sdpa flash", "flex"} <= names
     assert all(min(row["rounds"]) > 0 for row in found["rows"])
+
+
+def test_a_busy_machine_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(os, "getloadavg", lambda: (6.25, 1.0, 1.0))
+    assert name_device(torch.device("cpu")).endswith(", at a load of 6.2 on 2 processors")
+    monkeypatch.setattr(os, "getloadavg", lambda: (2.0, 9.0, 9.0))
+    assert "load" not in name_device(torch.device("cpu"))

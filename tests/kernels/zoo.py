@@ -46,7 +46,7 @@ BIASES = {
     "bias_1": score(f"{DOT} + j * bias[0]", "bias: float[1]"),
     "bias_transposed": score(f"{DOT} + bias[j, h]", "bias: float[M, H]"),
     "bias_transposed_pairs": score(f"{DOT} + bias[j, i, h]", "bias: float[M, N, H]"),
-    "bias_by_two_heads": score(f"{DOT} + bias[h // 2, j]", "bias: float[HKV, M]", "j <= i"),
+    "bias_by_two_heads": score(f"{DOT} + bias[h // 2, j]", "bias: float[H, M]", "j <= i"),
     "bias_column": score(f"{DOT} + bias[b, h, j]", "bias: float[B, H, M]", "j <= i"),
     "bias_row": score(f"{DOT} * heat[b, i]", "heat: float[B, N]"),
     "bias_row_and_column": score(f"{DOT} + u[h, i] * w[h, j]", "u: float[H, N], w: float[H, M]"),

@@ -30,7 +30,7 @@ def agree(measure: Measure, text: str, sizes: dict[str, int], dtype: str, varian
         assert_holds(measure(compilation, case_for(compilation, sized)))
 
 
-@cases(100, 30)
+@cases(100, 12)
 @given(specs(), SIZES, DTYPES, VARIANTS)
 def test_random_maps(measure: Measure, text: str, sizes: dict[str, int], dtype: str, variant: int) -> None:
     agree(measure, text, sizes, dtype, variant)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from kernel_checks import CPU, NUMPY, Measure, assert_holds, case_for, compile_text
+from turns import in_turn
 from zoo import BIASES, DISTANCES, MASKS, SCORES, TOKENS
 
 from attnc.inspect.build import build_ttir
@@ -55,6 +56,10 @@ def test_zoo_at_length(measure: Measure, name: str) -> None:
         assert_holds(measurement)
 
 
+# The same text with another constant: of the second looks a share is built.
+LOOK_AGAIN = in_turn(ZOO.values())
+
+
 @pytest.mark.parametrize("name", ZOO)
 def test_zoo_builds(name: str) -> None:
     """Triton's interpreter takes much that its compiler refuses."""
@@ -67,6 +72,8 @@ def test_zoo_builds(name: str) -> None:
     name = compilation.attention.name
     module = load_module("zoo", compilation.module)
     for launch in find_launches(module, name, inputs.tensors | inputs.arguments, SM_90):
+        if launch.is_second and spec not in LOOK_AGAIN:
+            continue
         assert "tt.func public" in build_ttir(launch, SM_90), launch.name
 
 

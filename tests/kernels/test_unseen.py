@@ -26,7 +26,7 @@ from attnc.errors import AttncError
 from attnc.evaluate import load_evaluated
 from attnc.ir.nodes import Size
 from attnc.run.mask import find_mask
-from attnc.verify.cases import Case
+from attnc.verify.cases import LAYOUTS, Case
 from attnc.verify.inputs import Inputs
 from attnc.verify.measure import emitted, find_calls, run
 from attnc.verify.replay import Results
@@ -214,9 +214,9 @@ def test_specs_again(name: str, case: Case) -> None:
 
 
 @cases(3200 // TURNS, 15)
-@given(specs(), st.sampled_from(EVERY_CASE), st.integers(1, 10**6))
-def test_random_specs(text: str, case: Case, seed: int) -> None:
+@given(specs(), st.sampled_from(EVERY_CASE), st.sampled_from(LAYOUTS), st.integers(1, 10**6))
+def test_random_specs(text: str, case: Case, layout: str, seed: int) -> None:
     try:
-        check(text, replace(case, N=min(case.N, 20), M=min(case.M, 40)), seed)
+        check(text, replace(case, N=min(case.N, 20), M=min(case.M, 40), layout=layout), seed)
     except (AttncError, StopIteration):
         assume(False)  # no kernel for it, or no numbers that it takes

@@ -16,7 +16,7 @@ from attnc.analyze.row_terms import as_exponential, holds_row, is_constant_along
 from attnc.analyze.sums import GROWS, number_sums, plain_sums
 from attnc.ir import build
 from attnc.ir.nodes import Count, Index, LogSumExp, Node, Real, RealCall, RealLoad, RealOp, Row, Score
-from attnc.ir.signs import grows
+from attnc.ir.signs import exceeds_1
 from attnc.ir.text import print_ir
 from attnc.ir.walk import children, holds, replace_terms, walk
 
@@ -38,7 +38,7 @@ def split_rows(split: Split, taken: set[str]) -> Split | str | None:
     for row in (row for number in numbers for row in _rows(number)):
         if row.kind in ("max", "min"):
             return _split_extreme(split, row, taken)
-    plain = [number for number in numbers if not any(grows(row, split.bounded) for row in _rows(number))]
+    plain = [number for number in numbers if not any(exceeds_1(row, split.bounded) for row in _rows(number))]
     return _split_sums(split, plain, taken) if plain else _split_exponentials(split, numbers[0], taken)
 
 
@@ -61,7 +61,7 @@ def _with_plain_exponentials(formula: Real) -> Real:
     """Means of exponentials as sums over a count."""
 
     def plain(term: Node) -> Node | None:
-        return plain_sums(term) if isinstance(term, Row) and term.kind == "mean" and grows(term) else None
+        return plain_sums(term) if isinstance(term, Row) and term.kind == "mean" and exceeds_1(term) else None
 
     result = replace_terms(formula, plain)
     assert isinstance(result, Real)
@@ -84,7 +84,7 @@ def _numbers(term: Node, meets_score: bool, bounded: tuple[Node, ...]) -> Iterat
             yield term
             return
         for row in (row for row in outer if isinstance(row, Row)):
-            if not holds_row(row.a) and (row.kind in ("max", "min") or grows(row, bounded)):
+            if not holds_row(row.a) and (row.kind in ("max", "min") or exceeds_1(row, bounded)):
                 yield row
             yield from _numbers(row.a, True, bounded)
         return
@@ -134,7 +134,7 @@ def _split_extreme(split: Split, row: Row, taken: set[str]) -> Split | str:
 
 def _split_exponentials(split: Split, number: Real, taken: set[str]) -> Split | str:
     """A pass that finds the logarithm of a sum of exponentials."""
-    total = next(row for row in _rows(number) if grows(row, split.bounded))
+    total = next(row for row in _rows(number) if exceeds_1(row, split.bounded))
     inside = as_exponential(total.a)
     if total.kind != "sum" or inside is None or not is_number_of_row(inside.shift):
         return GROWS

@@ -6,7 +6,7 @@ known.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from fractions import Fraction
 from functools import lru_cache
 from math import isfinite
@@ -35,13 +35,23 @@ SMALL = RealConst(8.0)  # exp(8) is 3,000: a sum over a million keys is far from
 
 def grows(term: Node, bounded: Collection[Node] = ()) -> bool:
     """May an exponential in it overflow where the score is large? `bounded` terms, and so multiples, are 0 at most."""
-    return any(
-        isinstance(part, RealCall)
-        and part.fn == "exp"
-        and holds(part, Score)
-        and not (is_small(part.a) or any(is_multiple(part.a, each) for each in bounded))
-        for part in walk(term)
-    )
+    return any(not (is_small(each) or _is_bounded(each, bounded)) for each in _exponents(term))
+
+
+def exceeds_1(term: Node, bounded: Collection[Node] = ()) -> bool:
+    """May an exponential in it be above 1? The same exponential less a log-sum-exp is not."""
+    return any(not (is_at_most_0(each) or _is_bounded(each, bounded)) for each in _exponents(term))
+
+
+def _exponents(term: Node) -> Iterator[Real]:
+    """Of the exponentials that change with the score."""
+    for part in walk(term):
+        if isinstance(part, RealCall) and part.fn == "exp" and holds(part, Score):
+            yield part.a
+
+
+def _is_bounded(exponent: Real, bounded: Collection[Node]) -> bool:
+    return any(is_multiple(exponent, each) for each in bounded)
 
 
 def is_small(term: Real) -> bool:

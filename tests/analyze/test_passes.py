@@ -80,6 +80,9 @@ FOUND = {
     "s - log(sum(exp(s + c)))": ["lse of s: row_1 = lse + c", f"s - {ROW}"],
     "s * exp(s) / sum(exp(s))": ["lse of s: row_1 = lse", f"s * exp(s - {ROW})"],
     "exp(s) / mean(exp(s))": ["lse of s: row_1 = lse", f"exp(s - {ROW}) and 1.0", "times sum_1"],
+    "tanh(s) * exp(sigmoid(s)) / sum(exp(sigmoid(s)))": [
+        "lse of sigmoid(s): row_1 = lse", f"tanh(s) * exp(sigmoid(s) - {ROW})"
+    ],
     "exp(2 * s) * tanh(s) / sum(exp(2 * s))": [
         "lse of 2.0 * s: row_1 = lse", f"exp(2.0 * s - {ROW}) * tanh(s)"
     ],

@@ -81,7 +81,12 @@ FOUND = {
     "s * exp(s) / sum(exp(s))": ["lse of s: row_1 = lse", f"s * exp(s - {ROW})"],
     "exp(s) / mean(exp(s))": ["lse of s: row_1 = lse", f"exp(s - {ROW}) and 1.0", "times sum_1"],
     "tanh(s) * exp(sigmoid(s)) / sum(exp(sigmoid(s)))": [
-        "lse of sigmoid(s): row_1 = lse", f"tanh(s) * exp(sigmoid(s) - {ROW})"
+        "tanh(s) * exp(sigmoid(s)) and exp(sigmoid(s))", "times 1.0 / sum_1"
+    ],
+    "sigmoid(s + tanh(mean(s))) * exp(sigmoid(s)) / sum(exp(sigmoid(s)))": [
+        "s and 1.0: row_1 = tanh(sum_1 / sum_2)",
+        "lse of sigmoid(s): row_2 = lse",
+        "sigmoid(s + row_1[b, h, i]) * exp(sigmoid(s) - row_2[b, h, i])",
     ],
     "exp(2 * s) * tanh(s) / sum(exp(2 * s))": [
         "lse of 2.0 * s: row_1 = lse", f"exp(2.0 * s - {ROW}) * tanh(s)"

@@ -153,7 +153,7 @@ def _usual_tiles(plan: Plan) -> str:
         "HOPPER_FORWARD_64": (128, 32 if few_keys else 64, 8, stages),
         "HOPPER_FORWARD_128": (128, 32 if few_keys or keeps_bounds else 64, 8, stages),
         "HOPPER_FORWARD_192": (128, 32 if few_keys or keeps_bounds else 64, 8, 2),
-        "HOPPER_KEYS_64": (16 if many_divisions else 32 if keeps_much else 64, 128, 8, 3),
+        "HOPPER_KEYS_64": (16 if many_divisions else 32 if keeps_much or plan.row_arrays else 64, 128, 8, 3),
         "HOPPER_KEYS_128": (16 if keeps_some else 32, 128, 8, 3),
         "HOPPER_KEYS_256": (16 if keeps_much else 32, 64, 8, 2),
         "HOPPER_QUERIES_64": (128, 32 if of_pairs or many_divisions else 64, 8, 2),

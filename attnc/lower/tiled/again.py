@@ -12,19 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attnc.ir.nodes import Truth
 from attnc.kernel.build import Block, function
 from attnc.kernel.nodes import Assign, Expr, If, Op, Return, Unary, Var
-from attnc.lower.plan import Plan
 from attnc.lower.tiled.frame import AGAIN, EDGE, Kernel, parts_of
-from attnc.lower.tiled.tile import Tile, add_product
+from attnc.lower.tiled.tile import Tile, add_product, looks_twice
 
 is_spoiled = function("_is_spoiled")
-
-
-def hides_pairs(plan: Plan) -> bool:
-    """Does the mask hide a pair, of any that are multiplied?"""
-    return plan.attention.mask != Truth(True) and plan.weights.kind != "largest"
 
 
 def left_rows(name: str, row: Expr, first: Expr, end: str, width: str, block: Expr) -> Expr:
@@ -35,7 +28,7 @@ def left_rows(name: str, row: Expr, first: Expr, end: str, width: str, block: Ex
 
 def end_unless_spoiled(kernel: Kernel, left: Sequence[Expr]) -> None:
     """The second time a program only goes on if one of the tiles that it has left says so."""
-    if not left or not hides_pairs(kernel.plan):
+    if not left or not looks_twice(kernel.plan):
         return
     with kernel.again.when(AGAIN) as again:
         again.comment(
@@ -51,7 +44,7 @@ def add_with_care(tile: Tile, block: Block, name: str, total: Expr, pairs: Expr,
     """`name = total + pairs @ rows`; the second time without hidden pairs."""
     plan = tile.kernel.plan
     plainly = Assign(Var(name), add_product(plan, total, pairs, rows))
-    if not hides_pairs(plan):
+    if not looks_twice(plan):
         block.stmts.append(plainly)
         return
     carefully = Assign(Var(name), function("_add_seen_rows")(total, pairs, rows, Var("visible")))

@@ -29,7 +29,7 @@ def lower_backward_pairs(plan: Plan) -> tuple[Function, Function] | None:
     if plan.weighs_values:
         kernel.point("dout", H)
     row = kernel.loads.let("row", head_rows(H))
-    load_row_statistics(kernel.loads, row, plan, gradients)
+    load_row_statistics(kernel.loads, row, plan, gradients, looks_again=False)
     if plan.weighs_values:
         kernel.loads.let("dout", kernel.rows("dout", Q0, "N", "DV", BLOCK_Q, True))
     strip_row = (B * Var("H") + H) * Var("strip") + Var("i") - FIRST

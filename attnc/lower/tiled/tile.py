@@ -8,16 +8,17 @@ where queries move; `i` and `j` are a column and a row accordingly, so a term of
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import Literal
 
 from attnc.ir.nodes import Node, Real, TileEnd, Truth
 from attnc.ir.walk import Axis, axes_of
 from attnc.kernel.build import Block, function
-from attnc.kernel.nodes import Assign, Expr, ExprLike, If, List, Stmt, Var
+from attnc.kernel.nodes import Assign, Expr, ExprLike, If, List, Op, Stmt, Var
 from attnc.lower.gradients import is_finite
 from attnc.lower.plan import Plan
 from attnc.lower.scope import note_of
-from attnc.lower.tiled.frame import BLOCK_K, BLOCK_Q, EDGE, FLOAT32, MINUS_INF, Kernel
+from attnc.lower.tiled.frame import AGAIN, BLOCK_K, BLOCK_Q, EDGE, FLOAT32, MINUS_INF, Kernel
 from attnc.lower.triton_terms import tl
 
 
@@ -103,13 +104,20 @@ class Tile:
             full.stmts.extend(full_only)
         tile.stmts.append(If(EDGE, tuple(edge.stmts), tuple(full.stmts)))
 
-    def leave_hidden_out(self, name: str) -> None:
-        """0 where the mask hides a key, of what may be no number there; `visible` is known."""
-        if self.kernel.plan.attention.mask == Truth(True):
+    def leave_hidden_out(self, name: str, at_first: bool) -> None:
+        """0 where the mask hides a key, of what may be no number there; `visible` is known.
+
+        `at_first`: products do not tell of it, so that it has to be in the first look.
+        """
+        plan, block = self.kernel.plan, self.kernel.tile
+        if plan.attention.mask == Truth(True):
             return
-        block = self.kernel.tile
         hidden = Assign(Var(name), tl.where(Var("visible"), Var(name), 0.0))
-        block.stmts.append(If(EDGE, (hidden,)) if self.has_full_tiles else hidden)
+        conditions: list[Expr] = [
+            *[AGAIN] * (not at_first and bool(plan.dots)),
+            *[EDGE] * self.has_full_tiles,
+        ]
+        block.stmts.append(If(reduce(_and, conditions), (hidden,)) if conditions else hidden)
 
     def visible(self) -> Expr:
         """The mask, and the end of what moves."""
@@ -126,6 +134,15 @@ class Tile:
         if self.has_full_tiles:
             return tl.where(Var("score").equals(MINUS_INF), 0.0, value)
         return tl.where(Var("visible"), value, 0.0)
+
+
+def looks_twice(plan: Plan) -> bool:
+    """Does the mask hide a pair, of any that kernels multiply?"""
+    return plan.attention.mask != Truth(True) and plan.weights.kind != "largest"
+
+
+def _and(a: Expr, b: Expr) -> Expr:
+    return Op("and", a, b)
 
 
 # Matrix products of tiles in parts: `a @ b.T`, and `total + pairs @ rows`, where `pairs` take the dtype of `rows`.

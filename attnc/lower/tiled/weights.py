@@ -11,35 +11,46 @@ from __future__ import annotations
 from dataclasses import replace
 
 from attnc.algebra.derivative import ZERO, differentiate
-from attnc.ir.nodes import Real, Score
+from attnc.ir.nodes import Real, RealLoad, Score
+from attnc.ir.walk import walk
 from attnc.kernel.build import Block
 from attnc.kernel.nodes import Expr, Var
 from attnc.lower.conversions import turn_around
 from attnc.lower.gradients import ArrayGradient, Home, is_finite, pass_back
 from attnc.lower.plan import Plan
 from attnc.lower.scope import note_of
-from attnc.lower.tiled.frame import LOG2E, MINUS_INF, exponential
-from attnc.lower.tiled.tile import Tile
+from attnc.lower.tiled.frame import AGAIN, LOG2E, MINUS_INF, exponential
+from attnc.lower.tiled.tile import Tile, looks_twice
 from attnc.lower.triton_terms import tl
 
 I, N = Var("i"), Var("N")
 
 
-def load_row_statistics(block: Block, row: Expr, plan: Plan, gradients: tuple[ArrayGradient, ...]) -> None:
+def load_row_statistics(
+    block: Block, row: Expr, plan: Plan, gradients: tuple[ArrayGradient, ...], looks_again: bool = True
+) -> None:
     """What the weights and the gradient of the score need of a row; shaped like `i`."""
-    load_lse(block, row, plan)
+    load_lse(block, row, plan, looks_again)
     load_row_gradients(block, row, plan, gradients)
 
 
-def load_lse(block: Block, row: Expr, plan: Plan) -> None:
-    """Of softmax `lse`, in the base of the score: what its weights need."""
+def load_lse(block: Block, row: Expr, plan: Plan, looks_again: bool = True) -> None:
+    """Of softmax `lse`, in the base of the score: what its weights need.
+
+    A row that nothing but scores of -inf empties is rare, and spoils a sum: a kernel that looks again minds it then.
+    """
     if plan.weights.kind != "softmax":
         return
     lse = tl.load(Var("lse_ptr") + row + I, mask=I < N, other=0.0)
     block.let("lse", lse * LOG2E if plan.is_in_base_2 else lse)
     if plan.rows.can_be_empty:
         empty = tl.where(Var("lse").equals(MINUS_INF), 0.0, Var("lse"))
-        block.let("lse", empty, "a row that sees no key: avoid inf - inf")
+        note = "a row that sees no key: avoid inf - inf"
+        if not (plan.rows.by_scores and looks_again and looks_twice(plan)):
+            block.let("lse", empty, note)
+            return
+        with block.when(AGAIN) as again:
+            again.let("lse", empty, note)
 
 
 def load_row_gradients(block: Block, row: Expr, plan: Plan, gradients: tuple[ArrayGradient, ...]) -> None:
@@ -105,7 +116,8 @@ def add_up(tile: Tile, gradient: ArrayGradient) -> Expr:
     through: Expr = tile.kernel.terms.times(Var("ds"), derivative)
     if is_finite(derivative):
         through = tile.kernel.tile.let(gradient.pairs, through)
-        tile.leave_hidden_out(gradient.pairs)
+        reads = any(isinstance(part, RealLoad) for part in walk(derivative))
+        tile.leave_hidden_out(gradient.pairs, at_first=reads or gradient.home == "pair")
     else:
         through = tile.shown(through, derivative)
     return through + Var(gradient.past) if gradient.passes_score else through

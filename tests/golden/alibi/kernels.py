@@ -445,7 +445,7 @@ def _add_keys_backward(
     else:
         dq = _add_rows(dq, ds, k)
     d_slope_pairs = ds * ahead_term
-    if EDGE:
+    if AGAIN and EDGE:
         d_slope_pairs = tl.where(visible, d_slope_pairs, 0.0)
     d_slope += tl.sum(d_slope_pairs, 1)
 

@@ -342,8 +342,9 @@ def _add_queries(
     """Add what queries [q0, q0 + BLOCK_Q) of one head say about the gradient of one key tile."""
     i = (q0 + tl.arange(0, BLOCK_Q))[None, :]
     lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0)
-    # a row that sees no key: avoid inf - inf
-    lse = tl.where(lse == MINUS_INF, 0.0, lse)
+    if AGAIN:
+        # a row that sees no key: avoid inf - inf
+        lse = tl.where(lse == MINUS_INF, 0.0, lse)
     q = _load_rows(q_head, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, EDGE)
     qk = _dot_rows(k, q)
     dout = _load_rows(dout_head, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, EDGE)
@@ -375,7 +376,7 @@ def _add_queries(
     else:
         dk = _add_rows(dk, ds, q)
     d_log_forget_2_pairs = ds * -1.0
-    if EDGE:
+    if AGAIN and EDGE:
         d_log_forget_2_pairs = tl.where(visible, d_log_forget_2_pairs, 0.0)
     d_log_forget_2 += tl.sum(d_log_forget_2_pairs, 1)
 
@@ -558,8 +559,9 @@ def _backward_queries(
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
     row = (b * H + h) * N
     lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0)
-    # a row that sees no key: avoid inf - inf
-    lse = tl.where(lse == MINUS_INF, 0.0, lse)
+    if AGAIN:
+        # a row that sees no key: avoid inf - inf
+        lse = tl.where(lse == MINUS_INF, 0.0, lse)
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
     dout = _load_rows(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, True)
     log_forget_i = tl.load(

@@ -304,8 +304,9 @@ def _add_queries(
     dout = _load_rows(dout_head, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, EDGE)
     dp = _dot_rows(v, dout)
     lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0)
-    # a row that sees no key: avoid inf - inf
-    lse = tl.where(lse == MINUS_INF, 0.0, lse)
+    if AGAIN:
+        # a row that sees no key: avoid inf - inf
+        lse = tl.where(lse == MINUS_INF, 0.0, lse)
     steps = i // channels - j // channels                               # mvpa.attn:5
     content = tl.where(steps <= window, qk * scale, 0.0)                # mvpa.attn:7
     by_step_ij = tl.load(
@@ -501,8 +502,9 @@ def _backward_queries(
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
     row = (b * H + h) * N
     lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0)
-    # a row that sees no key: avoid inf - inf
-    lse = tl.where(lse == MINUS_INF, 0.0, lse)
+    if AGAIN:
+        # a row that sees no key: avoid inf - inf
+        lse = tl.where(lse == MINUS_INF, 0.0, lse)
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
     dout = _load_rows(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, True)
 

@@ -826,7 +826,7 @@ LOOKS = (
         "array-gradients-of-hidden-pairs",
         "the gradient of an array gets what came out for hidden pairs",
         f"{TILED}/weights.py",
-        "tile.leave_hidden_out(gradient.pairs)",
+        'tile.leave_hidden_out(gradient.pairs, at_first=reads or gradient.home == "pair")',
         "pass",
         UNSEEN,
         "numpy and arrays",

@@ -21,8 +21,8 @@ from attnc.ir.nodes import (
     RealParam,
     Score,
     Size,
-)  # fmt: skip
-from attnc.ir.walk import axes_of, children, holds
+)
+from attnc.ir.walk import children, holds, is_invariant
 
 
 def may_be_minus_infinity(term: Real) -> Real | None:
@@ -39,10 +39,10 @@ def may_be_minus_infinity(term: Real) -> Real | None:
             return may_be_minus_infinity(a)
         case RealParam() | RealLoad() | RealCall("log" | "exp") | RealOp("**"):
             return term
-        case RealOp("/", _, b) if not (isinstance(b, RealConst) or _is_of_head(b)):
+        case RealOp("/", _, b) if not (isinstance(b, RealConst) or is_invariant(b)):
             return term
         case RealOp("*" | "/", a, b):
-            parts = [part for part in (a, b) if not _is_of_head(part)]
+            parts = [part for part in (a, b) if not is_invariant(part)]
         case _:
             parts = [part for part in children(term) if isinstance(part, Real) and not isinstance(term, Dot)]
     return next((found for part in parts if (found := may_be_minus_infinity(part))), None)
@@ -76,7 +76,3 @@ def vanishes(term: Real) -> bool:
         case RealOp("/", a, b):
             return vanishes(a) and not holds(b, Score)
     return False
-
-
-def _is_of_head(term: Real) -> bool:
-    return not axes_of(term) & {"i", "j"} and not holds(term, Dot)

@@ -18,6 +18,7 @@ from attnc.ir.nodes import (
     BoolIf,
     Compare,
     Count,
+    Dot,
     Floor,
     FromInt,
     Index,
@@ -187,3 +188,8 @@ def canonical(node: Node) -> Node:
             return build.vec_call(fn, a, span=span)
         case _:
             return node
+
+
+def is_invariant(term: Node) -> bool:
+    """Free of both positions: one number for a whole program of a kernel."""
+    return not axes_of(term) & {"i", "j"} and not any(isinstance(part, Dot) for part in walk(term))

@@ -15,10 +15,10 @@ from typing import Literal
 from attnc.algebra.derivative import ZERO, Derivatives
 from attnc.analyze.facts import Reason, Weights
 from attnc.ir.nodes import Attention, Dot, Node, Real, RealCall, RealLoad, RealOp
-from attnc.ir.walk import axes_of, holds, walk
+from attnc.ir.walk import axes_of, holds, is_invariant, walk
 from attnc.kernel.nodes import Expr
 from attnc.lower.hoist import print_as_written
-from attnc.lower.regroup import is_invariant, regroup
+from attnc.lower.regroup import regroup
 from attnc.lower.terms import Terms
 
 Home = Literal["lse", "row", "column", "pair"]

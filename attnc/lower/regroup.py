@@ -14,8 +14,8 @@ from collections.abc import Iterator
 
 from attnc.algebra.products import factors_of
 from attnc.ir import build
-from attnc.ir.nodes import Bool, Dot, Int, Node, Real, RealConst, RealOp
-from attnc.ir.walk import axes_of, replace_terms, walk
+from attnc.ir.nodes import Bool, Int, Node, Real, RealConst, RealOp
+from attnc.ir.walk import is_invariant, replace_terms
 
 LOG2_E = RealConst(1.4426950408889634)
 ONE = RealConst(1.0)
@@ -40,11 +40,6 @@ def fits_base_2(score: Real) -> bool:
 def in_base_2(score: Real) -> Real:
     """The score times log2(e), for weights that are `exp2` of it."""
     return regroup(_times_log2e(score))
-
-
-def is_invariant(term: Node) -> bool:
-    """Free of both positions: one number for a whole program of a kernel."""
-    return not axes_of(term) & {"i", "j"} and not any(isinstance(part, Dot) for part in walk(term))
 
 
 def _regroup_product(term: Node) -> Node | None:

@@ -31,11 +31,11 @@ from attnc.ir.nodes import (
     Size,
     TileEnd,
 )
-from attnc.ir.walk import Axis, axes_of, children, walk
+from attnc.ir.walk import Axis, axes_of, children, is_invariant, walk
 from attnc.kernel.build import Block
 from attnc.lower.conversions import name_by_token
 from attnc.lower.names import FRAME, SIZES, variable
-from attnc.lower.regroup import LOG2_E, is_invariant
+from attnc.lower.regroup import LOG2_E
 from attnc.lower.terms import Terms
 
 Place = Callable[[frozenset[Axis]], Block]

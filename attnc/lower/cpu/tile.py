@@ -7,7 +7,7 @@ where the mask hides a key.
 from __future__ import annotations
 
 from attnc.ir.nodes import Dot, Node, Real, RealCall, RealIf, RealLoad, RealOp, Score
-from attnc.ir.walk import Axis, children, walk
+from attnc.ir.walk import Axis, children, is_invariant, walk
 from attnc.kernel.build import Block, function, without_dead
 from attnc.kernel.nodes import Expr, For, Function, List, Lit, Param, Ternary, Tuple, Unary, Var
 from attnc.lower.cpu.keys import call_hide, call_keys, lower_hide, lower_keys
@@ -15,7 +15,6 @@ from attnc.lower.gradients import is_finite
 from attnc.lower.hoist import DotPair
 from attnc.lower.lists import call_kinds
 from attnc.lower.plan import Plan
-from attnc.lower.regroup import is_invariant
 from attnc.lower.scope import Scope, note_of
 from attnc.lower.torch_terms import DTYPE, TorchTerms, is_number, torch
 
@@ -33,7 +32,6 @@ class TilePath:
         self.plan = plan
         self.top, self.tile, self.step = Block(), Block(), Block()
         self.rooms: set[str] = set()
-        self.shown_pairs: dict[str, Expr] = {}
         self.rows = Var("TILE" if "j" in plan.listed else "tile")
         self.terms = TorchTerms(plan.attention, {}, plan.requires, plan.places)
         self.scope = Scope(plan.attention, self.terms)
@@ -177,6 +175,11 @@ class TilePath:
             again.let("values", matmul(*operands, shown=SHOWN))
         return values
 
+    @property
+    def shown_pairs(self) -> dict[str, Expr]:
+        """What products behind `care` are told; nothing where nothing is hidden."""
+        return {"shown": SHOWN} if self.hide else {}
+
     def care(self, tensors: list[str]) -> None:
         """Are these tensors finite? Else `shown` says which pairs of a tile there are, for its products."""
         if not self.hide:
@@ -186,7 +189,6 @@ class TilePath:
         self.step.let("shown", Ternary(torch.ones_like(Var("score")), Var("careful"), Lit(None)))
         with self.step.when(Var("careful")) as careful:
             careful.do(call_hide(self.hide, SHOWN, function("float")(0)))
-        self.shown_pairs = {"shown": SHOWN}
 
     def loop(self) -> None:
         """The loops, once all that belongs into them is there."""

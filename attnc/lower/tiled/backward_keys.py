@@ -9,11 +9,11 @@ keys leaves one number per key and query head.
 from __future__ import annotations
 
 from attnc.ir.nodes import Size
+from attnc.ir.walk import is_invariant
 from attnc.kernel.build import Block
 from attnc.kernel.nodes import Expr, Function, List, Lit, Var
 from attnc.lower.gradients import ArrayGradient
 from attnc.lower.plan import Plan
-from attnc.lower.regroup import is_invariant
 from attnc.lower.tiled.again import add_with_care, end_unless_spoiled, left_rows
 from attnc.lower.tiled.backward_queries import factors, waits
 from attnc.lower.tiled.forward import body_of, head_rows

@@ -10,11 +10,10 @@ from typing import Literal
 
 from attnc.algebra.derivative import ONE
 from attnc.ir.nodes import Real
-from attnc.ir.walk import axes_of
+from attnc.ir.walk import axes_of, is_invariant
 from attnc.kernel.build import Block
 from attnc.kernel.nodes import Expr, Function, List, Var
 from attnc.lower.plan import Plan
-from attnc.lower.regroup import is_invariant
 from attnc.lower.tiled.again import add_with_care, end_unless_spoiled, left_rows
 from attnc.lower.tiled.forward import (
     Q0,

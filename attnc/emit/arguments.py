@@ -37,9 +37,14 @@ def named_tiles(kernel: Function) -> list[str]:
     return [*constants, 'num_warps=tiles["num_warps"]', "enable_fp_fusion=True"]
 
 
+def looks_again(kernel: Function) -> bool:
+    """Is a kernel launched a second time, where a sum is no number?"""
+    return any(p.name == "AGAIN" for p in kernel.params)
+
+
 def write_looks(writer: Writer, kernel: Function, tiles: str = "tiles") -> AbstractContextManager[None]:
     """Around a launch: the loop over the first time and the second, where the kernel looks again."""
-    if not any(p.name == "AGAIN" for p in kernel.params):
+    if not looks_again(kernel):
         return nullcontext()
     return writer.block(f"for again, {tiles} in _looks({tiles}):")
 

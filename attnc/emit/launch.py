@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from textwrap import wrap
 
-from attnc.emit.arguments import arguments, named_tiles, values, write_looks, write_tiles
+from attnc.emit.arguments import arguments, looks_again, named_tiles, values, write_looks, write_tiles
 from attnc.emit.expression import emit_expression
 from attnc.emit.split import choice_of_splits, write_split
 from attnc.emit.tiles import tile_table
@@ -62,9 +62,8 @@ def write_launchers(writer: Writer, kernels: Kernels, options: Options) -> None:
     has_splits = any(each.plan.split for each in passes)
     has_shares = has_splits or any(each.kernel("_backward_keys") for each in passes)
     splits = [choice_of_splits(kernels.plan)] * has_splits
-    looks_again = any(p.name == "AGAIN" for each in passes for fn in each.triton for p in fn.params)
     asked = [
-        *[LOOKS] * looks_again,
+        *[LOOKS] * any(looks_again(fn) for each in passes for fn in each.triton),
         *[AHEAD] * goes_ahead,
         *[STRIP] * has_strips,
         *[SHARES] * has_shares,
@@ -240,9 +239,8 @@ def _write_launch(writer: Writer, kernel: Function, plan: Plan, length: str, blo
     head = f'{kernel.name}[_grid(triton.cdiv({length}, tiles["{block}"]), {heads}, B, large)]('
     names = {p.name for p in kernel.params}
     options = ["**tiles", "LARGE=large"] if {"BLOCK_Q", "BLOCK_K"} <= names else named_tiles(kernel)
-    looks_again = "AGAIN" in names
-    ahead = "None if again else _ahead(q, tiles)" if looks_again else "_ahead(q, tiles)"
-    options += [f"AHEAD={ahead}"] * ("AHEAD" in names) + ["AGAIN=again"] * looks_again
+    ahead = "None if again else _ahead(q, tiles)" if looks_again(kernel) else "_ahead(q, tiles)"
+    options += [f"AHEAD={ahead}"] * ("AHEAD" in names) + ["AGAIN=again"] * looks_again(kernel)
     with write_looks(writer, kernel):
         writer.items(head, [*arguments(kernel, plan), *options], ")")
 

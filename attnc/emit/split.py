@@ -6,7 +6,7 @@ Enters: the kernels of a plan whose keys can be split. Leaves: the functions tha
 
 from __future__ import annotations
 
-from attnc.emit.arguments import arguments, write_looks
+from attnc.emit.arguments import arguments, looks_again, write_looks
 from attnc.emit.expression import emit_argument
 from attnc.emit.tiles import reads_pairs
 from attnc.emit.writer import Writer
@@ -63,7 +63,7 @@ def write_split(writer: Writer, kernels: Kernels, split: Split) -> None:
         with writer.block("with torch.cuda.device_of(q):"):
             grid = [f'triton.cdiv({rows}, few["BLOCK_Q"])', f"{heads} * splits", "B", "large"]
             writer.items("grid = _grid(", grid, ")")
-            again = ["AGAIN=again"] * any(p.name == "AGAIN" for p in forward.params)
+            again = ["AGAIN=again"] * looks_again(forward)
             with write_looks(writer, forward, "few"):
                 writer.items(
                     f"{forward.name}[grid](", [*arguments(forward, plan), "**few", *again, "LARGE=large"], ")"

@@ -29,6 +29,7 @@ from attnc.ir.nodes import (
     RowSum,
     Score,
     Size,
+    Truth,
     VecInput,
 )
 from attnc.ir.signs import is_within_1
@@ -118,6 +119,11 @@ class Plan:
         if self.weights.kind == "softmax" or all(map(vanishes, summed)):
             return False
         return may_be_minus_infinity(self.score) is not None
+
+    @property
+    def looks_twice(self) -> bool:
+        """Does the mask hide a pair, of any that kernels multiply?"""
+        return self.attention.mask != Truth(True) and self.weights.kind != "largest"
 
     @property
     def weighs_values(self) -> bool:

@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from attnc.kernel.build import Block, function
-from attnc.kernel.nodes import Assign, Expr, If, Op, Return, Unary, Var
-from attnc.lower.tiled.frame import AGAIN, EDGE, Kernel, parts_of
-from attnc.lower.tiled.tile import Tile, add_product, looks_twice
+from attnc.kernel.nodes import Assign, Expr, If, Return, Unary, Var
+from attnc.lower.tiled.frame import AGAIN, Kernel, parts_of
+from attnc.lower.tiled.tile import Tile, add_product
 
 is_spoiled = function("_is_spoiled")
 
@@ -28,7 +28,7 @@ def left_rows(name: str, row: Expr, first: Expr, end: str, width: str, block: Ex
 
 def end_unless_spoiled(kernel: Kernel, left: Sequence[Expr]) -> None:
     """The second time a program only goes on if one of the tiles that it has left says so."""
-    if not left or not looks_twice(kernel.plan):
+    if not left or not kernel.plan.looks_twice:
         return
     with kernel.again.when(AGAIN) as again:
         again.comment(
@@ -44,9 +44,8 @@ def add_with_care(tile: Tile, block: Block, name: str, total: Expr, pairs: Expr,
     """`name = total + pairs @ rows`; the second time without hidden pairs."""
     plan = tile.kernel.plan
     plainly = Assign(Var(name), add_product(plan, total, pairs, rows))
-    if not looks_twice(plan):
+    if not plan.looks_twice:
         block.stmts.append(plainly)
         return
     carefully = Assign(Var(name), function("_add_seen_rows")(total, pairs, rows, Var("visible")))
-    has_hidden = Op("and", AGAIN, EDGE) if tile.has_full_tiles else AGAIN
-    block.stmts.append(If(has_hidden, (carefully,), (plainly,)))
+    block.stmts.append(If(tile.looks_at_hidden, (carefully,), (plainly,)))

@@ -8,7 +8,6 @@ where queries move; `i` and `j` are a column and a row accordingly, so a term of
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import reduce
 from typing import Literal
 
 from attnc.ir.nodes import Node, Real, TileEnd, Truth
@@ -113,11 +112,15 @@ class Tile:
         if plan.attention.mask == Truth(True):
             return
         hidden = Assign(Var(name), tl.where(Var("visible"), Var(name), 0.0))
-        conditions: list[Expr] = [
-            *[AGAIN] * (not at_first and bool(plan.dots)),
-            *[EDGE] * self.has_full_tiles,
-        ]
-        block.stmts.append(If(reduce(_and, conditions), (hidden,)) if conditions else hidden)
+        if plan.dots and not at_first:
+            block.stmts.append(If(self.looks_at_hidden, (hidden,)))
+        else:
+            block.stmts.append(If(EDGE, (hidden,)) if self.has_full_tiles else hidden)
+
+    @property
+    def looks_at_hidden(self) -> Expr:
+        """Is it a second look, at a tile that may hide a pair?"""
+        return Op("and", AGAIN, EDGE) if self.has_full_tiles else AGAIN
 
     def visible(self) -> Expr:
         """The mask, and the end of what moves."""
@@ -134,15 +137,6 @@ class Tile:
         if self.has_full_tiles:
             return tl.where(Var("score").equals(MINUS_INF), 0.0, value)
         return tl.where(Var("visible"), value, 0.0)
-
-
-def looks_twice(plan: Plan) -> bool:
-    """Does the mask hide a pair, of any that kernels multiply?"""
-    return plan.attention.mask != Truth(True) and plan.weights.kind != "largest"
-
-
-def _and(a: Expr, b: Expr) -> Expr:
-    return Op("and", a, b)
 
 
 # Matrix products of tiles in parts: `a @ b.T`, and `total + pairs @ rows`, where `pairs` take the dtype of `rows`.

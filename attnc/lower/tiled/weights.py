@@ -20,7 +20,7 @@ from attnc.lower.gradients import ArrayGradient, Home, is_finite, pass_back
 from attnc.lower.plan import Plan
 from attnc.lower.scope import note_of
 from attnc.lower.tiled.frame import AGAIN, LOG2E, MINUS_INF, exponential
-from attnc.lower.tiled.tile import Tile, looks_twice
+from attnc.lower.tiled.tile import Tile
 from attnc.lower.triton_terms import tl
 
 I, N = Var("i"), Var("N")
@@ -46,7 +46,7 @@ def load_lse(block: Block, row: Expr, plan: Plan, looks_again: bool = True) -> N
     if plan.rows.can_be_empty:
         empty = tl.where(Var("lse").equals(MINUS_INF), 0.0, Var("lse"))
         note = "a row that sees no key: avoid inf - inf"
-        if not (plan.rows.by_scores and looks_again and looks_twice(plan)):
+        if not (plan.rows.by_scores and looks_again and plan.looks_twice):
             block.let("lse", empty, note)
             return
         with block.when(AGAIN) as again:

@@ -53,12 +53,12 @@ test-gpu: $(DEV)
 
 # Rewrite the golden files from what the compiler says now; read the difference before you commit it.
 golden: $(DEV)
-	$(BIN)/python -m pytest $(PARALLEL) -m "" tests/test_golden.py tests/compiles/test_inspect.py --update-golden
+	$(BIN)/python -m pytest $(PARALLEL) -m "" tests/test_golden.py tests/compiles/test_inspect.py tests/test_docs.py --update-golden
 
 # Read the machine code of every example anew, and keep its figures: half an hour. CI reads what is not kept.
 figures: $(DEV)
 	rm -rf tests/compiles/figures
-	$(BIN)/python -m pytest $(PARALLEL) -m compiles tests/compiles/test_machine_code.py -k "not other_gpus" --update-golden
+	$(BIN)/python -m pytest $(PARALLEL) -m compiles tests/compiles/test_machine_code.py tests/compiles/test_inspect.py -k "not other_gpus" --update-golden
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

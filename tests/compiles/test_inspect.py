@@ -31,7 +31,7 @@ def run(capsys: Shell, *arguments: str) -> tuple[int, str, str]:
 
 @pytest.mark.parametrize("name", MEASURED)
 def test_figures(name: str, golden: Callable[[str, str], None], capsys: Shell) -> None:
-    """Whether they all hold is a figure too: with Triton 3.6, dK/dV of `gemma2_local` spills 8 bytes."""
+    """Whether they all hold is a figure too."""
     code, out, err = run(capsys, str(EXAMPLES / f"{name}.attn"), "--head-dim", "64", "--json")
     assert (bool(code), err) == (not json.loads(out)["holds"], "")
     golden(f"machine_code/triton-{triton.__version__}/{name}.json", out)

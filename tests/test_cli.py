@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from turns import in_turn
 
 import attnc
 from attnc.cli import commands, main
@@ -376,11 +377,14 @@ def test_tiles_are_counted_by_numpy_alone() -> None:
 # Hidden ones stand for packages that are not installed.
 HIDE = "import sys; sys.modules.update({name: None for name in sys.argv[1].split()}); from attnc.cli import main; "
 RUN = "sys.exit(main(sys.argv[2:]))"
+HIDDEN = ("torch", "numpy", "torch triton numpy sympy")
+COMMANDS = ("plot", "verify --quick", "explain", "inspect", "bench", "build -o -")
+# In each turn every command, and everything that may be hidden.
+WITHOUT = [(command, HIDDEN[(at + row) % 3]) for at, command in enumerate(COMMANDS) for row in range(3)]
 
 
-@pytest.mark.parametrize("hidden", ["torch", "numpy", "torch triton numpy sympy"])
-@pytest.mark.parametrize("command", ["plot", "verify --quick", "explain", "inspect", "bench", "build -o -"])
-def test_a_package_that_is_not_there(hidden: str, command: str) -> None:
+@pytest.mark.parametrize(("command", "hidden"), in_turn(WITHOUT, turns=3))
+def test_a_package_that_is_not_there(command: str, hidden: str) -> None:
     """It is named, or not needed; it is no bug of ours."""
     name, *options = command.split()
     words = [sys.executable, "-c", HIDE + RUN, hidden, name, str(SLIDING), *options]

@@ -18,6 +18,7 @@ TURNS = int(os.environ.get("TURNS", "8"))
 TURN = int(os.environ.setdefault("TURN", str(random.SystemRandom().randrange(TURNS))))
 
 
-def in_turn(cases: Iterable[T], first: int = 0) -> list[T]:
-    """Those whose turn it is, where the turns begin with this one."""
-    return list(islice(cases, (first + TURN) % TURNS, None, TURNS))
+def in_turn(cases: Iterable[T], first: int = 0, turns: int = TURNS) -> list[T]:
+    """Those whose turn it is, where the turns begin with this one; all of them come up in so many `turns`."""
+    turns = min(turns, TURNS)
+    return list(islice(cases, (first + TURN) % turns, None, turns))

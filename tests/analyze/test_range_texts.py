@@ -12,6 +12,7 @@ from typing import Literal
 import pytest
 from effort import at_most
 from mask_zoo import attention_of
+from turns import in_turn
 
 from attnc.analyze.facts import Interval, Ranges
 from attnc.analyze.ranges import find_ranges
@@ -398,7 +399,7 @@ HEAVY: dict[str, ir.Bool] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", HEAVY)
+@pytest.mark.parametrize("name", in_turn(HEAVY, turns=2))
 def test_no_mask_takes_long(name: str) -> None:
     """Each of them takes for ever to a solver without limits."""
     attention = attention_of(HEAVY[name])

@@ -14,6 +14,7 @@ from found import is_listed
 from integer_oracle import evaluate
 from judge import MANY_CALLS, judge
 from truth import EDGE, FULL, NONE, ROLES, classes_of, pairs_of
+from turns import in_turn
 
 from attnc.compiler import Compilation
 from attnc.options import make_options
@@ -26,7 +27,7 @@ ROOT = Path(__file__).parent.parent.parent
 each_mask = pytest.mark.parametrize("mask", CORPUS, ids=lambda mask: mask.name)
 
 
-@each_mask
+@pytest.mark.parametrize("mask", in_turn(CORPUS, turns=2), ids=lambda mask: mask.name)
 def test_no_tile_is_missed(mask: Mask) -> None:
     """Nor wrongly full: whoever judges raises. How many too many are visited, three calls do not tell."""
     for role, score in judge(mask, calls=3, seed=1).items():

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from properties import cases
 from syntax_trees import files
+from turns import in_turn
 
 from attnc.errors import AttncError, Diagnostic
 from attnc.render import MAX_COLUMNS, MAX_LINES, render, render_all
@@ -264,7 +265,7 @@ DEEP = {
 }
 
 
-@pytest.mark.parametrize("text", DEEP.values(), ids=DEEP.keys())
+@pytest.mark.parametrize("text", in_turn(DEEP.values(), turns=2), ids=in_turn(DEEP, turns=2))
 def test_deep_nesting_is_a_mistake(text: str) -> None:
     with at_most(12_000_000):  # of which a few hundred for each level
         (found,) = mistakes(f"attention f():\n    score {text}\n")

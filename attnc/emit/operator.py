@@ -11,6 +11,7 @@ from attnc.emit.check_helpers import SORTED
 from attnc.emit.launch import arrays_with_gradient
 from attnc.emit.library import LIBRARY
 from attnc.emit.writer import Writer
+from attnc.errors import AttncError, Diagnostic
 from attnc.ir.nodes import Param
 from attnc.lower.collect import needs_of
 from attnc.lower.cpu import backward_params, floats_of, scalars_of, tensors_of, vectors_of
@@ -19,6 +20,8 @@ from attnc.lower.kernels import Kernels
 from attnc.lower.names import variable
 from attnc.lower.plan import Plan, said_results
 from attnc.options import Options
+
+MOST_ARGUMENTS = 64  # of an operator, to torch
 
 
 def write_operators(writer: Writer, kernels: Kernels, options: Options) -> None:
@@ -38,6 +41,7 @@ def _write_operator(writer: Writer, kernels: Kernels, ordered: list[str]) -> Non
     results = [*vectors_of(plan), *map(variable, arrays_with_gradient(plan))]
     tail, typed_tail = _tail(kernels)
     name = operator_of(plan)
+    _refuse_too_many(plan, "forward", len(tensors) + len(tail))
     writer.line("@_operator")
     outputs = plan.results
     kinds = f"tuple[{', '.join(['Tensor'] * len(outputs))}]" if outputs[1:] else "Tensor"
@@ -72,6 +76,7 @@ def _write_operator(writer: Writer, kernels: Kernels, ordered: list[str]) -> Non
     needs = needs_of(plan)
     backward = [f"{n}: Tensor" for n in [*gradients, *tensors, *plan.saved]]
     backward += [*(f"{n}: bool" for n in needs), *typed_tail]
+    _refuse_too_many(plan, "backward", len(backward))
     writer.line("@_operator")
     kinds = ", ".join(["Tensor"] * len(results))
     writer.items(f"def {name}_backward(", backward, f") -> tuple[{kinds}]:")
@@ -94,6 +99,22 @@ def _write_operator(writer: Writer, kernels: Kernels, ordered: list[str]) -> Non
     _write_flops(writer, plan, f"{name}_backward", 3, 2)
     save, turn = _write_autograd(writer, plan, tensors, needs, results, len(tail))
     _write_derivative(writer, name, turn, save, entries)
+
+
+def _refuse_too_many(plan: Plan, which: str, count: int) -> None:
+    if count <= MOST_ARGUMENTS:
+        return
+    what = f"its {which} pass takes {count} arguments, and an operator of torch {MOST_ARGUMENTS} at most"
+    raise AttncError(
+        Diagnostic(
+            "no-kernel",
+            f"`{plan.spec.name}` has no kernel yet: {what}",
+            helps=(
+                "keep arrays of the same sizes in one, with one axis more: `bias[2, h]` for `bias_2[h]`",
+                '`backend="reference"` runs it on the interpreter',
+            ),
+        )
+    )
 
 
 def _tail(kernels: Kernels) -> tuple[list[str], list[str]]:

@@ -11,6 +11,7 @@ from compilations import NAMES, example
 from emitted import launches
 from triton.compiler import CompilationError
 from triton.runtime.jit import JITFunction
+from turns import in_turn
 
 from attnc.errors import AttncError
 from attnc.inspect.build import build_ttir, specialize
@@ -27,7 +28,7 @@ def assert_builds(found: list[Launch]) -> None:
         assert "tt.func public" in build_ttir(launch, SM_90), launch.name
 
 
-@every_example
+@pytest.mark.parametrize("name", in_turn(NAMES, turns=2))
 def test_every_kernel_builds(name: str) -> None:
     assert_builds(launches(name))
     assert_builds(launches(name, d=80, DV=48))

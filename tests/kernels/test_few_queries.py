@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from kernel_checks import Measure, assert_holds, case_for, compile_text
+from turns import in_turn
 from zoo import BIASES, DISTANCES, MASKS, SCORES, TOKENS
 
 from attnc.evaluate import load_evaluated
@@ -59,7 +60,7 @@ def test_values_and_gradients(measure: Measure, name: str) -> None:
         assert_holds(measure(compilation, case_for(compilation, case, tile=(16, 16))))
 
 
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", in_turn(ZOO, turns=2))
 def test_zoo(measure: Measure, name: str) -> None:
     spec = ZOO[name]
     compilation = compile_text(spec.text)

@@ -6,6 +6,7 @@ import ast
 
 import pytest
 from kernel_checks import Measure, assert_holds, compile_text
+from turns import in_turn
 from zoo import TAKEN
 
 from attnc.check.vocabulary import MODULE_WORDS
@@ -74,14 +75,14 @@ def test_names_of_parameters(measure: Measure, kind: str) -> None:
     plain = [name for name in names if not name.endswith("_")]
     size = CHUNKS[kind]
     chunks = [plain[start : start + size] for start in range(0, len(plain), size)]
-    for chunk in [*chunks, [name for name in names if name.endswith("_")]]:
+    for chunk in in_turn([*chunks, [name for name in names if name.endswith("_")]], turns=2):
         compilation = compile_text(write(chunk))
         for case in SMALL:
             assert_holds(measure(compilation, case))
 
 
 def test_names_of_attentions(measure: Measure) -> None:
-    for name in TAKEN:
+    for name in in_turn(TAKEN, turns=2):
         compilation = compile_text(f"attention {name}({name}: int = 3):\n    mask j <= i + {name}\n")
         if not is_refused(compilation):
             assert_holds(measure(compilation, SMALL[0]))

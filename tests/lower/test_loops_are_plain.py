@@ -15,6 +15,7 @@ import pytest
 from compilations import NAMES, compiled, example, file, one_of
 from listed_specs import LISTED, SWEPT
 from mask_zoo import ALL, SORTS
+from turns import in_turn
 
 from attnc.compiler import Compilation
 
@@ -105,7 +106,7 @@ def check(functions: dict[str, ast.FunctionDef]) -> int:
     return len(tiles)
 
 
-@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("name", in_turn(SPECS, turns=2))
 def test_no_tile_loop_branches(name: str) -> None:
     assert check(functions_of(name)) >= 3 or name == "zoo:empty", "no loops were found"
 

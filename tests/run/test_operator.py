@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import ModuleType
 from typing import Any
 
@@ -10,8 +11,10 @@ import torch
 from compilations import EXAMPLES, example
 from torch import Tensor
 
-from attnc.compiler import load
+from attnc.compiler import Compilation, load
+from attnc.errors import AttncError
 from attnc.run.loader import load_module
+from attnc.source import Source
 
 CALLS: dict[str, dict[str, Any]] = {
     "causal": {},
@@ -152,3 +155,19 @@ def test_only_what_is_asked_for_is_differentiated() -> None:
     with torch.no_grad():
         assert not f(q, k, v, bias=bias).requires_grad
     assert out.requires_grad
+
+
+@pytest.mark.parametrize(("count", "which", "sort"), [(56, "backward", "float"), (62, "forward", "int")])
+def test_more_arrays_than_an_operator_takes(count: int, which: str, sort: str) -> None:
+    params = ", ".join(f"t{n}: {sort}[H]" for n in range(count))
+    lets = [f"    let part_{n} = {' + '.join(f't{m}[h]' for m in range(n, count, 8))}\n" for n in range(8)]
+    total = " + ".join(f"part_{n}" for n in range(8))
+    text = f"attention many({params}):\n{''.join(lets)}    score dot(q, k) * scale + {total}\n"
+    with pytest.raises(AttncError) as refused:
+        _ = Compilation(Source("many.attn", text)).module
+    (told,) = refused.value.diagnostics
+    assert told.code == "no-kernel"
+    assert re.fullmatch(
+        rf"`many` has no kernel yet: its {which} pass takes \d+ arguments, and an operator of torch 64 at most",
+        told.message,
+    )

@@ -5,7 +5,7 @@
     checked    File       ir.Attentions, or its mistakes       check
     attention  Checked    the one that `options.name` chose
     facts      Attention  Facts: ranges, rows, and their why   analyze
-    plan       Facts      Plan: schedule, derivatives, reason  lower.plan
+    plan       Facts      Plan: its sweeps, and their reasons  lower.plan
     kernels    Plan       Kernels, in the kernel language      lower.kernels
     module     Kernels    the text that a person keeps         emit
 
@@ -124,8 +124,8 @@ class Compilation:
 
     @property
     def counts(self) -> tuple[Int, ...]:
-        """What every pass keeps below 2**29 in a call."""
-        return tuple(plan.reach.most for plan in (*self.plan.before, self.plan))
+        """What every sweep keeps below 2**29 in a call."""
+        return tuple(sweep.reach.most for sweep in self.plan.sweeps)
 
     @cached_property
     def kernels(self) -> Kernels:

@@ -73,26 +73,27 @@ def _plan(plan: Plan | Diagnostic, attention: Attention) -> list[str]:
 
 def print_plan(plan: Plan) -> str:
     """A plan, field by field."""
+    sweep = plan.last
     lines = [
         f"schedule   {plan.schedule}",
-        f"score      {print_ir(plan.score)}"
-        + ("  (times log2(e))" if plan.weights.kind == "softmax" else ""),
-        f"mask       {print_ir(plan.attention.mask)}",
+        f"score      {print_ir(sweep.score)}"
+        + ("  (times log2(e))" if sweep.weights.kind == "softmax" else ""),
+        f"mask       {print_ir(sweep.attention.mask)}",
     ]
     for each in plan.before:
         made = ", ".join(f"{name} = {print_ir(term)}" for name, term in each.numbers)
         kept = " and ".join(map(print_ir, each.weights.sums)) or print_ir(each.weights.score)
         lines.append(f"pass {each.number}     {each.weights.kind} of {kept}: {made}")
-    if plan.weights.weight is not None:
-        lines.append(f"weight     {' and '.join(map(print_ir, (plan.weights.weight, *plan.weights.sums)))}")
-    if plan.weights.gate is not None:
-        lines.append(f"row times  {print_ir(plan.weights.gate)}")
-    lines += [f"map        {each.name} = {print_ir(each.term)}  (each {each.side})" for each in plan.maps]
-    for pair, derivative in zip(plan.dots, plan.dot_gradients, strict=True):
+    if sweep.weights.weight is not None:
+        lines.append(f"weight     {' and '.join(map(print_ir, (sweep.weights.weight, *sweep.weights.sums)))}")
+    if sweep.weights.gate is not None:
+        lines.append(f"row times  {print_ir(sweep.weights.gate)}")
+    lines += [f"map        {each.name} = {print_ir(each.term)}  (each {each.side})" for each in sweep.maps]
+    for pair, derivative in zip(sweep.dots, sweep.dot_gradients, strict=True):
         lines.append(
             f"dot        {pair.query} . {pair.key}, width {pair.width}, d score = {print_ir(derivative)}"
         )
-    for gradient in plan.gradients:
+    for gradient in sweep.gradients:
         read = f"{print_ir(gradient.load)}, d score = {print_ir(gradient.derivative)}"
         lines.append(f"gradient   {gradient.name}, summed by {gradient.home}: {read}")
     lines += [f"because    {reason}" for reason in plan.because]

@@ -1,6 +1,6 @@
 """What a kernel is given when it is launched.
 
-Enters: a kernel and its plan. Leaves: its arguments in the order of its signature, and the line that finds
+Enters: a kernel and its sweep. Leaves: its arguments in the order of its signature, and the line that finds
 its tiles.
 """
 
@@ -11,22 +11,22 @@ from contextlib import AbstractContextManager, nullcontext
 from attnc.emit.writer import Writer
 from attnc.kernel.nodes import Function
 from attnc.lower.names import pointer, stride, variable
-from attnc.lower.plan import Plan
+from attnc.lower.sweep import Sweep
 
 
-def widths_of(plan: Plan) -> list[str]:
+def widths_of(sweep: Sweep) -> list[str]:
     """The names of all widths: D, those of other dot products, DV where there are values to weigh."""
-    return list(dict.fromkeys([*(pair.width for pair in plan.dots), *values(plan, "DV")]))
+    return list(dict.fromkeys([*(pair.width for pair in sweep.dots), *values(sweep, "DV")]))
 
 
-def values(plan: Plan, *names: str) -> list[str]:
+def values(sweep: Sweep, *names: str) -> list[str]:
     """Names that a pass knows where it weighs values."""
-    return [*names] if plan.weighs_values else []
+    return [*names] if sweep.weighs_values else []
 
 
-def write_tiles(writer: Writer, plan: Plan, kernel: str, only: str = "") -> None:
+def write_tiles(writer: Writer, sweep: Sweep, kernel: str, only: str = "") -> None:
     """`tiles = _tiles(...)` for the widths of a pass, or for one of them."""
-    widths = [only] if only else widths_of(plan)
+    widths = [only] if only else widths_of(sweep)
     pairs = [f'("{name}", {name})' for name in widths]
     writer.items(f'tiles = _tiles("{kernel}", q, ', pairs, ")")
 
@@ -57,16 +57,16 @@ def _constant(name: str) -> str:
     return f'tiles["{name}"]'
 
 
-def arguments(kernel: Function, plan: Plan) -> list[str]:
+def arguments(kernel: Function, sweep: Sweep) -> list[str]:
     """What a kernel is given, in the order of its signature; constants come with the tiles."""
     names = [p.name for p in kernel.params if not p.annotation]
-    arrays = {pointer(p.name): variable(p.name) for p in plan.attention.params if p.sizes}
+    arrays = {pointer(p.name): variable(p.name) for p in sweep.attention.params if p.sizes}
     strides = {
         stride(p.name, dim): (variable(p.name), dim, len(p.sizes))
-        for p in plan.attention.params
+        for p in sweep.attention.params
         for dim in range(len(p.sizes))
     }
-    for tensor in dict.fromkeys([*(n for pair in plan.dots for n in (pair.query, pair.key)), "v", "dout"]):
+    for tensor in dict.fromkeys([*(n for pair in sweep.dots for n in (pair.query, pair.key)), "v", "dout"]):
         strides |= {f"{tensor}_stride_{axis}": (tensor, dim, 4) for dim, axis in enumerate("bht")}
     taken: dict[str, list[int]] = {}
     for tensor, dim, _ in (strides[name] for name in names if name in strides):
@@ -84,5 +84,5 @@ def arguments(kernel: Function, plan: Plan) -> list[str]:
                 given.append(f"*{tensor}.stride()" + (f"[:{len(dims)}]" if len(dims) < count else ""))
         else:
             given.append(name.removesuffix("_ptr"))
-    constants = [variable(p.name) for p in plan.attention.params if p.const and not p.sizes]
+    constants = [variable(p.name) for p in sweep.attention.params if p.const and not p.sizes]
     return given + [f"{name}={name}" for name in constants if name in {p.name for p in kernel.params}]

@@ -61,7 +61,7 @@ class _Checks:
         self.params = plan.spec.params
         self.terms = TorchTerms(plan.spec, {})
         self.widths = find_width_rules(plan.spec)
-        self.requirements = tuple(dict.fromkeys((*plan.keys.requires, *plan.queries.requires)))
+        self.requirements = plan.last.requires
         self.divisions = find_divisions(plan.spec)
         self.checked: set[Int] = set()
         self.is_self_attention = VecInput("v_i") in walk(plan.spec.output)

@@ -1,7 +1,7 @@
 """How the kernels are launched: grids, tiles, and buffers.
 
 Enters: the kernels of a plan. Leaves: the table of tile sizes, and `_forward_triton` and `_backward_triton` of every
-pass. Arguments stand in the order of each kernel's signature.
+sweep. Arguments stand in the order of each kernel's signature.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from attnc.kernel.nodes import Do, Expr, Function, Var
 from attnc.lower.collect import call_adder, need
 from attnc.lower.cpu import backward_params, scalars_of, tensors_of, vectors_of
 from attnc.lower.gradients import ArrayGradient, Home
-from attnc.lower.kernels import Kernels
+from attnc.lower.kernels import Kernels, SweepKernels
 from attnc.lower.names import variable
-from attnc.lower.plan import Plan, said_results
+from attnc.lower.sweep import Sweep, said_results
 from attnc.lower.torch_terms import TorchTerms
 from attnc.options import Options
 
@@ -55,50 +55,51 @@ def _shares(q, programs):
 
 
 def write_launchers(writer: Writer, kernels: Kernels, options: Options) -> None:
-    """The table of tiles; forward and backward of every pass."""
-    passes = [*kernels.before, kernels]
-    goes_ahead = any(p.name == "AHEAD" for each in passes for fn in each.triton for p in fn.params)
-    has_strips = any(each.plan.home("pair") for each in passes)
-    has_splits = any(each.plan.split for each in passes)
-    has_shares = has_splits or any(each.kernel("_backward_keys") for each in passes)
-    splits = [choice_of_splits(kernels.plan)] * has_splits
+    """The table of tiles; forward and backward of every sweep."""
+    sweeps = kernels.sweeps
+    check = kernels.reads[-1] if options.check_reads and kernels.reads else None
+    goes_ahead = any(p.name == "AHEAD" for each in sweeps for fn in each.triton for p in fn.params)
+    has_strips = any(each.sweep.home("pair") for each in sweeps)
+    has_splits = any(each.sweep.split for each in sweeps)
+    has_shares = has_splits or any(each.kernel("_backward_keys") for each in sweeps)
+    splits = [choice_of_splits(kernels.plan.last)] * has_splits
     asked = [
-        *[LOOKS] * any(looks_again(fn) for each in passes for fn in each.triton),
+        *[LOOKS] * any(looks_again(fn) for each in sweeps for fn in each.triton),
         *[AHEAD] * goes_ahead,
         *[STRIP] * has_strips,
         *[SHARES] * has_shares,
         *splits,
     ]
-    for text in [tile_table(kernels.plan, options.tiles), *asked]:
+    for text in [tile_table(kernels.plan.last, options.tiles), *asked]:
         writer.lines(text)
         writer.line()
         writer.line()
-    for number, each in enumerate(passes):
+    for number, each in enumerate(sweeps):
         if number:
             writer.line()
             writer.line()
-        _write_forward(writer, each, options)
-        if each.plan.has_gradient:
+        _write_forward(writer, each, check if each is kernels.last else None)
+        if each.sweep.has_gradient:
             writer.line()
             writer.line()
             _write_backward(writer, each)
 
 
-def _sizes(writer: Writer, kernels: Kernels, names: set[str]) -> None:
-    plan = kernels.plan
+def _sizes(writer: Writer, kernels: SweepKernels, names: set[str]) -> None:
+    sweep = kernels.sweep
     writer.line("B, H, N, D = q.shape")
-    writer.line("HKV, M, DV = v.shape[1:]" if plan.weighs_values else "HKV, M = k.shape[1:3]")
-    for pair in plan.dots:
+    writer.line("HKV, M, DV = v.shape[1:]" if sweep.weighs_values else "HKV, M = k.shape[1:3]")
+    for pair in sweep.dots:
         if pair.width != "D":
             writer.line(f"{pair.width} = {pair.query}.shape[-1]")
     if "group" in names:
         writer.line("group = H // HKV")
 
 
-def _write_reach(writer: Writer, plan: Plan) -> None:
+def _write_reach(writer: Writer, sweep: Sweep) -> None:
     """The check that 32 bits suffice; its words are broken where a line is."""
-    most = TorchTerms(plan.spec, {}, places=plan.places)(plan.reach.most)
-    what, text = print_ir(plan.reach.most), emit_expression(most)
+    most = TorchTerms(sweep.spec, {}, places=sweep.places)(sweep.reach.most)
+    what, text = print_ir(sweep.reach.most), emit_expression(most)
     if writer.fits(f'    "{what}",'):
         writer.items("_check_reach(", [f'"{what}"', text], ")")
         return
@@ -111,16 +112,16 @@ def _write_reach(writer: Writer, plan: Plan) -> None:
     writer.line(")")
 
 
-def _cut_off(writer: Writer, plan: Plan) -> None:
+def _cut_off(writer: Writer, sweep: Sweep) -> None:
     """Numbers that are only compared may be beyond 32 bits."""
-    for param in plan.attention.params:
-        if param.name in plan.reach.cut:
+    for param in sweep.attention.params:
+        if param.name in sweep.reach.cut:
             name = variable(param.name)
             writer.line(f"{name} = _near({name})")
 
 
-def _unit_strides(writer: Writer, plan: Plan, also: list[str]) -> None:
-    names = _vectors(plan, also)
+def _unit_strides(writer: Writer, sweep: Sweep, also: list[str]) -> None:
+    names = _vectors(sweep, also)
     if not names:
         return
     if len(names) == 1:
@@ -129,112 +130,113 @@ def _unit_strides(writer: Writer, plan: Plan, also: list[str]) -> None:
         writer.items(f"{', '.join(names)} = map(_with_unit_stride, (", names, "))")
 
 
-def _find_large(writer: Writer, plan: Plan, also: list[str]) -> None:
-    writer.items("large = _is_large(", ["H", "B", *_vectors(plan, also)], ")")
+def _find_large(writer: Writer, sweep: Sweep, also: list[str]) -> None:
+    writer.items("large = _is_large(", ["H", "B", *_vectors(sweep, also)], ")")
 
 
-def _vectors(plan: Plan, also: list[str]) -> list[str]:
+def _vectors(sweep: Sweep, also: list[str]) -> list[str]:
     """The tensors of which kernels read tiles of rows."""
-    vectors = [n for p in plan.dots for n in (p.query, p.key)]
-    return list(dict.fromkeys([*vectors, *values(plan, "v", *also)]))
+    vectors = [n for p in sweep.dots for n in (p.query, p.key)]
+    return list(dict.fromkeys([*vectors, *values(sweep, "v", *also)]))
 
 
-def _write_forward(writer: Writer, kernels: Kernels, options: Options) -> None:
-    plan = kernels.plan
+def _write_forward(writer: Writer, kernels: SweepKernels, check: Function | None) -> None:
+    sweep = kernels.sweep
     kernel = kernels.kernel("_forward")
     assert kernel is not None
-    writer.items(f"def {plan.named('_forward_triton')}(", [*tensors_of(plan), *scalars_of(plan)], "):")
+    writer.items(f"def {sweep.named('_forward_triton')}(", [*tensors_of(sweep), *scalars_of(sweep)], "):")
     with writer.indent():
-        writer.line(f'"""Forward by the kernels: {said_results(plan)}."""')
+        writer.line(f'"""Forward by the kernels: {said_results(sweep)}."""')
         _sizes(writer, kernels, {p.name for p in kernel.params})
-        _write_reach(writer, plan)
-        if options.check_reads and kernels.reads:
-            check = kernels.reads[-1]
+        _write_reach(writer, sweep)
+        if check:
             writer.items(f"{check.name}(", [p.name for p in check.params], ")")
-        _cut_off(writer, plan)
-        _unit_strides(writer, plan, [])
-        _find_large(writer, plan, [])
-        is_softmax = plan.weights.kind == "softmax"
-        if plan.weighs_values:
+        _cut_off(writer, sweep)
+        _unit_strides(writer, sweep, [])
+        _find_large(writer, sweep, [])
+        is_softmax = sweep.weights.kind == "softmax"
+        if sweep.weighs_values:
             writer.line(f"out = q.new_empty(B, H, N, DV{'' if is_softmax else ', dtype=torch.float32'})")
-        for name in plan.row_results:
-            dtype = "int32" if plan.weights.kind == "largest" else "float32"
+        for name in sweep.row_results:
+            dtype = "int32" if sweep.weights.kind == "largest" else "float32"
             writer.line(f"{name} = q.new_empty(B, H, N, dtype=torch.{dtype})")
-        if is_softmax and not plan.rows.can_be_empty:
+        if is_softmax and not sweep.rows.can_be_empty:
             with writer.block("if M == 0:  # every row of the kernel sees a key"):
-                nothing = [*values(plan, "out.zero_()"), 'lse.fill_(float("-inf"))']
+                nothing = [*values(sweep, "out.zero_()"), 'lse.fill_(float("-inf"))']
                 writer.line(f"return {', '.join(nothing)}")
-        write_tiles(writer, plan, "forward")
-        if plan.split:
-            write_split(writer, kernels, plan.split)
+        write_tiles(writer, sweep, "forward")
+        if sweep.split:
+            write_split(writer, kernels, sweep.split)
         _write_lists(writer, kernels, kernel)
         with writer.block("with torch.cuda.device_of(q):"):
-            _write_launch(writer, kernel, plan, "N", "BLOCK_Q", "H")
-        writer.line(f"return {', '.join(plan.results)}")
+            _write_launch(writer, kernel, sweep, "N", "BLOCK_Q", "H")
+        writer.line(f"return {', '.join(sweep.results)}")
 
 
-def _write_backward(writer: Writer, kernels: Kernels) -> None:
-    plan = kernels.plan
-    names = backward_params(plan)
+def _write_backward(writer: Writer, kernels: SweepKernels) -> None:
+    sweep = kernels.sweep
+    names = backward_params(sweep)
     used = {p.name for fn in kernels.triton for p in fn.params}
-    writer.items(f"def {plan.named('_backward_triton')}(", names, "):")
+    writer.items(f"def {sweep.named('_backward_triton')}(", names, "):")
     with writer.indent():
         writer.line('"""Backward by the kernels: the gradient of every float tensor, in order."""')
         _sizes(writer, kernels, used)
-        _cut_off(writer, plan)
-        _unit_strides(writer, plan, ["dout"])
-        _find_large(writer, plan, ["dout"])
-        is_softmax = plan.weights.kind == "softmax"
+        _cut_off(writer, sweep)
+        _unit_strides(writer, sweep, ["dout"])
+        _find_large(writer, sweep, ["dout"])
+        is_softmax = sweep.weights.kind == "softmax"
         narrow = "dout = dout.to(v.dtype)"
-        if plan.dout_has_any_size:
+        if sweep.dout_has_any_size:
             narrow = "dout, dout_size = _sized(dout, v.dtype)"
-        for line in values(plan, "delta = torch.empty_like(lse)" if is_softmax else narrow):
+        for line in values(sweep, "delta = torch.empty_like(lse)" if is_softmax else narrow):
             writer.line(line)
-        vectors = vectors_of(plan)
+        vectors = vectors_of(sweep)
         for name in vectors:
             if not _is_written(kernels, name):
                 writer.line(f"d{name} = {name}.new_zeros({name}.shape)")
-            elif _is_query(plan, name):
+            elif _is_query(sweep, name):
                 writer.line(f"d{name} = {name}.new_empty({name}.shape)")
-        for gradient in plan.home("row"):
+        for gradient in sweep.home("row"):
             writer.line(f"{gradient.name} = q.new_empty(B, H, N, dtype=torch.float32)")
-        for gradient in plan.home("column"):
+        for gradient in sweep.home("column"):
             writer.line(f"{gradient.name} = q.new_empty(B, H, M, dtype=torch.float32)")
-        for array in arrays_with_gradient(plan):
+        for array in arrays_with_gradient(sweep):
             where = [f"{variable(array)}.shape", "dtype=torch.float32", "device=q.device"]
             writer.items(f"total_{array} = torch.zeros(", where, ")")
         with writer.block("with torch.cuda.device_of(q):"):
             if kernel := kernels.kernel("_delta"):
-                write_tiles(writer, plan, "backward_queries", only="DV")
-                _write_launch(writer, kernel, plan, "N", "BLOCK_Q", "H")
+                write_tiles(writer, sweep, "backward_queries", only="DV")
+                _write_launch(writer, kernel, sweep, "N", "BLOCK_Q", "H")
             if kernel := kernels.kernel("_backward_keys"):
-                write_tiles(writer, plan, "backward_keys")
+                write_tiles(writer, sweep, "backward_keys")
                 _write_lists(writer, kernels, kernel)
                 _write_keys(writer, kernels, kernel)
             if kernel := kernels.kernel("_backward_queries"):
-                write_tiles(writer, plan, "backward_queries")
+                write_tiles(writer, sweep, "backward_queries")
                 _write_lists(writer, kernels, kernel)
-                _write_launch(writer, kernel, plan, "N", "BLOCK_Q", "H")
+                _write_launch(writer, kernel, sweep, "N", "BLOCK_Q", "H")
             _write_pairs(writer, kernels)
         _write_sums(writer, kernels)
         results = [f"d{name}" for name in vectors]
-        results += [f"total_{a}.to({variable(a)}.dtype)" for a in arrays_with_gradient(plan)]
+        results += [f"total_{a}.to({variable(a)}.dtype)" for a in arrays_with_gradient(sweep)]
         writer.items("return ", results, "")
 
 
-def _write_keys(writer: Writer, kernels: Kernels, kernel: Function) -> None:
+def _write_keys(writer: Writer, kernels: SweepKernels, kernel: Function) -> None:
     """The launch of the kernel whose programs may share the heads of a group, and the sums of what they leave."""
-    plan = kernels.plan
-    names = [name for name in vectors_of(plan) if _is_written(kernels, name) and not _is_query(plan, name)]
+    sweep = kernels.sweep
+    names = [name for name in vectors_of(sweep) if _is_written(kernels, name) and not _is_query(sweep, name)]
     writer.line('shares = min(group, _shares(q, triton.cdiv(M, tiles["BLOCK_K"]) * HKV * B))')
     for name in names:
         writer.line(f"d{name} = _parts({name}, shares)")
-    _write_launch(writer, kernel, plan, "M", "BLOCK_K", "HKV * shares")
+    _write_launch(writer, kernel, sweep, "M", "BLOCK_K", "HKV * shares")
     for name in names:
         writer.line(f"d{name} = _sum_of_parts(d{name}, shares, {name}.dtype)")
 
 
-def _write_launch(writer: Writer, kernel: Function, plan: Plan, length: str, block: str, heads: str) -> None:
+def _write_launch(
+    writer: Writer, kernel: Function, sweep: Sweep, length: str, block: str, heads: str
+) -> None:
     """One launch: a program for each tile, head and batch."""
     head = f'{kernel.name}[_grid(triton.cdiv({length}, tiles["{block}"]), {heads}, B, large)]('
     names = {p.name for p in kernel.params}
@@ -242,13 +244,13 @@ def _write_launch(writer: Writer, kernel: Function, plan: Plan, length: str, blo
     ahead = "None if again else _ahead(q, tiles)" if looks_again(kernel) else "_ahead(q, tiles)"
     options += [f"AHEAD={ahead}"] * ("AHEAD" in names) + ["AGAIN=again"] * looks_again(kernel)
     with write_looks(writer, kernel):
-        writer.items(head, [*arguments(kernel, plan), *options], ")")
+        writer.items(head, [*arguments(kernel, sweep), *options], ")")
 
 
-def _write_lists(writer: Writer, kernels: Kernels, kernel: Function) -> None:
+def _write_lists(writer: Writer, kernels: SweepKernels, kernel: Function) -> None:
     """The lists of tiles of a kernel that goes through lists."""
     if any(p.name == "edge_tiles_ptr" for p in kernel.params):
-        is_of_keys = kernel.name == kernels.plan.named("_backward_keys")
+        is_of_keys = kernel.name == kernels.sweep.named("_backward_keys")
         lists = kernels.lists_of("queries" if is_of_keys else "keys")
         own = {
             "rows": 'tiles["BLOCK_Q"]',
@@ -260,8 +262,8 @@ def _write_lists(writer: Writer, kernels: Kernels, kernel: Function) -> None:
         writer.items(f"edge_start, edge_tiles, full_start, full_tiles = {lists.name}(", given, ")")
 
 
-def _write_pairs(writer: Writer, kernels: Kernels) -> None:
-    plan, gradients = kernels.plan, kernels.plan.home("pair")
+def _write_pairs(writer: Writer, kernels: SweepKernels) -> None:
+    sweep, gradients = kernels.sweep, kernels.sweep.home("pair")
     if not gradients:
         return
     kernel = kernels.kernel("_backward_pairs")
@@ -274,15 +276,15 @@ def _write_pairs(writer: Writer, kernels: Kernels) -> None:
             writer.line("q0, q1 = first_row, min(first_row + strip, N)")
             for gradient in gradients:
                 writer.line(f"{gradient.name} = q.new_zeros(B, H, strip, M, dtype=torch.float32)")
-            _write_launch(writer, kernel, plan, "q1 - q0", "BLOCK_Q", "H")
+            _write_launch(writer, kernel, sweep, "q1 - q0", "BLOCK_Q", "H")
             _write_positions(
-                writer, [kernels.adders[plan.gradients.index(g)] for g in gradients], "q0, q1", "0, M"
+                writer, [kernels.adders[sweep.gradients.index(g)] for g in gradients], "q0, q1", "0, M"
             )
             for gradient in gradients:
                 _write_add(writer, kernels, gradient, Var(gradient.name)[:, :, : Var("q1") - Var("q0")])
 
 
-def _write_sums(writer: Writer, kernels: Kernels) -> None:
+def _write_sums(writer: Writer, kernels: SweepKernels) -> None:
     """Sums of what the kernels left for each query or key, and of what needed no kernel."""
     homes: tuple[tuple[Home, tuple[str, str]], ...] = (
         ("lse", ("0, N", "0, 1")),
@@ -290,12 +292,12 @@ def _write_sums(writer: Writer, kernels: Kernels) -> None:
         ("column", ("0, 1", "0, M")),
     )
     for home, rows in homes:
-        gradients = kernels.plan.home(home)
+        gradients = kernels.sweep.home(home)
         if gradients and home == "lse":
             writer.line('dlse = dlse.masked_fill(lse == float("-inf"), 0.0)  # none where a row sees no key')
         if gradients:
             _write_positions(
-                writer, [kernels.adders[kernels.plan.gradients.index(g)] for g in gradients], *rows
+                writer, [kernels.adders[kernels.sweep.gradients.index(g)] for g in gradients], *rows
             )
         for gradient in gradients:
             left = Var("dlse" if home == "lse" else gradient.name)
@@ -320,18 +322,18 @@ def _write_positions(writer: Writer, adders: list[Function], queries: str, keys:
             writer.line(line)
 
 
-def _write_add(writer: Writer, kernels: Kernels, gradient: ArrayGradient, value: Expr) -> None:
-    fn = kernels.adders[kernels.plan.gradients.index(gradient)]
+def _write_add(writer: Writer, kernels: SweepKernels, gradient: ArrayGradient, value: Expr) -> None:
+    fn = kernels.adders[kernels.sweep.gradients.index(gradient)]
     writer.statement(Do(call_adder(fn, value, Var(f"total_{gradient.load.array}"))))
 
 
-def arrays_with_gradient(plan: Plan) -> list[str]:
-    return list(dict.fromkeys(g.load.array for g in plan.gradients))
+def arrays_with_gradient(sweep: Sweep) -> list[str]:
+    return list(dict.fromkeys(g.load.array for g in sweep.gradients))
 
 
-def _is_query(plan: Plan, name: str) -> bool:
-    return name == "q" or any(name == pair.query for pair in plan.dots)
+def _is_query(sweep: Sweep, name: str) -> bool:
+    return name == "q" or any(name == pair.query for pair in sweep.dots)
 
 
-def _is_written(kernels: Kernels, name: str) -> bool:
+def _is_written(kernels: SweepKernels, name: str) -> bool:
     return any(f"d{name}_ptr" == p.name for fn in kernels.triton for p in fn.params)

@@ -44,14 +44,15 @@ def _functions(kernels: Kernels) -> list[Function]:
 
 
 def _triton(kernels: Kernels) -> list[Function]:
-    """The kernels of every pass."""
-    return _once(fn for each in (*kernels.before, kernels) for fn in each.triton)
+    """The kernels of every sweep."""
+    return _once(fn for each in kernels.sweeps for fn in each.triton)
 
 
 def _plain(kernels: Kernels) -> list[Function]:
-    """What every pass does in torch. Passes have their masks in common, and what reads them."""
-    passes = (*kernels.before, kernels)
-    return _once(fn for each in passes for fn in (*each.lists, *each.reads, *each.cpu, *each.adders))
+    """What every sweep does in torch. Sweeps have their masks in common, and what reads them."""
+    before = [fn for each in kernels.before for fn in (*each.lists, *each.cpu, *each.adders)]
+    last = kernels.last
+    return _once([*before, *last.lists, *kernels.reads, *last.cpu, *last.adders])
 
 
 def _around(kernels: Kernels) -> list[Function]:
@@ -78,16 +79,16 @@ def emit_module(kernels: Kernels, found: list[str], options: Options) -> str:
     for fn in _triton(kernels):
         _write_function(body, _with_decorator(fn, kernels))
     launch = Writer()
-    if kernels.triton:
+    if kernels.has_triton:
         write_launchers(launch, kernels, options)
     helpers = used | set(re.findall(r"\w+", launch.text)) | {fn.decorator for fn in functions}
     _write_texts(body, select_helpers(TORCH_HELPERS, helpers))
     for fn in _plain(kernels):
         _write_function(body, fn)
-    if kernels.triton:
+    if kernels.has_triton:
         body.lines(launch.text.rstrip("\n"))
         _gap(body)
-    _write_function(body, lower_pairs(kernels.plan))
+    _write_function(body, lower_pairs(kernels.plan.last))
     write_operators(body, kernels, options)
     for fn in _around(kernels):
         _write_function(body, fn)
@@ -99,7 +100,7 @@ def emit_module(kernels: Kernels, found: list[str], options: Options) -> str:
     for line in _imports(body.text):
         whole.line(line)
     whole.line()
-    whole.lines(f"{IN_KERNELS}\n{CONSTANTS}" if kernels.triton else CONSTANTS)
+    whole.lines(f"{IN_KERNELS}\n{CONSTANTS}" if kernels.has_triton else CONSTANTS)
     _gap(whole)
     whole.lines(body.text.rstrip("\n"))
     return whole.text
@@ -123,7 +124,7 @@ def _with_decorator(fn: Function, kernels: Kernels) -> Function:
     """Lengths and parameters change from call to call: they are no part of what a kernel is compiled for."""
     if fn.decorator != "kernel":
         return fn
-    scalars = {p.name for p in kernels.plan.attention.params if not p.sizes}
+    scalars = {p.name for p in kernels.plan.last.attention.params if not p.sizes}
     free = [p.name for p in fn.params if not p.annotation]
     names = [n for n in free if n in LAUNCHED or n.rstrip("_") in scalars]
     listed = ", ".join(f'"{name}"' for name in names)

@@ -14,10 +14,10 @@ from attnc.emit.writer import Writer
 from attnc.ir.nodes import Param
 from attnc.ir.text import print_ir
 from attnc.lower.cpu import floats_of, tensors_of, wholes_of
-from attnc.lower.kernels import Kernels
+from attnc.lower.kernels import Kernels, SweepKernels
 from attnc.lower.names import variable
 from attnc.lower.per_token import mapped_tensors
-from attnc.lower.plan import Plan
+from attnc.lower.sweep import Sweep
 
 BACKEND = '''
 def _choose(backend, q):
@@ -80,15 +80,15 @@ NO_LSE = "`return_lse` needs a normalization by sum(exp(s)): this one has no log
 
 def write_public(writer: Writer, kernels: Kernels) -> None:
     """The choice of a backend, the checks, and the function."""
-    plan = kernels.plan
+    plan, sweep = kernels.plan, kernels.plan.last
     spec = plan.spec
-    for text in (BACKEND if kernels.triton else NO_KERNELS, FLOATS, AUTOCAST, REFUSED):
+    for text in (BACKEND if kernels.has_triton else NO_KERNELS, FLOATS, AUTOCAST, REFUSED):
         writer.lines(text)
         writer.line()
         writer.line()
     write_checks(writer, plan)
     params = [_declared(p) for p in spec.params]
-    tail = ["scale=None", "return_lse=False", *(['backend="auto"'] if kernels.triton else [])]
+    tail = ["scale=None", "return_lse=False", *(['backend="auto"'] if kernels.has_triton else [])]
     writer.items(f"def {spec.name}(", ["q", "k", "v", "*", *params, *tail], "):")
     with writer.indent():
         _write_doc(writer, kernels)
@@ -98,57 +98,56 @@ def write_public(writer: Writer, kernels: Kernels) -> None:
             _write_call(writer, checked, "_check", ["q", "k", "v", "scale", *(p.name for p in spec.params)])
         with writer.block("except (TypeError, ValueError) as mistake:"):
             writer.line("return _refused(mistake, q, v, return_lse)")
-        if not plan.weights.has_lse:
+        if not sweep.weights.has_lse:
             with writer.block("if return_lse:"):
                 writer.items("raise ValueError(", [f'"{NO_LSE}"'], ")")
-        if plan.key_heads:
-            writer.line(f"{plan.key_heads} = k.shape[1]")
+        if sweep.key_heads:
+            writer.line(f"{sweep.key_heads} = k.shape[1]")
         if kernels.per_token:
             given = [p.name for p in kernels.per_token.params]
-            _write_call(writer, mapped_tensors(plan), "_per_token", given)
-        chosen = ["_choose(backend, q)"] if kernels.triton else []
-        if not kernels.triton:
+            _write_call(writer, mapped_tensors(sweep), "_per_token", given)
+        chosen = ["_choose(backend, q)"] if kernels.has_triton else []
+        if not kernels.has_triton:
             writer.line("_check_device(q)")
         elif kernels.before:
             writer.line(f"backend = {chosen[0]}")
             chosen = ["backend"]
         writer.line("_tell_counters()")
         for each in kernels.before:
-            _write_rows(writer, each)
-        arguments = [*tensors_of(plan), *wholes_of(plan), *chosen, _floats(plan)]
-        results = plan.results
+            _write_rows(writer, each, chosen)
+        arguments = [*tensors_of(sweep), *wholes_of(sweep), *chosen, _floats(sweep)]
+        results = sweep.results
         writer.items(f"{', '.join(results)} = _attention(", arguments, ")")
         if kernels.output:
             given = ["out" if p.name == "o" else p.name for p in kernels.output.params]
-            if plan.rows.can_be_empty:
+            if sweep.rows.can_be_empty:
                 _write_call(writer, ["out"], "_output", given)
             else:
                 with writer.block("if k.shape[2] > 0:  # without a key the output is 0"):
                     _write_call(writer, ["out"], "_output", given)
-                if plan.weights.kind == "sums":
+                if sweep.weights.kind == "sums":
                     with writer.block("else:"):
                         writer.line("out = out.to(q.dtype)")
-        writer.line("return (out, lse) if return_lse else out" if plan.weights.has_lse else "return out")
+        writer.line("return (out, lse) if return_lse else out" if sweep.weights.has_lse else "return out")
 
 
-def _write_rows(writer: Writer, kernels: Kernels) -> None:
+def _write_rows(writer: Writer, kernels: SweepKernels, chosen: list[str]) -> None:
     """A pass that comes first, and what later ones read of it."""
-    plan = kernels.plan
+    sweep = kernels.sweep
     assert kernels.numbers is not None
-    call = f"{', '.join(plan.results)} = {operator_of(plan)}("
-    chosen = ["backend"] if kernels.triton else []
-    arguments = [*tensors_of(plan), *wholes_of(plan), *chosen, _floats(plan)]
-    if plan.has_gradient:
+    call = f"{', '.join(sweep.results)} = {operator_of(sweep)}("
+    arguments = [*tensors_of(sweep), *wholes_of(sweep), *chosen, _floats(sweep)]
+    if sweep.has_gradient:
         writer.items(call, arguments, ")")
     else:
         with writer.block("with torch.no_grad():  # a count or a place has no gradient"):
             writer.items(call, arguments, ")")
-    names = [variable(name) for name, _ in plan.numbers]
+    names = [variable(name) for name, _ in sweep.numbers]
     _write_call(writer, names, kernels.numbers.name, [p.name for p in kernels.numbers.params])
 
 
-def _floats(plan: Plan) -> str:
-    return f"*_floats({', '.join(floats_of(plan))})"
+def _floats(sweep: Sweep) -> str:
+    return f"*_floats({', '.join(floats_of(sweep))})"
 
 
 def _write_call(writer: Writer, targets: list[str], function: str, given: list[str]) -> None:
@@ -177,11 +176,11 @@ def _write_doc(writer: Writer, kernels: Kernels) -> None:
     writer.line(
         "scale: what `dot(q, k)` is multiplied with where the spec says `scale`; D ** -0.5 if not given"
     )
-    if kernels.plan.weights.has_lse:
+    if kernels.plan.last.weights.has_lse:
         writer.line("return_lse: also return the log-sum-exp of each row, [B, H, N]")
-    if kernels.triton:
+    if kernels.has_triton:
         writer.line('backend: "auto" (by the device of the tensors), "triton" or "cpu"')
-    if kernels.triton and kernels.plan.listed:
+    if kernels.has_triton and kernels.plan.last.listed:
         writer.line()
         writer.line(
             "The tiles that the mask shows are listed once for the same arrays. On a GPU those are the same"

@@ -1,6 +1,6 @@
 """How few queries are launched: into how many shares the keys are split, and the two kernels.
 
-Enters: the kernels of a plan whose keys can be split. Leaves: the functions that choose, and the lines of
+Enters: the kernels of a sweep whose keys can be split. Leaves: the functions that choose, and the lines of
 `_forward_triton` that launch the kernels where it pays.
 """
 
@@ -11,9 +11,9 @@ from attnc.emit.expression import emit_argument
 from attnc.emit.tiles import reads_pairs
 from attnc.emit.writer import Writer
 from attnc.kernel.nodes import Function
-from attnc.lower.kernels import Kernels
-from attnc.lower.plan import Plan
+from attnc.lower.kernels import SweepKernels
 from attnc.lower.split.choice import Split
+from attnc.lower.sweep import Sweep
 from attnc.lower.torch_terms import TorchTerms
 
 SPLITS = '''
@@ -32,29 +32,29 @@ def _splits(q, rows, heads, keys, tiles):
 '''.strip()
 
 
-def choice_of_splits(plan: Plan) -> str:
+def choice_of_splits(sweep: Sweep) -> str:
     """The functions that choose."""
-    return SPLITS.replace("ROWS", _some_rows(plan))
+    return SPLITS.replace("ROWS", _some_rows(sweep))
 
 
-def _some_rows(plan: Plan) -> str:
+def _some_rows(sweep: Sweep) -> str:
     """Four warps hold 64 rows, unless a number is kept for each pair; what is no softmax is kept beside its score."""
-    if reads_pairs(plan):
+    if reads_pairs(sweep):
         return 'return {**tiles, "BLOCK_Q": min(64, tiles["BLOCK_Q"])}'
-    if plan.weights.kind == "sums":
+    if sweep.weights.kind == "sums":
         block = '{"BLOCK_Q": min(64, tiles["BLOCK_Q"]), "BLOCK_K": min(32, tiles["BLOCK_K"])}'
         return f'block = {block}\n    return {{**tiles, **block, "num_warps": 4}}'
     return 'return {**tiles, "BLOCK_Q": min(64, tiles["BLOCK_Q"]), "num_warps": 4}'
 
 
-def write_split(writer: Writer, kernels: Kernels, split: Split) -> None:
+def write_split(writer: Writer, kernels: SweepKernels, split: Split) -> None:
     """The way of few queries, which ends in a `return`."""
-    plan = kernels.plan
+    sweep = kernels.sweep
     forward, combine = kernels.kernel("_forward_split"), kernels.kernel("_combine")
     assert forward is not None and combine is not None
     rows, heads = ("N * group", "HKV") if split.packs else ("N", "H")
     writer.line(f"few = _few_rows(tiles, {rows})")
-    writer.items("splits = _splits(", ["q", rows, f"B * {heads}", _sight(plan, split), "few"], ")")
+    writer.items("splits = _splits(", ["q", rows, f"B * {heads}", _sight(sweep, split), "few"], ")")
     with writer.block("if splits:"):
         for name in _parts(forward):
             sizes = "B, H, N, DV" if name == "part_acc" else "B, H, N"
@@ -66,16 +66,18 @@ def write_split(writer: Writer, kernels: Kernels, split: Split) -> None:
             again = ["AGAIN=again"] * looks_again(forward)
             with write_looks(writer, forward, "few"):
                 writer.items(
-                    f"{forward.name}[grid](", [*arguments(forward, plan), "**few", *again, "LARGE=large"], ")"
+                    f"{forward.name}[grid](",
+                    [*arguments(forward, sweep), "**few", *again, "LARGE=large"],
+                    ")",
                 )
-            writer.items(f"{combine.name}[(B * H * N,)](", _of_combine(combine, plan), ")")
-        writer.line(f"return {', '.join(plan.results)}")
+            writer.items(f"{combine.name}[(B * H * N,)](", _of_combine(combine, sweep), ")")
+        writer.line(f"return {', '.join(sweep.results)}")
 
 
-def _sight(plan: Plan, split: Split) -> str:
+def _sight(sweep: Sweep, split: Split) -> str:
     if split.sight is None:
         return "M"
-    return emit_argument(TorchTerms(plan.attention, {}, plan.requires, plan.places)(split.sight))
+    return emit_argument(TorchTerms(sweep.attention, {}, sweep.requires, sweep.places)(split.sight))
 
 
 def _parts(kernel: Function) -> list[str]:
@@ -83,10 +85,10 @@ def _parts(kernel: Function) -> list[str]:
     return [p.name.removesuffix("_ptr") for p in kernel.params if p.name.startswith("part_")]
 
 
-def _of_combine(kernel: Function, plan: Plan) -> list[str]:
+def _of_combine(kernel: Function, sweep: Sweep) -> list[str]:
     constants = {"DV": "DV=DV", "SHARES": "SHARES=16", "BLOCK_DV": "BLOCK_DV=triton.next_power_of_2(DV)"}
     return [
-        *arguments(kernel, plan),
+        *arguments(kernel, sweep),
         *(constants[p.name] for p in kernel.params if p.annotation),
         "enable_fp_fusion=True",
     ]

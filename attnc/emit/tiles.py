@@ -1,7 +1,7 @@
 """The table of tiles: how large they are for each kernel, kind of GPU and head width.
 
-Enters: a plan, and tiles that were chosen for one GPU, where they were. Leaves: the text of TILES, and of the functions
-that read it.
+Enters: the last sweep, and tiles that were chosen for one GPU, where they were. Leaves: the text of TILES, and of the
+functions that read it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from attnc.ir.nodes import Compare
 from attnc.ir.walk import axes_of, walk
 from attnc.lower.narrow import find_narrow
 from attnc.lower.per_pair import LOADS, TOKENS, count_divisions, divides_much, reads_pair
-from attnc.lower.plan import Plan
+from attnc.lower.sweep import Sweep
 from attnc.tiles import ChosenTiles
 
 TILES = '''
@@ -94,11 +94,11 @@ CHOSEN_AMD = """
 """.strip("\n")
 
 
-def tile_table(plan: Plan, tiles: ChosenTiles | None) -> str:
+def tile_table(sweep: Sweep, tiles: ChosenTiles | None) -> str:
     """TILES and what reads it: the usual tiles, and those that were chosen for one GPU."""
     rows = "\n".join(_chosen_rows(tiles)) if tiles else ""
     card = _chosen_card(tiles) if tiles else ""
-    text = _usual_tiles(plan)
+    text = _usual_tiles(sweep)
     for place, lines in (("CHOSEN_ROWS\n", rows), ("CHOSEN_CARD\n", card)):
         text = text.replace(place, lines and f"{lines}\n")
     return text
@@ -124,41 +124,41 @@ def _chosen_card(tiles: ChosenTiles) -> str:
     return text.replace("VERSION", tiles.triton).replace("CHOSEN", tiles.arch)
 
 
-def _usual_tiles(plan: Plan) -> str:
+def _usual_tiles(sweep: Sweep) -> str:
     """TILES and what reads it. A number that is kept for each pair or token takes registers, and leaves smaller tiles.
 
     That of a token is kept where the mask asks which of two comes first; to be equal costs less, and so does a bound
     that fits 32 bits. A position that is divided by what only a call knows takes many instructions, and each thread has
     it for all keys of a tile. Bounds that hold for every period are kept while all of them are swept.
     """
-    attention = plan.attention
+    attention = sweep.attention
     masks_pairs = any(map(reads_pair, walk(attention.mask)))
-    of_pairs = reads_pairs(plan)
+    of_pairs = reads_pairs(sweep)
     bounds = [part for part in walk(attention.mask) if isinstance(part, Compare) and part.op in ("<", "<=")]
     reads = (part for bound in bounds for part in walk(bound) if isinstance(part, LOADS))
     narrow = find_narrow(attention)
     reads_bounds = any(axes_of(part) & TOKENS and part.array not in narrow for part in reads)
     # A table of each token has its row computed for each pair.
-    reads_tables = any(token_map.table is not None for token_map in plan.maps)
+    reads_tables = any(token_map.table is not None for token_map in sweep.maps)
     many_divisions = divides_much(attention)
     reads_quotients = of_pairs and count_divisions(attention) > 0
 
-    keeps_much = of_pairs or many_divisions or plan.weights.kind == "sums"
+    keeps_much = of_pairs or many_divisions or sweep.weights.kind == "sums"
     keeps_some = keeps_much or reads_bounds
     has_quotients = many_divisions or reads_quotients
     few_keys = masks_pairs or has_quotients
-    keeps_bounds = reads_tables or plan.keys.periods is not None
+    keeps_bounds = reads_tables or sweep.keys.periods is not None
     stages = 2 if of_pairs else 3
     chosen = {
         "HOPPER_FORWARD_64": (128, 32 if few_keys else 64, 8, stages),
         "HOPPER_FORWARD_128": (128, 32 if few_keys or keeps_bounds else 64, 8, stages),
         "HOPPER_FORWARD_192": (128, 32 if few_keys or keeps_bounds else 64, 8, 2),
-        "HOPPER_KEYS_64": (16 if many_divisions else 32 if keeps_much or plan.row_arrays else 64, 128, 8, 3),
+        "HOPPER_KEYS_64": (16 if many_divisions else 32 if keeps_much or sweep.row_arrays else 64, 128, 8, 3),
         "HOPPER_KEYS_128": (16 if keeps_some else 32, 128, 8, 3),
         "HOPPER_KEYS_256": (16 if keeps_much else 32, 64, 8, 2),
         "HOPPER_QUERIES_64": (128, 32 if of_pairs or many_divisions else 64, 8, 2),
         "HOPPER_QUERIES_128": (
-            128, 16 if reads_quotients else 32 if keeps_some or plan.row_arrays else 64, 8, 2
+            128, 16 if reads_quotients else 32 if keeps_some or sweep.row_arrays else 64, 8, 2
         ),
         "HOPPER_QUERIES_256": (128, 16 if keeps_much else 32, 8, 2),
         "OTHER_FORWARD_64": (32 if has_quotients else 64, 32, 4, 2) if few_keys else (128, 64, 8, 2),
@@ -173,6 +173,6 @@ def _usual_tiles(plan: Plan) -> str:
     return table
 
 
-def reads_pairs(plan: Plan) -> bool:
+def reads_pairs(sweep: Sweep) -> bool:
     """Is a number read for each pair, and kept until the pair is done?"""
-    return any(map(reads_pair, (*walk(plan.attention.score), *walk(plan.attention.mask))))
+    return any(map(reads_pair, (*walk(sweep.attention.score), *walk(sweep.attention.mask))))

@@ -1,8 +1,8 @@
 """A number of each row that one key decides: which key it is, a pass has found; what it is, torch computes.
 
-Enters: the plan of a pass that looks for the largest number of each row. Leaves: `_numbers_1(at, q, k, ...)`: the score
-of each query and the key that was found for it, and the number of that score. So a maximum gets its gradient from
-torch, at one pair for each row, and no kernel goes over the keys for it again.
+Enters: a sweep that looks for the largest number of each row. Leaves: `_numbers_1(at, q, k, ...)`: the score of each
+query and the key that was found for it, and the number of that score. So a maximum gets its gradient from torch, at
+one pair for each row, and no kernel goes over the keys for it again.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from attnc.kernel.build import Block, without_dead
 from attnc.kernel.nodes import Function, Param, Var, names_in
 from attnc.lower.cpu.signature import scalars_of, tensors_of
 from attnc.lower.names import variable
-from attnc.lower.plan import Plan
 from attnc.lower.scope import note_of
+from attnc.lower.sweep import Sweep
 from attnc.lower.torch_terms import DTYPE, TorchTerms, torch
 
 
@@ -24,9 +24,9 @@ class _PairTerms(TorchTerms):
         return False
 
 
-def lower_at_key(plan: Plan) -> Function:
+def lower_at_key(sweep: Sweep) -> Function:
     """`_numbers_1(at, ...)`: one number [B, H, N]."""
-    block, terms = Block(), _PairTerms(plan.attention, {}, plan.requires, plan.places)
+    block, terms = Block(), _PairTerms(sweep.attention, {}, sweep.requires, sweep.places)
     device = Var("q").attr("device")
     block.lets(("B", "H", "N", "D"), Var("q").attr("shape"))
     block.lets(("HKV", "M"), Var("k").attr("shape")[1:3])
@@ -39,17 +39,17 @@ def lower_at_key(plan: Plan) -> Function:
     block.let("nothing", Var("at") < 0)
     block.let("j", Var("at").call("long").call("clamp", 0))
     heads = Var("h") // (Var("H") // Var("HKV"))
-    for pair in plan.dots:
+    for pair in sweep.dots:
         key = Var(pair.key)[Var("b"), heads, Var("j")].to(DTYPE)
         name = "qk" if (pair.query, pair.key) == ("q", "k") else f"{pair.query}_{pair.key}"
         terms.named[pair.dot] = block.let(name, (Var(pair.query).to(DTYPE) * key).call("sum", -1))
-    terms.named[Score()] = block.let("score", terms(plan.score), note_of(plan.attention.score))
-    ((name, term),) = plan.numbers
+    terms.named[Score()] = block.let("score", terms(sweep.score), note_of(sweep.attention.score))
+    ((name, term),) = sweep.numbers
     value = block.let(variable(name), terms(term), note_of(term))
     block.returns(torch.where(Var("nothing"), 1.0, value))
     stmts = without_dead(tuple(block.stmts))
     used = {n for stmt in stmts for n in names_in(stmt)}
-    names = ["at", *tensors_of(plan), *scalars_of(plan)]
+    names = ["at", *tensors_of(sweep), *scalars_of(sweep)]
     params = tuple(Param(n) for n in dict.fromkeys(names) if n in used)
     doc = "The number of the key that was found for each row; 1 where the row sees none."
-    return Function(plan.named("_numbers"), params, doc, stmts, "_without_autocast")
+    return Function(sweep.named("_numbers"), params, doc, stmts, "_without_autocast")

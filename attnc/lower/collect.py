@@ -14,7 +14,7 @@ from attnc.kernel.build import Block, function, without_dead
 from attnc.kernel.nodes import Expr, Function, Lit, Param, Tuple, Var, names_in
 from attnc.lower.gradients import ArrayGradient
 from attnc.lower.names import variable
-from attnc.lower.plan import Plan
+from attnc.lower.sweep import Sweep
 from attnc.lower.torch_terms import AXES, TorchTerms
 
 TOTAL, VALUE = Var("total"), Var("value")
@@ -30,20 +30,20 @@ def need(gradient: ArrayGradient) -> str:
     return f"need_{gradient.load.array}"
 
 
-def needs_of(plan: Plan) -> list[str]:
+def needs_of(sweep: Sweep) -> list[str]:
     """All such flags, in order."""
-    return list(dict.fromkeys(map(need, plan.home("pair"))))
+    return list(dict.fromkeys(map(need, sweep.home("pair"))))
 
 
-def lower_adder(plan: Plan, gradient: ArrayGradient) -> Function:
+def lower_adder(sweep: Sweep, gradient: ArrayGradient) -> Function:
     """`total += value`, each number at its place in the array."""
-    terms = TorchTerms(plan.attention, {}, plan.requires, plan.places)
+    terms = TorchTerms(sweep.attention, {}, sweep.requires, sweep.places)
     load, block = gradient.load, Block()
     each: Expr = VALUE
     if gradient.home == "lse":
         block.let("dtype", TOTAL.attr("dtype"))
         each = terms.times(VALUE, gradient.derivative)
-    sizes = plan.attention.param(load.array).sizes
+    sizes = sweep.attention.param(load.array).sizes
     axes = [item.axis for item in load.index if isinstance(item, Index)]
     natural = all(map(terms.is_whole_axis, load.index, sizes)) and len(set(axes)) == len(sizes)
     value = _sum_over(each, set(AXES) - set(axes_of_index(gradient)), keep=not natural)
@@ -56,7 +56,7 @@ def lower_adder(plan: Plan, gradient: ArrayGradient) -> Function:
     else:
         index = Tuple(tuple(map(terms.clamped, load.index, sizes)))
         block.do(function("_add_at")(TOTAL, index, value))
-    known = ["q0", "q1", "heads", "seen", "b", "h", "i", "j", *_scalars(plan), *_arrays(plan)]
+    known = ["q0", "q1", "heads", "seen", "b", "h", "i", "j", *_scalars(sweep), *_arrays(sweep)]
     stmts = without_dead(tuple(block.stmts))
     used = {name for stmt in stmts for name in names_in(stmt)}
     params = tuple(Param(n) for n in ["total", "value", *(n for n in known if n in used)])
@@ -83,10 +83,10 @@ def _sum_over(value: Expr, axes: set[str], keep: bool) -> Expr:
     return value.call("sum", dims, keepdim=True) if keep else value.call("sum", dims)
 
 
-def _scalars(plan: Plan) -> list[str]:
+def _scalars(sweep: Sweep) -> list[str]:
     sizes = ["B", "H", "HKV", "N", "M", "D", "DV", "scale"]
-    return [*sizes, *(variable(p.name) for p in plan.attention.params if not p.sizes)]
+    return [*sizes, *(variable(p.name) for p in sweep.attention.params if not p.sizes)]
 
 
-def _arrays(plan: Plan) -> list[str]:
-    return [variable(p.name) for p in plan.attention.params if p.sizes]
+def _arrays(sweep: Sweep) -> list[str]:
+    return [variable(p.name) for p in sweep.attention.params if p.sizes]

@@ -1,6 +1,6 @@
 """Tensors that are one item for each batch entry.
 
-Enters: a plan. Leaves: the names of tensors whose first axis is that of batch entries, where nothing else of the
+Enters: a sweep. Leaves: the names of tensors whose first axis is that of batch entries, where nothing else of the
 attention depends on the entry. Several calls with such tensors are one call with more entries, which is how an operator
 takes the samples of `vmap`.
 """
@@ -11,26 +11,26 @@ from attnc.ir.nodes import BoolLoad, Index, IntLoad, Member, Node, Rank, RealLoa
 from attnc.ir.walk import children
 from attnc.lower.cpu import vectors_of
 from attnc.lower.names import variable
-from attnc.lower.plan import Plan
+from attnc.lower.sweep import Sweep
 
 LOADS = (IntLoad, RealLoad, BoolLoad, VecLoad, Member, Rank)
 
 
-def entries_of(plan: Plan) -> tuple[str, ...]:
+def entries_of(sweep: Sweep) -> tuple[str, ...]:
     """The names, q, k and v first; none where the number of an entry, or how many there are, has another use."""
-    params = [p for p in plan.attention.params if p.sizes]
+    params = [p for p in sweep.attention.params if p.sizes]
     arrays = [p.name for p in params if p.sizes[0] == Size("B")]
-    terms = [*_terms(plan), *(size for p in params for size in p.sizes[p.name in arrays :])]
+    terms = [*_terms(sweep), *(size for p in params for size in p.sizes[p.name in arrays :])]
     if _depends_on_entry(terms, set(arrays)):
         return ()
-    return (*vectors_of(plan), *map(variable, arrays))
+    return (*vectors_of(sweep), *map(variable, arrays))
 
 
-def _terms(plan: Plan) -> list[Node]:
+def _terms(sweep: Sweep) -> list[Node]:
     """All that kernels may evaluate."""
-    attention = plan.attention
-    clauses = [attention.mask, attention.score, attention.normalize, plan.spec.mask, plan.spec.score]
-    ends = [*plan.keys.ends, *plan.queries.ends]
+    attention = sweep.attention
+    clauses = [attention.mask, attention.score, attention.normalize, sweep.spec.mask, sweep.spec.score]
+    ends = [*sweep.keys.ends, *sweep.queries.ends]
     return [*clauses, *ends, *(axis.extent for axis in attention.grid)]
 
 

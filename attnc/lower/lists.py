@@ -1,6 +1,6 @@
 """The tiles of a mask that has no closed form, found by torch before the kernels run.
 
-Enters: a plan. Leaves: `_visible`, the mask for any pairs; `_tile_kinds`, which tells empty tiles from whole ones and
+Enters: a sweep. Leaves: `_visible`, the mask for any pairs; `_tile_kinds`, which tells empty tiles from whole ones and
 from those in between by the tile test, and looks at the undecided ones pair by pair; and the lists of a kernel's tiles.
 All that grows with queries times keys is one number for each tile.
 """
@@ -31,8 +31,8 @@ from attnc.kernel.build import Block, function, without_dead
 from attnc.kernel.nodes import Expr, Function, Lit, Tuple, Var, names_in
 from attnc.kernel.nodes import Param as Name
 from attnc.lower.names import variable
-from attnc.lower.plan import Plan
 from attnc.lower.scope import note_of
+from attnc.lower.sweep import Sweep
 from attnc.lower.torch_terms import TorchTerms, is_number, torch
 
 ROWS, COLUMNS, DEVICE = Var("rows"), Var("columns"), Var("device")
@@ -40,27 +40,27 @@ POSITIONS = ("b", "h", "i", "j")
 NOWHERE: Mapping[Node, Node] = MappingProxyType({})
 
 
-def lower_lists(plan: Plan) -> tuple[Function, ...]:
+def lower_lists(sweep: Sweep) -> tuple[Function, ...]:
     """`_visible` and `_tile_kinds`; nothing where every range has a closed form."""
-    if not plan.listed:
+    if not sweep.listed:
         return ()
-    visible = _lower_visible(plan)
-    kinds = _lower_kinds(plan, [p.name for p in visible.params if p.name not in POSITIONS])
-    lists = [_lower_lists_of("keys", kinds)] if "j" in plan.listed else []
-    lists += [_lower_lists_of("queries", kinds)] if "i" in plan.listed else []
+    visible = _lower_visible(sweep)
+    kinds = _lower_kinds(sweep, [p.name for p in visible.params if p.name not in POSITIONS])
+    lists = [_lower_lists_of("keys", kinds)] if "j" in sweep.listed else []
+    lists += [_lower_lists_of("queries", kinds)] if "i" in sweep.listed else []
     return visible, kinds, *lists
 
 
-def call_kinds(plan: Plan) -> Expr:
+def call_kinds(sweep: Sweep) -> Expr:
     """A call of `_tile_kinds`, where every parameter has its own name."""
-    kinds = lower_lists(plan)[1]
+    kinds = lower_lists(sweep)[1]
     return function(kinds.name)(*(Var(p.name) for p in kinds.params))
 
 
-def _lower_visible(plan: Plan) -> Function:
+def _lower_visible(sweep: Sweep) -> Function:
     block = Block()
-    block.returns(_gathered(plan)(plan.attention.mask))
-    return at_pairs("_visible", block, plan.attention.params, "Does query i see key j? For any pairs.")
+    block.returns(_gathered(sweep)(sweep.attention.mask))
+    return at_pairs("_visible", block, sweep.attention.params, "Does query i see key j? For any pairs.")
 
 
 def at_pairs(name: str, block: Block, params: tuple[Param, ...], doc: str) -> Function:
@@ -71,10 +71,10 @@ def at_pairs(name: str, block: Block, params: tuple[Param, ...], doc: str) -> Fu
     return Function(name, tuple(map(Name, names)), doc, stmts)
 
 
-def _lower_kinds(plan: Plan, given: list[str]) -> Function:
+def _lower_kinds(sweep: Sweep, given: list[str]) -> Function:
     doc = "Kinds of tiles, [B or 1, H or 1, ...]: 0 hides all its pairs, 2 shows all, 1 is an edge."
     return kinds_of_tiles(
-        "_tile_kinds", _gathered(plan), plan.attention.mask, plan.tiles, "_visible", given, doc
+        "_tile_kinds", _gathered(sweep), sweep.attention.mask, sweep.tiles, "_visible", given, doc
     )
 
 
@@ -173,8 +173,8 @@ def _fresh(term: OverTile, terms: TorchTerms) -> str:
     )
 
 
-def _gathered(plan: Plan) -> TorchTerms:
-    return gathered_terms(plan.attention, plan.requires, plan.places)
+def _gathered(sweep: Sweep) -> TorchTerms:
+    return gathered_terms(sweep.attention, sweep.requires, sweep.places)
 
 
 def gathered_terms(

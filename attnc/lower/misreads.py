@@ -18,6 +18,7 @@ from attnc.lower.cpu.signature import scalars_of, tensors_of
 from attnc.lower.distances import DISTANCE, by_distance
 from attnc.lower.lists import POSITIONS, at_pairs, gathered_terms, kinds_of_tiles
 from attnc.lower.plan import Plan
+from attnc.lower.sweep import Sweep
 from attnc.lower.torch_terms import TorchTerms, is_number, torch
 
 B, H, N, M, DEVICE = Var("B"), Var("H"), Var("N"), Var("M"), Var("device")
@@ -29,6 +30,7 @@ def lower_misreads(plan: Plan) -> tuple[Function, ...]:
     """`_check_reads` last, after what it calls."""
     if not plan.misreads:
         return ()
+    sweep = plan.last
     block, functions = Block(), list[Function]()
     block.lets(("B", "H", "N", "D"), Var("q").attr("shape"))
     block.lets(("HKV", "M"), Var("k").attr("shape")[1:3])
@@ -38,12 +40,12 @@ def lower_misreads(plan: Plan) -> tuple[Function, ...]:
     block.let("b", torch.arange(B, device=DEVICE)[:, None, None, None])
     block.let("h", torch.arange(H, device=DEVICE)[:, None, None])
     for number, misread in enumerate(plan.misreads, 1):
-        parts = _Parts(plan, misread, number)
+        parts = _Parts(sweep, misread, number)
         functions += parts.functions
         parts.check(block)
     stmts = without_dead(tuple(block.stmts))
     used = {name for stmt in stmts for name in names_in(stmt)}
-    names = [name for name in (*tensors_of(plan), *scalars_of(plan)) if name in used]
+    names = [name for name in (*tensors_of(sweep), *scalars_of(sweep)) if name in used]
     doc = "Raise where a pair reads outside of an array."
     return *functions, Function("_check_reads", tuple(map(Param, names)), doc, stmts)
 
@@ -51,13 +53,13 @@ def lower_misreads(plan: Plan) -> tuple[Function, ...]:
 class _Parts:
     """What is there of one index."""
 
-    def __init__(self, plan: Plan, misread: Misread, number: int) -> None:
-        self.plan, self.misread = plan, misread
+    def __init__(self, sweep: Sweep, misread: Misread, number: int) -> None:
+        self.sweep, self.misread = sweep, misread
         what = f"`{misread.array}` along axis {misread.axis}"
         block = Block()
         block.returns(self._terms(misread.index))
         doc = f"The index of {what}, for any pairs."
-        self.index = at_pairs(f"_index_{number}", block, plan.attention.params, doc)
+        self.index = at_pairs(f"_index_{number}", block, sweep.attention.params, doc)
         block, terms = Block(), self._terms
         if axes_of(misread.index) and not isinstance(misread.index, Index):
             place = map(Var, POSITIONS)
@@ -65,7 +67,7 @@ class _Parts:
         holds = terms(misread.holds)
         block.returns(torch.tensor(holds) if is_number(misread.holds) else holds)
         doc = f"Is {what} read outside of it? For any pairs."
-        self.outside = at_pairs(f"_misread_{number}", block, plan.attention.params, doc)
+        self.outside = at_pairs(f"_misread_{number}", block, sweep.attention.params, doc)
         doc = "Kinds of tiles, [B or 1, H or 1, ...]: 0 has no pair that reads there, 2 has no other."
         self.kinds = kinds_of_tiles(
             f"_misread_kinds_{number}",
@@ -79,7 +81,7 @@ class _Parts:
 
     @property
     def _terms(self) -> TorchTerms:
-        terms = gathered_terms(self.plan.attention, self.plan.requires, self.plan.places)
+        terms = gathered_terms(self.sweep.attention, self.sweep.requires, self.sweep.places)
         terms.named[DOT] = function("_dot_at")(Var("q"), Var("k"), *map(Var, POSITIONS), Var("dtype"))
         return terms
 

@@ -1,7 +1,7 @@
 """May the weights of a tile wait until the products of the next are under way?
 
 Enters: the attention as its kernels see it, its weights, and whether any query sees a key. Leaves: the answer with its
-reason, which the plan keeps. Softmax then runs beside the matrix unit, where a GPU has both at once (ADR 0015).
+reason, which the sweep keeps. Softmax then runs beside the matrix unit, where a GPU has both at once (ADR 0015).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The maps of single tokens as torch operations around the kernel.
 
-Enters: a plan. Leaves: `_per_token`, which computes what `query`, `key`, `value` and vectors in the score ask of one
+Enters: a sweep. Leaves: `_per_token`, which computes what `query`, `key`, `value` and vectors in the score ask of one
 token, and `_output`, which maps the result. Neither is there where the spec asks for nothing. Torch differentiates.
 """
 
@@ -23,80 +23,80 @@ from attnc.kernel.build import Block, function, without_dead
 from attnc.kernel.nodes import Expr, Function, Param, Unary, Var, names_in
 from attnc.lower.choices import SEES_A_KEY, is_finite, is_steep, read_where
 from attnc.lower.names import variable
-from attnc.lower.plan import Plan
 from attnc.lower.scope import note_of
+from attnc.lower.sweep import Sweep
 from attnc.lower.torch_terms import torch
 from attnc.lower.vectors import ExactVectors, Vectors, lay_out
 
 
-def lower_per_token(plan: Plan) -> Function | None:
+def lower_per_token(sweep: Sweep) -> Function | None:
     """`_per_token(q, k, v, ...)`: the tensors that the kernel takes; None where they are q, k and v themselves."""
-    if not plan.maps and not plan.per_query_head:
+    if not sweep.maps and not sweep.per_query_head:
         return None
-    block, vectors = Block(), Vectors(plan)
-    of_keys = vectors if plan.per_query_head else Vectors(plan, {KEY_HEAD: Var("h_kv")})
+    block, vectors = Block(), Vectors(sweep)
+    of_keys = vectors if sweep.per_query_head else Vectors(sweep, {KEY_HEAD: Var("h_kv")})
     vectors.enter(block)
-    if plan.per_query_head:
+    if sweep.per_query_head:
         for name in ("k", "v"):
             block.let(name, Var(name).call("repeat_interleave", Var("H") // Var(name).attr("shape")[1], 1))
-    for token_map in plan.maps:
+    for token_map in sweep.maps:
         name, term = token_map.name, token_map.term
         if token_map.side == "condition":
-            found = block.let(name, ExactVectors(plan).condition(term), note_of(term))
+            found = block.let(name, ExactVectors(sweep).condition(term), note_of(term))
             block.let(name, lay_out(found, term))
         else:
             block.let(name, (of_keys if token_map.side == "j" else vectors).whole(token_map))
-    block.returns(*map(Var, mapped_tensors(plan)))
-    names = ["q", "k", "v", "scale", *(variable(p.name) for p in plan.spec.params)]
+    block.returns(*map(Var, mapped_tensors(sweep)))
+    names = ["q", "k", "v", "scale", *(variable(p.name) for p in sweep.spec.params)]
     return _function("_per_token", block, names, "What the spec asks of single tokens, once for each.")
 
 
-def lower_output(plan: Plan) -> Function | None:
+def lower_output(sweep: Sweep) -> Function | None:
     """`_output(o, lse, ...)`; None where the output is the softmax."""
-    is_mapped, gate = plan.spec.output != VecInput("o"), plan.weights.gate
-    if not is_mapped and gate is None and plan.weights.kind == "softmax":
+    is_mapped, gate = sweep.spec.output != VecInput("o"), sweep.weights.gate
+    if not is_mapped and gate is None and sweep.weights.kind == "softmax":
         return None
-    block, vectors = Block(), Vectors(plan, places=plan.places)
+    block, vectors = Block(), Vectors(sweep, places=sweep.places)
     vectors.enter(block)
     is_finished = is_mapped or gate is not None
-    output: Node = plan.spec.output
-    if is_finished and plan.rows.can_be_empty:
-        _name_empty_rows(block, plan)
+    output: Node = sweep.spec.output
+    if is_finished and sweep.rows.can_be_empty:
+        _name_empty_rows(block, sweep)
         vectors.terms.named[SEES_A_KEY] = Unary("~", Var("nothing")).call("unsqueeze", -1)
         output = read_where(SEES_A_KEY, output)
         if gate is not None and holds(gate, RealLoad):
             gate = read_where(SEES_A_KEY, gate)
     if gate is not None:
-        factor = block.let("row_factor", vectors.of_row(gate), note_of(plan.spec.normalize))
+        factor = block.let("row_factor", vectors.of_row(gate), note_of(sweep.spec.normalize))
         block.let("o", (Var("o") * factor).to(Var("dtype")))
-    elif plan.weights.kind == "sums":
+    elif sweep.weights.kind == "sums":
         block.let("o", Var("o").to(Var("dtype")))
     result = vectors.mapped(output)
-    if is_finished and plan.rows.can_be_empty:
+    if is_finished and sweep.rows.can_be_empty:
         if not isinstance(result, Var):
             result = block.let("result", result)
         result = result.call("masked_fill", Var("nothing").call("unsqueeze", -1), 0.0)
     block.returns(result)
-    names = ["o", *plan.row_results, "q", "k", "v", "scale", *map(variable, vectors.params)]
+    names = ["o", *sweep.row_results, "q", "k", "v", "scale", *map(variable, vectors.params)]
     return _function("_output", block, names, "The result of the kernel, mapped as the spec says.")
 
 
-def _name_empty_rows(block: Block, plan: Plan) -> None:
+def _name_empty_rows(block: Block, sweep: Sweep) -> None:
     """`nothing`: which rows see no key. Their numbers are changed, so that nothing is made of infinite ones."""
-    empty = Var(plan.count).equals(0.0) if plan.count else Var("lse").equals(function("float")("-inf"))
+    empty = Var(sweep.count).equals(0.0) if sweep.count else Var("lse").equals(function("float")("-inf"))
     block.let("nothing", empty)
-    for name in plan.row_results:
+    for name in sweep.row_results:
         block.let(name, Var(name).call("masked_fill", Var("nothing"), 1.0), "no key: any number will do")
 
 
-def lower_numbers(plan: Plan) -> Function:
+def lower_numbers(sweep: Sweep) -> Function:
     """`_numbers_1(sum_1, ...)`: what a pass leaves for later ones, [B, H, N] each."""
-    block, vectors = Block(), Vectors(plan, places=plan.places)
+    block, vectors = Block(), Vectors(sweep, places=sweep.places)
     vectors.enter(block)
-    if plan.rows.can_be_empty:
-        _name_empty_rows(block, plan)
-    is_chosen = _chooses_between_numbers(plan.spec.normalize)
-    for name, term in plan.numbers:
+    if sweep.rows.can_be_empty:
+        _name_empty_rows(block, sweep)
+    is_chosen = _chooses_between_numbers(sweep.spec.normalize)
+    for name, term in sweep.numbers:
         match term:
             case RowSum(number):
                 value: Expr = Var(f"sum_{number}")
@@ -110,9 +110,9 @@ def lower_numbers(plan: Plan) -> Function:
             vectors.terms.named[is_finite(term)] = finite.call("unsqueeze", -1)
             value = vectors.of_row(read_where(is_finite(term), term)).call("squeeze", -1)
             block.let(variable(name), torch.where(finite, value, found.call("detach")))
-    block.returns(*(Var(variable(name)) for name, _ in plan.numbers))
-    names = [*plan.row_results, "q", "k", "scale", *map(variable, vectors.params)]
-    return _function(plan.named("_numbers"), block, names, "What later passes read of each row.")
+    block.returns(*(Var(variable(name)) for name, _ in sweep.numbers))
+    names = [*sweep.row_results, "q", "k", "scale", *map(variable, vectors.params)]
+    return _function(sweep.named("_numbers"), block, names, "What later passes read of each row.")
 
 
 def _chooses_between_numbers(normalize: Real) -> bool:
@@ -121,9 +121,9 @@ def _chooses_between_numbers(normalize: Real) -> bool:
     return any(holds(side, (Row, Count)) for choice in choices for side in (choice.a, choice.b))
 
 
-def mapped_tensors(plan: Plan) -> list[str]:
+def mapped_tensors(sweep: Sweep) -> list[str]:
     """What `_per_token` returns: q, k and v, then every other tensor it makes."""
-    return list(dict.fromkeys(["q", "k", "v", *(token_map.name for token_map in plan.maps)]))
+    return list(dict.fromkeys(["q", "k", "v", *(token_map.name for token_map in sweep.maps)]))
 
 
 def _function(name: str, block: Block, names: list[str], doc: str) -> Function:

@@ -40,8 +40,8 @@ from attnc.lower.choices import shield
 from attnc.lower.distances import DISTANCE
 from attnc.lower.hoist import SIZES, TokenMap
 from attnc.lower.names import variable
-from attnc.lower.plan import Plan
 from attnc.lower.ranks import find_places
+from attnc.lower.sweep import Sweep
 from attnc.lower.torch_terms import AXES, TorchTerms, is_number, torch
 
 FUNCTIONAL = Namespace("torch.nn.functional")
@@ -50,7 +50,7 @@ FUNCTIONAL = Namespace("torch.nn.functional")
 class Vectors:
     """Vectors of all tokens of one side, as tensors [B, heads, tokens, width]; numbers have the width 1.
 
-    `places` are those of the plan behind the kernels, where keys may be laid out for every query head. Vectors have the
+    `places` are those of the sweep, where keys may be laid out for every query head. Vectors have the
     `dtype` of the inputs, sums over features are `wide`.
     """
 
@@ -59,13 +59,13 @@ class Vectors:
 
     def __init__(
         self,
-        plan: Plan,
+        sweep: Sweep,
         named: Mapping[Node, Expr] = MappingProxyType({}),
         places: Mapping[Node, Node] = MappingProxyType({}),
     ) -> None:
-        self.plan = plan
+        self.sweep = sweep
         self.places = places
-        self.spec = replace(plan.spec, params=(*plan.spec.params, *plan.row_arrays))
+        self.spec = replace(sweep.spec, params=(*sweep.spec.params, *sweep.row_arrays))
         self.terms = _TokenTerms(self.spec, named, places=places)
         self.terms.vectors = self
 
@@ -77,7 +77,7 @@ class Vectors:
 
     def enter(self, block: Block) -> None:
         block.lets(("B", "H", "N", "D"), Var("q").attr("shape"))
-        if self.plan.weighs_values:
+        if self.sweep.weighs_values:
             block.lets(("HKV", "M", "DV"), Var("v").attr("shape")[1:])
         else:
             block.lets(("HKV", "M"), Var("k").attr("shape")[1:3])

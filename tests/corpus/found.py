@@ -37,14 +37,14 @@ class Finder(Protocol):
 def finder_of(compilation: Compilation, role: Role) -> Finder:
     """As the plan has it: what is not listed is swept by intervals."""
     if is_listed(compilation, role):
-        (function,) = (each for each in lower_lists(compilation.plan) if each.name == "_tile_kinds")
+        (function,) = (each for each in lower_lists(compilation.plan.last) if each.name == "_tile_kinds")
         module = load_module(compilation.attention.name, compilation.module)
         return Listed(module._tile_kinds, tuple(param.name for param in function.params), role)
     return Intervals(compilation.facts.keys if role == "keys" else compilation.facts.queries)
 
 
 def is_listed(compilation: Compilation, role: Role) -> bool:
-    return ("j" if role == "keys" else "i") in compilation.plan.listed
+    return ("j" if role == "keys" else "i") in compilation.plan.last.listed
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,8 @@ attention everything(doc: int[B, N], bias: float[H, 9], temp: float[B, H, N], co
 def functions(compilation: Compilation) -> list[Function]:
     kernels = compilation.kernels
     around = [fn for fn in (kernels.per_token, kernels.output) if fn]
-    return [*kernels.triton, *kernels.cpu, *kernels.adders, *around]
+    of_sweeps = [fn for each in kernels.sweeps for fn in (*each.triton, *each.cpu, *each.adders)]
+    return [*of_sweeps, *around]
 
 
 def names_of(fn: Function) -> set[str]:
@@ -42,8 +43,8 @@ def names_of(fn: Function) -> set[str]:
 def test_the_frame_is_listed(name: str) -> None:
     """Every name of an emitted function is listed, made by a listed rule, or made of a name of the spec."""
     compilation = compiled(EVERYTHING) if name == "everything" else example(name)
-    plan = compilation.plan
-    own = {variable(p.name) for p in plan.attention.params} | {name for name, _ in plan.spec.lets}
+    sweep = compilation.plan.last
+    own = {variable(p.name) for p in sweep.attention.params} | {name for name, _ in sweep.spec.lets}
     own |= {"scale", "log2e"}
     known = FRAME | set(SIZES) | own
     for fn in functions(compilation):

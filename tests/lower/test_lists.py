@@ -30,7 +30,7 @@ each_spec = pytest.mark.parametrize("name", LISTED)
 def emitted(name: str) -> tuple[Compilation, ModuleType, dict[str, tuple[str, ...]]]:
     """A compilation, its module, and the parameters of each function of lists in it."""
     compilation = LISTED[name].compilation()
-    takes = {fn.name: tuple(p.name for p in fn.params) for fn in lower_lists(compilation.plan)}
+    takes = {fn.name: tuple(p.name for p in fn.params) for fn in lower_lists(compilation.plan.last)}
     return compilation, load_module("listed", compilation.module), takes
 
 
@@ -119,7 +119,7 @@ def test_specs_are_listed_and_meet_every_kind() -> None:
     met: set[int] = set()
     for name in LISTED:
         compilation, _, takes = emitted(name)
-        assert compilation.plan.listed and "_tile_kinds" in takes
+        assert compilation.plan.last.listed and "_tile_kinds" in takes
         for draw, values in draws(LISTED[name], 1)[:2]:
             met |= set(call(name, "_tile_kinds", draw, values, 7, 5).flatten().tolist())
     assert met == {EMPTY, EDGE, FULL}

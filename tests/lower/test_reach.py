@@ -51,9 +51,11 @@ PARAMS = (*IN_ORDER, *(ir.Param(name, "int") for name in "wpcs"))
 @pytest.mark.parametrize(("params", "mask", "most", "cut", "wide"), COUNTED)
 def test_masks(params: str, mask: str, most: str, cut: str, wide: tuple[str, ...]) -> None:
     plan = Compilation(Source("zoo.attn", f"attention zoo({params}):\n    mask {mask}\n")).plan
-    assert print_ir(plan.reach.most) == most
-    assert plan.reach.cut == set(cut.split())
-    assert {text for text in wide if any(f"`{text}`" in why.text for why in plan.reach.because)} == set(wide)
+    assert print_ir(plan.last.reach.most) == most
+    assert plan.last.reach.cut == set(cut.split())
+    assert {text for text in wide if any(f"`{text}`" in why.text for why in plan.last.reach.because)} == set(
+        wide
+    )
 
 
 def test_a_number_that_is_written_out_is_said() -> None:
@@ -65,8 +67,8 @@ def test_a_number_that_is_written_out_is_said() -> None:
 
 def test_numbers_of_a_score_are_not_cut_off() -> None:
     head = "attention zoo(w: int):\n    mask i - j < w\n"
-    assert Compilation(Source("zoo.attn", head)).plan.reach.cut == {"w"}
-    assert not Compilation(Source("zoo.attn", head + "    score dot(q, k) * w\n")).plan.reach.cut
+    assert Compilation(Source("zoo.attn", head)).plan.last.reach.cut == {"w"}
+    assert not Compilation(Source("zoo.attn", head + "    score dot(q, k) * w\n")).plan.last.reach.cut
 
 
 @st.composite

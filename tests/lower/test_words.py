@@ -46,7 +46,7 @@ def test_reasons_of(score: str) -> None:
     compilation = Compilation(Source("a.attn", text))
     said = [reason.text for reason in compilation.plan.because]
     assert set(SCORES[score]) <= set(said)
-    made = {param.name for param in compilation.plan.attention.params} - {
+    made = {param.name for param in compilation.plan.last.attention.params} - {
         param.name for param in compilation.attention.params
     }
     assert made or score == "gate[b, h, i]"

@@ -1,6 +1,6 @@
-"""The CPU path: the same plan as torch operations on the keys that a tile of queries sees.
+"""The CPU path: the same sweep as torch operations on the keys that a tile of queries sees.
 
-Enters: a plan. Leaves: `_forward_cpu` and `_backward_cpu`, and what they call. A tile of queries meets a slice of the
+Enters: a sweep. Leaves: `_forward_cpu` and `_backward_cpu`, and what they call. A tile of queries meets a slice of the
 keys (or the keys of several slices), never all pairs, as many heads at once as keep its pairs in the cache.
 """
 

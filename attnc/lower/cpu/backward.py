@@ -1,6 +1,6 @@
 """Backward on the CPU: the weights again, and from them every gradient.
 
-Enters: a plan. Leaves: `_backward_cpu`. Gradients of keys and of captured arrays are summed over tiles in the dtype of
+Enters: a sweep. Leaves: `_backward_cpu`. Gradients of keys and of captured arrays are summed over tiles in the dtype of
 the scores; those of queries belong to one tile and are written at once.
 """
 
@@ -17,67 +17,67 @@ from attnc.lower.cpu.tile import KV_HEADS, MINUS_INF, NARROW, ROWS, SEEN, TilePa
 from attnc.lower.gradients import ArrayGradient, pass_back
 from attnc.lower.hoist import DotPair
 from attnc.lower.names import variable
-from attnc.lower.plan import Plan
+from attnc.lower.sweep import Sweep
 from attnc.lower.torch_terms import DTYPE, is_number, torch
 
 LOG2_E = 1.4426950408889634
 
 
-def lower_backward(plan: Plan) -> Function:
+def lower_backward(sweep: Sweep) -> Function:
     """`_backward_cpu(...)`: the gradient of every float tensor."""
-    path = TilePath(plan)
+    path = TilePath(sweep)
     top = path.top
     path.enter()
     hand_backward(path)
-    for name in vectors_of(plan):
-        dtype = Var("q").attr("dtype") if _is_written_once(plan, name) else DTYPE
-        make = torch.empty if _is_written_once(plan, name) else torch.zeros
+    for name in vectors_of(sweep):
+        dtype = Var("q").attr("dtype") if _is_written_once(sweep, name) else DTYPE
+        make = torch.empty if _is_written_once(sweep, name) else torch.zeros
         top.let(f"d{name}", make(Var(name).attr("shape"), dtype=dtype))
-    totals = list(dict.fromkeys(g.load.array for g in plan.gradients))
+    totals = list(dict.fromkeys(g.load.array for g in sweep.gradients))
     for array in totals:
         top.let(_total(array), torch.zeros(Var(variable(array)).attr("shape"), dtype=DTYPE))
-    tensors = [*(f"d{name}" for name in plan.results), *vectors_of(plan), *plan.saved]
-    p, ds = _weigh_softmax(path) if plan.weights.kind == "softmax" else _weigh_sums(path)
+    tensors = [*(f"d{name}" for name in sweep.results), *vectors_of(sweep), *sweep.saved]
+    p, ds = _weigh_softmax(path) if sweep.weights.kind == "softmax" else _weigh_sums(path)
     path.care(tensors)
-    if plan.weighs_values:
+    if sweep.weighs_values:
         _add_to_keys(path, "v", path.step.let("p_narrow", path.narrowed(p)), Var("dout")[ROWS])
-    for pair, derivative in zip(plan.dots, plan.dot_gradients, strict=True):
+    for pair, derivative in zip(sweep.dots, sweep.dot_gradients, strict=True):
         _add_dot(path, pair, derivative, ds)
-    for gradient in plan.gradients:
+    for gradient in sweep.gradients:
         _add_array(path, gradient, ds)
     path.loop()
-    for pair in plan.dots:
-        for factor in _later(plan, pair):
+    for pair in sweep.dots:
+        for factor in _later(sweep, pair):
             if factor == RealConst(1.0):
                 continue
             top.do(Var(f"d{pair.key}").call("mul_", path.terms(factor)))
-    results = [_returned(plan, name) for name in vectors_of(plan)]
+    results = [_returned(sweep, name) for name in vectors_of(sweep)]
     results += [Var(_total(array)).to(Var(variable(array)).attr("dtype")) for array in totals]
     top.returns(*results)
     doc = "Backward on the CPU: the gradient of every float tensor, in order."
-    return path.function("_backward_cpu", backward_params(plan), doc)
+    return path.function("_backward_cpu", backward_params(sweep), doc)
 
 
 def _weigh_softmax(path: TilePath) -> tuple[Expr, Expr]:
     """`p` and `ds`, from the log-sum-exp."""
-    plan, top, step = path.plan, path.top, path.step
-    if plan.home("lse"):
+    sweep, top, step = path.sweep, path.top, path.step
+    if sweep.home("lse"):
         none = Var("dlse").call("masked_fill", Var("lse").equals(MINUS_INF), 0.0)
         top.let("dlse", none, "none where a row sees no key")
-    if plan.rows.can_be_empty:
+    if sweep.rows.can_be_empty:
         empty = Var("lse").call("masked_fill", Var("lse").equals(MINUS_INF), 0.0)
         top.let("lse", empty, "a row that sees no key: avoid inf - inf")
-    if plan.is_in_base_2:
+    if sweep.is_in_base_2:
         top.let("lse", (Var("lse") * LOG2_E).call("unsqueeze", -1), "in base 2, like the score")
     else:
         top.let("lse", Var("lse").call("unsqueeze", -1))
 
-    path.score(_later_terms(plan))
+    path.score(_later_terms(sweep))
     p = step.let(
-        "p", Var("score").call("sub_", Var("lse")[ROWS]).call("exp2_" if plan.is_in_base_2 else "exp_")
+        "p", Var("score").call("sub_", Var("lse")[ROWS]).call("exp2_" if sweep.is_in_base_2 else "exp_")
     )
     dlse = Var("dlse")[ROWS].call("unsqueeze", -1)
-    if not plan.weighs_values:
+    if not sweep.weighs_values:
         return p, step.let("ds", p * dlse)
     dp = step.let("dp", _dp(path))
     delta = (Var("dout_wide") * Var("out")[ROWS]).call("sum", -1, keepdim=True) - dlse
@@ -87,15 +87,15 @@ def _weigh_softmax(path: TilePath) -> tuple[Expr, Expr]:
 
 def _weigh_sums(path: TilePath) -> tuple[Expr, Expr]:
     """`p` and `ds`, from the score and the gradients of the row's sums; and what of arrays goes past the score."""
-    plan, step, weight, sums = path.plan, path.step, path.plan.weights.weight, path.plan.weights.sums
-    path.score(_later_terms(plan))
+    sweep, step, weight, sums = path.sweep, path.step, path.sweep.weights.weight, path.sweep.weights.sums
+    path.score(_later_terms(sweep))
     path.terms.named[Score()] = Var("score")
     slopes = [ZERO if each is None else differentiate(each, Score()) for each in (weight, *sums)]
-    past = [g for g in plan.gradients if g.passes_score]
+    past = [g for g in sweep.gradients if g.passes_score]
     also = [each for g in past for each in (g.in_weight, *g.in_sums)]
     path.scope.bind([*([weight] if weight else []), *slopes, *also], path.place)
     p = path.pairs("p", weight) if weight is not None else Var("score")
-    if plan.weighs_values:
+    if sweep.weighs_values:
         step.let("dp", _dp(path))
     _through(path, "ds", slopes)
     for gradient in past:
@@ -115,8 +115,8 @@ def _gradient_of(n: int) -> Expr:
     return Var(f"dsum_{n}")[ROWS].call("unsqueeze", -1) if n else Var("dp")
 
 
-def _later_terms(plan: Plan) -> list[Real]:
-    return [*plan.dot_gradients, *(g.derivative for g in plan.gradients if g.home != "lse")]
+def _later_terms(sweep: Sweep) -> list[Real]:
+    return [*sweep.dot_gradients, *(g.derivative for g in sweep.gradients if g.home != "lse")]
 
 
 def _dp(path: TilePath) -> Expr:
@@ -127,13 +127,13 @@ def _dp(path: TilePath) -> Expr:
 
 def _add_dot(path: TilePath, pair: DotPair, derivative: Real, ds: Expr) -> None:
     """What the two sides of a dot product get from `ds` times the derivative."""
-    plan, step = path.plan, path.step
-    later = _later(plan, pair)
+    sweep, step = path.sweep, path.step
+    later = _later(sweep, pair)
     value = step.let("ds_narrow", path.narrowed(ds)) if later else _times(path, pair, derivative, ds)
     product = matmul(value, path.seen(pair.key).to(NARROW), **path.shown_pairs)
     for factor in later:
         product = path.terms.times(product, factor)
-    op = "=" if _is_written_once(plan, pair.query) else "+="
+    op = "=" if _is_written_once(sweep, pair.query) else "+="
     step.assign(Var(f"d{pair.query}")[ROWS], product, op)
     _add_to_keys(path, pair.key, value, Var(pair.query)[ROWS])
 
@@ -158,7 +158,7 @@ def _add_array(path: TilePath, gradient: ArrayGradient, ds: Expr) -> None:
     elif derivative != ZERO:
         through = path.shown(f"{gradient.name}_shown", path.terms.times(ds, derivative))
         value = through + value if gradient.passes_score else through
-    call = call_adder(lower_adder(path.plan, gradient), value, Var(_total(gradient.load.array)))
+    call = call_adder(lower_adder(path.sweep, gradient), value, Var(_total(gradient.load.array)))
     if gradient.home == "pair":
         with step.when(Var(need(gradient))) as asked:
             asked.do(call)
@@ -166,25 +166,25 @@ def _add_array(path: TilePath, gradient: ArrayGradient, ds: Expr) -> None:
         step.do(call)
 
 
-def _uses(plan: Plan, name: str) -> int:
-    return [n for pair in plan.dots for n in (pair.query, pair.key)].count(name)
+def _uses(sweep: Sweep, name: str) -> int:
+    return [n for pair in sweep.dots for n in (pair.query, pair.key)].count(name)
 
 
-def _is_written_once(plan: Plan, name: str) -> bool:
+def _is_written_once(sweep: Sweep, name: str) -> bool:
     """Is its gradient one product for each tile, and complete with it?"""
-    return _uses(plan, name) == 1 and any(name == pair.query for pair in plan.dots)
+    return _uses(sweep, name) == 1 and any(name == pair.query for pair in sweep.dots)
 
 
-def _later(plan: Plan, pair: DotPair) -> list[Real]:
+def _later(sweep: Sweep, pair: DotPair) -> list[Real]:
     """The derivative by a dot product, where it is one number that can wait until the products are done; else none."""
-    derivative = plan.dot_gradients[plan.dots.index(pair)]
-    alone = _uses(plan, pair.query) == _uses(plan, pair.key) == 1
+    derivative = sweep.dot_gradients[sweep.dots.index(pair)]
+    alone = _uses(sweep, pair.query) == _uses(sweep, pair.key) == 1
     return [derivative] if alone and is_number(derivative) else []
 
 
-def _returned(plan: Plan, name: str) -> Expr:
+def _returned(sweep: Sweep, name: str) -> Expr:
     gradient = Var(f"d{name}")
-    return gradient if _is_written_once(plan, name) else gradient.to(Var(name).attr("dtype"))
+    return gradient if _is_written_once(sweep, name) else gradient.to(Var(name).attr("dtype"))
 
 
 def _total(array: str) -> str:

@@ -1,6 +1,6 @@
 """Forward on the CPU: the weights of a row from all its scores at once, in place.
 
-Enters: a plan. Leaves: `_forward_cpu`.
+Enters: a sweep. Leaves: `_forward_cpu`.
 """
 
 from __future__ import annotations
@@ -11,60 +11,60 @@ from attnc.kernel.nodes import Expr, Function, Var
 from attnc.lower.cpu.handed import hand_forward
 from attnc.lower.cpu.signature import scalars_of, tensors_of
 from attnc.lower.cpu.tile import MINUS_INF, ROWS, N, TilePath
-from attnc.lower.plan import Plan, said_results
 from attnc.lower.scope import note_of
+from attnc.lower.sweep import Sweep, said_results
 from attnc.lower.torch_terms import DTYPE, torch
 
 LN_2 = 0.6931471805599453
 
 
-def lower_forward(plan: Plan, check: Function | None) -> Function:
+def lower_forward(sweep: Sweep, check: Function | None) -> Function:
     """`_forward_cpu(...)`: out and lse, after the `check` of what is read."""
-    path = TilePath(plan)
+    path = TilePath(sweep)
     top = path.top
     if check is not None:
         top.do(function(check.name)(*(Var(p.name) for p in check.params)))
     path.enter()
     hand_forward(path)
-    {"softmax": _softmax, "sums": _sums, "largest": _largest}[plan.weights.kind](path)
+    {"softmax": _softmax, "sums": _sums, "largest": _largest}[sweep.weights.kind](path)
     path.loop()
-    if plan.weights.kind == "softmax":
-        lse: Expr = Var("row_max") + Var("row_sum").call("log2_" if plan.is_in_base_2 else "log_")
-        lse = lse * LN_2 if plan.is_in_base_2 else lse
+    if sweep.weights.kind == "softmax":
+        lse: Expr = Var("row_max") + Var("row_sum").call("log2_" if sweep.is_in_base_2 else "log_")
+        lse = lse * LN_2 if sweep.is_in_base_2 else lse
         top.let("lse", lse.call("squeeze", -1))
-    top.returns(*map(Var, plan.results))
-    doc = f"Forward on the CPU: {said_results(plan)}."
-    return path.function("_forward_cpu", [*tensors_of(plan), *scalars_of(plan)], doc)
+    top.returns(*map(Var, sweep.results))
+    doc = f"Forward on the CPU: {said_results(sweep)}."
+    return path.function("_forward_cpu", [*tensors_of(sweep), *scalars_of(sweep)], doc)
 
 
 def _softmax(path: TilePath) -> None:
-    plan, top, step = path.plan, path.top, path.step
-    if plan.weighs_values:
+    sweep, top, step = path.sweep, path.top, path.step
+    if sweep.weighs_values:
         top.let("out", Var("q").call("new_empty", Var("B"), Var("H"), N, Var("DV")))
     for name in ("row_max", "row_sum"):
         top.let(name, Var("q").call("new_empty", Var("B"), Var("H"), N, 1, dtype=DTYPE))
-    if not plan.rows.can_be_empty:
+    if not sweep.rows.can_be_empty:
         with top.when(Var("M").equals(0), "else every row sees a key") as none:
-            zero = [Var("out").call("zero_")] if plan.weighs_values else []
+            zero = [Var("out").call("zero_")] if sweep.weighs_values else []
             none.returns(*zero, Var("row_max").call("fill_", MINUS_INF).call("squeeze", -1))
     path.score([])
-    if plan.rows.can_be_empty:
+    if sweep.rows.can_be_empty:
         largest = step.let("largest", function("_row_max")(Var("score")))
     else:
         largest = step.let("largest", Var("score").call("amax", -1, keepdim=True))
-    p = step.let("p", Var("score").call("sub_", largest).call("exp2_" if plan.is_in_base_2 else "exp_"))
+    p = step.let("p", Var("score").call("sub_", largest).call("exp2_" if sweep.is_in_base_2 else "exp_"))
     total = step.let("total", p.call("sum", -1, keepdim=True))
     step.assign(Var("row_max")[ROWS], largest)
     step.assign(Var("row_sum")[ROWS], total)
-    if plan.weighs_values:
-        if plan.rows.can_be_empty:
+    if sweep.weighs_values:
+        if sweep.rows.can_be_empty:
             step.do(total.call("clamp_", min=1.0), "no key: 0; else the largest adds 1")
         narrow = step.let("p_narrow", path.narrowed(p))
         step.assign(Var("out")[ROWS], path.weighted_values(narrow) / total)
 
 
 def _largest(path: TilePath) -> None:
-    top, step, (term,) = path.top, path.step, path.plan.weights.sums
+    top, step, (term,) = path.top, path.step, path.sweep.weights.sums
     top.let("at", Var("q").call("new_empty", Var("B"), Var("H"), N, dtype=torch.value("int32")))
     path.score([])
     path.terms.named[Score()] = Var("score")
@@ -75,11 +75,11 @@ def _largest(path: TilePath) -> None:
 
 
 def _sums(path: TilePath) -> None:
-    plan, top, step, weights = path.plan, path.top, path.step, path.plan.weights
+    sweep, top, step, weights = path.sweep, path.top, path.step, path.sweep.weights
     shape = (Var("B"), Var("H"), N)
-    if plan.weighs_values:
+    if sweep.weighs_values:
         top.let("out", Var("q").call("new_empty", *shape, Var("DV"), dtype=DTYPE))
-    for name in plan.row_results:
+    for name in sweep.row_results:
         top.let(name, Var("q").call("new_empty", *shape, dtype=DTYPE))
     path.score([])
     path.terms.named[Score()] = Var("score")
@@ -91,6 +91,6 @@ def _sums(path: TilePath) -> None:
         if each not in named:
             named[each] = path.pairs(f"part_{n}", each)
         step.assign(Var(f"sum_{n}")[ROWS], named[each].call("sum", -1))
-    if plan.weighs_values:
+    if sweep.weighs_values:
         narrow = step.let("p_narrow", path.narrowed(Var("p")))
         step.assign(Var("out")[ROWS], path.weighted_values(narrow))

@@ -1,6 +1,6 @@
 """All functions of the CPU path.
 
-Enters: a plan. Leaves: its functions in the order in which a module defines them.
+Enters: a sweep. Leaves: its functions in the order in which a module defines them.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from attnc.kernel.nodes import Function
 from attnc.lower.cpu.backward import lower_backward
 from attnc.lower.cpu.forward import lower_forward
 from attnc.lower.cpu.keys import lower_hide, lower_keys
-from attnc.lower.plan import Plan
+from attnc.lower.sweep import Sweep
 
 
-def lower_cpu(plan: Plan, check: Function | None) -> tuple[Function, ...]:
+def lower_cpu(sweep: Sweep, check: Function | None) -> tuple[Function, ...]:
     """What a tile sees, what of it is hidden, forward and backward; `check` comes before all of it."""
-    backward = (lower_backward(plan),) if plan.has_gradient else ()
-    return lower_keys(plan), *lower_hide(plan), lower_forward(plan, check), *backward
+    backward = (lower_backward(sweep),) if sweep.has_gradient else ()
+    return lower_keys(sweep), *lower_hide(sweep), lower_forward(sweep, check), *backward

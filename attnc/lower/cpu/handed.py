@@ -1,6 +1,6 @@
 """Plain attention, which torch's own kernel for the CPU computes as fast as it gets.
 
-Enters: a plan. Leaves: the lines that hand a whole call over; none where the attention is not plain. The causal kernel
+Enters: a sweep. Leaves: the lines that hand a whole call over; none where the attention is not plain. The causal kernel
 multiplies by the scale after it has hidden keys with -inf, so it needs a scale above 0; and it multiplies hidden values
 by 0, so what it leaves is only taken where they were finite, or no row was spoiled. Half precision is computed in
 float32: the kernel for bfloat16 is no faster than that forward, sums gradients of keys in bfloat16, with 1.6 times the
@@ -26,7 +26,7 @@ def hand_backward(path: TilePath) -> None:
 
 
 def _hand(path: TilePath, also: list[Expr], name: str, tensors: list[str]) -> None:
-    plain = path.plan.plain
+    plain = path.sweep.plain
     if plain is None:
         return
     scale = path.terms(plain.scale)

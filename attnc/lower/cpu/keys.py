@@ -1,6 +1,6 @@
 """What a tile of queries sees, and what of that the mask hides: the only place of the CPU path that knows.
 
-Enters: a plan. Leaves: `_keys_seen`, which answers an index of the keys of a tile and its edges, the parts of the tile
+Enters: a sweep. Leaves: `_keys_seen`, which answers an index of the keys of a tile and its edges, the parts of the tile
 where some pair may be hidden; and `_hide`, which evaluates the mask there and nowhere else.
 """
 
@@ -29,8 +29,8 @@ from attnc.ir.walk import axes_of, replace_terms, walk
 from attnc.kernel.build import Block, function, without_dead
 from attnc.kernel.nodes import Do, Expr, For, Function, List, Lit, Param, Tuple, Unary, Var, names_in
 from attnc.lower.cpu.signature import scalars_of, tensors_of
-from attnc.lower.plan import Plan
 from attnc.lower.scope import Scope, note_of
+from attnc.lower.sweep import Sweep
 from attnc.lower.torch_terms import DTYPE, TorchTerms, is_number, torch
 from attnc.sets.convert import to_predicate
 from attnc.sets.folding import leaf
@@ -48,29 +48,29 @@ class _OfEveryHead(TorchTerms):
     here = TorchTerms.here | {"h": slice(None)}
 
 
-def lower_keys(plan: Plan) -> Function:
+def lower_keys(sweep: Sweep) -> Function:
     """`_keys_seen(q0, q1, ...)`."""
     block = Block()
     doc = "The keys that queries [q0, q1) see, and the edges, where some are hidden."
-    if "j" in plan.listed:
+    if "j" in sweep.listed:
         block.returns(function("_join_tiles")(M, Var("kinds")[:, :, Q0 // Var("TILE")]))
-        return _function("_keys_seen", [], block, plan, ["q0", "M", "kinds"], doc)
-    terms = _OfEveryHead(plan.attention, {}, plan.requires, plan.places)
+        return _function("_keys_seen", [], block, sweep, ["q0", "M", "kinds"], doc)
+    terms = _OfEveryHead(sweep.attention, {}, sweep.requires, sweep.places)
     block.let("i_first", Q0)
     block.let("i_last", Q1 - 1)
     block.let("b", torch.arange(Var("B"))[:, None, None, None])
     block.let("h", torch.arange(Var("H"))[:, None, None])
     block.let("i", torch.arange(Q0, Q1)[:, None])
-    if plan.attention.mask == Truth(True):
+    if sweep.attention.mask == Truth(True):
         block.returns(function("_join")(M, Tuple((Lit(0), M, Lit(0), M))))
-    elif plan.keys.periods is None:
-        ends = _ends(plan.keys.shown, lambda _, end, kind: _end(terms, end, kind))
+    elif sweep.keys.periods is None:
+        ends = _ends(sweep.keys.shown, lambda _, end, kind: _end(terms, end, kind))
         block.returns(function("_join")(M, *ends))
     else:
         block.returns(
-            function("_join")(M, Unary("*", _in_periods(block, terms, plan.keys, plan.keys.periods)))
+            function("_join")(M, Unary("*", _in_periods(block, terms, sweep.keys, sweep.keys.periods)))
         )
-    return _function("_keys_seen", [], block, plan, ["q0", "q1", *PLACES[6:]], doc)
+    return _function("_keys_seen", [], block, sweep, ["q0", "q1", *PLACES[6:]], doc)
 
 
 def _ends(shown: Sequence[Shown], end_of: Callable[[str, Int, str], Expr]) -> Iterator[Expr]:
@@ -133,17 +133,17 @@ def _end(terms: TorchTerms, term: Int, kind: str) -> Expr:
     return function(kind)(value.call("flatten").call("tolist"), default=0)
 
 
-def lower_hide(plan: Plan) -> tuple[Function, ...]:
+def lower_hide(sweep: Sweep) -> tuple[Function, ...]:
     """`_hide(pairs, otherwise, edges, ...)` last, after what it calls; nothing where nothing is hidden."""
-    mask = plan.attention.mask
+    mask = sweep.attention.mask
     if mask == Truth(True):
         return ()
     if _knows_distances_alone(mask):
-        return _lower_hide_by_distance(plan)
-    terms = TorchTerms(plan.attention, {}, plan.requires, plan.places)
+        return _lower_hide_by_distance(sweep)
+    terms = TorchTerms(sweep.attention, {}, sweep.requires, sweep.places)
     block, edge = Block(), Block()
     edge.let("j", torch.arange(SEEN.attr("start"), SEEN.attr("stop"))[None, :])
-    Scope(plan.attention, terms).bind([mask], lambda axes: edge if "j" in axes else block)
+    Scope(sweep.attention, terms).bind([mask], lambda axes: edge if "j" in axes else block)
     visible = terms(mask)
     if is_number(mask):
         visible = torch.tensor(visible)
@@ -153,7 +153,7 @@ def lower_hide(plan: Plan) -> tuple[Function, ...]:
     edge.do(function("_fill_hidden")(columns, Unary("*", bits)))
     block.stmts.append(For(Tuple((Var("columns"), SEEN)), EDGES, tuple(edge.stmts)))
     doc = "Fill in every pair of a tile that the mask hides."
-    return (_function("_hide", ["pairs", "otherwise", "edges"], block, plan, PLACES, doc),)
+    return (_function("_hide", ["pairs", "otherwise", "edges"], block, sweep, PLACES, doc),)
 
 
 def _knows_distances_alone(mask: Bool) -> bool:
@@ -166,9 +166,9 @@ def _knows_distances_alone(mask: Bool) -> bool:
     return predicate == to_predicate(mask) and not axes_of(mask) & {"b", "h"}
 
 
-def _lower_hide_by_distance(plan: Plan) -> tuple[Function, ...]:
+def _lower_hide_by_distance(sweep: Sweep) -> tuple[Function, ...]:
     """Most tiles have the same edges, as seen from their first query: what hides there is kept."""
-    mask, terms = plan.attention.mask, TorchTerms(plan.attention, {}, plan.requires, plan.places)
+    mask, terms = sweep.attention.mask, TorchTerms(sweep.attention, {}, sweep.requires, sweep.places)
     block = Block()
     block.let("i", torch.arange(Var("rows"))[:, None])
     block.let("j", torch.arange(Var("lo"), Var("hi"))[None, :])
@@ -177,7 +177,8 @@ def _lower_hide_by_distance(plan: Plan) -> tuple[Function, ...]:
     doc = "What hides the unseen of the keys [lo, hi), counted from the first of `rows` queries."
     known = [*PLACES[6:-1], "dtype", "otherwise"]
     hidden = replace(
-        _function("_hidden", ["rows", "lo", "hi"], block, plan, known, doc), decorator="lru_cache(maxsize=16)"
+        _function("_hidden", ["rows", "lo", "hi"], block, sweep, known, doc),
+        decorator="lru_cache(maxsize=16)",
     )
     here = [
         Var("q1") - Q0,
@@ -190,7 +191,7 @@ def _lower_hide_by_distance(plan: Plan) -> tuple[Function, ...]:
     block = Block()
     block.stmts.append(For(Tuple((Var("columns"), SEEN)), EDGES, (fill,)))
     doc = "Fill in every pair of a tile that the mask hides."
-    return hidden, _function("_hide", ["pairs", "otherwise", "edges"], block, plan, PLACES, doc)
+    return hidden, _function("_hide", ["pairs", "otherwise", "edges"], block, sweep, PLACES, doc)
 
 
 def call_keys(keys: Function, q0: Expr = Q0, q1: Expr = Q1) -> Expr:
@@ -203,10 +204,12 @@ def call_hide(hide: Function, pairs: Expr, otherwise: Expr) -> Expr:
     return function(hide.name)(pairs, otherwise, *(Var(p.name) for p in hide.params[2:]))
 
 
-def _function(name: str, first: list[str], block: Block, plan: Plan, known: list[str], doc: str) -> Function:
+def _function(
+    name: str, first: list[str], block: Block, sweep: Sweep, known: list[str], doc: str
+) -> Function:
     """The function, which takes of what is known what it reads."""
     stmts = without_dead(tuple(block.stmts))
-    given = [*known, *tensors_of(plan), *scalars_of(plan)]
+    given = [*known, *tensors_of(sweep), *scalars_of(sweep)]
     read = {name for stmt in stmts for name in names_in(stmt)}
     params = [*first, *(name for name in given if name in read)]
     return Function(name, tuple(map(Param, params)), doc, stmts)

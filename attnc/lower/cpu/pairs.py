@@ -1,6 +1,6 @@
 """How many pairs of a query and a key the tiles of a call hold that are visited.
 
-Enters: a plan. Leaves: `_pairs_seen`, which counts them as the CPU path visits them, for counters of operations.
+Enters: a sweep. Leaves: `_pairs_seen`, which counts them as the CPU path visits them, for counters of operations.
 """
 
 from __future__ import annotations
@@ -10,34 +10,34 @@ from attnc.kernel.nodes import For, Function, Param, Tuple, Var, names_in
 from attnc.lower.cpu.keys import call_keys, lower_keys
 from attnc.lower.cpu.signature import floats_of, tensors_of, wholes_of
 from attnc.lower.lists import call_kinds
-from attnc.lower.plan import Plan
+from attnc.lower.sweep import Sweep
 from attnc.lower.torch_terms import torch
 
 N, M, TILE = Var("N"), Var("M"), Var("TILE")
 
 
-def lower_pairs(plan: Plan) -> Function:
+def lower_pairs(sweep: Sweep) -> Function:
     """`_pairs_seen(q, k, ...)`, of what an operator takes."""
     top, tile = Block(), Block()
     top.lets(("B", "H", "N", "D"), Var("q").attr("shape"))
     top.lets(("HKV", "M"), Var("k").attr("shape")[1:3])
-    if plan.weighs_values:
+    if sweep.weighs_values:
         top.let("DV", Var("v").attr("shape")[3])
-    floats = floats_of(plan)
+    floats = floats_of(sweep)
     top.lets(tuple(floats), Var("floats") if floats[1:] else Var("floats")[0])
-    if "j" in plan.listed:
+    if "j" in sweep.listed:
         top.let("dtype", torch.promote_types(Var("q").attr("dtype"), torch.value("float32")))
         top.let("device", Var("q").attr("device"))
         top.lets(("rows", "columns"), Tuple((TILE, TILE)))
-        top.let("kinds", call_kinds(plan))
+        top.let("kinds", call_kinds(sweep))
     top.let("pairs", 0)
     tile.let("q1", function("min")(Var("q0") + TILE, N))
-    tile.lets(("seen", "edges"), call_keys(lower_keys(plan)))
+    tile.lets(("seen", "edges"), call_keys(lower_keys(sweep)))
     tile.assign(Var("pairs"), (Var("q1") - Var("q0")) * function("_count")(Var("seen")), "+=")
     top.stmts.append(For(Var("q0"), function("range")(0, N, TILE), tuple(tile.stmts)))
     top.returns(Var("B") * Var("H") * Var("pairs"))
     stmts = without_dead(tuple(top.stmts))
     read = {name for stmt in stmts for name in names_in(stmt)}
-    takes = [name for name in [*tensors_of(plan), *wholes_of(plan), "floats"] if name in read]
+    takes = [name for name in [*tensors_of(sweep), *wholes_of(sweep), "floats"] if name in read]
     doc = "How many pairs of a query and a key are in the tiles that are visited, of all heads."
     return Function("_pairs_seen", tuple(map(Param, takes)), doc, stmts)

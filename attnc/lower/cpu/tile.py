@@ -1,6 +1,6 @@
 """Tiles of queries against the keys that they see, some heads at a time: what forward and backward share.
 
-Enters: a plan. Leaves: the two loops, and inside of them `score`; of softmax in base 2, with -inf
+Enters: a sweep. Leaves: the two loops, and inside of them `score`; of softmax in base 2, with -inf
 where the mask hides a key.
 """
 
@@ -14,8 +14,8 @@ from attnc.lower.cpu.keys import call_hide, call_keys, lower_hide, lower_keys
 from attnc.lower.gradients import is_finite
 from attnc.lower.hoist import DotPair
 from attnc.lower.lists import call_kinds
-from attnc.lower.plan import Plan
 from attnc.lower.scope import Scope, note_of
+from attnc.lower.sweep import Sweep
 from attnc.lower.torch_terms import DTYPE, TorchTerms, is_number, torch
 
 MINUS_INF = function("float")("-inf")
@@ -28,56 +28,56 @@ matmul = function("_matmul")
 class TilePath:
     """One function of the CPU path: what stands above the loops, the loop over tiles, and the one over heads."""
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
+    def __init__(self, sweep: Sweep) -> None:
+        self.sweep = sweep
         self.top, self.tile, self.step = Block(), Block(), Block()
         self.rooms: set[str] = set()
-        self.rows = Var("TILE" if "j" in plan.listed else "tile")
-        self.terms = TorchTerms(plan.attention, {}, plan.requires, plan.places)
-        self.scope = Scope(plan.attention, self.terms)
-        self.keys, self.hide = lower_keys(plan), next(iter(lower_hide(plan)[::-1]), None)
+        self.rows = Var("TILE" if "j" in sweep.listed else "tile")
+        self.terms = TorchTerms(sweep.attention, {}, sweep.requires, sweep.places)
+        self.scope = Scope(sweep.attention, self.terms)
+        self.keys, self.hide = lower_keys(sweep), next(iter(lower_hide(sweep)[::-1]), None)
 
     def enter(self) -> None:
         """Sizes, and the dtypes: of the scores, and of the products that may be narrow."""
         top = self.top
         top.lets(("B", "H", "N", "D"), Var("q").attr("shape"))
-        if self.plan.weighs_values:
+        if self.sweep.weighs_values:
             top.lets(("HKV", "M", "DV"), Var("v").attr("shape")[1:])
         else:
             top.lets(("HKV", "M"), Var("k").attr("shape")[1:3])
         top.let("dtype", torch.promote_types(Var("q").attr("dtype"), torch.value("float32")))
         top.let("narrow", function("_narrow")(Var("q").attr("dtype")))
         top.let("b", torch.arange(Var("B"))[:, None, None, None])
-        if "j" in self.plan.listed:
+        if "j" in self.sweep.listed:
             top.let("device", Var("q").attr("device"))
             top.lets(("rows", "columns"), Tuple((Var("TILE"), Var("TILE"))))
-            top.let("kinds", call_kinds(self.plan))
+            top.let("kinds", call_kinds(self.sweep))
 
     def score(self, also: list[Real]) -> None:
         """Positions, dot products and `score`, which is a tensor of its own: what follows may write in it."""
-        plan, terms, step = self.plan, self.terms, self.step
+        sweep, terms, step = self.sweep, self.terms, self.step
         self.tile.let("q1", function("min")(Q0 + self.rows, N))
         self.tile.lets(("seen", "edges"), call_keys(self.keys))
         self.tile.let("i", torch.arange(Q0, Q1)[:, None])
         self.tile.let("j", function("_positions")(SEEN)[None, :])
         step.let("h", torch.arange(HEADS.attr("start"), HEADS.attr("stop"))[:, None, None])
-        score = plan.score
+        score = sweep.score
         roots = [score, *also]
-        factors = {pair: _factor_of(pair.dot, roots) for pair in plan.dots}
+        factors = {pair: _factor_of(pair.dot, roots) for pair in sweep.dots}
         self.scope.bind([f for f in factors.values() if f], self.place)
-        for n, pair in enumerate(plan.dots):
+        for n, pair in enumerate(sweep.dots):
             self._dot(pair, factors[pair], n, also)
         self.scope.bind(roots, self.place)
         if score not in terms.named or terms.named[score] != Var("score"):
-            step.let("score", self._all_pairs(score), note_of(plan.attention.score))
-        if plan.weights.kind == "softmax":
+            step.let("score", self._all_pairs(score), note_of(sweep.attention.score))
+        if sweep.weights.kind == "softmax":
             self.hide_in("score", MINUS_INF)
 
     def hide_in(self, name: str, value: Expr) -> None:
         """Another value where the mask hides a key, or its score does, in a tensor that is no other's."""
         if self.hide:
             self.step.do(call_hide(self.hide, Var(name), value))
-        if self.plan.score_may_hide:
+        if self.sweep.score_may_hide:
             self.step.do(Var(name).call("masked_fill_", Var("score").equals(MINUS_INF), value))
 
     def place(self, axes: frozenset[Axis]) -> Block:
@@ -86,14 +86,14 @@ class TilePath:
 
     def _dot(self, pair: DotPair, factor: Real | None, n: int, also: list[Real]) -> None:
         """A dot product, with its factor where it never stands without: queries are fewer than pairs."""
-        plan = self.plan
+        sweep = self.sweep
         query: Expr = Var(pair.query)[ROWS].to(DTYPE)
         term: Real = pair.dot
         if factor is not None:
             query, term = query * self.terms(factor), RealOp("*", pair.dot, factor)
         name, note = "qk" if (pair.query, pair.key) == ("q", "k") else f"{pair.query}_{pair.key}", ""
-        if term == plan.score and not any(term in walk(root) for root in also):
-            name, note = "score", note_of(plan.attention.score)
+        if term == sweep.score and not any(term in walk(root) for root in also):
+            name, note = "score", note_of(sweep.attention.score)
         room = self.room("room" if not n else f"room_{n + 1}")
         value = matmul(query, self.wide(pair.key).attr("mT"), room)
         self.terms.named[term] = self.step.let(name, value, note)
@@ -204,7 +204,7 @@ class TilePath:
 
     def function(self, name: str, params: list[str], doc: str) -> Function:
         stmts = without_dead(tuple(self.top.stmts))
-        return Function(self.plan.named(name), tuple(map(Param, params)), doc, stmts, "_on_spare_threads")
+        return Function(self.sweep.named(name), tuple(map(Param, params)), doc, stmts, "_on_spare_threads")
 
 
 def _factor_of(dot: Dot, roots: list[Real]) -> Real | None:

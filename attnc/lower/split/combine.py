@@ -1,6 +1,6 @@
 """The kernel that puts together what the shares of a row have left: one program for each row.
 
-Enters: a plan whose keys can be split. Leaves: the kernel. It takes `SHARES` shares at a time, in order, and writes
+Enters: a sweep whose keys can be split. Leaves: the kernel. It takes `SHARES` shares at a time, in order, and writes
 what the forward kernel writes. Shares that are not there count as shares without a key.
 """
 
@@ -11,9 +11,9 @@ from contextlib import contextmanager
 
 from attnc.kernel.build import Block, function
 from attnc.kernel.nodes import Expr, Function, List, Lit, Var
-from attnc.lower.plan import Plan
 from attnc.lower.split.forward import DV
 from attnc.lower.split.share import SPLITS
+from attnc.lower.sweep import Sweep
 from attnc.lower.tiled.frame import (
     FLOAT32,
     MINUS_INF,
@@ -29,14 +29,14 @@ COLUMN = List((SHARES, Lit(1)))
 LARGEST_INT = 2**31 - 1
 
 
-def lower_combine(plan: Plan) -> Function:
+def lower_combine(sweep: Sweep) -> Function:
     """The kernel."""
-    kernel = Kernel(plan)
+    kernel = Kernel(sweep)
     where = kernel.where
     where.let("row", tl.program_id(0).to(INT64))
     where.let("rows", tl.num_programs(0).to(INT64))
     where.let("part", tl.arange(0, SHARES)[:, None])
-    MERGE[plan.weights.kind](kernel)
+    MERGE[sweep.weights.kind](kernel)
     return kernel.kernel("_combine", "One program: one row, from what each share of its keys has left.")
 
 
@@ -55,39 +55,39 @@ def _load(name: str, otherwise: Expr | float) -> Expr:
 
 def _merge_softmax(kernel: Kernel) -> None:
     """A maximum of all shares, and then their sums, each by as much as its own maximum is below it."""
-    plan, loops, store = kernel.plan, kernel.loops, kernel.store
+    sweep, loops, store = kernel.sweep, kernel.loops, kernel.store
     row_max = _find_largest(kernel, "max", "row_max")
     shift = row_max
-    if plan.rows.can_be_empty:
+    if sweep.rows.can_be_empty:
         no_key = tl.where(row_max.equals(MINUS_INF), 0.0, row_max)
         shift = loops.let("shift", no_key, "a row that sees no key: avoid inf - inf")
     _start_sums(kernel, "row_sum")
     with _each_share(loops) as inside:
-        rescale = inside.let("rescale", exponential(plan, _load("max", MINUS_INF) - shift))
+        rescale = inside.let("rescale", exponential(sweep, _load("max", MINUS_INF) - shift))
         inside.assign(Var("row_sum"), rescale * _load("sum", 0.0), "+=")
-        if plan.weighs_values:
+        if sweep.weighs_values:
             inside.assign(Var("acc"), rescale * _load_values(), "+=")
     store.let("row_sum", tl.sum(Var("row_sum")))
-    if plan.weighs_values:
+    if sweep.weighs_values:
         total: Expr = Var("row_sum")
-        if plan.rows.can_be_empty:
+        if sweep.rows.can_be_empty:
             no_key = tl.where(total.equals(0.0), 1.0, total)
             total = store.let("total", no_key, "a row that sees no key: 0")
         _store_values(store, tl.sum(Var("acc"), 0) / total)
-    store.do(tl.store(Var("lse_ptr") + ROW, log_sum_exp(plan, row_max, Var("row_sum"))))
+    store.do(tl.store(Var("lse_ptr") + ROW, log_sum_exp(sweep, row_max, Var("row_sum"))))
 
 
 def _merge_sums(kernel: Kernel) -> None:
-    plan, loops, store = kernel.plan, kernel.loops, kernel.store
-    _start_sums(kernel, *plan.row_results)
+    sweep, loops, store = kernel.sweep, kernel.loops, kernel.store
+    _start_sums(kernel, *sweep.row_results)
     with _each_share(loops) as inside:
-        for name in plan.row_results:
+        for name in sweep.row_results:
             inside.assign(Var(name), _load(name, 0.0), "+=")
-        if plan.weighs_values:
+        if sweep.weighs_values:
             inside.assign(Var("acc"), _load_values(), "+=")
-    if plan.weighs_values:
+    if sweep.weighs_values:
         _store_values(store, tl.sum(Var("acc"), 0))
-    for name in plan.row_results:
+    for name in sweep.row_results:
         store.do(tl.store(Var(f"{name}_ptr") + ROW, tl.sum(Var(name))))
 
 
@@ -117,7 +117,7 @@ def _start_sums(kernel: Kernel, *names: str) -> None:
     """Sums of each of the shares that are taken at a time; they meet when all have been."""
     for name in names:
         kernel.loops.let(name, tl.zeros(COLUMN, FLOAT32))
-    if kernel.plan.weighs_values:
+    if kernel.sweep.weighs_values:
         kernel.loops.let("acc", tl.zeros(List((SHARES, Var(block_width("DV")))), FLOAT32))
 
 

@@ -1,6 +1,6 @@
 """The kernel of few queries: one program folds its share of the keys into the sums of a tile of rows.
 
-Enters: a plan whose keys can be split. Leaves: the helper that adds one tile of keys, which is that of the forward
+Enters: a sweep whose keys can be split. Leaves: the helper that adds one tile of keys, which is that of the forward
 kernel, and the kernel. What it leaves of each row is not finished: a maximum and sums over the share, as [shares, B, H,
 N]. A share without a key leaves what changes nothing: -inf and zeros.
 """
@@ -10,8 +10,8 @@ from __future__ import annotations
 from attnc.errors import CompilerBug
 from attnc.kernel.build import function
 from attnc.kernel.nodes import Expr, Function, Var
-from attnc.lower.plan import Plan
 from attnc.lower.split.share import SPLIT, SPLITS, find_share
+from attnc.lower.sweep import Sweep
 from attnc.lower.tiled.again import end_unless_spoiled, is_spoiled
 from attnc.lower.tiled.forward import (
     Q0,
@@ -31,19 +31,19 @@ PLACE = ((SPLIT * Var("B") + B) * Var("H") + H) * N + I
 load_rows_at, store_rows_at = function("_load_rows_at"), function("_store_rows_at")
 
 
-def lower_split(plan: Plan) -> tuple[Function, Function]:
+def lower_split(sweep: Sweep) -> tuple[Function, Function]:
     """The helper and the kernel."""
-    kernel = Kernel(plan)
-    if plan.split is None:
-        raise CompilerBug("a plan without shares")
-    rows = _enter_packed(kernel) if plan.split.packs else _enter_head(kernel)
+    kernel = Kernel(sweep)
+    if sweep.split is None:
+        raise CompilerBug("a sweep without shares")
+    rows = _enter_packed(kernel) if sweep.split.packs else _enter_head(kernel)
     _load_queries(kernel)
     add_keys, carried = lower_add_keys(kernel)
-    tiles = find_tiles(bounds_of_keys(kernel), plan.keys)
+    tiles = find_tiles(bounds_of_keys(kernel), sweep.keys)
     # A share waits for memory, not for products: weights that wait would only take registers.
     share = find_share(kernel.loops, tiles)
     share.loop(kernel.loops, body_of(add_keys, carried, AHEAD=None))
-    if plan.weighs_values:
+    if sweep.weighs_values:
         place = Var("part_acc_ptr") + PLACE * DV
         left = load_rows_at(place, I < N, DV, Var(parts_of("DV")))
         end_unless_spoiled(kernel, [is_spoiled(left)])
@@ -95,7 +95,7 @@ def _enter_share(kernel: Kernel, head: str) -> None:
 def _load_queries(kernel: Kernel) -> None:
     """Pointers to the heads of the program, and its rows of every tensor of queries."""
     point_to_heads(kernel)
-    for name, width in dict.fromkeys((pair.query, pair.width) for pair in kernel.plan.dots):
+    for name, width in dict.fromkeys((pair.query, pair.width) for pair in kernel.sweep.dots):
         places = Var(f"{name}_ptr") + I.to(INT64) * Var(f"{name}_stride_t")
         kernel.loads.let(name, load_rows_at(places, I < N, Var(width), Var(parts_of(width))))
 

@@ -28,7 +28,7 @@ def left_rows(name: str, row: Expr, first: Expr, end: str, width: str, block: Ex
 
 def end_unless_spoiled(kernel: Kernel, left: Sequence[Expr]) -> None:
     """The second time a program only goes on if one of the tiles that it has left says so."""
-    if not left or not kernel.plan.looks_twice:
+    if not left or not kernel.sweep.looks_twice:
         return
     with kernel.again.when(AGAIN) as again:
         again.comment(
@@ -42,9 +42,9 @@ def end_unless_spoiled(kernel: Kernel, left: Sequence[Expr]) -> None:
 
 def add_with_care(tile: Tile, block: Block, name: str, total: Expr, pairs: Expr, rows: Expr) -> None:
     """`name = total + pairs @ rows`; the second time without hidden pairs."""
-    plan = tile.kernel.plan
-    plainly = Assign(Var(name), add_product(plan, total, pairs, rows))
-    if not plan.looks_twice:
+    sweep = tile.kernel.sweep
+    plainly = Assign(Var(name), add_product(sweep, total, pairs, rows))
+    if not sweep.looks_twice:
         block.stmts.append(plainly)
         return
     carefully = Assign(Var(name), function("_add_seen_rows")(total, pairs, rows, Var("visible")))

@@ -1,6 +1,6 @@
 """The dK/dV kernel: one program sums the gradient of a tile of keys over the queries that see them.
 
-Enters: a plan. Leaves: the helper that adds one tile of queries, and the kernel. The program goes through the query
+Enters: a sweep. Leaves: the helper that adds one tile of queries, and the kernel. The program goes through the query
 heads of its group in order, so grouped heads need no atomics. Where that makes too few programs for a GPU, it goes
 through a share of them, and torch adds up what the shares leave. The gradient of a captured array that is indexed by
 keys leaves one number per key and query head.
@@ -13,7 +13,7 @@ from attnc.ir.walk import is_invariant
 from attnc.kernel.build import Block
 from attnc.kernel.nodes import Expr, Function, List, Lit, Var
 from attnc.lower.gradients import ArrayGradient
-from attnc.lower.plan import Plan
+from attnc.lower.sweep import Sweep
 from attnc.lower.tiled.again import add_with_care, end_unless_spoiled, left_rows
 from attnc.lower.tiled.backward_queries import factors, waits
 from attnc.lower.tiled.forward import body_of, head_rows
@@ -42,17 +42,17 @@ K0, M, H_KV, GROUP = Var("k0"), Var("M"), Var("h_kv"), Var("group")
 ROW = (B * (Var("HKV") * SHARES) + HEAD_ID) * M
 
 
-def lower_backward_keys(plan: Plan) -> tuple[Function, Function]:
+def lower_backward_keys(sweep: Sweep) -> tuple[Function, Function]:
     """The helper and the kernel."""
-    kernel = Kernel(plan)
+    kernel = Kernel(sweep)
     group = kernel.group
-    keys = [*dict.fromkeys((pair.key, pair.width) for pair in plan.dots)]
-    queries = [*dict.fromkeys(pair.query for pair in plan.dots)]
-    if plan.weighs_values:
+    keys = [*dict.fromkeys((pair.key, pair.width) for pair in sweep.dots)]
+    queries = [*dict.fromkeys(pair.query for pair in sweep.dots)]
+    if sweep.weighs_values:
         keys.append(("v", "DV"))
         queries.append("dout")
     kernel.enter(tl.cdiv(M, BLOCK_K), Var("HKV") * SHARES)
-    kernel.start("k0", kernel.tile_of(plan.queries) * BLOCK_K, "j", BLOCK_K, M)
+    kernel.start("k0", kernel.tile_of(sweep.queries) * BLOCK_K, "j", BLOCK_K, M)
     for name, _ in keys:
         kernel.point(name, H_KV)
     kernel.loads.let("j", (K0 + tl.arange(0, BLOCK_K))[:, None])
@@ -63,10 +63,10 @@ def lower_backward_keys(plan: Plan) -> tuple[Function, Function]:
     group.let("row", head_rows(H))
     for name in queries:
         kernel.point_in_group(name)
-    tile, columns = Tile(kernel, "i"), gradients_in(plan, "column")
-    _one_tile(tile, plan)
-    values = ["dv"] if plan.weighs_values else []
-    products = tuple(dict.fromkeys([*values, *(f"d{pair.key}" for pair in plan.dots)]))
+    tile, columns = Tile(kernel, "i"), gradients_in(sweep, "column")
+    _one_tile(tile, sweep)
+    values = ["dv"] if sweep.weighs_values else []
+    products = tuple(dict.fromkeys([*values, *(f"d{pair.key}" for pair in sweep.dots)]))
     carried = (*products, *(g.name for g in columns))
     doc = "Add what queries [q0, q0 + BLOCK_Q) of one head say about the gradient of one key tile."
     helper = kernel.helper("_add_queries", "q0", carried, doc)
@@ -81,25 +81,25 @@ def lower_backward_keys(plan: Plan) -> tuple[Function, Function]:
         per_head.extend(group)
         per_head.extend(_leave_columns(columns))
     end_unless_spoiled(kernel, [left_rows(f"d{name}", ROW, K0, "M", width, BLOCK_K) for name, width in keys])
-    _finish(kernel, plan)
+    _finish(kernel, sweep)
     doc = "One program: what a share of the query heads says about BLOCK_K keys of one key head."
     return helper, kernel.kernel("_backward_keys", doc)
 
 
 def _visits_of_queries(kernel: Kernel) -> Visits:
     """The tiles of queries that see the program's keys; their bounds are written, for one head."""
-    group, plan = kernel.group, kernel.plan
-    for gradient in gradients_in(plan, "column"):
+    group, sweep = kernel.group, kernel.sweep
+    for gradient in gradients_in(sweep, "column"):
         group.let(gradient.name, tl.zeros(List((BLOCK_K,)), FLOAT32))
     group.blank()
-    if "i" in plan.listed:
+    if "i" in sweep.listed:
         group.comment(
             "Tiles of queries, from the lists: edge tiles see one of these keys, full tiles see all."
         )
         return find_listed(group, kernel, "i")
     group.comment("Tiles of queries: [live_lo, live_hi) see one of these keys, [full_lo, full_hi) see all.")
-    kernel.name_reads(plan.queries, group)
-    return find_visits(Bounds(group, kernel.terms, Size("N"), BLOCK_Q), plan.queries)
+    kernel.name_reads(sweep.queries, group)
+    return find_visits(Bounds(group, kernel.terms, Size("N"), BLOCK_Q), sweep.queries)
 
 
 def _leave_columns(columns: tuple[ArrayGradient, ...]) -> Block:
@@ -113,30 +113,30 @@ def _leave_columns(columns: tuple[ArrayGradient, ...]) -> Block:
     return leave
 
 
-def _one_tile(tile: Tile, plan: Plan) -> None:
-    kernel, block, columns = tile.kernel, tile.kernel.tile, gradients_in(plan, "column")
+def _one_tile(tile: Tile, sweep: Sweep) -> None:
+    kernel, block, columns = tile.kernel, tile.kernel.tile, gradients_in(sweep, "column")
     of_rows = Block()
     tile.positions()
-    load_row_gradients(of_rows, Var("row"), plan, columns)
+    load_row_gradients(of_rows, Var("row"), sweep, columns)
     # Between a product and its use, a load would have Triton wait for the product. A derivative that changes with the
     # pair or a position takes the registers that the other order needs.
-    is_first = all(is_invariant(derivative) for derivative in plan.dot_gradients)
+    is_first = all(is_invariant(derivative) for derivative in sweep.dot_gradients)
     if is_first:
-        load_lse(block, Var("row"), plan)
+        load_lse(block, Var("row"), sweep)
     tile.dots()
-    if plan.weighs_values:
+    if sweep.weighs_values:
         dout = tile.load("dout", "DV")
         block.let("dp", dot_rows(Var("v"), dout))
     if not is_first:
-        load_lse(block, Var("row"), plan)
-    tile.score([*plan.dot_gradients, *(g.derivative for g in columns)])
+        load_lse(block, Var("row"), sweep)
+    tile.score([*sweep.dot_gradients, *(g.derivative for g in columns)])
     weigh(tile, columns, of_rows, needs_weights=True)
-    if plan.weighs_values:
-        p = Var("p") * Var("dout_size") if plan.dout_has_any_size else Var("p")
+    if sweep.weighs_values:
+        p = Var("p") * Var("dout_size") if sweep.dout_has_any_size else Var("p")
         add_with_care(tile, block, "dv", Var("dv"), p, dout)
-    for pair, derivative in zip(plan.dots, plan.dot_gradients, strict=True):
+    for pair, derivative in zip(sweep.dots, sweep.dot_gradients, strict=True):
         value: Expr = Var("ds")
-        if not waits(plan, pair.key, derivative):
+        if not waits(sweep, pair.key, derivative):
             value = tile.shown(kernel.terms.times(value, derivative), derivative)
         name = f"d{pair.key}"
         add_with_care(tile, block, name, Var(name), value, Var(pair.query))
@@ -144,11 +144,11 @@ def _one_tile(tile: Tile, plan: Plan) -> None:
         block.assign(Var(gradient.name), tl.sum(add_up(tile, gradient), 1), "+=")
 
 
-def _finish(kernel: Kernel, plan: Plan) -> None:
+def _finish(kernel: Kernel, sweep: Sweep) -> None:
     store = kernel.store
     row = store.let("row", ROW)
-    values = [("v", "DV", None)] if plan.weighs_values else []
-    for name, width, factor in [*factors(plan, "key"), *values]:
+    values = [("v", "DV", None)] if sweep.weighs_values else []
+    for name, width, factor in [*factors(sweep, "key"), *values]:
         value: Expr = Var(f"d{name}")
         if factor is not None:
             kernel.scope.bind([factor], lambda axes: store)

@@ -1,6 +1,6 @@
 """The kernel of gradients that no register can sum: one number for each visible pair of a strip of queries.
 
-Enters: a plan. Leaves: the helper that writes one tile, and the kernel; None where no array needs it. A captured array
+Enters: a sweep. Leaves: the helper that writes one tile, and the kernel; None where no array needs it. A captured array
 whose index mixes query and key positions gets its gradient from these numbers, which torch adds up in a fixed order.
 A strip is as many queries as fit a bounded buffer, so nothing here grows with queries times keys.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from attnc.kernel.build import Block
 from attnc.kernel.nodes import Function, Var
-from attnc.lower.plan import Plan
+from attnc.lower.sweep import Sweep
 from attnc.lower.tiled.forward import Q0, N, body_of, enter_query_tile, head_rows, visits_of_keys
 from attnc.lower.tiled.frame import BLOCK_Q, B, H, Kernel
 from attnc.lower.tiled.tile import Tile, dot_rows
@@ -19,18 +19,18 @@ from attnc.lower.triton_terms import INT64, tl
 FIRST, M = Var("first_row"), Var("M")
 
 
-def lower_backward_pairs(plan: Plan) -> tuple[Function, Function] | None:
+def lower_backward_pairs(sweep: Sweep) -> tuple[Function, Function] | None:
     """The helper and the kernel, or None."""
-    gradients = gradients_in(plan, "pair")
+    gradients = gradients_in(sweep, "pair")
     if not gradients:
         return None
-    kernel = Kernel(plan)
+    kernel = Kernel(sweep)
     enter_query_tile(kernel, FIRST)
-    if plan.weighs_values:
+    if sweep.weighs_values:
         kernel.point("dout", H)
     row = kernel.loads.let("row", head_rows(H))
-    load_row_statistics(kernel.loads, row, plan, gradients, looks_again=False)
-    if plan.weighs_values:
+    load_row_statistics(kernel.loads, row, sweep, gradients, looks_again=False)
+    if sweep.weighs_values:
         kernel.loads.let("dout", kernel.rows("dout", Q0, "N", "DV", BLOCK_Q, True))
     strip_row = (B * Var("H") + H) * Var("strip") + Var("i") - FIRST
     kernel.loads.let("pair_row", strip_row.to(INT64) * M)
@@ -38,7 +38,7 @@ def lower_backward_pairs(plan: Plan) -> tuple[Function, Function] | None:
     tile = Tile(kernel, "j")
     tile.positions()
     tile.dots()
-    if plan.weighs_values:
+    if sweep.weighs_values:
         v = tile.load("v", "DV")
         kernel.tile.let("dp", dot_rows(Var("dout"), v))
     tile.score([g.derivative for g in gradients])

@@ -1,6 +1,6 @@
 """The dQ kernel: one program sums the gradient of a tile of queries over the keys that they see.
 
-Enters: a plan. Leaves: the helper that adds one tile of keys, and the kernel. The gradient of a captured array whose
+Enters: a sweep. Leaves: the helper that adds one tile of keys, and the kernel. The gradient of a captured array whose
 index holds no key position is summed along the row here, in registers, and leaves one number per query.
 """
 
@@ -13,7 +13,7 @@ from attnc.ir.nodes import Real
 from attnc.ir.walk import axes_of, is_invariant
 from attnc.kernel.build import Block
 from attnc.kernel.nodes import Expr, Function, List, Var
-from attnc.lower.plan import Plan
+from attnc.lower.sweep import Sweep
 from attnc.lower.tiled.again import add_with_care, end_unless_spoiled, left_rows
 from attnc.lower.tiled.forward import (
     Q0,
@@ -29,86 +29,86 @@ from attnc.lower.tiled.weights import add_up, gradients_in, load_row_statistics,
 from attnc.lower.triton_terms import tl
 
 
-def lower_backward_queries(plan: Plan) -> tuple[Function, Function] | None:
+def lower_backward_queries(sweep: Sweep) -> tuple[Function, Function] | None:
     """The helper and the kernel; None where no gradient is to be had from queries."""
-    kernel = Kernel(plan)
+    kernel = Kernel(sweep)
     enter_query_tile(kernel)
-    if plan.weighs_values:
+    if sweep.weighs_values:
         kernel.point("dout", H)
-    rows = gradients_in(plan, "row")
+    rows = gradients_in(sweep, "row")
     row = kernel.loads.let("row", head_rows(H))
-    load_row_statistics(kernel.loads, row, plan, rows)
-    if plan.weighs_values:
+    load_row_statistics(kernel.loads, row, sweep, rows)
+    if sweep.weighs_values:
         kernel.loads.let("dout", kernel.rows("dout", Q0, "N", "DV", BLOCK_Q, True))
 
     tile = Tile(kernel, "j")
     tile.positions()
     tile.dots()
-    if plan.weighs_values:
+    if sweep.weighs_values:
         v = tile.load("v", "DV")
         kernel.tile.let("dp", dot_rows(Var("dout"), v))
-    tile.score([*plan.dot_gradients, *(g.derivative for g in rows)])
+    tile.score([*sweep.dot_gradients, *(g.derivative for g in rows)])
     weigh(tile, rows, of_rows=Block())
-    for pair, derivative in zip(plan.dots, plan.dot_gradients, strict=True):
+    for pair, derivative in zip(sweep.dots, sweep.dot_gradients, strict=True):
         value: Expr = Var("ds")
-        if not waits(plan, pair.query, derivative):
+        if not waits(sweep, pair.query, derivative):
             value = tile.shown(kernel.terms.times(value, derivative), derivative)
         name = f"d{pair.query}"
         add_with_care(tile, kernel.tile, name, Var(name), value, Var(pair.key))
     for gradient in rows:
         kernel.tile.assign(Var(gradient.name), tl.sum(add_up(tile, gradient), 1), "+=")
-    products = tuple(dict.fromkeys(f"d{pair.query}" for pair in plan.dots))
+    products = tuple(dict.fromkeys(f"d{pair.query}" for pair in sweep.dots))
     carried = (*products, *(g.name for g in rows))
     if not carried:
         return None
     doc = "Add what keys [k0, k0 + BLOCK_K) say about the gradient of one query tile."
     helper = kernel.helper("_add_keys_backward", "k0", carried, doc)
 
-    for name, width in dict.fromkeys((pair.query, pair.width) for pair in plan.dots):
+    for name, width in dict.fromkeys((pair.query, pair.width) for pair in sweep.dots):
         kernel.keep.let(f"d{name}", zeros(BLOCK_Q, Var(parts_of(width))))
     for gradient in rows:
         kernel.keep.let(gradient.name, tl.zeros(List((BLOCK_Q,)), FLOAT32))
     visits_of_keys(kernel).loop(kernel.loops, body_of(helper, carried))
-    widths = dict((pair.query, pair.width) for pair in plan.dots)
+    widths = dict((pair.query, pair.width) for pair in sweep.dots)
     left = [left_rows(f"d{name}", head_rows(H), Q0, "N", width, BLOCK_Q) for name, width in widths.items()]
     end_unless_spoiled(kernel, left)
-    _finish(kernel, plan)
+    _finish(kernel, sweep)
     return helper, kernel.kernel(
         "_backward_queries", "One program: the gradient of BLOCK_Q queries of one head."
     )
 
 
-def waits(plan: Plan, tensor: str, derivative: Real) -> bool:
+def waits(sweep: Sweep, tensor: str, derivative: Real) -> bool:
     """May the derivative of a score by a dot product wait until the sum over tiles is done? It must be one factor.
 
     It is none where it changes with a position, or, in a sum over the heads of a group, with the head; nor where the
     tensor stands in two dot products, whose derivatives may differ.
     """
-    uses = sum(tensor in (pair.query, pair.key) for pair in plan.dots)
-    over_heads = any(tensor == pair.key for pair in plan.dots)
+    uses = sum(tensor in (pair.query, pair.key) for pair in sweep.dots)
+    over_heads = any(tensor == pair.key for pair in sweep.dots)
     return uses == 1 and is_invariant(derivative) and not (over_heads and "h" in axes_of(derivative))
 
 
-def factors(plan: Plan, side: Literal["query", "key"]) -> list[tuple[str, str, Real | None]]:
+def factors(sweep: Sweep, side: Literal["query", "key"]) -> list[tuple[str, str, Real | None]]:
     """The tensors of one side with their widths, and the factor that waits for the end of the sum."""
     found: dict[tuple[str, str], Real | None] = {}
-    for pair, derivative in zip(plan.dots, plan.dot_gradients, strict=True):
+    for pair, derivative in zip(sweep.dots, sweep.dot_gradients, strict=True):
         tensor = pair.query if side == "query" else pair.key
-        waiting = waits(plan, tensor, derivative) and derivative != ONE
+        waiting = waits(sweep, tensor, derivative) and derivative != ONE
         found[tensor, pair.width] = derivative if waiting else None
     return [(name, width, factor) for (name, width), factor in found.items()]
 
 
-def _finish(kernel: Kernel, plan: Plan) -> None:
+def _finish(kernel: Kernel, sweep: Sweep) -> None:
     store, row = kernel.store, Var("row")
-    for name, width, factor in factors(plan, "query"):
+    for name, width, factor in factors(sweep, "query"):
         value: Expr = Var(f"d{name}")
         if factor is not None:
             kernel.scope.bind([factor], lambda axes: store)
             value = scaled(value, kernel.terms(factor))
         base = Var(f"d{name}_ptr") + row * Var(width)
         store.do(store_rows(base, Q0, N, value, Var(width), BLOCK_Q, Var(parts_of(width))))
-    rows = gradients_in(plan, "row")
+    rows = gradients_in(sweep, "row")
     if rows:
         at = store.let("rows", Q0 + tl.arange(0, BLOCK_Q))
         for gradient in rows:

@@ -1,13 +1,13 @@
 """The delta kernel: for each query, sum(dout * out) - dlse, which both backward kernels need.
 
-Enters: a plan. Leaves: the kernel. `out` and `dlse` are contiguous; `dout` has the strides that autograd gave it.
+Enters: a sweep. Leaves: the kernel. `out` and `dlse` are contiguous; `dout` has the strides that autograd gave it.
 """
 
 from __future__ import annotations
 
 from attnc.kernel.build import function
 from attnc.kernel.nodes import Expr, Function, Var
-from attnc.lower.plan import Plan
+from attnc.lower.sweep import Sweep
 from attnc.lower.tiled.forward import Q0, N, head_rows
 from attnc.lower.tiled.frame import BLOCK_Q, FLOAT32, TILE_ID, H, Kernel, block_width
 from attnc.lower.triton_terms import tl
@@ -15,9 +15,9 @@ from attnc.lower.triton_terms import tl
 DV = Var("DV")
 
 
-def lower_delta(plan: Plan) -> Function:
+def lower_delta(sweep: Sweep) -> Function:
     """The kernel."""
-    kernel = Kernel(plan)
+    kernel = Kernel(sweep)
     kernel.enter(tl.cdiv(N, BLOCK_Q), Var("H"))
     kernel.start("q0", TILE_ID * BLOCK_Q, "i", BLOCK_Q, N)
     kernel.point("dout", H)

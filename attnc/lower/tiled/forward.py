@@ -1,6 +1,6 @@
 """The forward kernel: one program folds the keys that a tile of queries sees into the sums of its rows.
 
-Enters: a plan. Leaves: the helper that adds one tile of keys, and the kernel. Scores of softmax live in base 2 where
+Enters: a sweep. Leaves: the helper that adds one tile of keys, and the kernel. Scores of softmax live in base 2 where
 log2(e) has a factor to go into, so that `exp2` is all that is left of exp(s) = exp2(s * log2(e)). Weights of one score
 each are added up as they come.
 """
@@ -12,8 +12,8 @@ from attnc.ir.nodes import Real, Score, Size
 from attnc.ir.walk import walk
 from attnc.kernel.build import Block, function
 from attnc.kernel.nodes import Expr, ExprLike, Function, List, Var
-from attnc.lower.plan import Plan
 from attnc.lower.scope import note_of
+from attnc.lower.sweep import Sweep
 from attnc.lower.tiled.again import add_with_care, end_unless_spoiled, left_rows
 from attnc.lower.tiled.frame import (
     BLOCK_K,
@@ -48,17 +48,17 @@ Q0, N, DV = Var("q0"), Var("N"), Var("DV")
 count_visible = function("_count_visible")
 
 
-def lower_forward(plan: Plan) -> tuple[Function, Function]:
+def lower_forward(sweep: Sweep) -> tuple[Function, Function]:
     """The helper and the kernel."""
-    kernel = Kernel(plan)
+    kernel = Kernel(sweep)
     enter_query_tile(kernel)
     add_keys, carried = lower_add_keys(kernel)
     visits = visits_of_keys(kernel)
-    visits.loop(kernel.loops, body_of(add_keys, carried), count_ahead if plan.waits else count)
+    visits.loop(kernel.loops, body_of(add_keys, carried), count_ahead if sweep.waits else count)
     add_last_values(kernel)
-    if plan.weighs_values:
+    if sweep.weighs_values:
         end_unless_spoiled(kernel, [left_rows("out", head_rows(H), Q0, "N", "DV", BLOCK_Q)])
-    if plan.weights.kind == "softmax":
+    if sweep.weights.kind == "softmax":
         _finish(kernel)
     else:
         _finish_sums(kernel)
@@ -72,9 +72,9 @@ def lower_add_keys(kernel: Kernel) -> tuple[Function, tuple[str, ...]]:
     tile.dots()
     add_late_values(kernel)
     tile.score()
-    if kernel.plan.weighs_values:
+    if kernel.sweep.weighs_values:
         kernel.keep.let("acc", zeros(BLOCK_Q, Var(parts_of("DV"))))
-    carried, doc = STEPS[kernel.plan.weights.kind](tile)
+    carried, doc = STEPS[kernel.sweep.weights.kind](tile)
     return kernel.helper("_add_keys", "k0", carried, doc), carried
 
 
@@ -82,29 +82,29 @@ def enter_query_tile(kernel: Kernel, first_row: Expr | None = None) -> None:
     """A program of queries: where it is (in a strip from `first_row` on), and the queries that it keeps."""
     rows = N if first_row is None else tl.minimum(Var("strip"), N - first_row)
     kernel.enter(tl.cdiv(rows, BLOCK_Q), Var("H"))
-    place = kernel.tile_of(kernel.plan.keys) * BLOCK_Q
+    place = kernel.tile_of(kernel.sweep.keys) * BLOCK_Q
     kernel.start("q0", place if first_row is None else first_row + place, "i", BLOCK_Q, N)
     kernel.where.let("h_kv", H // Var("group"))
     point_to_heads(kernel)
     kernel.loads.let("i", (Q0 + tl.arange(0, BLOCK_Q))[:, None])
-    for name, width in dict.fromkeys((pair.query, pair.width) for pair in kernel.plan.dots):
+    for name, width in dict.fromkeys((pair.query, pair.width) for pair in kernel.sweep.dots):
         kernel.loads.let(name, kernel.rows(name, Q0, "N", width, BLOCK_Q, True))
 
 
 def point_to_heads(kernel: Kernel) -> None:
     """Pointers to the head of the program, of queries, and to the one of keys and values that it reads."""
-    for name in dict.fromkeys(pair.query for pair in kernel.plan.dots):
+    for name in dict.fromkeys(pair.query for pair in kernel.sweep.dots):
         kernel.point(name, H)
-    for name in dict.fromkeys(pair.key for pair in kernel.plan.dots):
+    for name in dict.fromkeys(pair.key for pair in kernel.sweep.dots):
         kernel.point(name, Var("h_kv"))
-    if kernel.plan.weighs_values:
+    if kernel.sweep.weighs_values:
         kernel.point("v", Var("h_kv"))
 
 
 def visits_of_keys(kernel: Kernel) -> Visits:
     """The tiles of keys that the program's queries see; their bounds are written."""
-    if "j" not in kernel.plan.listed:
-        return find_visits(bounds_of_keys(kernel), kernel.plan.keys)
+    if "j" not in kernel.sweep.listed:
+        return find_visits(bounds_of_keys(kernel), kernel.sweep.keys)
     kernel.which.comment(
         "Tiles of keys, from the lists: edge tiles hold a visible key, full tiles hide none."
     )
@@ -129,7 +129,7 @@ def bounds_of_keys(kernel: Kernel) -> Bounds:
     kernel.which.comment(
         "Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none."
     )
-    kernel.name_reads(kernel.plan.keys, kernel.which)
+    kernel.name_reads(kernel.sweep.keys, kernel.which)
     return Bounds(kernel.which, kernel.terms, Size("M"), BLOCK_K)
 
 
@@ -144,32 +144,32 @@ def _fold(tile: Tile) -> tuple[tuple[str, ...], str]:
     keep.let("row_max", tl.full(List((BLOCK_Q,)), MINUS_INF, FLOAT32))
     keep.let("row_sum", tl.zeros(List((BLOCK_Q,)), FLOAT32))
     row_max, row_sum, acc, block = Var("row_max"), Var("row_sum"), Var("acc"), tile.kernel.tile
-    plan = tile.kernel.plan
+    sweep = tile.kernel.sweep
     block.blank()
     new_max = block.let("new_max", tl.maximum(row_max, tl.max(Var("score"), 1)))
     no_key = tl.where(new_max.equals(MINUS_INF), 0.0, new_max)
     shift = block.let("shift", no_key, "no key yet: avoid inf - inf")
-    p = block.let("p", exponential(plan, Var("score") - shift[:, None]))
-    rescale = block.let("rescale", exponential(plan, row_max - shift))
+    p = block.let("p", exponential(sweep, Var("score") - shift[:, None]))
+    rescale = block.let("rescale", exponential(sweep, row_max - shift))
     block.assign(row_sum, row_sum * rescale + tl.sum(p, 1))
     block.assign(row_max, new_max)
     doc = "Fold keys [k0, k0 + BLOCK_K) into the running softmax of one query tile."
     statistics = ("row_max", "row_sum")
-    if plan.weighs_values:
+    if sweep.weighs_values:
         now = Block()
         v = tile.load("v", "DV", now)
         add_with_care(tile, now, "acc", scaled(acc, rescale[:, None]), p, v)
-        if plan.waits:
+        if sweep.waits:
             keep_none(tile.kernel)
             hold_or(block, now)
-            return _carried(plan, *statistics, *LATE), doc
+            return _carried(sweep, *statistics, *LATE), doc
         block.extend(now)
-    return _carried(plan, *statistics), doc
+    return _carried(sweep, *statistics), doc
 
 
 def _add(tile: Tile) -> tuple[tuple[str, ...], str]:
     """Weighted values, and the other sums of the row: what is carried, and what is done."""
-    kernel, block, weights = tile.kernel, tile.kernel.tile, tile.kernel.plan.weights
+    kernel, block, weights = tile.kernel, tile.kernel.tile, tile.kernel.sweep.weights
     kernel.terms.named[Score()] = Var("score")
     kernel.scope.bind([*([weights.weight] if weights.weight else []), *weights.sums], tile.place)
     block.blank()
@@ -177,7 +177,7 @@ def _add(tile: Tile) -> tuple[tuple[str, ...], str]:
     if weights.weight is not None:
         named[weights.weight] = "p"
         pairs = _pairs(kernel.terms(weights.weight), weights.weight)
-        block.let("p", pairs, note_of(kernel.plan.spec.normalize))
+        block.let("p", pairs, note_of(kernel.sweep.spec.normalize))
     edge, full = Block(), Block()
     for n, each in enumerate(weights.sums, 1):
         kernel.keep.let(f"sum_{n}", tl.zeros(List((BLOCK_Q,)), FLOAT32))
@@ -195,12 +195,12 @@ def _add(tile: Tile) -> tuple[tuple[str, ...], str]:
         v = tile.load("v", "DV")
         add_with_care(tile, block, "acc", Var("acc"), Var("p"), v)
     doc = "Add keys [k0, k0 + BLOCK_K) to the sums of one query tile."
-    return _carried(kernel.plan, *kernel.plan.row_results), doc
+    return _carried(kernel.sweep, *kernel.sweep.row_results), doc
 
 
 def _seek(tile: Tile) -> tuple[tuple[str, ...], str]:
     """The first key with the largest number of the row: what is carried, and what is done."""
-    kernel, block, (term,) = tile.kernel, tile.kernel.tile, tile.kernel.plan.weights.sums
+    kernel, block, (term,) = tile.kernel, tile.kernel.tile, tile.kernel.sweep.weights.sums
     kernel.terms.named[Score()] = Var("score")
     kernel.scope.bind([term], tile.place)
     block.blank()
@@ -220,9 +220,9 @@ def _seek(tile: Tile) -> tuple[tuple[str, ...], str]:
 STEPS = {"softmax": _fold, "sums": _add, "largest": _seek}
 
 
-def _carried(plan: Plan, *statistics: str) -> tuple[str, ...]:
+def _carried(sweep: Sweep, *statistics: str) -> tuple[str, ...]:
     """What goes from tile to tile: the weighted values, where there are any, and statistics of the rows."""
-    return ("acc", *statistics) if plan.weighs_values else statistics
+    return ("acc", *statistics) if sweep.weighs_values else statistics
 
 
 def _pairs(value: Expr, term: Real) -> Expr:
@@ -235,28 +235,28 @@ def _pairs(value: Expr, term: Real) -> Expr:
 def _finish(kernel: Kernel) -> None:
     store = kernel.store
     row_sum: Expr = Var("row_sum")
-    if kernel.plan.weighs_values:
+    if kernel.sweep.weighs_values:
         total = row_sum
-        if kernel.plan.rows.can_be_empty:
+        if kernel.sweep.rows.can_be_empty:
             no_key = tl.where(row_sum.equals(0.0), 1.0, row_sum)
             total = store.let("total", no_key, "a row that sees no key: 0")
         store.let("out", function("_divided")(Var("acc"), total[:, None]))
     row = store.let("row", head_rows(H))
-    if kernel.plan.weighs_values:
+    if kernel.sweep.weighs_values:
         _store_values(kernel, Var("out"))
     rows = store.let("rows", Q0 + tl.arange(0, BLOCK_Q))
-    lse = log_sum_exp(kernel.plan, Var("row_max"), row_sum)
+    lse = log_sum_exp(kernel.sweep, Var("row_max"), row_sum)
     store.do(tl.store(Var("lse_ptr") + row + rows, lse, mask=rows < N))
 
 
 def _finish_sums(kernel: Kernel) -> None:
     store = kernel.store
     row = store.let("row", head_rows(H))
-    if kernel.plan.weighs_values:
+    if kernel.sweep.weighs_values:
         _store_values(kernel, Var("acc"))
-    if kernel.plan.row_results:
+    if kernel.sweep.row_results:
         rows = store.let("rows", Q0 + tl.arange(0, BLOCK_Q))
-        for name in kernel.plan.row_results:
+        for name in kernel.sweep.row_results:
             store.do(tl.store(Var(f"{name}_ptr") + row + rows, Var(name), mask=rows < N))
 
 

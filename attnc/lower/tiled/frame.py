@@ -1,6 +1,6 @@
 """What the kernels of the tiled schedule have in common.
 
-Enters: a plan. Leaves: the parameters that a kernel may take, the lines that say where a program is, and the shape of
+Enters: a sweep. Leaves: the parameters that a kernel may take, the lines that say where a program is, and the shape of
 every kernel: a helper that does one tile, called from two loops, and the kernel around them. Helper and kernel take
 exactly the names that they use.
 """
@@ -25,9 +25,9 @@ from attnc.kernel.nodes import (
     names_in,
 )
 from attnc.lower.names import pointer, stride, variable
-from attnc.lower.plan import Plan
 from attnc.lower.regroup import LOG2_E
 from attnc.lower.scope import Scope
+from attnc.lower.sweep import Sweep
 from attnc.lower.triton_terms import INT64, TritonTerms, tl
 
 CONSTEXPR = "tl.constexpr"
@@ -48,14 +48,14 @@ def parts_of(width: str) -> str:
     return f"PARTS_{width}"
 
 
-def exponential(plan: Plan, score: Expr) -> Expr:
+def exponential(sweep: Sweep, score: Expr) -> Expr:
     """The exponential of a score, in the base that it has."""
-    return tl.exp2(score) if plan.is_in_base_2 else tl.exp(score)
+    return tl.exp2(score) if sweep.is_in_base_2 else tl.exp(score)
 
 
-def log_sum_exp(plan: Plan, row_max: Expr, row_sum: Expr) -> Expr:
+def log_sum_exp(sweep: Sweep, row_max: Expr, row_sum: Expr) -> Expr:
     """The natural logarithm of sums of such powers, each less that of the row's maximum."""
-    return (row_max + tl.log2(row_sum)) / LOG2E if plan.is_in_base_2 else row_max + tl.log(row_sum)
+    return (row_max + tl.log2(row_sum)) / LOG2E if sweep.is_in_base_2 else row_max + tl.log(row_sum)
 
 
 def block_width(width: str) -> str:
@@ -63,27 +63,27 @@ def block_width(width: str) -> str:
     return f"BLOCK_{width}"
 
 
-def kernel_params(plan: Plan) -> tuple[Param, ...]:
-    """Everything that a kernel of this plan may take, in the order of every signature."""
-    attention = plan.attention
-    tensors = [name for pair in plan.dots for name in (pair.query, pair.key)]
+def kernel_params(sweep: Sweep) -> tuple[Param, ...]:
+    """Everything that a kernel of this sweep may take, in the order of every signature."""
+    attention = sweep.attention
+    tensors = [name for pair in sweep.dots for name in (pair.query, pair.key)]
     names = list(dict.fromkeys([*tensors, "v", "dout"]))
     arrays = [p for p in attention.params if p.sizes]
     scalars = [p for p in attention.params if not p.sizes]
     plain = [f"{name}_ptr" for name in names]
-    sums = [f"sum_{n}" for n in range(1, len(plan.weights.sums) + 1)]
+    sums = [f"sum_{n}" for n in range(1, len(sweep.weights.sums) + 1)]
     plain += [f"part_{name}_ptr" for name in ("acc", "max", "sum", "largest", "at", *sums)]
     plain += [f"{name}_ptr" for name in ("out", "lse", "at", "dlse", "delta", "dout_size")]
     plain += [f"{d}{name}_ptr" for d in ("", "d") for name in sums]
     plain += [f"d{name}_ptr" for name in names]
     plain += [pointer(p.name) for p in arrays]
-    plain += [f"{g.name}_ptr" for g in plan.gradients]
+    plain += [f"{g.name}_ptr" for g in sweep.gradients]
     plain += [f"{name}_stride_{axis}" for name in names for axis in ("b", "h", "t")]
     plain += [stride(p.name, dim) for p in arrays for dim in range(len(p.sizes))]
     plain += [f"{kind}_{what}_ptr" for kind in ("edge", "full") for what in ("start", "tiles")]
     plain += ["scale"] + [variable(p.name) for p in scalars if not p.const]
     plain += ["first_row", "strip", "splits", "shares", "B", "H", "HKV", "group", "N", "M"]
-    widths = list(dict.fromkeys([*(pair.width for pair in plan.dots), "D", "DV"]))
+    widths = list(dict.fromkeys([*(pair.width for pair in sweep.dots), "D", "DV"]))
     constant = [variable(p.name) for p in scalars if p.const]
     constant += [*widths, "BLOCK_Q", "BLOCK_K", "SHARES"]
     constant += [*map(parts_of, widths), *map(block_width, widths), "AGAIN", "AHEAD", "LARGE"]
@@ -99,7 +99,7 @@ class Kernel:
     tensors of which it reads tiles of rows.
     """
 
-    plan: Plan
+    sweep: Sweep
     where: Block = field(default_factory=Block)
     again: Block = field(default_factory=Block)
     loads: Block = field(default_factory=Block)
@@ -113,8 +113,10 @@ class Kernel:
     stepped: dict[str, None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.terms = TritonTerms(self.plan.attention, {LOG2_E: LOG2E}, self.plan.requires, self.plan.places)
-        self.scope = Scope(self.plan.attention, self.terms)
+        self.terms = TritonTerms(
+            self.sweep.attention, {LOG2_E: LOG2E}, self.sweep.requires, self.sweep.places
+        )
+        self.scope = Scope(self.sweep.attention, self.terms)
 
     @property
     def body(self) -> list[Stmt]:
@@ -153,7 +155,7 @@ class Kernel:
 
     def tile_of(self, ranges: Ranges) -> Expr:
         """The number of the tile of a program, whose loops go over these ranges: those that visit most come first."""
-        if ranges.target not in self.plan.more_later:
+        if ranges.target not in self.sweep.more_later:
             return TILE_ID
         theirs = "keys" if ranges.target == "j" else "queries"
         self.where.comment(f"Later tiles may have more {theirs}: they begin first.")
@@ -200,20 +202,20 @@ class Kernel:
         assigned = {n for stmt in stmts for n in _targets(stmt)}
         used = set(self.tile.names())
         around = [n for stmt in (*self.body, *self.group.stmts) for n in _targets(stmt)]
-        given = [p for p in kernel_params(self.plan) if p.name in used]
+        given = [p for p in kernel_params(self.sweep) if p.name in used]
         own = {*assigned, *carried, first, *(p.name for p in given)}
         outer = [n for n in dict.fromkeys(around) if n in used and n not in own]
         plain = [Param(n) for n in outer] + [p for p in given if not p.annotation]
         constants = [p for p in given if p.annotation] + [Param("EDGE", CONSTEXPR)] * ("EDGE" in used)
         params = (Param(first), *map(Param, carried), *plain, *constants)
-        return Function(self.plan.named(name), params, doc, stmts, "triton.jit")
+        return Function(self.sweep.named(name), params, doc, stmts, "triton.jit")
 
     def kernel(self, name: str, doc: str) -> Function:
         """The kernel itself, over what the blocks hold."""
         body = without_dead(tuple(self.body))
         used = {n for stmt in body for n in names_in(stmt)}
-        params = tuple(p for p in kernel_params(self.plan) if p.name in used)
-        return Function(self.plan.named(name), params, doc, body, "kernel")
+        params = tuple(p for p in kernel_params(self.sweep) if p.name in used)
+        return Function(self.sweep.named(name), params, doc, body, "kernel")
 
 
 def _head_offset(name: str, head: Expr) -> Expr:

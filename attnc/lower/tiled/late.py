@@ -27,13 +27,13 @@ def keep_none(kernel: Kernel) -> None:
 
 def add_late_values(kernel: Kernel) -> None:
     """In a tile: the values of the tile before it, whose weights have waited."""
-    if kernel.plan.waits:
+    if kernel.sweep.waits:
         _add_waiting(kernel.tile, "The values of the last tile, while the weights of this one are computed.")
 
 
 def add_last_values(kernel: Kernel) -> None:
     """Behind all tiles: the values of the last."""
-    if kernel.plan.waits:
+    if kernel.sweep.waits:
         _add_waiting(kernel.loops, "The values of the last of all tiles.")
 
 

@@ -35,7 +35,7 @@ class Listed:
 def find_listed(block: Block, kernel: Kernel, moving: Literal["i", "j"]) -> Listed:
     """Lists have a row for each tile that stands still, of every head and batch that the mask tells apart."""
     first, still, size = ("q0", BLOCK_Q, "N") if moving == "j" else ("k0", BLOCK_K, "M")
-    axes, rows = axes_of(kernel.plan.attention.mask), tl.cdiv(Var(size), still)
+    axes, rows = axes_of(kernel.sweep.attention.mask), tl.cdiv(Var(size), still)
     head = B * Var("H") + H if {"b", "h"} <= axes else B if "b" in axes else H
     row: Expr = Var(first) // still
     if axes & {"b", "h"}:

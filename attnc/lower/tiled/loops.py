@@ -109,7 +109,7 @@ def find_tiles(bounds: Bounds, ranges: Ranges) -> Tiles:
     """Write the bounds of `ranges` without periods."""
     if len(ranges.shown) == 1:
         return _lower_one(bounds, *ranges.shown[0])
-    return _sweep(bounds, ranges.shown).tiles()
+    return _take_in_turn(bounds, ranges.shown).tiles()
 
 
 def _find_periods(bounds: Bounds, ranges: Ranges, periods: Periods) -> TilesOfPeriods:
@@ -152,10 +152,10 @@ class TilesOfPeriods:
         with block.loop("period", function("range")(*numbers)) as inside:
             if ranges.takes_several_periods:
                 inside.let("period_last", tl.minimum(Var("period") + numbers[-1], hi) - 1)
-            sweep = _sweep(replace(bounds, block=inside), _shown_in_turn(ranges, self.periods), reached)
-            sweep.tiles().loop(inside, body, over)
+            turn = _take_in_turn(replace(bounds, block=inside), _shown_in_turn(ranges, self.periods), reached)
+            turn.tiles().loop(inside, body, over)
             is_wide = any(map(terms.has_wide, ranges.ends))
-            inside.assign(reached, sweep.reached.to(INT32) if is_wide else sweep.reached)
+            inside.assign(reached, turn.reached.to(INT32) if is_wide else turn.reached)
 
 
 def _shown_in_turn(ranges: Ranges, periods: Periods) -> list[Shown]:
@@ -188,11 +188,11 @@ def _name_reductions(bounds: Bounds, ranges: Ranges) -> None:
             bounds.terms.named[part] = bounds.block.let(f"{name}{suffix}", bounds.terms(part))
 
 
-def _sweep(bounds: Bounds, intervals: Sequence[Shown], reached: Expr = NO_TILE) -> _Sweep:
-    sweep = _Sweep(bounds, left=reached, reached=reached)
+def _take_in_turn(bounds: Bounds, intervals: Sequence[Shown], reached: Expr = NO_TILE) -> _InTurn:
+    turn = _InTurn(bounds, left=reached, reached=reached)
     for n, (seen, whole) in enumerate(intervals, 1):
-        sweep.add(f"_{n}" if len(intervals) > 1 else "", seen, whole)
-    return sweep
+        turn.add(f"_{n}" if len(intervals) > 1 else "", seen, whole)
+    return turn
 
 
 def _lower_one(bounds: Bounds, seen: Interval, whole: Interval | None) -> Tiles:
@@ -207,7 +207,7 @@ def _lower_one(bounds: Bounds, seen: Interval, whole: Interval | None) -> Tiles:
 
 
 @dataclass
-class _Sweep:
+class _InTurn:
     """Several intervals, one after the other.
 
     Tiles `[left, reached)` are visited and edge tiles so far: the next interval may find full ones among them. An

@@ -1,6 +1,6 @@
 """The order in which tiles are begun: those that visit most come first.
 
-Enters: ranges. Leaves: whether later tiles visit more, which the plan keeps with its reason. Programs begin in the
+Enters: ranges. Leaves: whether later tiles visit more, which the sweep keeps with its reason. Programs begin in the
 order of their numbers. One that begins late and takes long has the rest of the GPU wait for it, so the longest go first
 (Graham 1969), as they do in FlashAttention of causal masks.
 """

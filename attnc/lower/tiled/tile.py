@@ -15,8 +15,8 @@ from attnc.ir.walk import Axis, axes_of
 from attnc.kernel.build import Block, function
 from attnc.kernel.nodes import Assign, Expr, ExprLike, If, List, Op, Stmt, Var
 from attnc.lower.gradients import is_finite
-from attnc.lower.plan import Plan
 from attnc.lower.scope import note_of
+from attnc.lower.sweep import Sweep
 from attnc.lower.tiled.frame import AGAIN, BLOCK_K, BLOCK_Q, EDGE, FLOAT32, MINUS_INF, Kernel
 from attnc.lower.triton_terms import tl
 
@@ -29,9 +29,11 @@ class Tile:
         self.moving = kernel.terms.moving = moving
         first = Var("k0" if moving == "j" else "q0")
         kernel.terms.named[TileEnd(moving, "first")] = first
-        plan = kernel.plan
-        ranges = plan.keys if moving == "j" else plan.queries
-        self.has_full_tiles = moving in plan.listed or any(whole is not None for _, whole in ranges.all_shown)
+        sweep = kernel.sweep
+        ranges = sweep.keys if moving == "j" else sweep.queries
+        self.has_full_tiles = moving in sweep.listed or any(
+            whole is not None for _, whole in ranges.all_shown
+        )
         self.ragged: Expr | bool = EDGE if self.has_full_tiles else True
 
     def place(self, axes: frozenset[Axis]) -> Block:
@@ -54,7 +56,7 @@ class Tile:
     def dots(self) -> None:
         """Every dot product of the score, as a tile."""
         loaded: set[str] = set()
-        for pair in self.kernel.plan.dots:
+        for pair in self.kernel.sweep.dots:
             still, moving = (pair.query, pair.key) if self.moving == "j" else (pair.key, pair.query)
             if moving not in loaded:
                 self.load(moving, pair.width)
@@ -65,27 +67,27 @@ class Tile:
 
     def score(self, also: Sequence[Real] = ()) -> None:
         """`score`; of softmax in base 2, with -inf where the mask hides a key. `also` will be asked for later."""
-        plan, tile = self.kernel.plan, self.kernel.tile
-        self.kernel.scope.bind([plan.score, *also], self.place)
-        score = self.kernel.terms(plan.score)
-        if not {"i", "j"} <= axes_of(plan.score):
+        sweep, tile = self.kernel.sweep, self.kernel.tile
+        self.kernel.scope.bind([sweep.score, *also], self.place)
+        score = self.kernel.terms(sweep.score)
+        if not {"i", "j"} <= axes_of(sweep.score):
             rows, columns = (BLOCK_Q, BLOCK_K) if self.moving == "j" else (BLOCK_K, BLOCK_Q)
             score = tl.zeros(List((rows, columns)), FLOAT32) + score
-        tile.let("score", score, note_of(plan.attention.score))
-        if plan.weights.kind == "softmax":
+        tile.let("score", score, note_of(sweep.attention.score))
+        if sweep.weights.kind == "softmax":
             self.hide({"score": MINUS_INF})
 
     def hide(
         self, instead: Mapping[str, ExprLike], edge_only: Sequence[Stmt] = (), full_only: Sequence[Stmt] = ()
     ) -> None:
         """Other values where the mask hides a key, and what else is done in edge tiles, or in full ones, alone."""
-        plan, tile, edge = self.kernel.plan, self.kernel.tile, Block()
+        sweep, tile, edge = self.kernel.sweep, self.kernel.tile, Block()
         self.kernel.scope.bind(
-            [plan.attention.mask], lambda axes: edge if self.moving in axes else self.place(axes)
+            [sweep.attention.mask], lambda axes: edge if self.moving in axes else self.place(axes)
         )
-        visible = edge.let("visible", self.visible(), note_of(plan.attention.mask))
+        visible = edge.let("visible", self.visible(), note_of(sweep.attention.mask))
         is_seen = Var("score").differs(MINUS_INF)
-        if plan.score_may_hide:
+        if sweep.score_may_hide:
             edge.assign(visible, is_seen, "&=")
         hidden = Block()
         for name, value in instead.items():
@@ -96,7 +98,7 @@ class Tile:
             tile.extend(edge)
             return
         full = Block()
-        if plan.score_may_hide:
+        if sweep.score_may_hide:
             full.let("visible", is_seen)
             full.extend(hidden)
         else:
@@ -108,11 +110,11 @@ class Tile:
 
         `at_first`: products do not tell of it, so that it has to be in the first look.
         """
-        plan, block = self.kernel.plan, self.kernel.tile
-        if plan.attention.mask == Truth(True):
+        sweep, block = self.kernel.sweep, self.kernel.tile
+        if sweep.attention.mask == Truth(True):
             return
         hidden = Assign(Var(name), tl.where(Var("visible"), Var(name), 0.0))
-        if plan.dots and not at_first:
+        if sweep.dots and not at_first:
             block.stmts.append(If(self.looks_at_hidden, (hidden,)))
         else:
             block.stmts.append(If(EDGE, (hidden,)) if self.has_full_tiles else hidden)
@@ -125,14 +127,14 @@ class Tile:
     def visible(self) -> Expr:
         """The mask, and the end of what moves."""
         inside = Var("j") < Var("M") if self.moving == "j" else Var("i") < Var("N")
-        mask = self.kernel.plan.attention.mask
+        mask = self.kernel.sweep.attention.mask
         return inside if mask == Truth(True) else self.kernel.terms(mask) & inside
 
     def shown(self, value: Expr, term: Node) -> Expr:
         """`value`, with 0 where the mask hides a key and `term` may not be finite there."""
         if is_finite(term):
             return value
-        if self.kernel.plan.weights.kind == "sums":
+        if self.kernel.sweep.weights.kind == "sums":
             return tl.where(Var("ds").equals(0.0), 0.0, value)
         if self.has_full_tiles:
             return tl.where(Var("score").equals(MINUS_INF), 0.0, value)
@@ -143,7 +145,7 @@ class Tile:
 dot_rows, add_rows = function("_dot_rows"), function("_add_rows")
 
 
-def add_product(plan: Plan, total: Expr, pairs: Expr, rows: Expr) -> Expr:
+def add_product(sweep: Sweep, total: Expr, pairs: Expr, rows: Expr) -> Expr:
     """`total + pairs @ rows`, also where the dtype of `rows` has no room for `pairs` as they are."""
-    add = function("_add_rows_of_any_size") if plan.weights_have_any_size else add_rows
+    add = function("_add_rows_of_any_size") if sweep.weights_have_any_size else add_rows
     return add(total, pairs, rows)

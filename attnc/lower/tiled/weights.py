@@ -17,8 +17,8 @@ from attnc.kernel.build import Block
 from attnc.kernel.nodes import Expr, Var
 from attnc.lower.conversions import turn_around
 from attnc.lower.gradients import ArrayGradient, Home, is_finite, pass_back
-from attnc.lower.plan import Plan
 from attnc.lower.scope import note_of
+from attnc.lower.sweep import Sweep
 from attnc.lower.tiled.frame import AGAIN, LOG2E, MINUS_INF, exponential
 from attnc.lower.tiled.tile import Tile
 from attnc.lower.triton_terms import tl
@@ -27,49 +27,49 @@ I, N = Var("i"), Var("N")
 
 
 def load_row_statistics(
-    block: Block, row: Expr, plan: Plan, gradients: tuple[ArrayGradient, ...], looks_again: bool = True
+    block: Block, row: Expr, sweep: Sweep, gradients: tuple[ArrayGradient, ...], looks_again: bool = True
 ) -> None:
     """What the weights and the gradient of the score need of a row; shaped like `i`."""
-    load_lse(block, row, plan, looks_again)
-    load_row_gradients(block, row, plan, gradients)
+    load_lse(block, row, sweep, looks_again)
+    load_row_gradients(block, row, sweep, gradients)
 
 
-def load_lse(block: Block, row: Expr, plan: Plan, looks_again: bool = True) -> None:
+def load_lse(block: Block, row: Expr, sweep: Sweep, looks_again: bool = True) -> None:
     """Of softmax `lse`, in the base of the score: what its weights need.
 
     A row that nothing but scores of -inf empties is rare, and spoils a sum: a kernel that looks again minds it then.
     """
-    if plan.weights.kind != "softmax":
+    if sweep.weights.kind != "softmax":
         return
     lse = tl.load(Var("lse_ptr") + row + I, mask=I < N, other=0.0)
-    block.let("lse", lse * LOG2E if plan.is_in_base_2 else lse)
-    if plan.rows.can_be_empty:
+    block.let("lse", lse * LOG2E if sweep.is_in_base_2 else lse)
+    if sweep.rows.can_be_empty:
         empty = tl.where(Var("lse").equals(MINUS_INF), 0.0, Var("lse"))
         note = "a row that sees no key: avoid inf - inf"
-        if not (plan.rows.by_scores and looks_again and plan.looks_twice):
+        if not (sweep.rows.by_scores and looks_again and sweep.looks_twice):
             block.let("lse", empty, note)
             return
         with block.when(AGAIN) as again:
             again.let("lse", empty, note)
 
 
-def load_row_gradients(block: Block, row: Expr, plan: Plan, gradients: tuple[ArrayGradient, ...]) -> None:
+def load_row_gradients(block: Block, row: Expr, sweep: Sweep, gradients: tuple[ArrayGradient, ...]) -> None:
     """Of softmax `delta`, else the gradients of the row's sums."""
-    if plan.weights.kind == "sums":
-        for n, each in enumerate(plan.weights.sums, 1):
+    if sweep.weights.kind == "sums":
+        for n, each in enumerate(sweep.weights.sums, 1):
             slopes = [differentiate(each, Score()), *(g.in_sums[n - 1] for g in gradients)]
             if any(slope != ZERO for slope in slopes):
                 block.let(f"dsum_{n}", tl.load(Var(f"dsum_{n}_ptr") + row + I, mask=I < N, other=0.0))
-        if plan.dout_has_any_size:
+        if sweep.dout_has_any_size:
             block.let("dout_size", tl.load(Var("dout_size_ptr") + row + I, mask=I < N, other=0.0))
         return
-    name = "delta" if plan.weighs_values else "dlse"
+    name = "delta" if sweep.weighs_values else "dlse"
     block.let(name, tl.load(Var(f"{name}_ptr") + row + I, mask=I < N, other=0.0))
 
 
-def gradients_in(plan: Plan, home: Home) -> tuple[ArrayGradient, ...]:
+def gradients_in(sweep: Sweep, home: Home) -> tuple[ArrayGradient, ...]:
     """The gradients that a kernel sums, less what they would keep of the score from before its matrix products."""
-    return tuple(replace(g, derivative=turn_around(g.derivative)) for g in plan.home(home))
+    return tuple(replace(g, derivative=turn_around(g.derivative)) for g in sweep.home(home))
 
 
 def weigh(
@@ -81,17 +81,17 @@ def weigh(
     it, nor registers to spare. Of `gradients`, what does not go through the score is named here too, and hidden with
     the rest.
     """
-    block, plan = tile.kernel.tile, tile.kernel.plan
+    block, sweep = tile.kernel.tile, tile.kernel.sweep
     block.blank()
-    if plan.weights.kind == "softmax":
-        p = block.let("p", exponential(plan, Var("score") - Var("lse")))
+    if sweep.weights.kind == "softmax":
+        p = block.let("p", exponential(sweep, Var("score") - Var("lse")))
         block.extend(of_rows)
-        block.let("ds", p * (Var("dp") - Var("delta")) if plan.weighs_values else p * Var("dlse"))
+        block.let("ds", p * (Var("dp") - Var("delta")) if sweep.weighs_values else p * Var("dlse"))
         return
     block.extend(of_rows)
-    if plan.dout_has_any_size:
+    if sweep.dout_has_any_size:
         block.let("dp", Var("dp") * Var("dout_size"))
-    weight, sums, terms = plan.weights.weight, plan.weights.sums, tile.kernel.terms
+    weight, sums, terms = sweep.weights.weight, sweep.weights.sums, tile.kernel.terms
     terms.named[Score()] = Var("score")
     slopes = [ZERO if each is None else differentiate(each, Score()) for each in (weight, *sums)]
     past = [g for g in gradients if g.passes_score]

@@ -1,0 +1,206 @@
+"""How a sweep is made of the facts.
+
+Enters: an attention, its facts, and what one pass over the keys is asked for. Leaves: a `Sweep`. Work on single tokens
+leaves the loops over pairs, invariant factors come together, and what the backward pass needs is derived.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from attnc.algebra.derivative import ONE, Derivatives
+from attnc.analyze.facts import Facts, Implied, Ranges, Reason, RowPass, Weights
+from attnc.ir.nodes import Attention, Bool, Dot, IntParam, Node, Param, Real, Score, VecInput
+from attnc.ir.text import print_ir
+from attnc.ir.walk import replace_terms, walk
+from attnc.lower.choices import shield_tokens
+from attnc.lower.conversions import find_converted
+from attnc.lower.gradients import find_array_gradients, why_homes
+from attnc.lower.hoist import hoist_token_maps, why_no_kernel
+from attnc.lower.narrow import why_int32, why_remainders
+from attnc.lower.overlap import find_overlap
+from attnc.lower.per_pair import why_searched
+from attnc.lower.plain import find_plain
+from attnc.lower.proofs import Proofs
+from attnc.lower.ranks import hoist_ranks
+from attnc.lower.reach import find_reach
+from attnc.lower.regroup import fits_base_2, in_base_2, regroup
+from attnc.lower.split.choice import find_split
+from attnc.lower.sweep import HKV, RowArray, Sweep
+from attnc.lower.tiled.order import find_order
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What one pass over the keys is asked for, of an attention with `facts`.
+
+    It reads `row_arrays`, of which those that are `constant` get no gradient, and leaves `numbers`, if it comes before
+    the last pass as number `number`. `key_heads` is the parameter that says how many heads the keys of a call have,
+    where kernels see the keys of every query head.
+    """
+
+    attention: Attention
+    facts: Facts
+    weights: Weights
+    row_arrays: tuple[RowArray, ...]
+    key_heads: Param | None
+    constant: frozenset[str] = frozenset()
+    number: int = 0
+    numbers: tuple[tuple[str, Real], ...] = ()
+
+    @property
+    def leaves_count(self) -> bool:
+        """Are rows without a key told by their count, since what becomes of them later may be no number?"""
+        is_finished_later = self.weights.gate is not None or self.attention.output != VecInput("o")
+        return self.facts.rows.can_be_empty and (bool(self.number) or is_finished_later)
+
+
+def make_sweep(asked: Asked) -> Sweep:
+    """The sweep of one pass; raises `no-kernel` where there is none."""
+    attention, facts = asked.attention, asked.facts
+    hoisted = hoist_token_maps(_bare(asked), _of_all_passes(attention, facts.weights))
+    ranked = hoist_ranks((facts.keys, facts.queries), hoisted.attention.params)
+    own = (*ranked.params, *([asked.key_heads] if asked.key_heads else []))
+    inner = replace(hoisted.attention, params=(*hoisted.attention.params, *own))
+    score = regroup(inner.score)
+    weights = _with_reads(attention, asked.weights, hoisted.reads)
+    if asked.leaves_count:
+        weights = _with_count(weights)
+    is_softmax = weights.kind == "softmax"
+    is_in_base_2 = is_softmax and fits_base_2(score)
+
+    requires = (*facts.keys.requires, *facts.queries.requires)
+    split, why_split = find_split(inner, facts.keys, weights)
+    found = find_array_gradients(inner, score, weights)
+    gradients = tuple(each for each in found if each.load.array not in asked.constant)
+    proofs = Proofs(requires, inner.params)
+    keys, queries = proofs.without_slivers(facts.keys), proofs.without_slivers(facts.queries)
+    # Proofs of its own: what they take is not to be had by others.
+    orders = {ranges.target: find_order(ranges, Proofs(requires, inner.params)) for ranges in (keys, queries)}
+    reach = find_reach(inner, (keys, queries), Proofs(requires, inner.params))
+    plain = find_plain(inner, hoisted.dots) if is_softmax and not asked.number else None
+    listed = frozenset(ranges.target for ranges in (facts.keys, facts.queries) if ranges.loose)
+    sees_keys = bool(keys.visited) or "j" in listed
+    waits, why_waits = (
+        (False, None) if asked.number else find_overlap(inner, weights, sees_keys, hoisted.stands_for)
+    )
+    because = [
+        *facts.implied.because,
+        *hoisted.because,
+        *ranked.because,
+        *_reasons_of(facts.keys),
+        *_reasons_of(facts.queries),
+        why_split,
+        *why_homes(gradients, hoisted.stands_for),
+        *_reasons_of_conversions(score),
+        *(why for _, why in orders.values()),
+        *reach.because,
+        *(
+            [Reason(f"plain {plain.kind} attention: on the CPU, torch's own kernel computes it")]
+            if plain
+            else []
+        ),
+        *why_remainders(inner),
+        *(why for why in (why_waits, why_int32(inner), why_searched(inner)) if why),
+    ]
+    derivatives = Derivatives(score)
+    return Sweep(
+        spec=attention,
+        attention=inner,
+        maps=(*hoisted.maps, *ranked.maps),
+        per_query_head=hoisted.per_query_head,
+        dots=hoisted.dots,
+        dot_gradients=tuple(regroup(derivatives.by(pair.dot)) for pair in hoisted.dots),
+        gradients=gradients,
+        score=in_base_2(score) if is_in_base_2 else score,
+        is_in_base_2=is_in_base_2,
+        weights=weights,
+        places={
+            **{term: read for term, read in hoisted.reads.items() if isinstance(term, Bool)},
+            **ranked.reads,
+            **({HKV: IntParam(asked.key_heads.name)} if asked.key_heads else {}),
+        },
+        stands_for=hoisted.stands_for,
+        keys=keys,
+        queries=queries,
+        tiles=facts.tiles,
+        listed=listed,
+        more_later=frozenset(target for target, (visits_more, _) in orders.items() if visits_more),
+        rows=facts.rows,
+        split=split,
+        waits=waits,
+        reach=reach,
+        plain=plain,
+        number=asked.number,
+        numbers=asked.numbers,
+        because=tuple(because),
+    )
+
+
+def simplified(attention: Attention, implied: Implied) -> Attention:
+    """What the mask implies, put to use."""
+    score = replace_terms(attention.score, implied.terms.get)
+    assert isinstance(score, Real)
+    return replace(attention, mask=implied.mask, score=score)
+
+
+def _bare(asked: Asked) -> Attention:
+    """The attention of the pass: its score in the place of the spec's, and no values where it weighs none."""
+    attention, weights = asked.attention, asked.weights
+    score = replace_terms(weights.score, lambda part: attention.score if part == Score() else None)
+    assert isinstance(score, Real)
+    if asked.number:
+        attention = replace(attention, value=VecInput("v"), output=VecInput("o"))
+    lets = tuple((name, _with_arrays(term, weights.before)) for name, term in attention.lets)
+    whole = replace(attention, score=score, lets=lets, params=(*attention.params, *asked.row_arrays))
+    return simplified(whole, asked.facts.implied)
+
+
+def _with_arrays(term: Node, passes: tuple[RowPass, ...]) -> Node:
+    """A `let` of the spec as the last pass sees it."""
+    for each in passes:
+        term = replace_terms(term, dict(each.arrays).get)
+    return term
+
+
+def _of_all_passes(attention: Attention, weights: Weights) -> list[Real]:
+    """The score, and what every pass makes of it, sums and weighs."""
+    passes = [each.weights for each in weights.before] + [weights]
+    made = [term for each in passes for term in (each.score, *each.sums, each.weight) if term is not None]
+    return [attention.score, *made]
+
+
+def _with_reads(attention: Attention, weights: Weights, reads: Mapping[Node, Node]) -> Weights:
+    """The weights as kernels have them: numbers of single tokens are read, and products of pairs have no place."""
+
+    def read(term: Real) -> Real:
+        found = replace_terms(shield_tokens(term), reads.get)
+        assert isinstance(found, Real)
+        for part in walk(found):
+            if isinstance(part, Dot):
+                raise why_no_kernel(attention, part)
+        return found
+
+    weight = None if weights.weight is None else read(weights.weight)
+    return replace(weights, weight=weight, sums=tuple(map(read, weights.sums)))
+
+
+def _with_count(weights: Weights) -> Weights:
+    if weights.kind != "sums" or ONE in weights.sums:
+        return weights
+    return replace(weights, sums=(*weights.sums, ONE))
+
+
+def _reasons_of(ranges: Ranges) -> list[Reason]:
+    what, whose = ("keys", "queries") if ranges.target == "j" else ("queries", "keys")
+    if not ranges.loose:
+        return [Reason(f"the tiles of {what} that a tile of {whose} visits are bounds in closed form")]
+    why, *_ = ranges.loose
+    text = f"the tiles of {what} that a tile of {whose} visits are listed before the kernel runs, because {why.text}"
+    return [Reason(text, why.span)]
+
+
+def _reasons_of_conversions(score: Real) -> list[Reason]:
+    what = "becomes a real once for each token of a tile, not for each pair: a subtraction is left"
+    return [Reason(f"`{print_ir(a)}` {what}", a.span) for a in find_converted(score)]

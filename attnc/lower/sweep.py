@@ -1,0 +1,197 @@
+"""A sweep: one pass over the keys of every row, as its kernels and its CPU path are written.
+
+A value: `make_sweep` fills it, every lowering reads it, and none changes it. It has the terms of a pair, what is kept
+of a row, which tiles are visited, and what the gradients are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from attnc.algebra.derivative import ONE
+from attnc.analyze.facts import Ranges, Reason, Requirement, Rows, TileTest, Weights
+from attnc.ir.infinite import may_be_minus_infinity, vanishes
+from attnc.ir.nodes import (
+    Attention,
+    IntParam,
+    LogSumExp,
+    Node,
+    Param,
+    Real,
+    RealLoad,
+    RowSum,
+    Score,
+    Size,
+    Truth,
+)
+from attnc.ir.signs import is_within_1
+from attnc.ir.walk import walk
+from attnc.lower.gradients import ArrayGradient, Home
+from attnc.lower.hoist import DotPair, TokenMap
+from attnc.lower.names import variable
+from attnc.lower.plain import Plain
+from attnc.lower.reach import Reach
+from attnc.lower.split.choice import Split
+
+HKV = Size("HKV")
+
+
+@dataclass(frozen=True, slots=True)
+class RowArray(Param):
+    """A number of each row, [B, H, N], that an earlier sweep has left. No user declared it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """One pass over the keys of every row.
+
+    The last one weighs values. Those before it have a `number`, counted from 1, and leave `numbers` of their rows,
+    which are the `row_arrays` of those after them.
+
+    `spec` is the attention as written, `attention` the same with the work on single tokens (`maps`) taken out. `places`
+    says what is computed in the place of a term: where the places in sorted arrays are read, which the ranges speak of,
+    where a condition on vectors is, and what `HKV` is, where kernels see the keys of every query head. `stands_for` is
+    what is written where `attention` reads an array that nobody wrote. `score` is in base 2, its weights `exp2` of it,
+    where that `is_in_base_2`.
+
+    Tiles of the positions in `listed` come from lists that the tile test makes, the others from ranges. Of the
+    positions in `more_later`, later tiles visit more. `split` says how few queries are forwarded, where they have
+    kernels of their own; `waits`, whether weights wait for the next tile; `reach`, how far kernels count; and `plain`,
+    which kernel of torch's own computes the same on the CPU.
+    """
+
+    spec: Attention
+    attention: Attention
+    maps: tuple[TokenMap, ...]
+    per_query_head: bool
+    dots: tuple[DotPair, ...]
+    dot_gradients: tuple[Real, ...]
+    gradients: tuple[ArrayGradient, ...]
+    score: Real
+    is_in_base_2: bool
+    weights: Weights
+    places: Mapping[Node, Node]
+    stands_for: Mapping[Node, Node]
+    keys: Ranges
+    queries: Ranges
+    tiles: TileTest
+    listed: frozenset[Literal["i", "j"]]
+    more_later: frozenset[Literal["i", "j"]]
+    split: Split | None
+    waits: bool
+    rows: Rows
+    reach: Reach
+    plain: Plain | None
+    number: int
+    numbers: tuple[tuple[str, Real], ...]
+    because: tuple[Reason, ...]
+
+    @property
+    def row_arrays(self) -> tuple[RowArray, ...]:
+        """What earlier sweeps have left."""
+        return tuple(param for param in self.attention.params if isinstance(param, RowArray))
+
+    def named(self, name: str) -> str:
+        """The name of a function of this sweep."""
+        return f"{name}_{self.number}" if self.number else name
+
+    @property
+    def key_heads(self) -> str | None:
+        """The argument that says how many heads the keys of a call have, where kernels see other ones."""
+        param = self.places.get(HKV)
+        return variable(param.name) if isinstance(param, IntParam) else None
+
+    @property
+    def score_may_hide(self) -> bool:
+        """May a score be -inf, where its weight is not 0 by itself? Then the pair is not seen."""
+        summed = [each for each in (self.weights.weight, *self.weights.sums) if each is not None]
+        if self.weights.kind == "softmax" or all(map(vanishes, summed)):
+            return False
+        return may_be_minus_infinity(self.score) is not None
+
+    @property
+    def looks_twice(self) -> bool:
+        """Does the mask hide a pair, of any that kernels multiply?"""
+        return self.attention.mask != Truth(True) and self.weights.kind != "largest"
+
+    @property
+    def weighs_values(self) -> bool:
+        return not self.number
+
+    @property
+    def has_gradient(self) -> bool:
+        """Do its results change with any float tensor? Counts do not, and nor does the place of a key."""
+        if self.weights.kind == "largest":
+            return False
+        return self.weighs_values or len(self.constant_numbers) < len(self.numbers)
+
+    @property
+    def constant_numbers(self) -> frozenset[str]:
+        """Those that change with no float tensor; the number of the largest key does, by that key."""
+        if self.weights.kind == "largest":
+            return frozenset()
+        return frozenset(name for name, term in self.numbers if self._is_constant(term))
+
+    def _is_constant(self, number: Real) -> bool:
+        """As a count is."""
+        for part in walk(number):
+            match part:
+                case LogSumExp() | RealLoad():
+                    return False
+                case RowSum(n):
+                    each = self.weights.sums[n - 1]
+                    if any(isinstance(leaf, Score | RealLoad) for leaf in walk(each)):
+                        return False
+        return True
+
+    @property
+    def weights_have_any_size(self) -> bool:
+        """May weights leave the range of half precision, before a row is multiplied with its number or without one?"""
+        weight = self.weights.weight
+        return weight is not None and (self.dout_has_any_size or not is_within_1(weight))
+
+    @property
+    def dout_has_any_size(self) -> bool:
+        """So may the gradient of what is summed, which comes through the number of its row."""
+        return self.weights.weight is not None and self.weights.gate is not None
+
+    @property
+    def results(self) -> tuple[str, ...]:
+        """What a forward pass leaves."""
+        return ("out", *self.row_results) if self.weighs_values else self.row_results
+
+    @property
+    def requires(self) -> tuple[Requirement, ...]:
+        """What a call must meet, and checks."""
+        return tuple(dict.fromkeys(self.keys.requires + self.queries.requires))
+
+    @property
+    def row_results(self) -> tuple[str, ...]:
+        """What the kernels leave for each row beside the result."""
+        if self.weights.kind != "sums":
+            return ("lse",) if self.weights.kind == "softmax" else ("at",)
+        return tuple(f"sum_{n}" for n in range(1, len(self.weights.sums) + 1))
+
+    @property
+    def saved(self) -> tuple[str, ...]:
+        """What of the results the backward pass reads."""
+        return self.results if self.weights.kind == "softmax" else ()
+
+    @property
+    def count(self) -> str | None:
+        """The row's number of visible keys, where it is a sum."""
+        return f"sum_{self.weights.sums.index(ONE) + 1}" if ONE in self.weights.sums else None
+
+    def home(self, home: Home) -> tuple[ArrayGradient, ...]:
+        return tuple(g for g in self.gradients if g.home == home)
+
+
+def said_results(sweep: Sweep) -> str:
+    """What a forward function returns, in words."""
+    rows = sweep.row_results
+    named = f"{', '.join(rows[:-1])}{' and ' if rows[1:] else ''}{rows[-1]} [B, H, N]" if rows else ""
+    if not sweep.weighs_values:
+        return named
+    return f"out [B, H, N, DV]{' and ' if len(rows) == 1 else ', ' if rows else ''}{named}"

@@ -11,6 +11,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from attnc.algebra.fold import Fold
 from attnc.analyze.facts import Facts, Interval, Periods, Ranges, Reason, Weights
 from attnc.errors import AttncError, Diagnostic
 from attnc.ir.nodes import Attention
@@ -50,10 +51,10 @@ def find_lines(attention: Attention, facts: Facts, plan: Plan | Diagnostic) -> l
 
 def _weights(weights: Weights, attention: Attention) -> list[str]:
     what = "a normalization without a kernel"
-    if weights.kind == "softmax":
-        what = "softmax" if weights.has_lse else f"softmax of {print_ir(weights.score)}"
-    elif weights.weight is not None:
-        what = f"{print_ir(weights.weight)} for each key"
+    fold = weights.fold
+    if fold is not None:
+        softmax = "softmax" if fold.has_lse else f"softmax of {print_ir(fold.score)}"
+        what = softmax if fold.weight is None else f"{print_ir(fold.weight)} for each key"
     if weights.gate is not None:
         what = f"{what}, and the result of each row times {print_ir(weights.gate)}"
     if weights.before:
@@ -76,18 +77,17 @@ def print_plan(plan: Plan) -> str:
     sweep = plan.last
     lines = [
         f"schedule   {plan.schedule}",
-        f"score      {print_ir(sweep.score)}"
-        + ("  (times log2(e))" if sweep.weights.kind == "softmax" else ""),
+        f"score      {print_ir(sweep.score)}" + ("  (times log2(e))" if sweep.fold.divides else ""),
         f"mask       {print_ir(sweep.attention.mask)}",
     ]
     for each in plan.before:
         made = ", ".join(f"{name} = {print_ir(term)}" for name, term in each.numbers)
-        kept = " and ".join(map(print_ir, each.weights.sums)) or print_ir(each.weights.score)
-        lines.append(f"pass {each.number}     {each.weights.kind} of {kept}: {made}")
-    if sweep.weights.weight is not None:
-        lines.append(f"weight     {' and '.join(map(print_ir, (sweep.weights.weight, *sweep.weights.sums)))}")
-    if sweep.weights.gate is not None:
-        lines.append(f"row times  {print_ir(sweep.weights.gate)}")
+        kept = " and ".join(map(print_ir, each.fold.sums)) or print_ir(each.fold.score)
+        lines.append(f"pass {each.number}     {each.fold.name} of {kept}: {made}")
+    if sweep.fold.weight is not None:
+        lines.append(f"weight     {' and '.join(map(print_ir, sweep.fold.terms))}")
+    if sweep.gate is not None:
+        lines.append(f"row times  {print_ir(sweep.gate)}")
     lines += [f"map        {each.name} = {print_ir(each.term)}  (each {each.side})" for each in sweep.maps]
     for pair, derivative in zip(sweep.dots, sweep.dot_gradients, strict=True):
         lines.append(
@@ -150,26 +150,28 @@ def explain_json(
             "because": [str(reason) for reason in facts.rows.because],
         },
         "weights": {
-            "kind": facts.weights.kind,
-            "score": print_ir(facts.weights.score),
+            **_fold_json(facts.weights.fold),
             "before": [
-                {
-                    "kind": each.kind,
-                    "score": print_ir(each.score),
-                    "sums": [print_ir(term) for term in each.sums],
-                    "numbers": {name: print_ir(term) for name, term in each.numbers},
-                }
+                {**_fold_json(each.fold), "numbers": {name: print_ir(term) for name, term in each.numbers}}
                 for each in facts.weights.before
             ],
             "gate": None if facts.weights.gate is None else print_ir(facts.weights.gate),
-            "weight": None if facts.weights.weight is None else print_ir(facts.weights.weight),
-            "sums": [print_ir(each) for each in facts.weights.sums],
             "because": [str(reason) for reason in facts.weights.because],
         },
         "plan": _plan_json(plan),
         "cost": _cost_json(attention, facts, setting),
     }
     return json.dumps(found, indent=2, ensure_ascii=False)
+
+
+def _fold_json(fold: Fold | None) -> dict[str, Any]:
+    known = fold or Fold()
+    return {
+        "kind": known.name or "other",
+        "score": print_ir(known.score),
+        "weight": None if known.weight is None else print_ir(known.weight),
+        "sums": [print_ir(each) for each in known.sums],
+    }
 
 
 def _ranges(title: str, ranges: Ranges, attention: Attention) -> list[str]:

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from attnc.ir.nodes import Bool, Int, Node, Period, Real, Score
+from attnc.algebra.fold import Fold
+from attnc.ir.nodes import Bool, Int, Node, Period, Real
 from attnc.ir.walk import walk
 from attnc.source import Span
 
@@ -146,56 +147,36 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """What the normalization is: `softmax`, `sums`, or `other`, which no kernel knows.
+    """What the normalization is: the `fold` of its last pass over the keys, or None, where no kernel knows it.
 
-    `before` are the passes over the keys that come first; the rest speaks of the last one. Softmax is that of `score`,
-    a term in `Score`. Of `sums`, `weight` is what a value is multiplied with in a kernel, and `sums` are what else is
-    summed over the visible keys, in terms of `Score`. `gate` is what the result of each row is multiplied with
+    `before` are the passes over the keys that come first. `gate` is what the result of each row is multiplied with
     afterwards, in numbers of the row and its `LogSumExp` or `RowSum`s.
     """
 
-    kind: Literal["softmax", "sums", "largest", "other"]
+    fold: Fold | None
     gate: Real | None
     because: tuple[Reason, ...]
-    weight: Real | None = None
-    sums: tuple[Real, ...] = ()
-    score: Real = Score()  # noqa: RUF009  (a frozen value)
     before: tuple[RowPass, ...] = ()
 
     @property
     def has_lse(self) -> bool:
         """Is there a log-sum-exp of the scores themselves?"""
-        return self.kind == "softmax" and self.score == Score()
-
-    @property
-    def merges(self) -> bool:
-        """Does what two parts of a row's keys leave give what all of them leave?
-
-        A maximum with a sum does, and so do sums, and the first key with the largest number.
-        """
-        return self.kind != "other"
+        return self.fold is not None and self.fold.has_lse
 
 
 @dataclass(frozen=True, slots=True)
 class RowPass:
     """A pass over the keys that weighs no values: it leaves `numbers` of each row.
 
-    A number is a term in the `LogSumExp` of its softmax, in the `RowSum`s of its sums, or, where the pass finds the key
-    with the largest `sums[0]`, in the `Score` of that key. Later passes read it as an array [B, H, N] of its name:
-    `arrays` says what that takes the place of.
+    A number is a term in the `LogSumExp` of a softmax, in the `RowSum`s of sums, or, where the pass finds the key with
+    the largest number, in the `Score` of that key. Later passes read it as an array [B, H, N] of its name: `arrays`
+    says what that takes the place of.
     """
 
-    kind: Literal["softmax", "sums", "largest"]
+    fold: Fold
     numbers: tuple[tuple[str, Real], ...]
     arrays: tuple[tuple[Node, Node], ...]
     because: tuple[Reason, ...]
-    sums: tuple[Real, ...] = ()
-    score: Real = Score()  # noqa: RUF009
-
-    @property
-    def weights(self) -> Weights:
-        """What it keeps, as the last pass would."""
-        return Weights(self.kind, None, self.because, None, self.sums, self.score)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from attnc.algebra.fold import Largest, Softmax, Sums
 from attnc.algebra.products import factors_of, quotient
 from attnc.analyze.facts import Reason, RowPass
 from attnc.analyze.row_terms import as_exponential, holds_row, is_constant_along_row, is_number_of_row
@@ -118,7 +119,7 @@ def _split_sums(split: Split, numbers: list[Real], taken: set[str]) -> Split | s
     made = ", ".join(f"{name} = {print_ir(number)}" for name, number in zip(names, numbers, strict=True))
     why = Reason(f"a pass over the keys comes first, for {made}: weights need it", split.formula.span)
     arrays = tuple((number, _array(name, number)) for name, number in zip(names, numbers, strict=True))
-    return _replaced(split, RowPass("sums", tuple(zip(names, terms, strict=True)), arrays, (why,), sums))
+    return _replaced(split, RowPass(Sums(sums=sums), tuple(zip(names, terms, strict=True)), arrays, (why,)))
 
 
 def _split_extreme(split: Split, row: Row, taken: set[str]) -> Split | str:
@@ -129,7 +130,7 @@ def _split_extreme(split: Split, row: Row, taken: set[str]) -> Split | str:
     why = Reason(f"a pass over the keys comes first, for {name} = {print_ir(row)}: weights need it", row.span)
     of = row.a if row.kind == "max" else build.negative(row.a)
     arrays = ((row, _array(name, row)),)
-    return _replaced(split, RowPass("largest", ((name, row.a),), arrays, (why,), (of,)))
+    return _replaced(split, RowPass(Largest(sums=(of,)), ((name, row.a),), arrays, (why,)))
 
 
 def _split_exponentials(split: Split, number: Real, taken: set[str]) -> Split | str:
@@ -146,7 +147,7 @@ def _split_exponentials(split: Split, number: Real, taken: set[str]) -> Split | 
     lse = build.real("+", LogSumExp(), inside.shift)
     array = _array(name, total)
     arrays = (logarithm, array), (total, build.call("exp", array))
-    done = RowPass("softmax", ((name, lse),), arrays, (why,), score=inside.core)
+    done = RowPass(Softmax(inside.core), ((name, lse),), arrays, (why,))
     later = _replaced(split, done)
     if not isinstance(total.a, RealCall):
         return later

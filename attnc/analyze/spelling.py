@@ -22,7 +22,7 @@ def find_spelling(attention: Attention) -> Real | None:
     formula = replace_terms(attention.normalize, _respell)
     if formula == attention.normalize or not isinstance(formula, Real):
         return None
-    return None if find_weights(replace(attention, normalize=formula)).kind == "other" else formula
+    return None if find_weights(replace(attention, normalize=formula)).fold is None else formula
 
 
 def _respell(term: Node) -> Node | None:

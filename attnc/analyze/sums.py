@@ -1,7 +1,7 @@
 """Normalizations that need no maximum: weights of one score each, and sums over the row that weights are divided by.
 
-Enters: the formula of a normalization. Leaves: `Sums`, where the formula is a function of one score times a number of
-the row, and the number of the row is made of plain sums over its visible keys: `relu(s) ** 2 / count()`,
+Enters: the formula of a normalization. Leaves: a fold, `Sums`, where the formula is a function of one score times a
+number of the row, and the number of the row is made of plain sums over its visible keys: `relu(s) ** 2 / count()`,
 `softplus(s) / sum(softplus(s))`. Sums can be added up in any order, in one pass, and what a row is multiplied with
 stands outside of them.
 """
@@ -9,8 +9,8 @@ stands outside of them.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 
+from attnc.algebra.fold import Sums
 from attnc.algebra.products import factors_of, quotient
 from attnc.analyze.row_terms import holds_row, knows_key
 from attnc.ir import build
@@ -23,17 +23,13 @@ EXTREME = "a maximum or minimum over the row needs a pass of its own"
 GROWS = "exponentials of scores overflow unless one sum divides them"
 
 
-@dataclass(frozen=True, slots=True)
-class Sums:
-    """`weight` and `sums` in terms of `Score`; `gate` in terms of `RowSum`, the first of which is number 1."""
+def find_sums(
+    formula: Real, bounded: Collection[Node] = (), is_later: bool = False
+) -> tuple[Sums, Real | None] | str:
+    """The sums of a formula and what the row is multiplied with, in terms of `RowSum`; or why it has none.
 
-    weight: Real
-    sums: tuple[Real, ...]
-    gate: Real | None
-
-
-def find_sums(formula: Real, bounded: Collection[Node] = (), is_later: bool = False) -> Sums | str:
-    """The sums of a formula, or why it has none. `bounded` are 0 at most; `is_later` where a pass went before."""
+    `bounded` are 0 at most; `is_later` where a pass went before.
+    """
     above, below = factors_of(plain_sums(formula))
     of_key = [f for f in above if knows_key(f)], [f for f in below if knows_key(f)]
     of_row = [f for f in above if f not in of_key[0]], [f for f in below if f not in of_key[1]]
@@ -48,7 +44,7 @@ def find_sums(formula: Real, bounded: Collection[Node] = (), is_later: bool = Fa
     # what keeps it small, and it is multiplied with that when it is too late.
     if any(grows(each, bounded) for each in ((weight, *sums) if is_later else sums)):
         return GROWS
-    return Sums(weight, sums, None if gate == ONE else gate)
+    return Sums(weight=weight, sums=sums), None if gate == ONE else gate
 
 
 def number_sums(terms: list[Real]) -> tuple[tuple[Real, ...], tuple[Real, ...]] | str:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import replace
 from math import log
 
+from attnc.algebra.fold import Softmax
 from attnc.algebra.products import factors_of, quotient, summands_of
 from attnc.analyze.facts import Reason, Weights
 from attnc.analyze.passes import Split, pair_exponentials, split_rows
@@ -38,7 +39,7 @@ def find_weights(attention: Attention) -> Weights:
         found = _as_softmax(split) or _as_sums(split)
         if len(split.passes) > MOST_PASSES:
             found = f"it takes more than {MOST_PASSES} passes over the keys"
-            return Weights("other", None, (Reason(NOT_SOFTMAX, formula.span), Reason(found, formula.span)))
+            return Weights(None, None, (Reason(NOT_SOFTMAX, formula.span), Reason(found, formula.span)))
         if isinstance(found, Weights):
             earlier = [reason for each in split.passes for reason in each.because]
             return replace(found, because=(*earlier, *found.because), before=split.passes)
@@ -50,7 +51,7 @@ def find_weights(attention: Attention) -> Weights:
         )
         if not isinstance(later, Split):
             why = found if later is None else later
-            return Weights("other", None, (Reason(NOT_SOFTMAX, formula.span), Reason(why, formula.span)))
+            return Weights(None, None, (Reason(NOT_SOFTMAX, formula.span), Reason(why, formula.span)))
         split = later
 
 
@@ -58,14 +59,15 @@ def _as_sums(split: Split) -> Weights | str:
     found = find_sums(split.formula, split.bounded, bool(split.passes))
     if isinstance(found, str):
         return found
-    formula = split.formula
-    because = [Reason(f"{print_ir(formula)}: the weight of a key is {print_ir(found.weight)}", formula.span)]
-    sums = " and ".join(f"sum_{n} = sum({print_ir(each)})" for n, each in enumerate(found.sums, 1))
+    (fold, gate), formula = found, split.formula
+    assert fold.weight is not None
+    because = [Reason(f"{print_ir(formula)}: the weight of a key is {print_ir(fold.weight)}", formula.span)]
+    sums = " and ".join(f"sum_{n} = sum({print_ir(each)})" for n, each in enumerate(fold.sums, 1))
     if sums:
         because.append(Reason(f"{sums} over the keys of the row; gradients go back through it"))
     one = "this pass over the keys adds" if split.passes else "one pass over the keys adds"
     because.append(Reason(f"{one} up; there is no maximum to keep and no log-sum-exp"))
-    return Weights("sums", found.gate, tuple(because), found.weight, found.sums)
+    return Weights(fold, gate, tuple(because))
 
 
 def _as_softmax(split: Split) -> Weights | None:
@@ -103,7 +105,7 @@ def _as_softmax(split: Split) -> Weights | None:
     what = "output" if gate == ONE else "softmax"
     one = "this pass over the keys keeps" if split.passes else "one pass over the keys keeps"
     because.append(Reason(f"{one} a maximum and a sum of each row; its {what} and log-sum-exp are saved"))
-    return Weights("softmax", None if gate == ONE else gate, tuple(because), score=outside.core)
+    return Weights(Softmax(outside.core), None if gate == ONE else gate, tuple(because))
 
 
 def _sum_and_more(term: Real) -> tuple[Exponential, list[Real]] | None:

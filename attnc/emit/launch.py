@@ -154,13 +154,12 @@ def _write_forward(writer: Writer, kernels: SweepKernels, check: Function | None
         _cut_off(writer, sweep)
         _unit_strides(writer, sweep, [])
         _find_large(writer, sweep, [])
-        is_softmax = sweep.weights.kind == "softmax"
+        divides = sweep.fold.divides
         if sweep.weighs_values:
-            writer.line(f"out = q.new_empty(B, H, N, DV{'' if is_softmax else ', dtype=torch.float32'})")
-        for name in sweep.row_results:
-            dtype = "int32" if sweep.weights.kind == "largest" else "float32"
+            writer.line(f"out = q.new_empty(B, H, N, DV{'' if divides else ', dtype=torch.float32'})")
+        for name, dtype in sweep.fold.left:
             writer.line(f"{name} = q.new_empty(B, H, N, dtype=torch.{dtype})")
-        if is_softmax and not sweep.rows.can_be_empty:
+        if divides and not sweep.rows.can_be_empty:
             with writer.block("if M == 0:  # every row of the kernel sees a key"):
                 nothing = [*values(sweep, "out.zero_()"), 'lse.fill_(float("-inf"))']
                 writer.line(f"return {', '.join(nothing)}")
@@ -184,11 +183,10 @@ def _write_backward(writer: Writer, kernels: SweepKernels) -> None:
         _cut_off(writer, sweep)
         _unit_strides(writer, sweep, ["dout"])
         _find_large(writer, sweep, ["dout"])
-        is_softmax = sweep.weights.kind == "softmax"
         narrow = "dout = dout.to(v.dtype)"
         if sweep.dout_has_any_size:
             narrow = "dout, dout_size = _sized(dout, v.dtype)"
-        for line in values(sweep, "delta = torch.empty_like(lse)" if is_softmax else narrow):
+        for line in values(sweep, "delta = torch.empty_like(lse)" if sweep.fold.divides else narrow):
             writer.line(line)
         vectors = vectors_of(sweep)
         for name in vectors:

@@ -58,11 +58,11 @@ def _write_operator(writer: Writer, kernels: SweepKernels, ordered: list[str]) -
     writer.items("def _(", [*tensors, *tail], "):")
     with writer.indent():
         writer.line("wide = torch.promote_types(q.dtype, torch.float32)")
-        dtype = "torch.int32" if sweep.weights.kind == "largest" else "wide"
-        rows = [f"q.new_empty(q.shape[:3], dtype={dtype})"] * len(sweep.row_results)
+        dtypes = ["torch.int32" if dtype == "int32" else "wide" for _, dtype in sweep.fold.left]
+        rows = [f"q.new_empty(q.shape[:3], dtype={dtype})" for dtype in dtypes]
         if sweep.weighs_values:
-            is_wide = sweep.weights.kind == "sums"
-            writer.line(f"out = q.new_empty(*q.shape[:3], v.shape[3]{', dtype=wide' if is_wide else ''})")
+            dtype = "" if sweep.fold.divides else ", dtype=wide"
+            writer.line(f"out = q.new_empty(*q.shape[:3], v.shape[3]{dtype})")
             rows.insert(0, "out")
         writer.items("return ", rows, "")
     _gap(writer)
@@ -201,11 +201,7 @@ def _choice(writer: Writer, kernels: SweepKernels, what: str) -> str:
 def _said(sweep: Sweep) -> str:
     if not sweep.weighs_values:
         return f"Pass {sweep.number}, which weighs no values: {said_results(sweep)}"
-    return (
-        "Output and log-sum-exp"
-        if sweep.weights.kind == "softmax"
-        else "Weighted values, and sums of each row"
-    )
+    return "Output and log-sum-exp" if sweep.fold.divides else "Weighted values, and sums of each row"
 
 
 def _scalars(sweep: Sweep) -> list[Param]:

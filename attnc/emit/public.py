@@ -98,7 +98,7 @@ def write_public(writer: Writer, kernels: Kernels) -> None:
             _write_call(writer, checked, "_check", ["q", "k", "v", "scale", *(p.name for p in spec.params)])
         with writer.block("except (TypeError, ValueError) as mistake:"):
             writer.line("return _refused(mistake, q, v, return_lse)")
-        if not sweep.weights.has_lse:
+        if not sweep.fold.has_lse:
             with writer.block("if return_lse:"):
                 writer.items("raise ValueError(", [f'"{NO_LSE}"'], ")")
         if sweep.key_heads:
@@ -125,10 +125,10 @@ def write_public(writer: Writer, kernels: Kernels) -> None:
             else:
                 with writer.block("if k.shape[2] > 0:  # without a key the output is 0"):
                     _write_call(writer, ["out"], "_output", given)
-                if sweep.weights.kind == "sums":
+                if not sweep.fold.divides:
                     with writer.block("else:"):
                         writer.line("out = out.to(q.dtype)")
-        writer.line("return (out, lse) if return_lse else out" if sweep.weights.has_lse else "return out")
+        writer.line("return (out, lse) if return_lse else out" if sweep.fold.has_lse else "return out")
 
 
 def _write_rows(writer: Writer, kernels: SweepKernels, chosen: list[str]) -> None:
@@ -176,7 +176,7 @@ def _write_doc(writer: Writer, kernels: Kernels) -> None:
     writer.line(
         "scale: what `dot(q, k)` is multiplied with where the spec says `scale`; D ** -0.5 if not given"
     )
-    if kernels.plan.last.weights.has_lse:
+    if kernels.plan.last.fold.has_lse:
         writer.line("return_lse: also return the log-sum-exp of each row, [B, H, N]")
     if kernels.has_triton:
         writer.line('backend: "auto" (by the device of the tensors), "triton" or "cpu"')

@@ -6,13 +6,14 @@ Enters: the kernels of a sweep whose keys can be split. Leaves: the functions th
 
 from __future__ import annotations
 
-from attnc.emit.arguments import arguments, looks_again, write_looks
+from attnc.emit.arguments import arguments, looks_again, values, write_looks
 from attnc.emit.expression import emit_argument
 from attnc.emit.tiles import reads_pairs
 from attnc.emit.writer import Writer
 from attnc.kernel.nodes import Function
 from attnc.lower.kernels import SweepKernels
 from attnc.lower.split.choice import Split
+from attnc.lower.split.forward import part
 from attnc.lower.sweep import Sweep
 from attnc.lower.torch_terms import TorchTerms
 
@@ -41,7 +42,7 @@ def _some_rows(sweep: Sweep) -> str:
     """Four warps hold 64 rows, unless a number is kept for each pair; what is no softmax is kept beside its score."""
     if reads_pairs(sweep):
         return 'return {**tiles, "BLOCK_Q": min(64, tiles["BLOCK_Q"])}'
-    if sweep.weights.kind == "sums":
+    if not sweep.fold.divides:
         block = '{"BLOCK_Q": min(64, tiles["BLOCK_Q"]), "BLOCK_K": min(32, tiles["BLOCK_K"])}'
         return f'block = {block}\n    return {{**tiles, **block, "num_warps": 4}}'
     return 'return {**tiles, "BLOCK_Q": min(64, tiles["BLOCK_Q"]), "num_warps": 4}'
@@ -56,10 +57,10 @@ def write_split(writer: Writer, kernels: SweepKernels, split: Split) -> None:
     writer.line(f"few = _few_rows(tiles, {rows})")
     writer.items("splits = _splits(", ["q", rows, f"B * {heads}", _sight(sweep, split), "few"], ")")
     with writer.block("if splits:"):
-        for name in _parts(forward):
-            sizes = "B, H, N, DV" if name == "part_acc" else "B, H, N"
-            dtype = "int32" if name == "part_at" else "float32"
-            writer.line(f"{name} = q.new_empty(splits, {sizes}, dtype=torch.{dtype})")
+        for line in values(sweep, "part_acc = q.new_empty(splits, B, H, N, DV, dtype=torch.float32)"):
+            writer.line(line)
+        for kept in sweep.fold.kept:
+            writer.line(f"{part(kept.name)} = q.new_empty(splits, B, H, N, dtype=torch.{kept.dtype})")
         with writer.block("with torch.cuda.device_of(q):"):
             grid = [f'triton.cdiv({rows}, few["BLOCK_Q"])', f"{heads} * splits", "B", "large"]
             writer.items("grid = _grid(", grid, ")")
@@ -78,11 +79,6 @@ def _sight(sweep: Sweep, split: Split) -> str:
     if split.sight is None:
         return "M"
     return emit_argument(TorchTerms(sweep.attention, {}, sweep.requires, sweep.places)(split.sight))
-
-
-def _parts(kernel: Function) -> list[str]:
-    """The tensors that shares are left in."""
-    return [p.name.removesuffix("_ptr") for p in kernel.params if p.name.startswith("part_")]
 
 
 def _of_combine(kernel: Function, sweep: Sweep) -> list[str]:

@@ -143,7 +143,7 @@ def _usual_tiles(sweep: Sweep) -> str:
     many_divisions = divides_much(attention)
     reads_quotients = of_pairs and count_divisions(attention) > 0
 
-    keeps_much = of_pairs or many_divisions or sweep.weights.kind == "sums"
+    keeps_much = of_pairs or many_divisions or not sweep.fold.divides
     keeps_some = keeps_much or reads_bounds
     has_quotients = many_divisions or reads_quotients
     few_keys = masks_pairs or has_quotients

@@ -1,6 +1,6 @@
 """The gradients of captured arrays: what each reading of one gets, and where it is summed.
 
-Enters: an attention as its kernels see it, and its weights. Leaves: an `ArrayGradient` for each reading of a float
+Enters: an attention as its kernels see it, and its fold. Leaves: an `ArrayGradient` for each reading of a float
 array that has one.
 """
 
@@ -13,7 +13,8 @@ from functools import reduce
 from typing import Literal
 
 from attnc.algebra.derivative import ZERO, Derivatives
-from attnc.analyze.facts import Reason, Weights
+from attnc.algebra.fold import Fold, Softmax
+from attnc.analyze.facts import Reason
 from attnc.ir.nodes import Attention, Dot, Node, Real, RealCall, RealLoad, RealOp
 from attnc.ir.walk import axes_of, holds, is_invariant, walk
 from attnc.kernel.nodes import Expr
@@ -60,20 +61,19 @@ class ArrayGradient:
         return f"{self.name}_pairs"
 
 
-def find_array_gradients(attention: Attention, score: Real, weights: Weights) -> list[ArrayGradient]:
-    past = [each for each in (weights.weight, *weights.sums) if each is not None]
-    loads = dict.fromkeys(p for term in (score, *past) for p in walk(term) if isinstance(p, RealLoad))
+def find_array_gradients(attention: Attention, score: Real, fold: Fold) -> list[ArrayGradient]:
+    loads = dict.fromkeys(p for term in (score, *fold.terms) for p in walk(term) if isinstance(p, RealLoad))
     found: list[ArrayGradient] = []
     counts = Counter[str]()
-    of_score, of_sums = Derivatives(score), [Derivatives(each) for each in weights.sums]
-    of_weight = None if weights.weight is None else Derivatives(weights.weight)
+    of_score, of_sums = Derivatives(score), [Derivatives(each) for each in fold.sums]
+    of_weight = None if fold.weight is None else Derivatives(fold.weight)
     for load in loads:
         derivative = regroup(of_score.by(load))
         in_weight = ZERO if of_weight is None else of_weight.by(load)
         in_sums = tuple(each.by(load) for each in of_sums)
         if all(each == ZERO for each in (derivative, in_weight, *in_sums)):
             continue
-        home = _home(load, derivative, weights)
+        home = _home(load, derivative, fold)
         counts[load.array] += 1
         count = counts[load.array]
         name = f"d_{load.array}" + (f"_{count}" if count > 1 else "")
@@ -81,12 +81,12 @@ def find_array_gradients(attention: Attention, score: Real, weights: Weights) ->
     return found
 
 
-def _home(load: RealLoad, derivative: Real, weights: Weights) -> Home:
+def _home(load: RealLoad, derivative: Real, fold: Fold) -> Home:
     axes = axes_of(load)
     if "j" in axes:
         return "pair" if "i" in axes else "column"
     is_of_row = "j" not in axes_of(derivative) and not holds(derivative, Dot)
-    return "lse" if weights.kind == "softmax" and is_of_row and is_finite(derivative) else "row"
+    return "lse" if isinstance(fold, Softmax) and is_of_row and is_finite(derivative) else "row"
 
 
 def is_finite(term: Node) -> bool:

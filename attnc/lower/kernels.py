@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from attnc.algebra.fold import Largest, Softmax
 from attnc.kernel.nodes import Function
 from attnc.lower.at_key import lower_at_key
 from attnc.lower.collect import lower_adder
@@ -105,7 +106,7 @@ def _lower_sweep(sweep: Sweep, check: Function | None) -> SweepKernels:
     triton = list(lower_forward(sweep))
     if sweep.split:
         triton += [fn for fn in (*lower_split(sweep), lower_combine(sweep)) if fn not in triton]
-    if sweep.weights.kind == "softmax" and sweep.weighs_values:
+    if isinstance(sweep.fold, Softmax) and sweep.weighs_values:
         triton.append(lower_delta(sweep))
     if sweep.has_gradient:
         triton += lower_backward_keys(sweep)
@@ -124,4 +125,4 @@ def _lower_sweep(sweep: Sweep, check: Function | None) -> SweepKernels:
 def _lower_row_numbers(sweep: Sweep) -> Function | None:
     if sweep.weighs_values:
         return None
-    return lower_at_key(sweep) if sweep.weights.kind == "largest" else lower_numbers(sweep)
+    return lower_at_key(sweep) if isinstance(sweep.fold, Largest) else lower_numbers(sweep)

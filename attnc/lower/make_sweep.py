@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from attnc.algebra.derivative import ONE, Derivatives
-from attnc.analyze.facts import Facts, Implied, Ranges, Reason, RowPass, Weights
+from attnc.algebra.fold import Fold, Softmax, Sums
+from attnc.analyze.facts import Facts, Implied, Ranges, Reason, RowPass
 from attnc.ir.nodes import Attention, Bool, Dot, IntParam, Node, Param, Real, Score, VecInput
 from attnc.ir.text import print_ir
 from attnc.ir.walk import replace_terms, walk
@@ -42,7 +43,7 @@ class Asked:
 
     attention: Attention
     facts: Facts
-    weights: Weights
+    fold: Fold
     row_arrays: tuple[RowArray, ...]
     key_heads: Param | None
     constant: frozenset[str] = frozenset()
@@ -52,27 +53,27 @@ class Asked:
     @property
     def leaves_count(self) -> bool:
         """Are rows without a key told by their count, since what becomes of them later may be no number?"""
-        is_finished_later = self.weights.gate is not None or self.attention.output != VecInput("o")
+        is_finished_later = self.facts.weights.gate is not None or self.attention.output != VecInput("o")
         return self.facts.rows.can_be_empty and (bool(self.number) or is_finished_later)
 
 
 def make_sweep(asked: Asked) -> Sweep:
     """The sweep of one pass; raises `no-kernel` where there is none."""
     attention, facts = asked.attention, asked.facts
-    hoisted = hoist_token_maps(_bare(asked), _of_all_passes(attention, facts.weights))
+    hoisted = hoist_token_maps(_bare(asked), _of_all_passes(asked))
     ranked = hoist_ranks((facts.keys, facts.queries), hoisted.attention.params)
     own = (*ranked.params, *([asked.key_heads] if asked.key_heads else []))
     inner = replace(hoisted.attention, params=(*hoisted.attention.params, *own))
     score = regroup(inner.score)
-    weights = _with_reads(attention, asked.weights, hoisted.reads)
+    fold = _with_reads(attention, asked.fold, hoisted.reads)
     if asked.leaves_count:
-        weights = _with_count(weights)
-    is_softmax = weights.kind == "softmax"
+        fold = _with_count(fold)
+    is_softmax = isinstance(fold, Softmax)
     is_in_base_2 = is_softmax and fits_base_2(score)
 
     requires = (*facts.keys.requires, *facts.queries.requires)
-    split, why_split = find_split(inner, facts.keys, weights)
-    found = find_array_gradients(inner, score, weights)
+    split, why_split = find_split(inner, facts.keys)
+    found = find_array_gradients(inner, score, fold)
     gradients = tuple(each for each in found if each.load.array not in asked.constant)
     proofs = Proofs(requires, inner.params)
     keys, queries = proofs.without_slivers(facts.keys), proofs.without_slivers(facts.queries)
@@ -83,7 +84,7 @@ def make_sweep(asked: Asked) -> Sweep:
     listed = frozenset(ranges.target for ranges in (facts.keys, facts.queries) if ranges.loose)
     sees_keys = bool(keys.visited) or "j" in listed
     waits, why_waits = (
-        (False, None) if asked.number else find_overlap(inner, weights, sees_keys, hoisted.stands_for)
+        (False, None) if asked.number else find_overlap(inner, fold, sees_keys, hoisted.stands_for)
     )
     because = [
         *facts.implied.because,
@@ -115,7 +116,8 @@ def make_sweep(asked: Asked) -> Sweep:
         gradients=gradients,
         score=in_base_2(score) if is_in_base_2 else score,
         is_in_base_2=is_in_base_2,
-        weights=weights,
+        fold=fold,
+        gate=None if asked.number else facts.weights.gate,
         places={
             **{term: read for term, read in hoisted.reads.items() if isinstance(term, Bool)},
             **ranked.reads,
@@ -147,12 +149,15 @@ def simplified(attention: Attention, implied: Implied) -> Attention:
 
 def _bare(asked: Asked) -> Attention:
     """The attention of the pass: its score in the place of the spec's, and no values where it weighs none."""
-    attention, weights = asked.attention, asked.weights
-    score = replace_terms(weights.score, lambda part: attention.score if part == Score() else None)
+    attention = asked.attention
+    score = replace_terms(asked.fold.score, lambda part: attention.score if part == Score() else None)
     assert isinstance(score, Real)
+    before: tuple[RowPass, ...] = ()
     if asked.number:
         attention = replace(attention, value=VecInput("v"), output=VecInput("o"))
-    lets = tuple((name, _with_arrays(term, weights.before)) for name, term in attention.lets)
+    else:
+        before = asked.facts.weights.before
+    lets = tuple((name, _with_arrays(term, before)) for name, term in attention.lets)
     whole = replace(attention, score=score, lets=lets, params=(*attention.params, *asked.row_arrays))
     return simplified(whole, asked.facts.implied)
 
@@ -164,15 +169,16 @@ def _with_arrays(term: Node, passes: tuple[RowPass, ...]) -> Node:
     return term
 
 
-def _of_all_passes(attention: Attention, weights: Weights) -> list[Real]:
+def _of_all_passes(asked: Asked) -> list[Real]:
     """The score, and what every pass makes of it, sums and weighs."""
-    passes = [each.weights for each in weights.before] + [weights]
-    made = [term for each in passes for term in (each.score, *each.sums, each.weight) if term is not None]
-    return [attention.score, *made]
+    weights = asked.facts.weights
+    folds = [each.fold for each in weights.before] + ([weights.fold] if weights.fold else [])
+    made = [term for fold in folds for term in (fold.score, *fold.sums, fold.weight) if term is not None]
+    return [asked.attention.score, *made]
 
 
-def _with_reads(attention: Attention, weights: Weights, reads: Mapping[Node, Node]) -> Weights:
-    """The weights as kernels have them: numbers of single tokens are read, and products of pairs have no place."""
+def _with_reads(attention: Attention, fold: Fold, reads: Mapping[Node, Node]) -> Fold:
+    """The fold as kernels have it: numbers of single tokens are read, and products of pairs have no place."""
 
     def read(term: Real) -> Real:
         found = replace_terms(shield_tokens(term), reads.get)
@@ -182,14 +188,14 @@ def _with_reads(attention: Attention, weights: Weights, reads: Mapping[Node, Nod
                 raise why_no_kernel(attention, part)
         return found
 
-    weight = None if weights.weight is None else read(weights.weight)
-    return replace(weights, weight=weight, sums=tuple(map(read, weights.sums)))
+    weight = None if fold.weight is None else read(fold.weight)
+    return replace(fold, weight=weight, sums=tuple(map(read, fold.sums)))
 
 
-def _with_count(weights: Weights) -> Weights:
-    if weights.kind != "sums" or ONE in weights.sums:
-        return weights
-    return replace(weights, sums=(*weights.sums, ONE))
+def _with_count(fold: Fold) -> Fold:
+    if not isinstance(fold, Sums) or ONE in fold.sums:
+        return fold
+    return replace(fold, sums=(*fold.sums, ONE))
 
 
 def _reasons_of(ranges: Ranges) -> list[Reason]:

@@ -1,6 +1,6 @@
 """May the weights of a tile wait until the products of the next are under way?
 
-Enters: the attention as its kernels see it, its weights, and whether any query sees a key. Leaves: the answer with its
+Enters: the attention as its kernels see it, its fold, and whether any query sees a key. Leaves: the answer with its
 reason, which the sweep keeps. Softmax then runs beside the matrix unit, where a GPU has both at once (ADR 0015).
 """
 
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attnc.analyze.facts import Reason, Weights
+from attnc.algebra.fold import Fold, Softmax
+from attnc.analyze.facts import Reason
 from attnc.ir.nodes import Attention, Member, Node
 from attnc.ir.walk import axes_of, walk
 from attnc.lower.hoist import print_as_written
@@ -16,10 +17,10 @@ from attnc.lower.per_pair import MANY, TOKENS, count_divisions, reads_pair
 
 
 def find_overlap(
-    attention: Attention, weights: Weights, sees_keys: bool, stands_for: Mapping[Node, Node]
+    attention: Attention, fold: Fold, sees_keys: bool, stands_for: Mapping[Node, Node]
 ) -> tuple[bool, Reason | None]:
     """Only weights of softmax do, which are computed long enough; of others nothing is said."""
-    if weights.kind != "softmax" or not sees_keys:
+    if not isinstance(fold, Softmax) or not sees_keys:
         return False, None
     why_not = _why_not(attention, stands_for)
     if why_not is None:

@@ -53,8 +53,8 @@ def lower_per_token(sweep: Sweep) -> Function | None:
 
 def lower_output(sweep: Sweep) -> Function | None:
     """`_output(o, lse, ...)`; None where the output is the softmax."""
-    is_mapped, gate = sweep.spec.output != VecInput("o"), sweep.weights.gate
-    if not is_mapped and gate is None and sweep.weights.kind == "softmax":
+    is_mapped, gate = sweep.spec.output != VecInput("o"), sweep.gate
+    if not is_mapped and gate is None and sweep.fold.divides:
         return None
     block, vectors = Block(), Vectors(sweep, places=sweep.places)
     vectors.enter(block)
@@ -69,7 +69,7 @@ def lower_output(sweep: Sweep) -> Function | None:
     if gate is not None:
         factor = block.let("row_factor", vectors.of_row(gate), note_of(sweep.spec.normalize))
         block.let("o", (Var("o") * factor).to(Var("dtype")))
-    elif sweep.weights.kind == "sums":
+    elif not sweep.fold.divides:
         block.let("o", Var("o").to(Var("dtype")))
     result = vectors.mapped(output)
     if is_finished and sweep.rows.can_be_empty:

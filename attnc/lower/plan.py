@@ -47,7 +47,8 @@ class Plan:
 
 def make_plan(attention: Attention, facts: Facts) -> Plan:
     """The plan for a kernel; raises `no-kernel` where there is none yet."""
-    if facts.weights.kind == "other":
+    fold = facts.weights.fold
+    if fold is None:
         raise _why_no_kernel(attention, facts)
     key_heads = find_key_heads(simplified(attention, facts.implied))
     before: list[Sweep] = []
@@ -55,12 +56,12 @@ def make_plan(attention: Attention, facts: Facts) -> Plan:
     constant: frozenset[str] = frozenset()
     for number, each in enumerate(facts.weights.before, 1):
         sweep = make_sweep(
-            Asked(attention, facts, each.weights, row_arrays, key_heads, frozenset(), number, each.numbers)
+            Asked(attention, facts, each.fold, row_arrays, key_heads, frozenset(), number, each.numbers)
         )
         before.append(sweep)
         row_arrays += tuple(RowArray(name, "float", sizes=ROWS) for name, _ in each.numbers)
         constant |= sweep.constant_numbers
-    last = make_sweep(Asked(attention, facts, facts.weights, row_arrays, key_heads, constant))
+    last = make_sweep(Asked(attention, facts, fold, row_arrays, key_heads, constant))
     misreads = find_misreads(attention)
     return Plan(
         schedule="tiled",

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from attnc.algebra.derivative import ONE
-from attnc.analyze.facts import Ranges, Reason, Requirement, Rows, TileTest, Weights
+from attnc.algebra.fold import Fold, Largest, Softmax
+from attnc.analyze.facts import Ranges, Reason, Requirement, Rows, TileTest
 from attnc.ir.infinite import may_be_minus_infinity, vanishes
 from attnc.ir.nodes import (
     Attention,
@@ -50,7 +51,8 @@ class Sweep:
     The last one weighs values. Those before it have a `number`, counted from 1, and leave `numbers` of their rows,
     which are the `row_arrays` of those after them.
 
-    `spec` is the attention as written, `attention` the same with the work on single tokens (`maps`) taken out. `places`
+    `fold` is what it keeps of a row, and `gate` what the result of a row is multiplied with in the end. `spec` is the
+    attention as written, `attention` the same with the work on single tokens (`maps`) taken out. `places`
     says what is computed in the place of a term: where the places in sorted arrays are read, which the ranges speak of,
     where a condition on vectors is, and what `HKV` is, where kernels see the keys of every query head. `stands_for` is
     what is written where `attention` reads an array that nobody wrote. `score` is in base 2, its weights `exp2` of it,
@@ -71,7 +73,8 @@ class Sweep:
     gradients: tuple[ArrayGradient, ...]
     score: Real
     is_in_base_2: bool
-    weights: Weights
+    fold: Fold
+    gate: Real | None
     places: Mapping[Node, Node]
     stands_for: Mapping[Node, Node]
     keys: Ranges
@@ -106,15 +109,14 @@ class Sweep:
     @property
     def score_may_hide(self) -> bool:
         """May a score be -inf, where its weight is not 0 by itself? Then the pair is not seen."""
-        summed = [each for each in (self.weights.weight, *self.weights.sums) if each is not None]
-        if self.weights.kind == "softmax" or all(map(vanishes, summed)):
+        if isinstance(self.fold, Softmax) or all(map(vanishes, self.fold.terms)):
             return False
         return may_be_minus_infinity(self.score) is not None
 
     @property
     def looks_twice(self) -> bool:
         """Does the mask hide a pair, of any that kernels multiply?"""
-        return self.attention.mask != Truth(True) and self.weights.kind != "largest"
+        return self.attention.mask != Truth(True) and not isinstance(self.fold, Largest)
 
     @property
     def weighs_values(self) -> bool:
@@ -123,14 +125,14 @@ class Sweep:
     @property
     def has_gradient(self) -> bool:
         """Do its results change with any float tensor? Counts do not, and nor does the place of a key."""
-        if self.weights.kind == "largest":
+        if isinstance(self.fold, Largest):
             return False
         return self.weighs_values or len(self.constant_numbers) < len(self.numbers)
 
     @property
     def constant_numbers(self) -> frozenset[str]:
         """Those that change with no float tensor; the number of the largest key does, by that key."""
-        if self.weights.kind == "largest":
+        if isinstance(self.fold, Largest):
             return frozenset()
         return frozenset(name for name, term in self.numbers if self._is_constant(term))
 
@@ -141,7 +143,7 @@ class Sweep:
                 case LogSumExp() | RealLoad():
                     return False
                 case RowSum(n):
-                    each = self.weights.sums[n - 1]
+                    each = self.fold.sums[n - 1]
                     if any(isinstance(leaf, Score | RealLoad) for leaf in walk(each)):
                         return False
         return True
@@ -149,13 +151,13 @@ class Sweep:
     @property
     def weights_have_any_size(self) -> bool:
         """May weights leave the range of half precision, before a row is multiplied with its number or without one?"""
-        weight = self.weights.weight
+        weight = self.fold.weight
         return weight is not None and (self.dout_has_any_size or not is_within_1(weight))
 
     @property
     def dout_has_any_size(self) -> bool:
         """So may the gradient of what is summed, which comes through the number of its row."""
-        return self.weights.weight is not None and self.weights.gate is not None
+        return self.fold.weight is not None and self.gate is not None
 
     @property
     def results(self) -> tuple[str, ...]:
@@ -170,19 +172,17 @@ class Sweep:
     @property
     def row_results(self) -> tuple[str, ...]:
         """What the kernels leave for each row beside the result."""
-        if self.weights.kind != "sums":
-            return ("lse",) if self.weights.kind == "softmax" else ("at",)
-        return tuple(f"sum_{n}" for n in range(1, len(self.weights.sums) + 1))
+        return tuple(name for name, _ in self.fold.left)
 
     @property
     def saved(self) -> tuple[str, ...]:
         """What of the results the backward pass reads."""
-        return self.results if self.weights.kind == "softmax" else ()
+        return self.results if self.fold.saves_results else ()
 
     @property
     def count(self) -> str | None:
         """The row's number of visible keys, where it is a sum."""
-        return f"sum_{self.weights.sums.index(ONE) + 1}" if ONE in self.weights.sums else None
+        return f"sum_{self.fold.sums.index(ONE) + 1}" if ONE in self.fold.sums else None
 
     def home(self, home: Home) -> tuple[ArrayGradient, ...]:
         return tuple(g for g in self.gradients if g.home == home)

@@ -67,7 +67,7 @@ def _measure_call(
 def _find_lost(compilation: Compilation) -> dict[Real, Real]:
     """The readings whose gradient the plan takes from the log-sum-exp of the score, with their slopes."""
     plan, names = compilation.plan, {param.name for param in compilation.attention.params}
-    if plan.before or plan.last.weights.score != Score():
+    if plan.before or plan.last.fold.score != Score():
         return {}
     readings = (each for each in plan.last.gradients if each.home == "lse" and each.load.array in names)
     return {each.load: each.derivative for each in readings}

@@ -16,7 +16,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from attnc.analyze.facts import RowPass, Weights
+from attnc.algebra.fold import Fold, Largest, Softmax
+from attnc.analyze.facts import RowPass
 from attnc.analyze.weights import find_weights
 from attnc.ir.nodes import Attention, Real, RealOp, Score, Vec
 from attnc.run.points import Points, all_pairs
@@ -76,7 +77,7 @@ def compute_rounded(
         }
         rounded = RoundedTerms(values, vectors, None, precision, wider, lost=frozenset(lost))
         score = rounded.real(attention.score, pairs)
-        if "softmax" not in {weights.kind, *(each.kind for each in weights.before)}:
+        if not any(isinstance(each, Softmax) for each in folds):
             return score
         with torch.no_grad():
             exact = Terms(values, vectors)
@@ -84,6 +85,8 @@ def compute_rounded(
         return score + precision.error(torch.stack(summands).sum(0), precision.working)
 
     weights = find_weights(attention)
+    fold, folds = weights.fold, [weights.fold, *(each.fold for each in weights.before)]
+    assert fold is not None
     value = mapped("v", attention.value, whole["v"])
     everything = all_pairs({"b": sizes["B"], "h": sizes["H"], "i": sizes["N"], "j": sizes["M"]}, q.device)
     pairs = everything.select(Terms(values).condition(attention.mask, everything)).as_origin()
@@ -99,8 +102,8 @@ def compute_rounded(
             found_before[name] = q.new_zeros(shape[:3]).index_put(at_row, number)
     sweep = _Sweep(values, found_before, pairs, find_score, shape, precision, wider)
     values |= found_before
-    if weights.weight is None:
-        out, lse = _Softmax.apply(sweep.table(weights.score, -torch.inf), values_of_keys, precision)  # type: ignore[no-untyped-call]
+    if fold.weight is None:
+        out, lse = _Softmax.apply(sweep.table(fold.score, -torch.inf), values_of_keys, precision)  # type: ignore[no-untyped-call]
         for load, slope in lost.items():
             rows = RoundedTerms(values, {}, None, precision, wider)
             through = rows.real(load, seeing) * rows.real(slope, seeing).detach()
@@ -108,15 +111,15 @@ def compute_rounded(
         numbers = RoundedTerms(values, {}, None, precision, wider, lse=lse)
     else:
         lse = torch.logsumexp(sweep.seen_forward(Score(), -torch.inf), -1)
-        forward, backward = sweep.seen_forward(weights.weight), sweep.seen_backward(weights.weight)
+        forward, backward = sweep.seen_forward(fold.weight), sweep.seen_backward(fold.weight)
         out = _Weighted.apply(forward, backward, values_of_keys, precision)  # type: ignore[no-untyped-call]
-        numbers = sweep.numbers_after(weights)
-    if weights.score != Score():
+        numbers = sweep.numbers_after(fold)
+    if fold.score != Score():
         lse = torch.logsumexp(sweep.seen_forward(Score(), -torch.inf), -1)
     at_rows = out[at_row]
     if weights.gate is not None:
         at_rows = at_rows * numbers.real(weights.gate, seeing)[:, None]
-    if weights.gate is not None or weights.weight is not None:
+    if weights.gate is not None or fold.weight is not None:
         at_rows = precision.rounded(at_rows, precision.stored, precision.stored)
     ends = {"o": lambda p: at_rows[p.origin], "v_i": lambda p: value(p.with_key(p.index["i"]))}
     result = RoundedTerms(values, ends, None, precision, wider).vector(attention.output, seeing)
@@ -217,25 +220,25 @@ class _Sweep:
 
     def numbers(self, done: RowPass) -> Iterator[tuple[str, Tensor]]:
         """What a pass leaves, for every row that sees a key."""
-        if done.kind == "largest":
+        if isinstance(done.fold, Largest):
             ((name, term),), rows = done.numbers, Rows(self.pairs, self.score)
             here = RoundedTerms(self._known, {}, rows, self.precision, self.wider)
-            kind: Literal["max", "min"] = "max" if done.sums[0] == term else "min"
+            kind: Literal["max", "min"] = "max" if done.fold.sums[0] == term else "min"
             yield name, plain(rows.reduce(kind, here.real(term, self.pairs)))
             return
-        after = self.numbers_after(done)
+        after = self.numbers_after(done.fold)
         for name, term in done.numbers:
             yield name, after.real(term, self.pairs.rows.points.as_origin())
 
-    def numbers_after(self, done: Weights | RowPass) -> RoundedTerms:
-        """Terms of rows, which know the log-sum-exp or the sums of a pass."""
+    def numbers_after(self, fold: Fold) -> RoundedTerms:
+        """Terms of rows, which know the log-sum-exp or the sums that a pass leaves."""
         r = self.precision
-        if done.kind == "softmax":
+        if isinstance(fold, Softmax):
             nothing = self.score.new_zeros(*self.shape[:2], self.shape[3], 1)
-            _, lse = _Softmax.apply(self.table(done.score, -torch.inf), nothing, r)  # type: ignore[no-untyped-call]
+            _, lse = _Softmax.apply(self.table(fold.score, -torch.inf), nothing, r)  # type: ignore[no-untyped-call]
             return RoundedTerms(self._known, {}, None, r, self.wider, lse=lse)
         n = sqrt(max(self.shape[-1], 1)) * r.working
-        tables = map(self.table, done.sums)
+        tables = map(self.table, fold.sums)
         sums = tuple(x.sum(-1) + r.error(x.abs().sum(-1), n) for x in tables)
         return RoundedTerms(self._known, {}, None, r, self.wider, sums=sums)
 

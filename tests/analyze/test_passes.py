@@ -34,12 +34,18 @@ def said(weights: Weights) -> list[str]:
     """Each pass in a line; the last with what a key weighs, and what the row is multiplied with."""
     lines = []
     for each in weights.before:
-        terms = " and ".join(map(print_ir, each.sums))
-        words = {"sums": terms, "largest": f"largest {terms}", "softmax": f"lse of {print_ir(each.score)}"}
-        what = words[each.kind]
+        terms = " and ".join(map(print_ir, each.fold.sums))
+        words = {
+            "sums": terms,
+            "largest": f"largest {terms}",
+            "softmax": f"lse of {print_ir(each.fold.score)}",
+        }
+        what = words[each.fold.name]
         lines.append(f"{what}: " + ", ".join(f"{name} = {print_ir(term)}" for name, term in each.numbers))
-    last = f"softmax of {print_ir(weights.score)}" if weights.weight is None else print_ir(weights.weight)
-    lines.append(" and ".join([last, *map(print_ir, weights.sums)]))
+    fold = weights.fold
+    assert fold is not None
+    last = f"softmax of {print_ir(fold.score)}" if fold.weight is None else print_ir(fold.weight)
+    lines.append(" and ".join([last, *map(print_ir, fold.sums)]))
     return [*lines, f"times {print_ir(weights.gate)}"] if weights.gate else lines
 
 
@@ -112,7 +118,7 @@ FOUND = {
 @pytest.mark.parametrize("normalize", FOUND)
 def test_what_is_found(normalize: str) -> None:
     weights = weights_of(normalize)
-    assert weights.kind != "other" and weights.because
+    assert weights.fold and weights.because
     assert said(weights) == FOUND[normalize]
 
 
@@ -195,7 +201,7 @@ def chains(draw: st.DrawFn) -> str:
 @cases(40, 12)
 @given(chains())
 def test_random_ones_mean_the_formula(normalize: str) -> None:
-    assert weights_of(normalize).kind != "other"
+    assert weights_of(normalize).fold
     assert_means(normalize, 0.8)
 
 

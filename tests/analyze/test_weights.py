@@ -10,6 +10,7 @@ from properties import cases
 from torch import Tensor
 
 import attnc
+from attnc.algebra.fold import Sums
 from attnc.analyze.weights import find_weights
 from attnc.compiler import Compilation
 from attnc.ir.text import print_ir
@@ -28,7 +29,7 @@ def gate_of(normalize: str) -> str | None:
     attention = Compilation(Source("a.attn", spec(normalize))).attention
     weights = find_weights(attention)
     assert weights.because
-    if weights.kind == "other":
+    if weights.fold is None:
         assert weights.gate is None
         return "other"
     return print_ir(weights.gate) if weights.gate else None
@@ -96,15 +97,16 @@ def test_gates(normalize: str) -> None:
 @pytest.mark.parametrize("normalize", SUMS)
 def test_sums(normalize: str) -> None:
     weights = find_weights(Compilation(Source("a.attn", spec(normalize))).attention)
-    assert weights.kind == "sums" and weights.weight is not None
+    fold = weights.fold
+    assert isinstance(fold, Sums) and fold.weight is not None
     gate = print_ir(weights.gate) if weights.gate else None
-    assert (print_ir(weights.weight), [print_ir(each) for each in weights.sums], gate) == SUMS[normalize]
+    assert (print_ir(fold.weight), [print_ir(each) for each in fold.sums], gate) == SUMS[normalize]
 
 
 @pytest.mark.parametrize("normalize", OTHER)
 def test_what_has_no_kernel(normalize: str) -> None:
     weights = find_weights(Compilation(Source("a.attn", spec(normalize))).attention)
-    assert weights.kind == "other" and weights.gate is weights.weight is None
+    assert weights.fold is weights.gate is None
     assert weights.because[-1].text == OTHER[normalize]
 
 

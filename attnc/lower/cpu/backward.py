@@ -7,6 +7,7 @@ the scores; those of queries belong to one tile and are written at once.
 from __future__ import annotations
 
 from attnc.algebra.derivative import ZERO, differentiate
+from attnc.algebra.fold import Softmax
 from attnc.ir.nodes import Real, RealConst, Score
 from attnc.kernel.build import function
 from attnc.kernel.nodes import Expr, Function, Var
@@ -37,7 +38,7 @@ def lower_backward(sweep: Sweep) -> Function:
     for array in totals:
         top.let(_total(array), torch.zeros(Var(variable(array)).attr("shape"), dtype=DTYPE))
     tensors = [*(f"d{name}" for name in sweep.results), *vectors_of(sweep), *sweep.saved]
-    p, ds = _weigh_softmax(path) if sweep.weights.kind == "softmax" else _weigh_sums(path)
+    p, ds = _weigh_softmax(path) if isinstance(sweep.fold, Softmax) else _weigh_sums(path)
     path.care(tensors)
     if sweep.weighs_values:
         _add_to_keys(path, "v", path.step.let("p_narrow", path.narrowed(p)), Var("dout")[ROWS])
@@ -87,7 +88,7 @@ def _weigh_softmax(path: TilePath) -> tuple[Expr, Expr]:
 
 def _weigh_sums(path: TilePath) -> tuple[Expr, Expr]:
     """`p` and `ds`, from the score and the gradients of the row's sums; and what of arrays goes past the score."""
-    sweep, step, weight, sums = path.sweep, path.step, path.sweep.weights.weight, path.sweep.weights.sums
+    sweep, step, weight, sums = path.sweep, path.step, path.sweep.fold.weight, path.sweep.fold.sums
     path.score(_later_terms(sweep))
     path.terms.named[Score()] = Var("score")
     slopes = [ZERO if each is None else differentiate(each, Score()) for each in (weight, *sums)]

@@ -5,6 +5,7 @@ Enters: a sweep. Leaves: `_forward_cpu`.
 
 from __future__ import annotations
 
+from attnc.algebra.fold import Largest, Softmax, Sums
 from attnc.ir.nodes import Real, Score
 from attnc.kernel.build import function
 from attnc.kernel.nodes import Expr, Function, Var
@@ -26,9 +27,9 @@ def lower_forward(sweep: Sweep, check: Function | None) -> Function:
         top.do(function(check.name)(*(Var(p.name) for p in check.params)))
     path.enter()
     hand_forward(path)
-    {"softmax": _softmax, "sums": _sums, "largest": _largest}[sweep.weights.kind](path)
+    {Softmax: _softmax, Sums: _sums, Largest: _largest}[type(sweep.fold)](path)
     path.loop()
-    if sweep.weights.kind == "softmax":
+    if isinstance(sweep.fold, Softmax):
         lse: Expr = Var("row_max") + Var("row_sum").call("log2_" if sweep.is_in_base_2 else "log_")
         lse = lse * LN_2 if sweep.is_in_base_2 else lse
         top.let("lse", lse.call("squeeze", -1))
@@ -64,7 +65,7 @@ def _softmax(path: TilePath) -> None:
 
 
 def _largest(path: TilePath) -> None:
-    top, step, (term,) = path.top, path.step, path.sweep.weights.sums
+    top, step, (term,) = path.top, path.step, path.sweep.fold.sums
     top.let("at", Var("q").call("new_empty", Var("B"), Var("H"), N, dtype=torch.value("int32")))
     path.score([])
     path.terms.named[Score()] = Var("score")
@@ -75,7 +76,7 @@ def _largest(path: TilePath) -> None:
 
 
 def _sums(path: TilePath) -> None:
-    sweep, top, step, weights = path.sweep, path.top, path.step, path.sweep.weights
+    sweep, top, step, fold = path.sweep, path.top, path.step, path.sweep.fold
     shape = (Var("B"), Var("H"), N)
     if sweep.weighs_values:
         top.let("out", Var("q").call("new_empty", *shape, Var("DV"), dtype=DTYPE))
@@ -83,11 +84,11 @@ def _sums(path: TilePath) -> None:
         top.let(name, Var("q").call("new_empty", *shape, dtype=DTYPE))
     path.score([])
     path.terms.named[Score()] = Var("score")
-    path.scope.bind([*([weights.weight] if weights.weight else []), *weights.sums], path.place)
+    path.scope.bind(fold.terms, path.place)
     named: dict[Real, Expr] = {}
-    if weights.weight is not None:
-        named[weights.weight] = path.pairs("p", weights.weight)
-    for n, each in enumerate(weights.sums, 1):
+    if fold.weight is not None:
+        named[fold.weight] = path.pairs("p", fold.weight)
+    for n, each in enumerate(fold.sums, 1):
         if each not in named:
             named[each] = path.pairs(f"part_{n}", each)
         step.assign(Var(f"sum_{n}")[ROWS], named[each].call("sum", -1))

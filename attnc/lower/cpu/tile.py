@@ -6,6 +6,7 @@ where the mask hides a key.
 
 from __future__ import annotations
 
+from attnc.algebra.fold import Softmax
 from attnc.ir.nodes import Dot, Node, Real, RealCall, RealIf, RealLoad, RealOp, Score
 from attnc.ir.walk import Axis, children, is_invariant, walk
 from attnc.kernel.build import Block, function, without_dead
@@ -70,7 +71,7 @@ class TilePath:
         self.scope.bind(roots, self.place)
         if score not in terms.named or terms.named[score] != Var("score"):
             step.let("score", self._all_pairs(score), note_of(sweep.attention.score))
-        if sweep.weights.kind == "softmax":
+        if isinstance(sweep.fold, Softmax):
             self.hide_in("score", MINUS_INF)
 
     def hide_in(self, name: str, value: Expr) -> None:

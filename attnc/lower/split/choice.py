@@ -1,14 +1,14 @@
 """Can the keys of a tile of queries be split among programs, and do the heads of a group go side by side in it?
 
-Enters: the ranges of the keys, the weights, and the attention as its kernels see it. Leaves: a `Split` or None, and the
-reason. Whether a call has so few queries that it pays is decided when the call is made.
+Enters: the ranges of the keys, and the attention as its kernels see it. Leaves: a `Split` or None, and the reason.
+Whether a call has so few queries that it pays is decided when the call is made.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from attnc.analyze.facts import Ranges, Reason, Weights
+from attnc.analyze.facts import Ranges, Reason
 from attnc.ir.nodes import Attention, Index, Int, Member
 from attnc.ir.walk import axes_of, walk
 from attnc.lower.split.sight import find_sight
@@ -28,9 +28,9 @@ class Split:
     sight: Int | None
 
 
-def find_split(attention: Attention, keys: Ranges, weights: Weights) -> tuple[Split | None, Reason]:
+def find_split(attention: Attention, keys: Ranges) -> tuple[Split | None, Reason]:
     """How keys are split, and why; None where each program has to see all of its keys itself."""
-    if (why := _why_tiles_stay_together(keys, weights)) is not None:
+    if (why := _why_tiles_stay_together(keys)) is not None:
         return None, Reason(f"few queries have no schedule of their own: {why}")
     what = "for few queries, programs share the keys of a tile, and what they leave of each row is merged"
     why_not = _why_heads_stay_apart(attention, keys)
@@ -43,14 +43,12 @@ def find_split(attention: Attention, keys: Ranges, weights: Weights) -> tuple[Sp
     )
 
 
-def _why_tiles_stay_together(keys: Ranges, weights: Weights) -> str | None:
+def _why_tiles_stay_together(keys: Ranges) -> str | None:
     if keys.loose:
         return "their tiles come from lists"
     if keys.periods is not None:
         return "their tiles are found period by period"
-    if not keys.visited:
-        return "no query sees a key"
-    return None if weights.merges else "parts of a row do not merge"
+    return None if keys.visited else "no query sees a key"
 
 
 def _why_heads_stay_apart(attention: Attention, keys: Ranges) -> str | None:

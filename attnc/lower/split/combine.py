@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import inf
 
+from attnc.algebra.fold import Kept, Largest, Softmax, Sums
 from attnc.kernel.build import Block, function
 from attnc.kernel.nodes import Expr, Function, List, Lit, Var
-from attnc.lower.split.forward import DV
+from attnc.lower.split.forward import DV, part
 from attnc.lower.split.share import SPLITS
 from attnc.lower.sweep import Sweep
 from attnc.lower.tiled.frame import (
@@ -36,8 +38,52 @@ def lower_combine(sweep: Sweep) -> Function:
     where.let("row", tl.program_id(0).to(INT64))
     where.let("rows", tl.num_programs(0).to(INT64))
     where.let("part", tl.arange(0, SHARES)[:, None])
-    MERGE[sweep.weights.kind](kernel)
+    _merge(kernel)
+    FINISH[type(sweep.fold)](kernel)
     return kernel.kernel("_combine", "One program: one row, from what each share of its keys has left.")
+
+
+def _merge(kernel: Kernel) -> None:
+    """The numbers of a row that a sweep keeps, and its values, of all shares: first the maximum, where there is one."""
+    sweep, loops, kept = kernel.sweep, kernel.loops, kernel.sweep.fold.kept
+    maximum = next((each for each in kept if each.merge == "max"), None)
+    sums = [each for each in kept if each.merge == "sum"]
+    if maximum:
+        _find_largest(kernel, maximum)
+    shift = _find_shift(kernel, maximum) if maximum and sums else None
+    for each in sums:
+        loops.let(each.name, tl.zeros(COLUMN, FLOAT32))
+    if sweep.weighs_values:
+        loops.let("acc", tl.zeros(List((SHARES, Var(block_width("DV")))), FLOAT32))
+    for each in kept:
+        if each.merge == "first":
+            loops.let(each.name, tl.full(COLUMN, LARGEST_INT, INT32))
+    with _each_share(loops) as inside:
+        rescale: Expr | None = None
+        if maximum and shift is not None:
+            rescale = inside.let("rescale", exponential(sweep, _load(maximum) - shift))
+        for each in sums:
+            inside.assign(Var(each.name), _scaled(rescale, _load(each)), "+=")
+        if sweep.weighs_values:
+            inside.assign(Var("acc"), _scaled(rescale, _load_values()), "+=")
+        for each in kept:
+            if maximum and each.merge == "first":
+                is_largest, at = _load(maximum).equals(Var(maximum.name)), Var(each.name)
+                found = tl.where(is_largest, _load(each), LARGEST_INT)
+                inside.let(each.name, tl.minimum(at, found))
+
+
+def _scaled(factor: Expr | None, number: Expr) -> Expr:
+    return number if factor is None else factor * number
+
+
+def _find_shift(kernel: Kernel, maximum: Kept) -> Expr:
+    """What exponents come down by: the maximum."""
+    row_max = Var(maximum.name)
+    if not kernel.sweep.rows.can_be_empty:
+        return row_max
+    no_key = tl.where(row_max.equals(MINUS_INF), 0.0, row_max)
+    return kernel.loops.let("shift", no_key, "a row that sees no key: avoid inf - inf")
 
 
 @contextmanager
@@ -49,24 +95,22 @@ def _each_share(block: Block) -> Iterator[Block]:
         yield inside
 
 
-def _load(name: str, otherwise: Expr | float) -> Expr:
-    return tl.load(Var(f"part_{name}_ptr") + PLACE, mask=INSIDE, other=otherwise)
+def _load(kept: Kept) -> Expr:
+    """What a share has left of a number; a share that is not there is one without a key."""
+    nothing: Expr | float = MINUS_INF if kept.identity == -inf else kept.identity
+    return tl.load(Var(f"{part(kept.name)}_ptr") + PLACE, mask=INSIDE, other=nothing)
 
 
-def _merge_softmax(kernel: Kernel) -> None:
-    """A maximum of all shares, and then their sums, each by as much as its own maximum is below it."""
-    sweep, loops, store = kernel.sweep, kernel.loops, kernel.store
-    row_max = _find_largest(kernel, "max", "row_max")
-    shift = row_max
-    if sweep.rows.can_be_empty:
-        no_key = tl.where(row_max.equals(MINUS_INF), 0.0, row_max)
-        shift = loops.let("shift", no_key, "a row that sees no key: avoid inf - inf")
-    _start_sums(kernel, "row_sum")
-    with _each_share(loops) as inside:
-        rescale = inside.let("rescale", exponential(sweep, _load("max", MINUS_INF) - shift))
-        inside.assign(Var("row_sum"), rescale * _load("sum", 0.0), "+=")
-        if sweep.weighs_values:
-            inside.assign(Var("acc"), rescale * _load_values(), "+=")
+def _find_largest(kernel: Kernel, maximum: Kept) -> None:
+    name = maximum.name
+    kernel.keep.let(name, tl.full(COLUMN, MINUS_INF, FLOAT32))
+    with _each_share(kernel.keep) as inside:
+        inside.let(name, tl.maximum(Var(name), _load(maximum)))
+    kernel.keep.let(name, tl.max(Var(name)))
+
+
+def _finish_softmax(kernel: Kernel) -> None:
+    sweep, store = kernel.sweep, kernel.store
     store.let("row_sum", tl.sum(Var("row_sum")))
     if sweep.weighs_values:
         total: Expr = Var("row_sum")
@@ -74,51 +118,23 @@ def _merge_softmax(kernel: Kernel) -> None:
             no_key = tl.where(total.equals(0.0), 1.0, total)
             total = store.let("total", no_key, "a row that sees no key: 0")
         _store_values(store, tl.sum(Var("acc"), 0) / total)
-    store.do(tl.store(Var("lse_ptr") + ROW, log_sum_exp(sweep, row_max, Var("row_sum"))))
+    store.do(tl.store(Var("lse_ptr") + ROW, log_sum_exp(sweep, Var("row_max"), Var("row_sum"))))
 
 
-def _merge_sums(kernel: Kernel) -> None:
-    sweep, loops, store = kernel.sweep, kernel.loops, kernel.store
-    _start_sums(kernel, *sweep.row_results)
-    with _each_share(loops) as inside:
-        for name in sweep.row_results:
-            inside.assign(Var(name), _load(name, 0.0), "+=")
-        if sweep.weighs_values:
-            inside.assign(Var("acc"), _load_values(), "+=")
+def _finish_sums(kernel: Kernel) -> None:
+    sweep, store = kernel.sweep, kernel.store
     if sweep.weighs_values:
         _store_values(store, tl.sum(Var("acc"), 0))
     for name in sweep.row_results:
         store.do(tl.store(Var(f"{name}_ptr") + ROW, tl.sum(Var(name))))
 
 
-def _merge_largest(kernel: Kernel) -> None:
-    """Of the shares that hold the largest number, the first key; -1 where none has seen a key."""
-    loops, at = kernel.loops, Var("at")
-    largest = _find_largest(kernel, "largest", "largest")
-    loops.let("at", tl.full(COLUMN, LARGEST_INT, INT32))
-    with _each_share(loops) as inside:
-        found = tl.where(_load("largest", MINUS_INF).equals(largest), _load("at", -1), LARGEST_INT)
-        inside.let("at", tl.minimum(at, found))
-    kernel.store.do(tl.store(Var("at_ptr") + ROW, tl.min(at)))
+def _finish_largest(kernel: Kernel) -> None:
+    """-1 where no share has seen a key."""
+    kernel.store.do(tl.store(Var("at_ptr") + ROW, tl.min(Var("at"))))
 
 
-MERGE = {"softmax": _merge_softmax, "sums": _merge_sums, "largest": _merge_largest}
-
-
-def _find_largest(kernel: Kernel, part: str, name: str) -> Expr:
-    """The largest number of all shares, by the name it has in the forward kernel."""
-    kernel.keep.let(name, tl.full(COLUMN, MINUS_INF, FLOAT32))
-    with _each_share(kernel.keep) as inside:
-        inside.let(name, tl.maximum(Var(name), _load(part, MINUS_INF)))
-    return kernel.keep.let(name, tl.max(Var(name)))
-
-
-def _start_sums(kernel: Kernel, *names: str) -> None:
-    """Sums of each of the shares that are taken at a time; they meet when all have been."""
-    for name in names:
-        kernel.loops.let(name, tl.zeros(COLUMN, FLOAT32))
-    if kernel.sweep.weighs_values:
-        kernel.loops.let("acc", tl.zeros(List((SHARES, Var(block_width("DV")))), FLOAT32))
+FINISH = {Softmax: _finish_softmax, Sums: _finish_sums, Largest: _finish_largest}
 
 
 def _load_values() -> Expr:

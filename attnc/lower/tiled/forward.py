@@ -7,7 +7,10 @@ each are added up as they come.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from attnc.algebra.derivative import ONE
+from attnc.algebra.fold import Fold, Largest, Softmax, Sums
 from attnc.ir.nodes import Real, Score, Size
 from attnc.ir.walk import walk
 from attnc.kernel.build import Block, function
@@ -58,7 +61,7 @@ def lower_forward(sweep: Sweep) -> tuple[Function, Function]:
     add_last_values(kernel)
     if sweep.weighs_values:
         end_unless_spoiled(kernel, [left_rows("out", head_rows(H), Q0, "N", "DV", BLOCK_Q)])
-    if sweep.weights.kind == "softmax":
+    if isinstance(sweep.fold, Softmax):
         _finish(kernel)
     else:
         _finish_sums(kernel)
@@ -74,7 +77,7 @@ def lower_add_keys(kernel: Kernel) -> tuple[Function, tuple[str, ...]]:
     tile.score()
     if kernel.sweep.weighs_values:
         kernel.keep.let("acc", zeros(BLOCK_Q, Var(parts_of("DV"))))
-    carried, doc = STEPS[kernel.sweep.weights.kind](tile)
+    carried, doc = STEPS[type(kernel.sweep.fold)](tile)
     return kernel.helper("_add_keys", "k0", carried, doc), carried
 
 
@@ -169,17 +172,17 @@ def _fold(tile: Tile) -> tuple[tuple[str, ...], str]:
 
 def _add(tile: Tile) -> tuple[tuple[str, ...], str]:
     """Weighted values, and the other sums of the row: what is carried, and what is done."""
-    kernel, block, weights = tile.kernel, tile.kernel.tile, tile.kernel.sweep.weights
+    kernel, block, fold = tile.kernel, tile.kernel.tile, tile.kernel.sweep.fold
     kernel.terms.named[Score()] = Var("score")
-    kernel.scope.bind([*([weights.weight] if weights.weight else []), *weights.sums], tile.place)
+    kernel.scope.bind(fold.terms, tile.place)
     block.blank()
     named: dict[Real, str] = {}
-    if weights.weight is not None:
-        named[weights.weight] = "p"
-        pairs = _pairs(kernel.terms(weights.weight), weights.weight)
+    if fold.weight is not None:
+        named[fold.weight] = "p"
+        pairs = _pairs(kernel.terms(fold.weight), fold.weight)
         block.let("p", pairs, note_of(kernel.sweep.spec.normalize))
     edge, full = Block(), Block()
-    for n, each in enumerate(weights.sums, 1):
+    for n, each in enumerate(fold.sums, 1):
         kernel.keep.let(f"sum_{n}", tl.zeros(List((BLOCK_Q,)), FLOAT32))
         if each == ONE:
             edge.assign(Var(f"sum_{n}"), count_visible(Var("visible"), Var("score")), "+=")
@@ -188,10 +191,10 @@ def _add(tile: Tile) -> tuple[tuple[str, ...], str]:
             named[each] = f"part_{n}"
             block.let(f"part_{n}", _pairs(kernel.terms(each), each))
     tile.hide(dict.fromkeys(named.values(), 0.0), edge.stmts, full.stmts)
-    for n, each in enumerate(weights.sums, 1):
+    for n, each in enumerate(fold.sums, 1):
         if each != ONE:
             block.assign(Var(f"sum_{n}"), tl.sum(Var(named[each]), 1), "+=")
-    if weights.weight is not None:
+    if fold.weight is not None:
         v = tile.load("v", "DV")
         add_with_care(tile, block, "acc", Var("acc"), Var("p"), v)
     doc = "Add keys [k0, k0 + BLOCK_K) to the sums of one query tile."
@@ -200,7 +203,7 @@ def _add(tile: Tile) -> tuple[tuple[str, ...], str]:
 
 def _seek(tile: Tile) -> tuple[tuple[str, ...], str]:
     """The first key with the largest number of the row: what is carried, and what is done."""
-    kernel, block, (term,) = tile.kernel, tile.kernel.tile, tile.kernel.sweep.weights.sums
+    kernel, block, (term,) = tile.kernel, tile.kernel.tile, tile.kernel.sweep.fold.sums
     kernel.terms.named[Score()] = Var("score")
     kernel.scope.bind([term], tile.place)
     block.blank()
@@ -217,7 +220,8 @@ def _seek(tile: Tile) -> tuple[tuple[str, ...], str]:
     return ("largest", "at"), "Look among keys [k0, k0 + BLOCK_K) for the largest number of each row."
 
 
-STEPS = {"softmax": _fold, "sums": _add, "largest": _seek}
+Step = Callable[[Tile], tuple[tuple[str, ...], str]]
+STEPS: dict[type[Fold], Step] = {Softmax: _fold, Sums: _add, Largest: _seek}
 
 
 def _carried(sweep: Sweep, *statistics: str) -> tuple[str, ...]:

@@ -71,7 +71,7 @@ def kernel_params(sweep: Sweep) -> tuple[Param, ...]:
     arrays = [p for p in attention.params if p.sizes]
     scalars = [p for p in attention.params if not p.sizes]
     plain = [f"{name}_ptr" for name in names]
-    sums = [f"sum_{n}" for n in range(1, len(sweep.weights.sums) + 1)]
+    sums = [f"sum_{n}" for n in range(1, len(sweep.fold.sums) + 1)]
     plain += [f"part_{name}_ptr" for name in ("acc", "max", "sum", "largest", "at", *sums)]
     plain += [f"{name}_ptr" for name in ("out", "lse", "at", "dlse", "delta", "dout_size")]
     plain += [f"{d}{name}_ptr" for d in ("", "d") for name in sums]

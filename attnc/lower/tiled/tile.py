@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from attnc.algebra.fold import Softmax, Sums
 from attnc.ir.nodes import Node, Real, TileEnd, Truth
 from attnc.ir.walk import Axis, axes_of
 from attnc.kernel.build import Block, function
@@ -74,7 +75,7 @@ class Tile:
             rows, columns = (BLOCK_Q, BLOCK_K) if self.moving == "j" else (BLOCK_K, BLOCK_Q)
             score = tl.zeros(List((rows, columns)), FLOAT32) + score
         tile.let("score", score, note_of(sweep.attention.score))
-        if sweep.weights.kind == "softmax":
+        if isinstance(sweep.fold, Softmax):
             self.hide({"score": MINUS_INF})
 
     def hide(
@@ -134,7 +135,7 @@ class Tile:
         """`value`, with 0 where the mask hides a key and `term` may not be finite there."""
         if is_finite(term):
             return value
-        if self.kernel.sweep.weights.kind == "sums":
+        if isinstance(self.kernel.sweep.fold, Sums):
             return tl.where(Var("ds").equals(0.0), 0.0, value)
         if self.has_full_tiles:
             return tl.where(Var("score").equals(MINUS_INF), 0.0, value)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from attnc.algebra.derivative import ZERO, differentiate
+from attnc.algebra.fold import Softmax, Sums
 from attnc.ir.nodes import Real, RealLoad, Score
 from attnc.ir.walk import walk
 from attnc.kernel.build import Block
@@ -39,7 +40,7 @@ def load_lse(block: Block, row: Expr, sweep: Sweep, looks_again: bool = True) ->
 
     A row that nothing but scores of -inf empties is rare, and spoils a sum: a kernel that looks again minds it then.
     """
-    if sweep.weights.kind != "softmax":
+    if not isinstance(sweep.fold, Softmax):
         return
     lse = tl.load(Var("lse_ptr") + row + I, mask=I < N, other=0.0)
     block.let("lse", lse * LOG2E if sweep.is_in_base_2 else lse)
@@ -55,8 +56,8 @@ def load_lse(block: Block, row: Expr, sweep: Sweep, looks_again: bool = True) ->
 
 def load_row_gradients(block: Block, row: Expr, sweep: Sweep, gradients: tuple[ArrayGradient, ...]) -> None:
     """Of softmax `delta`, else the gradients of the row's sums."""
-    if sweep.weights.kind == "sums":
-        for n, each in enumerate(sweep.weights.sums, 1):
+    if isinstance(sweep.fold, Sums):
+        for n, each in enumerate(sweep.fold.sums, 1):
             slopes = [differentiate(each, Score()), *(g.in_sums[n - 1] for g in gradients)]
             if any(slope != ZERO for slope in slopes):
                 block.let(f"dsum_{n}", tl.load(Var(f"dsum_{n}_ptr") + row + I, mask=I < N, other=0.0))
@@ -83,7 +84,7 @@ def weigh(
     """
     block, sweep = tile.kernel.tile, tile.kernel.sweep
     block.blank()
-    if sweep.weights.kind == "softmax":
+    if isinstance(sweep.fold, Softmax):
         p = block.let("p", exponential(sweep, Var("score") - Var("lse")))
         block.extend(of_rows)
         block.let("ds", p * (Var("dp") - Var("delta")) if sweep.weighs_values else p * Var("dlse"))
@@ -91,7 +92,7 @@ def weigh(
     block.extend(of_rows)
     if sweep.dout_has_any_size:
         block.let("dp", Var("dp") * Var("dout_size"))
-    weight, sums, terms = sweep.weights.weight, sweep.weights.sums, tile.kernel.terms
+    weight, sums, terms = sweep.fold.weight, sweep.fold.sums, tile.kernel.terms
     terms.named[Score()] = Var("score")
     slopes = [ZERO if each is None else differentiate(each, Score()) for each in (weight, *sums)]
     past = [g for g in gradients if g.passes_score]

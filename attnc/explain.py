@@ -66,9 +66,7 @@ def _weights(weights: Weights, attention: Attention) -> list[str]:
 def _plan(plan: Plan | Diagnostic, attention: Attention) -> list[str]:
     if isinstance(plan, Diagnostic):
         return _paragraph("plan", f"no kernel: {plan.message}", plan.helps)
-    sentence = (
-        f"{plan.schedule}: forward, dK/dV and dQ kernels over tiles of queries and keys, and a CPU path"
-    )
+    sentence = f"{plan.schedule.name}: {plan.schedule.says}"
     return _paragraph("plan", sentence, [_reason(reason, attention) for reason in plan.because])
 
 
@@ -76,7 +74,7 @@ def print_plan(plan: Plan) -> str:
     """A plan, field by field."""
     sweep = plan.last
     lines = [
-        f"schedule   {plan.schedule}",
+        f"schedule   {plan.schedule.name}",
         f"score      {print_ir(sweep.score)}" + ("  (times log2(e))" if sweep.fold.divides else ""),
         f"mask       {print_ir(sweep.attention.mask)}",
     ]
@@ -246,7 +244,7 @@ def _periods_json(periods: Periods) -> dict[str, str | list[str]]:
 def _plan_json(plan: Plan | Diagnostic) -> dict[str, Any]:
     if isinstance(plan, Diagnostic):
         return {"schedule": None, "because": [plan.message]}
-    return {"schedule": plan.schedule, "because": [str(reason) for reason in plan.because]}
+    return {"schedule": plan.schedule.name, "because": [str(reason) for reason in plan.because]}
 
 
 def _interval_json(interval: Interval) -> list[str]:

@@ -18,8 +18,9 @@ from attnc.kernel.nodes import Do, Expr, Function, Var
 from attnc.lower.collect import call_adder, need
 from attnc.lower.cpu import backward_params, scalars_of, tensors_of, vectors_of
 from attnc.lower.gradients import ArrayGradient, Home
-from attnc.lower.kernels import Kernels, SweepKernels
+from attnc.lower.kernels import Kernels
 from attnc.lower.names import variable
+from attnc.lower.schedule import SweepKernels
 from attnc.lower.sweep import Sweep, said_results
 from attnc.lower.torch_terms import TorchTerms
 from attnc.options import Options

@@ -16,8 +16,9 @@ from attnc.ir.nodes import Param
 from attnc.lower.collect import needs_of
 from attnc.lower.cpu import backward_params, floats_of, scalars_of, tensors_of, vectors_of
 from attnc.lower.entries import entries_of
-from attnc.lower.kernels import Kernels, SweepKernels
+from attnc.lower.kernels import Kernels
 from attnc.lower.names import variable
+from attnc.lower.schedule import SweepKernels
 from attnc.lower.sweep import Sweep, said_results
 from attnc.options import Options
 

@@ -14,9 +14,10 @@ from attnc.emit.writer import Writer
 from attnc.ir.nodes import Param
 from attnc.ir.text import print_ir
 from attnc.lower.cpu import floats_of, tensors_of, wholes_of
-from attnc.lower.kernels import Kernels, SweepKernels
+from attnc.lower.kernels import Kernels
 from attnc.lower.names import variable
 from attnc.lower.per_token import mapped_tensors
+from attnc.lower.schedule import SweepKernels
 from attnc.lower.sweep import Sweep
 
 BACKEND = '''

@@ -11,7 +11,7 @@ from attnc.emit.expression import emit_argument
 from attnc.emit.tiles import reads_pairs
 from attnc.emit.writer import Writer
 from attnc.kernel.nodes import Function
-from attnc.lower.kernels import SweepKernels
+from attnc.lower.schedule import SweepKernels
 from attnc.lower.split.choice import Split
 from attnc.lower.split.forward import part
 from attnc.lower.sweep import Sweep

@@ -6,7 +6,6 @@ Enters: an attention and its facts. Leaves: a `Plan`: a sweep for every pass ove
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from attnc.analyze.facts import Facts, Reason
 from attnc.analyze.misreads import Misread, find_misreads
@@ -16,6 +15,8 @@ from attnc.ir.nodes import Attention, Size
 from attnc.ir.text import print_ir
 from attnc.lower.hoist import find_key_heads
 from attnc.lower.make_sweep import Asked, make_sweep, simplified
+from attnc.lower.schedule import Schedule
+from attnc.lower.schedules import choose_schedule
 from attnc.lower.sweep import RowArray, Sweep
 
 ROWS = (Size("B"), Size("H"), Size("N"))
@@ -28,7 +29,7 @@ class Plan:
     `misreads` says where a call may read outside of an array.
     """
 
-    schedule: Literal["tiled"]
+    schedule: Schedule
     spec: Attention
     sweeps: tuple[Sweep, ...]
     misreads: tuple[Misread, ...]
@@ -62,13 +63,15 @@ def make_plan(attention: Attention, facts: Facts) -> Plan:
         row_arrays += tuple(RowArray(name, "float", sizes=ROWS) for name, _ in each.numbers)
         constant |= sweep.constant_numbers
     last = make_sweep(Asked(attention, facts, fold, row_arrays, key_heads, constant))
+    sweeps = (*before, last)
+    schedule, refused = choose_schedule(sweeps)
     misreads = find_misreads(attention)
     return Plan(
-        schedule="tiled",
+        schedule=schedule,
         spec=attention,
-        sweeps=(*before, last),
+        sweeps=sweeps,
         misreads=misreads.checked,
-        because=(*last.because, *misreads.because),
+        because=(*refused, *last.because, *misreads.because),
     )
 
 

@@ -1,0 +1,42 @@
+"""A schedule for a test: every tile is visited, and masked. It knows no ranges, no lists, and no split of the keys."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+from attnc.analyze.facts import Interval, Ranges, Reason
+from attnc.ir.nodes import IntConst, Size, Truth
+from attnc.kernel.nodes import Function
+from attnc.lower.schedule import Schedule, SweepKernels
+from attnc.lower.sweep import Sweep
+from attnc.lower.tiled.schedule import lower_tiled
+
+NOTHING_KNOWN = Reason("every tile is visited, and masked")
+
+
+def why_not(sweep: Sweep) -> Reason | None:
+    """Without a mask there is nothing to visit in vain."""
+    return Reason("there is no mask") if sweep.attention.mask == Truth(True) else None
+
+
+def everything(target: Literal["i", "j"], known: Ranges) -> Ranges:
+    end = Size("M" if target == "j" else "N")
+    whole = Interval(IntConst(0), end)
+    return Ranges(target, (whole,), (None,), False, False, (NOTHING_KNOWN,), requires=known.requires)
+
+
+def lower(sweep: Sweep, check: Function | None) -> SweepKernels:
+    everywhere = replace(
+        sweep,
+        keys=everything("j", sweep.keys),
+        queries=everything("i", sweep.queries),
+        listed=frozenset(),
+        more_later=frozenset(),
+        split=None,
+        plain=None,
+    )
+    return lower_tiled(everywhere, check)
+
+
+EVERY_TILE = Schedule("every_tile", "the tiled kernels, over every tile", why_not, lower)

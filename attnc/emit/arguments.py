@@ -1,6 +1,6 @@
 """What a kernel is given when it is launched.
 
-Enters: a kernel and its sweep. Leaves: its arguments in the order of its signature, and the line that finds
+Enters: a kernel. Leaves: its arguments in the order of its signature, and the line that finds
 its tiles.
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 
 from attnc.emit.writer import Writer
+from attnc.kernel.arguments import Argument, arguments_of
 from attnc.kernel.nodes import Function
-from attnc.lower.names import pointer, stride, variable
 from attnc.lower.sweep import Sweep
 
 
@@ -33,13 +33,21 @@ def write_tiles(writer: Writer, sweep: Sweep, kernel: str, only: str = "") -> No
 
 def named_tiles(kernel: Function) -> list[str]:
     """The constants of a kernel that takes only some of the tiles."""
-    constants = [f"{p.name}={_constant(p.name)}" for p in kernel.params if p.annotation and p.name != "AGAIN"]
-    return [*constants, 'num_warps=tiles["num_warps"]', "enable_fp_fusion=True"]
+    tiles = [f'{each.name}=tiles["{each.name}"]' for each in arguments_of(kernel) if each.kind == "tile"]
+    large = ["LARGE=large"] * any(each.name == "LARGE" for each in arguments_of(kernel))
+    options = ['num_warps=tiles["num_warps"]', "enable_fp_fusion=True"]
+    return [*tiles, *padded_widths(kernel), *large, *options]
+
+
+def padded_widths(kernel: Function) -> list[str]:
+    """Widths that a tile has in one, as the power of two that holds them."""
+    widths = [each for each in arguments_of(kernel) if each.kind == "padded"]
+    return [f"{each.name}=triton.next_power_of_2({each.of})" for each in widths]
 
 
 def looks_again(kernel: Function) -> bool:
     """Is a kernel launched a second time, where a sum is no number?"""
-    return any(p.name == "AGAIN" for p in kernel.params)
+    return any(each.name == "AGAIN" for each in arguments_of(kernel))
 
 
 def write_looks(writer: Writer, kernel: Function, tiles: str = "tiles") -> AbstractContextManager[None]:
@@ -49,40 +57,26 @@ def write_looks(writer: Writer, kernel: Function, tiles: str = "tiles") -> Abstr
     return writer.block(f"for again, {tiles} in _looks({tiles}):")
 
 
-def _constant(name: str) -> str:
-    if name == "LARGE":
-        return "large"
-    if name.startswith("BLOCK_D"):
-        return f"triton.next_power_of_2({name.removeprefix('BLOCK_')})"
-    return f'tiles["{name}"]'
-
-
-def arguments(kernel: Function, sweep: Sweep) -> list[str]:
+def arguments(kernel: Function) -> list[str]:
     """What a kernel is given, in the order of its signature; constants come with the tiles."""
-    names = [p.name for p in kernel.params if not p.annotation]
-    arrays = {pointer(p.name): variable(p.name) for p in sweep.attention.params if p.sizes}
-    strides = {
-        stride(p.name, dim): (variable(p.name), dim, len(p.sizes))
-        for p in sweep.attention.params
-        for dim in range(len(p.sizes))
-    }
-    for tensor in dict.fromkeys([*(n for pair in sweep.dots for n in (pair.query, pair.key)), "v", "dout"]):
-        strides |= {f"{tensor}_stride_{axis}": (tensor, dim, 4) for dim, axis in enumerate("bht")}
-    taken: dict[str, list[int]] = {}
-    for tensor, dim, _ in (strides[name] for name in names if name in strides):
-        taken.setdefault(tensor, []).append(dim)
     given: list[str] = []
-    for name in names:
-        if name in arrays:
-            given.append(arrays[name])
-        elif name in strides:
-            tensor, dim, count = strides[name]
-            dims = taken[tensor]
-            if dims != list(range(len(dims))):
-                given.append(f"{tensor}.stride({dim})")
-            elif dim == 0:
-                given.append(f"*{tensor}.stride()" + (f"[:{len(dims)}]" if len(dims) < count else ""))
-        else:
-            given.append(name.removesuffix("_ptr"))
-    constants = [variable(p.name) for p in sweep.attention.params if p.const and not p.sizes]
-    return given + [f"{name}={name}" for name in constants if name in {p.name for p in kernel.params}]
+    taken: dict[str, list[int]] = {}
+    for each in arguments_of(kernel):
+        if each.kind == "stride":
+            taken.setdefault(each.of, []).append(each.axis)
+    for each in arguments_of(kernel):
+        if each.kind == "stride":
+            given += _stride(each, taken[each.of])
+        elif not each.is_constant:
+            given.append(each.of)
+    constants = [each for each in arguments_of(kernel) if each.is_constant and each.kind == "number"]
+    return given + [f"{each.name}={each.of}" for each in constants]
+
+
+def _stride(stride: Argument, taken: list[int]) -> list[str]:
+    """A stride; of a tensor whose first strides are taken, all of them with the first."""
+    if taken != list(range(len(taken))):
+        return [f"{stride.of}.stride({stride.axis})"]
+    if stride.axis:
+        return []
+    return [f"*{stride.of}.stride()" + (f"[:{len(taken)}]" if len(taken) < stride.rank else "")]

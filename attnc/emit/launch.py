@@ -14,6 +14,7 @@ from attnc.emit.split import choice_of_splits, write_split
 from attnc.emit.tiles import tile_table
 from attnc.emit.writer import Writer
 from attnc.ir.text import print_ir
+from attnc.kernel.arguments import takes_tensor
 from attnc.kernel.nodes import Do, Expr, Function, Var
 from attnc.lower.collect import call_adder, need
 from attnc.lower.cpu import backward_params, scalars_of, tensors_of, vectors_of
@@ -169,7 +170,7 @@ def _write_forward(writer: Writer, kernels: SweepKernels, check: Function | None
             write_split(writer, kernels, sweep.split)
         _write_lists(writer, kernels, kernel)
         with writer.block("with torch.cuda.device_of(q):"):
-            _write_launch(writer, kernel, sweep, "N", "BLOCK_Q", "H")
+            _write_launch(writer, kernel, "N", "BLOCK_Q", "H")
         writer.line(f"return {', '.join(sweep.results)}")
 
 
@@ -205,7 +206,7 @@ def _write_backward(writer: Writer, kernels: SweepKernels) -> None:
         with writer.block("with torch.cuda.device_of(q):"):
             if kernel := kernels.kernel("_delta"):
                 write_tiles(writer, sweep, "backward_queries", only="DV")
-                _write_launch(writer, kernel, sweep, "N", "BLOCK_Q", "H")
+                _write_launch(writer, kernel, "N", "BLOCK_Q", "H")
             if kernel := kernels.kernel("_backward_keys"):
                 write_tiles(writer, sweep, "backward_keys")
                 _write_lists(writer, kernels, kernel)
@@ -213,7 +214,7 @@ def _write_backward(writer: Writer, kernels: SweepKernels) -> None:
             if kernel := kernels.kernel("_backward_queries"):
                 write_tiles(writer, sweep, "backward_queries")
                 _write_lists(writer, kernels, kernel)
-                _write_launch(writer, kernel, sweep, "N", "BLOCK_Q", "H")
+                _write_launch(writer, kernel, "N", "BLOCK_Q", "H")
             _write_pairs(writer, kernels)
         _write_sums(writer, kernels)
         results = [f"d{name}" for name in vectors]
@@ -228,14 +229,12 @@ def _write_keys(writer: Writer, kernels: SweepKernels, kernel: Function) -> None
     writer.line('shares = min(group, _shares(q, triton.cdiv(M, tiles["BLOCK_K"]) * HKV * B))')
     for name in names:
         writer.line(f"d{name} = _parts({name}, shares)")
-    _write_launch(writer, kernel, sweep, "M", "BLOCK_K", "HKV * shares")
+    _write_launch(writer, kernel, "M", "BLOCK_K", "HKV * shares")
     for name in names:
         writer.line(f"d{name} = _sum_of_parts(d{name}, shares, {name}.dtype)")
 
 
-def _write_launch(
-    writer: Writer, kernel: Function, sweep: Sweep, length: str, block: str, heads: str
-) -> None:
+def _write_launch(writer: Writer, kernel: Function, length: str, block: str, heads: str) -> None:
     """One launch: a program for each tile, head and batch."""
     head = f'{kernel.name}[_grid(triton.cdiv({length}, tiles["{block}"]), {heads}, B, large)]('
     names = {p.name for p in kernel.params}
@@ -243,12 +242,12 @@ def _write_launch(
     ahead = "None if again else _ahead(q, tiles)" if looks_again(kernel) else "_ahead(q, tiles)"
     options += [f"AHEAD={ahead}"] * ("AHEAD" in names) + ["AGAIN=again"] * looks_again(kernel)
     with write_looks(writer, kernel):
-        writer.items(head, [*arguments(kernel, sweep), *options], ")")
+        writer.items(head, [*arguments(kernel), *options], ")")
 
 
 def _write_lists(writer: Writer, kernels: SweepKernels, kernel: Function) -> None:
     """The lists of tiles of a kernel that goes through lists."""
-    if any(p.name == "edge_tiles_ptr" for p in kernel.params):
+    if takes_tensor(kernel, "edge_tiles"):
         is_of_keys = kernel.name == kernels.sweep.named("_backward_keys")
         lists = kernels.lists_of("queries" if is_of_keys else "keys")
         own = {
@@ -275,7 +274,7 @@ def _write_pairs(writer: Writer, kernels: SweepKernels) -> None:
             writer.line("q0, q1 = first_row, min(first_row + strip, N)")
             for gradient in gradients:
                 writer.line(f"{gradient.name} = q.new_zeros(B, H, strip, M, dtype=torch.float32)")
-            _write_launch(writer, kernel, sweep, "q1 - q0", "BLOCK_Q", "H")
+            _write_launch(writer, kernel, "q1 - q0", "BLOCK_Q", "H")
             _write_positions(
                 writer, [kernels.adders[sweep.gradients.index(g)] for g in gradients], "q0, q1", "0, M"
             )
@@ -335,4 +334,4 @@ def _is_query(sweep: Sweep, name: str) -> bool:
 
 
 def _is_written(kernels: SweepKernels, name: str) -> bool:
-    return any(f"d{name}_ptr" == p.name for fn in kernels.triton for p in fn.params)
+    return any(takes_tensor(fn, f"d{name}") for fn in kernels.triton)

@@ -17,6 +17,7 @@ from attnc.emit.operator import write_operators
 from attnc.emit.public import write_public
 from attnc.emit.writer import Writer
 from attnc.errors import CompilerBug
+from attnc.kernel.arguments import arguments_of
 from attnc.kernel.nodes import Function, names_in
 from attnc.lower.cpu import lower_pairs
 from attnc.lower.kernels import Kernels
@@ -77,7 +78,7 @@ def emit_module(kernels: Kernels, found: list[str], options: Options) -> str:
 
     _write_texts(body, select_helpers(TRITON_HELPERS, used))
     for fn in _triton(kernels):
-        _write_function(body, _with_decorator(fn, kernels))
+        _write_function(body, _with_decorator(fn))
     launch = Writer()
     if kernels.has_triton:
         write_launchers(launch, kernels, options)
@@ -117,16 +118,11 @@ def _imports(text: str) -> list[str]:
     return [*standard, *cached, "", "import torch", *triton, "from torch import Tensor"]
 
 
-LAUNCHED = ("N", "M", "B", "strip", "first_row", "splits", "shares")
-
-
-def _with_decorator(fn: Function, kernels: Kernels) -> Function:
+def _with_decorator(fn: Function) -> Function:
     """Lengths and parameters change from call to call: they are no part of what a kernel is compiled for."""
     if fn.decorator != "kernel":
         return fn
-    scalars = {p.name for p in kernels.plan.last.attention.params if not p.sizes}
-    free = [p.name for p in fn.params if not p.annotation]
-    names = [n for n in free if n in LAUNCHED or n.rstrip("_") in scalars]
+    names = [each.name for each in arguments_of(fn) if each.varies and not each.is_constant]
     listed = ", ".join(f'"{name}"' for name in names)
     decorator = f"triton.jit(do_not_specialize=[{listed}])"
     return Function(fn.name, fn.params, fn.doc, fn.body, decorator)

@@ -174,7 +174,8 @@ def _write_autograd(
     writer.line(f"def {turn}(ctx, {', '.join(gradients)}):")
     with writer.indent():
         writer.line(f'"""The gradient of every input of `{name}`."""')
-        flags = [f"ctx.needs_input_grad[{tensors.index(variable(n.removeprefix('need_')))}]" for n in needs]
+        arrays = dict.fromkeys(gradient.load.array for gradient in sweep.home("pair"))
+        flags = [f"ctx.needs_input_grad[{tensors.index(variable(array))}]" for array in arrays]
         call = [*gradients, "*ctx.saved_tensors", *flags, "*ctx.arguments"]
         names = [f"d_{n}" if n not in ("q", "k", "v") else f"d{n}" for n in results]
         writer.items(f"{', '.join(names)} = {name}_backward(", call, ")")

@@ -6,14 +6,15 @@ Enters: the kernels of a sweep whose keys can be split. Leaves: the functions th
 
 from __future__ import annotations
 
-from attnc.emit.arguments import arguments, looks_again, values, write_looks
+from attnc.emit.arguments import arguments, looks_again, padded_widths, values, write_looks
 from attnc.emit.expression import emit_argument
 from attnc.emit.tiles import reads_pairs
 from attnc.emit.writer import Writer
+from attnc.kernel.arguments import arguments_of
 from attnc.kernel.nodes import Function
+from attnc.lower.names import part_of
 from attnc.lower.schedule import SweepKernels
 from attnc.lower.split.choice import Split
-from attnc.lower.split.forward import part
 from attnc.lower.sweep import Sweep
 from attnc.lower.torch_terms import TorchTerms
 
@@ -60,7 +61,7 @@ def write_split(writer: Writer, kernels: SweepKernels, split: Split) -> None:
         for line in values(sweep, "part_acc = q.new_empty(splits, B, H, N, DV, dtype=torch.float32)"):
             writer.line(line)
         for kept in sweep.fold.kept:
-            writer.line(f"{part(kept.name)} = q.new_empty(splits, B, H, N, dtype=torch.{kept.dtype})")
+            writer.line(f"{part_of(kept.name)} = q.new_empty(splits, B, H, N, dtype=torch.{kept.dtype})")
         with writer.block("with torch.cuda.device_of(q):"):
             grid = [f'triton.cdiv({rows}, few["BLOCK_Q"])', f"{heads} * splits", "B", "large"]
             writer.items("grid = _grid(", grid, ")")
@@ -68,10 +69,10 @@ def write_split(writer: Writer, kernels: SweepKernels, split: Split) -> None:
             with write_looks(writer, forward, "few"):
                 writer.items(
                     f"{forward.name}[grid](",
-                    [*arguments(forward, sweep), "**few", *again, "LARGE=large"],
+                    [*arguments(forward), "**few", *again, "LARGE=large"],
                     ")",
                 )
-            writer.items(f"{combine.name}[(B * H * N,)](", _of_combine(combine, sweep), ")")
+            writer.items(f"{combine.name}[(B * H * N,)](", _of_combine(combine), ")")
         writer.line(f"return {', '.join(sweep.results)}")
 
 
@@ -81,10 +82,11 @@ def _sight(sweep: Sweep, split: Split) -> str:
     return emit_argument(TorchTerms(sweep.attention, {}, sweep.requires, sweep.places)(split.sight))
 
 
-def _of_combine(kernel: Function, sweep: Sweep) -> list[str]:
-    constants = {"DV": "DV=DV", "SHARES": "SHARES=16", "BLOCK_DV": "BLOCK_DV=triton.next_power_of_2(DV)"}
+def _of_combine(kernel: Function) -> list[str]:
+    constants = {"DV": "DV", "SHARES": "16"}
     return [
-        *arguments(kernel, sweep),
-        *(constants[p.name] for p in kernel.params if p.annotation),
+        *arguments(kernel),
+        *(f"{each.name}={constants[each.name]}" for each in arguments_of(kernel) if each.kind == "tile"),
+        *padded_widths(kernel),
         "enable_fp_fusion=True",
     ]

@@ -102,8 +102,7 @@ def make_sweep(asked: Asked) -> Sweep:
             if plain
             else []
         ),
-        *why_remainders(inner),
-        *(why for why in (why_waits, why_int32(inner), why_searched(inner)) if why),
+        *([] if asked.number else _reasons_of_kernels(inner, why_waits)),
     ]
     derivatives = Derivatives(score)
     return Sweep(
@@ -205,6 +204,12 @@ def _reasons_of(ranges: Ranges) -> list[Reason]:
     why, *_ = ranges.loose
     text = f"the tiles of {what} that a tile of {whose} visits are listed before the kernel runs, because {why.text}"
     return [Reason(text, why.span)]
+
+
+def _reasons_of_kernels(attention: Attention, why_waits: Reason | None) -> list[Reason]:
+    """Of those of the last sweep; others have the same mask."""
+    reasons = why_waits, why_int32(attention), why_searched(attention)
+    return [*why_remainders(attention), *(why for why in reasons if why)]
 
 
 def _reasons_of_conversions(score: Real) -> list[Reason]:

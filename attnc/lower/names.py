@@ -54,3 +54,8 @@ def pointer(array: str) -> str:
 
 def stride(array: str, dim: int) -> str:
     return f"{variable(array)}_stride_{dim}"
+
+
+def part_of(name: str) -> str:
+    """What a share of the keys leaves of a number of a row, or of its values: `part_max` of `row_max`."""
+    return f"part_{name.removeprefix('row_')}"

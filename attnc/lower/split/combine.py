@@ -13,7 +13,8 @@ from math import inf
 from attnc.algebra.fold import Kept, Largest, Softmax, Sums
 from attnc.kernel.build import Block, function
 from attnc.kernel.nodes import Expr, Function, List, Lit, Var
-from attnc.lower.split.forward import DV, part
+from attnc.lower.names import part_of
+from attnc.lower.split.forward import DV
 from attnc.lower.split.share import SPLITS
 from attnc.lower.sweep import Sweep
 from attnc.lower.tiled.frame import (
@@ -98,7 +99,7 @@ def _each_share(block: Block) -> Iterator[Block]:
 def _load(kept: Kept) -> Expr:
     """What a share has left of a number; a share that is not there is one without a key."""
     nothing: Expr | float = MINUS_INF if kept.identity == -inf else kept.identity
-    return tl.load(Var(f"{part(kept.name)}_ptr") + PLACE, mask=INSIDE, other=nothing)
+    return tl.load(Var(f"{part_of(kept.name)}_ptr") + PLACE, mask=INSIDE, other=nothing)
 
 
 def _find_largest(kernel: Kernel, maximum: Kept) -> None:

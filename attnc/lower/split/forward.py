@@ -10,6 +10,7 @@ from __future__ import annotations
 from attnc.errors import CompilerBug
 from attnc.kernel.build import function
 from attnc.kernel.nodes import Expr, Function, Var
+from attnc.lower.names import part_of
 from attnc.lower.split.share import SPLIT, SPLITS, find_share
 from attnc.lower.sweep import Sweep
 from attnc.lower.tiled.again import end_unless_spoiled, is_spoiled
@@ -49,11 +50,6 @@ def lower_split(sweep: Sweep) -> tuple[Function, Function]:
         end_unless_spoiled(kernel, [is_spoiled(left)])
     _store_parts(kernel, tuple(name for name in carried if name not in LATE))
     return add_keys, kernel.kernel("_forward_split", f"One program: a share of the keys of {rows}.")
-
-
-def part(name: str) -> str:
-    """What a share leaves of something that is carried from tile to tile: `part_max` of `row_max`."""
-    return f"part_{name.removeprefix('row_')}"
 
 
 def _enter_packed(kernel: Kernel) -> str:
@@ -103,7 +99,7 @@ def _load_queries(kernel: Kernel) -> None:
 def _store_parts(kernel: Kernel, carried: tuple[str, ...]) -> None:
     store, place = kernel.store, kernel.store.let("place", PLACE)
     for name in carried:
-        ptr: Expr = Var(f"{part(name)}_ptr")
+        ptr: Expr = Var(f"{part_of(name)}_ptr")
         if name == "acc":
             store.do(store_rows_at(ptr + place * DV, I < N, Var("acc"), DV, Var(parts_of("DV"))))
         else:

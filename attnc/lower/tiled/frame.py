@@ -10,6 +10,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from attnc.analyze.facts import Ranges
+from attnc.kernel.arguments import (
+    CONSTEXPR,
+    Argument,
+    flag,
+    number,
+    padded,
+    size,
+    stride,
+    tensor,
+    tile,
+)
 from attnc.kernel.build import Block, function, without_dead
 from attnc.kernel.nodes import (
     Assign,
@@ -24,13 +35,12 @@ from attnc.kernel.nodes import (
     Var,
     names_in,
 )
-from attnc.lower.names import pointer, stride, variable
+from attnc.lower.names import part_of, variable
 from attnc.lower.regroup import LOG2_E
 from attnc.lower.scope import Scope
 from attnc.lower.sweep import Sweep
 from attnc.lower.triton_terms import INT64, TritonTerms, tl
 
-CONSTEXPR = "tl.constexpr"
 B, H, I, J = Var("b"), Var("h"), Var("i"), Var("j")
 BLOCK_Q, BLOCK_K, AHEAD = Var("BLOCK_Q"), Var("BLOCK_K"), Var("AHEAD")
 EDGE, AGAIN = Var("EDGE"), Var("AGAIN")
@@ -63,31 +73,37 @@ def block_width(width: str) -> str:
     return f"BLOCK_{width}"
 
 
-def kernel_params(sweep: Sweep) -> tuple[Param, ...]:
+def kernel_arguments(sweep: Sweep) -> tuple[Argument, ...]:
     """Everything that a kernel of this sweep may take, in the order of every signature."""
-    attention = sweep.attention
-    tensors = [name for pair in sweep.dots for name in (pair.query, pair.key)]
-    names = list(dict.fromkeys([*tensors, "v", "dout"]))
-    arrays = [p for p in attention.params if p.sizes]
-    scalars = [p for p in attention.params if not p.sizes]
-    plain = [f"{name}_ptr" for name in names]
+    params = sweep.attention.params
+    arrays, scalars = [p for p in params if p.sizes], [p for p in params if not p.sizes]
+    vectors = [name for pair in sweep.dots for name in (pair.query, pair.key)]
+    names = list(dict.fromkeys([*vectors, "v", "dout"]))
     sums = [f"sum_{n}" for n in range(1, len(sweep.fold.sums) + 1)]
-    plain += [f"part_{name}_ptr" for name in ("acc", "max", "sum", "largest", "at", *sums)]
-    plain += [f"{name}_ptr" for name in ("out", "lse", "at", "dlse", "delta", "dout_size")]
-    plain += [f"{d}{name}_ptr" for d in ("", "d") for name in sums]
-    plain += [f"d{name}_ptr" for name in names]
-    plain += [pointer(p.name) for p in arrays]
-    plain += [f"{g.name}_ptr" for g in sweep.gradients]
-    plain += [f"{name}_stride_{axis}" for name in names for axis in ("b", "h", "t")]
-    plain += [stride(p.name, dim) for p in arrays for dim in range(len(p.sizes))]
-    plain += [f"{kind}_{what}_ptr" for kind in ("edge", "full") for what in ("start", "tiles")]
-    plain += ["scale"] + [variable(p.name) for p in scalars if not p.const]
-    plain += ["first_row", "strip", "splits", "shares", "B", "H", "HKV", "group", "N", "M"]
     widths = list(dict.fromkeys([*(pair.width for pair in sweep.dots), "D", "DV"]))
-    constant = [variable(p.name) for p in scalars if p.const]
-    constant += [*widths, "BLOCK_Q", "BLOCK_K", "SHARES"]
-    constant += [*map(parts_of, widths), *map(block_width, widths), "AGAIN", "AHEAD", "LARGE"]
-    return tuple(Param(n) for n in plain) + tuple(Param(n, CONSTEXPR) for n in constant)
+    tensors = [
+        *names,
+        *map(part_of, ("acc", *(each.name for each in sweep.fold.kept))),
+        *("out", "lse", "at", "dlse", "delta", "dout_size"),
+        *(f"{d}{name}" for d in ("", "d") for name in sums),
+        *(f"d{name}" for name in names),
+        *(variable(p.name) for p in arrays),
+        *(g.name for g in sweep.gradients),
+    ]
+    return (
+        *map(tensor, tensors),
+        *(stride(name, label, axis, 4) for name in names for axis, label in enumerate("bht")),
+        *(stride(variable(p.name), dim, dim, len(p.sizes)) for p in arrays for dim in range(len(p.sizes))),
+        *(tensor(f"{kind}_{what}") for kind in ("edge", "full") for what in ("start", "tiles")),
+        number("scale", varies=False),
+        *(number(variable(p.name)) for p in scalars if not p.const),
+        *(size(name, varies=True) for name in ("first_row", "strip", "splits", "shares", "B")),
+        *(size(name, varies=name in ("N", "M")) for name in ("H", "HKV", "group", "N", "M")),
+        *(number(variable(p.name), is_constant=True) for p in scalars if p.const),
+        *map(tile, (*widths, "BLOCK_Q", "BLOCK_K", "SHARES", *map(parts_of, widths))),
+        *(padded(block_width(width), width) for width in widths),
+        *map(flag, ("AGAIN", "AHEAD", "LARGE")),
+    )
 
 
 @dataclass
@@ -117,6 +133,7 @@ class Kernel:
             self.sweep.attention, {LOG2_E: LOG2E}, self.sweep.requires, self.sweep.places
         )
         self.scope = Scope(self.sweep.attention, self.terms)
+        self.known = kernel_arguments(self.sweep)
 
     @property
     def body(self) -> list[Stmt]:
@@ -202,7 +219,7 @@ class Kernel:
         assigned = {n for stmt in stmts for n in _targets(stmt)}
         used = set(self.tile.names())
         around = [n for stmt in (*self.body, *self.group.stmts) for n in _targets(stmt)]
-        given = [p for p in kernel_params(self.sweep) if p.name in used]
+        given = [p for p in self.known if p.name in used]
         own = {*assigned, *carried, first, *(p.name for p in given)}
         outer = [n for n in dict.fromkeys(around) if n in used and n not in own]
         plain = [Param(n) for n in outer] + [p for p in given if not p.annotation]
@@ -214,7 +231,7 @@ class Kernel:
         """The kernel itself, over what the blocks hold."""
         body = without_dead(tuple(self.body))
         used = {n for stmt in body for n in names_in(stmt)}
-        params = tuple(p for p in kernel_params(self.sweep) if p.name in used)
+        params = tuple(p for p in self.known if p.name in used)
         return Function(self.sweep.named(name), params, doc, body, "kernel")
 
 

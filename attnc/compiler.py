@@ -5,7 +5,7 @@
     checked    File       ir.Attentions, or its mistakes       check
     attention  Checked    the one that `options.name` chose
     facts      Attention  Facts: ranges, rows, and their why   analyze
-    plan       Facts      Plan: its sweeps, and their reasons  lower.plan
+    plan       Facts      Plan: schedule, sweeps, reasons      lower.plan
     kernels    Plan       Kernels, in the kernel language      lower.kernels
     module     Kernels    the text that a person keeps         emit
 

@@ -1,47 +1,31 @@
 """What an emitted module has for itself, and what every module that needs it has word for word.
 
-Enters: the text of a module. Leaves: its parts without those that stand in `attnc/emit` as they are: a line says which
-was there, and `put_together` undoes it. So a golden file has what depends on the spec, and nothing of a module escapes
-review: the rest is a source that is read like any other.
+Enters: the text of a module. Leaves: its parts without those that stand in `attnc/support` as they are: a line says
+which was there, and `put_together` undoes it. So a golden file has what depends on the spec, and nothing of a module
+escapes review: the rest is a source that is read like any other.
 """
 
 from __future__ import annotations
 
 import re
 
-from attnc.emit import (
-    check_helpers,
-    cpu_helpers,
-    helpers,
-    launch,
-    library,
-    public,
-    split,
-    tiles,
-    triton_helpers,
-)
+from attnc.emit import split, tiles
+from attnc.emit.support import whole
 
-SOURCES = {
-    "triton_helpers": (triton_helpers.TRITON,),
-    "helpers": (helpers.TORCH,),
-    "cpu_helpers": (cpu_helpers.CPU,),
-    "check_helpers": (check_helpers.HELPERS, check_helpers.HOLDS, check_helpers.SORTED),
-    "launch": (launch.STRIP, launch.AHEAD, launch.SHARES),
-    "split": (split.SPLITS,),
-    "tiles": (tiles.TILES.replace("CHOSEN_CARD\n", ""),),
-    "library": (library.LIBRARY,),
-    "public": (public.BACKEND, public.NO_KERNELS, public.AUTOCAST, public.REFUSED, library.FLOATS),
+SUPPORT = ("kernels", "torch_functions", "cpu", "checks", "launch", "library", "call", "refused")
+SOURCES = {f"support/{file}": whole(file) for file in SUPPORT} | {
+    "emit/split": split.SPLITS,
+    "emit/tiles": tiles.TILES.replace("CHOSEN_CARD\n", ""),
 }
 GAP = "\n\n\n"
-LINE = re.compile(r"# (\w+): attnc/emit/\w+\.py")
+LINE = re.compile(r"# (\w+): attnc/(?:emit|support)/\w+\.py")
 
 
 def _lines_of_parts() -> dict[str, str]:
     """The line that stands for each text."""
     return {
-        part: f"# {_name(part)}: attnc/emit/{file}.py"
-        for file, texts in SOURCES.items()
-        for text in texts
+        part: f"# {_name(part)}: attnc/{file}.py"
+        for file, text in SOURCES.items()
         for part in text.strip("\n").split(GAP)
     }
 

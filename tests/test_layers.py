@@ -29,6 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "analyze": {"sets", "algebra", "ir"},
     "kernel": set(),
     "lower": {"kernel", "analyze", "algebra", "sets", "ir"},
+    "support": set(),
     "emit": {"lower", "kernel", "analyze", "ir"},
     "run": {"analyze", "ir"},
     "evaluate": {"run"},

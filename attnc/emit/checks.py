@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator
 from attnc.analyze.divisors import find_divisions
 from attnc.analyze.facts import Requirement
 from attnc.analyze.widths import EvenWidth, ResultWidth, SameWidths, WidthRule, find_width_rules
-from attnc.emit.check_helpers import DTYPES, HELPERS, HOLDS
 from attnc.emit.expression import emit_expression, emit_operand
+from attnc.emit.support import text_of
 from attnc.emit.writer import Writer
 from attnc.errors import CompilerBug
 from attnc.ir.nodes import Int, IntConst, IntOp, Param, Size, VecInput
@@ -25,6 +25,14 @@ from attnc.lower.names import SIZES, variable
 from attnc.lower.plan import Plan
 from attnc.lower.torch_terms import TorchTerms
 
+DTYPES = {
+    "float": "FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)",
+    "int": "INTS = (torch.int32, torch.int64)",
+    "bool": "BOOLS = (torch.bool,)",
+}
+CHECKS = (
+    "_names", "_listed", "_is_dense", "_layout", "_check_tensor", "_check_inputs", "_is_near", "_number",
+)  # fmt: skip
 # Where a call has its sizes.
 PLACES = {
     "B": "q.shape[0]", "H": "q.shape[1]", "HKV": "k.shape[1]", "N": "q.shape[2]", "M": "k.shape[2]",
@@ -40,9 +48,9 @@ def write_checks(writer: Writer, plan: Plan) -> None:
         if sort in sorts:
             writer.line(line)
     checks = _Checks(writer, plan)
-    for text in [HELPERS, HOLDS] if checks.requirements or checks.divisions else [HELPERS]:
-        _gap(writer)
-        writer.lines(text)
+    holds = ["_holds"] if checks.requirements or checks.divisions else []
+    _gap(writer)
+    writer.lines(text_of("checks", *CHECKS, *holds))
     _gap(writer)
     names = ["scale", *(variable(p.name) for p in params)]
     writer.items("def _check(", ["q", "k", "v", *names], "):")

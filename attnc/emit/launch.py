@@ -11,6 +11,7 @@ from textwrap import wrap
 from attnc.emit.arguments import arguments, looks_again, named_tiles, values, write_looks, write_tiles
 from attnc.emit.expression import emit_expression
 from attnc.emit.split import choice_of_splits, write_split
+from attnc.emit.support import text_of
 from attnc.emit.tiles import tile_table
 from attnc.emit.writer import Writer
 from attnc.ir.text import print_ir
@@ -26,35 +27,6 @@ from attnc.lower.sweep import Sweep, said_results
 from attnc.lower.torch_terms import TorchTerms
 from attnc.options import Options
 
-STRIP = '''
-def _strip_rows(pairs_of_a_row, block_q):
-    """Queries in a strip whose pairs fill at most 64 MiB, in whole tiles."""
-    return max(1, 2**24 // max(1, pairs_of_a_row) // block_q) * block_q
-'''.strip()
-
-
-LOOKS = '''
-def _looks(tiles):
-    """A launch, and a second one, whose programs go on where a sum is no number: tile by tile."""
-    return (False, tiles), (True, {**tiles, "num_stages": 1})
-'''.strip()
-
-
-AHEAD = '''
-def _ahead(q, tiles):
-    """How many tiles ahead keys are read where products run beside other work; else None."""
-    return tiles["num_stages"] if _generation(q) == 9 and tiles["BLOCK_Q"] >= 64 else None
-'''.strip()
-
-
-SHARES = '''
-def _shares(q, programs):
-    """Into how many shares the work of each program goes, so that two fall to a processor."""
-    card = torch.cuda.get_device_properties(q.device) if q.is_cuda else None
-    processors = card.multi_processor_count if card else 8
-    return max(1, 2 * processors // max(1, programs))
-'''.strip()
-
 
 def write_launchers(writer: Writer, kernels: Kernels, options: Options) -> None:
     """The table of tiles; forward and backward of every sweep."""
@@ -64,15 +36,15 @@ def write_launchers(writer: Writer, kernels: Kernels, options: Options) -> None:
     has_strips = any(each.sweep.home("pair") for each in sweeps)
     has_splits = any(each.sweep.split for each in sweeps)
     has_shares = has_splits or any(each.kernel("_backward_keys") for each in sweeps)
+    is_called = {
+        "_looks": any(looks_again(fn) for each in sweeps for fn in each.triton),
+        "_ahead": goes_ahead,
+        "_strip_rows": has_strips,
+        "_shares": has_shares,
+    }
+    called = [text_of("launch", name) for name, is_so in is_called.items() if is_so]
     splits = [choice_of_splits(kernels.plan.last)] * has_splits
-    asked = [
-        *[LOOKS] * any(looks_again(fn) for each in sweeps for fn in each.triton),
-        *[AHEAD] * goes_ahead,
-        *[STRIP] * has_strips,
-        *[SHARES] * has_shares,
-        *splits,
-    ]
-    for text in [tile_table(kernels.plan.last, options.tiles), *asked]:
+    for text in [tile_table(kernels.plan.last, options.tiles), *called, *splits]:
         writer.lines(text)
         writer.line()
         writer.line()

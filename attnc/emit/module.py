@@ -11,10 +11,10 @@ import re
 from collections.abc import Iterable
 
 from attnc.emit.header import write_header
-from attnc.emit.helpers import TORCH_HELPERS, TRITON_HELPERS, select_helpers
 from attnc.emit.launch import write_launchers
 from attnc.emit.operator import write_operators
 from attnc.emit.public import write_public
+from attnc.emit.support import functions_of, select
 from attnc.emit.writer import Writer
 from attnc.errors import CompilerBug
 from attnc.kernel.arguments import arguments_of
@@ -76,14 +76,14 @@ def emit_module(kernels: Kernels, found: list[str], options: Options) -> str:
     functions = _functions(kernels)
     used = {name for fn in functions for stmt in fn.body for name in names_in(stmt)}
 
-    _write_texts(body, select_helpers(TRITON_HELPERS, used))
+    _write_texts(body, select(functions_of("kernels"), used))
     for fn in _triton(kernels):
         _write_function(body, _with_decorator(fn))
     launch = Writer()
     if kernels.has_triton:
         write_launchers(launch, kernels, options)
     helpers = used | set(re.findall(r"\w+", launch.text)) | {fn.decorator for fn in functions}
-    _write_texts(body, select_helpers(TORCH_HELPERS, helpers))
+    _write_texts(body, select(functions_of("torch_functions") | functions_of("cpu"), helpers))
     for fn in _plain(kernels):
         _write_function(body, fn)
     if kernels.has_triton:

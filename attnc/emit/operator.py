@@ -7,9 +7,8 @@ copies of a module do not meet.
 
 from __future__ import annotations
 
-from attnc.emit.check_helpers import SORTED
 from attnc.emit.launch import arrays_with_gradient
-from attnc.emit.library import LIBRARY
+from attnc.emit.support import text_of, whole
 from attnc.emit.writer import Writer
 from attnc.errors import AttncError, Diagnostic
 from attnc.ir.nodes import Param
@@ -28,7 +27,7 @@ MOST_ARGUMENTS = 64  # of an operator, to torch
 def write_operators(writer: Writer, kernels: Kernels, options: Options) -> None:
     """The library of a module, and the operators of every sweep; the first checks what only data say."""
     ordered = [p.name for p in kernels.plan.spec.params if p.sorted and options.check_sorted]
-    for text in [LIBRARY, SORTED] if ordered else [LIBRARY]:
+    for text in [whole("library"), *([text_of("checks", "_check_sorted")] if ordered else [])]:
         writer.lines(text)
         _gap(writer)
     for number, each in enumerate(kernels.sweeps):

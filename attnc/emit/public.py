@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from attnc.emit.checks import write_checks
 from attnc.emit.expression import emit_literal
-from attnc.emit.library import FLOATS
 from attnc.emit.operator import operator_of
+from attnc.emit.support import text_of, whole
 from attnc.emit.writer import Writer
 from attnc.ir.nodes import Param
 from attnc.ir.text import print_ir
@@ -20,62 +20,6 @@ from attnc.lower.per_token import mapped_tensors
 from attnc.lower.schedule import SweepKernels
 from attnc.lower.sweep import Sweep
 
-BACKEND = '''
-def _choose(backend, q):
-    """The path of a call: by the device of its tensors, unless the caller says otherwise."""
-    if backend == "auto":
-        return "triton" if q.is_cuda else "cpu"
-    if backend not in ("triton", "cpu"):
-        raise ValueError(f'`backend` needs "auto", "triton" or "cpu", got {backend!r}')
-    if backend == "cpu" and q.device.type != "cpu":
-        raise ValueError(f'`backend="cpu"` needs tensors on the CPU, got {q.device}')
-    if backend == "triton" and not q.is_cuda and os.environ.get("TRITON_INTERPRET") != "1":
-        raise ValueError(f'`backend="triton"` needs tensors on a GPU, got {q.device}')
-    if backend == "triton" and q.is_cuda and q.dtype == torch.float64:
-        raise ValueError("`q` needs dtype float16, bfloat16 or float32 on a GPU, got float64")
-    return backend
-'''.strip()
-
-
-NO_KERNELS = '''
-def _check_device(q):
-    """Raise unless the tensors are on the CPU."""
-    if q.device.type != "cpu":
-        raise ValueError(f"`q` needs the CPU, since this module has no kernels, got {q.device}")
-'''.strip()
-
-AUTOCAST = '''
-def _as_autocast(x):
-    """q, k or v in the dtype that autocast has for torch's own attention; float64 stays."""
-    if not isinstance(x, Tensor) or not torch.amp.is_autocast_available(x.device.type):
-        return x
-    is_cast = torch.is_autocast_enabled(x.device.type) and x.is_floating_point()
-    is_cast = is_cast and x.dtype != torch.float64
-    return x.to(torch.get_autocast_dtype(x.device.type)) if is_cast else x
-'''.strip()
-
-REFUSED = '''
-@_operator
-def _refusal(message: str, is_of_type: bool, q: Tensor, width: int) -> Tensor:
-    """A wrong call in a graph of torch.compile, which raises it when it is run."""
-    raise (TypeError if is_of_type else ValueError)(message)
-
-
-@torch.library.register_fake(_refusal, lib=_LIBRARY)
-def _(message, is_of_type, q, width):
-    return q.new_empty(*q.shape[:-1], width)
-
-
-def _refused(mistake, q, v, return_lse):
-    """Raise a mistake. torch.compile would say that there is one, and not which: the graph does."""
-    is_traced = torch.compiler.is_dynamo_compiling() and not torch.compiler.is_exporting()
-    if not is_traced or not isinstance(q, Tensor):
-        raise mistake
-    width = v.shape[-1] if isinstance(v, Tensor) and v.ndim else 1
-    out = _refusal(str(mistake), isinstance(mistake, TypeError), q, width)
-    return (out, out[..., 0]) if return_lse else out
-'''.strip()
-
 NO_LSE = "`return_lse` needs a normalization by sum(exp(s)): this one has no log-sum-exp"
 
 
@@ -83,7 +27,8 @@ def write_public(writer: Writer, kernels: Kernels) -> None:
     """The choice of a backend, the checks, and the function."""
     plan, sweep = kernels.plan, kernels.plan.last
     spec = plan.spec
-    for text in (BACKEND if kernels.has_triton else NO_KERNELS, FLOATS, AUTOCAST, REFUSED):
+    device = "_choose" if kernels.has_triton else "_check_device"
+    for text in (text_of("call", device, "_floats", "_as_autocast"), whole("refused")):
         writer.lines(text)
         writer.line()
         writer.line()

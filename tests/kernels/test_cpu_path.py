@@ -12,16 +12,13 @@ from hypothesis import strategies as st
 from kernel_checks import compile_text
 from torch import Tensor
 
-from attnc.emit.helpers import TORCH_HELPERS, select_helpers
 from attnc.run.loader import load_module
+from attnc.support import cpu
 
 CAUSAL = "attention causal():\n    mask j <= i\n"
 FULL = "attention full():\n    mask true\n"
 WINDOW = "attention window(size: int):\n    mask j <= i and i - j < size\n"
 SINKS = "attention sinks(w: int = 70):\n    mask j <= i and (j < 3 or i - j < w)\n"
-HELPERS: dict[str, Any] = {"torch": torch, "TILE": 128}
-TESTED = ["_join", "_rows_of_tile", "_steps", "_bits_of_pairs", "_fill_hidden"]
-exec("\n\n\n".join(select_helpers(TORCH_HELPERS, TESTED)), HELPERS)
 
 
 def module_of(text: str) -> ModuleType:
@@ -47,8 +44,8 @@ def test_intervals_are_joined_without_loss(keys: int, intervals: list[tuple[int,
 
     They come in any order: that of a single head may not be that of all heads together.
     """
-    seen, edges = HELPERS["_join"](keys, *intervals)
-    positions = HELPERS["_positions"](seen).tolist()
+    seen, edges = cpu._join(keys, *intervals)
+    positions = cpu._positions(seen).tolist()
     assert positions == sorted(set(positions)) and set(positions) <= set(range(keys))
     assert set(positions) >= {j for lo, hi, _, _ in intervals for j in range(max(lo, 0), min(hi, keys))}
     tested: set[int] = set()
@@ -63,7 +60,7 @@ def test_intervals_are_joined_without_loss(keys: int, intervals: list[tuple[int,
 @HOUSE
 @given(st.integers(1, 40), st.integers(1, 6), st.integers(1, 300), st.integers(0, 40_000))
 def test_steps_have_every_head_once(groups: int, group: int, rows: int, keys: int) -> None:
-    steps = list(HELPERS["_steps"](groups * group, groups, rows, slice(5, 5 + keys)))
+    steps = list(cpu._steps(groups * group, groups, rows, slice(5, 5 + keys)))
     heads = [h for some, _ in steps for h in range(some.start, some.stop)]
     assert heads == list(range(groups * group))
     for some, of_keys in steps:
@@ -82,8 +79,8 @@ def test_steps_have_every_head_once(groups: int, group: int, rows: int, keys: in
     ],
 )
 def test_rows_of_a_tile(keys: int, heads: int, dtype: torch.dtype, rows: int) -> None:
-    assert HELPERS["_rows_of_tile"]((slice(7, 7 + keys), ()), heads, dtype) == rows
-    assert HELPERS["_rows_of_tile"]((torch.arange(keys), ()), heads, dtype) == rows
+    assert cpu._rows_of_tile((slice(7, 7 + keys), ()), heads, dtype) == rows
+    assert cpu._rows_of_tile((torch.arange(keys), ()), heads, dtype) == rows
 
 
 @pytest.mark.parametrize("tile", [64, 128, 256])
@@ -110,7 +107,7 @@ def test_hidden_pairs_are_filled_whatever_they_are(dtype: torch.dtype, otherwise
     pairs = torch.tensor(values, dtype=dtype).repeat(2, 3, 4, 1)
     visible = torch.rand(3, 1, 6, generator=torch.Generator().manual_seed(0)) < 0.5
     expected = torch.where(visible, pairs, otherwise)
-    HELPERS["_fill_hidden"](pairs, *HELPERS["_bits_of_pairs"](visible, dtype, otherwise))
+    cpu._fill_hidden(pairs, *cpu._bits_of_pairs(visible, dtype, otherwise))
     torch.testing.assert_close(pairs, expected, rtol=0, atol=0, equal_nan=True)
 
 

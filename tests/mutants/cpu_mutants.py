@@ -7,7 +7,7 @@ from mutant import Mutant
 ZOO = ("tests/kernels/test_zoo.py::test_zoo",)
 PATH = ("tests/kernels/test_cpu_path.py",)
 READS = ("tests/kernels/test_misreads.py",)
-HELPERS = "attnc/emit/cpu_helpers.py"
+HELPERS = "attnc/support/cpu.py"
 FORWARD = "attnc/lower/cpu/forward.py"
 BACKWARD = "attnc/lower/cpu/backward.py"
 UNSEEN = ("tests/kernels/test_unseen.py::test_specs",)
@@ -220,7 +220,7 @@ CPU = (
     Mutant(
         "cpu-later-values-remembered",
         "lists of tiles are remembered although the array has changed since",
-        "attnc/emit/helpers.py",
+        "attnc/support/torch_functions.py",
         "torch.equal(held, _bits_of(tensor)) if isinstance(held, Tensor) else held() is tensor",
         "isinstance(held, Tensor) or held() is tensor",
         ("tests/lower/test_lists.py",),

@@ -16,8 +16,8 @@ ONCE = ("tests/kernels/test_unseen.py::test_finite_tensors_are_looked_at_once",)
 UNSEEN = ("tests/kernels/test_unseen.py::test_specs",)
 FAR = ("tests/kernels/test_large_calls.py",)
 
-HELPERS = "attnc/emit/triton_helpers.py"
-TORCH_HELPERS = "attnc/emit/helpers.py"
+HELPERS = "attnc/support/kernels.py"
+TORCH_HELPERS = "attnc/support/torch_functions.py"
 LAUNCH = "attnc/emit/launch.py"
 TILED = "attnc/lower/tiled"
 SPLIT = "attnc/lower/split"
@@ -789,7 +789,7 @@ LOOKS = (
     Mutant(
         "no-second-look",
         "no kernel looks again where a sum is no number",
-        LAUNCH,
+        "attnc/support/launch.py",
         'return (False, tiles), (True, {**tiles, "num_stages": 1})',
         "return ((False, tiles),)",
         UNSEEN,

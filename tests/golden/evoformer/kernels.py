@@ -14,23 +14,23 @@ MINUS_INF = tl.constexpr(float("-inf"))
 TILE = 128  # queries in a tile of the CPU path, unless fewer or more are faster
 
 
-# _program: attnc/emit/triton_helpers.py
-# _load_tile: attnc/emit/triton_helpers.py
-# _load_rows: attnc/emit/triton_helpers.py
-# _store_rows: attnc/emit/triton_helpers.py
-# _load_tile_at: attnc/emit/triton_helpers.py
-# _load_rows_at: attnc/emit/triton_helpers.py
-# _store_rows_at: attnc/emit/triton_helpers.py
-# _zero_tile: attnc/emit/triton_helpers.py
-# _zeros: attnc/emit/triton_helpers.py
-# _dot_rows: attnc/emit/triton_helpers.py
-# _add_rows: attnc/emit/triton_helpers.py
-# _scaled: attnc/emit/triton_helpers.py
-# _divided: attnc/emit/triton_helpers.py
-# _add_rows_of_any_size: attnc/emit/triton_helpers.py
-# _add_seen_rows: attnc/emit/triton_helpers.py
-# _is_spoiled: attnc/emit/triton_helpers.py
-# _are_spoiled_rows: attnc/emit/triton_helpers.py
+# _program: attnc/support/kernels.py
+# _load_tile: attnc/support/kernels.py
+# _load_rows: attnc/support/kernels.py
+# _store_rows: attnc/support/kernels.py
+# _load_tile_at: attnc/support/kernels.py
+# _load_rows_at: attnc/support/kernels.py
+# _store_rows_at: attnc/support/kernels.py
+# _zero_tile: attnc/support/kernels.py
+# _zeros: attnc/support/kernels.py
+# _dot_rows: attnc/support/kernels.py
+# _add_rows: attnc/support/kernels.py
+# _scaled: attnc/support/kernels.py
+# _divided: attnc/support/kernels.py
+# _add_rows_of_any_size: attnc/support/kernels.py
+# _add_seen_rows: attnc/support/kernels.py
+# _is_spoiled: attnc/support/kernels.py
+# _are_spoiled_rows: attnc/support/kernels.py
 
 
 @triton.jit
@@ -610,30 +610,30 @@ def _backward_pairs(
         )
 
 
-# _without_autocast: attnc/emit/helpers.py
-# _check_reach: attnc/emit/helpers.py
-# _with_unit_stride: attnc/emit/helpers.py
-# _is_large: attnc/emit/helpers.py
-# _grid: attnc/emit/helpers.py
-# _parts: attnc/emit/helpers.py
-# _sum_of_parts: attnc/emit/helpers.py
-# _on_spare_threads: attnc/emit/cpu_helpers.py
-# _spare_processors: attnc/emit/cpu_helpers.py
-# _quota: attnc/emit/cpu_helpers.py
-# _join: attnc/emit/cpu_helpers.py
-# _positions: attnc/emit/cpu_helpers.py
-# _count: attnc/emit/cpu_helpers.py
-# _rows_of_tile: attnc/emit/cpu_helpers.py
-# _steps: attnc/emit/cpu_helpers.py
-# _narrow: attnc/emit/cpu_helpers.py
-# _bits_of_pairs: attnc/emit/cpu_helpers.py
-# _fill_hidden: attnc/emit/cpu_helpers.py
-# _row_max: attnc/emit/cpu_helpers.py
-# _matmul: attnc/emit/cpu_helpers.py
-# _are_spoiled: attnc/emit/cpu_helpers.py
-# _are_finite: attnc/emit/cpu_helpers.py
-# _in_room: attnc/emit/cpu_helpers.py
-# _add_transposed: attnc/emit/cpu_helpers.py
+# _without_autocast: attnc/support/torch_functions.py
+# _check_reach: attnc/support/torch_functions.py
+# _with_unit_stride: attnc/support/torch_functions.py
+# _is_large: attnc/support/torch_functions.py
+# _grid: attnc/support/torch_functions.py
+# _parts: attnc/support/torch_functions.py
+# _sum_of_parts: attnc/support/torch_functions.py
+# _on_spare_threads: attnc/support/cpu.py
+# _spare_processors: attnc/support/cpu.py
+# _quota: attnc/support/cpu.py
+# _join: attnc/support/cpu.py
+# _positions: attnc/support/cpu.py
+# _count: attnc/support/cpu.py
+# _rows_of_tile: attnc/support/cpu.py
+# _steps: attnc/support/cpu.py
+# _narrow: attnc/support/cpu.py
+# _bits_of_pairs: attnc/support/cpu.py
+# _fill_hidden: attnc/support/cpu.py
+# _row_max: attnc/support/cpu.py
+# _matmul: attnc/support/cpu.py
+# _are_spoiled: attnc/support/cpu.py
+# _are_finite: attnc/support/cpu.py
+# _in_room: attnc/support/cpu.py
+# _add_transposed: attnc/support/cpu.py
 
 
 def _keys_seen(M, length):
@@ -802,15 +802,9 @@ TILES = {
 # _generation: attnc/emit/tiles.py
 # _tiles: attnc/emit/tiles.py
 # _parts_of: attnc/emit/tiles.py
-
-
-def _looks(tiles):
-    """A launch, and a second one, whose programs go on where a sum is no number: tile by tile."""
-    return (False, tiles), (True, {**tiles, "num_stages": 1})
-
-
-# _strip_rows: attnc/emit/launch.py
-# _shares: attnc/emit/launch.py
+# _looks: attnc/support/launch.py
+# _strip_rows: attnc/support/launch.py
+# _shares: attnc/support/launch.py
 
 
 def _few_rows(tiles, rows):
@@ -927,18 +921,18 @@ def _pairs_seen(q, k, length):
     return B * H * pairs
 
 
-# _library: attnc/emit/library.py
-# _LIBRARY: attnc/emit/library.py
-# _operator: attnc/emit/library.py
-# _derive: attnc/emit/library.py
-# _call_samples: attnc/emit/library.py
-# _FLOPS: attnc/emit/library.py
-# _count_flops: attnc/emit/library.py
-# _on_cpu: attnc/emit/library.py
-# _tell_counters: attnc/emit/library.py
-# _keep_nothing: attnc/emit/library.py
-# _refuse: attnc/emit/library.py
-# _refuse_forward_mode: attnc/emit/library.py
+# _library: attnc/support/library.py
+# _LIBRARY: attnc/support/library.py
+# _operator: attnc/support/library.py
+# _derive: attnc/support/library.py
+# _call_samples: attnc/support/library.py
+# _FLOPS: attnc/support/library.py
+# _count_flops: attnc/support/library.py
+# _on_cpu: attnc/support/library.py
+# _tell_counters: attnc/support/library.py
+# _keep_nothing: attnc/support/library.py
+# _refuse: attnc/support/library.py
+# _refuse_forward_mode: attnc/support/library.py
 
 
 @_operator
@@ -1018,26 +1012,26 @@ def _output(o, lse, q, gate):
     return result.masked_fill(nothing.unsqueeze(-1), 0.0)
 
 
-# _choose: attnc/emit/public.py
-# _floats: attnc/emit/public.py
-# _as_autocast: attnc/emit/public.py
-# _refusal: attnc/emit/public.py
-# _: attnc/emit/public.py
-# _refused: attnc/emit/public.py
+# _choose: attnc/support/call.py
+# _floats: attnc/support/call.py
+# _as_autocast: attnc/support/call.py
+# _refusal: attnc/support/refused.py
+# _: attnc/support/refused.py
+# _refused: attnc/support/refused.py
 
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 INTS = (torch.int32, torch.int64)
 
 
-# _names: attnc/emit/check_helpers.py
-# _listed: attnc/emit/check_helpers.py
-# _is_dense: attnc/emit/check_helpers.py
-# _layout: attnc/emit/check_helpers.py
-# _check_tensor: attnc/emit/check_helpers.py
-# _check_inputs: attnc/emit/check_helpers.py
-# _is_near: attnc/emit/check_helpers.py
-# _number: attnc/emit/check_helpers.py
+# _names: attnc/support/checks.py
+# _listed: attnc/support/checks.py
+# _is_dense: attnc/support/checks.py
+# _layout: attnc/support/checks.py
+# _check_tensor: attnc/support/checks.py
+# _check_inputs: attnc/support/checks.py
+# _is_near: attnc/support/checks.py
+# _number: attnc/support/checks.py
 
 
 def _check(q, k, v, scale, pair, length, gate):

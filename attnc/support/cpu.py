@@ -1,10 +1,18 @@
-"""Small functions of the CPU path that emitted modules carry, each only where something calls it.
+"""What the CPU path calls: how many threads work, what a tile sees, products of tiles, torch's own kernels.
 
-Enters: nothing. Leaves: their text. They know nothing of any spec: how many threads work, what a tile sees, products of
-tiles, and torch's own kernel for plain attention.
+Copied by name, each where something calls it. It knows nothing of any spec.
 """
 
-CPU = '''
+import os
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from attnc.support.of_module import TILE
+from attnc.support.torch_functions import _with_unit_stride, _without_autocast
+
+
 def _on_spare_threads(function):
     """A call takes a hundred operations, and threads that share one wait for each other at its end.
 
@@ -234,4 +242,3 @@ def _backward_of_torch(dout, q, k, v, out, lse, scale, is_causal):
     differentiate = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
     gradients = differentiate(dout, q, k, v, out.to(narrow), lse, 0.0, is_causal, scale=scale)
     return tuple(x.to(dtype).contiguous() for x in gradients)
-'''

@@ -1,18 +1,16 @@
-"""Small functions that emitted modules carry, each only where something calls it.
+"""What torch does around kernels and on the CPU path: gradients of arrays, checks of reads, lists of tiles, places.
 
-Enters: the names that a module's functions use. Leaves: the text of the helpers among them, in the order of
-this file. These are the only lines of an emitted module that are the same in every module.
+Copied by name, each where something calls it. It knows nothing of any spec.
 """
 
-from __future__ import annotations
+import weakref
 
-import re
-from collections.abc import Iterable
+import torch
+from torch import Tensor
 
-from attnc.emit.cpu_helpers import CPU
-from attnc.emit.triton_helpers import TRITON
+from attnc.support.of_module import TILE
 
-TORCH = '''
+
 def _sized(rows, dtype):
     """Rows in another dtype, their largest in [1, 2), and the powers of 2 they are divided by."""
     largest = rows.abs().amax(-1, keepdim=True)
@@ -253,23 +251,3 @@ def _rope(x, position, theta):
     cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
     a, b = x[..., :half], x[..., half:]
     return torch.cat([a * cos - b * sin, a * sin + b * cos], -1)
-'''
-
-
-def _split(text: str) -> dict[str, str]:
-    parts = re.split(r"\n\n\n", text.strip("\n"))
-    return {re.search(r"def (\w+)\(", part)[1]: part for part in parts}  # type: ignore[index]
-
-
-TRITON_HELPERS = _split(TRITON)
-TORCH_HELPERS = _split(TORCH) | _split(CPU)
-
-
-def select_helpers(helpers: dict[str, str], used: Iterable[str]) -> list[str]:
-    """The texts of the helpers that are used, by a module or by each other."""
-    wanted: set[str] = set()
-    todo = set(used) & set(helpers)
-    while todo:
-        wanted |= todo
-        todo = {name for each in todo for name in re.findall(r"\w+", helpers[each])} & set(helpers) - wanted
-    return [text for name, text in helpers.items() if name in wanted]

@@ -1,10 +1,14 @@
-"""Small functions that kernels of emitted modules call, each only where something calls it.
+"""What kernels call: rows in parts and their products, bounds, integers as Python means them, functions of numbers.
 
-Enters: nothing. Leaves: their text. They know nothing of any spec: rows in parts and their products, bounds, integers
-as Python means them, and functions of numbers.
+Copied by name, each where something calls it. It knows nothing of any spec.
 """
 
-TRITON = '''
+import triton
+import triton.language as tl
+
+from attnc.support.of_module import LOG2_E
+
+
 @triton.jit
 def _program(tiles, heads, LARGE: tl.constexpr):
     """The tile, head and batch entry of a program; in a LARGE call, one axis has them all."""
@@ -292,4 +296,3 @@ def _power(x, y):
     signed = tl.where(tl.floor(half) != half, -magnitude, magnitude)
     legal = tl.where(tl.floor(y) == y, signed, float("nan"))
     return tl.where(y == 0, 1.0, tl.where(x < 0, legal, magnitude))
-'''

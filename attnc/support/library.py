@@ -1,10 +1,17 @@
-"""What registers the operators of a module with torch, the same in every module.
+"""What registers the operators of a module with torch: its library, operators, their derivatives and their cost.
 
-Enters: nothing. Leaves: the text of the library, of `_operator`, which makes an operator of a function, and of
-`_derive`, which says what autograd and torch.func ask of it.
+Copied whole into every module.
 """
 
-LIBRARY = '''
+import inspect
+import sys
+
+import torch
+from torch import Tensor
+
+from attnc.support.of_module import _pairs_seen
+
+
 def _library():
     """The operators of this module, under its name; a copy of it has a `_` behind."""
     name = "".join(c if c.isalnum() else "_" for c in __name__)
@@ -156,19 +163,3 @@ def _refuse_forward_mode(*tangents):
         f"a forward-mode derivative of `{_LIBRARY.ns}` was asked for, and there is none; "
         "`torch.func.vjp`, `torch.func.jacrev` and `backward` have the gradient"
     )
-'''.strip()
-
-FLOATS = '''
-def _floats(*numbers):
-    """Floats as an operator takes them: a list, or a tensor where torch.compile has them change.
-
-    It makes a graph for each value of a float that an operator takes, and gives up after eight.
-    """
-    if torch.compiler.is_compiling():
-        from torch.fx.experimental.symbolic_shapes import has_static_value
-
-        if not all(map(has_static_value, numbers)):
-            one = torch.ones((), dtype=torch.float64, device="cpu")
-            return [], torch.stack([one * number for number in numbers])
-    return list(numbers), None
-'''.strip()

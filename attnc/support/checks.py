@@ -1,16 +1,16 @@
-"""What the checks of a call are made of, the same in every module.
+"""The checks of a call: small functions that raise the first mistake that they find.
 
-Enters: nothing. Leaves: the text of the dtypes and of small functions that raise the first mistake that they find. The
-words are those of `run/messages.py`.
+The words are those of `run/messages.py`.
 """
 
-DTYPES = {
-    "float": "FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)",
-    "int": "INTS = (torch.int32, torch.int64)",
-    "bool": "BOOLS = (torch.bool,)",
-}
+import numbers
 
-HELPERS = '''
+import torch
+from torch import Tensor
+
+from attnc.support.of_module import FLOATS
+
+
 def _names(*dtypes):
     """Dtypes in words."""
     *most, last = (str(dtype).removeprefix("torch.") for dtype in dtypes)
@@ -113,9 +113,8 @@ def _number(name, kind, value):
     elif not torch.compiler.is_compiling():
         got = f"{value!r} ({got})"
     raise TypeError(f"`{name}` needs {needs}, got {'None' if value is None else got}")
-'''.strip("\n")
 
-HOLDS = '''
+
 def _holds(condition):
     """Does it? Where torch exports a call and cannot know, the program asserts it."""
     if not torch.compiler.is_compiling():
@@ -126,9 +125,8 @@ def _holds(condition):
         return False
     torch._check(condition)
     return True
-'''.strip()
 
-SORTED = '''
+
 def _check_sorted(name, array):
     """Raise where an array decreases: the ranges of keys rest on it. One pass; a GPU is waited for.
 
@@ -144,4 +142,3 @@ def _check_sorted(name, array):
         raise ValueError(
             f"`{name}` is declared `sorted`, and decreases at {place}, from {before} to {after}"
         )
-'''.strip("\n")

@@ -12,7 +12,7 @@ from attnc.emit.arguments import arguments, looks_again, named_tiles, values, wr
 from attnc.emit.expression import emit_expression
 from attnc.emit.split import choice_of_splits, write_split
 from attnc.emit.support import text_of
-from attnc.emit.tiles import tile_table
+from attnc.emit.tiles import write_tile_table
 from attnc.emit.writer import Writer
 from attnc.ir.text import print_ir
 from attnc.kernel.arguments import takes_tensor
@@ -44,7 +44,10 @@ def write_launchers(writer: Writer, kernels: Kernels, options: Options) -> None:
     }
     called = [text_of("launch", name) for name, is_so in is_called.items() if is_so]
     splits = [choice_of_splits(kernels.plan.last)] * has_splits
-    for text in [tile_table(kernels.plan.last, options.tiles), *called, *splits]:
+    write_tile_table(writer, kernels.plan.last, options.tiles)
+    writer.line()
+    writer.line()
+    for text in [*called, *splits]:
         writer.lines(text)
         writer.line()
         writer.line()

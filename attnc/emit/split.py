@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from attnc.emit.arguments import arguments, looks_again, padded_widths, values, write_looks
 from attnc.emit.expression import emit_argument
-from attnc.emit.tiles import reads_pairs
 from attnc.emit.writer import Writer
 from attnc.kernel.arguments import arguments_of
 from attnc.kernel.nodes import Function
@@ -16,6 +15,7 @@ from attnc.lower.names import part_of
 from attnc.lower.schedule import SweepKernels
 from attnc.lower.split.choice import Split
 from attnc.lower.sweep import Sweep
+from attnc.lower.tile_sizes import reads_pairs
 from attnc.lower.torch_terms import TorchTerms
 
 SPLITS = '''

@@ -5,7 +5,7 @@ Copied by name.
 
 import torch
 
-from attnc.support.of_module import _generation
+from attnc.support.tiles import _generation
 
 
 def _strip_rows(pairs_of_a_row, block_q):

@@ -828,10 +828,10 @@ TILES = {
 }
 
 
-# _table: attnc/emit/tiles.py
-# _generation: attnc/emit/tiles.py
-# _tiles: attnc/emit/tiles.py
-# _parts_of: attnc/emit/tiles.py
+# _table: attnc/support/tiles.py
+# _generation: attnc/support/tiles.py
+# _tiles: attnc/support/tiles.py
+# _parts_of: attnc/support/tiles.py
 # _looks: attnc/support/launch.py
 # _shares: attnc/support/launch.py
 

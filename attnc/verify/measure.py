@@ -37,7 +37,7 @@ def measure(compilation: Compilation, case: Case) -> Measurement:
     lost, tried = _find_lost(compilation), []
     for inputs, expected in find_calls(compilation, case):
         limits = find_limits(compilation.attention, inputs, expected, lost)
-        share = max(_share_of_range(expected[name], limits[name], case.dtype) for name in limits)
+        share = max(_hides(expected[name], limits[name], case.dtype) for name in limits)
         tried.append((share, inputs, expected, limits))
         if share < 1:
             break
@@ -46,10 +46,14 @@ def measure(compilation: Compilation, case: Case) -> Measurement:
     return _measure_call(compilation, *min(tried, key=lambda each: each[0])[1:])
 
 
-def _share_of_range(expected: Tensor, limit: float, dtype: str) -> float:
-    """The largest number that rounding may make of a result, by the dtype's. Beyond 1 a case shows little."""
+def _hides(expected: Tensor, limit: float, dtype: str) -> float:
+    """How much rounding may hide: beyond 1 a case shows little, and others are tried.
+
+    It is the largest number that rounding may make of a result, by the largest of the dtype; or by a thousand times
+    the result, as at a place where a slope is infinite.
+    """
     largest = float(finite_part(expected).abs().max()) if expected.numel() else 0.0
-    return (largest + limit) / torch.finfo(getattr(torch, dtype)).max
+    return max((largest + limit) / torch.finfo(getattr(torch, dtype)).max, limit / (1e3 * (1 + largest)))
 
 
 def _measure_call(

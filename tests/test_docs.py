@@ -118,3 +118,24 @@ def test_readme_shows_what_is_written() -> None:
         return " ".join(re.sub(r"attn:\d+", "attn", text).split())
 
     assert words(shown[1]) in words(written)
+
+
+def test_words_of_our_own_are_used_where_they_are_said_to_be() -> None:
+    text = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \*\*([\w ,]+)\*\* \|.*\| `([\w./]+)` \|$", text, re.MULTILINE)
+    assert len(rows) == len(re.findall(r"^\| \*\*", text, re.MULTILINE)) > 10
+    for words, place in rows:
+        files = sorted((ROOT / place).rglob("*.py")) if place.endswith("/") else [ROOT / place]
+        code = "\n".join(file.read_text(encoding="utf-8") for file in files).lower()
+        for word in words.split(", "):
+            assert word.split()[0] in code, f"{word} in {place}"
+
+
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "docs/glossary.md", "docs/adr/README.md"])
+def test_rooms_that_are_named_are_there(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    below = ROOT / "attnc" if name.endswith("adr/README.md") else ROOT
+    named = re.findall(r"^\|.*\|$", text, re.MULTILINE)
+    places = [place for row in named for place in re.findall(r"`((?:[\w]+/)+[\w.]*)`", row)]
+    assert len(places) > 10
+    assert [place for place in places if not (below / place).exists()] == []

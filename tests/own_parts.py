@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import re
 
-from attnc.emit import split
 from attnc.emit.support import whole
 
 SUPPORT = ("kernels", "torch_functions", "cpu", "checks", "launch", "tiles", "library", "call", "refused")
-SOURCES = {f"support/{file}": whole(file) for file in SUPPORT} | {"emit/split": split.SPLITS}
+SOURCES = {f"support/{file}": whole(file) for file in SUPPORT}
 GAP = "\n\n\n"
 LINE = re.compile(r"# (\w+): attnc/(?:emit|support)/\w+\.py")
 

@@ -10,7 +10,7 @@ from textwrap import wrap
 
 from attnc.emit.arguments import arguments, looks_again, named_tiles, values, write_looks, write_tiles
 from attnc.emit.expression import emit_expression
-from attnc.emit.split import choice_of_splits, write_split
+from attnc.emit.split import write_choice_of_splits, write_split
 from attnc.emit.support import text_of
 from attnc.emit.tiles import write_tile_table
 from attnc.emit.writer import Writer
@@ -43,12 +43,15 @@ def write_launchers(writer: Writer, kernels: Kernels, options: Options) -> None:
         "_shares": has_shares,
     }
     called = [text_of("launch", name) for name, is_so in is_called.items() if is_so]
-    splits = [choice_of_splits(kernels.plan.last)] * has_splits
     write_tile_table(writer, kernels.plan.last, options.tiles)
     writer.line()
     writer.line()
-    for text in [*called, *splits]:
+    for text in called:
         writer.lines(text)
+        writer.line()
+        writer.line()
+    if has_splits:
+        write_choice_of_splits(writer, kernels.plan.last)
         writer.line()
         writer.line()
     for number, each in enumerate(sweeps):

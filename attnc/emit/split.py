@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from attnc.emit.arguments import arguments, looks_again, padded_widths, values, write_looks
 from attnc.emit.expression import emit_argument
+from attnc.emit.support import text_of
 from attnc.emit.writer import Writer
 from attnc.kernel.arguments import arguments_of
 from attnc.kernel.nodes import Function
@@ -18,35 +19,29 @@ from attnc.lower.sweep import Sweep
 from attnc.lower.tile_sizes import reads_pairs
 from attnc.lower.torch_terms import TorchTerms
 
-SPLITS = '''
-def _few_rows(tiles, rows):
-    """The tiles of a forward kernel for so many rows of a key head, each a query of a head."""
-    if rows <= 16:
-        return {**tiles, "BLOCK_Q": 16, "num_warps": 4}
-    ROWS
 
+def write_choice_of_splits(writer: Writer, sweep: Sweep) -> None:
+    """The functions that choose.
 
-def _splits(q, rows, heads, keys, tiles):
-    """Shares of the keys in sight that fill the GPU, of four tiles or more; 0 for none."""
-    programs = max(1, triton.cdiv(rows, tiles["BLOCK_Q"]) * heads)
-    splits = min(_shares(q, programs), max(0, keys) // (4 * tiles["BLOCK_K"]))
-    return splits if splits > 1 or rows <= tiles["BLOCK_Q"] else 0
-'''.strip()
-
-
-def choice_of_splits(sweep: Sweep) -> str:
-    """The functions that choose."""
-    return SPLITS.replace("ROWS", _some_rows(sweep))
-
-
-def _some_rows(sweep: Sweep) -> str:
-    """Four warps hold 64 rows, unless a number is kept for each pair; what is no softmax is kept beside its score."""
-    if reads_pairs(sweep):
-        return 'return {**tiles, "BLOCK_Q": min(64, tiles["BLOCK_Q"])}'
-    if not sweep.fold.divides:
-        block = '{"BLOCK_Q": min(64, tiles["BLOCK_Q"]), "BLOCK_K": min(32, tiles["BLOCK_K"])}'
-        return f'block = {block}\n    return {{**tiles, **block, "num_warps": 4}}'
-    return 'return {**tiles, "BLOCK_Q": min(64, tiles["BLOCK_Q"]), "num_warps": 4}'
+    Four warps hold 64 rows, unless a number is kept for each pair; what is no softmax is kept beside its score.
+    """
+    with writer.block("def _few_rows(tiles, rows):"):
+        writer.line(
+            '"""The tiles of a forward kernel for so many rows of a key head, each a query of a head."""'
+        )
+        with writer.block("if rows <= 16:"):
+            writer.line('return {**tiles, "BLOCK_Q": 16, "num_warps": 4}')
+        rows = '"BLOCK_Q": min(64, tiles["BLOCK_Q"])'
+        if reads_pairs(sweep):
+            writer.line(f"return {{**tiles, {rows}}}")
+        elif not sweep.fold.divides:
+            writer.line(f'block = {{{rows}, "BLOCK_K": min(32, tiles["BLOCK_K"])}}')
+            writer.line('return {**tiles, **block, "num_warps": 4}')
+        else:
+            writer.line(f'return {{**tiles, {rows}, "num_warps": 4}}')
+    writer.line()
+    writer.line()
+    writer.lines(text_of("launch", "_splits"))
 
 
 def write_split(writer: Writer, kernels: SweepKernels, split: Split) -> None:

@@ -5,39 +5,33 @@ Enters: the name of a file, and of what is asked of it. Leaves: text, which emit
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
 SUPPORT = Path(__file__).parent.parent / "support"
+GAP = "\n\n\n"
 
 
 @cache
 def functions_of(file: str) -> dict[str, str]:
     """The text of every function of a file, with its decorators, in order."""
-    text = _read(file)
-    lines = text.splitlines()
-    found = {}
-    for node in ast.parse(text).body:
-        if isinstance(node, ast.FunctionDef) and node.name != "_":
-            found[node.name] = "\n".join(lines[_first_line(node) - 1 : node.end_lineno])
-    return found
+    parts = whole(file).split(GAP)
+    named = ((re.search(r"^def (\w+)\(", part, re.MULTILINE), part) for part in parts)
+    return {found[1]: part for found, part in named if found}
 
 
 def text_of(file: str, *names: str) -> str:
-    """These functions of a file, two blank lines between them."""
-    return "\n\n\n".join(functions_of(file)[name] for name in names)
+    """These functions of a file."""
+    return GAP.join(functions_of(file)[name] for name in names)
 
 
 @cache
 def whole(file: str) -> str:
-    """A file but for its docstring and its imports."""
-    text = _read(file)
-    body = ast.parse(text).body
-    first = next(node for node in body if not isinstance(node, ast.Import | ast.ImportFrom | ast.Expr))
-    return "\n".join(text.splitlines()[_first_line(first) - 1 :])
+    """A file but for its docstring and its imports, which two blank lines set apart."""
+    _, _, body = (SUPPORT / f"{file}.py").read_text(encoding="utf-8").partition(GAP)
+    return body.rstrip("\n")
 
 
 def select(functions: dict[str, str], used: Iterable[str]) -> list[str]:
@@ -50,16 +44,6 @@ def select(functions: dict[str, str], used: Iterable[str]) -> list[str]:
     return [text for name, text in functions.items() if name in wanted]
 
 
-def _first_line(node: ast.stmt) -> int:
-    """Decorators stand above it."""
-    above = node.decorator_list if isinstance(node, ast.FunctionDef) else []
-    return min([node.lineno, *(each.lineno for each in above)])
-
-
 @cache
 def _words(text: str) -> frozenset[str]:
     return frozenset(re.findall(r"\w+", text))
-
-
-def _read(file: str) -> str:
-    return (SUPPORT / f"{file}.py").read_text(encoding="utf-8")

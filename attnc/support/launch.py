@@ -1,9 +1,10 @@
-"""What launchers call: second looks, tiles ahead, strips of pairs, shares of a program's work.
+"""What launchers call: second looks, tiles ahead, strips of pairs, shares of work, and splits of keys.
 
 Copied by name.
 """
 
 import torch
+import triton
 
 from attnc.support.tiles import _generation
 
@@ -28,3 +29,10 @@ def _shares(q, programs):
     card = torch.cuda.get_device_properties(q.device) if q.is_cuda else None
     processors = card.multi_processor_count if card else 8
     return max(1, 2 * processors // max(1, programs))
+
+
+def _splits(q, rows, heads, keys, tiles):
+    """Shares of the keys in sight that fill the GPU, of four tiles or more; 0 for none."""
+    programs = max(1, triton.cdiv(rows, tiles["BLOCK_Q"]) * heads)
+    splits = min(_shares(q, programs), max(0, keys) // (4 * tiles["BLOCK_K"]))
+    return splits if splits > 1 or rows <= tiles["BLOCK_Q"] else 0

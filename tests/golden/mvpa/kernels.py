@@ -895,7 +895,7 @@ def _few_rows(tiles, rows):
     return {**tiles, "BLOCK_Q": min(64, tiles["BLOCK_Q"])}
 
 
-# _splits: attnc/emit/split.py
+# _splits: attnc/support/launch.py
 
 
 def _forward_triton(q, k, v, by_step, by_channel, scale, channels, window):

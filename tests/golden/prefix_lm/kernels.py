@@ -688,7 +688,7 @@ def _few_rows(tiles, rows):
     return {**tiles, "BLOCK_Q": min(64, tiles["BLOCK_Q"]), "num_warps": 4}
 
 
-# _splits: attnc/emit/split.py
+# _splits: attnc/support/launch.py
 
 
 def _forward_triton(q, k, v, scale, prefix):

@@ -628,7 +628,7 @@ def _few_rows(tiles, rows):
     return {**tiles, **block, "num_warps": 4}
 
 
-# _splits: attnc/emit/split.py
+# _splits: attnc/support/launch.py
 
 
 def _forward_triton(q, k, v, scale, window):

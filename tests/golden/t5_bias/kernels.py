@@ -796,7 +796,7 @@ def _few_rows(tiles, rows):
     return {**tiles, "BLOCK_Q": min(64, tiles["BLOCK_Q"])}
 
 
-# _splits: attnc/emit/split.py
+# _splits: attnc/support/launch.py
 
 
 def _forward_triton(q, k, v, bias, by_distance_1, scale, buckets, max_distance):

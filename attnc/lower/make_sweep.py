@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from attnc.algebra.derivative import ONE, Derivatives
 from attnc.algebra.fold import Fold, Softmax, Sums
 from attnc.analyze.facts import Facts, Implied, Ranges, Reason, RowPass
-from attnc.ir.nodes import Attention, Bool, Dot, IntParam, Node, Param, Real, Score, VecInput
+from attnc.ir.nodes import Attention, Bool, Dot, IntParam, Node, Param, Real, Score, Truth, VecInput
 from attnc.ir.text import print_ir
 from attnc.ir.walk import replace_terms, walk
 from attnc.lower.choices import shield_tokens
@@ -209,7 +209,15 @@ def _reasons_of(ranges: Ranges) -> list[Reason]:
 def _reasons_of_kernels(attention: Attention, why_waits: Reason | None) -> list[Reason]:
     """Of those of the last sweep; others have the same mask."""
     reasons = why_waits, why_int32(attention), why_searched(attention)
-    return [*why_remainders(attention), *(why for why in reasons if why)]
+    return [*why_remainders(attention), *(why for why in reasons if why), *_why_again(attention)]
+
+
+def _why_again(attention: Attention) -> list[Reason]:
+    """What a key that nobody sees costs, which may be no number (ADR 0023)."""
+    if attention.mask == Truth(True):
+        return []
+    what = "kernels are launched a second time, for keys that the mask hides and that are nan or infinite"
+    return [Reason(f"{what}: programs whose sums are numbers end at once")]
 
 
 def _reasons_of_conversions(score: Real) -> list[Reason]:

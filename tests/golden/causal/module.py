@@ -26,6 +26,8 @@
 #              - tiles of keys begin with the first: no later one is known to have more queries
 #              - plain causal attention: on the CPU, torch's own kernel computes it
 #              - the weights of a tile wait for the products of the next, where a GPU does both at once
+#              - kernels are launched a second time, for keys that the mask hides and that are nan or infinite:
+#                programs whose sums are numbers end at once
 
 import inspect
 import numbers

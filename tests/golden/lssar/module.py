@@ -40,6 +40,8 @@
 #                heads of a group are rows of one tile
 #              - tiles of queries begin with the last, which may have the most keys
 #              - tiles of keys begin with the first: no later one is known to have more queries
+#              - kernels are launched a second time, for keys that the mask hides and that are nan or infinite:
+#                programs whose sums are numbers end at once
 
 import inspect
 import numbers

@@ -38,6 +38,8 @@
 #              - tiles of queries begin with the first: no later one is known to have more keys
 #              - tiles of keys begin with the first: no later one is known to have more queries
 #              - the weights of a tile wait for the products of the next, where a GPU does both at once
+#              - kernels are launched a second time, for keys that the mask hides and that are nan or infinite:
+#                programs whose sums are numbers end at once
 #              - an index of `doc` is not proved to stay inside of axis 1: calls on the CPU check it, and kernels
 #                that are built with `check_reads` (line 5)
 

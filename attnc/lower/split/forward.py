@@ -8,28 +8,26 @@ N]. A share without a key leaves what changes nothing: -inf and zeros.
 from __future__ import annotations
 
 from attnc.errors import CompilerBug
-from attnc.kernel.build import function
 from attnc.kernel.nodes import Expr, Function, Var
 from attnc.lower.names import part_of
 from attnc.lower.split.share import SPLIT, SPLITS, find_share
 from attnc.lower.sweep import Sweep
 from attnc.lower.tiled.again import end_unless_spoiled, is_spoiled
 from attnc.lower.tiled.forward import (
-    Q0,
     N,
     body_of,
     bounds_of_keys,
     lower_add_keys,
     point_to_heads,
 )
-from attnc.lower.tiled.frame import BATCH_ID, BLOCK_Q, HEAD_ID, TILE_ID, B, H, I, Kernel, parts_of
+from attnc.lower.tiled.frame import BATCH_ID, BLOCK_Q, HEAD_ID, TILE_ID, B, H, I, Kernel
 from attnc.lower.tiled.late import LATE
+from attnc.lower.tiled.layout import PACKED_QUERIES, QUERIES
 from attnc.lower.tiled.loops import find_tiles
 from attnc.lower.triton_terms import INT64, tl
 
 GROUP, H_KV, DV = Var("group"), Var("h_kv"), Var("DV")
 PLACE = ((SPLIT * Var("B") + B) * Var("H") + H) * N + I
-load_rows_at, store_rows_at = function("_load_rows_at"), function("_store_rows_at")
 
 
 def lower_split(sweep: Sweep) -> tuple[Function, Function]:
@@ -46,7 +44,7 @@ def lower_split(sweep: Sweep) -> tuple[Function, Function]:
     share.loop(kernel.loops, body_of(add_keys, carried, AHEAD=None))
     if sweep.weighs_values:
         place = Var("part_acc_ptr") + PLACE * DV
-        left = load_rows_at(place, I < N, DV, Var(parts_of("DV")))
+        left = PACKED_QUERIES.left(place, "DV")
         end_unless_spoiled(kernel, [is_spoiled(left)])
     _store_parts(kernel, tuple(name for name in carried if name not in LATE))
     return add_keys, kernel.kernel("_forward_split", f"One program: a share of the keys of {rows}.")
@@ -75,10 +73,10 @@ def _enter_head(kernel: Kernel) -> str:
     where.let("q0", TILE_ID * BLOCK_Q)
     _enter_share(kernel, "h")
     where.let("b", BATCH_ID.to(INT64))
-    where.let("i_first", Q0)
-    where.let("i_last", tl.minimum(Q0 + BLOCK_Q, N) - 1)
+    where.let("i_first", QUERIES.start)
+    where.let("i_last", tl.minimum(QUERIES.start + BLOCK_Q, N) - 1)
     where.let("h_kv", H // GROUP)
-    where.let("i", Q0 + tl.arange(0, BLOCK_Q)[:, None])
+    where.let("i", QUERIES.start + tl.arange(0, BLOCK_Q)[:, None])
     return "BLOCK_Q queries of one head"
 
 
@@ -92,8 +90,8 @@ def _load_queries(kernel: Kernel) -> None:
     """Pointers to the heads of the program, and its rows of every tensor of queries."""
     point_to_heads(kernel)
     for name, width in dict.fromkeys((pair.query, pair.width) for pair in kernel.sweep.dots):
-        places = Var(f"{name}_ptr") + I.to(INT64) * Var(f"{name}_stride_t")
-        kernel.loads.let(name, load_rows_at(places, I < N, Var(width), Var(parts_of(width))))
+        rows = PACKED_QUERIES.rows(Var(f"{name}_ptr"), Var(f"{name}_stride_t"), width)
+        kernel.loads.let(name, rows)
 
 
 def _store_parts(kernel: Kernel, carried: tuple[str, ...]) -> None:
@@ -101,6 +99,6 @@ def _store_parts(kernel: Kernel, carried: tuple[str, ...]) -> None:
     for name in carried:
         ptr: Expr = Var(f"{part_of(name)}_ptr")
         if name == "acc":
-            store.do(store_rows_at(ptr + place * DV, I < N, Var("acc"), DV, Var(parts_of("DV"))))
+            store.do(PACKED_QUERIES.store(ptr + place * DV, Var("acc"), "DV"))
         else:
-            store.do(tl.store(ptr + place, Var(name)[:, None], mask=I < N))
+            store.do(tl.store(ptr + place, Var(name)[:, None], mask=PACKED_QUERIES.inside))

@@ -14,16 +14,16 @@ from collections.abc import Sequence
 
 from attnc.kernel.build import Block, function
 from attnc.kernel.nodes import Assign, Expr, If, Return, Unary, Var
-from attnc.lower.tiled.frame import AGAIN, Kernel, parts_of
+from attnc.lower.tiled.frame import AGAIN, Kernel
+from attnc.lower.tiled.layout import Flat
 from attnc.lower.tiled.tile import Tile, add_product
 
 is_spoiled = function("_is_spoiled")
 
 
-def left_rows(name: str, row: Expr, first: Expr, end: str, width: str, block: Expr) -> Expr:
+def left_rows(name: str, row: Expr, layout: Flat, width: str) -> Expr:
     """Is a tile of rows spoiled that the first launch has left in a contiguous tensor, whose rows begin at `row`?"""
-    place = Var(f"{name}_ptr") + row * Var(width)
-    return function("_are_spoiled_rows")(place, first, Var(end), Var(width), block, Var(parts_of(width)))
+    return layout.are_spoiled(Var(f"{name}_ptr") + row * Var(width), width)
 
 
 def end_unless_spoiled(kernel: Kernel, left: Sequence[Expr]) -> None:

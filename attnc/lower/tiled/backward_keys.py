@@ -27,18 +27,17 @@ from attnc.lower.tiled.frame import (
     B,
     H,
     Kernel,
-    parts_of,
     scaled,
-    store_rows,
     zeros,
 )
+from attnc.lower.tiled.layout import KEYS, parts_of
 from attnc.lower.tiled.listed import find_listed
 from attnc.lower.tiled.loops import Bounds, Visits, find_visits
 from attnc.lower.tiled.tile import Tile, dot_rows
 from attnc.lower.tiled.weights import add_up, gradients_in, load_lse, load_row_gradients, weigh
 from attnc.lower.triton_terms import INT64, tl
 
-K0, M, H_KV, GROUP = Var("k0"), Var("M"), Var("h_kv"), Var("group")
+M, H_KV, GROUP = Var("M"), Var("h_kv"), Var("group")
 ROW = (B * (Var("HKV") * SHARES) + HEAD_ID) * M
 
 
@@ -52,12 +51,12 @@ def lower_backward_keys(sweep: Sweep) -> tuple[Function, Function]:
         keys.append(("v", "DV"))
         queries.append("dout")
     kernel.enter(tl.cdiv(M, BLOCK_K), Var("HKV") * SHARES)
-    kernel.start("k0", kernel.tile_of(sweep.queries) * BLOCK_K, "j", BLOCK_K, M)
+    kernel.start(KEYS, kernel.tile_of(sweep.queries) * BLOCK_K)
     for name, _ in keys:
         kernel.point(name, H_KV)
-    kernel.loads.let("j", (K0 + tl.arange(0, BLOCK_K))[:, None])
+    kernel.loads.let("j", KEYS.positions[:, None])
     for name, width in keys:
-        kernel.loads.let(name, kernel.rows(name, K0, "M", width, BLOCK_K, True))
+        kernel.loads.let(name, kernel.rows(name, KEYS, width))
 
     group.let("h", tl.cast(Var("g"), INT64))
     group.let("row", head_rows(H))
@@ -80,7 +79,7 @@ def lower_backward_keys(sweep: Sweep) -> tuple[Function, Function]:
         _visits_of_queries(kernel).loop(group, body_of(helper, carried))
         per_head.extend(group)
         per_head.extend(_leave_columns(columns))
-    end_unless_spoiled(kernel, [left_rows(f"d{name}", ROW, K0, "M", width, BLOCK_K) for name, width in keys])
+    end_unless_spoiled(kernel, [left_rows(f"d{name}", ROW, KEYS, width) for name, width in keys])
     _finish(kernel, sweep)
     doc = "One program: what a share of the query heads says about BLOCK_K keys of one key head."
     return helper, kernel.kernel("_backward_keys", doc)
@@ -106,7 +105,7 @@ def _leave_columns(columns: tuple[ArrayGradient, ...]) -> Block:
     """What is summed over the queries of one head leaves a number for each key."""
     leave = Block()
     if columns:
-        at = leave.let("columns", K0 + tl.arange(0, BLOCK_K))
+        at = leave.let("columns", KEYS.positions)
         start = (B * Var("H") + H) * M
         for gradient in columns:
             leave.do(tl.store(Var(f"{gradient.name}_ptr") + start + at, Var(gradient.name), mask=at < M))
@@ -154,4 +153,4 @@ def _finish(kernel: Kernel, sweep: Sweep) -> None:
             kernel.scope.bind([factor], lambda axes: store)
             value = scaled(value, kernel.terms(factor))
         base = Var(f"d{name}_ptr") + row * Var(width)
-        store.do(store_rows(base, K0, M, value, Var(width), BLOCK_K, Var(parts_of(width))))
+        store.do(KEYS.store(base, value, width))

@@ -10,8 +10,9 @@ from __future__ import annotations
 from attnc.kernel.build import Block
 from attnc.kernel.nodes import Function, Var
 from attnc.lower.sweep import Sweep
-from attnc.lower.tiled.forward import Q0, N, body_of, enter_query_tile, head_rows, visits_of_keys
-from attnc.lower.tiled.frame import BLOCK_Q, B, H, Kernel
+from attnc.lower.tiled.forward import N, body_of, enter_query_tile, head_rows, visits_of_keys
+from attnc.lower.tiled.frame import B, H, Kernel
+from attnc.lower.tiled.layout import QUERIES
 from attnc.lower.tiled.tile import Tile, dot_rows
 from attnc.lower.tiled.weights import add_up, gradients_in, load_row_statistics, weigh
 from attnc.lower.triton_terms import INT64, tl
@@ -31,7 +32,7 @@ def lower_backward_pairs(sweep: Sweep) -> tuple[Function, Function] | None:
     row = kernel.loads.let("row", head_rows(H))
     load_row_statistics(kernel.loads, row, sweep, gradients, looks_again=False)
     if sweep.weighs_values:
-        kernel.loads.let("dout", kernel.rows("dout", Q0, "N", "DV", BLOCK_Q, True))
+        kernel.loads.let("dout", kernel.rows("dout", QUERIES, "DV"))
     strip_row = (B * Var("H") + H) * Var("strip") + Var("i") - FIRST
     kernel.loads.let("pair_row", strip_row.to(INT64) * M)
 

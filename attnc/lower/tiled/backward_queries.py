@@ -16,14 +16,14 @@ from attnc.kernel.nodes import Expr, Function, List, Var
 from attnc.lower.sweep import Sweep
 from attnc.lower.tiled.again import add_with_care, end_unless_spoiled, left_rows
 from attnc.lower.tiled.forward import (
-    Q0,
     N,
     body_of,
     enter_query_tile,
     head_rows,
     visits_of_keys,
 )
-from attnc.lower.tiled.frame import BLOCK_Q, FLOAT32, H, Kernel, parts_of, scaled, store_rows, zeros
+from attnc.lower.tiled.frame import BLOCK_Q, FLOAT32, H, Kernel, scaled, zeros
+from attnc.lower.tiled.layout import QUERIES, parts_of
 from attnc.lower.tiled.tile import Tile, dot_rows
 from attnc.lower.tiled.weights import add_up, gradients_in, load_row_statistics, weigh
 from attnc.lower.triton_terms import tl
@@ -39,7 +39,7 @@ def lower_backward_queries(sweep: Sweep) -> tuple[Function, Function] | None:
     row = kernel.loads.let("row", head_rows(H))
     load_row_statistics(kernel.loads, row, sweep, rows)
     if sweep.weighs_values:
-        kernel.loads.let("dout", kernel.rows("dout", Q0, "N", "DV", BLOCK_Q, True))
+        kernel.loads.let("dout", kernel.rows("dout", QUERIES, "DV"))
 
     tile = Tile(kernel, "j")
     tile.positions()
@@ -70,7 +70,7 @@ def lower_backward_queries(sweep: Sweep) -> tuple[Function, Function] | None:
         kernel.keep.let(gradient.name, tl.zeros(List((BLOCK_Q,)), FLOAT32))
     visits_of_keys(kernel).loop(kernel.loops, body_of(helper, carried))
     widths = dict((pair.query, pair.width) for pair in sweep.dots)
-    left = [left_rows(f"d{name}", head_rows(H), Q0, "N", width, BLOCK_Q) for name, width in widths.items()]
+    left = [left_rows(f"d{name}", head_rows(H), QUERIES, width) for name, width in widths.items()]
     end_unless_spoiled(kernel, left)
     _finish(kernel, sweep)
     return helper, kernel.kernel(
@@ -107,9 +107,9 @@ def _finish(kernel: Kernel, sweep: Sweep) -> None:
             kernel.scope.bind([factor], lambda axes: store)
             value = scaled(value, kernel.terms(factor))
         base = Var(f"d{name}_ptr") + row * Var(width)
-        store.do(store_rows(base, Q0, N, value, Var(width), BLOCK_Q, Var(parts_of(width))))
+        store.do(QUERIES.store(base, value, width))
     rows = gradients_in(sweep, "row")
     if rows:
-        at = store.let("rows", Q0 + tl.arange(0, BLOCK_Q))
+        at = store.let("rows", QUERIES.positions)
         for gradient in rows:
             store.do(tl.store(Var(f"{gradient.name}_ptr") + row + at, Var(gradient.name), mask=at < N))

@@ -8,8 +8,9 @@ from __future__ import annotations
 from attnc.kernel.build import function
 from attnc.kernel.nodes import Expr, Function, Var
 from attnc.lower.sweep import Sweep
-from attnc.lower.tiled.forward import Q0, N, head_rows
+from attnc.lower.tiled.forward import N, head_rows
 from attnc.lower.tiled.frame import BLOCK_Q, FLOAT32, TILE_ID, H, Kernel, block_width
+from attnc.lower.tiled.layout import QUERIES
 from attnc.lower.triton_terms import tl
 
 DV = Var("DV")
@@ -19,13 +20,13 @@ def lower_delta(sweep: Sweep) -> Function:
     """The kernel."""
     kernel = Kernel(sweep)
     kernel.enter(tl.cdiv(N, BLOCK_Q), Var("H"))
-    kernel.start("q0", TILE_ID * BLOCK_Q, "i", BLOCK_Q, N)
+    kernel.start(QUERIES, TILE_ID * BLOCK_Q)
     kernel.point("dout", H)
     kernel.stepped["dout"] = None
     row = kernel.loads.let("row", head_rows(H))
     dout = kernel.loads.let("dout", _load(Var("dout_ptr"), Var("dout_stride_t")))
     out = kernel.loads.let("out", _load(Var("out_ptr") + row * DV, DV))
-    at = kernel.loads.let("rows", Q0 + tl.arange(0, BLOCK_Q))
+    at = kernel.loads.let("rows", QUERIES.positions)
     dlse = kernel.loads.let("dlse", tl.load(Var("dlse_ptr") + row + at, mask=at < N, other=0.0))
     delta = tl.sum(dout * out, 1) - dlse
     kernel.store.do(tl.store(Var("delta_ptr") + row + at, delta, mask=at < N))
@@ -35,4 +36,4 @@ def lower_delta(sweep: Sweep) -> Function:
 def _load(base: Expr, step: Expr) -> Expr:
     """Rows in one: there is no product of matrices here."""
     width = Var(block_width("DV"))
-    return function("_load_tile")(base, Q0, N, step, DV, BLOCK_Q, width, True).to(FLOAT32)
+    return function("_load_tile")(base, QUERIES.start, N, step, DV, BLOCK_Q, width, True).to(FLOAT32)

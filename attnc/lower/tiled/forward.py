@@ -29,9 +29,7 @@ from attnc.lower.tiled.frame import (
     call_helper,
     exponential,
     log_sum_exp,
-    parts_of,
     scaled,
-    store_rows,
     zeros,
 )
 from attnc.lower.tiled.late import (
@@ -42,12 +40,13 @@ from attnc.lower.tiled.late import (
     hold_or,
     keep_none,
 )
+from attnc.lower.tiled.layout import QUERIES, parts_of
 from attnc.lower.tiled.listed import find_listed
 from attnc.lower.tiled.loops import Body, Bounds, Visits, count, find_visits
 from attnc.lower.tiled.tile import Tile
 from attnc.lower.triton_terms import tl
 
-Q0, N, DV = Var("q0"), Var("N"), Var("DV")
+N, DV = Var("N"), Var("DV")
 count_visible = function("_count_visible")
 
 
@@ -60,7 +59,7 @@ def lower_forward(sweep: Sweep) -> tuple[Function, Function]:
     visits.loop(kernel.loops, body_of(add_keys, carried), count_ahead if sweep.waits else count)
     add_last_values(kernel)
     if sweep.weighs_values:
-        end_unless_spoiled(kernel, [left_rows("out", head_rows(H), Q0, "N", "DV", BLOCK_Q)])
+        end_unless_spoiled(kernel, [left_rows("out", head_rows(H), QUERIES, "DV")])
     if isinstance(sweep.fold, Softmax):
         _finish(kernel)
     else:
@@ -86,12 +85,12 @@ def enter_query_tile(kernel: Kernel, first_row: Expr | None = None) -> None:
     rows = N if first_row is None else tl.minimum(Var("strip"), N - first_row)
     kernel.enter(tl.cdiv(rows, BLOCK_Q), Var("H"))
     place = kernel.tile_of(kernel.sweep.keys) * BLOCK_Q
-    kernel.start("q0", place if first_row is None else first_row + place, "i", BLOCK_Q, N)
+    kernel.start(QUERIES, place if first_row is None else first_row + place)
     kernel.where.let("h_kv", H // Var("group"))
     point_to_heads(kernel)
-    kernel.loads.let("i", (Q0 + tl.arange(0, BLOCK_Q))[:, None])
+    kernel.loads.let("i", QUERIES.positions[:, None])
     for name, width in dict.fromkeys((pair.query, pair.width) for pair in kernel.sweep.dots):
-        kernel.loads.let(name, kernel.rows(name, Q0, "N", width, BLOCK_Q, True))
+        kernel.loads.let(name, kernel.rows(name, QUERIES, width))
 
 
 def point_to_heads(kernel: Kernel) -> None:
@@ -248,7 +247,7 @@ def _finish(kernel: Kernel) -> None:
     row = store.let("row", head_rows(H))
     if kernel.sweep.weighs_values:
         _store_values(kernel, Var("out"))
-    rows = store.let("rows", Q0 + tl.arange(0, BLOCK_Q))
+    rows = store.let("rows", QUERIES.positions)
     lse = log_sum_exp(kernel.sweep, Var("row_max"), row_sum)
     store.do(tl.store(Var("lse_ptr") + row + rows, lse, mask=rows < N))
 
@@ -259,11 +258,11 @@ def _finish_sums(kernel: Kernel) -> None:
     if kernel.sweep.weighs_values:
         _store_values(kernel, Var("acc"))
     if kernel.sweep.row_results:
-        rows = store.let("rows", Q0 + tl.arange(0, BLOCK_Q))
+        rows = store.let("rows", QUERIES.positions)
         for name in kernel.sweep.row_results:
             store.do(tl.store(Var(f"{name}_ptr") + row + rows, Var(name), mask=rows < N))
 
 
 def _store_values(kernel: Kernel, values: Expr) -> None:
     place = Var("out_ptr") + Var("row") * DV
-    kernel.store.do(store_rows(place, Q0, N, values, DV, BLOCK_Q, Var(parts_of("DV"))))
+    kernel.store.do(QUERIES.store(place, values, "DV"))

@@ -39,6 +39,7 @@ from attnc.lower.names import part_of, variable
 from attnc.lower.regroup import LOG2_E
 from attnc.lower.scope import Scope
 from attnc.lower.sweep import Sweep
+from attnc.lower.tiled.layout import Flat, parts_of
 from attnc.lower.triton_terms import INT64, TritonTerms, tl
 
 B, H, I, J = Var("b"), Var("h"), Var("i"), Var("j")
@@ -49,13 +50,7 @@ SHARE, SHARES = Var("share"), Var("shares")
 TILES, LARGE = Var("tiles"), Var("LARGE")
 TILE_ID, HEAD_ID, BATCH_ID = Var("tile_id"), Var("head_id"), Var("batch_id")
 FLOAT32 = tl.value("float32")
-load_rows, store_rows = function("_load_rows"), function("_store_rows")
 zeros, scaled = function("_zeros"), function("_scaled")
-
-
-def parts_of(width: str) -> str:
-    """The parts that a tile has along a width, each a power of two: PARTS_D for D. 96 columns are 64 and 32."""
-    return f"PARTS_{width}"
 
 
 def exponential(sweep: Sweep, score: Expr) -> Expr:
@@ -178,18 +173,18 @@ class Kernel:
         self.where.comment(f"Later tiles may have more {theirs}: they begin first.")
         return TILES - 1 - TILE_ID
 
-    def start(self, first: str, place: Expr, axis: str, block: Expr, size: Expr) -> None:
+    def start(self, layout: Flat, place: Expr) -> None:
         """Where the program is: the first position of its tile, head and batch, and the ends of its tile."""
         where = self.where
-        where.let(first, place)
-        if axis == "i":
+        where.let(layout.first, place)
+        if layout.axis == "i":
             where.let("h", HEAD_ID.to(INT64))
         else:
             where.let("share", HEAD_ID % SHARES)
             where.let("h_kv", (HEAD_ID // SHARES).to(INT64))
         where.let("b", BATCH_ID.to(INT64))
-        where.let(f"{axis}_first", Var(first))
-        where.let(f"{axis}_last", tl.minimum(Var(first) + block, size) - 1)
+        where.let(f"{layout.axis}_first", layout.start)
+        where.let(f"{layout.axis}_last", tl.minimum(layout.start + layout.step, layout.end) - 1)
 
     def name_reads(self, ranges: Ranges, block: Block) -> None:
         """Name what the bounds of a program read from arrays."""
@@ -203,12 +198,11 @@ class Kernel:
         """A pointer to a query head of the group, for one round of it."""
         self.base[name] = self.group.let(f"{name}_head", Var(f"{name}_ptr") + _head_offset(name, H))
 
-    def rows(self, name: str, first: Expr, end: str, width: str, block: Expr, ragged: ExprLike) -> Expr:
+    def rows(self, name: str, layout: Flat, width: str, ragged: ExprLike = True) -> Expr:
         """A tile of the rows of a tensor, in the parts of its width."""
         self.stepped[name] = None
-        step = Var(f"{name}_stride_t")
         base = self.base.get(name, Var(f"{name}_ptr"))
-        return load_rows(base, first, Var(end), step, Var(width), block, Var(parts_of(width)), ragged)
+        return layout.rows(base, Var(f"{name}_stride_t"), width, ragged)
 
     def helper(self, name: str, first: str, carried: tuple[str, ...], doc: str) -> Function:
         """The function that does one tile: takes what it uses, leaves what is carried from tile to tile."""

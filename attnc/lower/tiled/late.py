@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from attnc.kernel.build import Block, function
 from attnc.kernel.nodes import Expr, If, List, Var
-from attnc.lower.tiled.frame import AHEAD, BLOCK_K, BLOCK_Q, FLOAT32, Kernel, parts_of
+from attnc.lower.tiled.frame import AHEAD, BLOCK_K, BLOCK_Q, FLOAT32, Kernel
+from attnc.lower.tiled.layout import parts_of
 from attnc.lower.triton_terms import INT32, tl
 
 LATE = ("late_k0", "late_p", "late_rescale")

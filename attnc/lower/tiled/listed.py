@@ -12,7 +12,8 @@ from typing import Literal
 from attnc.ir.walk import axes_of
 from attnc.kernel.build import Block
 from attnc.kernel.nodes import Expr, Var
-from attnc.lower.tiled.frame import BLOCK_K, BLOCK_Q, B, H, Kernel
+from attnc.lower.tiled.frame import B, H, Kernel
+from attnc.lower.tiled.layout import KEYS, QUERIES
 from attnc.lower.tiled.loops import Body, Count, count
 from attnc.lower.triton_terms import tl
 
@@ -34,10 +35,10 @@ class Listed:
 
 def find_listed(block: Block, kernel: Kernel, moving: Literal["i", "j"]) -> Listed:
     """Lists have a row for each tile that stands still, of every head and batch that the mask tells apart."""
-    first, still, size = ("q0", BLOCK_Q, "N") if moving == "j" else ("k0", BLOCK_K, "M")
-    axes, rows = axes_of(kernel.sweep.attention.mask), tl.cdiv(Var(size), still)
+    still, moves = (QUERIES, KEYS) if moving == "j" else (KEYS, QUERIES)
+    axes, rows = axes_of(kernel.sweep.attention.mask), tl.cdiv(still.end, still.step)
     head = B * Var("H") + H if {"b", "h"} <= axes else B if "b" in axes else H
-    row: Expr = Var(first) // still
+    row: Expr = still.start // still.step
     if axes & {"b", "h"}:
         row = head * rows + row
-    return Listed(block.let("list_row", row), BLOCK_K if moving == "j" else BLOCK_Q)
+    return Listed(block.let("list_row", row), moves.step)

@@ -19,6 +19,7 @@ from attnc.lower.gradients import is_finite
 from attnc.lower.scope import note_of
 from attnc.lower.sweep import Sweep
 from attnc.lower.tiled.frame import AGAIN, BLOCK_K, BLOCK_Q, EDGE, FLOAT32, MINUS_INF, Kernel
+from attnc.lower.tiled.layout import LAYOUTS
 from attnc.lower.triton_terms import tl
 
 
@@ -28,8 +29,8 @@ class Tile:
     def __init__(self, kernel: Kernel, moving: Literal["i", "j"]) -> None:
         self.kernel = kernel
         self.moving = kernel.terms.moving = moving
-        first = Var("k0" if moving == "j" else "q0")
-        kernel.terms.named[TileEnd(moving, "first")] = first
+        self.layout = LAYOUTS[moving]
+        kernel.terms.named[TileEnd(moving, "first")] = self.layout.start
         sweep = kernel.sweep
         ranges = sweep.keys if moving == "j" else sweep.queries
         self.has_full_tiles = moving in sweep.listed or any(
@@ -45,13 +46,11 @@ class Tile:
 
     def positions(self) -> None:
         """`i` and `j`; the one that stands still was written by the program."""
-        first, block = ("k0", BLOCK_K) if self.moving == "j" else ("q0", BLOCK_Q)
-        self.kernel.tile.let(self.moving, (Var(first) + tl.arange(0, block))[None, :])
+        self.kernel.tile.let(self.moving, self.layout.positions[None, :])
 
     def load(self, name: str, width: str, block: Block | None = None) -> Expr:
         """The moving rows of a tensor, in the body of the loop or in a block that stands in it."""
-        first, end, step = ("k0", "M", BLOCK_K) if self.moving == "j" else ("q0", "N", BLOCK_Q)
-        rows = self.kernel.rows(name, Var(first), end, width, step, self.ragged)
+        rows = self.kernel.rows(name, self.layout, width, self.ragged)
         return (block or self.kernel.tile).let(name, rows)
 
     def dots(self) -> None:
@@ -127,7 +126,7 @@ class Tile:
 
     def visible(self) -> Expr:
         """The mask, and the end of what moves."""
-        inside = Var("j") < Var("M") if self.moving == "j" else Var("i") < Var("N")
+        inside = Var(self.moving) < self.layout.end
         mask = self.kernel.sweep.attention.mask
         return inside if mask == Truth(True) else self.kernel.terms(mask) & inside
 

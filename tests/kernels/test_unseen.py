@@ -49,6 +49,12 @@ SPECS = {
     "a sink": "mask      j <= i and keep[b, j]\n    normalize sink(z[h])",
     "a table": "mask      j <= i\n    score     dot(q, k) * scale + table[h, min(i - j, 7)]",
     "divided": "mask      j < i\n    score     dot(q, k) * scale / (i - j)",
+    "a table where products do not tell": (
+        "mask      j <= i\n    score     table[h, 1] if (i - j) % 3 == 0 else cos(dot(q, k) / (1.5 + dot(q, k) ** 2))"
+    ),
+    "a column where products do not tell": (
+        "mask      j <= i\n    score     column[b, j] if (i - j) % 3 == 0 else dot(q, k) / (1.5 + dot(q, k) ** 2)"
+    ),
 }
 PARAMS = (
     "length: int[B], doc: int[B, N + M], keep: bool[B, M], column: float[B, M], row: float[B, N], "

@@ -108,13 +108,14 @@ class Tile:
     def leave_hidden_out(self, name: str, at_first: bool) -> None:
         """0 where the mask hides a key, of what may be no number there; `visible` is known.
 
-        `at_first`: products do not tell of it, so that it has to be in the first look.
+        `at_first`: products do not tell of it, so that it has to be in the first look. Nor do they where hidden pairs
+        are left out of each of them, as where a derivative may be infinite there.
         """
         sweep, block = self.kernel.sweep, self.kernel.tile
         if sweep.attention.mask == Truth(True):
             return
         hidden = Assign(Var(name), tl.where(Var("visible"), Var(name), 0.0))
-        if sweep.dots and not at_first:
+        if any(map(is_finite, sweep.dot_gradients)) and not at_first:
             block.stmts.append(If(self.looks_at_hidden, (hidden,)))
         else:
             block.stmts.append(If(EDGE, (hidden,)) if self.has_full_tiles else hidden)

@@ -28,7 +28,7 @@ def assert_builds(found: list[Launch]) -> None:
         assert "tt.func public" in build_ttir(launch, SM_90), launch.name
 
 
-@pytest.mark.parametrize("name", in_turn(NAMES, turns=2))
+@pytest.mark.parametrize("name", in_turn(NAMES, turns=4))
 def test_every_kernel_builds(name: str) -> None:
     assert_builds(launches(name))
     assert_builds(launches(name, d=80, DV=48))

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import pytest
 from kernel_checks import Measure, compile_text
+from turns import in_turn
 
 from attnc.compiler import Compilation
 from attnc.verify.cases import Case
@@ -73,7 +74,7 @@ def compiled(formula: str) -> Compilation:
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("name", FORMULAS)
+@pytest.mark.parametrize("name", in_turn(FORMULAS, turns=2))
 def test_formula(measure: Measure, name: str, case: str) -> None:
     chosen = CASES[case]
     if chosen.dtype == "float16":

@@ -60,7 +60,7 @@ def test_zoo_at_length(measure: Measure, name: str) -> None:
 LOOK_AGAIN = in_turn(ZOO.values())
 
 
-@pytest.mark.parametrize("name", in_turn(ZOO, turns=4))
+@pytest.mark.parametrize("name", in_turn(ZOO))
 def test_zoo_builds(name: str) -> None:
     """Triton's interpreter takes much that its compiler refuses."""
     spec = ZOO[name]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from effort import assert_linear, at_most
+from turns import in_turn
 
 from attnc.compiler import Compilation
 from attnc.emit.module import emit_functions
@@ -73,7 +74,7 @@ def stages(spec: str) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("name", in_turn(SPECS, turns=2))
 def test_twice_as_long_takes_twice_as_many_steps(name: str) -> None:
     assert_linear(lambda count: stages(SPECS[name](max(count, 2))), 160)
 

@@ -35,7 +35,7 @@ def test_no_tile_is_missed(mask: Mask) -> None:
 
 
 @pytest.mark.slow
-@each_mask
+@pytest.mark.parametrize("mask", in_turn(CORPUS, turns=2), ids=lambda mask: mask.name)
 def test_few_are_visited_without_need(mask: Mask) -> None:
     """Over the many calls of docs/masks.md."""
     for role, score in judge(mask, MANY_CALLS).items():

@@ -84,6 +84,10 @@ class RoundedTerms(Terms):
                 return r.rounded(x, 0.0, sqrt(max(terms, 1.0)) * r.working)
             case Dot(a, b):
                 return self._rounded_dot(x, a, b, at)
+            case SumD(a):
+                with torch.no_grad():
+                    size = Terms(self.values, self.vectors, self.rows).vector(a, at).abs().sum(-1)
+                return r.rounded(x, unit, unit, size)
             case RealOp("**", a, b):
                 exact = Terms(self.values, self.vectors, self.rows)
                 with torch.no_grad():

@@ -22,6 +22,7 @@ precision, which is float32 for half precision and else the dtype itself:
     a sum over keys or queries, n of them        sqrt(n) w, of each term
     out, where it is saved: delta reads it       u
     a map of single tokens (`query l2(q)`)       u for each operation and each of its gradients, 2 u for a function
+    sum_d, whose terms may cancel                u, of the sum of their sizes
     every gradient, as it is returned            u, and where there are several passes, what each of them adds
 
 A dot product of n terms of any sign has partial sums that grow as their square root, so n roundings of them add up to

@@ -36,14 +36,23 @@ class Argument(Param):
         return bool(self.annotation)
 
 
+def pointer_to(name: str) -> str:
+    """What the pointer to a tensor is called."""
+    return f"{name}_ptr"
+
+
+def stride_of(name: str, label: str | int) -> str:
+    """What a stride of a tensor is called, by the label of its axis."""
+    return f"{name}_stride_{label}"
+
+
 def tensor(name: str) -> Argument:
     """The pointer to a tensor."""
-    return Argument(f"{name}_ptr", kind="tensor", of=name)
+    return Argument(pointer_to(name), kind="tensor", of=name)
 
 
 def stride(name: str, label: str | int, axis: int, rank: int) -> Argument:
-    """A stride, which is called by the label of its axis."""
-    return Argument(f"{name}_stride_{label}", kind="stride", of=name, axis=axis, rank=rank)
+    return Argument(stride_of(name, label), kind="stride", of=name, axis=axis, rank=rank)
 
 
 def number(name: str, *, is_constant: bool = False, varies: bool = True) -> Argument:

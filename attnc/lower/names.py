@@ -10,6 +10,8 @@ import builtins
 import keyword
 import re
 
+from attnc.kernel.arguments import pointer_to, stride_of
+
 # fmt: off
 FRAME = frozenset([
     "acc", "again", "at", "b", "backend", "backward", "batch_id", "behind", "careful", "changing", "col", "column",
@@ -49,11 +51,11 @@ def variable(name: str) -> str:
 
 
 def pointer(array: str) -> str:
-    return f"{variable(array)}_ptr"
+    return pointer_to(variable(array))
 
 
 def stride(array: str, dim: int) -> str:
-    return f"{variable(array)}_stride_{dim}"
+    return stride_of(variable(array), dim)
 
 
 def part_of(name: str) -> str:

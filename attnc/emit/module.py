@@ -18,7 +18,7 @@ from attnc.emit.support import functions_of, select
 from attnc.emit.writer import Writer
 from attnc.errors import CompilerBug
 from attnc.kernel.arguments import arguments_of
-from attnc.kernel.nodes import Function, names_in
+from attnc.kernel.nodes import Function, read_by
 from attnc.lower.cpu import lower_pairs
 from attnc.lower.kernels import Kernels
 from attnc.options import Options
@@ -74,7 +74,7 @@ def emit_module(kernels: Kernels, found: list[str], options: Options) -> str:
     """The text of the module. `found` is what `explain` says of the spec, line by line, for the header."""
     body = Writer()
     functions = _functions(kernels)
-    used = {name for fn in functions for stmt in fn.body for name in names_in(stmt)}
+    used = read_by(stmt for fn in functions for stmt in fn.body)
 
     _write_texts(body, select(functions_of("kernels"), used))
     for fn in _triton(kernels):

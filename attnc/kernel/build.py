@@ -6,7 +6,7 @@ expressions: `tl = Namespace("tl")` makes `tl.arange(0, BLOCK_K)` the expression
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import reduce
 from typing import Protocol
@@ -21,6 +21,7 @@ from attnc.kernel.nodes import (
     Expr,
     ExprLike,
     For,
+    Function,
     If,
     Op,
     Param,
@@ -29,7 +30,7 @@ from attnc.kernel.nodes import (
     Tuple,
     Var,
     expr,
-    names_in,
+    read_by,
 )
 
 
@@ -133,50 +134,39 @@ class Block:
     def extend(self, other: Block) -> None:
         self.stmts.extend(other.stmts)
 
-    def names(self) -> list[str]:
-        """Every name that occurs, in order of first occurrence."""
-        return list(dict.fromkeys(name for stmt in self.stmts for name in names_in(stmt)))
+    def function(
+        self,
+        name: str,
+        known: Iterable[Param],
+        doc: str,
+        decorator: str = "",
+        first: tuple[Param, ...] = (),
+    ) -> Function:
+        """The function around this block, less what is dead. Behind `first` it takes what it reads of the `known`."""
+        body = without_dead(tuple(self.stmts))
+        read = read_by(body)
+        params = (*first, *[param for param in known if param.name in read])
+        return Function(name, params, doc, body, decorator)
 
-    def free(self, candidates: tuple[Param, ...]) -> tuple[Param, ...]:
-        """The candidates that occur here, in their own order: what a function around this block must be given."""
-        occurring = set(self.names())
-        return tuple(p for p in candidates if p.name in occurring)
 
-
-def without_dead(stmts: tuple[Stmt, ...], kept: frozenset[str] = frozenset()) -> tuple[Stmt, ...]:
-    """The statements less every plain `name = value` or `a, b = value` of which nothing is read nor `kept`."""
+def without_dead(stmts: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
+    """The statements less every plain `name = value` or `a, b = value` of which nothing is read."""
     while True:
-        read = set(kept)
-        for stmt in stmts:
-            read.update(_reads(stmt))
-        alive = tuple(_prune(stmts, read))
+        alive = _prune(stmts, read_by(stmts))
         if alive == stmts:
             return stmts
         stmts = alive
 
 
-def _reads(stmt: Stmt) -> Iterator[str]:
-    match stmt:
-        case Assign(Var() | Tuple(), value, "=", _):
-            yield from names_in(value)
-        case For(_, over, body):
-            yield from names_in(over)
-            for part in body:
-                yield from _reads(part)
-        case If(cond, then, other, _):
-            yield from names_in(cond)
-            for part in (*then, *other):
-                yield from _reads(part)
-        case _:
-            yield from names_in(stmt)
-
-
-def _prune(stmts: tuple[Stmt, ...], read: set[str]) -> Iterator[Stmt]:
+def _prune(stmts: tuple[Stmt, ...], read: frozenset[str]) -> tuple[Stmt, ...]:
+    alive: list[Stmt] = []
     for stmt in stmts:
         match stmt:
-            case Assign(Var() | Tuple() as target, _, "=", _) if not read.intersection(names_in(target)):
+            case Assign() if stmt.binds and read.isdisjoint(stmt.binds):
                 continue
             case For(var, over, body):
-                yield For(var, over, tuple(_prune(body, read)))
+                kept = _prune(body, read)
+                alive.append(stmt if kept == body else For(var, over, kept))
             case _:
-                yield stmt
+                alive.append(stmt)
+    return tuple(alive)

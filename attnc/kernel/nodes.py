@@ -9,9 +9,12 @@ What it has not: atomics, pointer arithmetic other than base + offset. Add them 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, TypeAlias, Union
+from functools import cached_property
+from itertools import chain
+from operator import attrgetter
+from typing import Any, ClassVar, TypeAlias, Union
 
 ExprLike: TypeAlias = Union["Expr", int, float, bool, str, None]
 
@@ -169,9 +172,13 @@ def _slice(value: slice) -> slice:
 
 
 # ---- statements ------------------------------------------------------------------------------------
+# Each knows which names it `reads`, and which it `binds`: a plain `=` does, and a loop its variable. What is written
+# into, as `out[rows] = value` or `total += value`, is read.
+
+NOTHING: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Assign:
     """`target op value  # note`; `op` is `=` or an augmented one. The note is mostly a place in the spec."""
 
@@ -180,48 +187,95 @@ class Assign:
     op: str = "="
     note: str = ""
 
+    @cached_property
+    def reads(self) -> frozenset[str]:
+        return frozenset(names_in(self.value) if self.binds else names_in(self.target, self.value))
 
-@dataclass(frozen=True, slots=True)
+    @cached_property
+    def binds(self) -> tuple[str, ...]:
+        return _bound_by(self.target) if self.op == "=" else ()
+
+
+@dataclass(frozen=True)
 class Do:
     """An expression for its effect."""
 
     value: Expr
     note: str = ""
+    binds: ClassVar[tuple[str, ...]] = ()
+
+    @cached_property
+    def reads(self) -> frozenset[str]:
+        return frozenset(names_in(self.value))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class For:
     var: Expr
     over: Expr
     body: tuple[Stmt, ...]
 
+    @cached_property
+    def reads(self) -> frozenset[str]:
+        return read_by(self.body).union(names_in(self.over))
 
-@dataclass(frozen=True, slots=True)
+    @cached_property
+    def binds(self) -> tuple[str, ...]:
+        return (*_bound_by(self.var), *bound_in(self.body))
+
+
+@dataclass(frozen=True)
 class If:
     cond: Expr
     then: tuple[Stmt, ...]
     other: tuple[Stmt, ...] = ()
     note: str = ""
 
+    @cached_property
+    def reads(self) -> frozenset[str]:
+        return read_by((*self.then, *self.other)).union(names_in(self.cond))
 
-@dataclass(frozen=True, slots=True)
+    @cached_property
+    def binds(self) -> tuple[str, ...]:
+        return bound_in((*self.then, *self.other))
+
+
+@dataclass(frozen=True)
 class Return:
     """Without a value the function ends there."""
 
     value: Expr | None
+    binds: ClassVar[tuple[str, ...]] = ()
+
+    @cached_property
+    def reads(self) -> frozenset[str]:
+        return NOTHING if self.value is None else frozenset(names_in(self.value))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Comment:
     text: str
+    reads: ClassVar[frozenset[str]] = NOTHING
+    binds: ClassVar[tuple[str, ...]] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Blank:
-    pass
+    reads: ClassVar[frozenset[str]] = NOTHING
+    binds: ClassVar[tuple[str, ...]] = ()
 
 
 Stmt: TypeAlias = Assign | Do | For | If | Return | Comment | Blank
+
+
+def read_by(stmts: Iterable[Stmt]) -> frozenset[str]:
+    """The names that any of these statements reads."""
+    return NOTHING.union(*map(attrgetter("reads"), stmts))
+
+
+def bound_in(stmts: Iterable[Stmt]) -> tuple[str, ...]:
+    """The names that these statements bind, in order."""
+    return tuple(chain.from_iterable(map(attrgetter("binds"), stmts)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,44 +298,32 @@ class Function:
 # ---- names in a term -------------------------------------------------------------------------------
 
 
-def names_in(value: Expr | Stmt) -> Iterator[str]:
-    """Every variable read or written in a term or a statement, in reading order, with repetitions."""
-    match value:
-        case Var(name):
-            yield name
-        case Lit() | Comment() | Blank() | Return(None):
-            return
-        case Op(_, a, b):
-            yield from names_in(a)
-            yield from names_in(b)
-        case Unary(_, a) | Attr(a, _) | Return(Expr() as a) | Do(a, _):
-            yield from names_in(a)
-        case Item(a, index):
-            yield from names_in(a)
-            for item in index:
-                ends = (item.start, item.stop, item.step) if isinstance(item, slice) else (item,)
-                for end in ends:
-                    if isinstance(end, Expr):
-                        yield from names_in(end)
-        case Call(fn, args, kwargs):
-            yield from names_in(fn)
-            for arg in (*args, *(v for _, v in kwargs)):
-                yield from names_in(arg)
-        case Tuple(items) | List(items):
-            for part in items:
-                yield from names_in(part)
-        case Ternary(then, cond, other):
-            for part in (then, cond, other):
-                yield from names_in(part)
-        case Assign(target, term, _, _):
-            yield from names_in(term)
-            yield from names_in(target)
-        case For(var, over, body):
-            yield from names_in(over)
-            yield from names_in(var)
-            for stmt in body:
-                yield from names_in(stmt)
-        case If(cond, yes, no, _):
-            yield from names_in(cond)
-            for stmt in (*yes, *no):
-                yield from names_in(stmt)
+def _bound_by(target: Expr) -> tuple[str, ...]:
+    """The names of `a` or `a, b`; none of a place in something, as `a[rows]`."""
+    items = target.items if isinstance(target, Tuple) else (target,)
+    return tuple([item.name for item in items if isinstance(item, Var)])
+
+
+def names_in(*terms: Expr) -> list[str]:
+    """Every variable in these terms, as often as it occurs."""
+    found: list[str] = []
+    todo: list[object] = [*terms]
+    while todo:
+        match todo.pop():
+            case Var(name):
+                found.append(name)
+            case Op(_, a, b):
+                todo += (a, b)
+            case Unary(_, a) | Attr(a, _):
+                todo.append(a)
+            case Item(a, index):
+                todo += (a, *index)
+            case slice(start=start, stop=stop):
+                todo += (start, stop)
+            case Call(fn, args, kwargs):
+                todo += (fn, *args, *dict(kwargs).values())
+            case Tuple(items) | List(items):
+                todo += items
+            case Ternary(then, cond, other):
+                todo += (then, cond, other)
+    return found

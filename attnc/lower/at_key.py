@@ -8,8 +8,8 @@ one pair for each row, and no kernel goes over the keys for it again.
 from __future__ import annotations
 
 from attnc.ir.nodes import Int, Score
-from attnc.kernel.build import Block, without_dead
-from attnc.kernel.nodes import Function, Param, Var, names_in
+from attnc.kernel.build import Block
+from attnc.kernel.nodes import Function, Param, Var
 from attnc.lower.cpu.signature import scalars_of, tensors_of
 from attnc.lower.names import variable
 from attnc.lower.scope import note_of
@@ -47,9 +47,6 @@ def lower_at_key(sweep: Sweep) -> Function:
     ((name, term),) = sweep.numbers
     value = block.let(variable(name), terms(term), note_of(term))
     block.returns(torch.where(Var("nothing"), 1.0, value))
-    stmts = without_dead(tuple(block.stmts))
-    used = {n for stmt in stmts for n in names_in(stmt)}
-    names = ["at", *tensors_of(sweep), *scalars_of(sweep)]
-    params = tuple(Param(n) for n in dict.fromkeys(names) if n in used)
+    known = map(Param, ("at", *tensors_of(sweep), *scalars_of(sweep)))
     doc = "The number of the key that was found for each row; 1 where the row sees none."
-    return Function(sweep.named("_numbers"), params, doc, stmts, "_without_autocast")
+    return block.function(sweep.named("_numbers"), known, doc, "_without_autocast")

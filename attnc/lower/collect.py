@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from attnc.ir.nodes import Index
 from attnc.ir.walk import axes_of
-from attnc.kernel.build import Block, function, without_dead
-from attnc.kernel.nodes import Expr, Function, Lit, Param, Tuple, Var, names_in
+from attnc.kernel.build import Block, function
+from attnc.kernel.nodes import Expr, Function, Lit, Param, Tuple, Var
 from attnc.lower.gradients import ArrayGradient
 from attnc.lower.names import variable
 from attnc.lower.sweep import Sweep
@@ -57,13 +57,10 @@ def lower_adder(sweep: Sweep, gradient: ArrayGradient) -> Function:
         index = Tuple(tuple(map(terms.clamped, load.index, sizes)))
         block.do(function("_add_at")(TOTAL, index, value))
     known = ["q0", "q1", "heads", "seen", "b", "h", "i", "j", *_scalars(sweep), *_arrays(sweep)]
-    stmts = without_dead(tuple(block.stmts))
-    used = {name for stmt in stmts for name in names_in(stmt)}
-    params = tuple(Param(n) for n in ["total", "value", *(n for n in known if n in used)])
     doc = (
         f"Add to the gradient of `{load.array}` what pairs of queries [q0, q1) and keys `seen` say about it."
     )
-    return Function(adder(gradient), params, doc, stmts)
+    return block.function(adder(gradient), map(Param, known), doc, first=(Param("total"), Param("value")))
 
 
 def call_adder(function_: Function, value: Expr, total: Expr, also: dict[str, Expr] | None = None) -> Expr:

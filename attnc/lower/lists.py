@@ -27,8 +27,8 @@ from attnc.ir.nodes import (
     TileEnd,
 )
 from attnc.ir.walk import axes_of, replace_terms, walk
-from attnc.kernel.build import Block, function, without_dead
-from attnc.kernel.nodes import Expr, Function, Lit, Tuple, Var, names_in
+from attnc.kernel.build import Block, function
+from attnc.kernel.nodes import Expr, Function, Lit, Tuple, Var
 from attnc.kernel.nodes import Param as Name
 from attnc.lower.names import variable
 from attnc.lower.scope import note_of
@@ -65,10 +65,7 @@ def _lower_visible(sweep: Sweep) -> Function:
 
 def at_pairs(name: str, block: Block, params: tuple[Param, ...], doc: str) -> Function:
     """A function of any pairs."""
-    stmts = tuple(block.stmts)
-    used = {name for stmt in stmts for name in names_in(stmt)}
-    names = [*POSITIONS, *(name for name in _names(params) if name in used)]
-    return Function(name, tuple(map(Name, names)), doc, stmts)
+    return block.function(name, map(Name, _names(params)), doc, first=tuple(map(Name, POSITIONS)))
 
 
 def _lower_kinds(sweep: Sweep, given: list[str]) -> Function:
@@ -107,10 +104,8 @@ def kinds_of_tiles(
     block.let("shape", Tuple((*heads, Var("i_first").call("numel"), Var("j_first").call("numel"))))
     looked = (Var(visible), Var("some"), Var("every"), Var("shape"), ROWS, COLUMNS, Var("N"), Var("M"))
     block.returns(function("_look_inside")(*looked, *map(Var, given)))
-    stmts = without_dead(tuple(block.stmts))
-    used = {name for stmt in stmts for name in names_in(stmt)}
-    names = ["rows", "columns", "device", *(name for name in _names(terms.attention.params) if name in used)]
-    return Function(name, tuple(map(Name, names)), doc, stmts, "_remembered")
+    tile = (Name("rows"), Name("columns"), Name("device"))
+    return block.function(name, map(Name, _names(terms.attention.params)), doc, "_remembered", tile)
 
 
 def _lower_lists_of(what: Literal["keys", "queries"], kinds: Function) -> Function:

@@ -12,8 +12,8 @@ from __future__ import annotations
 from attnc.analyze.misreads import DOT, Misread
 from attnc.ir.nodes import Index, Int, IntParam
 from attnc.ir.walk import axes_of, replace_terms
-from attnc.kernel.build import Block, function, without_dead
-from attnc.kernel.nodes import Expr, Function, Lit, Param, Unary, Var, names_in
+from attnc.kernel.build import Block, function
+from attnc.kernel.nodes import Expr, Function, Lit, Param, Unary, Var
 from attnc.lower.cpu.signature import scalars_of, tensors_of
 from attnc.lower.distances import DISTANCE, by_distance
 from attnc.lower.lists import POSITIONS, at_pairs, gathered_terms, kinds_of_tiles
@@ -43,11 +43,8 @@ def lower_misreads(plan: Plan) -> tuple[Function, ...]:
         parts = _Parts(sweep, misread, number)
         functions += parts.functions
         parts.check(block)
-    stmts = without_dead(tuple(block.stmts))
-    used = {name for stmt in stmts for name in names_in(stmt)}
-    names = [name for name in (*tensors_of(sweep), *scalars_of(sweep)) if name in used]
-    doc = "Raise where a pair reads outside of an array."
-    return *functions, Function("_check_reads", tuple(map(Param, names)), doc, stmts)
+    known = map(Param, (*tensors_of(sweep), *scalars_of(sweep)))
+    return *functions, block.function("_check_reads", known, "Raise where a pair reads outside of an array.")
 
 
 class _Parts:

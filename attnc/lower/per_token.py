@@ -19,8 +19,8 @@ from attnc.ir.nodes import (
     VecInput,
 )
 from attnc.ir.walk import holds, walk
-from attnc.kernel.build import Block, function, without_dead
-from attnc.kernel.nodes import Expr, Function, Param, Unary, Var, names_in
+from attnc.kernel.build import Block, function
+from attnc.kernel.nodes import Expr, Function, Param, Unary, Var
 from attnc.lower.choices import SEES_A_KEY, is_finite, is_steep, read_where
 from attnc.lower.names import variable
 from attnc.lower.scope import note_of
@@ -48,7 +48,8 @@ def lower_per_token(sweep: Sweep) -> Function | None:
             block.let(name, (of_keys if token_map.side == "j" else vectors).whole(token_map))
     block.returns(*map(Var, mapped_tensors(sweep)))
     names = ["q", "k", "v", "scale", *(variable(p.name) for p in sweep.spec.params)]
-    return _function("_per_token", block, names, "What the spec asks of single tokens, once for each.")
+    doc = "What the spec asks of single tokens, once for each."
+    return block.function("_per_token", map(Param, names), doc, "_without_autocast")
 
 
 def lower_output(sweep: Sweep) -> Function | None:
@@ -78,7 +79,8 @@ def lower_output(sweep: Sweep) -> Function | None:
         result = result.call("masked_fill", Var("nothing").call("unsqueeze", -1), 0.0)
     block.returns(result)
     names = ["o", *sweep.row_results, "q", "k", "v", "scale", *map(variable, vectors.params)]
-    return _function("_output", block, names, "The result of the kernel, mapped as the spec says.")
+    doc = "The result of the kernel, mapped as the spec says."
+    return block.function("_output", map(Param, names), doc, "_without_autocast")
 
 
 def _name_empty_rows(block: Block, sweep: Sweep) -> None:
@@ -112,7 +114,8 @@ def lower_numbers(sweep: Sweep) -> Function:
             block.let(variable(name), torch.where(finite, value, found.call("detach")))
     block.returns(*(Var(variable(name)) for name, _ in sweep.numbers))
     names = [*sweep.row_results, "q", "k", "scale", *map(variable, vectors.params)]
-    return _function(sweep.named("_numbers"), block, names, "What later passes read of each row.")
+    doc = "What later passes read of each row."
+    return block.function(sweep.named("_numbers"), map(Param, names), doc, "_without_autocast")
 
 
 def _chooses_between_numbers(normalize: Real) -> bool:
@@ -124,9 +127,3 @@ def _chooses_between_numbers(normalize: Real) -> bool:
 def mapped_tensors(sweep: Sweep) -> list[str]:
     """What `_per_token` returns: q, k and v, then every other tensor it makes."""
     return list(dict.fromkeys(["q", "k", "v", *(token_map.name for token_map in sweep.maps)]))
-
-
-def _function(name: str, block: Block, names: list[str], doc: str) -> Function:
-    stmts = without_dead(tuple(block.stmts))
-    used = {n for stmt in stmts for n in names_in(stmt)}
-    return Function(name, tuple(Param(n) for n in names if n in used), doc, stmts, "_without_autocast")

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attnc.compiler import Compilation
-from attnc.kernel.nodes import Function, names_in
+from attnc.kernel.nodes import Function, bound_in, read_by
 from attnc.lower.names import FRAME, MADE, SIZES, variable
 
 # A formula of a size alone, hoisted: `log(D)` is `log_D`.
@@ -36,7 +36,7 @@ def functions(compilation: Compilation) -> list[Function]:
 
 
 def names_of(fn: Function) -> set[str]:
-    return {p.name for p in fn.params} | {name for stmt in fn.body for name in names_in(stmt)}
+    return {p.name for p in fn.params} | read_by(fn.body) | {*bound_in(fn.body)}
 
 
 @pytest.mark.parametrize("name", [*NAMES, "everything"])

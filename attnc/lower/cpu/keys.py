@@ -26,8 +26,8 @@ from attnc.ir.nodes import (
     Truth,
 )
 from attnc.ir.walk import axes_of, replace_terms, walk
-from attnc.kernel.build import Block, function, without_dead
-from attnc.kernel.nodes import Do, Expr, For, Function, List, Lit, Param, Tuple, Unary, Var, names_in
+from attnc.kernel.build import Block, function
+from attnc.kernel.nodes import Do, Expr, For, Function, List, Lit, Param, Tuple, Unary, Var
 from attnc.lower.cpu.signature import scalars_of, tensors_of
 from attnc.lower.scope import Scope, note_of
 from attnc.lower.sweep import Sweep
@@ -208,8 +208,5 @@ def _function(
     name: str, first: list[str], block: Block, sweep: Sweep, known: list[str], doc: str
 ) -> Function:
     """The function, which takes of what is known what it reads."""
-    stmts = without_dead(tuple(block.stmts))
-    given = [*known, *tensors_of(sweep), *scalars_of(sweep)]
-    read = {name for stmt in stmts for name in names_in(stmt)}
-    params = [*first, *(name for name in given if name in read)]
-    return Function(name, tuple(map(Param, params)), doc, stmts)
+    given = map(Param, (*known, *tensors_of(sweep), *scalars_of(sweep)))
+    return block.function(name, given, doc, first=tuple(map(Param, first)))

@@ -5,8 +5,8 @@ Enters: a sweep. Leaves: `_pairs_seen`, which counts them as the CPU path visits
 
 from __future__ import annotations
 
-from attnc.kernel.build import Block, function, without_dead
-from attnc.kernel.nodes import For, Function, Param, Tuple, Var, names_in
+from attnc.kernel.build import Block, function
+from attnc.kernel.nodes import For, Function, Param, Tuple, Var
 from attnc.lower.cpu.keys import call_keys, lower_keys
 from attnc.lower.cpu.signature import floats_of, tensors_of, wholes_of
 from attnc.lower.lists import call_kinds
@@ -36,8 +36,6 @@ def lower_pairs(sweep: Sweep) -> Function:
     tile.assign(Var("pairs"), (Var("q1") - Var("q0")) * function("_count")(Var("seen")), "+=")
     top.stmts.append(For(Var("q0"), function("range")(0, N, TILE), tuple(tile.stmts)))
     top.returns(Var("B") * Var("H") * Var("pairs"))
-    stmts = without_dead(tuple(top.stmts))
-    read = {name for stmt in stmts for name in names_in(stmt)}
-    takes = [name for name in [*tensors_of(sweep), *wholes_of(sweep), "floats"] if name in read]
+    known = map(Param, (*tensors_of(sweep), *wholes_of(sweep), "floats"))
     doc = "How many pairs of a query and a key are in the tiles that are visited, of all heads."
-    return Function("_pairs_seen", tuple(map(Param, takes)), doc, stmts)
+    return top.function("_pairs_seen", known, doc)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from attnc.algebra.fold import Softmax
 from attnc.ir.nodes import Dot, Node, Real, RealCall, RealIf, RealLoad, RealOp, Score
 from attnc.ir.walk import Axis, children, is_invariant, walk
-from attnc.kernel.build import Block, function, without_dead
+from attnc.kernel.build import Block, function
 from attnc.kernel.nodes import Expr, For, Function, List, Lit, Param, Ternary, Tuple, Unary, Var
 from attnc.lower.cpu.keys import call_hide, call_keys, lower_hide, lower_keys
 from attnc.lower.gradients import is_finite
@@ -204,8 +204,8 @@ class TilePath:
         self.top.blank()
 
     def function(self, name: str, params: list[str], doc: str) -> Function:
-        stmts = without_dead(tuple(self.top.stmts))
-        return Function(self.sweep.named(name), tuple(map(Param, params)), doc, stmts, "_on_spare_threads")
+        takes = tuple(map(Param, params))
+        return self.top.function(self.sweep.named(name), (), doc, "_on_spare_threads", takes)
 
 
 def _factor_of(dot: Dot, roots: list[Real]) -> Real | None:

@@ -21,19 +21,16 @@ from attnc.kernel.arguments import (
     tensor,
     tile,
 )
-from attnc.kernel.build import Block, function, without_dead
+from attnc.kernel.build import Block, function
 from attnc.kernel.nodes import (
-    Assign,
     Expr,
     ExprLike,
-    For,
     Function,
-    If,
     Param,
-    Stmt,
     Tuple,
     Var,
-    names_in,
+    bound_in,
+    read_by,
 )
 from attnc.lower.names import part_of, variable
 from attnc.lower.regroup import LOG2_E
@@ -131,7 +128,7 @@ class Kernel:
         self.known = kernel_arguments(self.sweep)
 
     @property
-    def body(self) -> list[Stmt]:
+    def body(self) -> Block:
         """All blocks, a blank line between them."""
         whole = Block()
         for part in (
@@ -147,7 +144,7 @@ class Kernel:
             if part.stmts:
                 whole.blank()
                 whole.extend(part)
-        return whole.stmts
+        return whole
 
     def enter(self, tiles: Expr, heads: Expr) -> None:
         """Which tile, head and batch entry a program has, of so many tiles and heads."""
@@ -210,11 +207,10 @@ class Kernel:
             self.tile.blank()
             self.tile.returns(*map(Var, carried))
         stmts = tuple(self.tile.stmts)
-        assigned = {n for stmt in stmts for n in _targets(stmt)}
-        used = set(self.tile.names())
-        around = [n for stmt in (*self.body, *self.group.stmts) for n in _targets(stmt)]
+        used = read_by(stmts)
         given = [p for p in self.known if p.name in used]
-        own = {*assigned, *carried, first, *(p.name for p in given)}
+        own = {*bound_in(stmts), *carried, first, *(p.name for p in given)}
+        around = bound_in((*self.body.stmts, *self.group.stmts))
         outer = [n for n in dict.fromkeys(around) if n in used and n not in own]
         plain = [Param(n) for n in outer] + [p for p in given if not p.annotation]
         constants = [p for p in given if p.annotation] + [Param("EDGE", CONSTEXPR)] * ("EDGE" in used)
@@ -223,10 +219,7 @@ class Kernel:
 
     def kernel(self, name: str, doc: str) -> Function:
         """The kernel itself, over what the blocks hold."""
-        body = without_dead(tuple(self.body))
-        used = {n for stmt in body for n in names_in(stmt)}
-        params = tuple(p for p in self.known if p.name in used)
-        return Function(self.sweep.named(name), params, doc, body, "kernel")
+        return self.body.function(self.sweep.named(name), self.known, doc, "kernel")
 
 
 def _head_offset(name: str, head: Expr) -> Expr:
@@ -239,15 +232,3 @@ def call_helper(helper: Function, first: Expr, is_edge: bool, **fixed: ExprLike)
     flags = {name: value for name, value in constants.items() if any(p.name == name for p in helper.params)}
     names = [p.name for p in helper.params if p.name not in flags]
     return function(helper.name)(first, *map(Var, names[1:]), **flags)
-
-
-def _targets(stmt: Stmt) -> list[str]:
-    """What a statement gives a name to."""
-    match stmt:
-        case Assign(target, _, "=", _):
-            return list(names_in(target))
-        case For(_, _, body):
-            return [n for part in body for n in _targets(part)]
-        case If(_, then, other, _):
-            return [n for part in (*then, *other) for n in _targets(part)]
-    return []

@@ -325,7 +325,7 @@ class Bounds:
 
     def _named(self, name: str, value: Expr) -> Expr:
         """A name for what is long to read."""
-        return self.let(name, value) if len(list(names_in(value))) > MOST_NAMES else value
+        return self.let(name, value) if len(names_in(value)) > MOST_NAMES else value
 
     def _is_at_most_zero(self, term: Int) -> bool:
         return isinstance(term, IntConst) and term.value <= 0

@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "lower": {"kernel", "analyze", "algebra", "sets", "ir"},
     "support": set(),
     "emit": {"lower", "kernel", "analyze", "ir"},
-    "run": {"analyze", "ir"},
+    "run": {"support", "analyze", "ir"},
     "evaluate": {"run"},
     "explain": {"run", "lower", "analyze", "algebra", "ir"},
     "plot": {"run", "analyze", "ir"},

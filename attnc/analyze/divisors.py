@@ -1,6 +1,6 @@
 """Numbers of a call that a spec divides by.
 
-Enters: an attention. Leaves: its `Division`s by numbers that only the parameters of a call decide. Such a number must
+Enters: an attention. Leaves: a `CallCheck` for each number that it divides by and that only parameters decide. It must
 not be 0: the results would be infinite, or no numbers, at every pair. A condition before the division may be there to
 say what 0 means, as in `cap * tanh(s / cap) if cap > 0 else s`: behind one nothing is asked for.
 """
@@ -8,8 +8,8 @@ say what 0 means, as in `cap * tanh(s / cap) if cap > 0 else s`: behind one noth
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from attnc.analyze.call_check import ZERO, CallCheck
 from attnc.ir.nodes import (
     And,
     Attention,
@@ -34,38 +34,30 @@ from attnc.ir.text import print_ir
 from attnc.ir.walk import children, replace_terms, walk
 
 
-@dataclass(frozen=True, slots=True)
-class Division:
-    """A term, and the number of the call that it divides by."""
-
-    term: Node
-    by: Real
-
-    @property
-    def number(self) -> str:
-        """The number as the spec has it."""
-        return _spell(self.by)
-
-    @property
-    def text(self) -> str:
-        match self.term:
-            case VecOp("/", a, _):
-                return f"{_spell(a)} / {self.number}"
-        return _spell(self.term)
-
-
-def find_divisions(attention: Attention) -> tuple[Division, ...]:
+def find_divisions(attention: Attention) -> tuple[CallCheck, ...]:
     """One for each such number, in the order of the clauses."""
     clauses = (
         attention.query, attention.key, attention.value, attention.mask, attention.score, attention.normalize,
         attention.output,
     )  # fmt: skip
-    found: dict[Real, Division] = {}
+    found: dict[Real, CallCheck] = {}
     seen: set[int] = set()
     for clause in clauses:
-        for division in _divisions(clause, seen):
-            found.setdefault(division.by, division)
+        for term, by in _divisions(clause, seen):
+            found.setdefault(by, _check(term, by))
     return tuple(found.values())
+
+
+def _check(term: Node, by: Real) -> CallCheck:
+    number = _spell(by)
+    match term:
+        case VecOp("/", a, _):
+            text = f"{_spell(a)} / {number}"
+        case _:
+            text = _spell(term)
+    words = (f"`{number}` is 0, and `{text}` divides by it",)
+    helps = (f"where 0 means none, let the spec say so: `... if {number} != 0 else ...`",)
+    return CallCheck("division-by-zero", by, "!=", ZERO, words, term.span, helps=helps)
 
 
 def _spell(term: Node) -> str:
@@ -80,8 +72,8 @@ def _spell(term: Node) -> str:
     return print_ir(replace_terms(term, change))
 
 
-def _divisions(node: Node, seen: set[int]) -> Iterator[Division]:
-    """Those that no condition is before."""
+def _divisions(node: Node, seen: set[int]) -> Iterator[tuple[Node, Real]]:
+    """Terms that no condition is before, and the number of the call that each divides by."""
     if id(node) in seen:
         return
     seen.add(id(node))
@@ -95,7 +87,7 @@ def _divisions(node: Node, seen: set[int]) -> Iterator[Division]:
                 yield from _divisions(child, seen)
     by = _divisor(node)
     if by is not None and _is_of_the_call(by) and not is_positive(by):
-        yield Division(node, by)
+        yield node, by
 
 
 def _divisor(node: Node) -> Real | None:

@@ -1,20 +1,21 @@
 """Which widths must agree for a call to make sense.
 
-Enters: an attention. Leaves: rules, in sizes and parameters. What can be told without a call is told when the spec is
+Enters: an attention. Leaves: `CallCheck`s. What can be told without a call is told when the spec is
 checked; a width that is a parameter is known only in a call, by the interpreter and by the emitted module.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TypeAlias
 
+from attnc.analyze.call_check import CallCheck
 from attnc.errors import CompilerBug
 from attnc.ir.nodes import (
     Attention,
     Dot,
     Int,
+    IntConst,
+    IntOp,
     Node,
     Rope,
     Size,
@@ -33,43 +34,8 @@ _RESULTS = {"query": Size("D"), "key": Size("D"), "value": Size("DV"), "output":
 _INPUTS = {"q": Size("D"), "k": Size("D"), "v": Size("DV"), "v_i": Size("DV"), "o": Size("DV")}
 
 
-@dataclass(frozen=True, slots=True)
-class SameWidths:
-    """Two vectors meet in `term`; `what` is its operator, as messages quote it."""
-
-    term: Node
-    what: str
-    a: Int
-    b: Int
-
-
-@dataclass(frozen=True, slots=True)
-class ResultWidth:
-    """The vector of a clause is as wide as the language says."""
-
-    term: Node
-    clause: str
-    needs: Size
-    got: Int
-
-
-@dataclass(frozen=True, slots=True)
-class EvenWidth:
-    """`rope` turns pairs of numbers."""
-
-    term: Node
-    got: Int
-
-
-WidthRule: TypeAlias = SameWidths | ResultWidth | EvenWidth
-
-
-def find_width_rules(attention: Attention) -> tuple[WidthRule, ...]:
-    """The rules that some call may break, each once, in the order of the clauses."""
-    return tuple(dict.fromkeys(_rules(attention)))
-
-
-def _rules(attention: Attention) -> Iterator[WidthRule]:
+def find_widths(attention: Attention) -> Iterator[CallCheck]:
+    """What some call may break, in the order of the clauses."""
     for word in _CLAUSES:
         clause = getattr(attention, word)
         for term in walk(clause):
@@ -81,17 +47,23 @@ def _rules(attention: Attention) -> Iterator[WidthRule]:
                 case VecIf(_, a, b):
                     yield from _same(term, "`if`", a, b, attention)
                 case Rope(a) if (width := _width(a, attention)) is not None:
-                    yield EvenWidth(term, width)
+                    words = ("`rope` needs a vector of even width, got ", width)
+                    even = IntOp("%", width, IntConst(2))
+                    yield CallCheck("width-mismatch", even, "==", IntConst(0), words, term.span)
         if word in _RESULTS:
             needs, got = _RESULTS[word], _width(clause, attention)
             if got is not None and got != needs:
-                yield ResultWidth(clause, word, needs, got)
+                must = f"`{word}` must give a vector of width `{needs.name}` = "
+                said = (must, needs, ", got ", got)
+                yield CallCheck("width-mismatch", got, "==", needs, said, clause.span)
 
 
-def _same(term: Node, what: str, a: Vec, b: Vec, attention: Attention) -> Iterator[WidthRule]:
+def _same(term: Node, what: str, a: Vec, b: Vec, attention: Attention) -> Iterator[CallCheck]:
+    """Two vectors meet in `term`; `what` is its operator, as messages quote it."""
     x, y = _width(a, attention), _width(b, attention)
     if x is not None and y is not None and x != y:
-        yield SameWidths(term, what, x, y)
+        words = (f"{what} meets vectors of two widths, ", x, " and ", y)
+        yield CallCheck("width-mismatch", x, "==", y, words, term.span)
 
 
 def _width(vec: Vec, attention: Attention) -> Int | None:

@@ -12,7 +12,7 @@ from attnc.emit.operator import operator_of
 from attnc.emit.support import text_of, whole
 from attnc.emit.writer import Writer
 from attnc.ir.nodes import Param
-from attnc.ir.text import print_ir
+from attnc.ir.text import print_sizes
 from attnc.lower.cpu import floats_of, tensors_of, wholes_of
 from attnc.lower.kernels import Kernels
 from attnc.lower.names import variable
@@ -116,9 +116,8 @@ def _write_doc(writer: Writer, kernels: Kernels) -> None:
     writer.line('"""Attention of q [B, H, N, D] over k [B, HKV, M, D] and v [B, HKV, M, DV]: [B, H, N, DV].')
     writer.line()
     for p in kernels.plan.spec.params:
-        sizes = f"[{', '.join(map(print_ir, p.sizes))}]" if p.sizes else ""
         extra = ", sorted along its last axis" if p.sorted else ""
-        writer.line(f"{p.name}: {p.sort}{sizes}{extra}")
+        writer.line(f"{p.name}: {p.sort}{print_sizes(p.sizes)}{extra}")
     writer.line(
         "scale: what `dot(q, k)` is multiplied with where the spec says `scale`; D ** -0.5 if not given"
     )

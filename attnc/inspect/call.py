@@ -22,7 +22,7 @@ from attnc.run.arguments import check_arguments
 from attnc.run.arrays import find_shape
 from attnc.run.limits import WIDEST, check_limits
 from attnc.run.settings import Number, complete
-from attnc.run.sizes import size_value
+from attnc.run.values import int_value
 
 TOKENS = 128
 HEADS = {"B": 2, "H": 8, "HKV": 2}
@@ -63,7 +63,7 @@ def _numbers(attention: Attention, given: Mapping[str, Number]) -> dict[str, Num
         open_ = [e for e in extents if isinstance(e, IntParam) and e.name not in known]
         if open_:
             sizes = {name: value for name, value in (usual | known).items() if type(value) is int}
-            fixed = max(1, prod(size_value(e, sizes) for e in extents if e not in open_))
+            fixed = max(1, prod(int_value(e, sizes) for e in extents if e not in open_))
             known |= {e.name: 1 for e in open_} | {open_[-1].name: tokens // fixed}
     return usual | known
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 
 from attnc.errors import CompilerBug
 from attnc.ir.nodes import (
@@ -25,6 +26,7 @@ from attnc.ir.nodes import (
     FromInt,
     GridAxis,
     Index,
+    Int,
     IntAbs,
     IntConst,
     IntIf,
@@ -65,7 +67,7 @@ from attnc.ir.nodes import (
 )
 from attnc.ir.reader import parse_ir, parse_term
 
-__all__ = ["parse_ir", "parse_term", "print_ir"]
+__all__ = ["parse_ir", "parse_term", "print_ir", "print_sizes"]
 
 # How tightly a form holds its parts: a part that holds less tightly than asked for gets parentheses.
 _IF, _OR, _AND, _NOT, _COMPARE, _SUM, _PRODUCT, _POWER, _ATOM = range(9)
@@ -77,6 +79,11 @@ CLAUSES = ("query", "key", "value", "mask", "score", "normalize", "output")
 def print_ir(node: Node) -> str:
     """The text of an attention, several lines with a newline at the end, or of one term, one line without."""
     return _attention(node) if isinstance(node, Attention) else _term(node, _IF)
+
+
+def print_sizes(sizes: Sequence[Int]) -> str:
+    """The sizes of an array, `[H, 2 * window + 1]`; nothing for a number, which has none."""
+    return f"[{', '.join(map(print_ir, sizes))}]" if sizes else ""
 
 
 def _attention(attention: Attention) -> str:
@@ -92,8 +99,7 @@ def _attention(attention: Attention) -> str:
 
 def _param(param: Param) -> str:
     words = ["const"] * param.const + ["sorted"] * param.sorted + [param.sort]
-    sizes = f"[{_list(param.sizes)}]" if param.sizes else ""
-    return f"{param.name}: {' '.join(words)}{sizes}{_default(param)}"
+    return f"{param.name}: {' '.join(words)}{print_sizes(param.sizes)}{_default(param)}"
 
 
 def _default(param: Param) -> str:

@@ -64,9 +64,9 @@ class TorchTerms(Terms):
         }
 
     @cached_property
-    def _divisors_of_the_call(self) -> set[Real]:
+    def _divisors_of_the_call(self) -> set[Node]:
         """Numbers that a call was refused for, if they were 0."""
-        return {division.by for division in find_divisions(self.attention)}
+        return {check.a for check in find_divisions(self.attention)}
 
     def _real(self, term: Real) -> Expr:
         """Python refuses to divide a number by 0, and torch does not, also where a condition is before it."""

@@ -8,17 +8,19 @@ documents, so some documents are made up.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from attnc.errors import AttncError, Diagnostic
+from attnc.analyze.call_check import size_checks
+from attnc.errors import Diagnostic
 from attnc.ir.nodes import Attention, Int, IntParam, Param, Size
-from attnc.ir.text import print_ir
 from attnc.run import messages
+from attnc.run.checks import check_condition
 from attnc.run.settings import declared
-from attnc.run.sizes import size_value
+from attnc.run.values import int_value
 
 # Where documents that are made up begin, as shares of the sequence: short and long ones, none of them aligned to tiles.
 STARTS = (0.0, 0.12, 0.43, 0.5, 0.81)
@@ -48,16 +50,9 @@ def find_shape(param: Param, sizes: Mapping[str, int]) -> list[int]:
 
 
 def _find_size(param: Param, size: Int, sizes: Mapping[str, int]) -> int:
-    name, written = f"`{param.name}`", print_ir(size)
-    try:
-        got = size_value(size, sizes)
-    except ZeroDivisionError:
-        what = messages.size_divides_by_zero(name, written)
-    else:
-        if got >= 0:
-            return got
-        what = messages.negative_size(name, written, got)
-    raise AttncError(Diagnostic("wrong-size", what, helps=("choose other numbers, as in `--at N=8192`",)))
+    for check in size_checks(f"`{param.name}`", size):
+        check_condition(replace(check, helps=("choose other numbers, as in `--at N=8192`",)), sizes)
+    return int_value(size, sizes)
 
 
 # ---- documents -------------------------------------------------------------------------------------

@@ -167,15 +167,14 @@ class AttentionFunction:
 
     def _by_position(self, others: tuple[object, ...]) -> AttncError:
         """What is wrong with a call that has more than q, k and v before the names."""
-        from attnc.run import messages
-
         names = [name for name, _ in self._compilation.declared.parameters]
         shown = (f"{name}={value!r}" for name, value in zip(names, others, strict=False) if _is_short(value))
         given = ", ".join(shown)
         helps = (f"write `{self.__name__}(q, k, v, {given})`",) if given else ()
-        return AttncError(
-            Diagnostic("wrong-type", messages.by_position(self.__name__, len(others)), helps=helps)
-        )
+        values = f"{len(others)} values" if others[1:] else "a value"
+        takes = f"`{self.__name__}` takes `q`, `k` and `v` by position"
+        what = f"{takes}, and got {values} more: parameters have names"
+        return AttncError(Diagnostic("wrong-type", what, helps=helps))
 
     def _explain_refusal(
         self, q: Tensor, k: Tensor, v: Tensor, scale: float | None, parameters: dict[str, Any]

@@ -11,12 +11,14 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from attnc.analyze.call_check import requirement_check
 from attnc.analyze.facts import Facts
-from attnc.errors import AttncError, Diagnostic, Label
+from attnc.errors import AttncError, Diagnostic
 from attnc.ir.nodes import Int
 from attnc.ir.text import print_ir
 from attnc.run import messages
-from attnc.run.sizes import size_value
+from attnc.run.checks import check_condition
+from attnc.run.values import int_value
 
 WIDEST = 256
 FAR = 2**29
@@ -27,12 +29,7 @@ def check_limits(
 ) -> None:
     """`numbers` holds the sizes and int parameters of the call; `counts` is what a kernel keeps below `FAR`."""
     for required in (*facts.keys.requires, *facts.queries.requires):
-        value = size_value(required.term, numbers)
-        if value < 1:
-            reason = required.reason
-            label = Label(reason.span) if reason.span else None
-            what = messages.wrong_type(print_ir(required.term), "1 or more", str(value))
-            raise AttncError(Diagnostic("wrong-value", what, label, notes=(reason.text,)))
+        check_condition(requirement_check(required), numbers)
     if backend == "cpu" and q.device.type != "cpu":
         raise _error("wrong-device", 'backend="cpu"', "tensors on the CPU", str(q.device))
     if backend == "triton" and not q.is_cuda and os.environ.get("TRITON_INTERPRET") != "1":
@@ -44,7 +41,7 @@ def check_limits(
             if numbers[name] > WIDEST:
                 raise _error("wrong-shape", name, f"{WIDEST} or less in a kernel", str(numbers[name]))
         for count in counts:
-            found = size_value(count, numbers)
+            found = int_value(count, numbers)
             if found >= FAR:
                 what = messages.wrong_type(print_ir(count), f"{FAR - 1} or less in a kernel", str(found))
                 why = "kernels count positions and numbers in 32 bits"

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from attnc.errors import AttncError, Diagnostic, Label
 from attnc.ir.nodes import Node
-from attnc.run import messages
 from attnc.run.points import Points
 
 
@@ -22,7 +21,8 @@ def load(name: str, array: Tensor, places: Sequence[Tensor], term: Node, at: Poi
         size = array.shape[axis]
         outside = find((place < 0) | (place >= size))
         if outside is not None:
-            message = messages.out_of_range(name, axis, size, int(place[outside]), at.name(outside))
+            read = f"index {int(place[outside])} is read at {at.name(outside)}"
+            message = f"`{name}` has size {size} along axis {axis}, and {read}"
             raise error("index-out-of-range", message, term)
     return array[tuple(places)] if places else array.expand(len(at), *array.shape)
 
@@ -31,15 +31,14 @@ def check_divisor(divisor: Tensor, op: str, term: Node, at: Points) -> None:
     """Refuse an integer division by zero."""
     zero = find(divisor == 0)
     if zero is not None:
-        raise error("division-by-zero", messages.divides_by_zero(op, at.name(zero)), term)
+        raise error("division-by-zero", f"`{op}` divides by 0 at {at.name(zero)}", term)
 
 
 def check_finite(x: Tensor, term: Node, at: Points) -> None:
     """Refuse to round inf or nan to an integer."""
     wild = find(~x.isfinite())
     if wild is not None:
-        message = messages.floor_of_no_number(str(x[wild].item()), at.name(wild))
-        raise error("floor-of-no-number", message, term)
+        raise error("floor-of-no-number", f"`floor` of {x[wild].item()} at {at.name(wild)}", term)
 
 
 def find(bad: Tensor) -> int | None:

@@ -11,10 +11,12 @@ from difflib import get_close_matches
 from math import prod
 from typing import Any
 
+from attnc.analyze.checks import grid_checks
 from attnc.errors import AttncError, Diagnostic, raise_all
 from attnc.ir.nodes import Attention, Int, Param
-from attnc.ir.text import print_ir
+from attnc.ir.text import print_sizes
 from attnc.run import messages
+from attnc.run.checks import check_condition
 from attnc.run.values import int_value
 
 SIZES = ("N", "M", "B", "H", "HKV", "D", "DV")
@@ -88,9 +90,10 @@ def complete(attention: Attention, given: Mapping[str, Any], tokens: int) -> dic
         extents = [axis.extent for axis in attention.grid if axis.side == side]
         got = [_extent(extent, values) for extent in extents]
         known = [extent for extent in got if extent is not None]
-        if extents and len(known) == len(got) and values.setdefault(size, prod(known)) != prod(known):
-            names = [print_ir(extent) for extent in extents]
-            raise AttncError(Diagnostic("wrong-grid", messages.wrong_grid(side, names, known, values[size])))
+        if extents and len(known) == len(got):
+            values.setdefault(size, prod(known))
+            for check in grid_checks(attention, side):
+                check_condition(check, values)
     raise_all(
         Diagnostic("wrong-size", messages.wrong_type(size, "1 or more", str(values[size])))
         for size in SIZES
@@ -132,4 +135,4 @@ def say_call(values: Mapping[str, Any], tile: tuple[int, int]) -> str:
 def declared(param: Param) -> str:
     """The type of a parameter as its declaration says it: `an int`, `a float[H, 257]`."""
     article = "an" if param.sort == "int" else "a"
-    return f"{article} {param.sort}" + (f"[{', '.join(map(print_ir, param.sizes))}]" if param.sizes else "")
+    return f"{article} {param.sort}{print_sizes(param.sizes)}"

@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from attnc.analyze.call_check import requirement_check
 from attnc.analyze.facts import Interval, Ranges
-from attnc.errors import AttncError, Diagnostic
-from attnc.ir.text import print_ir
-from attnc.run import messages
+from attnc.run.checks import check_condition
 from attnc.run.tile_values import Columns
 from attnc.run.values import int_value, period_end, tile_end
 
@@ -257,9 +256,7 @@ def _groups(steps: Sequence[int]) -> Iterator[slice]:
 
 def _check_requirements(keys: Ranges, values: Mapping[str, Any]) -> None:
     for required in keys.requires:
-        if (value := int_value(required.term, values)) < 1:
-            what = messages.wrong_type(print_ir(required.term), "1 or more", str(value))
-            raise AttncError(Diagnostic("wrong-value", what, notes=(required.reason.text,)))
+        check_condition(requirement_check(required), values)
 
 
 def join(spans: list[Run]) -> tuple[Run, ...]:

@@ -3,13 +3,11 @@
 They stand here so that the files beside this one are whole; none of these is copied.
 """
 
-import torch
 import triton.language as tl
 
 LOG2_E = tl.constexpr(1.4426950408889634)
 MINUS_INF = tl.constexpr(float("-inf"))
 TILE = 128
-FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def _pairs_seen(q, k):

@@ -1,4 +1,4 @@
-"""A wrong call in a graph of torch.compile, which says what was wrong when it is run.
+"""What a wrong call raises, and a wrong call in a graph of torch.compile, which raises it when it is run.
 
 Copied whole into every module.
 """
@@ -18,6 +18,11 @@ def _refusal(message: str, is_of_type: bool, q: Tensor, width: int) -> Tensor:
 @torch.library.register_fake(_refusal, lib=_LIBRARY)
 def _(message, is_of_type, q, width):
     return q.new_empty(*q.shape[:-1], width)
+
+
+def _mistake(code, message):
+    """What a wrong call raises; `attnc explain CODE` says more of it."""
+    return (TypeError if code == "wrong-type" else ValueError)(message)
 
 
 def _refused(mistake, q, v, return_lse):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from attnc.errors import AttncError
 from attnc.ir.nodes import (
     Attention,
     BoolLoad,
@@ -30,7 +31,7 @@ from attnc.ir.nodes import (
 )
 from attnc.ir.walk import walk
 from attnc.run.limits import FAR
-from attnc.run.sizes import size_value
+from attnc.run.values import int_value
 from attnc.verify.cases import Case
 
 if TYPE_CHECKING:
@@ -231,6 +232,6 @@ class _Maker:
 
 def _size(term: Any, known: dict[str, int]) -> int:
     try:
-        return size_value(term, known)
-    except ZeroDivisionError:
+        return int_value(term, known)
+    except AttncError:
         raise Unfit from None

@@ -806,6 +806,7 @@ def _output(o, lse, q, gate):
 # _as_autocast: attnc/support/call.py
 # _refusal: attnc/support/refused.py
 # _: attnc/support/refused.py
+# _mistake: attnc/support/refused.py
 # _refused: attnc/support/refused.py
 
 
@@ -817,6 +818,7 @@ FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 # _is_dense: attnc/support/checks.py
 # _layout: attnc/support/checks.py
 # _check_tensor: attnc/support/checks.py
+# _check_input: attnc/support/checks.py
 # _check_inputs: attnc/support/checks.py
 # _is_near: attnc/support/checks.py
 # _number: attnc/support/checks.py

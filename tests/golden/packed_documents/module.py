@@ -1703,9 +1703,8 @@ def _check_sorted(name, array):
         *outer, last = falls.nonzero()[0].tolist()
         before, after = array[(*outer, slice(last, last + 2))].tolist()
         place = [*outer, last + 1]
-        raise ValueError(
-            f"`{name}` is declared `sorted`, and decreases at {place}, from {before} to {after}"
-        )
+        words = f"`{name}` is declared `sorted`, and decreases at {place}, from {before} to {after}"
+        raise _mistake("not-sorted", words)
 
 
 @_operator
@@ -1828,6 +1827,11 @@ def _(message, is_of_type, q, width):
     return q.new_empty(*q.shape[:-1], width)
 
 
+def _mistake(code, message):
+    """What a wrong call raises; `attnc explain CODE` says more of it."""
+    return (TypeError if code == "wrong-type" else ValueError)(message)
+
+
 def _refused(mistake, q, v, return_lse):
     """Raise a mistake. torch.compile would say that there is one, and not which: the graph does."""
     is_traced = torch.compiler.is_dynamo_compiling() and not torch.compiler.is_exporting()
@@ -1870,42 +1874,49 @@ def _layout(tensor):
 def _check_tensor(name, tensor, axes, sizes, dtypes, q):
     """Raise unless it has these sizes (any, for a name), one of these dtypes, and q's device."""
     if not isinstance(tensor, Tensor):
-        raise TypeError(f"`{name}` needs a tensor, got {type(tensor).__name__}")
+        raise _mistake("wrong-type", f"`{name}` needs a tensor, got {type(tensor).__name__}")
     if not _is_dense(tensor):
-        raise TypeError(f"`{name}` needs a dense tensor, got {_layout(tensor)}")
+        raise _mistake("wrong-type", f"`{name}` needs a dense tensor, got {_layout(tensor)}")
     got = tensor.shape
     if len(got) != len(sizes):
         count = f"{len(sizes)} dimension{'s' if len(sizes) != 1 else ''}"
-        raise ValueError(f"`{name}` needs {count} {axes}, got shape {_listed(got)}")
+        raise _mistake("wrong-rank", f"`{name}` needs {count} {axes}, got shape {_listed(got)}")
     if tensor.dtype not in dtypes:
-        raise ValueError(f"`{name}` needs dtype {_names(*dtypes)}, got {_names(tensor.dtype)}")
+        needs, got = _names(*dtypes), _names(tensor.dtype)
+        raise _mistake("wrong-dtype", f"`{name}` needs dtype {needs}, got {got}")
     if tensor.device != q.device:
-        raise ValueError(f"`{name}` needs the device of `q`, {q.device}, got {tensor.device}")
+        needs, got = q.device, tensor.device
+        raise _mistake("wrong-device", f"`{name}` needs the device of `q`, {needs}, got {got}")
     if any(size != need for size, need in zip(got, sizes) if not isinstance(need, str)):
         needs = _listed(sizes)
         same = f" = {needs}" if needs != axes else ""
-        raise ValueError(f"`{name}` needs shape {axes}{same}, got {_listed(got)}")
+        raise _mistake("wrong-shape", f"`{name}` needs shape {axes}{same}, got {_listed(got)}")
+
+
+def _check_input(name, tensor, axes, sizes, heads, width, q):
+    """Raise unless q, k or v has these sizes, q's dtype and device, and a head and a feature."""
+    _check_tensor(name, tensor, axes, sizes, FLOATS, q)
+    if tensor.dtype != q.dtype:
+        needs, got = _names(q.dtype), _names(tensor.dtype)
+        words = f"`{name}` needs the dtype of `q`, {needs}, got {got}"
+        raise _mistake("wrong-dtype", words)
+    for axis, size in ((heads, tensor.shape[1]), (width, tensor.shape[3])):
+        if size == 0:
+            got = _listed(tensor.shape)
+            words = f"`{name}` needs `{axis}` to be 1 or more, got shape {got}"
+            raise _mistake("wrong-shape", words)
 
 
 def _check_inputs(q, k, v):
     """Raise unless q, k and v fit each other."""
-    _check_tensor("q", q, "[B, H, N, D]", ("B", "H", "N", "D"), FLOATS, q)
+    _check_input("q", q, "[B, H, N, D]", ("B", "H", "N", "D"), "H", "D", q)
     B, H, _, D = q.shape
-    _check_tensor("k", k, "[B, HKV, M, D]", (B, "HKV", "M", D), FLOATS, q)
+    _check_input("k", k, "[B, HKV, M, D]", (B, "HKV", "M", D), "HKV", "D", q)
     HKV, M = k.shape[1:3]
-    _check_tensor("v", v, "[B, HKV, M, DV]", (B, HKV, M, "DV"), FLOATS, q)
-    for name, tensor in (("k", k), ("v", v)):
-        if tensor.dtype != q.dtype:
-            needs, got = _names(q.dtype), _names(tensor.dtype)
-            raise ValueError(f"`{name}` needs the dtype of `q`, {needs}, got {got}")
-    for name, axis, size, tensor in (
-        ("q", "H", H, q), ("q", "D", D, q), ("k", "HKV", HKV, k), ("v", "DV", v.shape[3], v),
-    ):
-        if size == 0:
-            got = _listed(tensor.shape)
-            raise ValueError(f"`{name}` needs `{axis}` to be 1 or more, got shape {got}")
+    _check_input("v", v, "[B, HKV, M, DV]", (B, HKV, M, "DV"), "HKV", "DV", q)
     if H % HKV:
-        raise ValueError(f"`q` needs a multiple of the {HKV} heads of `k`, got {H}")
+        words = f"`q` needs a multiple of the {HKV} heads of `k`, got {H}"
+        raise _mistake("wrong-heads", words)
 
 
 def _is_near(value):
@@ -1921,13 +1932,14 @@ def _number(name, kind, value):
     """`value` as a number of Python. A bool is no number, and a float no int."""
     if isinstance(value, Tensor) and value.requires_grad:
         what = "is a scalar, which gets no gradient, and was given a tensor that requires one"
-        raise TypeError(f"`{name}` {what}")
+        raise _mistake("wrong-type", f"`{name}` {what}")
     needs = f"{'an' if kind is int else 'a'} {kind.__name__}"
     if not isinstance(value, (int, float)) and getattr(value, "ndim", None) == 0:
         try:
             value = value.item()
         except RuntimeError as mistake:  # `torch.func.vmap` has several
-            raise TypeError(f"`{name}` needs {needs}, the same for all samples") from mistake
+            words = f"`{name}` needs {needs}, the same for all samples"
+            raise _mistake("wrong-type", words) from mistake
     if isinstance(value, (torch.SymInt, torch.SymFloat)):  # while torch exports or traces a call
         if kind is float:
             return torch.sym_float(value)
@@ -1943,7 +1955,8 @@ def _number(name, kind, value):
         got = f"{got} of shape {_listed(value.shape)}" if hasattr(value, "shape") else got
     elif not torch.compiler.is_compiling():
         got = f"{value!r} ({got})"
-    raise TypeError(f"`{name}` needs {needs}, got {'None' if value is None else got}")
+    got = "None" if value is None else got
+    raise _mistake("wrong-type", f"`{name}` needs {needs}, got {got}")
 
 
 def _check(q, k, v, scale, doc):

@@ -778,6 +778,7 @@ _derive(_attention, _differentiate, _save, ("q", "k", "v", "end"))
 # _as_autocast: attnc/support/call.py
 # _refusal: attnc/support/refused.py
 # _: attnc/support/refused.py
+# _mistake: attnc/support/refused.py
 # _refused: attnc/support/refused.py
 
 
@@ -790,6 +791,7 @@ INTS = (torch.int32, torch.int64)
 # _is_dense: attnc/support/checks.py
 # _layout: attnc/support/checks.py
 # _check_tensor: attnc/support/checks.py
+# _check_input: attnc/support/checks.py
 # _check_inputs: attnc/support/checks.py
 # _is_near: attnc/support/checks.py
 # _number: attnc/support/checks.py

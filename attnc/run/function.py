@@ -183,8 +183,9 @@ class AttentionFunction:
         import torch
 
         from attnc.run.arguments import as_autocast, check_arguments
-        from attnc.run.limits import check_device, check_limits
+        from attnc.run.limits import check_limits
         from attnc.run.sizes import sizes_of
+        from attnc.support.call import _check_device
 
         if torch.compiler.is_compiling():  # the words of the module do
             return
@@ -196,7 +197,7 @@ class AttentionFunction:
             )
             numbers = {name: value for name, value in values.items() if isinstance(value, int)}
             if not options.kernels:
-                check_device(q)
+                _check_device(q)
             check_limits(compiled.facts, options.backend, q, sizes_of(q, k, v) | numbers, compiled.counts)
         except AttncError as mistake:
             raise mistake from None

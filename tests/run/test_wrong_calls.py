@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -387,6 +388,18 @@ def test_a_backend_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError) as caught:
         alone(f)(**INPUTS, c=3, backend="triton")
     assert str(caught.value) == words
+
+
+@pytest.mark.parametrize("backend", ["auto", "triton"])
+def test_a_gpu_takes_no_doubles_whoever_chose_it(backend: str) -> None:
+    from attnc.support.call import _choose
+
+    on_gpu = SimpleNamespace(is_cuda=True, device=torch.device("cuda", 0), dtype=torch.float32)
+    assert _choose(backend, on_gpu) == "triton"
+    on_gpu.dtype = torch.float64
+    found = refusal(_choose, {"backend": backend, "q": on_gpu})
+    said = "`q` needs dtype float16, bfloat16 or float32 on a GPU, got float64"
+    assert (found.code, found.message) == ("wrong-dtype", said)
 
 
 # ---- the check of `sorted` arrays ------------------------------------------------------------------

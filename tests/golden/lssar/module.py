@@ -2069,15 +2069,19 @@ def _output(o, sum_1, q):
 def _choose(backend, q):
     """The path of a call: by the device of its tensors, unless the caller says otherwise."""
     if backend == "auto":
-        return "triton" if q.is_cuda else "cpu"
-    if backend not in ("triton", "cpu"):
-        raise ValueError(f'`backend` needs "auto", "triton" or "cpu", got {backend!r}')
-    if backend == "cpu" and q.device.type != "cpu":
-        raise ValueError(f'`backend="cpu"` needs tensors on the CPU, got {q.device}')
-    if backend == "triton" and not q.is_cuda and os.environ.get("TRITON_INTERPRET") != "1":
-        raise ValueError(f'`backend="triton"` needs tensors on a GPU, got {q.device}')
+        backend = "triton" if q.is_cuda else "cpu"
+    elif backend not in ("triton", "cpu"):
+        words = f'`backend` needs "auto", "triton" or "cpu", got {backend!r}'
+        raise _mistake("bad-option", words)
+    elif backend == "cpu" and q.device.type != "cpu":
+        words = f'`backend="cpu"` needs tensors on the CPU, got {q.device}'
+        raise _mistake("wrong-device", words)
+    elif backend == "triton" and not q.is_cuda and os.environ.get("TRITON_INTERPRET") != "1":
+        words = f'`backend="triton"` needs tensors on a GPU, got {q.device}'
+        raise _mistake("wrong-device", words)
     if backend == "triton" and q.is_cuda and q.dtype == torch.float64:
-        raise ValueError("`q` needs dtype float16, bfloat16 or float32 on a GPU, got float64")
+        words = "`q` needs dtype float16, bfloat16 or float32 on a GPU, got float64"
+        raise _mistake("wrong-dtype", words)
     return backend
 
 

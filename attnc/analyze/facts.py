@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from attnc.algebra.fold import Fold
-from attnc.ir.nodes import Bool, Int, Node, Period, Real
+from attnc.algebra.separated import Term
+from attnc.ir.nodes import Bool, Int, Node, Period, Real, Truth
 from attnc.ir.walk import walk
 from attnc.source import Span
+
+EVERYWHERE = Truth(True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +188,50 @@ class Implied:
 
     mask: Bool
     terms: Mapping[Node, Node]
+    because: tuple[Reason, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenMask:
+    """A mask that a state of the keys behind the query is enough for.
+
+    A pair is seen where all of this holds: `j <= i + causal`, unless `causal` is None; the `document` of the query,
+    which knows `b` and `i` and does not fall with `i`, is that of the key, the same term with `j`; `sees_query`, which
+    does not know `j`, and `sees_key`, which does not know `i`.
+    """
+
+    causal: Int | None = None
+    document: Int | None = None
+    sees_query: Bool = EVERYWHERE
+    sees_key: Bool = EVERYWHERE
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """A row is a sum over keys of terms that know the query or the key: time grows with the tokens, not the pairs.
+
+    `weight` is the weight of a value, `sums` what the fold of `Weights` sums beside, in its order. A softmax has the
+    exponential of its score as its weight and as its one sum, which divides. `before` has the sums of each earlier
+    pass. All of it holds where `positive` are above 0, and at pairs whose score is not -inf: `infinite` is what may
+    make it so, where something may; its row is then no number.
+
+    `features` are the rows of the state of the weight: how many numbers of a token meet each number of a value.
+    """
+
+    weight: tuple[Term, ...]
+    sums: tuple[tuple[Term, ...], ...]
+    before: tuple[tuple[tuple[Term, ...], ...], ...]
+    mask: TokenMask
+    features: Int
+    because: tuple[Reason, ...]
+    positive: tuple[Real, ...] = ()
+    infinite: Real | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NotLinear:
+    """Why not: the first term in the way."""
+
     because: tuple[Reason, ...]
 
 

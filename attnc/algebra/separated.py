@@ -1,0 +1,83 @@
+"""A weight of a pair as a sum of terms in which the query and the key stand apart.
+
+Enters: nothing. Leaves: `Term`s, as values. Of term after term
+
+    W(i, j) = sum of  share * query(i) * key(j) * exp(G(i) - H(j)) * product of dots,
+    dot     = (sum over d of  query_d(i) * key_d(j) * exp(P_d(i) - R_d(j))) ** power
+
+a row of weights times values is a sum over keys that does not know the query, times what the query adds. All parts are
+terms of the IR, in which `q` and `k` are those of a score: torch computes, and differentiates, each once for a token.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from attnc.ir import build
+from attnc.ir.nodes import Dot, Index, Node, Real, RealConst, SumD, Vec, VecInput
+from attnc.ir.walk import holds, replace_terms
+
+ONE = RealConst(1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class DotFactor:
+    """A dot product of the query's and the key's vector, to a whole power; `gate` knows each channel for itself."""
+
+    query: Vec
+    key: Vec
+    gate: tuple[Vec, Vec] | None = None
+    power: int = 1
+
+    @property
+    def is_relative(self) -> bool:
+        """Is the gate a decay: the key's part the same as the query's, at the key's place?"""
+        return self.gate is not None and at_key(self.gate[0]) == self.gate[1]
+
+    @property
+    def term(self) -> Real:
+        """As a term of a pair."""
+        dot: Real = Dot(self.query, self.key)
+        if self.gate:
+            apart = build.vec_call("exp", build.vector("-", *self.gate))
+            dot = SumD(build.vector("*", build.vector("*", self.query, self.key), apart))
+        return build.real("**", dot, RealConst(float(self.power)))
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One of the summands.
+
+    `share` knows the batch entry, the head, parameters and sizes. `query` and the first of each pair know position `i`
+    beside them, and its numbers of a row, `key` and the second of each pair position `j`. A negative exponent of the
+    key stands as it is subtracted: `exp(c[j])` has the pair `(0.0, -c[j])`.
+    """
+
+    share: Real = ONE
+    query: Real = ONE
+    key: Real = ONE
+    exponent: tuple[Real, Real] | None = None
+    dots: tuple[DotFactor, ...] = ()
+
+    @property
+    def is_relative(self) -> bool:
+        """Is the exponent a decay: the key's part the same as the query's, at the key's place?"""
+        return self.exponent is not None and at_key(self.exponent[0]) == self.exponent[1]
+
+    @property
+    def term(self) -> Real:
+        """As a term of a pair."""
+        factors = [self.share, self.query, self.key]
+        if self.exponent:
+            factors.append(build.call("exp", build.real("-", *self.exponent)))
+        result: Real = ONE
+        for factor in (*factors, *(dot.term for dot in self.dots)):
+            result = build.real("*", result, factor)
+        return result
+
+
+def at_key(term: Node) -> Node | None:
+    """A term of a query at the place of a key; None where it speaks of the query's own vector."""
+    if holds(term, VecInput):
+        return None
+    return replace_terms(term, lambda part: Index("j") if part == Index("i") else None)

@@ -101,19 +101,21 @@ class Compilation:
     def facts(self) -> Facts:
         from attnc.analyze.facts import Facts
         from attnc.analyze.implied import find_implied
+        from attnc.analyze.linear import find_linear
         from attnc.analyze.ranges import find_ranges
         from attnc.analyze.rows import find_rows
         from attnc.analyze.tile_test import find_tile_test
         from attnc.analyze.weights import find_weights
 
-        implied = find_implied(self.attention)
+        implied, weights = find_implied(self.attention), find_weights(self.attention)
         return Facts(
             keys=find_ranges(self.attention, "j"),
             queries=find_ranges(self.attention, "i"),
             tiles=find_tile_test(self.attention, implied.mask),
             implied=implied,
             rows=find_rows(self.attention),
-            weights=find_weights(self.attention),
+            weights=weights,
+            linear=find_linear(self.attention, implied, weights),
         )
 
     @cached_property

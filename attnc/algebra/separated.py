@@ -11,12 +11,16 @@ terms of the IR, in which `q` and `k` are those of a score: torch computes, and 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from attnc.ir import build
 from attnc.ir.nodes import Dot, Index, Node, Real, RealConst, SumD, Vec, VecInput
 from attnc.ir.walk import holds, replace_terms
+from attnc.ir.words import say
 
+T = TypeVar("T")
 ONE = RealConst(1.0)
 
 
@@ -81,3 +85,26 @@ def at_key(term: Node) -> Node | None:
     if holds(term, VecInput):
         return None
     return replace_terms(term, lambda part: Index("j") if part == Index("i") else None)
+
+
+class Refused(Exception):
+    """Why a term does not split, in words that follow it; without a term, those of whatever term is at hand."""
+
+    def __init__(self, words: str, term: Node | None = None) -> None:
+        super().__init__(words)
+        self.words, self.term = words, term
+
+    @property
+    def text(self) -> str:
+        """As a sentence."""
+        return f"{say(self.term)} {self.words}" if self.term else self.words
+
+
+def said_of(term: Node, do: Callable[[], T]) -> T:
+    """What is refused in doing this without a term is said of this one."""
+    try:
+        return do()
+    except Refused as refused:
+        if refused.term is not None:
+            raise
+        raise Refused(refused.words, term) from None

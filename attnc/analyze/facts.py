@@ -245,3 +245,4 @@ class Facts:
     implied: Implied
     rows: Rows
     weights: Weights
+    linear: Linear | NotLinear

@@ -46,12 +46,12 @@ def find_widths(attention: Attention) -> Iterator[CallCheck]:
                     yield from _same(term, f"`{op}`", a, b, attention)
                 case VecIf(_, a, b):
                     yield from _same(term, "`if`", a, b, attention)
-                case Rope(a) if (width := _width(a, attention)) is not None:
+                case Rope(a) if (width := width_of(a, attention)) is not None:
                     words = ("`rope` needs a vector of even width, got ", width)
                     even = IntOp("%", width, IntConst(2))
                     yield CallCheck("width-mismatch", even, "==", IntConst(0), words, term.span)
         if word in _RESULTS:
-            needs, got = _RESULTS[word], _width(clause, attention)
+            needs, got = _RESULTS[word], width_of(clause, attention)
             if got is not None and got != needs:
                 must = f"`{word}` must give a vector of width `{needs.name}` = "
                 said = (must, needs, ", got ", got)
@@ -60,13 +60,13 @@ def find_widths(attention: Attention) -> Iterator[CallCheck]:
 
 def _same(term: Node, what: str, a: Vec, b: Vec, attention: Attention) -> Iterator[CallCheck]:
     """Two vectors meet in `term`; `what` is its operator, as messages quote it."""
-    x, y = _width(a, attention), _width(b, attention)
+    x, y = width_of(a, attention), width_of(b, attention)
     if x is not None and y is not None and x != y:
         words = (f"{what} meets vectors of two widths, ", x, " and ", y)
         yield CallCheck("width-mismatch", x, "==", y, words, term.span)
 
 
-def _width(vec: Vec, attention: Attention) -> Int | None:
+def width_of(vec: Vec, attention: Attention) -> Int | None:
     """The width of a vector; None for a number in place of one, which fits any."""
     match vec:
         case VecInput(name):
@@ -76,9 +76,9 @@ def _width(vec: Vec, attention: Attention) -> Int | None:
         case Splat():
             return None
         case VecCall(_, a) | Rope(a):
-            return _width(a, attention)
+            return width_of(a, attention)
         case VecOp(_, a, b) | VecIf(_, a, b):
-            x = _width(a, attention)
-            return _width(b, attention) if x is None else x
+            x = width_of(a, attention)
+            return width_of(b, attention) if x is None else x
         case _:
             raise CompilerBug(f"no width for {vec!r}")

@@ -127,7 +127,7 @@ class Compilation:
     @property
     def counts(self) -> tuple[Int, ...]:
         """What every sweep keeps below 2**29 in a call."""
-        return tuple(sweep.reach.most for sweep in self.plan.sweeps)
+        return tuple(sweep.ints.most for sweep in self.plan.sweeps)
 
     @cached_property
     def kernels(self) -> Kernels:

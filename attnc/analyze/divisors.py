@@ -36,13 +36,9 @@ from attnc.ir.walk import children, replace_terms, walk
 
 def find_divisions(attention: Attention) -> tuple[CallCheck, ...]:
     """One for each such number, in the order of the clauses."""
-    clauses = (
-        attention.query, attention.key, attention.value, attention.mask, attention.score, attention.normalize,
-        attention.output,
-    )  # fmt: skip
     found: dict[Real, CallCheck] = {}
     seen: set[int] = set()
-    for clause in clauses:
+    for clause in attention.clauses:
         for term, by in _divisions(clause, seen):
             found.setdefault(by, _check(term, by))
     return tuple(found.values())

@@ -78,8 +78,8 @@ def _sizes(writer: Writer, kernels: SweepKernels, names: set[str]) -> None:
 
 def _write_reach(writer: Writer, sweep: Sweep) -> None:
     """The check that 32 bits suffice; its words are broken where a line is."""
-    most = TorchTerms(sweep.spec, {}, places=sweep.places)(sweep.reach.most)
-    what, text = print_ir(sweep.reach.most), emit_expression(most)
+    most = TorchTerms(sweep.spec, {}, places=sweep.places)(sweep.ints.most)
+    what, text = print_ir(sweep.ints.most), emit_expression(most)
     if writer.fits(f'    "{what}",'):
         writer.items("_check_reach(", [f'"{what}"', text], ")")
         return
@@ -95,7 +95,7 @@ def _write_reach(writer: Writer, sweep: Sweep) -> None:
 def _cut_off(writer: Writer, sweep: Sweep) -> None:
     """Numbers that are only compared may be beyond 32 bits."""
     for param in sweep.attention.params:
-        if param.name in sweep.reach.cut:
+        if param.name in sweep.ints.clamped:
             name = variable(param.name)
             writer.line(f"{name} = _near({name})")
 

@@ -399,3 +399,8 @@ class Attention(Node):
 
     def param(self, name: str) -> Param:
         return next(p for p in self.params if p.name == name)
+
+    @property
+    def clauses(self) -> tuple[Vec | Bool | Real, ...]:
+        """Its terms, in written order."""
+        return self.query, self.key, self.value, self.mask, self.score, self.normalize, self.output

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
+from dataclasses import dataclass, field
 from itertools import starmap
 
 from attnc.ir.nodes import (
@@ -28,7 +28,6 @@ from attnc.ir.nodes import (
     Size,
     TileEnd,
 )
-from attnc.lower.narrow import find_remainders
 from attnc.lower.proofs import Proofs
 from attnc.sets.convert import to_polynomial
 from attnc.sets.polynomial import (
@@ -50,19 +49,21 @@ LENGTHS = {"i": Size("N"), "j": Size("M"), "b": Size("B"), "h": Size("H")}
 Product = tuple[Atom, ...]
 
 
+@dataclass(frozen=True, eq=False)
 class Magnitudes:
-    """Of the terms of one attention, where what the proofs rest on is true."""
+    """Of the terms of one attention, where what the proofs rest on is true.
 
-    def __init__(self, attention: Attention, proofs: Proofs) -> None:
-        self.attention = attention
-        self.proofs = proofs
-        # By identity, each with its term: an identity is only its own while the term lives.
-        self._known: dict[int, tuple[Int, Polynomial]] = {}
-        self._wide: dict[int, tuple[Node, bool]] = {}
+    `remainders` says which arrays are read as remainders, and by what. A period, where terms speak of one, has a number
+    that is no larger than one of `numbers`.
+    """
 
-    @cached_property
-    def remainders(self) -> Mapping[str, Int]:
-        return find_remainders(self.attention)
+    attention: Attention
+    proofs: Proofs
+    remainders: Mapping[str, Int] = field(default_factory=dict)
+    numbers: tuple[Int, ...] = ()
+    # By identity, each with its term: an identity is only its own while the term lives.
+    _known: dict[int, tuple[Int, Polynomial]] = field(default_factory=dict, init=False, repr=False)
+    _wide: dict[int, tuple[Node, bool]] = field(default_factory=dict, init=False, repr=False)
 
     def of(self, term: Int) -> Polynomial:
         if id(term) not in self._known:
@@ -125,9 +126,8 @@ class Magnitudes:
                 return a, b
             case Quotient(a, _):
                 return (a,)
-            case Leaf(Period()) if self.proofs.numbers:
-                lo, hi = map(to_polynomial, self.proofs.numbers)
-                return lo, hi
+            case Leaf(Period()):
+                return tuple(map(to_polynomial, self.numbers)) or None
             case Leaf(OverTile(_, _, a)):
                 return (to_polynomial(a),)
             case Leaf(IntOp("+" | "-" | "*" as op, a, b)):  # of which the form is too long to work with

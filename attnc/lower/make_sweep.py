@@ -19,13 +19,12 @@ from attnc.lower.choices import shield_tokens
 from attnc.lower.conversions import find_converted
 from attnc.lower.gradients import find_array_gradients, why_homes
 from attnc.lower.hoist import hoist_token_maps, why_no_kernel
-from attnc.lower.narrow import why_int32, why_remainders
+from attnc.lower.int_ranges import IntRanges, find_int_ranges, why_int32, why_remainders
 from attnc.lower.overlap import find_overlap
 from attnc.lower.per_pair import why_searched
 from attnc.lower.plain import find_plain
 from attnc.lower.proofs import Proofs
 from attnc.lower.ranks import hoist_ranks
-from attnc.lower.reach import find_reach
 from attnc.lower.regroup import fits_base_2, in_base_2, regroup
 from attnc.lower.split.choice import find_split
 from attnc.lower.sweep import HKV, RowArray, Sweep
@@ -79,7 +78,7 @@ def make_sweep(asked: Asked) -> Sweep:
     keys, queries = proofs.without_slivers(facts.keys), proofs.without_slivers(facts.queries)
     # Proofs of its own: what they take is not to be had by others.
     orders = {ranges.target: find_order(ranges, Proofs(requires, inner.params)) for ranges in (keys, queries)}
-    reach = find_reach(inner, (keys, queries), Proofs(requires, inner.params))
+    ints = find_int_ranges(inner, (keys, queries), Proofs(requires, inner.params))
     plain = find_plain(inner, hoisted.dots) if is_softmax and not asked.number else None
     listed = frozenset(ranges.target for ranges in (facts.keys, facts.queries) if ranges.loose)
     sees_keys = bool(keys.visited) or "j" in listed
@@ -96,13 +95,13 @@ def make_sweep(asked: Asked) -> Sweep:
         *why_homes(gradients, hoisted.stands_for),
         *_reasons_of_conversions(score),
         *(why for _, why in orders.values()),
-        *reach.because,
+        *ints.because,
         *(
             [Reason(f"plain {plain.kind} attention: on the CPU, torch's own kernel computes it")]
             if plain
             else []
         ),
-        *([] if asked.number else _reasons_of_kernels(inner, why_waits)),
+        *([] if asked.number else _reasons_of_kernels(inner, ints, why_waits)),
     ]
     derivatives = Derivatives(score)
     return Sweep(
@@ -131,7 +130,7 @@ def make_sweep(asked: Asked) -> Sweep:
         rows=facts.rows,
         split=split,
         waits=waits,
-        reach=reach,
+        ints=ints,
         plain=plain,
         number=asked.number,
         numbers=asked.numbers,
@@ -206,10 +205,10 @@ def _reasons_of(ranges: Ranges) -> list[Reason]:
     return [Reason(text, why.span)]
 
 
-def _reasons_of_kernels(attention: Attention, why_waits: Reason | None) -> list[Reason]:
+def _reasons_of_kernels(attention: Attention, ints: IntRanges, why_waits: Reason | None) -> list[Reason]:
     """Of those of the last sweep; others have the same mask."""
-    reasons = why_waits, why_int32(attention), why_searched(attention)
-    return [*why_remainders(attention), *(why for why in reasons if why), *_why_again(attention)]
+    reasons = why_waits, why_int32(attention, ints), why_searched(attention)
+    return [*why_remainders(ints), *(why for why in reasons if why), *_why_again(attention)]
 
 
 def _why_again(attention: Attention) -> list[Reason]:

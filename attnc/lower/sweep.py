@@ -31,9 +31,9 @@ from attnc.ir.signs import is_within_1
 from attnc.ir.walk import walk
 from attnc.lower.gradients import ArrayGradient, Home
 from attnc.lower.hoist import DotPair, TokenMap
+from attnc.lower.int_ranges import IntRanges
 from attnc.lower.names import variable
 from attnc.lower.plain import Plain
-from attnc.lower.reach import Reach
 from attnc.lower.split.choice import Split
 
 HKV = Size("HKV")
@@ -60,8 +60,8 @@ class Sweep:
 
     Tiles of the positions in `listed` come from lists that the tile test makes, the others from ranges. Of the
     positions in `more_later`, later tiles visit more. `split` says how few queries are forwarded, where they have
-    kernels of their own; `waits`, whether weights wait for the next tile; `reach`, how far kernels count; and `plain`,
-    which kernel of torch's own computes the same on the CPU.
+    kernels of their own; `waits`, whether weights wait for the next tile; `ints`, how many bits integers have; and
+    `plain`, which kernel of torch's own computes the same on the CPU.
     """
 
     spec: Attention
@@ -85,7 +85,7 @@ class Sweep:
     split: Split | None
     waits: bool
     rows: Rows
-    reach: Reach
+    ints: IntRanges
     plain: Plain | None
     number: int
     numbers: tuple[tuple[str, Real], ...]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
+from copy import copy
 from types import MappingProxyType
 from typing import Self
 
@@ -266,10 +267,8 @@ class Terms(ABC):
 
     def exact(self) -> Self:
         """The same terms with reals in float64: an int that is found through reals must not depend on rounding."""
-        named: dict[Node, Expr] = {
-            term: name for term, name in self.named.items() if isinstance(term, Int | Bool)
-        }
-        terms = type(self)(self.attention, named, self.proofs.requires, self.places)
+        terms = copy(self)
+        terms.named = {term: name for term, name in self.named.items() if isinstance(term, Int | Bool)}
         terms.dtype = self.float64
         return terms
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from attnc.algebra.fold import Sums
 from attnc.ir.nodes import Compare
 from attnc.ir.walk import axes_of, walk
-from attnc.lower.narrow import find_narrow
 from attnc.lower.per_pair import LOADS, TOKENS, count_divisions, divides_much, reads_pair
 from attnc.lower.sweep import Sweep
 from attnc.tiles import Tile
@@ -70,13 +69,12 @@ def find_kept(sweep: Sweep) -> Kept:
     attention = sweep.attention
     bounds = [part for part in walk(attention.mask) if isinstance(part, Compare) and part.op in ("<", "<=")]
     reads = (part for bound in bounds for part in walk(bound) if isinstance(part, LOADS))
-    narrow = find_narrow(attention)
     of_pairs = reads_pairs(sweep)
     reads_tables = any(token_map.table is not None for token_map in sweep.maps)
     return Kept(
         of_pairs=of_pairs,
         of_masks=any(map(reads_pair, walk(attention.mask))),
-        of_bounds=any(axes_of(part) & TOKENS and part.array not in narrow for part in reads),
+        of_bounds=any(axes_of(part) & TOKENS and part.array not in sweep.ints.bounds for part in reads),
         of_rows=bool(sweep.row_arrays),
         many_divisions=divides_much(attention),
         quotients_of_pairs=of_pairs and count_divisions(attention) > 0,

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, reduce
-from typing import Self
+from functools import reduce
+from types import MappingProxyType
 
+from attnc.analyze.facts import Requirement
 from attnc.ir import build
 from attnc.ir.nodes import (
+    Attention,
     Bool,
     FromInt,
     Index,
@@ -29,9 +31,8 @@ from attnc.ir.walk import axes_of, walk
 from attnc.kernel.build import Namespace, chain, function
 from attnc.kernel.nodes import Expr, Lit, Unary, Var
 from attnc.lower.conversions import Position, convert_by_token
-from attnc.lower.magnitude import Magnitudes
+from attnc.lower.int_ranges import IntRanges
 from attnc.lower.names import pointer, stride, variable
-from attnc.lower.narrow import find_narrow, find_remainders
 from attnc.lower.per_pair import is_searched
 from attnc.lower.terms import Terms
 
@@ -46,33 +47,28 @@ class TritonTerms(Terms):
     dtype = tl.value("float32")
     float64 = tl.value("float64")
     moving: Position = "j"  # what the loop over tiles moves along
-    _found: Magnitudes | None = None
+
+    def __init__(
+        self,
+        attention: Attention,
+        ints: IntRanges,
+        named: Mapping[Node, Expr],
+        requires: tuple[Requirement, ...] = (),
+        places: Mapping[Node, Node] = MappingProxyType({}),
+    ) -> None:
+        self.ints = ints
+        super().__init__(attention, named, requires, places)
 
     def instead(self, term: Node) -> Node:
         if isinstance(term, FromInt):
             return convert_by_token(term, self.moving)
         return super().instead(term)
 
-    def exact(self) -> Self:
-        terms = super().exact()
-        terms.moving = self.moving
-        return terms
-
-    @cached_property
-    def narrow(self) -> frozenset[str]:
-        """The arrays that are read in 32 bits."""
-        return find_narrow(self.attention)
-
-    @cached_property
-    def remainders(self) -> Mapping[str, Int]:
-        """The arrays that are read as remainders, each with what it is divided by."""
-        return find_remainders(self.attention)
-
     def not_negative(self) -> Iterator[Int]:
         """A remainder by a positive number, and how far it is below that."""
         for part in walk(self.attention.mask):
             match part:
-                case IntLoad(array) if (by := self.remainders.get(array)) and self.proofs.is_below(
+                case IntLoad(array) if (by := self.ints.remainders.get(array)) and self.proofs.is_below(
                     IntConst(0), by
                 ):
                     yield part
@@ -109,7 +105,7 @@ class TritonTerms(Terms):
         return Lit(value) if abs(value) < 2**31 else tl.cast(value, INT64)
 
     def product(self, a: Int, b: Int) -> Expr:
-        if self._magnitudes.is_wide(build.integer("*", a, b)):
+        if self.ints.is_wide(build.integer("*", a, b), self.moving):
             return tl.cast(self(a), INT64) * self(b)
         return self(a) * self(b)
 
@@ -117,14 +113,7 @@ class TritonTerms(Terms):
         """Has it parts of 64 bits? Heads and batch entries have them, and what is read from arrays may."""
         if any(isinstance(part, IntLoad) or part in (Index("b"), Index("h")) for part in walk(term)):
             return True
-        return self._magnitudes.is_wide(term)
-
-    @property
-    def _magnitudes(self) -> Magnitudes:
-        """Those of its proofs, which may be others in a period."""
-        if self._found is None or self._found.proofs is not self.proofs:
-            self._found = Magnitudes(self.attention, self.proofs)
-        return self._found
+        return self.ints.is_wide(term, self.moving)
 
     def extremum(self, op: str, a: Node, b: Node) -> Expr:
         return (tl.minimum if op == "min" else tl.maximum)(self(a), self(b))
@@ -177,11 +166,11 @@ class TritonTerms(Terms):
                 guards.of(item).extend((self(item) >= 0, self(item) < self(size)))
             offset = offset + self._place(item) * Var(stride(array, dim))
         inside = guards.all
-        if array in self.narrow:
+        if array in self.ints.bounds:
             return function("_load_bound")(offset, Lit(True) if inside is None else inside)
         value = tl.load(offset) if inside is None else tl.load(offset, mask=inside, other=0)
-        if array in self.remainders:
-            return function("_floor_modulo")(value, self(self.remainders[array])).to(INT32)
+        if array in self.ints.remainders:
+            return function("_floor_modulo")(value, self(self.ints.remainders[array])).to(INT32)
         return value.to(self.dtype) if param.sort == "float" else value
 
     def _place(self, item: Int) -> Expr:

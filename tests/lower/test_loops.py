@@ -32,7 +32,9 @@ from attnc.ir import nodes as ir
 from attnc.ir.nodes import Attention, Param, Size
 from attnc.kernel.build import Block, function
 from attnc.kernel.nodes import Expr, Lit, Var
+from attnc.lower.int_ranges import find_int_ranges
 from attnc.lower.names import pointer, stride, variable
+from attnc.lower.proofs import Proofs
 from attnc.lower.tiled.loops import Bounds, find_visits
 from attnc.lower.triton_terms import TritonTerms
 
@@ -155,7 +157,10 @@ def emitted_loops(attention: Attention, ranges: Ranges) -> tuple[str, bool]:
     def body_again(inside: Block, first: Expr, is_edge: bool) -> None:
         inside.do(function("note_again")(first, Lit(is_edge)))
 
-    visits = find_visits(Bounds(block, TritonTerms(attention, {}), size, Var(step)), ranges)
+    ints = find_int_ranges(attention, (ranges,), Proofs(()))
+    terms = TritonTerms(attention, ints, {})
+    terms.moving = ranges.target
+    visits = find_visits(Bounds(block, terms, size, Var(step)), ranges)
     visits.loop(block, body)
     visits.loop(block, body_again)
     writer = Writer()

@@ -24,7 +24,9 @@ from attnc.ir import nodes as ir
 from attnc.ir.nodes import Attention, Size
 from attnc.kernel.build import Block, function
 from attnc.kernel.nodes import Expr, Lit, Var
+from attnc.lower.int_ranges import find_int_ranges
 from attnc.lower.names import variable
+from attnc.lower.proofs import Proofs
 from attnc.lower.split.share import find_share
 from attnc.lower.tiled.loops import Bounds, find_tiles
 from attnc.lower.triton_terms import TritonTerms
@@ -39,7 +41,10 @@ def emitted_shares(attention: Attention, ranges: Ranges) -> str:
     def body(inside: Block, first: Expr, is_edge: bool) -> None:
         inside.do(function("note")(first, Lit(is_edge)))
 
-    bounds = Bounds(block, TritonTerms(attention, {}), Size("M"), Var("BLOCK_K"))
+    ints = find_int_ranges(attention, (ranges,), Proofs(()))
+    terms = TritonTerms(attention, ints, {})
+    terms.moving = ranges.target
+    bounds = Bounds(block, terms, Size("M"), Var("BLOCK_K"))
     find_share(block, find_tiles(bounds, ranges)).loop(block, body)
     writer = Writer()
     writer.body(block.stmts)

@@ -383,10 +383,10 @@ TILES = (
     Mutant(
         "remainder-read-elsewhere",
         "an array is read as its remainder although something else reads it too",
-        "attnc/lower/narrow.py",
-        "if param.name not in reads_of or param.sorted or param.name in others:",
-        "if param.name not in reads_of or param.sorted:",
-        ("tests/lower/test_narrow.py",),
+        "attnc/lower/compared.py",
+        "for name, each in found.items() if name not in elsewhere}",
+        "for name, each in found.items()}",
+        ("tests/lower/test_compared.py",),
     ),
 )
 
@@ -521,7 +521,7 @@ TERMS = (
         "attnc/lower/magnitude.py",
         "whole = whole + self._of_product(product, abs(count))",
         "whole = whole + self._of_product(product, count)",
-        ("tests/lower/test_reach.py",),
+        ("tests/lower/test_int_ranges.py",),
     ),
 )
 

@@ -121,9 +121,8 @@ class Kernel:
     stepped: dict[str, None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.terms = TritonTerms(
-            self.sweep.attention, {LOG2_E: LOG2E}, self.sweep.requires, self.sweep.places
-        )
+        sweep = self.sweep
+        self.terms = TritonTerms(sweep.attention, sweep.ints, {LOG2_E: LOG2E}, sweep.requires, sweep.places)
         self.scope = Scope(self.sweep.attention, self.terms)
         self.known = kernel_arguments(self.sweep)
 

@@ -19,9 +19,10 @@ from attnc.compiler import Compilation
 from attnc.ir import nodes as ir
 from attnc.ir.text import print_ir
 from attnc.ir.walk import walk
+from attnc.lower.conversions import Position
+from attnc.lower.int_ranges import SMALL, find_int_ranges
 from attnc.lower.magnitude import Magnitudes
 from attnc.lower.proofs import Proofs
-from attnc.lower.reach import SMALL, find_reach
 from attnc.run.limits import FAR
 from attnc.sets.convert import to_int
 from attnc.source import Source
@@ -51,9 +52,9 @@ PARAMS = (*IN_ORDER, *(ir.Param(name, "int") for name in "wpcs"))
 @pytest.mark.parametrize(("params", "mask", "most", "cut", "wide"), COUNTED)
 def test_masks(params: str, mask: str, most: str, cut: str, wide: tuple[str, ...]) -> None:
     plan = Compilation(Source("zoo.attn", f"attention zoo({params}):\n    mask {mask}\n")).plan
-    assert print_ir(plan.last.reach.most) == most
-    assert plan.last.reach.cut == set(cut.split())
-    assert {text for text in wide if any(f"`{text}`" in why.text for why in plan.last.reach.because)} == set(
+    assert print_ir(plan.last.ints.most) == most
+    assert plan.last.ints.clamped == set(cut.split())
+    assert {text for text in wide if any(f"`{text}`" in why.text for why in plan.last.ints.because)} == set(
         wide
     )
 
@@ -67,8 +68,8 @@ def test_a_number_that_is_written_out_is_said() -> None:
 
 def test_numbers_of_a_score_are_not_cut_off() -> None:
     head = "attention zoo(w: int):\n    mask i - j < w\n"
-    assert Compilation(Source("zoo.attn", head)).plan.last.reach.cut == {"w"}
-    assert not Compilation(Source("zoo.attn", head + "    score dot(q, k) * w\n")).plan.last.reach.cut
+    assert Compilation(Source("zoo.attn", head)).plan.last.ints.clamped == {"w"}
+    assert not Compilation(Source("zoo.attn", head + "    score dot(q, k) * w\n")).plan.last.ints.clamped
 
 
 @st.composite
@@ -117,31 +118,29 @@ def check_reach(mask: ir.Bool, values: dict[str, Any], rows: int) -> None:
     ranges = find_ranges(attention, "j"), find_ranges(attention, "i")
     requires = (*ranges[0].requires, *ranges[1].requires)
     assume(all(evaluate(required.term, values) >= 1 for required in requires))
-    proofs = Proofs(requires, attention.params)
-    reach = find_reach(attention, ranges, proofs)
-    assume(evaluate(reach.most, values) < FAR)
-    near = {**values, **{name: max(-FAR, min(values[name], FAR)) for name in reach.cut}}
+    ints = find_int_ranges(attention, ranges, Proofs(requires, attention.params))
+    assume(evaluate(ints.most, values) < FAR)
+    near = {**values, **{name: max(-FAR, min(values[name], FAR)) for name in ints.clamped}}
     assert evaluate(mask, near, 0) == evaluate(mask, values, 0)
-    for term, known, here in counted(mask, ranges, proofs, near, rows):
-        if not Magnitudes(attention, known).is_wide(term):
+    for term, moving, here in counted(mask, ranges, near, rows):
+        if not ints.is_wide(term, moving):
             with suppress(ZeroDivisionError):  # in a branch that is not taken
                 assert abs(evaluate(term, here, 0)) < 3 * FAR + SMALL
 
 
 def counted(
-    mask: ir.Bool, ranges: Any, proofs: Proofs, values: dict[str, Any], rows: int
-) -> Iterator[tuple[ir.IntOp, Proofs, dict[str, Any]]]:
-    """Every operation of a kernel with what is known and the numbers of a place."""
-    yield from ((part, proofs, values) for part in walk(mask) if isinstance(part, ir.IntOp))
+    mask: ir.Bool, ranges: Any, values: dict[str, Any], rows: int
+) -> Iterator[tuple[ir.IntOp, Position, dict[str, Any]]]:
+    """Every operation of a kernel with what its loop moves along and the numbers of a place."""
+    yield from ((part, "j", values) for part in walk(mask) if isinstance(part, ir.IntOp))
     for each, axis in zip(ranges, "ij", strict=True):
         last = min(values[axis] + rows, values["N" if axis == "i" else "M"]) - 1
-        here, known = {**values, f"{axis}.first": values[axis], f"{axis}.last": last}, proofs
+        here = {**values, f"{axis}.first": values[axis], f"{axis}.last": last}
         if each.periods:
-            known = proofs.in_turn(each.periods)
             lo, hi = evaluate(each.periods.lo, here, 0), evaluate(each.periods.hi, here, 0)
             here |= {"period.first": min(lo, hi), "period.last": max(min(lo, hi), hi)}
         for end in each.ends:
-            yield from ((part, known, here) for part in walk(end) if isinstance(part, ir.IntOp))
+            yield from ((part, each.target, here) for part in walk(end) if isinstance(part, ir.IntOp))
 
 
 @cases(150, 45)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from attnc.compiler import Compilation
-from attnc.ir.nodes import Attention, IntConst
+from attnc.ir.nodes import Attention, Int, IntConst
 from attnc.ir.text import print_ir
-from attnc.lower.narrow import find_narrow, find_remainders
+from attnc.lower.compared import find_bounds, find_compared, find_remainders
 from attnc.run.interpreter import interpret
 from attnc.source import Source
 
@@ -37,16 +39,20 @@ def attention_of(text: str) -> Attention:
     return Compilation(Source("zoo.attn", text)).attention
 
 
+def remainders_of(attention: Attention) -> Mapping[str, Int]:
+    return find_remainders(attention, find_compared(attention))
+
+
 @pytest.mark.parametrize(("params", "mask", "names"), COUNTED)
 def test_masks(params: str, mask: str, names: set[str]) -> None:
-    assert find_narrow(attention_of(f"attention zoo({params}):\n    mask {mask}\n")) == names
+    assert find_bounds(attention_of(f"attention zoo({params}):\n    mask {mask}\n")) == names
 
 
 def test_a_read_elsewhere_counts() -> None:
     """In a score, the number itself matters."""
     head = "attention zoo(a: int[N]):\n    mask a[i] <= j\n"
-    assert find_narrow(attention_of(head)) == {"a"}
-    assert find_narrow(attention_of(head + "    score dot(q, k) * a[i]\n")) == set()
+    assert find_bounds(attention_of(head)) == {"a"}
+    assert find_bounds(attention_of(head + "    score dot(q, k) * a[i]\n")) == set()
 
 
 PERIODIC = (
@@ -70,14 +76,14 @@ PERIODIC = (
 
 @pytest.mark.parametrize(("params", "mask", "divisors"), PERIODIC)
 def test_remainders(params: str, mask: str, divisors: dict[str, str]) -> None:
-    found = find_remainders(attention_of(f"attention zoo({params}):\n    mask {mask}\n"))
+    found = remainders_of(attention_of(f"attention zoo({params}):\n    mask {mask}\n"))
     assert {name: print_ir(by) for name, by in found.items()} == divisors
 
 
 def test_a_remainder_read_elsewhere_counts() -> None:
     head = "attention zoo(a: int[H]):\n    mask (i + a[h]) % 8 == 0\n"
-    assert set(find_remainders(attention_of(head))) == {"a"}
-    assert find_remainders(attention_of(head + "    score dot(q, k) * a[h]\n")) == {}
+    assert set(remainders_of(attention_of(head))) == {"a"}
+    assert remainders_of(attention_of(head + "    score dot(q, k) * a[h]\n")) == {}
 
 
 @given(st.data())
@@ -95,7 +101,7 @@ def test_remainders_say_as_much(data: st.DataObject) -> None:
     )
     mask = data.draw(st.lists(pair, min_size=1, max_size=2).map(" or ".join))
     attention = attention_of(f"attention zoo(a: int[H], z: int[N], n: int):\n    mask {mask}\n")
-    found = find_remainders(attention)
+    found = remainders_of(attention)
     assume(found)
     n = data.draw(st.integers(1, 9))
     numbers = st.integers(-(2**40), 2**40)

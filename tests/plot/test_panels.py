@@ -184,8 +184,9 @@ CHUNKS = "attention a(c: int):\n    mask i // c == j // c\n"
         (
             CHUNKS,
             {"c": 0},
-            "error[wrong-value]: `c` needs 1 or more, got 0\n"
-            "= note: `i // c` divides by `c`: the call checks that `c` is at least 1",
+            "error[wrong-value]: `c` needs 1 or more, got 0\n --> <string>:2:10\n"
+            "  |\n2 |     mask i // c == j // c\n  |          ^^^^^^\n  |\n"
+            "  = note: `i // c` divides by `c`: the call checks that `c` is at least 1",
         ),
         (CHUNKS, {"c": "x"}, "error[wrong-type]: `c` needs an int, got 'x' (str)"),
         (

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from attnc.algebra.fold import Fold
-from attnc.analyze.facts import Facts, Interval, Periods, Ranges, Reason, Weights
+from attnc.analyze.facts import Facts, Interval, NotLinear, Periods, Ranges, Reason, Weights
+from attnc.analyze.linear_words import linear_json, say_linear
 from attnc.errors import AttncError, Diagnostic
 from attnc.ir.nodes import Attention
 from attnc.ir.text import print_ir
@@ -31,22 +32,35 @@ def explain(attention: Attention, facts: Facts, plan: Plan | Diagnostic, setting
     lines = [
         f"{attention.name}{f'  ({attention.span.place})' if attention.span else ''}",
         "",
-        *find_lines(attention, facts, plan),
+        *_found(attention, facts),
+        *_linear(facts, plan, attention),
+        *_plan(plan, attention),
         *_cost(attention, facts, setting),
     ]
     return "\n".join(lines)
 
 
 def find_lines(attention: Attention, facts: Facts, plan: Plan | Diagnostic) -> list[str]:
-    """What was found, without the name of the file and the cost: an emitted module says it in its header."""
+    """What was found and is made use of: an emitted module says it in its header."""
+    return [*_found(attention, facts), *_plan(plan, attention)]
+
+
+def _found(attention: Attention, facts: Facts) -> list[str]:
     rows = "a query may see no key: its output is 0" if facts.rows.can_be_empty else "every query sees a key"
     return [
         *_ranges("keys", facts.keys, attention),
         *_ranges("queries", facts.queries, attention),
         *_paragraph("rows", rows, [_reason(reason, attention) for reason in facts.rows.because]),
         *_weights(facts.weights, attention),
-        *_plan(plan, attention),
     ]
+
+
+def _linear(facts: Facts, plan: Plan | Diagnostic, attention: Attention) -> list[str]:
+    if isinstance(facts.linear, NotLinear):
+        return _paragraph("linear", f"no: {_reason(facts.linear.because[0], attention)}", [])
+    schedule = None if isinstance(plan, Diagnostic) else plan.schedule.name
+    sentence, because = say_linear(facts.linear, schedule)
+    return _paragraph("linear", sentence, [_reason(reason, attention) for reason in because])
 
 
 def _weights(weights: Weights, attention: Attention) -> list[str]:
@@ -156,6 +170,7 @@ def explain_json(
             "gate": None if facts.weights.gate is None else print_ir(facts.weights.gate),
             "because": [str(reason) for reason in facts.weights.because],
         },
+        "linear": linear_json(facts.linear),
         "plan": _plan_json(plan),
         "cost": _cost_json(attention, facts, setting),
     }

@@ -22,8 +22,24 @@ from attnc.analyze.passes import Split, pair_exponentials, split_rows
 from attnc.analyze.row_terms import Exponential, as_exponential, holds_row, is_number_of_row
 from attnc.analyze.sums import find_sums
 from attnc.ir import build
-from attnc.ir.nodes import Attention, LogSumExp, Real, RealCall, RealConst, Row, Score
+from attnc.ir.compose import with_clauses, with_score
+from attnc.ir.nodes import (
+    Attention,
+    LogSumExp,
+    Node,
+    Real,
+    RealCall,
+    RealConst,
+    RealIf,
+    RealOp,
+    Row,
+    Score,
+    VecIf,
+    VecOp,
+)
+from attnc.ir.signs import is_at_least_0
 from attnc.ir.text import print_ir
+from attnc.ir.walk import holds, replace_terms, walk
 
 ZERO, ONE = RealConst(0.0), RealConst(1.0)
 # Who writes a normalization that needs more of them wants something else.
@@ -33,7 +49,8 @@ NOT_SOFTMAX = "not softmax: one exp(s), divided by one sum(exp(s)) and numbers o
 
 def find_weights(attention: Attention) -> Weights:
     """The class of `attention.normalize`."""
-    formula, taken = attention.normalize, {param.name for param in attention.params}
+    taken = {param.name for param in attention.params}
+    formula, signs = _without_signs(attention)
     split = Split(formula)
     while True:
         found = _as_softmax(split) or _as_sums(split)
@@ -41,7 +58,7 @@ def find_weights(attention: Attention) -> Weights:
             found = f"it takes more than {MOST_PASSES} passes over the keys"
             return Weights(None, None, (Reason(NOT_SOFTMAX, formula.span), Reason(found, formula.span)))
         if isinstance(found, Weights):
-            earlier = [reason for each in split.passes for reason in each.because]
+            earlier = [*signs, *(reason for each in split.passes for reason in each.because)]
             return replace(found, because=(*earlier, *found.because), before=split.passes)
         paired = pair_exponentials(split.formula)
         later = (
@@ -53,6 +70,35 @@ def find_weights(attention: Attention) -> Weights:
             why = found if later is None else later
             return Weights(None, None, (Reason(NOT_SOFTMAX, formula.span), Reason(why, formula.span)))
         split = later
+
+
+def _without_signs(attention: Attention) -> tuple[Real, list[Reason]]:
+    """The formula with `abs(x)` as `x`, where no score makes that negative, and why.
+
+    Where such an `x` is 0 it is least, so that its gradient is 0 there too, unless it has a corner.
+    """
+    because: dict[Node, Reason] = {}
+
+    def drop(part: Node) -> Node | None:
+        match part:
+            case RealCall("abs", a) if holds(a, Score):
+                whole = with_clauses(with_score(a, attention.score), attention.query, attention.key)
+                if is_at_least_0(whole) and not any(map(_has_corner, walk(whole))):
+                    text = f"`{print_ir(part)}` is `{print_ir(a)}`: no score makes that negative"
+                    because[part] = Reason(text, part.span or attention.normalize.span)
+                    return a
+        return None
+
+    found = replace_terms(attention.normalize, drop)
+    assert isinstance(found, Real)
+    return replace(found, span=attention.normalize.span), list(because.values())
+
+
+def _has_corner(term: Node) -> bool:
+    match term:
+        case RealOp("min" | "max") | VecOp("min" | "max") | RealIf() | VecIf():
+            return True
+    return False
 
 
 def _as_sums(split: Split) -> Weights | str:

@@ -26,6 +26,7 @@ from attnc.check.widths import WidthCheck
 from attnc.errors import CompilerBug, Label
 from attnc.ir import build
 from attnc.ir import nodes as ir
+from attnc.ir.compose import with_clauses
 from attnc.source import Span
 from attnc.syntax import tree
 
@@ -60,7 +61,8 @@ def check_attention(
     formula, score = cast("ir.Real", found["normalize"]), cast("ir.Real", found["score"])
     for clause in attention.clauses:
         if isinstance(clause, tree.Clause) and clause.word == "normalize":
-            warn_of_formula(formula, score, elaborator.span(clause.value), report)
+            of_inputs = with_clauses(score, cast("ir.Vec", found["query"]), cast("ir.Vec", found["key"]))
+            warn_of_formula(formula, of_inputs, elaborator.span(clause.value), report)
         elif isinstance(clause, tree.Clause) and clause.word == "score":
             warn_of_hidden(score, elaborator.span(clause.value), report)
     return ir.Attention(

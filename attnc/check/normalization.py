@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from attnc.check.report import Report
 from attnc.check.values import quote
-from attnc.ir.nodes import Count, Node, Real, RealCall, RealConst, RealOp, Row, Score
+from attnc.ir.compose import with_score
+from attnc.ir.nodes import Count, Node, Real, RealCall, RealConst, RealOp, Row
 from attnc.ir.signs import grows, is_at_least_0, is_positive, is_small
 from attnc.ir.text import print_ir
 from attnc.ir.walk import holds, replace_terms, walk
@@ -21,7 +22,9 @@ def warn_of_formula(formula: Real, score: Real, span: Span, report: Report) -> N
     divisors = (part.b for part in walk(formula) if isinstance(part, RealOp) and part.op == "/")
     for divisor in dict.fromkeys(divisors):
         if holds(divisor, (Row, Count)) and not is_positive(divisor):
-            _warn_of_zero(divisor, span, report)
+            whole = with_score(divisor, score)
+            if not is_positive(whole):
+                _warn_of_zero(divisor, is_at_least_0(whole), span, report)
     rest = _without_small(formula, score)
     if grows(rest) and not any(isinstance(part, Row) and grows(part) for part in walk(rest)):
         report.warning(
@@ -36,8 +39,7 @@ def _without_small(formula: Real, score: Real) -> Node:
     """The formula without exponentials of what is small for every score that there is."""
 
     def is_small_of(term: Real) -> bool:
-        whole = replace_terms(term, lambda part: score if part == Score() else None)
-        return isinstance(whole, Real) and is_small(whole)
+        return is_small(with_score(term, score))
 
     def drop(part: Node) -> Node | None:
         match part:
@@ -48,12 +50,12 @@ def _without_small(formula: Real, score: Real) -> Node:
     return replace_terms(formula, drop)
 
 
-def _warn_of_zero(divisor: Real, span: Span, report: Report) -> None:
+def _warn_of_zero(divisor: Real, is_never_negative: bool, span: Span, report: Report) -> None:
     at, text = span, print_ir(divisor)
     if divisor.span is not None and divisor.span.source == span.source and divisor.span != span:
         at, text = divisor.span, " ".join(divisor.span.text.split())
     text = f"`{text}`" if len(text) <= LONGEST else "this divisor"
-    if is_at_least_0(divisor):
+    if is_never_negative:
         when, helps = "where nothing in it is above 0", ["keep it away from 0: `1e-6 + x` for this `x`"]
     else:
         when, helps = "where its terms cancel", ["keep it away from 0: `max(abs(x), 1e-6)` for this `x`"]

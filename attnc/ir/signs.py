@@ -14,16 +14,21 @@ from math import isfinite
 from attnc.ir.nodes import (
     Count,
     Dot,
+    FromInt,
+    Index,
     Node,
     Real,
     RealCall,
     RealConst,
+    RealIf,
     RealOp,
     Row,
     Score,
+    Size,
     Splat,
     SumD,
     VecCall,
+    VecIf,
     VecOp,
 )
 from attnc.ir.univariate import is_polynomial_at_least_0, is_polynomial_positive
@@ -129,13 +134,17 @@ def is_at_least_0(term: Node) -> bool:
     match term:
         case RealConst(value):
             return value >= 0
-        case RealCall("abs" | "relu" | "sqrt") | VecCall(
-            "abs" | "relu" | "sqrt" | "exp" | "sigmoid" | "softplus"
-        ):
+        case RealCall("abs" | "relu" | "sqrt") | VecCall("abs" | "relu" | "sqrt"):
+            return True
+        case VecCall("l2", a) if is_at_least_0(a):
+            return True
+        case RealIf(_, a, b) | VecIf(_, a, b) if is_at_least_0(a) and is_at_least_0(b):
+            return True
+        case FromInt(Index() | Size()):
             return True
         case RealOp("**", _, RealConst(value)) | VecOp("**", _, Splat(RealConst(value))) if value % 2 == 0:
             return True
-        case RealOp("**", a, _) if is_at_least_0(a):
+        case RealOp("**", a, _) | VecOp("**", a, _) if is_at_least_0(a):
             return True
         case RealOp("*", a, b) | VecOp("*", a, b) | Dot(a, b) if a == b:
             return True
@@ -146,7 +155,7 @@ def is_at_least_0(term: Node) -> bool:
                 return True
         case RealOp("-", a, b) if is_at_least_0(a) and is_at_most_0(b):
             return True
-        case RealOp("/", a, b) if is_at_least_0(a) and is_positive(b):
+        case RealOp("/", a, b) | VecOp("/", a, b) if is_at_least_0(a) and is_positive(b):
             return True
         case Dot(a, b) if is_at_least_0(a) and is_at_least_0(b):
             return True
@@ -157,24 +166,33 @@ def is_at_least_0(term: Node) -> bool:
 
 @lru_cache(MOST_KEPT)
 def is_positive(term: Node) -> bool:
-    """More than 0, in a row that sees a key."""
+    """More than 0, in a row that sees a key; of a vector, each of its numbers."""
     match term:
         case RealConst(value):
             return value > 0
-        case RealCall("exp" | "sigmoid" | "softplus") | Count():
+        case RealCall("exp" | "sigmoid" | "softplus") | VecCall("exp" | "sigmoid" | "softplus") | Count():
+            return True
+        case RealIf(_, a, b) | VecIf(_, a, b) if is_positive(a) and is_positive(b):
+            return True
+        case FromInt(Size()):
+            return True
+        case Dot(a, b) if is_positive(a) and is_positive(b):
+            return True
+        case SumD(a) | Splat(a) if is_positive(a):
             return True
         case RealCall("sqrt" | "abs", a) | Row(_, a) if is_positive(a):
             return True
-        case RealOp("+", a, b) if is_positive(a) and is_at_least_0(b):
+        case RealOp("+", a, b) | VecOp("+", a, b) if is_positive(a) and is_at_least_0(b):
             return True
-        case RealOp("+", a, b) if is_at_least_0(a) and is_positive(b):
+        case RealOp("+", a, b) | VecOp("+", a, b) if is_at_least_0(a) and is_positive(b):
             return True
         case RealOp("-", a, b) if is_positive(a) and is_at_most_0(b):
             return True
-        case RealOp("*" | "/" | "min", a, b) if is_positive(a) and is_positive(b):
+        case RealOp("*" | "/" | "min", a, b) | VecOp("*" | "/" | "min", a, b):
+            if is_positive(a) and is_positive(b):
+                return True
+        case RealOp("max", a, b) | VecOp("max", a, b) if is_positive(a) or is_positive(b):
             return True
-        case RealOp("max", a, b) if is_positive(a) or is_positive(b):
-            return True
-        case RealOp("**", a, _) if is_positive(a):
+        case RealOp("**", a, _) | VecOp("**", a, _) if is_positive(a):
             return True
     return isinstance(term, Real) and is_polynomial_positive(term)

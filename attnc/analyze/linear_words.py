@@ -1,0 +1,78 @@
+"""What was found of linear attention, for a reader.
+
+Enters: `Linear` or `NotLinear`, and the schedule that computes it. Leaves: a sentence with its reasons, and values for
+programs. Which schedules make use of it is said here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attnc.analyze.facts import Linear, NotLinear, Reason
+from attnc.ir.nodes import Int, IntConst, Size
+from attnc.ir.text import print_ir
+from attnc.ir.walk import replace_terms, walk
+from attnc.ir.words import plain_text
+
+# The schedules whose time grows with the tokens.
+OF_TOKENS: tuple[str, ...] = ()
+
+# What a chunk of tokens is in the count of products, and the width of queries and values.
+CHUNK, WIDTH = 64, 64
+LONGEST = 400
+
+
+def say_linear(linear: Linear, schedule: str | None) -> tuple[str, list[Reason]]:
+    """The sentence and its reasons. No schedule: there is no kernel."""
+    count = len(linear.weight)
+    products = "1 product" if count == 1 else f"{count} products"
+    number = _at_width(linear.features)
+    features = plain_text(linear.features) if number is None else str(number)
+    features += " feature" if number == 1 else " features"
+    if number is not None and Size("D") in walk(linear.features):
+        features += f" at D = {WIDTH}"
+    text = " + ".join(terms_of(linear))
+    text = text if len(text) <= LONGEST else "a long sum"
+    sentence = f"{text}: {products} of a query and a key, {features}"
+    return sentence, [*linear.because, *_why_of_pairs(linear, schedule)]
+
+
+def linear_json(linear: Linear | NotLinear) -> dict[str, Any]:
+    """The same for programs."""
+    if isinstance(linear, NotLinear):
+        return {"found": False, "terms": [], "features": None, "reason": str(linear.because[0])}
+    return {
+        "found": True,
+        "terms": terms_of(linear),
+        "features": print_ir(linear.features),
+        "reason": None,
+        "because": [str(reason) for reason in linear.because],
+    }
+
+
+def terms_of(linear: Linear) -> list[str]:
+    """Each term of the weight, as text."""
+    return [plain_text(term.term) for term in linear.weight]
+
+
+def _why_of_pairs(linear: Linear, schedule: str | None) -> list[Reason]:
+    """Found, and computed pair by pair all the same."""
+    if schedule in OF_TOKENS:
+        return []
+    number, who = _at_width(linear.features), f"the {schedule} schedule" if schedule else "the interpreter"
+    text = f"found linear; {who} computes it, pair by pair"
+    if number is not None:
+        text += f": in time that grows with the tokens it would pay from about N = {_pays_from(number)}"
+    return [Reason(text)]
+
+
+def _pays_from(features: int) -> int:
+    """Where as many products are taken for chunks and their states as for all causal pairs."""
+    chunked = CHUNK * (features + WIDTH) + 2 * features * WIDTH
+    return -(-2 * chunked // (2 * WIDTH))
+
+
+def _at_width(features: Int) -> int | None:
+    """How many there are at the usual width, where that is all that they depend on."""
+    found = replace_terms(features, lambda part: IntConst(WIDTH) if part == Size("D") else None)
+    return found.value if isinstance(found, IntConst) else None

@@ -26,6 +26,7 @@ from attnc.ir.words import say
 
 Folds = tuple[Fold, ...]
 
+LONGEST = 54  # of what a sentence quotes: one line is enough for most
 EXTREME = "a maximum over the row is not a sum over keys"
 UNSEEN = "may make a score -inf, and a pair that is not seen would be counted"
 
@@ -53,8 +54,11 @@ def _seen_at_once(attention: Attention, folds: Folds) -> Reason | None:
             score = with_score(fold.score, attention.score)
             for part in walk(score):
                 if isinstance(part, Dot | SumD) and {"i", "j"} <= axes_of(part):
-                    what = f"softmax takes the exponential of {say(score)}, in which a dot product stands"
-                    return Reason(what, part.span or attention.normalize.span)
+                    what = f"{say(score)}, in which a dot product stands"
+                    if len(what) > LONGEST:
+                        what = f"a score in which {say(part)} stands"
+                    text = f"softmax takes the exponential of {what}"
+                    return Reason(text, part.span or attention.normalize.span)
     infinite = may_be_minus_infinity(attention.score)
     if infinite is not None and _counts_unseen(folds):
         return Reason(f"{say(infinite)} {UNSEEN}", infinite.span)

@@ -20,7 +20,6 @@ from attnc.lower.conversions import find_converted
 from attnc.lower.gradients import find_array_gradients, why_homes
 from attnc.lower.hoist import hoist_token_maps, why_no_kernel
 from attnc.lower.int_ranges import IntRanges, find_int_ranges, why_int32, why_remainders
-from attnc.lower.overlap import find_overlap
 from attnc.lower.per_pair import why_searched
 from attnc.lower.plain import find_plain
 from attnc.lower.proofs import Proofs
@@ -29,6 +28,7 @@ from attnc.lower.regroup import fits_base_2, in_base_2, regroup
 from attnc.lower.split.choice import find_split
 from attnc.lower.sweep import HKV, RowArray, Sweep
 from attnc.lower.tiled.order import find_order
+from attnc.lower.tiled.pipeline import find_pipelining
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +82,8 @@ def make_sweep(asked: Asked) -> Sweep:
     plain = find_plain(inner, hoisted.dots) if is_softmax and not asked.number else None
     listed = frozenset(ranges.target for ranges in (facts.keys, facts.queries) if ranges.loose)
     sees_keys = bool(keys.visited) or "j" in listed
-    waits, why_waits = (
-        (False, None) if asked.number else find_overlap(inner, fold, sees_keys, hoisted.stands_for)
+    pipelines, why_pipelines = (
+        (False, None) if asked.number else find_pipelining(inner, fold, sees_keys, hoisted.stands_for)
     )
     because = [
         *facts.implied.because,
@@ -101,7 +101,7 @@ def make_sweep(asked: Asked) -> Sweep:
             if plain
             else []
         ),
-        *([] if asked.number else _reasons_of_kernels(inner, ints, why_waits)),
+        *([] if asked.number else _reasons_of_kernels(inner, ints, why_pipelines)),
     ]
     derivatives = Derivatives(score)
     return Sweep(
@@ -129,7 +129,7 @@ def make_sweep(asked: Asked) -> Sweep:
         more_later=frozenset(target for target, (visits_more, _) in orders.items() if visits_more),
         rows=facts.rows,
         split=split,
-        waits=waits,
+        pipelines_values=pipelines,
         ints=ints,
         plain=plain,
         number=asked.number,
@@ -205,9 +205,9 @@ def _reasons_of(ranges: Ranges) -> list[Reason]:
     return [Reason(text, why.span)]
 
 
-def _reasons_of_kernels(attention: Attention, ints: IntRanges, why_waits: Reason | None) -> list[Reason]:
+def _reasons_of_kernels(attention: Attention, ints: IntRanges, why_pipelines: Reason | None) -> list[Reason]:
     """Of those of the last sweep; others have the same mask."""
-    reasons = why_waits, why_int32(attention, ints), why_searched(attention)
+    reasons = why_pipelines, why_int32(attention, ints), why_searched(attention)
     return [*why_remainders(ints), *(why for why in reasons if why), *_why_again(attention)]
 
 

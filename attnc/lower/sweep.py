@@ -60,8 +60,8 @@ class Sweep:
 
     Tiles of the positions in `listed` come from lists that the tile test makes, the others from ranges. Of the
     positions in `more_later`, later tiles visit more. `split` says how few queries are forwarded, where they have
-    kernels of their own; `waits`, whether weights wait for the next tile; `ints`, how many bits integers have; and
-    `plain`, which kernel of torch's own computes the same on the CPU.
+    kernels of their own; `pipelines_values`, whether weights wait for the next tile; `ints`, how many bits integers
+    have; and `plain`, which kernel of torch's own computes the same on the CPU.
     """
 
     spec: Attention
@@ -83,7 +83,7 @@ class Sweep:
     listed: frozenset[Literal["i", "j"]]
     more_later: frozenset[Literal["i", "j"]]
     split: Split | None
-    waits: bool
+    pipelines_values: bool
     rows: Rows
     ints: IntRanges
     plain: Plain | None

@@ -21,7 +21,6 @@ from attnc.lower.tiled.forward import (
     point_to_heads,
 )
 from attnc.lower.tiled.frame import BATCH_ID, BLOCK_Q, HEAD_ID, TILE_ID, B, H, I, Kernel
-from attnc.lower.tiled.late import LATE
 from attnc.lower.tiled.layout import PACKED_QUERIES, QUERIES
 from attnc.lower.tiled.loops import find_tiles
 from attnc.lower.triton_terms import INT64, tl
@@ -39,14 +38,13 @@ def lower_split(sweep: Sweep) -> tuple[Function, Function]:
     _load_queries(kernel)
     add_keys, carried = lower_add_keys(kernel)
     tiles = find_tiles(bounds_of_keys(kernel), sweep.keys)
-    # A share waits for memory, not for products: weights that wait would only take registers.
     share = find_share(kernel.loops, tiles)
-    share.loop(kernel.loops, body_of(add_keys, carried, AHEAD=None))
+    share.loop(kernel.loops, body_of(add_keys, carried))
     if sweep.weighs_values:
         place = Var("part_acc_ptr") + PLACE * DV
         left = PACKED_QUERIES.left(place, "DV")
         end_unless_spoiled(kernel, [is_spoiled(left)])
-    _store_parts(kernel, tuple(name for name in carried if name not in LATE))
+    _store_parts(kernel, carried)
     return add_keys, kernel.kernel("_forward_split", f"One program: a share of the keys of {rows}.")
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from attnc.errors import CompilerBug
 from attnc.kernel.build import Block
 from attnc.kernel.nodes import Expr, Var
-from attnc.lower.tiled.loops import Body, Count, Tiles, count, in_a_row
+from attnc.lower.tiled.loops import Body, Tiles, count, in_a_row
 from attnc.lower.triton_terms import tl
 
 SPLIT, SPLITS = Var("split"), Var("splits")
@@ -26,10 +26,10 @@ class Share:
     stretches: tuple[tuple[Expr, Expr, Expr, bool], ...]
     step: Expr
 
-    def loop(self, block: Block, body: Body, over: Count = count) -> None:
+    def loop(self, block: Block, body: Body) -> None:
         """The two loops; `body` writes one tile, given its first position and whether it is an edge tile."""
         for lo, hi, tile, is_edge in self.stretches:
-            with block.loop("t", over(lo, hi)) as inside:
+            with block.loop("t", count(lo, hi)) as inside:
                 number = tile if isinstance(tile, Var) else inside.let("tile", tile)
                 body(inside, number * self.step, is_edge)
 

@@ -14,7 +14,7 @@ from attnc.algebra.fold import Fold, Largest, Softmax, Sums
 from attnc.ir.nodes import Real, Score, Size
 from attnc.ir.walk import walk
 from attnc.kernel.build import Block, function
-from attnc.kernel.nodes import Expr, ExprLike, Function, List, Var
+from attnc.kernel.nodes import Expr, Function, List, Var
 from attnc.lower.scope import note_of
 from attnc.lower.sweep import Sweep
 from attnc.lower.tiled.again import add_with_care, end_unless_spoiled, left_rows
@@ -32,17 +32,9 @@ from attnc.lower.tiled.frame import (
     scaled,
     zeros,
 )
-from attnc.lower.tiled.late import (
-    LATE,
-    add_last_values,
-    add_late_values,
-    count_ahead,
-    hold_or,
-    keep_none,
-)
 from attnc.lower.tiled.layout import QUERIES, parts_of
 from attnc.lower.tiled.listed import find_listed
-from attnc.lower.tiled.loops import Body, Bounds, Visits, count, find_visits
+from attnc.lower.tiled.loops import Body, Bounds, Visits, find_visits
 from attnc.lower.tiled.tile import Tile
 from attnc.lower.triton_terms import tl
 
@@ -56,8 +48,7 @@ def lower_forward(sweep: Sweep) -> tuple[Function, Function]:
     enter_query_tile(kernel)
     add_keys, carried = lower_add_keys(kernel)
     visits = visits_of_keys(kernel)
-    visits.loop(kernel.loops, body_of(add_keys, carried), count_ahead if sweep.waits else count)
-    add_last_values(kernel)
+    visits.loop(kernel.loops, body_of(add_keys, carried))
     if sweep.weighs_values:
         end_unless_spoiled(kernel, [left_rows("out", head_rows(H), QUERIES, "DV")])
     if isinstance(sweep.fold, Softmax):
@@ -72,7 +63,6 @@ def lower_add_keys(kernel: Kernel) -> tuple[Function, tuple[str, ...]]:
     tile = Tile(kernel, "j")
     tile.positions()
     tile.dots()
-    add_late_values(kernel)
     tile.score()
     if kernel.sweep.weighs_values:
         kernel.keep.let("acc", zeros(BLOCK_Q, Var(parts_of("DV"))))
@@ -113,11 +103,11 @@ def visits_of_keys(kernel: Kernel) -> Visits:
     return find_listed(kernel.which, kernel, "j")
 
 
-def body_of(helper: Function, carried: tuple[str, ...], **fixed: ExprLike) -> Body:
-    """What a loop does with a tile: it calls the helper, with constants that are `fixed` for every launch."""
+def body_of(helper: Function, carried: tuple[str, ...]) -> Body:
+    """What a loop does with a tile: it calls the helper."""
 
     def body(block: Block, first: Expr, is_edge: bool) -> None:
-        call = call_helper(helper, first, is_edge, **fixed)
+        call = call_helper(helper, first, is_edge)
         if carried:
             block.lets(carried, call)
         else:
@@ -158,14 +148,8 @@ def _fold(tile: Tile) -> tuple[tuple[str, ...], str]:
     doc = "Fold keys [k0, k0 + BLOCK_K) into the running softmax of one query tile."
     statistics = ("row_max", "row_sum")
     if sweep.weighs_values:
-        now = Block()
-        v = tile.load("v", "DV", now)
-        add_with_care(tile, now, "acc", scaled(acc, rescale[:, None]), p, v)
-        if sweep.waits:
-            keep_none(tile.kernel)
-            hold_or(block, now)
-            return _carried(sweep, *statistics, *LATE), doc
-        block.extend(now)
+        v = tile.load("v", "DV")
+        add_with_care(tile, block, "acc", scaled(acc, rescale[:, None]), p, v)
     return _carried(sweep, *statistics), doc
 
 

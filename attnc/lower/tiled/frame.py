@@ -40,7 +40,7 @@ from attnc.lower.tiled.layout import Flat, parts_of
 from attnc.lower.triton_terms import INT64, TritonTerms, tl
 
 B, H, I, J = Var("b"), Var("h"), Var("i"), Var("j")
-BLOCK_Q, BLOCK_K, AHEAD = Var("BLOCK_Q"), Var("BLOCK_K"), Var("AHEAD")
+BLOCK_Q, BLOCK_K = Var("BLOCK_Q"), Var("BLOCK_K")
 EDGE, AGAIN = Var("EDGE"), Var("AGAIN")
 MINUS_INF, LOG2E = Var("MINUS_INF"), Var("LOG2_E")
 SHARE, SHARES = Var("share"), Var("shares")
@@ -94,7 +94,7 @@ def kernel_arguments(sweep: Sweep) -> tuple[Argument, ...]:
         *(number(variable(p.name), is_constant=True) for p in scalars if p.const),
         *map(tile, (*widths, "BLOCK_Q", "BLOCK_K", "SHARES", *map(parts_of, widths))),
         *(padded(block_width(width), width) for width in widths),
-        *map(flag, ("AGAIN", "AHEAD", "LARGE")),
+        *map(flag, ("AGAIN", "LARGE")),
     )
 
 
@@ -225,9 +225,8 @@ def _head_offset(name: str, head: Expr) -> Expr:
     return B * Var(f"{name}_stride_b") + head * Var(f"{name}_stride_h")
 
 
-def call_helper(helper: Function, first: Expr, is_edge: bool, **fixed: ExprLike) -> Expr:
-    """A call of a tile's helper with the names as they stand in the kernel; `fixed` are constants of this call."""
-    constants = {**fixed, "EDGE": is_edge}
-    flags = {name: value for name, value in constants.items() if any(p.name == name for p in helper.params)}
+def call_helper(helper: Function, first: Expr, is_edge: bool) -> Expr:
+    """A call of a tile's helper with the names as they stand in the kernel."""
+    flags = {"EDGE": is_edge} if any(p.name == "EDGE" for p in helper.params) else {}
     names = [p.name for p in helper.params if p.name not in flags]
     return function(helper.name)(first, *map(Var, names[1:]), **flags)

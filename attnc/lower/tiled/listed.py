@@ -14,7 +14,7 @@ from attnc.kernel.build import Block
 from attnc.kernel.nodes import Expr, Var
 from attnc.lower.tiled.frame import B, H, Kernel
 from attnc.lower.tiled.layout import KEYS, QUERIES
-from attnc.lower.tiled.loops import Body, Count, count
+from attnc.lower.tiled.loops import Body, count
 from attnc.lower.triton_terms import tl
 
 
@@ -25,11 +25,11 @@ class Listed:
     row: Expr
     step: Expr
 
-    def loop(self, block: Block, body: Body, over: Count = count) -> None:
+    def loop(self, block: Block, body: Body) -> None:
         """The two loops; `body` writes one tile, given its first position and whether it is an edge tile."""
         for kind, is_edge in (("edge", True), ("full", False)):
             start, tiles = Var(f"{kind}_start_ptr") + self.row, Var(f"{kind}_tiles_ptr")
-            with block.loop("t", over(tl.load(start), tl.load(start + 1))) as inside:
+            with block.loop("t", count(tl.load(start), tl.load(start + 1))) as inside:
                 body(inside, tl.load(tiles + Var("t")) * self.step, is_edge)
 
 

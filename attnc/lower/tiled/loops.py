@@ -24,10 +24,8 @@ from attnc.lower.triton_terms import INT32, TritonTerms, tl
 
 Segment = tuple[Expr, Expr]
 Body = Callable[[Block, Expr, bool], None]
-# What a loop goes over, from its first number to before its last.
-Count = Callable[[Expr, Expr], Expr]
 
-count: Count = function("range")
+count = function("range")
 
 NO_TILE = Lit(0)
 
@@ -38,7 +36,7 @@ MOST_NAMES = 8
 class Visits(Protocol):
     """The tiles that a program visits, once their bounds are written."""
 
-    def loop(self, block: Block, body: Body, over: Count = count) -> None:
+    def loop(self, block: Block, body: Body) -> None:
         """The two loops; `body` writes one tile, given its first position and whether it is an edge tile."""
 
 
@@ -50,21 +48,19 @@ class Tiles:
     full: tuple[Segment, ...]
     step: Expr
 
-    def loop(self, block: Block, body: Body, over: Count = count) -> None:
+    def loop(self, block: Block, body: Body) -> None:
         """The two loops; `body` writes one tile, given its first position and whether it is an edge tile."""
         for segments, is_edge in ((self.edge, True), (self.full, False)):
             if segments:
-                self._loop(block, segments, is_edge, body, over)
+                self._loop(block, segments, is_edge, body)
 
-    def _loop(
-        self, block: Block, segments: tuple[Segment, ...], is_edge: bool, body: Body, over: Count
-    ) -> None:
+    def _loop(self, block: Block, segments: tuple[Segment, ...], is_edge: bool, body: Body) -> None:
         if len(segments) == 1:
-            with block.loop("t", over(*segments[0])) as inside:
+            with block.loop("t", count(*segments[0])) as inside:
                 body(inside, Var("t") * self.step, is_edge)
             return
         number, tile = in_a_row(block, segments, "edge" if is_edge else "full")
-        with block.loop("t", over(Lit(0), number)) as inside:
+        with block.loop("t", count(Lit(0), number)) as inside:
             body(inside, inside.let("tile", tile) * self.step, is_edge)
 
 
@@ -137,7 +133,7 @@ class TilesOfPeriods:
     lo: Expr
     hi: Expr
 
-    def loop(self, block: Block, body: Body, over: Count = count) -> None:
+    def loop(self, block: Block, body: Body) -> None:
         """The two loops, within one over the periods."""
         bounds, ranges, terms, hi = self.bounds, self.ranges, self.bounds.terms, self.hi
         reached = block.let("reached", 0)
@@ -149,11 +145,11 @@ class TilesOfPeriods:
             block.comment("As many periods at once as a tile holds.")
             step = tl.maximum(bounds.step // terms(self.periods.length), 1)
             numbers.append(block.let("period_step", step))
-        with block.loop("period", function("range")(*numbers)) as inside:
+        with block.loop("period", count(*numbers)) as inside:
             if ranges.takes_several_periods:
                 inside.let("period_last", tl.minimum(Var("period") + numbers[-1], hi) - 1)
             turn = _take_in_turn(replace(bounds, block=inside), _shown_in_turn(ranges, self.periods), reached)
-            turn.tiles().loop(inside, body, over)
+            turn.tiles().loop(inside, body)
             is_wide = any(map(terms.has_wide, ranges.ends))
             inside.assign(reached, turn.reached.to(INT32) if is_wide else turn.reached)
 

@@ -22,6 +22,7 @@ from attnc.lower.tiled.backward_pairs import lower_backward_pairs
 from attnc.lower.tiled.backward_queries import lower_backward_queries
 from attnc.lower.tiled.delta import lower_delta
 from attnc.lower.tiled.forward import lower_forward
+from attnc.lower.tiled.pipeline import pipeline_values
 
 
 def lower_tiled(sweep: Sweep, check: Function | None) -> SweepKernels:
@@ -29,6 +30,9 @@ def lower_tiled(sweep: Sweep, check: Function | None) -> SweepKernels:
     triton = list(lower_forward(sweep))
     if sweep.split:
         triton += [fn for fn in (*lower_split(sweep), lower_combine(sweep)) if fn not in triton]
+    if sweep.pipelines_values:
+        add_keys, forward, *of_shares = triton
+        triton = pipeline_values(add_keys, forward, of_shares)
     if isinstance(sweep.fold, Softmax) and sweep.weighs_values:
         triton.append(lower_delta(sweep))
     if sweep.has_gradient:

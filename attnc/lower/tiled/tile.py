@@ -48,10 +48,9 @@ class Tile:
         """`i` and `j`; the one that stands still was written by the program."""
         self.kernel.tile.let(self.moving, self.layout.positions[None, :])
 
-    def load(self, name: str, width: str, block: Block | None = None) -> Expr:
-        """The moving rows of a tensor, in the body of the loop or in a block that stands in it."""
-        rows = self.kernel.rows(name, self.layout, width, self.ragged)
-        return (block or self.kernel.tile).let(name, rows)
+    def load(self, name: str, width: str) -> Expr:
+        """The moving rows of a tensor."""
+        return self.kernel.tile.let(name, self.kernel.rows(name, self.layout, width, self.ragged))
 
     def dots(self) -> None:
         """Every dot product of the score, as a tile."""

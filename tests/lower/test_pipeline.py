@@ -7,7 +7,7 @@ import ast
 import pytest
 from compilations import compiled
 
-from attnc.lower.tiled.late import LATE
+from attnc.lower.tiled.pipeline import LATE
 
 LATE_SPECS = {
     "causal": "attention a():\n    mask j <= i\n",
@@ -39,7 +39,9 @@ def test_weights_wait(name: str) -> None:
     for loop in loops(forward):
         (step,) = loop.body[-1:]
         assert isinstance(step, ast.Assign)
-        assert {n.id for n in ast.walk(step.targets[0]) if isinstance(n, ast.Name)} >= set(LATE)
+        assert {n.id for n in ast.walk(step.targets[0]) if isinstance(n, ast.Name)} >= {
+            each.name for each in LATE
+        }
         assert ast.unparse(loop.iter).endswith("num_stages=AHEAD)")
     last = max(loop.end_lineno or 0 for loop in loops(forward))
     taken = [n for n in ast.walk(forward) if isinstance(n, ast.If) and ast.unparse(n.test) == "AHEAD"]

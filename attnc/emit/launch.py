@@ -270,7 +270,8 @@ def _write_sums(writer: Writer, kernels: SweepKernels) -> None:
     for home, rows in homes:
         gradients = kernels.sweep.home(home)
         if gradients and home == "lse":
-            writer.line('dlse = dlse.masked_fill(lse == float("-inf"), 0.0)  # none where a row sees no key')
+            writer.comment("none where a row sees no key")
+            writer.line('dlse = dlse.masked_fill(lse == float("-inf"), 0.0)')
         if gradients:
             _write_positions(
                 writer, [kernels.adders[kernels.sweep.gradients.index(g)] for g in gradients], *rows

@@ -906,7 +906,8 @@ def _backward_triton(dout, dlse, q, k, v, log_forget, out, lse, scale):
                 *v.stride()[:3], *dout.stride()[:3], *log_forget.stride(), scale, H, group, N, M,
                 **tiles, LARGE=large, AGAIN=again,
             )
-    dlse = dlse.masked_fill(lse == float("-inf"), 0.0)  # none where a row sees no key
+    # none where a row sees no key
+    dlse = dlse.masked_fill(lse == float("-inf"), 0.0)
     q0, q1 = 0, N
     heads = slice(None)
     _add_to_d_log_forget(total_log_forget, dlse.unsqueeze(-1), q0, q1, heads)

@@ -16,7 +16,8 @@ from attnc.emit.tiles import write_tile_table
 from attnc.emit.writer import Writer
 from attnc.ir.text import print_ir
 from attnc.kernel.arguments import takes_tensor
-from attnc.kernel.nodes import Do, Expr, Function, Var
+from attnc.kernel.build import function
+from attnc.kernel.nodes import Assign, Do, Expr, Function, Tuple, Var
 from attnc.lower.collect import call_adder, need
 from attnc.lower.cpu import backward_params, scalars_of, tensors_of, vectors_of
 from attnc.lower.gradients import ArrayGradient, Home
@@ -107,7 +108,8 @@ def _unit_strides(writer: Writer, sweep: Sweep, also: list[str]) -> None:
     if len(names) == 1:
         writer.line(f"{names[0]} = _with_unit_stride({names[0]})")
     else:
-        writer.items(f"{', '.join(names)} = map(_with_unit_stride, (", names, "))")
+        vectors = Tuple(tuple(map(Var, names)))
+        writer.statement(Assign(vectors, function("map")(Var("_with_unit_stride"), vectors)))
 
 
 def _find_large(writer: Writer, sweep: Sweep, also: list[str]) -> None:

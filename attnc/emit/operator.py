@@ -12,6 +12,8 @@ from attnc.emit.support import text_of, whole
 from attnc.emit.writer import Writer
 from attnc.errors import AttncError, Diagnostic
 from attnc.ir.nodes import Param
+from attnc.kernel.build import function
+from attnc.kernel.nodes import Do, Lit, Tuple, Var
 from attnc.lower.collect import needs_of
 from attnc.lower.cpu import backward_params, floats_of, scalars_of, tensors_of, vectors_of
 from attnc.lower.entries import entries_of
@@ -130,7 +132,7 @@ def _write_flops(writer: Writer, sweep: Sweep, name: str, of_score: int, of_valu
     """What a pair costs: so many products of the vectors of the score, and of its value."""
     times = [f'"{pair.query}": {of_score}' for pair in sweep.dots]
     times += [f'"v": {of_values}'] if sweep.weighs_values else []
-    writer.items(f"_count_flops({name}, {{", times, "})")
+    writer.statement(Do(function("_count_flops")(Var(name), Var(f"{{{', '.join(times)}}}"))))
     _gap(writer)
 
 
@@ -141,17 +143,8 @@ def _unpack(writer: Writer, sweep: Sweep) -> None:
 
 
 def _write_derivative(writer: Writer, name: str, differentiate: str, save: str, entries: list[str]) -> None:
-    listed = ", ".join(f'"{each}"' for each in entries)
-    tuple_ = f"({listed}{',' * (len(entries) == 1)})"
-    call = f"_derive({name}, {differentiate}, {save}, "
-    if writer.fits(f"{call}{tuple_})"):
-        writer.line(f"{call}{tuple_})")
-    else:
-        writer.line("_derive(")
-        with writer.indent():
-            writer.line(f"{name}, {differentiate}, {save},")
-            writer.items("(", [f'"{each}"' for each in entries], "),")
-        writer.line(")")
+    call = function("_derive")(*map(Var, (name, differentiate, save)), Tuple(tuple(map(Lit, entries))))
+    writer.statement(Do(call))
     _gap(writer)
 
 

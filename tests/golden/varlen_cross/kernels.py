@@ -1074,7 +1074,9 @@ def _(
 
 
 _derive(
-    _attention_backward, _refuse, _keep_nothing,
+    _attention_backward,
+    _refuse,
+    _keep_nothing,
     (
         "dout", "dlse", "q", "k", "v", "query_doc", "key_doc", "key_doc_rank", "key_doc_rank_2",
         "query_doc_rank", "query_doc_rank_2", "out", "lse",
@@ -1098,7 +1100,9 @@ def _differentiate(ctx, dout, dlse):
 
 
 _derive(
-    _attention, _differentiate, _save,
+    _attention,
+    _differentiate,
+    _save,
     (
         "q", "k", "v", "query_doc", "key_doc", "key_doc_rank", "key_doc_rank_2", "query_doc_rank",
         "query_doc_rank_2",

@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 
 from attnc.errors import CompilerBug
-from attnc.kernel.nodes import Attr, Call, Expr, Item, List, Lit, Op, Ternary, Tuple, Unary, Var
+from attnc.kernel.nodes import Attr, Call, Dict, Expr, Item, List, Lit, Op, Ternary, Tuple, Unary, Var
 
 TERNARY, OR, AND, NOT, COMPARE, BIT_OR, BIT_AND, SUM, PRODUCT, SIGN, POWER, POSTFIX = range(12)
 
 PRECEDENCE = {
     "or": OR, "and": AND,
     "<": COMPARE, "<=": COMPARE, ">": COMPARE, ">=": COMPARE, "==": COMPARE, "!=": COMPARE, "is": COMPARE,
+    "is not": COMPARE, "in": COMPARE,
     "|": BIT_OR, "&": BIT_AND,
     "+": SUM, "-": SUM,
     "*": PRODUCT, "/": PRODUCT, "//": PRODUCT, "%": PRODUCT,
@@ -81,6 +82,8 @@ def _print(value: Expr) -> tuple[str, int]:
             return ", ".join(_text(i, TERNARY) for i in items) + ("," if len(items) == 1 else ""), TERNARY - 1
         case List(items):
             return f"[{', '.join(_text(i, TERNARY) for i in items)}]", POSTFIX
+        case Dict(items):
+            return f"{{{', '.join(map(emit_item, items))}}}", POSTFIX
         case Ternary(then, cond, other):
             return f"{_text(then, OR)} if {_text(cond, OR)} else {_text(other, TERNARY)}", TERNARY
         case unknown:
@@ -94,7 +97,18 @@ def emit_base(value: Expr) -> str:
 
 def arguments(args: tuple[Expr, ...], kwargs: tuple[tuple[str, Expr], ...]) -> list[str]:
     """The texts of a call's arguments."""
-    return [_text(a, TERNARY) for a in args] + [f"{k}={_text(v, TERNARY)}" for k, v in kwargs]
+    return [_text(a, TERNARY) for a in args] + [f"{keyword(k)}{_text(v, TERNARY)}" for k, v in kwargs]
+
+
+def keyword(name: str) -> str:
+    """What stands before the value of a keyword."""
+    return name if name == "**" else f"{name}="
+
+
+def emit_item(item: tuple[Expr | None, Expr]) -> str:
+    """An item of a dictionary."""
+    key, value = item
+    return f"{_text(key, TERNARY)}: {_text(value, TERNARY)}" if key else f"**{_text(value, TERNARY)}"
 
 
 def indices(index: tuple[Expr | slice, ...]) -> list[str]:

@@ -6,6 +6,7 @@ block, never to a string. Decides nothing but where a line that is too long is b
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,8 +16,11 @@ from attnc.emit.expression import (
     emit_argument,
     emit_base,
     emit_expression,
+    emit_item,
+    emit_literal,
     emit_operand,
     indices,
+    keyword,
     operands,
 )
 from attnc.errors import CompilerBug
@@ -26,21 +30,28 @@ from attnc.kernel.nodes import (
     Blank,
     Call,
     Comment,
+    Dict,
     Do,
     Expr,
     For,
     Function,
     If,
     Item,
+    Lit,
     Op,
+    Param,
+    Raise,
     Return,
     Stmt,
     Ternary,
+    Try,
     Tuple,
+    With,
 )
 
 WIDTH = 100
 NOTE_COLUMN = 70
+WORDS = 80  # columns of a text that is broken
 
 
 class Writer:
@@ -56,6 +67,11 @@ class Writer:
 
     def line(self, text: str = "") -> None:
         self._lines.append(("    " * self._depth + text).rstrip())
+
+    def gap(self) -> None:
+        """Two blank lines: what comes is another function."""
+        self.line()
+        self.line()
 
     def lines(self, text: str) -> None:
         """Several lines at once, each indented."""
@@ -107,8 +123,8 @@ class Writer:
             head, bracket, rest = fn.decorator.partition("[")
             names, end, tail = rest.partition("]")
             self.items(f"@{head}{bracket}", names.split(", "), end + tail) if names else self.line(f"@{head}")
-        params = [f"{p.name}: {p.annotation}" if p.annotation else p.name for p in fn.params]
-        self.items(f"def {fn.name}(", params, "):")
+        returns = f" -> {fn.returns}" if fn.returns else ""
+        self.items(f"def {fn.name}(", list(map(_declared, fn.params)), f"){returns}:")
         with self.indent():
             if fn.doc:
                 self.doc(fn.doc)
@@ -121,12 +137,14 @@ class Writer:
             self.line(f"# {line}")
 
     def doc(self, text: str) -> None:
-        """A docstring: one line where it fits, else filled lines."""
-        if "\n" not in text and self.fits(f'"""{text}"""'):
+        """A docstring: lines as they are, or else one line where it fits, or filled lines."""
+        if "\n" in text:
+            self.lines(f'"""{text}\n"""')
+        elif self.fits(f'"""{text}"""'):
             self.line(f'"""{text}"""')
-            return
-        self.fill(f'"""{text}'.split(" "))
-        self.line('"""')
+        else:
+            self.fill(f'"""{text}'.split(" "))
+            self.line('"""')
 
     def body(self, stmts: Sequence[Stmt]) -> None:
         for stmt in stmts:
@@ -135,7 +153,7 @@ class Writer:
     def statement(self, stmt: Stmt) -> None:
         match stmt:
             case Assign(target, value, op, note):
-                self._value(f"{emit_expression(target)} {op} ", value, note)
+                self._value(f"{self._target(target, value)} {op} ", value, note)
             case Do(value, note):
                 self._value("", value, note)
             case Return(None):
@@ -151,14 +169,40 @@ class Writer:
                 with self.indent():
                     self.body(body)
             case If(cond, then, other, note):
-                self.line(_noted(f"if {emit_expression(cond)}:", note, self._depth))
-                with self.indent():
+                with self.block(self._noted(f"if {emit_expression(cond)}:", note)):
                     self.body(then)
                 if other:
                     with self.block("else:"):
                         self.body(other)
+            case With(over, body, note):
+                with self.block(self._noted(f"with {emit_expression(over)}:", note)):
+                    self.body(body)
+            case Try(body, mistakes, name, then):
+                with self.block("try:"):
+                    self.body(body)
+                with self.block(f"except {emit_argument(mistakes)} as {name}:"):
+                    self.body(then)
+            case Raise(value):
+                self._value("raise ", value, "")
             case unknown:
                 raise CompilerBug(f"no text for the kernel statement {type(unknown).__name__}")
+
+    def _target(self, target: Expr, value: Expr) -> str:
+        """Names; on lines of their own, between parentheses, where a call does not begin on the same line."""
+        if not isinstance(target, Tuple):
+            return emit_expression(target)
+        flat = emit_expression(target) if target.items[1:] else emit_argument(target)
+        if not isinstance(value, Call) or self.fits(f"{flat} = {emit_expression(value.fn)}("):
+            return flat
+        self.line("(")
+        with self.indent():
+            self.fill([f"{emit_expression(each)}," for each in target.items])
+        return ")"
+
+    def _noted(self, head: str, note: str) -> str:
+        """The head of a block, with its note in the column of notes where there is room, else right behind it."""
+        noted = _noted(head, note, self._depth)
+        return noted if self.fits(noted) else f"{head}  # {printable(note)}"
 
     def _value(self, head: str, value: Expr, note: str) -> None:
         """A statement: with its note behind it where both fit, else with the note above."""
@@ -190,7 +234,9 @@ class Writer:
             case Call(fn, args, kwargs) if args or kwargs:
                 self.line(f"{head}{emit_expression(fn)}(")
                 with self.indent():
-                    self._arguments([("", each) for each in args] + [(f"{n}=", each) for n, each in kwargs])
+                    self._arguments(
+                        [("", each) for each in args] + [(keyword(n), each) for n, each in kwargs]
+                    )
                 self.line(f"){tail}")
             case Item(a, index):
                 self.line(f"{head}{emit_base(a)}[")
@@ -198,6 +244,11 @@ class Writer:
                     several = len(index) > 1  # a comma behind a single index would make it a tuple
                     self.fill([f"{each}," if several else each for each in indices(index)])
                 self.line(f"]{tail}")
+            case Dict(items):
+                self.line(f"{head}{{")
+                with self.indent():
+                    self.fill([f"{emit_item(each)}," for each in items])
+                self.line(f"}}{tail}")
             case Tuple(items):
                 self.line(f"{head}(")
                 with self.indent():
@@ -226,7 +277,18 @@ class Writer:
             self.fill(texts)
         else:
             for name, value in given:
-                self.expression(name, value, ",")
+                if isinstance(value, Lit) and isinstance(value.value, str):
+                    self._words(name, value.value)
+                else:
+                    self.expression(name, value, ",")
+
+    def _words(self, name: str, text: str) -> None:
+        """An argument that is a text, in pieces where it does not fit."""
+        is_short = self.fits(f"{name}{emit_literal(text)},")
+        *pieces, last = map(emit_literal, [text] if is_short else _pieces(text))
+        for piece in (*pieces, f"{last},"):
+            self.line(f"{name}{piece}")
+            name = ""
 
     def _operand(self, op: str, operand: Expr, chain: str) -> None:
         self._part(f"{op} " if op else "", operand, emit_operand(operand, op or chain, is_first=not op))
@@ -241,6 +303,23 @@ class Writer:
     def fits(self, text: str) -> bool:
         """Is there room for this on one line?"""
         return len(text) + 4 * self._depth <= WIDTH
+
+
+def _declared(param: Param) -> str:
+    if param.default is None:
+        return f"{param.name}: {param.annotation}" if param.annotation else param.name
+    default = emit_argument(param.default)
+    return f"{param.name}: {param.annotation} = {default}" if param.annotation else f"{param.name}={default}"
+
+
+def _pieces(text: str) -> list[str]:
+    """A text in pieces of several words."""
+    pieces = [""]
+    for word in re.findall(r"\S+\s*|\s+", text):
+        if pieces[-1] and len((pieces[-1] + word).rstrip()) > WORDS:
+            pieces.append("")
+        pieces[-1] += word
+    return pieces
 
 
 def _noted(text: str, note: str, depth: int) -> str:

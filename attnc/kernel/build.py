@@ -17,6 +17,7 @@ from attnc.kernel.nodes import (
     Blank,
     Call,
     Comment,
+    Dict,
     Do,
     Expr,
     ExprLike,
@@ -25,10 +26,13 @@ from attnc.kernel.nodes import (
     If,
     Op,
     Param,
+    Raise,
     Return,
     Stmt,
     Tuple,
+    Unary,
     Var,
+    With,
     expr,
     read_by,
 )
@@ -66,6 +70,17 @@ def function(fn: Expr | str) -> _Maker:
     return make
 
 
+def dictionary(*unpacked: Expr, **items: ExprLike) -> Dict:
+    """`{**unpacked, "name": value}`."""
+    named = ((expr(name), expr(value)) for name, value in items.items())
+    return Dict((*((None, each) for each in unpacked), *named))
+
+
+def unpacked(value: Expr) -> Expr:
+    """`*value`."""
+    return Unary("*", value)
+
+
 # Operands of a chain. It is a term within a term for each of them, and who reads one within a thousand gives up:
 # Python, Triton and torch do.
 LONGEST_CHAIN = 100
@@ -91,10 +106,9 @@ class Block:
         self.stmts.append(Assign(var, expr(value), "=", note))
         return var
 
-    def lets(self, names: tuple[str, ...], value: Expr, note: str = "") -> None:
+    def lets(self, names: Sequence[str], value: Expr, note: str = "") -> None:
         """`a, b, c = value`."""
-        target: Expr = Tuple(tuple(map(Var, names))) if len(names) > 1 else Var(names[0])
-        self.stmts.append(Assign(target, value, "=", note))
+        self.stmts.append(Assign(_target(names), value, "=", note))
 
     def assign(self, target: Expr, value: ExprLike, op: str = "=", note: str = "") -> None:
         self.stmts.append(Assign(target, expr(value), op, note))
@@ -119,11 +133,22 @@ class Block:
         items = tuple(map(expr, values))
         self.stmts.append(Return(items[0] if len(items) == 1 else Tuple(items)))
 
+    def fail(self, mistake: Expr) -> None:
+        """`raise mistake`."""
+        self.stmts.append(Raise(mistake))
+
     @contextmanager
-    def loop(self, var: str, over: Expr) -> Iterator[Block]:
+    def loop(self, var: str | Sequence[str], over: Expr) -> Iterator[Block]:
         body = Block()
         yield body
-        self.stmts.append(For(Var(var), over, tuple(body.stmts)))
+        self.stmts.append(For(_target([var] if isinstance(var, str) else var), over, tuple(body.stmts)))
+
+    @contextmanager
+    def within(self, over: Expr, note: str = "") -> Iterator[Block]:
+        """`with over:`."""
+        body = Block()
+        yield body
+        self.stmts.append(With(over, tuple(body.stmts), note))
 
     @contextmanager
     def when(self, cond: Expr, note: str = "") -> Iterator[Block]:
@@ -147,6 +172,10 @@ class Block:
         read = read_by(body)
         params = (*first, *[param for param in known if param.name in read])
         return Function(name, params, doc, body, decorator)
+
+
+def _target(names: Sequence[str]) -> Expr:
+    return Tuple(tuple(map(Var, names))) if len(names) > 1 else Var(names[0])
 
 
 def without_dead(stmts: tuple[Stmt, ...]) -> tuple[Stmt, ...]:

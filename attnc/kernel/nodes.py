@@ -1,16 +1,17 @@
-"""The kernel language: the small part of Python in which both Triton kernels and the CPU path are written.
+"""The kernel language: the small part of Python in which kernels, the CPU path and what launches them are written.
 
 Enters: nothing. Leaves: frozen expressions and statements. A schedule in `lower/` builds them, `emit/` prints them, one
 node as one line or one block. Expressions build with Python's own operators, so a lowering reads like its kernel.
 
-What it will never have: `while`, `break`, exceptions, attribute assignment, nested functions, lambdas, formatting.
+Functions of the host alone have `with`, `try`, `raise`, dictionaries, and set an attribute of autograd's context.
+What it will never have: `while`, `break`, nested functions, lambdas, formatting.
 What it has not: atomics, pointer arithmetic other than base + offset. Add them only when a lowering needs them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
 from operator import attrgetter
@@ -139,6 +140,8 @@ class Item(Expr):
 
 @dataclass(frozen=True, slots=True)
 class Call(Expr):
+    """A keyword `**` unpacks its value."""
+
     fn: Expr
     args: tuple[Expr, ...]
     kwargs: tuple[tuple[str, Expr], ...] = ()
@@ -152,6 +155,13 @@ class Tuple(Expr):
 @dataclass(frozen=True, slots=True)
 class List(Expr):
     items: tuple[Expr, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Dict(Expr):
+    """An item without a key unpacks its value."""
+
+    items: tuple[tuple[Expr | None, Expr], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +251,49 @@ class If:
 
 
 @dataclass(frozen=True)
+class With:
+    over: Expr
+    body: tuple[Stmt, ...]
+    note: str = ""
+
+    @cached_property
+    def reads(self) -> frozenset[str]:
+        return read_by(self.body).union(names_in(self.over))
+
+    @cached_property
+    def binds(self) -> tuple[str, ...]:
+        return bound_in(self.body)
+
+
+@dataclass(frozen=True)
+class Try:
+    """`body`, and `then` if it raises one of `mistakes`, which is `name` there."""
+
+    body: tuple[Stmt, ...]
+    mistakes: Expr
+    name: str
+    then: tuple[Stmt, ...]
+
+    @cached_property
+    def reads(self) -> frozenset[str]:
+        return read_by((*self.body, *self.then)).union(names_in(self.mistakes))
+
+    @cached_property
+    def binds(self) -> tuple[str, ...]:
+        return (self.name, *bound_in((*self.body, *self.then)))
+
+
+@dataclass(frozen=True)
+class Raise:
+    value: Expr
+    binds: ClassVar[tuple[str, ...]] = ()
+
+    @cached_property
+    def reads(self) -> frozenset[str]:
+        return frozenset(names_in(self.value))
+
+
+@dataclass(frozen=True)
 class Return:
     """Without a value the function ends there."""
 
@@ -265,7 +318,7 @@ class Blank:
     binds: ClassVar[tuple[str, ...]] = ()
 
 
-Stmt: TypeAlias = Assign | Do | For | If | Return | Comment | Blank
+Stmt: TypeAlias = Assign | Do | For | If | With | Try | Raise | Return | Comment | Blank
 
 
 def read_by(stmts: Iterable[Stmt]) -> frozenset[str]:
@@ -280,19 +333,23 @@ def bound_in(stmts: Iterable[Stmt]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Param:
+    """A parameter. Those behind one that is called `*` are given by name."""
+
     name: str
     annotation: str = ""
+    default: Expr | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function of the emitted module. `decorator` is text, without its `@`."""
+    """A function of the emitted module. `decorator` and `returns`, what it is said to return, are text."""
 
     name: str
     params: tuple[Param, ...]
     doc: str
     body: tuple[Stmt, ...]
     decorator: str = ""
+    returns: str = ""
 
 
 # ---- names in a term -------------------------------------------------------------------------------
@@ -318,12 +375,14 @@ def names_in(*terms: Expr) -> list[str]:
                 todo.append(a)
             case Item(a, index):
                 todo += (a, *index)
-            case slice(start=start, stop=stop):
-                todo += (start, stop)
+            case slice(start=start, stop=stop, step=step):
+                todo += (start, stop, step)
             case Call(fn, args, kwargs):
                 todo += (fn, *args, *dict(kwargs).values())
             case Tuple(items) | List(items):
                 todo += items
+            case Dict(items):
+                todo += (part for item in items for part in item)
             case Ternary(then, cond, other):
                 todo += (then, cond, other)
     return found

@@ -11,10 +11,11 @@ from properties import cases
 from attnc.emit.expression import emit_expression
 from attnc.emit.writer import WIDTH, Writer
 from attnc.kernel.build import Block
-from attnc.kernel.nodes import Attr, Call, Expr, Item, Lit, Op, Ternary, Unary, Var
+from attnc.kernel.nodes import Attr, Call, Dict, Expr, Item, Lit, Op, Ternary, Tuple, Unary, Var
 
 NAMES = st.integers(1, 24).map(lambda width: Var("n" * width))
-LEAVES = st.one_of(NAMES, st.sampled_from([Lit(1.0), Lit(-2), Lit(True), Attr(Var("tl"), "float32")]))
+TEXTS = st.text('ab "\\', max_size=200).map(Lit)
+LEAVES = st.one_of(NAMES, TEXTS, st.sampled_from([Lit(1.0), Lit(-2), Lit(True), Attr(Var("tl"), "float32")]))
 ARITHMETIC = st.sampled_from(["+", "-", "*", "/", "//", "%", "**", "&", "|", "<", "<=", "==", "!="])
 LOGIC = st.sampled_from(["and", "or"])
 
@@ -22,7 +23,8 @@ LOGIC = st.sampled_from(["and", "or"])
 def larger(inner: st.SearchStrategy[Expr]) -> st.SearchStrategy[Expr]:
     several = st.lists(inner, min_size=1, max_size=4).map(tuple)
     functions = st.one_of(NAMES, st.builds(Attr, inner, st.sampled_from(["to", "call"])))
-    named = st.lists(st.tuples(st.just("mask"), inner), max_size=1).map(tuple)
+    named = st.lists(st.tuples(st.sampled_from(["mask", "**"]), inner), max_size=1).map(tuple)
+    items = st.lists(st.tuples(st.none() | inner, inner), max_size=3).map(tuple)
     return st.one_of(
         st.builds(Op, ARITHMETIC, inner, inner),
         st.builds(Op, ARITHMETIC, inner, inner),
@@ -32,6 +34,8 @@ def larger(inner: st.SearchStrategy[Expr]) -> st.SearchStrategy[Expr]:
         st.builds(Item, inner, several),
         st.builds(Call, functions, several, named),
         st.builds(Ternary, inner, inner, inner),
+        st.builds(Tuple, several),
+        st.builds(Dict, items),
     )
 
 

@@ -9,8 +9,20 @@ from hypothesis import strategies as st
 from properties import cases
 
 from attnc.emit.writer import WIDTH, Writer
-from attnc.kernel.build import Block, Namespace, function, without_dead
-from attnc.kernel.nodes import Expr, Function, Param, Ternary, Var
+from attnc.kernel.build import Block, Namespace, dictionary, function, unpacked, without_dead
+from attnc.kernel.nodes import (
+    Assign,
+    Call,
+    Expr,
+    Function,
+    Lit,
+    Param,
+    Return,
+    Ternary,
+    Try,
+    Tuple,
+    Var,
+)
 
 tl = Namespace("tl")
 
@@ -131,3 +143,66 @@ def test_no_line_is_too_long_and_nothing_is_lost(widths: list[int], depth: int) 
     fn = ast.parse(flat).body[0]
     assert isinstance(fn, ast.FunctionDef)
     assert [arg.arg for arg in fn.args.args] == names
+
+
+def test_what_functions_of_the_host_have() -> None:
+    block, x = Block(), Var("x")
+    with block.within(function("lock")(), "one at a time") as inside:
+        inside.lets(("a",), function("f")(x))
+        inside.stmts.append(Assign(Tuple((x,)), Var("a")))
+        inside.do(
+            Call(
+                Var("launch")[Tuple((Var("n"),))],
+                (unpacked(x),),
+                (("**", Var("tiles")), ("LARGE", Lit(True))),
+            )
+        )
+    failed = Block()
+    failed.fail(function("ValueError")("no"))
+    block.stmts.append(Try((Return(x),), Tuple((Var("KeyError"),)), "mistake", tuple(failed.stmts)))
+    params = (
+        Param("x", "Tensor"),
+        Param("*"),
+        Param("tiles", default=Lit(None)),
+        Param("n", "int", default=Lit(4)),
+    )
+    writer = Writer()
+    writer.function(Function("host", params, "First.\n\nSecond.", tuple(block.stmts), returns="Tensor"))
+    assert writer.text == (
+        "def host(x: Tensor, *, tiles=None, n: int = 4) -> Tensor:\n"
+        '    """First.\n'
+        "\n"
+        "    Second.\n"
+        '    """\n'
+        "    with lock():                                                        # one at a time\n"
+        "        a = f(x)\n"
+        "        (x,) = a\n"
+        "        launch[(n,)](*x, **tiles, LARGE=True)\n"
+        "    try:\n"
+        "        return x\n"
+        "    except (KeyError,) as mistake:\n"
+        '        raise ValueError("no")\n'
+    )
+
+
+def test_a_dictionary_unpacks_others() -> None:
+    block = Block()
+    block.returns(dictionary(Var("tiles"), BLOCK_Q=16, num_warps=4))
+    assert text_of(block) == 'return {**tiles, "BLOCK_Q": 16, "num_warps": 4}\n'
+
+
+def test_names_of_a_result_may_need_lines_of_their_own() -> None:
+    block, names = Block(), [f"a_long_name_{n}" for n in range(8)]
+    block.lets(names, function("f")(Var("x")))
+    assert text_of(block).splitlines() == [
+        "(",
+        f"    {', '.join(names[:6])},",
+        f"    {', '.join(names[6:])},",
+        ") = f(x)",
+    ]
+
+
+def test_a_long_text_is_broken_between_words() -> None:
+    block, text = Block(), "positions " * 12
+    block.do(function("check")(text, Var("n")))
+    assert text_of(block) == (f'check(\n    "{"positions " * 8}"\n    "{"positions " * 4}",\n    n,\n)\n')

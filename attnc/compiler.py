@@ -7,7 +7,7 @@
     facts      Attention  Facts: ranges, rows, and their why   analyze
     plan       Facts      Plan: schedule, sweeps, reasons      lower.plan
     kernels    Plan       Kernels, in the kernel language      lower.kernels
-    module     Kernels    the text that a person keeps         emit
+    module     Kernels    the text that a person keeps         lower.host, emit
 
 A stage is a property of `Compilation`, computed when it is first asked for and kept. `STAGES` names those that print.
 """
@@ -133,7 +133,7 @@ class Compilation:
     def kernels(self) -> Kernels:
         from attnc.lower.kernels import lower_plan
 
-        return lower_plan(self.plan)
+        return lower_plan(self.plan, self.options)
 
     @cached_property
     def _known(self) -> Known | None:
@@ -168,12 +168,14 @@ class Compilation:
 
     @cached_property
     def module(self) -> str:
+        from attnc.emit.checks import emit_checks
         from attnc.emit.module import emit_module
         from attnc.explain import find_lines
+        from attnc.lower.host.module import lower_module
 
         found = find_lines(self.attention, self.facts, self.plan)
         kernels = self.kernels if self.options.kernels else self.kernels.without_triton()
-        return emit_module(kernels, found, self.options)
+        return emit_module(lower_module(kernels, found, self.options), emit_checks(self.plan))
 
     def show(self, stage: str) -> str:
         """The text of a stage, by its name in `STAGES`."""
@@ -279,7 +281,7 @@ def _plan(c: Compilation) -> str:
 def _kernels(c: Compilation) -> str:
     from attnc.emit.module import emit_functions
 
-    return emit_functions(c.kernels)
+    return emit_functions([*c.kernels.triton, *c.kernels.plain, *c.kernels.around])
 
 
 # What `attnc show --stage` and `Compilation.show` can print.

@@ -9,7 +9,6 @@ from effort import assert_linear, at_most
 from turns import in_turn
 
 from attnc.compiler import Compilation
-from attnc.emit.module import emit_functions
 from attnc.options import make_options
 from attnc.source import Source
 
@@ -70,7 +69,7 @@ SPECS: dict[str, Callable[[int], str]] = {
 
 def stages(spec: str) -> str:
     compilation = Compilation(Source("<string>", spec), make_options())
-    return emit_functions(compilation.kernels)
+    return compilation.show("kernel")
 
 
 @pytest.mark.slow

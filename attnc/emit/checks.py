@@ -33,6 +33,13 @@ BROKEN = {"==": "!=", "!=": "==", ">=": "<"}
 ASSERTED = ("division-by-zero", "wrong-value")
 
 
+def emit_checks(plan: Plan) -> str:
+    """The text of what follows."""
+    writer = Writer()
+    write_checks(writer, plan)
+    return writer.text.rstrip("\n")
+
+
 def write_checks(writer: Writer, plan: Plan) -> None:
     """The helpers and `_check`, which returns the scale and the parameters, scalars as numbers of Python."""
     params = plan.spec.params
@@ -46,7 +53,7 @@ def write_checks(writer: Writer, plan: Plan) -> None:
             writer.line(line)
     holds = ["_holds"] if any(check.code in ASSERTED for check in conditions) else []
     _gap(writer)
-    for text in select(functions_of("checks"), ["_check_inputs", "_number", *holds]):
+    for text in select(functions_of("checks"), ["_check_inputs", "_number", *holds]).values():
         writer.lines(text)
         _gap(writer)
     names = ["scale", *(variable(p.name) for p in params)]

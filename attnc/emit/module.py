@@ -1,121 +1,96 @@
 """The emitted module: a file that stands alone, and that a person keeps.
 
-Enters: the kernels of a plan and the text of the spec. Leaves: the module's text. The order is that of a reader: the
-spec and the facts, constants, kernels from the loop's body outward, the CPU path, how kernels are launched, the
-operator that torch sees, and the function that people call. No decision is made here.
+Enters: a module as a value. Leaves: its text. No decision is made here.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
-from attnc.emit.header import write_header
-from attnc.emit.launch import write_launchers
-from attnc.emit.operator import write_operators
-from attnc.emit.public import write_public
-from attnc.emit.support import functions_of, select
-from attnc.emit.writer import Writer
-from attnc.errors import CompilerBug
+from attnc.emit.support import functions_of, select, whole
+from attnc.emit.tiles import write_tile_table
+from attnc.emit.writer import Writer, printable
 from attnc.kernel.arguments import arguments_of
+from attnc.kernel.module import Module, Part, Support, TileTable
 from attnc.kernel.nodes import Function, read_by
-from attnc.lower.cpu import lower_pairs
-from attnc.lower.kernels import Kernels
-from attnc.options import Options
 
-IN_KERNELS = """
-LOG2_E = tl.constexpr(1.4426950408889634)
-MINUS_INF = tl.constexpr(float("-inf"))
-""".strip()
-CONSTANTS = """
-TILE = 128  # queries in a tile of the CPU path, unless fewer or more are faster
-""".strip()
+STANDARD = ("inspect", "math", "numbers", "os", "sys", "weakref")
 
 
-def emit_functions(kernels: Kernels) -> str:
-    """The kernels and the CPU path alone, without the frame of a module."""
+def emit_functions(functions: Iterable[Function]) -> str:
+    """Functions alone, without the frame of a module."""
     writer = Writer()
-    for fn in _functions(kernels):
-        _write_function(writer, fn)
+    for fn in functions:
+        writer.function(fn)
+        writer.gap()
     return writer.text
 
 
-def _functions(kernels: Kernels) -> list[Function]:
-    return [*_triton(kernels), *_plain(kernels), *_around(kernels)]
-
-
-def _triton(kernels: Kernels) -> list[Function]:
-    """The kernels of every sweep."""
-    return _once(fn for each in kernels.sweeps for fn in each.triton)
-
-
-def _plain(kernels: Kernels) -> list[Function]:
-    """What every sweep does in torch. Sweeps have their masks in common, and what reads them."""
-    before = [fn for each in kernels.before for fn in (*each.lists, *each.cpu, *each.adders)]
-    last = kernels.last
-    return _once([*before, *last.lists, *kernels.reads, *last.cpu, *last.adders])
-
-
-def _around(kernels: Kernels) -> list[Function]:
-    """What happens to single tokens and rows around the kernels."""
-    numbers = [each.numbers for each in kernels.before]
-    return [fn for fn in (kernels.per_token, *numbers, kernels.output) if fn]
-
-
-def _once(functions: Iterable[Function]) -> list[Function]:
-    found: dict[str, Function] = {}
-    for fn in functions:
-        if found.setdefault(fn.name, fn) != fn:
-            raise CompilerBug(f"two functions `{fn.name}`")
-    return list(found.values())
-
-
-def emit_module(kernels: Kernels, found: list[str], options: Options) -> str:
-    """The text of the module. `found` is what `explain` says of the spec, line by line, for the header."""
+def emit_module(module: Module, checks: str) -> str:
+    """The text of the module. `checks` has `_check`, with what it needs."""
     body = Writer()
-    functions = _functions(kernels)
-    used = read_by(stmt for fn in functions for stmt in fn.body)
+    called = _find_called(module, checks)
+    for part in module.parts:
+        _write_part(body, part, called)
+    body.lines(checks)
+    body.gap()
+    body.function(module.public)
 
-    _write_texts(body, select(functions_of("kernels"), used))
-    for fn in _triton(kernels):
-        _write_function(body, _with_decorator(fn))
-    launch = Writer()
-    if kernels.has_triton:
-        write_launchers(launch, kernels, options)
-    helpers = used | set(re.findall(r"\w+", launch.text)) | {fn.decorator for fn in functions}
-    _write_texts(body, select(functions_of("torch_functions") | functions_of("cpu"), helpers))
-    for fn in _plain(kernels):
-        _write_function(body, fn)
-    if kernels.has_triton:
-        body.lines(launch.text.rstrip("\n"))
-        _gap(body)
-    _write_function(body, lower_pairs(kernels.plan.last))
-    write_operators(body, kernels, options)
-    for fn in _around(kernels):
-        _write_function(body, fn)
-    write_public(body, kernels)
-
-    whole = Writer()
-    write_header(whole, kernels.plan, found, options)
-    whole.line()
-    for line in _imports(body.text):
-        whole.line(line)
-    whole.line()
-    whole.lines(f"{IN_KERNELS}\n{CONSTANTS}" if kernels.has_triton else CONSTANTS)
-    _gap(whole)
-    whole.lines(body.text.rstrip("\n"))
-    return whole.text
+    file = Writer()
+    for line in module.head:
+        file.line(f"# {printable(line)}")
+    file.line()
+    for line in (*_imports(body.text), "", *module.constants):
+        file.line(line)
+    file.gap()
+    file.lines(body.text.rstrip("\n"))
+    return file.text
 
 
-def _imports(text: str) -> list[str]:
-    cached = ["from functools import lru_cache"] if "@lru_cache" in text else []
-    standard = [
-        f"import {name}"
-        for name in ("inspect", "math", "numbers", "os", "sys", "weakref")
-        if f"{name}." in text
-    ]
-    triton = ["import triton", "import triton.language as tl"] if "@triton." in text else []
-    return [*standard, *cached, "", "import torch", *triton, "from torch import Tensor"]
+def _find_called(module: Module, checks: str) -> dict[str, str]:
+    """The texts of the functions of support files that are called, by a module or by each other."""
+    own = [part for part in (*module.parts, module.public) if isinstance(part, Function)]
+    files = [part for part in module.parts if isinstance(part, Support)]
+    offered: dict[str, str] = {}
+    used = set(re.findall(r"\w+", checks))
+    for part in files:
+        offered |= {} if part.whole else functions_of(part.file)
+        used |= set(re.findall(r"\w+", whole(part.file))) if part.whole else set()
+    for fn in own:
+        used |= {fn.decorator, *read_by(fn.body)}
+        offered.pop(fn.name, None)
+    return select(offered, used)
+
+
+def _write_part(writer: Writer, part: Part, called: dict[str, str]) -> None:
+    match part:
+        case Function():
+            writer.function(_with_decorator(part))
+        case Support(file, _, True):
+            writer.lines(whole(file))
+        case Support(file, only, _):
+            for name in functions_of(file):
+                if name in called and (not only or name in only):
+                    writer.lines(called.pop(name))
+                    writer.gap()
+            return
+        case TileTable(usual, chosen):
+            write_tile_table(writer, usual, chosen)
+        case statement:
+            writer.statement(statement)
+    writer.gap()
+
+
+def _imports(text: str) -> Iterator[str]:
+    yield from (f"import {name}" for name in STANDARD if f"{name}." in text)
+    if "@lru_cache" in text:
+        yield "from functools import lru_cache"
+    yield from ("", "import torch")
+    if "@triton." in text:
+        yield from ("import triton", "import triton.language as tl")
+    yield "from torch import Tensor"
 
 
 def _with_decorator(fn: Function) -> Function:
@@ -124,21 +99,4 @@ def _with_decorator(fn: Function) -> Function:
         return fn
     names = [each.name for each in arguments_of(fn) if each.varies and not each.is_constant]
     listed = ", ".join(f'"{name}"' for name in names)
-    decorator = f"triton.jit(do_not_specialize=[{listed}])"
-    return Function(fn.name, fn.params, fn.doc, fn.body, decorator)
-
-
-def _write_function(writer: Writer, fn: Function) -> None:
-    writer.function(fn)
-    _gap(writer)
-
-
-def _write_texts(writer: Writer, texts: list[str]) -> None:
-    for text in texts:
-        writer.lines(text)
-        _gap(writer)
-
-
-def _gap(writer: Writer) -> None:
-    writer.line()
-    writer.line()
+    return replace(fn, decorator=f"triton.jit(do_not_specialize=[{listed}])")

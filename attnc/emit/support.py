@@ -34,14 +34,14 @@ def whole(file: str) -> str:
     return body.rstrip("\n")
 
 
-def select(functions: dict[str, str], used: Iterable[str]) -> list[str]:
-    """The texts of the functions that are used, by a module or by each other."""
+def select(functions: dict[str, str], used: Iterable[str]) -> dict[str, str]:
+    """The functions that are used, by a module or by each other."""
     wanted: set[str] = set()
     todo = set(used) & set(functions)
     while todo:
         wanted |= todo
         todo = {name for each in todo for name in _words(functions[each])} & set(functions) - wanted
-    return [text for name, text in functions.items() if name in wanted]
+    return {name: text for name, text in functions.items() if name in wanted}
 
 
 @cache

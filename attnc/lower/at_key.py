@@ -10,9 +10,9 @@ from __future__ import annotations
 from attnc.ir.nodes import Int, Score
 from attnc.kernel.build import Block
 from attnc.kernel.nodes import Function, Param, Var
-from attnc.lower.cpu.signature import scalars_of, tensors_of
 from attnc.lower.names import variable
 from attnc.lower.scope import note_of
+from attnc.lower.signature import sign_sweep
 from attnc.lower.sweep import Sweep
 from attnc.lower.torch_terms import DTYPE, TorchTerms, torch
 
@@ -47,6 +47,6 @@ def lower_at_key(sweep: Sweep) -> Function:
     ((name, term),) = sweep.numbers
     value = block.let(variable(name), terms(term), note_of(term))
     block.returns(torch.where(Var("nothing"), 1.0, value))
-    known = map(Param, ("at", *tensors_of(sweep), *scalars_of(sweep)))
+    known = map(Param, dict.fromkeys(("at", *sign_sweep(sweep).forward)))
     doc = "The number of the key that was found for each row; 1 where the row sees none."
     return block.function(sweep.named("_numbers"), known, doc, "_without_autocast")

@@ -30,11 +30,6 @@ def need(gradient: ArrayGradient) -> str:
     return f"need_{gradient.load.array}"
 
 
-def needs_of(sweep: Sweep) -> list[str]:
-    """All such flags, in order."""
-    return list(dict.fromkeys(map(need, sweep.home("pair"))))
-
-
 def lower_adder(sweep: Sweep, gradient: ArrayGradient) -> Function:
     """`total += value`, each number at its place in the array."""
     terms = TorchTerms(sweep.attention, {}, sweep.requires, sweep.places)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from attnc.ir.nodes import BoolLoad, Index, IntLoad, Member, Node, Rank, RealLoad, Size, VecLoad
 from attnc.ir.walk import children
-from attnc.lower.cpu import vectors_of
 from attnc.lower.names import variable
+from attnc.lower.signature import sign_sweep
 from attnc.lower.sweep import Sweep
 
 LOADS = (IntLoad, RealLoad, BoolLoad, VecLoad, Member, Rank)
@@ -23,7 +23,7 @@ def entries_of(sweep: Sweep) -> tuple[str, ...]:
     terms = [*_terms(sweep), *(size for p in params for size in p.sizes[p.name in arrays :])]
     if _depends_on_entry(terms, set(arrays)):
         return ()
-    return (*vectors_of(sweep), *map(variable, arrays))
+    return (*sign_sweep(sweep).vectors, *map(variable, arrays))
 
 
 def _terms(sweep: Sweep) -> list[Node]:

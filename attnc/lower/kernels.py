@@ -1,29 +1,35 @@
 """All functions of a plan, lowered.
 
-Enters: a plan. Leaves: `Kernels`: of each sweep its kernels and its CPU path, as the schedule makes them; and what
-torch does with single tokens and rows around them.
+Enters: a plan, and options. Leaves: `Kernels`: of each sweep its kernels, its CPU path and what launches them, as the
+schedule makes them; and what torch does with single tokens and rows around them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from attnc.errors import CompilerBug
+from attnc.kernel.module import Part
 from attnc.kernel.nodes import Function
 from attnc.lower.misreads import lower_misreads
 from attnc.lower.per_token import lower_output, lower_per_token
 from attnc.lower.plan import Plan
-from attnc.lower.schedule import SweepKernels
+from attnc.lower.schedule import ReadChecks, SweepKernels
+from attnc.options import DEFAULTS, Options
 
 
 @dataclass(frozen=True, slots=True)
 class Kernels:
     """The functions of every sweep of a plan, and what is around them.
 
-    `reads` check that no index leaves its array. Before the sweeps comes `per_token`, and `output` after them.
+    `reads` check that no index leaves its array, and `launch` is what launchers call. Before the sweeps comes
+    `per_token`, and `output` after them.
     """
 
     plan: Plan
     sweeps: tuple[SweepKernels, ...]
+    launch: tuple[Part, ...]
     per_token: Function | None
     output: Function | None
     reads: tuple[Function, ...]
@@ -42,21 +48,47 @@ class Kernels:
         """Or is the CPU path all there is?"""
         return bool(self.last.triton)
 
+    @property
+    def triton(self) -> list[Function]:
+        """The kernels of every sweep."""
+        return _once(fn for each in self.sweeps for fn in each.triton)
+
+    @property
+    def plain(self) -> list[Function]:
+        """What every sweep does in torch. Sweeps have their masks in common, and what reads them."""
+        sweeps = [((*each.lists, *each.tile_lists), (*each.cpu, *each.adders)) for each in self.sweeps]
+        *before, (lists, last) = sweeps
+        return _once([*(fn for both in before for part in both for fn in part), *lists, *self.reads, *last])
+
+    @property
+    def around(self) -> list[Function]:
+        """What happens to single tokens and rows around the kernels."""
+        numbers = [each.numbers for each in self.before]
+        return [fn for fn in (self.per_token, *numbers, self.output) if fn]
+
     def without_triton(self) -> Kernels:
         """The CPU path, and what is around it, alone."""
-        return replace(self, sweeps=tuple(each.without_triton() for each in self.sweeps))
+        return replace(self, sweeps=tuple(each.without_triton() for each in self.sweeps), launch=())
 
 
-def lower_plan(plan: Plan) -> Kernels:
-    """Every function of the emitted module but its frame."""
+def _once(functions: Iterable[Function]) -> list[Function]:
+    found: dict[str, Function] = {}
+    for fn in functions:
+        if found.setdefault(fn.name, fn) != fn:
+            raise CompilerBug(f"two functions `{fn.name}`")
+    return list(found.values())
+
+
+def lower_plan(plan: Plan, options: Options = DEFAULTS) -> Kernels:
+    """Every function that depends on the plan, but for those that torch and people call."""
     reads = lower_misreads(plan)
     check = reads[-1] if reads else None
+    checks = ReadChecks(cpu=check, gpu=check if options.check_reads else None)
+    before = (plan.schedule.lower(each, ReadChecks()) for each in plan.before)
     return Kernels(
         plan=plan,
-        sweeps=(
-            *(plan.schedule.lower(each, None) for each in plan.before),
-            plan.schedule.lower(plan.last, check),
-        ),
+        sweeps=(*before, plan.schedule.lower(plan.last, checks)),
+        launch=plan.schedule.common(plan.sweeps, options.tiles),
         per_token=lower_per_token(plan.last),
         output=lower_output(plan.last),
         reads=reads,

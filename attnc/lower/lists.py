@@ -37,6 +37,7 @@ from attnc.lower.torch_terms import TorchTerms, is_number, torch
 
 ROWS, COLUMNS, DEVICE = Var("rows"), Var("columns"), Var("device")
 POSITIONS = ("b", "h", "i", "j")
+Listed = Literal["keys", "queries"]
 NOWHERE: Mapping[Node, Node] = MappingProxyType({})
 
 
@@ -45,10 +46,13 @@ def lower_lists(sweep: Sweep) -> tuple[Function, ...]:
     if not sweep.listed:
         return ()
     visible = _lower_visible(sweep)
-    kinds = _lower_kinds(sweep, [p.name for p in visible.params if p.name not in POSITIONS])
-    lists = [_lower_lists_of("keys", kinds)] if "j" in sweep.listed else []
-    lists += [_lower_lists_of("queries", kinds)] if "i" in sweep.listed else []
-    return visible, kinds, *lists
+    return visible, _lower_kinds(sweep, [p.name for p in visible.params if p.name not in POSITIONS])
+
+
+def lower_tile_lists(sweep: Sweep, lists: tuple[Function, ...]) -> dict[Listed, Function]:
+    """The functions that list the tiles of a kernel, whose loops go over keys or over queries."""
+    axes: tuple[tuple[Listed, Literal["i", "j"]], ...] = (("keys", "j"), ("queries", "i"))
+    return {what: _lower_lists_of(what, lists[-1]) for what, axis in axes if axis in sweep.listed}
 
 
 def call_kinds(sweep: Sweep) -> Expr:
@@ -108,7 +112,7 @@ def kinds_of_tiles(
     return block.function(name, map(Name, _names(terms.attention.params)), doc, "_remembered", tile)
 
 
-def _lower_lists_of(what: Literal["keys", "queries"], kinds: Function) -> Function:
+def _lower_lists_of(what: Listed, kinds: Function) -> Function:
     block = Block()
     found = function(kinds.name)(*(Var(p.name) for p in kinds.params))
     if what == "keys":

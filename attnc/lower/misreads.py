@@ -14,10 +14,10 @@ from attnc.ir.nodes import Index, Int, IntParam
 from attnc.ir.walk import axes_of, replace_terms
 from attnc.kernel.build import Block, function
 from attnc.kernel.nodes import Expr, Function, Lit, Param, Unary, Var
-from attnc.lower.cpu.signature import scalars_of, tensors_of
 from attnc.lower.distances import DISTANCE, by_distance
 from attnc.lower.lists import POSITIONS, at_pairs, gathered_terms, kinds_of_tiles
 from attnc.lower.plan import Plan
+from attnc.lower.signature import sign_sweep
 from attnc.lower.sweep import Sweep
 from attnc.lower.torch_terms import TorchTerms, is_number, torch
 
@@ -43,7 +43,7 @@ def lower_misreads(plan: Plan) -> tuple[Function, ...]:
         parts = _Parts(sweep, misread, number)
         functions += parts.functions
         parts.check(block)
-    known = map(Param, (*tensors_of(sweep), *scalars_of(sweep)))
+    known = map(Param, sign_sweep(sweep).forward)
     return *functions, block.function("_check_reads", known, "Raise where a pair reads outside of an array.")
 
 

@@ -11,20 +11,6 @@ from torch import Tensor
 from attnc.support.of_call import _mistake
 
 
-def _floats(*numbers):
-    """Floats as an operator takes them: a list, or a tensor where torch.compile has them change.
-
-    It makes a graph for each value of a float that an operator takes, and gives up after eight.
-    """
-    if torch.compiler.is_compiling():
-        from torch.fx.experimental.symbolic_shapes import has_static_value
-
-        if not all(map(has_static_value, numbers)):
-            one = torch.ones((), dtype=torch.float64, device="cpu")
-            return [], torch.stack([one * number for number in numbers])
-    return list(numbers), None
-
-
 def _choose(backend, q):
     """The path of a call: by the device of its tensors, unless the caller says otherwise."""
     if backend == "auto":
@@ -49,6 +35,20 @@ def _check_device(q):
     if q.device.type != "cpu":
         words = f"`q` needs the CPU, since this module has no kernels, got {q.device}"
         raise _mistake("wrong-device", words)
+
+
+def _floats(*numbers):
+    """Floats as an operator takes them: a list, or a tensor where torch.compile has them change.
+
+    It makes a graph for each value of a float that an operator takes, and gives up after eight.
+    """
+    if torch.compiler.is_compiling():
+        from torch.fx.experimental.symbolic_shapes import has_static_value
+
+        if not all(map(has_static_value, numbers)):
+            one = torch.ones((), dtype=torch.float64, device="cpu")
+            return [], torch.stack([one * number for number in numbers])
+    return list(numbers), None
 
 
 def _as_autocast(x):

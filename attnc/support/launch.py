@@ -9,11 +9,6 @@ import triton
 from attnc.support.tiles import _generation
 
 
-def _strip_rows(pairs_of_a_row, block_q):
-    """Queries in a strip whose pairs fill at most 64 MiB, in whole tiles."""
-    return max(1, 2**24 // max(1, pairs_of_a_row) // block_q) * block_q
-
-
 def _looks(tiles):
     """A launch, and a second one, whose programs go on where a sum is no number: tile by tile."""
     return (False, tiles), (True, {**tiles, "num_stages": 1})
@@ -22,6 +17,11 @@ def _looks(tiles):
 def _ahead(q, tiles):
     """How many tiles ahead keys are read where products run beside other work; else None."""
     return tiles["num_stages"] if _generation(q) == 9 and tiles["BLOCK_Q"] >= 64 else None
+
+
+def _strip_rows(pairs_of_a_row, block_q):
+    """Queries in a strip whose pairs fill at most 64 MiB, in whole tiles."""
+    return max(1, 2**24 // max(1, pairs_of_a_row) // block_q) * block_q
 
 
 def _shares(q, programs):

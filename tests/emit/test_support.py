@@ -36,5 +36,5 @@ def test_a_file_can_be_imported(file: str) -> None:
 
 def test_what_is_called_comes_along() -> None:
     chosen = select(functions_of("cpu"), ["_spare_processors"])
-    assert [name for part in chosen for name in defined(part)] == ["_spare_processors", "_quota"]
+    assert [name for part in chosen.values() for name in defined(part)] == ["_spare_processors", "_quota"]
     assert text_of("cpu", "_quota").startswith("@lru_cache(maxsize=1)\ndef _quota():")

@@ -7,10 +7,9 @@ from typing import Literal
 
 from attnc.analyze.facts import Interval, Ranges, Reason
 from attnc.ir.nodes import IntConst, Size, Truth
-from attnc.kernel.nodes import Function
-from attnc.lower.schedule import Schedule, SweepKernels
+from attnc.lower.schedule import ReadChecks, Schedule, SweepKernels
 from attnc.lower.sweep import Sweep
-from attnc.lower.tiled.schedule import lower_tiled
+from attnc.lower.tiled.schedule import TILED, lower_tiled
 
 NOTHING_KNOWN = Reason("every tile is visited, and masked")
 
@@ -26,7 +25,7 @@ def everything(target: Literal["i", "j"], known: Ranges) -> Ranges:
     return Ranges(target, (whole,), (None,), False, False, (NOTHING_KNOWN,), requires=known.requires)
 
 
-def lower(sweep: Sweep, check: Function | None) -> SweepKernels:
+def lower(sweep: Sweep, checks: ReadChecks) -> SweepKernels:
     everywhere = replace(
         sweep,
         keys=everything("j", sweep.keys),
@@ -36,7 +35,7 @@ def lower(sweep: Sweep, check: Function | None) -> SweepKernels:
         split=None,
         plain=None,
     )
-    return lower_tiled(everywhere, check)
+    return lower_tiled(everywhere, checks)
 
 
-EVERY_TILE = Schedule("every_tile", "the tiled kernels, over every tile", why_not, lower)
+EVERY_TILE = Schedule("every_tile", "the tiled kernels, over every tile", why_not, lower, TILED.common)

@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import attnc
 from attnc.compiler import Compilation
-from attnc.lower.lists import lower_lists
+from attnc.lower.lists import lower_lists, lower_tile_lists
 from attnc.lower.names import variable
 from attnc.run.loader import load_module
 from attnc.run.mask import find_mask
@@ -30,7 +30,9 @@ each_spec = pytest.mark.parametrize("name", LISTED)
 def emitted(name: str) -> tuple[Compilation, ModuleType, dict[str, tuple[str, ...]]]:
     """A compilation, its module, and the parameters of each function of lists in it."""
     compilation = LISTED[name].compilation()
-    takes = {fn.name: tuple(p.name for p in fn.params) for fn in lower_lists(compilation.plan.last)}
+    lists = lower_lists(compilation.plan.last)
+    functions = (*lists, *lower_tile_lists(compilation.plan.last, lists).values())
+    takes = {fn.name: tuple(p.name for p in fn.params) for fn in functions}
     return compilation, load_module("listed", compilation.module), takes
 
 

@@ -18,8 +18,8 @@ FAR = ("tests/kernels/test_large_calls.py",)
 
 HELPERS = "attnc/support/kernels.py"
 TORCH_HELPERS = "attnc/support/torch_functions.py"
-LAUNCH = "attnc/emit/launch.py"
 TILED = "attnc/lower/tiled"
+LAUNCH = f"{TILED}/launch_backward.py"
 SPLIT = "attnc/lower/split"
 
 
@@ -523,8 +523,8 @@ GRADIENTS = (
         "pairs-not-zeroed",
         "pairs of tiles that nobody visits are what memory held",
         LAUNCH,
-        '= q.new_zeros(B, H, strip, M, dtype=torch.float32)")',
-        '= q.new_empty(B, H, strip, M, dtype=torch.float32)")',
+        'Q.call("new_zeros", B, H, STRIP, M, dtype=FLOAT32)',
+        'Q.call("new_empty", B, H, STRIP, M, dtype=FLOAT32)',
         ("tests/kernels/test_unwritten.py",),
         "numpy and bias",
     ),
@@ -550,7 +550,7 @@ GRADIENTS = (
         "gradient-of-lse-of-empty-rows",
         "a row without a key has a gradient through its log-sum-exp",
         LAUNCH,
-        "writer.line('dlse = dlse.masked_fill(lse == float(\"-inf\"), 0.0)')",
+        'self.top.let("dlse", shown, "none where a row sees no key")',
         "pass",
         ZOO,
         kernels("row_only_slope"),

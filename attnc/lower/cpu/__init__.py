@@ -6,9 +6,3 @@ keys (or the keys of several slices), never all pairs, as many heads at once as 
 
 from attnc.lower.cpu.functions import lower_cpu as lower_cpu
 from attnc.lower.cpu.pairs import lower_pairs as lower_pairs
-from attnc.lower.cpu.signature import backward_params as backward_params
-from attnc.lower.cpu.signature import floats_of as floats_of
-from attnc.lower.cpu.signature import scalars_of as scalars_of
-from attnc.lower.cpu.signature import tensors_of as tensors_of
-from attnc.lower.cpu.signature import vectors_of as vectors_of
-from attnc.lower.cpu.signature import wholes_of as wholes_of

@@ -13,11 +13,11 @@ from attnc.kernel.build import function
 from attnc.kernel.nodes import Expr, Function, Var
 from attnc.lower.collect import call_adder, lower_adder, need
 from attnc.lower.cpu.handed import hand_backward
-from attnc.lower.cpu.signature import backward_params, vectors_of
 from attnc.lower.cpu.tile import KV_HEADS, MINUS_INF, NARROW, ROWS, SEEN, TilePath, matmul
 from attnc.lower.gradients import ArrayGradient, pass_back
 from attnc.lower.hoist import DotPair
 from attnc.lower.names import variable
+from attnc.lower.signature import sign_sweep
 from attnc.lower.sweep import Sweep
 from attnc.lower.torch_terms import DTYPE, is_number, torch
 
@@ -26,18 +26,18 @@ LOG2_E = 1.4426950408889634
 
 def lower_backward(sweep: Sweep) -> Function:
     """`_backward_cpu(...)`: the gradient of every float tensor."""
-    path = TilePath(sweep)
+    signature, path = sign_sweep(sweep), TilePath(sweep)
     top = path.top
     path.enter()
     hand_backward(path)
-    for name in vectors_of(sweep):
+    for name in signature.vectors:
         dtype = Var("q").attr("dtype") if _is_written_once(sweep, name) else DTYPE
         make = torch.empty if _is_written_once(sweep, name) else torch.zeros
         top.let(f"d{name}", make(Var(name).attr("shape"), dtype=dtype))
     totals = list(dict.fromkeys(g.load.array for g in sweep.gradients))
     for array in totals:
         top.let(_total(array), torch.zeros(Var(variable(array)).attr("shape"), dtype=DTYPE))
-    tensors = [*(f"d{name}" for name in sweep.results), *vectors_of(sweep), *sweep.saved]
+    tensors = [*signature.gradients, *signature.vectors, *signature.saved]
     p, ds = _weigh_softmax(path) if isinstance(sweep.fold, Softmax) else _weigh_sums(path)
     path.care(tensors)
     if sweep.weighs_values:
@@ -52,11 +52,11 @@ def lower_backward(sweep: Sweep) -> Function:
             if factor == RealConst(1.0):
                 continue
             top.do(Var(f"d{pair.key}").call("mul_", path.terms(factor)))
-    results = [_returned(sweep, name) for name in vectors_of(sweep)]
+    results = [_returned(sweep, name) for name in signature.vectors]
     results += [Var(_total(array)).to(Var(variable(array)).attr("dtype")) for array in totals]
     top.returns(*results)
     doc = "Backward on the CPU: the gradient of every float tensor, in order."
-    return path.function("_backward_cpu", backward_params(sweep), doc)
+    return path.function("_backward_cpu", signature.backward, doc)
 
 
 def _weigh_softmax(path: TilePath) -> tuple[Expr, Expr]:

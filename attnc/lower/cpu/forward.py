@@ -10,9 +10,9 @@ from attnc.ir.nodes import Real, Score
 from attnc.kernel.build import function
 from attnc.kernel.nodes import Expr, Function, Var
 from attnc.lower.cpu.handed import hand_forward
-from attnc.lower.cpu.signature import scalars_of, tensors_of
 from attnc.lower.cpu.tile import MINUS_INF, ROWS, N, TilePath
 from attnc.lower.scope import note_of
+from attnc.lower.signature import sign_sweep
 from attnc.lower.sweep import Sweep, said_results
 from attnc.lower.torch_terms import DTYPE, torch
 
@@ -35,7 +35,7 @@ def lower_forward(sweep: Sweep, check: Function | None) -> Function:
         top.let("lse", lse.call("squeeze", -1))
     top.returns(*map(Var, sweep.results))
     doc = f"Forward on the CPU: {said_results(sweep)}."
-    return path.function("_forward_cpu", [*tensors_of(sweep), *scalars_of(sweep)], doc)
+    return path.function("_forward_cpu", sign_sweep(sweep).forward, doc)
 
 
 def _softmax(path: TilePath) -> None:

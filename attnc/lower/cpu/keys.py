@@ -28,8 +28,8 @@ from attnc.ir.nodes import (
 from attnc.ir.walk import axes_of, replace_terms, walk
 from attnc.kernel.build import Block, function
 from attnc.kernel.nodes import Do, Expr, For, Function, List, Lit, Param, Tuple, Unary, Var
-from attnc.lower.cpu.signature import scalars_of, tensors_of
 from attnc.lower.scope import Scope, note_of
+from attnc.lower.signature import sign_sweep
 from attnc.lower.sweep import Sweep
 from attnc.lower.torch_terms import DTYPE, TorchTerms, is_number, torch
 from attnc.sets.convert import to_predicate
@@ -208,5 +208,5 @@ def _function(
     name: str, first: list[str], block: Block, sweep: Sweep, known: list[str], doc: str
 ) -> Function:
     """The function, which takes of what is known what it reads."""
-    given = map(Param, (*known, *tensors_of(sweep), *scalars_of(sweep)))
+    given = map(Param, (*known, *sign_sweep(sweep).forward))
     return block.function(name, given, doc, first=tuple(map(Param, first)))

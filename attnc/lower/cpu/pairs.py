@@ -8,8 +8,8 @@ from __future__ import annotations
 from attnc.kernel.build import Block, function
 from attnc.kernel.nodes import For, Function, Param, Tuple, Var
 from attnc.lower.cpu.keys import call_keys, lower_keys
-from attnc.lower.cpu.signature import floats_of, tensors_of, wholes_of
 from attnc.lower.lists import call_kinds
+from attnc.lower.signature import sign_sweep
 from attnc.lower.sweep import Sweep
 from attnc.lower.torch_terms import torch
 
@@ -18,13 +18,13 @@ N, M, TILE = Var("N"), Var("M"), Var("TILE")
 
 def lower_pairs(sweep: Sweep) -> Function:
     """`_pairs_seen(q, k, ...)`, of what an operator takes."""
-    top, tile = Block(), Block()
+    signature, top, tile = sign_sweep(sweep), Block(), Block()
     top.lets(("B", "H", "N", "D"), Var("q").attr("shape"))
     top.lets(("HKV", "M"), Var("k").attr("shape")[1:3])
     if sweep.weighs_values:
         top.let("DV", Var("v").attr("shape")[3])
-    floats = floats_of(sweep)
-    top.lets(tuple(floats), Var("floats") if floats[1:] else Var("floats")[0])
+    floats = signature.floats
+    top.lets(floats, Var("floats") if floats[1:] else Var("floats")[0])
     if "j" in sweep.listed:
         top.let("dtype", torch.promote_types(Var("q").attr("dtype"), torch.value("float32")))
         top.let("device", Var("q").attr("device"))
@@ -36,6 +36,6 @@ def lower_pairs(sweep: Sweep) -> Function:
     tile.assign(Var("pairs"), (Var("q1") - Var("q0")) * function("_count")(Var("seen")), "+=")
     top.stmts.append(For(Var("q0"), function("range")(0, N, TILE), tuple(tile.stmts)))
     top.returns(Var("B") * Var("H") * Var("pairs"))
-    known = map(Param, (*tensors_of(sweep), *wholes_of(sweep), "floats"))
+    known = map(Param, (*signature.tensors, *signature.wholes, "floats"))
     doc = "How many pairs of a query and a key are in the tiles that are visited, of all heads."
     return top.function("_pairs_seen", known, doc)

@@ -203,7 +203,7 @@ class TilePath:
         self.top.stmts.append(For(Q0, function("range")(0, N, self.rows), (*self.tile.stmts, over_heads)))
         self.top.blank()
 
-    def function(self, name: str, params: list[str], doc: str) -> Function:
+    def function(self, name: str, params: tuple[str, ...], doc: str) -> Function:
         takes = tuple(map(Param, params))
         return self.top.function(self.sweep.named(name), (), doc, "_on_spare_threads", takes)
 

@@ -1,8 +1,8 @@
 """The kernel of gradients that no register can sum: one number for each visible pair of a strip of queries.
 
-Enters: a sweep. Leaves: the helper that writes one tile, and the kernel; None where no array needs it. A captured array
-whose index mixes query and key positions gets its gradient from these numbers, which torch adds up in a fixed order.
-A strip is as many queries as fit a bounded buffer, so nothing here grows with queries times keys.
+Enters: a sweep. Leaves: the helper that writes one tile, and the kernel, if an array needs it. A captured array whose
+index mixes query and key positions gets its gradient from these numbers, which torch adds up in a fixed order. A strip
+is as many queries as fit a bounded buffer, so nothing here grows with queries times keys.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from attnc.lower.triton_terms import INT64, tl
 FIRST, M = Var("first_row"), Var("M")
 
 
-def lower_backward_pairs(sweep: Sweep) -> tuple[Function, Function] | None:
-    """The helper and the kernel, or None."""
+def lower_backward_pairs(sweep: Sweep) -> tuple[Function, ...]:
+    """The helper and the kernel, or nothing."""
     gradients = gradients_in(sweep, "pair")
     if not gradients:
-        return None
+        return ()
     kernel = Kernel(sweep)
     enter_query_tile(kernel, FIRST)
     if sweep.weighs_values:

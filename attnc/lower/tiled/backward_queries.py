@@ -29,8 +29,8 @@ from attnc.lower.tiled.weights import add_up, gradients_in, load_row_statistics,
 from attnc.lower.triton_terms import tl
 
 
-def lower_backward_queries(sweep: Sweep) -> tuple[Function, Function] | None:
-    """The helper and the kernel; None where no gradient is to be had from queries."""
+def lower_backward_queries(sweep: Sweep) -> tuple[Function, ...]:
+    """The helper and the kernel; nothing where no gradient is to be had from queries."""
     kernel = Kernel(sweep)
     enter_query_tile(kernel)
     if sweep.weighs_values:
@@ -60,7 +60,7 @@ def lower_backward_queries(sweep: Sweep) -> tuple[Function, Function] | None:
     products = tuple(dict.fromkeys(f"d{pair.query}" for pair in sweep.dots))
     carried = (*products, *(g.name for g in rows))
     if not carried:
-        return None
+        return ()
     doc = "Add what keys [k0, k0 + BLOCK_K) say about the gradient of one query tile."
     helper = kernel.helper("_add_keys_backward", "k0", carried, doc)
 

@@ -1,0 +1,53 @@
+"""A launch: the call of a Triton kernel over a grid.
+
+Enters: a kernel, and options. Leaves: an expression. What a kernel is given stands in the order of its signature, since
+its parameters say what they are; constants come by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from attnc.kernel.arguments import Argument, arguments_of
+from attnc.kernel.build import Namespace, unpacked
+from attnc.kernel.nodes import Call, Expr, Function, Lit, Var
+
+triton = Namespace("triton")
+Option = tuple[str, Expr]
+FUSION: Option = ("enable_fp_fusion", Lit(True))
+
+
+def call_kernel(kernel: Function, grid: Expr, *options: Option) -> Expr:
+    """The launch, with the numbers of the spec that it is compiled for before the options."""
+    constants = (each for each in arguments_of(kernel) if each.is_constant and each.kind == "number")
+    named = ((each.name, Var(each.of)) for each in constants)
+    return Call(Var(kernel.name)[grid], tuple(_given(kernel)), (*named, *options))
+
+
+def padded_widths(kernel: Function) -> list[Option]:
+    """Widths that a tile has in one, as the power of two that holds them."""
+    widths = (each for each in arguments_of(kernel) if each.kind == "padded")
+    return [(each.name, triton.next_power_of_2(Var(each.of))) for each in widths]
+
+
+def _given(kernel: Function) -> Iterator[Expr]:
+    """What is no constant, in order."""
+    taken: dict[str, list[int]] = {}
+    for each in arguments_of(kernel):
+        if each.kind == "stride":
+            taken.setdefault(each.of, []).append(each.axis)
+    for each in arguments_of(kernel):
+        if each.kind == "stride":
+            yield from _stride(each, taken[each.of])
+        elif not each.is_constant:
+            yield Var(each.of)
+
+
+def _stride(stride: Argument, taken: list[int]) -> Iterator[Expr]:
+    """A stride; of a tensor whose first strides are taken, all of them with the first."""
+    of = Var(stride.of)
+    if taken != list(range(len(taken))):
+        yield of.call("stride", stride.axis)
+    elif stride.axis == 0:
+        strides = of.call("stride")
+        yield unpacked(strides[: len(taken)] if len(taken) < stride.rank else strides)

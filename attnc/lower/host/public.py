@@ -1,0 +1,133 @@
+"""The function that people call.
+
+Enters: the kernels of a plan. Leaves: `NAME(q, k, v, *, ...)`: it checks its arguments, chooses the path by the device
+of the tensors, and calls the operators of the sweeps in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attnc.ir.text import print_ir
+from attnc.kernel.build import Block, function, unpacked
+from attnc.kernel.nodes import Expr, Function, If, Lit, Param, Return, Ternary, Try, Tuple, Var
+from attnc.lower.host.operator import operator_of
+from attnc.lower.kernels import Kernels
+from attnc.lower.names import variable
+from attnc.lower.per_token import mapped_tensors
+from attnc.lower.schedule import SweepKernels
+from attnc.lower.torch_terms import torch
+
+Q, K, V, OUT, LSE = (Var(name) for name in ("q", "k", "v", "out", "lse"))
+ASKED = Var("return_lse")
+NO_LSE = "`return_lse` needs a normalization by sum(exp(s)): this one has no log-sum-exp"
+WRONG_CALL = Tuple((Var("TypeError"), Var("ValueError")))
+
+
+def lower_public(kernels: Kernels) -> Function:
+    """The function."""
+    spec, sweep, top = kernels.plan.spec, kernels.plan.last, Block()
+    _check(top, [p.name for p in spec.params])
+    if not sweep.fold.has_lse:
+        with top.when(ASKED) as asked:
+            asked.fail(function("ValueError")(NO_LSE))
+    if sweep.key_heads:
+        top.let(sweep.key_heads, K.attr("shape")[1])
+    if kernels.per_token:
+        top.lets(mapped_tensors(sweep), _called(kernels.per_token))
+    _call_sweeps(top, kernels)
+    _finish(top, kernels)
+    if sweep.fold.has_lse:
+        top.returns(Ternary(Tuple((OUT, LSE)), ASKED, OUT))
+    else:
+        top.returns(OUT)
+    declared = [Param(p.name, default=None if p.default is None else Lit(p.default)) for p in spec.params]
+    backend = [Param("backend", default=Lit("auto"))] if kernels.has_triton else []
+    options = [Param("scale", default=Lit(None)), Param("return_lse", default=Lit(False)), *backend]
+    params = (*map(Param, ("q", "k", "v", "*")), *declared, *options)
+    return Function(spec.name, params, "\n".join(_said(kernels)), tuple(top.stmts))
+
+
+def _check(top: Block, names: Sequence[str]) -> None:
+    """The arguments as they are computed with, or the first mistake in them."""
+    top.lets(("q", "k", "v"), function("map")(Var("_as_autocast"), Tuple((Q, K, V))))
+    checked = Block()
+    given = map(Var, ("q", "k", "v", "scale", *names))
+    checked.lets(["scale", *map(variable, names)], function("_check")(*given))
+    refused = Return(function("_refused")(Var("mistake"), Q, V, ASKED))
+    top.stmts.append(Try(tuple(checked.stmts), WRONG_CALL, "mistake", (refused,)))
+
+
+def _call_sweeps(top: Block, kernels: Kernels) -> None:
+    chosen: list[Expr] = [function("_choose")(Var("backend"), Q)] if kernels.has_triton else []
+    if not kernels.has_triton:
+        top.do(function("_check_device")(Q))
+    elif kernels.before:
+        chosen = [top.let("backend", chosen[0])]
+    top.do(function("_tell_counters")())
+    for each in kernels.before:
+        where = Block()
+        _call(where, each, chosen)
+        if each.sweep.has_gradient:
+            top.extend(where)
+        else:
+            with top.within(torch.no_grad(), "a count or a place has no gradient") as without:
+                without.extend(where)
+        if each.numbers:
+            top.lets([variable(name) for name, _ in each.sweep.numbers], _called(each.numbers))
+    _call(top, kernels.last, chosen)
+
+
+def _call(block: Block, kernels: SweepKernels, chosen: Sequence[Expr]) -> None:
+    """Call the operator of a sweep."""
+    signature = kernels.signature
+    floats = unpacked(function("_floats")(*map(Var, signature.floats)))
+    given = [*map(Var, (*signature.tensors, *signature.wholes)), *chosen, floats]
+    block.lets(list(signature.results), function(operator_of(kernels.sweep))(*given))
+
+
+def _finish(top: Block, kernels: Kernels) -> None:
+    """What the spec makes of a result; without a key that is 0."""
+    sweep, output = kernels.plan.last, kernels.output
+    if output is None:
+        return
+    finished = Block()
+    finished.let(
+        "out", function(output.name)(*(OUT if p.name == "o" else Var(p.name) for p in output.params))
+    )
+    if sweep.rows.can_be_empty:
+        top.extend(finished)
+        return
+    other = Block()
+    if not sweep.fold.divides:
+        other.let("out", OUT.to(Q.attr("dtype")))
+    has_keys = K.attr("shape")[2] > 0
+    note = "without a key the output is 0"
+    top.stmts.append(If(has_keys, tuple(finished.stmts), tuple(other.stmts), note))
+
+
+def _called(fn: Function) -> Expr:
+    """A call of a function with the names as it has them."""
+    return function(fn.name)(*(Var(p.name) for p in fn.params))
+
+
+def _said(kernels: Kernels) -> list[str]:
+    """Its docstring."""
+    lines = ["Attention of q [B, H, N, D] over k [B, HKV, M, D] and v [B, HKV, M, DV]: [B, H, N, DV].", ""]
+    for p in kernels.plan.spec.params:
+        sizes = f"[{', '.join(map(print_ir, p.sizes))}]" if p.sizes else ""
+        lines.append(f"{p.name}: {p.sort}{sizes}{', sorted along its last axis' if p.sorted else ''}")
+    lines.append(
+        "scale: what `dot(q, k)` is multiplied with where the spec says `scale`; D ** -0.5 if not given"
+    )
+    if kernels.plan.last.fold.has_lse:
+        lines.append("return_lse: also return the log-sum-exp of each row, [B, H, N]")
+    if kernels.has_triton:
+        lines.append('backend: "auto" (by the device of the tensors), "triton" or "cpu"')
+    if kernels.last.tile_lists:
+        lines += [
+            "",
+            "The tiles that the mask shows are listed once for the same arrays. On a GPU those are the same",
+            "tensors, unchanged as far as torch knows: it knows of no change through `.data`.",
+        ]
+    return lines

@@ -1,0 +1,105 @@
+"""The signature of a sweep: what its functions and its operator take and leave, on every path.
+
+A value. A schedule makes it together with its kernels, and whoever calls them reads it; `sign_sweep` makes that of the
+sweeps whose results are rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from attnc.kernel.build import unpacked
+from attnc.kernel.nodes import Expr, Var
+from attnc.lower.collect import need
+from attnc.lower.names import variable
+from attnc.lower.sweep import Sweep
+from attnc.lower.torch_terms import torch
+
+Q = Var("q")
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """Names of arguments and results, each in its order.
+
+    `vectors` are tensors that all have gradients, `arrays` those that the spec captures, of which the `summed` have
+    gradients; `scalars` have a sort. Results are made without data, as fake tensors are, from q, k, v and `wide`, the
+    dtype of sums. The backward pass reads those of the results that are `saved`, and is told by
+    `needs` whether it is asked for the gradient of an array, where that costs a kernel of its own.
+
+    A pair of a query and a key costs so many products of the width of a tensor: `forward_cost` and `backward_cost`.
+    """
+
+    vectors: tuple[str, ...]
+    arrays: tuple[str, ...]
+    scalars: Mapping[str, str]
+    results: Mapping[str, Expr]
+    saved: tuple[str, ...]
+    summed: tuple[str, ...]
+    needs: Mapping[str, str]
+    forward_cost: tuple[tuple[str, int], ...]
+    backward_cost: tuple[tuple[str, int], ...]
+
+    @property
+    def tensors(self) -> tuple[str, ...]:
+        return self.vectors + self.arrays
+
+    @property
+    def floats(self) -> tuple[str, ...]:
+        """The scalars that an operator takes as a list, or as a tensor."""
+        return tuple(name for name, sort in self.scalars.items() if sort == "float")
+
+    @property
+    def wholes(self) -> tuple[str, ...]:
+        """The other scalars: ints and bools."""
+        return tuple(name for name, sort in self.scalars.items() if sort != "float")
+
+    @property
+    def forward(self) -> tuple[str, ...]:
+        """What a forward function takes."""
+        return (*self.tensors, *self.scalars)
+
+    @property
+    def gradients(self) -> tuple[str, ...]:
+        """The gradients of the results."""
+        return tuple(f"d{name}" for name in self.results)
+
+    @property
+    def backward(self) -> tuple[str, ...]:
+        """What a backward function takes."""
+        return (*self.gradients, *self.tensors, *self.saved, *self.scalars, *self.needs)
+
+    @property
+    def differentiated(self) -> tuple[str, ...]:
+        """The tensors whose gradients a backward function returns."""
+        return self.vectors + self.summed
+
+
+def sign_sweep(sweep: Sweep) -> Signature:
+    """That of a sweep which leaves a vector and numbers of every row: q, k and others of the score, v where weighed."""
+    params = sweep.attention.params
+    values = ("v",) if sweep.weighs_values else ()
+    vectors = [name for pair in sweep.dots for name in (pair.query, pair.key)]
+    queries = [pair.query for pair in sweep.dots]
+    return Signature(
+        vectors=tuple(dict.fromkeys(["q", "k", *vectors, *values])),
+        arrays=tuple(variable(p.name) for p in params if p.sizes),
+        scalars={"scale": "float"} | {variable(p.name): p.sort for p in params if not p.sizes},
+        results=_results(sweep),
+        saved=sweep.saved,
+        summed=tuple(dict.fromkeys(variable(g.load.array) for g in sweep.gradients)),
+        needs={need(g): variable(g.load.array) for g in sweep.home("pair")},
+        forward_cost=(*((name, 1) for name in queries), *((name, 1) for name in values)),
+        backward_cost=(*((name, 3) for name in queries), *((name, 2) for name in values)),
+    )
+
+
+def _results(sweep: Sweep) -> dict[str, Expr]:
+    wide, shape = Var("wide"), Q.attr("shape")[:3]
+    dtypes = {name: torch.value("int32") if kind == "int32" else wide for name, kind in sweep.fold.left}
+    rows = {name: Q.call("new_empty", shape, dtype=dtype) for name, dtype in dtypes.items()}
+    if not sweep.weighs_values:
+        return rows
+    own = {} if sweep.fold.divides else {"dtype": wide}
+    return {"out": Q.call("new_empty", unpacked(shape), Var("v").attr("shape")[3], **own)} | rows

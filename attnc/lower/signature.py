@@ -6,6 +6,7 @@ sweeps whose results are rows.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -38,8 +39,8 @@ class Signature:
     saved: tuple[str, ...]
     summed: tuple[str, ...]
     needs: Mapping[str, str]
-    forward_cost: tuple[tuple[str, int], ...]
-    backward_cost: tuple[tuple[str, int], ...]
+    forward_cost: Mapping[str, int]
+    backward_cost: Mapping[str, int]
 
     @property
     def tensors(self) -> tuple[str, ...]:
@@ -79,7 +80,7 @@ class Signature:
 def sign_sweep(sweep: Sweep) -> Signature:
     """That of a sweep which leaves a vector and numbers of every row: q, k and others of the score, v where weighed."""
     params = sweep.attention.params
-    values = ("v",) if sweep.weighs_values else ()
+    values = ["v"] if sweep.weighs_values else []
     vectors = [name for pair in sweep.dots for name in (pair.query, pair.key)]
     queries = [pair.query for pair in sweep.dots]
     return Signature(
@@ -90,8 +91,8 @@ def sign_sweep(sweep: Sweep) -> Signature:
         saved=sweep.saved,
         summed=tuple(dict.fromkeys(variable(g.load.array) for g in sweep.gradients)),
         needs={need(g): variable(g.load.array) for g in sweep.home("pair")},
-        forward_cost=(*((name, 1) for name in queries), *((name, 1) for name in values)),
-        backward_cost=(*((name, 3) for name in queries), *((name, 2) for name in values)),
+        forward_cost=Counter(queries + values),
+        backward_cost=Counter(3 * queries + 2 * values),
     )
 
 

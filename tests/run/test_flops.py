@@ -85,6 +85,16 @@ def test_passes_that_weigh_no_values() -> None:
     assert found == 2 * pairs * (D + (D + DV))
 
 
+def test_a_query_in_two_products_is_counted_twice() -> None:
+    text = "attention two():\n    mask j <= i\n    score dot(q, k) + dot(q, k * k)\n"
+    f, (tensors, _) = compile(text), call_of("causal")
+    found = count(lambda: f(*tensors))
+    pairs = visited(f, {}, 1)
+    assert found == 2 * pairs * (2 * D + DV)
+    leaves = [x.clone().requires_grad_() for x in tensors]
+    assert count(lambda: f(*leaves).sum().backward()) == found + 2 * pairs * (6 * D + 2 * DV)
+
+
 def test_without_data_a_mask_hides_nothing() -> None:
     f, (tensors, given) = compile(SPECS["documents"]), call_of("documents")
     whole = 2 * B * H * N * N * (D + DV)

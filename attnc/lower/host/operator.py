@@ -7,12 +7,12 @@ the sweep says, and how it is computed is not asked.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from attnc.errors import AttncError, Diagnostic
-from attnc.kernel.build import Block, function, unpacked
+from attnc.kernel.build import Block, dictionary, function, unpacked
 from attnc.kernel.module import Part
-from attnc.kernel.nodes import Assign, Dict, Do, Expr, Function, Lit, Op, Param, Ternary, Tuple, Var
+from attnc.kernel.nodes import Assign, Do, Expr, Function, Lit, Op, Param, Ternary, Tuple, Var
 from attnc.lower.entries import entries_of
 from attnc.lower.names import variable
 from attnc.lower.schedule import SweepKernels
@@ -164,8 +164,8 @@ def _fake(name: str, given: Iterable[str], block: Block) -> Function:
     return Function("_", tuple(map(Param, given)), "", tuple(block.stmts), decorator)
 
 
-def _count_flops(name: str, cost: Iterable[tuple[str, int]]) -> Do:
-    return Do(function("_count_flops")(Var(name), Dict(tuple((Lit(of), Lit(times)) for of, times in cost))))
+def _count_flops(name: str, cost: Mapping[str, int]) -> Do:
+    return Do(function("_count_flops")(Var(name), dictionary(**cost)))
 
 
 def _derive(name: str, differentiate: str, save: str, entries: Iterable[str]) -> Do:

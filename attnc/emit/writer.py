@@ -1,15 +1,14 @@
-"""Lines, indentation and the 100-column limit.
+"""Statements and functions as text.
 
-Enters: statements and functions of the kernel language, or plain lines. Leaves: text. Indentation belongs to a `with`
-block, never to a string. Decides nothing but where a line that is too long is broken.
+Enters: statements and functions of the kernel language. Leaves: their lines. Decides nothing but where a line that is
+too long is broken.
 """
 
 from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from attnc.emit.expression import (
     arguments,
@@ -23,6 +22,7 @@ from attnc.emit.expression import (
     keyword,
     operands,
 )
+from attnc.emit.lines import WIDTH, Lines
 from attnc.errors import CompilerBug
 from attnc.kernel.nodes import (
     Assign,
@@ -49,74 +49,12 @@ from attnc.kernel.nodes import (
     With,
 )
 
-WIDTH = 100
 NOTE_COLUMN = 70
 WORDS = 80  # columns of a text that is broken
 
 
-class Writer:
-    """Collects lines; `with writer.indent():` is a block."""
-
-    def __init__(self) -> None:
-        self._lines: list[str] = []
-        self._depth = 0
-
-    @property
-    def text(self) -> str:
-        return "\n".join(self._lines).rstrip("\n") + "\n"
-
-    def line(self, text: str = "") -> None:
-        self._lines.append(("    " * self._depth + text).rstrip())
-
-    def gap(self) -> None:
-        """Two blank lines: what comes is another function."""
-        self.line()
-        self.line()
-
-    def lines(self, text: str) -> None:
-        """Several lines at once, each indented."""
-        for line in text.split("\n"):
-            self.line(line)
-
-    @contextmanager
-    def indent(self) -> Iterator[None]:
-        self._depth += 1
-        yield
-        self._depth -= 1
-
-    @contextmanager
-    def block(self, head: str) -> Iterator[None]:
-        """`head` and what is indented under it."""
-        self.line(head)
-        with self.indent():
-            yield
-
-    def items(self, head: str, items: Sequence[str], tail: str) -> None:
-        """`head item, item, ... tail` on one line where it fits, else filled lines between `head` and `tail`.
-
-        Without a tail nothing holds the lines together, and parentheses do.
-        """
-        flat = head + ", ".join(items) + tail
-        if self.fits(flat):
-            self.line(flat)
-            return
-        if not tail:
-            head, tail = f"{head}(", ")"
-        self.line(head)
-        with self.indent():
-            self.fill([item + "," for item in items])
-        self.line(tail)
-
-    def fill(self, words: Sequence[str]) -> None:
-        """Words separated by spaces, as many to a line as fit."""
-        row = ""
-        for word in words:
-            if row and not self.fits(f"{row} {word}"):
-                self.line(row)
-                row = ""
-            row = f"{row} {word}" if row else word
-        if row:
-            self.line(row)
+class Writer(Lines):
+    """Writes what it is given, and breaks what does not fit on a line."""
 
     def function(self, fn: Function) -> None:
         if fn.decorator:
@@ -299,10 +237,6 @@ class Writer:
             self.line(head + text)
         else:
             self._break(head, value, "")
-
-    def fits(self, text: str) -> bool:
-        """Is there room for this on one line?"""
-        return len(text) + 4 * self._depth <= WIDTH
 
 
 def _declared(param: Param) -> str:

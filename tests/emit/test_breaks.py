@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from properties import cases
 
 from attnc.emit.expression import emit_expression
-from attnc.emit.writer import WIDTH, Writer
+from attnc.emit.lines import WIDTH
+from attnc.emit.writer import Writer
 from attnc.kernel.build import Block
 from attnc.kernel.nodes import Attr, Call, Dict, Expr, Item, Lit, Op, Ternary, Tuple, Unary, Var
 

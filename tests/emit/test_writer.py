@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from properties import cases
 
-from attnc.emit.writer import WIDTH, Writer
+from attnc.emit.lines import WIDTH
+from attnc.emit.writer import Writer
 from attnc.kernel.build import Block, Namespace, dictionary, function, unpacked, without_dead
 from attnc.kernel.nodes import (
     Assign,

@@ -89,7 +89,7 @@ def print_plan(plan: Plan) -> str:
     sweep = plan.last
     lines = [
         f"schedule   {plan.schedule.name}",
-        f"score      {print_ir(sweep.score)}" + ("  (times log2(e))" if sweep.fold.divides else ""),
+        f"score      {print_ir(sweep.score.term)}" + ("  (times log2(e))" if sweep.fold.divides else ""),
         f"mask       {print_ir(sweep.attention.mask)}",
     ]
     for each in plan.before:
@@ -100,12 +100,14 @@ def print_plan(plan: Plan) -> str:
         lines.append(f"weight     {' and '.join(map(print_ir, sweep.fold.terms))}")
     if sweep.gate is not None:
         lines.append(f"row times  {print_ir(sweep.gate)}")
-    lines += [f"map        {each.name} = {print_ir(each.term)}  (each {each.side})" for each in sweep.maps]
-    for pair, derivative in zip(sweep.dots, sweep.dot_gradients, strict=True):
+    lines += [
+        f"map        {each.name} = {print_ir(each.term)}  (each {each.side})" for each in sweep.tokens.maps
+    ]
+    for pair, derivative in zip(sweep.score.dots, sweep.gradients.dots, strict=True):
         lines.append(
             f"dot        {pair.query} . {pair.key}, width {pair.width}, d score = {print_ir(derivative)}"
         )
-    for gradient in sweep.gradients:
+    for gradient in sweep.gradients.arrays:
         read = f"{print_ir(gradient.load)}, d score = {print_ir(gradient.derivative)}"
         lines.append(f"gradient   {gradient.name}, summed by {gradient.home}: {read}")
     lines += [f"because    {reason}" for reason in plan.because]

@@ -26,7 +26,7 @@ class _PairTerms(TorchTerms):
 
 def lower_at_key(sweep: Sweep) -> Function:
     """`_numbers_1(at, ...)`: one number [B, H, N]."""
-    block, terms = Block(), _PairTerms(sweep.attention, {}, sweep.requires, sweep.places)
+    block, terms = Block(), _PairTerms(sweep.attention, {}, sweep.cover.requires, sweep.tokens.places)
     device = Var("q").attr("device")
     block.lets(("B", "H", "N", "D"), Var("q").attr("shape"))
     block.lets(("HKV", "M"), Var("k").attr("shape")[1:3])
@@ -39,11 +39,11 @@ def lower_at_key(sweep: Sweep) -> Function:
     block.let("nothing", Var("at") < 0)
     block.let("j", Var("at").call("long").call("clamp", 0))
     heads = Var("h") // (Var("H") // Var("HKV"))
-    for pair in sweep.dots:
+    for pair in sweep.score.dots:
         key = Var(pair.key)[Var("b"), heads, Var("j")].to(DTYPE)
         name = "qk" if (pair.query, pair.key) == ("q", "k") else f"{pair.query}_{pair.key}"
         terms.named[pair.dot] = block.let(name, (Var(pair.query).to(DTYPE) * key).call("sum", -1))
-    terms.named[Score()] = block.let("score", terms(sweep.score), note_of(sweep.attention.score))
+    terms.named[Score()] = block.let("score", terms(sweep.score.term), note_of(sweep.attention.score))
     ((name, term),) = sweep.numbers
     value = block.let(variable(name), terms(term), note_of(term))
     block.returns(torch.where(Var("nothing"), 1.0, value))

@@ -32,7 +32,7 @@ def need(gradient: ArrayGradient) -> str:
 
 def lower_adder(sweep: Sweep, gradient: ArrayGradient) -> Function:
     """`total += value`, each number at its place in the array."""
-    terms = TorchTerms(sweep.attention, {}, sweep.requires, sweep.places)
+    terms = TorchTerms(sweep.attention, {}, sweep.cover.requires, sweep.tokens.places)
     load, block = gradient.load, Block()
     each: Expr = VALUE
     if gradient.home == "lse":

@@ -30,7 +30,7 @@ def _terms(sweep: Sweep) -> list[Node]:
     """All that kernels may evaluate."""
     attention = sweep.attention
     clauses = [attention.mask, attention.score, attention.normalize, sweep.spec.mask, sweep.spec.score]
-    ends = [*sweep.keys.ends, *sweep.queries.ends]
+    ends = [*sweep.cover.keys.ends, *sweep.cover.queries.ends]
     return [*clauses, *ends, *(axis.extent for axis in attention.grid)]
 
 

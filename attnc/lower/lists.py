@@ -43,7 +43,7 @@ NOWHERE: Mapping[Node, Node] = MappingProxyType({})
 
 def lower_lists(sweep: Sweep) -> tuple[Function, ...]:
     """`_visible` and `_tile_kinds`; nothing where every range has a closed form."""
-    if not sweep.listed:
+    if not sweep.cover.listed:
         return ()
     visible = _lower_visible(sweep)
     return visible, _lower_kinds(sweep, [p.name for p in visible.params if p.name not in POSITIONS])
@@ -52,7 +52,7 @@ def lower_lists(sweep: Sweep) -> tuple[Function, ...]:
 def lower_tile_lists(sweep: Sweep, lists: tuple[Function, ...]) -> dict[Listed, Function]:
     """The functions that list the tiles of a kernel, whose loops go over keys or over queries."""
     axes: tuple[tuple[Listed, Literal["i", "j"]], ...] = (("keys", "j"), ("queries", "i"))
-    return {what: _lower_lists_of(what, lists[-1]) for what, axis in axes if axis in sweep.listed}
+    return {what: _lower_lists_of(what, lists[-1]) for what, axis in axes if axis in sweep.cover.listed}
 
 
 def call_kinds(sweep: Sweep) -> Expr:
@@ -75,7 +75,7 @@ def at_pairs(name: str, block: Block, params: tuple[Param, ...], doc: str) -> Fu
 def _lower_kinds(sweep: Sweep, given: list[str]) -> Function:
     doc = "Kinds of tiles, [B or 1, H or 1, ...]: 0 hides all its pairs, 2 shows all, 1 is an edge."
     return kinds_of_tiles(
-        "_tile_kinds", _gathered(sweep), sweep.attention.mask, sweep.tiles, "_visible", given, doc
+        "_tile_kinds", _gathered(sweep), sweep.attention.mask, sweep.cover.test, "_visible", given, doc
     )
 
 
@@ -173,7 +173,7 @@ def _fresh(term: OverTile, terms: TorchTerms) -> str:
 
 
 def _gathered(sweep: Sweep) -> TorchTerms:
-    return gathered_terms(sweep.attention, sweep.requires, sweep.places)
+    return gathered_terms(sweep.attention, sweep.cover.requires, sweep.tokens.places)
 
 
 def gathered_terms(

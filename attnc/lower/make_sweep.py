@@ -26,7 +26,16 @@ from attnc.lower.proofs import Proofs
 from attnc.lower.ranks import hoist_ranks
 from attnc.lower.regroup import fits_base_2, in_base_2, regroup
 from attnc.lower.split.choice import find_split
-from attnc.lower.sweep import HKV, RowArray, Sweep
+from attnc.lower.sweep import (
+    HKV,
+    Cover,
+    Gradients,
+    PairScore,
+    RowArray,
+    Sweep,
+    TokenWork,
+    Variants,
+)
 from attnc.lower.tiled.order import find_order
 from attnc.lower.tiled.pipeline import find_pipelining
 
@@ -107,31 +116,34 @@ def make_sweep(asked: Asked) -> Sweep:
     return Sweep(
         spec=attention,
         attention=inner,
-        maps=(*hoisted.maps, *ranked.maps),
-        per_query_head=hoisted.per_query_head,
-        dots=hoisted.dots,
-        dot_gradients=tuple(regroup(derivatives.by(pair.dot)) for pair in hoisted.dots),
-        gradients=gradients,
-        score=in_base_2(score) if is_in_base_2 else score,
-        is_in_base_2=is_in_base_2,
+        tokens=TokenWork(
+            maps=(*hoisted.maps, *ranked.maps),
+            per_query_head=hoisted.per_query_head,
+            places={
+                **{term: read for term, read in hoisted.reads.items() if isinstance(term, Bool)},
+                **ranked.reads,
+                **({HKV: IntParam(asked.key_heads.name)} if asked.key_heads else {}),
+            },
+            stands_for=hoisted.stands_for,
+        ),
+        score=PairScore(
+            term=in_base_2(score) if is_in_base_2 else score, is_in_base_2=is_in_base_2, dots=hoisted.dots
+        ),
         fold=fold,
         gate=None if asked.number else facts.weights.gate,
-        places={
-            **{term: read for term, read in hoisted.reads.items() if isinstance(term, Bool)},
-            **ranked.reads,
-            **({HKV: IntParam(asked.key_heads.name)} if asked.key_heads else {}),
-        },
-        stands_for=hoisted.stands_for,
-        keys=keys,
-        queries=queries,
-        tiles=facts.tiles,
-        listed=listed,
-        more_later=frozenset(target for target, (visits_more, _) in orders.items() if visits_more),
         rows=facts.rows,
-        split=split,
-        pipelines_values=pipelines,
+        gradients=Gradients(
+            dots=tuple(regroup(derivatives.by(pair.dot)) for pair in hoisted.dots), arrays=gradients
+        ),
+        cover=Cover(
+            keys=keys,
+            queries=queries,
+            test=facts.tiles,
+            listed=listed,
+            more_later=frozenset(target for target, (visits_more, _) in orders.items() if visits_more),
+        ),
         ints=ints,
-        plain=plain,
+        variants=Variants(split=split, pipelines_values=pipelines, plain=plain),
         number=asked.number,
         numbers=asked.numbers,
         because=tuple(because),

@@ -78,7 +78,7 @@ class _Parts:
 
     @property
     def _terms(self) -> TorchTerms:
-        terms = gathered_terms(self.sweep.attention, self.sweep.requires, self.sweep.places)
+        terms = gathered_terms(self.sweep.attention, self.sweep.cover.requires, self.sweep.tokens.places)
         terms.named[DOT] = function("_dot_at")(Var("q"), Var("k"), *map(Var, POSITIONS), Var("dtype"))
         return terms
 

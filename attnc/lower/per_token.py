@@ -31,15 +31,15 @@ from attnc.lower.vectors import ExactVectors, Vectors, lay_out
 
 def lower_per_token(sweep: Sweep) -> Function | None:
     """`_per_token(q, k, v, ...)`: the tensors that the kernel takes; None where they are q, k and v themselves."""
-    if not sweep.maps and not sweep.per_query_head:
+    if not sweep.tokens.maps and not sweep.tokens.per_query_head:
         return None
     block, vectors = Block(), Vectors(sweep)
-    of_keys = vectors if sweep.per_query_head else Vectors(sweep, {KEY_HEAD: Var("h_kv")})
+    of_keys = vectors if sweep.tokens.per_query_head else Vectors(sweep, {KEY_HEAD: Var("h_kv")})
     vectors.enter(block)
-    if sweep.per_query_head:
+    if sweep.tokens.per_query_head:
         for name in ("k", "v"):
             block.let(name, Var(name).call("repeat_interleave", Var("H") // Var(name).attr("shape")[1], 1))
-    for token_map in sweep.maps:
+    for token_map in sweep.tokens.maps:
         name, term = token_map.name, token_map.term
         if token_map.side == "condition":
             found = block.let(name, ExactVectors(sweep).condition(term), note_of(term))
@@ -57,7 +57,7 @@ def lower_output(sweep: Sweep) -> Function | None:
     is_mapped, gate = sweep.spec.output != VecInput("o"), sweep.gate
     if not is_mapped and gate is None and sweep.fold.divides:
         return None
-    block, vectors = Block(), Vectors(sweep, places=sweep.places)
+    block, vectors = Block(), Vectors(sweep, places=sweep.tokens.places)
     vectors.enter(block)
     is_finished = is_mapped or gate is not None
     output: Node = sweep.spec.output
@@ -93,7 +93,7 @@ def _name_empty_rows(block: Block, sweep: Sweep) -> None:
 
 def lower_numbers(sweep: Sweep) -> Function:
     """`_numbers_1(sum_1, ...)`: what a pass leaves for later ones, [B, H, N] each."""
-    block, vectors = Block(), Vectors(sweep, places=sweep.places)
+    block, vectors = Block(), Vectors(sweep, places=sweep.tokens.places)
     vectors.enter(block)
     if sweep.rows.can_be_empty:
         _name_empty_rows(block, sweep)
@@ -126,4 +126,4 @@ def _chooses_between_numbers(normalize: Real) -> bool:
 
 def mapped_tensors(sweep: Sweep) -> list[str]:
     """What `_per_token` returns: q, k and v, then every other tensor it makes."""
-    return list(dict.fromkeys(["q", "k", "v", *(token_map.name for token_map in sweep.maps)]))
+    return list(dict.fromkeys(["q", "k", "v", *(token_map.name for token_map in sweep.tokens.maps)]))

@@ -81,16 +81,16 @@ def sign_sweep(sweep: Sweep) -> Signature:
     """That of a sweep which leaves a vector and numbers of every row: q, k and others of the score, v where weighed."""
     params = sweep.attention.params
     values = ["v"] if sweep.weighs_values else []
-    vectors = [name for pair in sweep.dots for name in (pair.query, pair.key)]
-    queries = [pair.query for pair in sweep.dots]
+    vectors = [name for pair in sweep.score.dots for name in (pair.query, pair.key)]
+    queries = [pair.query for pair in sweep.score.dots]
     return Signature(
         vectors=tuple(dict.fromkeys(["q", "k", *vectors, *values])),
         arrays=tuple(variable(p.name) for p in params if p.sizes),
         scalars={"scale": "float"} | {variable(p.name): p.sort for p in params if not p.sizes},
         results=_results(sweep),
         saved=sweep.saved,
-        summed=tuple(dict.fromkeys(variable(g.load.array) for g in sweep.gradients)),
-        needs={need(g): variable(g.load.array) for g in sweep.home("pair")},
+        summed=tuple(dict.fromkeys(variable(g.load.array) for g in sweep.gradients.arrays)),
+        needs={need(g): variable(g.load.array) for g in sweep.gradients.home("pair")},
         forward_cost=Counter(queries + values),
         backward_cost=Counter(3 * queries + 2 * values),
     )

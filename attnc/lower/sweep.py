@@ -45,48 +45,94 @@ class RowArray(Param):
 
 
 @dataclass(frozen=True, slots=True)
+class TokenWork:
+    """What is computed once for each token, and what is read in its place.
+
+    `places` says what is computed in the place of a term: where the places in sorted arrays are read, which the ranges
+    speak of, where a condition on vectors is, and what `HKV` is, where kernels see the keys of every query head.
+    `stands_for` is what is written where the attention reads an array that nobody wrote.
+    """
+
+    maps: tuple[TokenMap, ...]
+    per_query_head: bool
+    places: Mapping[Node, Node]
+    stands_for: Mapping[Node, Node]
+
+
+@dataclass(frozen=True, slots=True)
+class PairScore:
+    """The score of a pair and its dot products; in base 2, its weights `exp2` of it, where that `is_in_base_2`."""
+
+    term: Real
+    is_in_base_2: bool
+    dots: tuple[DotPair, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Gradients:
+    """The derivative of the score by each dot product, and the gradients of captured arrays."""
+
+    dots: tuple[Real, ...]
+    arrays: tuple[ArrayGradient, ...]
+
+    def home(self, home: Home) -> tuple[ArrayGradient, ...]:
+        return tuple(each for each in self.arrays if each.home == home)
+
+
+@dataclass(frozen=True, slots=True)
+class Cover:
+    """Which tiles are visited.
+
+    Tiles of the positions in `listed` come from lists that the tile `test` makes, the others from ranges. Of the
+    positions in `more_later`, later tiles visit more.
+    """
+
+    keys: Ranges
+    queries: Ranges
+    test: TileTest
+    listed: frozenset[Literal["i", "j"]]
+    more_later: frozenset[Literal["i", "j"]]
+
+    @property
+    def requires(self) -> tuple[Requirement, ...]:
+        """What a call must meet, and checks."""
+        return tuple(dict.fromkeys(self.keys.requires + self.queries.requires))
+
+
+@dataclass(frozen=True, slots=True)
+class Variants:
+    """Other ways to compute the same.
+
+    `split` says how few queries are forwarded, where they have kernels of their own; `pipelines_values`, whether
+    weights wait for the next tile; and `plain`, which kernel of torch's own computes the same on the CPU.
+    """
+
+    split: Split | None
+    pipelines_values: bool
+    plain: Plain | None
+
+
+@dataclass(frozen=True, slots=True)
 class Sweep:
     """One pass over the keys of every row.
 
     The last one weighs values. Those before it have a `number`, counted from 1, and leave `numbers` of their rows,
-    which are the `row_arrays` of those after them.
-
-    `fold` is what it keeps of a row, and `gate` what the result of a row is multiplied with in the end. `spec` is the
-    attention as written, `attention` the same with the work on single tokens (`maps`) taken out. `places`
-    says what is computed in the place of a term: where the places in sorted arrays are read, which the ranges speak of,
-    where a condition on vectors is, and what `HKV` is, where kernels see the keys of every query head. `stands_for` is
-    what is written where `attention` reads an array that nobody wrote. `score` is in base 2, its weights `exp2` of it,
-    where that `is_in_base_2`.
-
-    Tiles of the positions in `listed` come from lists that the tile test makes, the others from ranges. Of the
-    positions in `more_later`, later tiles visit more. `split` says how few queries are forwarded, where they have
-    kernels of their own; `pipelines_values`, whether weights wait for the next tile; `ints`, how many bits integers
-    have; and `plain`, which kernel of torch's own computes the same on the CPU.
+    which are the `row_arrays` of those after them. `spec` is the attention as written, `attention` the same with the
+    work on single `tokens` taken out. `fold` is what is kept of a row, and `gate` what the result of a row is
+    multiplied with in the end; `ints`, how many bits integers have.
     """
 
     spec: Attention
     attention: Attention
-    maps: tuple[TokenMap, ...]
-    per_query_head: bool
-    dots: tuple[DotPair, ...]
-    dot_gradients: tuple[Real, ...]
-    gradients: tuple[ArrayGradient, ...]
-    score: Real
-    is_in_base_2: bool
+    tokens: TokenWork
+    score: PairScore
     fold: Fold
     gate: Real | None
-    places: Mapping[Node, Node]
-    stands_for: Mapping[Node, Node]
-    keys: Ranges
-    queries: Ranges
-    tiles: TileTest
-    listed: frozenset[Literal["i", "j"]]
-    more_later: frozenset[Literal["i", "j"]]
-    split: Split | None
-    pipelines_values: bool
     rows: Rows
+    gradients: Gradients
+    cover: Cover
     ints: IntRanges
-    plain: Plain | None
+    variants: Variants
     number: int
     numbers: tuple[tuple[str, Real], ...]
     because: tuple[Reason, ...]
@@ -103,7 +149,7 @@ class Sweep:
     @property
     def key_heads(self) -> str | None:
         """The argument that says how many heads the keys of a call have, where kernels see other ones."""
-        param = self.places.get(HKV)
+        param = self.tokens.places.get(HKV)
         return variable(param.name) if isinstance(param, IntParam) else None
 
     @property
@@ -111,7 +157,7 @@ class Sweep:
         """May a score be -inf, where its weight is not 0 by itself? Then the pair is not seen."""
         if isinstance(self.fold, Softmax) or all(map(vanishes, self.fold.terms)):
             return False
-        return may_be_minus_infinity(self.score) is not None
+        return may_be_minus_infinity(self.score.term) is not None
 
     @property
     def looks_twice(self) -> bool:
@@ -165,11 +211,6 @@ class Sweep:
         return ("out", *self.row_results) if self.weighs_values else self.row_results
 
     @property
-    def requires(self) -> tuple[Requirement, ...]:
-        """What a call must meet, and checks."""
-        return tuple(dict.fromkeys(self.keys.requires + self.queries.requires))
-
-    @property
     def row_results(self) -> tuple[str, ...]:
         """What the kernels leave for each row beside the result."""
         return tuple(name for name, _ in self.fold.left)
@@ -183,9 +224,6 @@ class Sweep:
     def count(self) -> str | None:
         """The row's number of visible keys, where it is a sum."""
         return f"sum_{self.fold.sums.index(ONE) + 1}" if ONE in self.fold.sums else None
-
-    def home(self, home: Home) -> tuple[ArrayGradient, ...]:
-        return tuple(g for g in self.gradients if g.home == home)
 
 
 def said_results(sweep: Sweep) -> str:

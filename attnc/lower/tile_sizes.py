@@ -70,7 +70,7 @@ def find_kept(sweep: Sweep) -> Kept:
     bounds = [part for part in walk(attention.mask) if isinstance(part, Compare) and part.op in ("<", "<=")]
     reads = (part for bound in bounds for part in walk(bound) if isinstance(part, LOADS))
     of_pairs = reads_pairs(sweep)
-    reads_tables = any(token_map.table is not None for token_map in sweep.maps)
+    reads_tables = any(token_map.table is not None for token_map in sweep.tokens.maps)
     return Kept(
         of_pairs=of_pairs,
         of_masks=any(map(reads_pair, walk(attention.mask))),
@@ -78,7 +78,7 @@ def find_kept(sweep: Sweep) -> Kept:
         of_rows=bool(sweep.row_arrays),
         many_divisions=divides_much(attention),
         quotients_of_pairs=of_pairs and count_divisions(attention) > 0,
-        ends_or_tables=reads_tables or sweep.keys.periods is not None,
+        ends_or_tables=reads_tables or sweep.cover.keys.periods is not None,
         is_sums=isinstance(sweep.fold, Sums),
     )
 

@@ -73,7 +73,9 @@ def _find_lost(compilation: Compilation) -> dict[Real, Real]:
     plan, names = compilation.plan, {param.name for param in compilation.attention.params}
     if plan.before or plan.last.fold.score != Score():
         return {}
-    readings = (each for each in plan.last.gradients if each.home == "lse" and each.load.array in names)
+    readings = (
+        each for each in plan.last.gradients.arrays if each.home == "lse" and each.load.array in names
+    )
     return {each.load: each.derivative for each in readings}
 
 

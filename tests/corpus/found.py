@@ -44,7 +44,7 @@ def finder_of(compilation: Compilation, role: Role) -> Finder:
 
 
 def is_listed(compilation: Compilation, role: Role) -> bool:
-    return ("j" if role == "keys" else "i") in compilation.plan.last.listed
+    return ("j" if role == "keys" else "i") in compilation.plan.last.cover.listed
 
 
 @dataclass(frozen=True)

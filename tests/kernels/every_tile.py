@@ -26,14 +26,17 @@ def everything(target: Literal["i", "j"], known: Ranges) -> Ranges:
 
 
 def lower(sweep: Sweep, checks: ReadChecks) -> SweepKernels:
-    everywhere = replace(
-        sweep,
-        keys=everything("j", sweep.keys),
-        queries=everything("i", sweep.queries),
+    cover = replace(
+        sweep.cover,
+        keys=everything("j", sweep.cover.keys),
+        queries=everything("i", sweep.cover.queries),
         listed=frozenset(),
         more_later=frozenset(),
-        split=None,
-        plain=None,
+    )
+    everywhere = replace(
+        sweep,
+        cover=cover,
+        variants=replace(sweep.variants, split=None, plain=None),
     )
     return lower_tiled(everywhere, checks)
 

@@ -17,7 +17,7 @@ from attnc.lower.tiled.schedule import lower_tiled
 
 
 def why_not(sweep: Sweep) -> Reason | None:
-    is_softmax = isinstance(sweep.fold, Softmax) and sweep.weighs_values and sweep.plain is None
+    is_softmax = isinstance(sweep.fold, Softmax) and sweep.weighs_values and sweep.variants.plain is None
     return None if is_softmax else Reason("it keeps no log-sum-exp of its own")
 
 

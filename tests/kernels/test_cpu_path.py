@@ -304,5 +304,5 @@ def test_what_torch_has_no_kernel_for_stays_here(monkeypatch: pytest.MonkeyPatch
 )
 def test_what_is_not_plain(text: str) -> None:
     compilation = compile_text(text)
-    assert compilation.plan.last.plain is None
+    assert compilation.plan.last.variants.plain is None
     assert "_of_torch" not in compilation.module

@@ -55,7 +55,7 @@ FEW = Case("numpy", "float32", N=9, M=41, D=16, DV=24, H=6, HKV=2, variant=2, sp
 @pytest.mark.parametrize("name", SPECS)
 def test_values_and_gradients(measure: Measure, name: str) -> None:
     compilation = compile_text(SPECS[name])
-    assert compilation.plan.last.split is not None
+    assert compilation.plan.last.variants.split is not None
     for case in CALLS:
         assert_holds(measure(compilation, case_for(compilation, case, tile=(16, 16))))
 
@@ -64,7 +64,7 @@ def test_values_and_gradients(measure: Measure, name: str) -> None:
 def test_zoo(measure: Measure, name: str) -> None:
     spec = ZOO[name]
     compilation = compile_text(spec.text)
-    if compilation.plan.last.split is not None:
+    if compilation.plan.last.variants.split is not None:
         fixed = {"numbers": spec.numbers, "entries": spec.entries}
         assert_holds(measure(compilation, case_for(compilation, FEW, spec.square, tile=(16, 16), **fixed)))
 
@@ -84,8 +84,8 @@ HOW = {"decode": True, "alibi": True, "biases": False, "window_by_head": False}
 def test_heads_of_a_group_are_rows_of_a_tile(name: str) -> None:
     """Unless the tiles themselves depend on the head."""
     compilation = compile_text(SPECS[name])
-    assert compilation.plan.last.split is not None
-    assert compilation.plan.last.split.packs == HOW[name]
+    assert compilation.plan.last.variants.split is not None
+    assert compilation.plan.last.variants.split.packs == HOW[name]
     said = "the heads of a group are rows of one tile" if HOW[name] else "each head has tiles of its own"
     assert any(said in reason.text for reason in compilation.plan.because)
 
@@ -100,7 +100,7 @@ NOT_SPLIT = {
 @pytest.mark.parametrize("mask", NOT_SPLIT)
 def test_what_stays_tiled_says_so(mask: str) -> None:
     compilation = compile_text(f"attention zoo():\n    {mask}\n")
-    assert compilation.plan.last.split is None
+    assert compilation.plan.last.variants.split is None
     assert any(NOT_SPLIT[mask] in reason.text for reason in compilation.plan.because)
     assert "_splits" not in compilation.module
 

@@ -47,7 +47,9 @@ def check_call(
                 for program, strip in enumerate(pairs.split(rows)):
                     programs.add((b, h, program))
                     visits = by_program.get((b, h, program), [])
-                    extra, whole = check_program(strip, visits, step, axis in compilation.plan.last.listed)
+                    extra, whole = check_program(
+                        strip, visits, step, axis in compilation.plan.last.cover.listed
+                    )
                     wasted, masked = wasted + extra, masked + whole
         assert by_program.keys() <= programs, "a visit by nobody"
     return wasted, masked

@@ -121,7 +121,7 @@ def test_specs_are_listed_and_meet_every_kind() -> None:
     met: set[int] = set()
     for name in LISTED:
         compilation, _, takes = emitted(name)
-        assert compilation.plan.last.listed and "_tile_kinds" in takes
+        assert compilation.plan.last.cover.listed and "_tile_kinds" in takes
         for draw, values in draws(LISTED[name], 1)[:2]:
             met |= set(call(name, "_tile_kinds", draw, values, 7, 5).flatten().tolist())
     assert met == {EMPTY, EDGE, FULL}

@@ -42,7 +42,7 @@ def test_masks(name: str) -> None:
 
 def test_a_document_may_end_anywhere() -> None:
     plan = example("packed_documents").plan
-    assert plan.last.more_later == frozenset()
+    assert plan.last.cover.more_later == frozenset()
     texts = [reason.text for reason in plan.because]
     assert "tiles of queries begin with the first: no later one is known to have more keys" in texts
     assert "tiles of keys begin with the first: no later one is known to have more queries" in texts

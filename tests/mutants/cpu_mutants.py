@@ -149,7 +149,7 @@ CPU = (
         "cpu-lse-in-base-2",
         "the log-sum-exp is returned in base 2",
         FORWARD,
-        "lse = lse * LN_2 if sweep.is_in_base_2 else lse",
+        "lse = lse * LN_2 if sweep.score.is_in_base_2 else lse",
         "pass",
         ZOO,
         cpu("no_scale"),

@@ -52,10 +52,10 @@ def leaves(tensors: list[Tensor], given: dict[str, Tensor]) -> list[Tensor]:
 
 def test_specs_go_the_ways_they_are_here_for() -> None:
     sweeps = {name: compiled(text).plan.last for name, text in SPECS.items()}
-    assert {name: sorted(sweep.listed) for name, sweep in sweeps.items()} == {
+    assert {name: sorted(sweep.cover.listed) for name, sweep in sweeps.items()} == {
         "listed": ["i", "j"], "by_sorted": [], "by_numbers": ["i", "j"]
     }  # fmt: skip
-    assert sweeps["by_sorted"].places
+    assert sweeps["by_sorted"].tokens.places
 
 
 @every_spec

@@ -34,7 +34,7 @@ def lower_backward(sweep: Sweep) -> Function:
         dtype = Var("q").attr("dtype") if _is_written_once(sweep, name) else DTYPE
         make = torch.empty if _is_written_once(sweep, name) else torch.zeros
         top.let(f"d{name}", make(Var(name).attr("shape"), dtype=dtype))
-    totals = list(dict.fromkeys(g.load.array for g in sweep.gradients))
+    totals = list(dict.fromkeys(g.load.array for g in sweep.gradients.arrays))
     for array in totals:
         top.let(_total(array), torch.zeros(Var(variable(array)).attr("shape"), dtype=DTYPE))
     tensors = [*signature.gradients, *signature.vectors, *signature.saved]
@@ -42,12 +42,12 @@ def lower_backward(sweep: Sweep) -> Function:
     path.care(tensors)
     if sweep.weighs_values:
         _add_to_keys(path, "v", path.step.let("p_narrow", path.narrowed(p)), Var("dout")[ROWS])
-    for pair, derivative in zip(sweep.dots, sweep.dot_gradients, strict=True):
+    for pair, derivative in zip(sweep.score.dots, sweep.gradients.dots, strict=True):
         _add_dot(path, pair, derivative, ds)
-    for gradient in sweep.gradients:
+    for gradient in sweep.gradients.arrays:
         _add_array(path, gradient, ds)
     path.loop()
-    for pair in sweep.dots:
+    for pair in sweep.score.dots:
         for factor in _later(sweep, pair):
             if factor == RealConst(1.0):
                 continue
@@ -62,20 +62,20 @@ def lower_backward(sweep: Sweep) -> Function:
 def _weigh_softmax(path: TilePath) -> tuple[Expr, Expr]:
     """`p` and `ds`, from the log-sum-exp."""
     sweep, top, step = path.sweep, path.top, path.step
-    if sweep.home("lse"):
+    if sweep.gradients.home("lse"):
         none = Var("dlse").call("masked_fill", Var("lse").equals(MINUS_INF), 0.0)
         top.let("dlse", none, "none where a row sees no key")
     if sweep.rows.can_be_empty:
         empty = Var("lse").call("masked_fill", Var("lse").equals(MINUS_INF), 0.0)
         top.let("lse", empty, "a row that sees no key: avoid inf - inf")
-    if sweep.is_in_base_2:
+    if sweep.score.is_in_base_2:
         top.let("lse", (Var("lse") * LOG2_E).call("unsqueeze", -1), "in base 2, like the score")
     else:
         top.let("lse", Var("lse").call("unsqueeze", -1))
 
     path.score(_later_terms(sweep))
     p = step.let(
-        "p", Var("score").call("sub_", Var("lse")[ROWS]).call("exp2_" if sweep.is_in_base_2 else "exp_")
+        "p", Var("score").call("sub_", Var("lse")[ROWS]).call("exp2_" if sweep.score.is_in_base_2 else "exp_")
     )
     dlse = Var("dlse")[ROWS].call("unsqueeze", -1)
     if not sweep.weighs_values:
@@ -92,7 +92,7 @@ def _weigh_sums(path: TilePath) -> tuple[Expr, Expr]:
     path.score(_later_terms(sweep))
     path.terms.named[Score()] = Var("score")
     slopes = [ZERO if each is None else differentiate(each, Score()) for each in (weight, *sums)]
-    past = [g for g in sweep.gradients if g.passes_score]
+    past = [g for g in sweep.gradients.arrays if g.passes_score]
     also = [each for g in past for each in (g.in_weight, *g.in_sums)]
     path.scope.bind([*([weight] if weight else []), *slopes, *also], path.place)
     p = path.pairs("p", weight) if weight is not None else Var("score")
@@ -117,7 +117,7 @@ def _gradient_of(n: int) -> Expr:
 
 
 def _later_terms(sweep: Sweep) -> list[Real]:
-    return [*sweep.dot_gradients, *(g.derivative for g in sweep.gradients if g.home != "lse")]
+    return [*sweep.gradients.dots, *(g.derivative for g in sweep.gradients.arrays if g.home != "lse")]
 
 
 def _dp(path: TilePath) -> Expr:
@@ -168,17 +168,17 @@ def _add_array(path: TilePath, gradient: ArrayGradient, ds: Expr) -> None:
 
 
 def _uses(sweep: Sweep, name: str) -> int:
-    return [n for pair in sweep.dots for n in (pair.query, pair.key)].count(name)
+    return [n for pair in sweep.score.dots for n in (pair.query, pair.key)].count(name)
 
 
 def _is_written_once(sweep: Sweep, name: str) -> bool:
     """Is its gradient one product for each tile, and complete with it?"""
-    return _uses(sweep, name) == 1 and any(name == pair.query for pair in sweep.dots)
+    return _uses(sweep, name) == 1 and any(name == pair.query for pair in sweep.score.dots)
 
 
 def _later(sweep: Sweep, pair: DotPair) -> list[Real]:
     """The derivative by a dot product, where it is one number that can wait until the products are done; else none."""
-    derivative = sweep.dot_gradients[sweep.dots.index(pair)]
+    derivative = sweep.gradients.dots[sweep.score.dots.index(pair)]
     alone = _uses(sweep, pair.query) == _uses(sweep, pair.key) == 1
     return [derivative] if alone and is_number(derivative) else []
 

@@ -30,8 +30,8 @@ def lower_forward(sweep: Sweep, check: Function | None) -> Function:
     {Softmax: _softmax, Sums: _sums, Largest: _largest}[type(sweep.fold)](path)
     path.loop()
     if isinstance(sweep.fold, Softmax):
-        lse: Expr = Var("row_max") + Var("row_sum").call("log2_" if sweep.is_in_base_2 else "log_")
-        lse = lse * LN_2 if sweep.is_in_base_2 else lse
+        lse: Expr = Var("row_max") + Var("row_sum").call("log2_" if sweep.score.is_in_base_2 else "log_")
+        lse = lse * LN_2 if sweep.score.is_in_base_2 else lse
         top.let("lse", lse.call("squeeze", -1))
     top.returns(*map(Var, sweep.results))
     doc = f"Forward on the CPU: {said_results(sweep)}."
@@ -53,7 +53,9 @@ def _softmax(path: TilePath) -> None:
         largest = step.let("largest", function("_row_max")(Var("score")))
     else:
         largest = step.let("largest", Var("score").call("amax", -1, keepdim=True))
-    p = step.let("p", Var("score").call("sub_", largest).call("exp2_" if sweep.is_in_base_2 else "exp_"))
+    p = step.let(
+        "p", Var("score").call("sub_", largest).call("exp2_" if sweep.score.is_in_base_2 else "exp_")
+    )
     total = step.let("total", p.call("sum", -1, keepdim=True))
     step.assign(Var("row_max")[ROWS], largest)
     step.assign(Var("row_sum")[ROWS], total)

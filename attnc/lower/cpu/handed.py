@@ -26,7 +26,7 @@ def hand_backward(path: TilePath) -> None:
 
 
 def _hand(path: TilePath, also: list[Expr], name: str, tensors: list[str]) -> None:
-    plain = path.sweep.plain
+    plain = path.sweep.variants.plain
     if plain is None:
         return
     scale = path.terms(plain.scale)

@@ -52,10 +52,10 @@ def lower_keys(sweep: Sweep) -> Function:
     """`_keys_seen(q0, q1, ...)`."""
     block = Block()
     doc = "The keys that queries [q0, q1) see, and the edges, where some are hidden."
-    if "j" in sweep.listed:
+    if "j" in sweep.cover.listed:
         block.returns(function("_join_tiles")(M, Var("kinds")[:, :, Q0 // Var("TILE")]))
         return _function("_keys_seen", [], block, sweep, ["q0", "M", "kinds"], doc)
-    terms = _OfEveryHead(sweep.attention, {}, sweep.requires, sweep.places)
+    terms = _OfEveryHead(sweep.attention, {}, sweep.cover.requires, sweep.tokens.places)
     block.let("i_first", Q0)
     block.let("i_last", Q1 - 1)
     block.let("b", torch.arange(Var("B"))[:, None, None, None])
@@ -63,12 +63,14 @@ def lower_keys(sweep: Sweep) -> Function:
     block.let("i", torch.arange(Q0, Q1)[:, None])
     if sweep.attention.mask == Truth(True):
         block.returns(function("_join")(M, Tuple((Lit(0), M, Lit(0), M))))
-    elif sweep.keys.periods is None:
-        ends = _ends(sweep.keys.shown, lambda _, end, kind: _end(terms, end, kind))
+    elif sweep.cover.keys.periods is None:
+        ends = _ends(sweep.cover.keys.shown, lambda _, end, kind: _end(terms, end, kind))
         block.returns(function("_join")(M, *ends))
     else:
         block.returns(
-            function("_join")(M, Unary("*", _in_periods(block, terms, sweep.keys, sweep.keys.periods)))
+            function("_join")(
+                M, Unary("*", _in_periods(block, terms, sweep.cover.keys, sweep.cover.keys.periods))
+            )
         )
     return _function("_keys_seen", [], block, sweep, ["q0", "q1", *PLACES[6:]], doc)
 
@@ -140,7 +142,7 @@ def lower_hide(sweep: Sweep) -> tuple[Function, ...]:
         return ()
     if _knows_distances_alone(mask):
         return _lower_hide_by_distance(sweep)
-    terms = TorchTerms(sweep.attention, {}, sweep.requires, sweep.places)
+    terms = TorchTerms(sweep.attention, {}, sweep.cover.requires, sweep.tokens.places)
     block, edge = Block(), Block()
     edge.let("j", torch.arange(SEEN.attr("start"), SEEN.attr("stop"))[None, :])
     Scope(sweep.attention, terms).bind([mask], lambda axes: edge if "j" in axes else block)
@@ -168,7 +170,10 @@ def _knows_distances_alone(mask: Bool) -> bool:
 
 def _lower_hide_by_distance(sweep: Sweep) -> tuple[Function, ...]:
     """Most tiles have the same edges, as seen from their first query: what hides there is kept."""
-    mask, terms = sweep.attention.mask, TorchTerms(sweep.attention, {}, sweep.requires, sweep.places)
+    mask, terms = (
+        sweep.attention.mask,
+        TorchTerms(sweep.attention, {}, sweep.cover.requires, sweep.tokens.places),
+    )
     block = Block()
     block.let("i", torch.arange(Var("rows"))[:, None])
     block.let("j", torch.arange(Var("lo"), Var("hi"))[None, :])

@@ -25,7 +25,7 @@ def lower_pairs(sweep: Sweep) -> Function:
         top.let("DV", Var("v").attr("shape")[3])
     floats = signature.floats
     top.lets(floats, Var("floats") if floats[1:] else Var("floats")[0])
-    if "j" in sweep.listed:
+    if "j" in sweep.cover.listed:
         top.let("dtype", torch.promote_types(Var("q").attr("dtype"), torch.value("float32")))
         top.let("device", Var("q").attr("device"))
         top.lets(("rows", "columns"), Tuple((TILE, TILE)))

@@ -33,8 +33,8 @@ class TilePath:
         self.sweep = sweep
         self.top, self.tile, self.step = Block(), Block(), Block()
         self.rooms: set[str] = set()
-        self.rows = Var("TILE" if "j" in sweep.listed else "tile")
-        self.terms = TorchTerms(sweep.attention, {}, sweep.requires, sweep.places)
+        self.rows = Var("TILE" if "j" in sweep.cover.listed else "tile")
+        self.terms = TorchTerms(sweep.attention, {}, sweep.cover.requires, sweep.tokens.places)
         self.scope = Scope(sweep.attention, self.terms)
         self.keys, self.hide = lower_keys(sweep), next(iter(lower_hide(sweep)[::-1]), None)
 
@@ -49,7 +49,7 @@ class TilePath:
         top.let("dtype", torch.promote_types(Var("q").attr("dtype"), torch.value("float32")))
         top.let("narrow", function("_narrow")(Var("q").attr("dtype")))
         top.let("b", torch.arange(Var("B"))[:, None, None, None])
-        if "j" in self.sweep.listed:
+        if "j" in self.sweep.cover.listed:
             top.let("device", Var("q").attr("device"))
             top.lets(("rows", "columns"), Tuple((Var("TILE"), Var("TILE"))))
             top.let("kinds", call_kinds(self.sweep))
@@ -62,11 +62,11 @@ class TilePath:
         self.tile.let("i", torch.arange(Q0, Q1)[:, None])
         self.tile.let("j", function("_positions")(SEEN)[None, :])
         step.let("h", torch.arange(HEADS.attr("start"), HEADS.attr("stop"))[:, None, None])
-        score = sweep.score
+        score = sweep.score.term
         roots = [score, *also]
-        factors = {pair: _factor_of(pair.dot, roots) for pair in sweep.dots}
+        factors = {pair: _factor_of(pair.dot, roots) for pair in sweep.score.dots}
         self.scope.bind([f for f in factors.values() if f], self.place)
-        for n, pair in enumerate(sweep.dots):
+        for n, pair in enumerate(sweep.score.dots):
             self._dot(pair, factors[pair], n, also)
         self.scope.bind(roots, self.place)
         if score not in terms.named or terms.named[score] != Var("score"):
@@ -93,7 +93,7 @@ class TilePath:
         if factor is not None:
             query, term = query * self.terms(factor), RealOp("*", pair.dot, factor)
         name, note = "qk" if (pair.query, pair.key) == ("q", "k") else f"{pair.query}_{pair.key}", ""
-        if term == sweep.score and not any(term in walk(root) for root in also):
+        if term == sweep.score.term and not any(term in walk(root) for root in also):
             name, note = "score", note_of(sweep.attention.score)
         room = self.room("room" if not n else f"room_{n + 1}")
         value = matmul(query, self.wide(pair.key).attr("mT"), room)

@@ -32,12 +32,12 @@ PLACE = ((SPLIT * Var("B") + B) * Var("H") + H) * N + I
 def lower_split(sweep: Sweep) -> tuple[Function, Function]:
     """The helper and the kernel."""
     kernel = Kernel(sweep)
-    if sweep.split is None:
+    if sweep.variants.split is None:
         raise CompilerBug("a sweep without shares")
-    rows = _enter_packed(kernel) if sweep.split.packs else _enter_head(kernel)
+    rows = _enter_packed(kernel) if sweep.variants.split.packs else _enter_head(kernel)
     _load_queries(kernel)
     add_keys, carried = lower_add_keys(kernel)
-    tiles = find_tiles(bounds_of_keys(kernel), sweep.keys)
+    tiles = find_tiles(bounds_of_keys(kernel), sweep.cover.keys)
     share = find_share(kernel.loops, tiles)
     share.loop(kernel.loops, body_of(add_keys, carried))
     if sweep.weighs_values:
@@ -87,7 +87,7 @@ def _enter_share(kernel: Kernel, head: str) -> None:
 def _load_queries(kernel: Kernel) -> None:
     """Pointers to the heads of the program, and its rows of every tensor of queries."""
     point_to_heads(kernel)
-    for name, width in dict.fromkeys((pair.query, pair.width) for pair in kernel.sweep.dots):
+    for name, width in dict.fromkeys((pair.query, pair.width) for pair in kernel.sweep.score.dots):
         rows = PACKED_QUERIES.rows(Var(f"{name}_ptr"), Var(f"{name}_stride_t"), width)
         kernel.loads.let(name, rows)
 

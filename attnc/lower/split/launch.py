@@ -44,10 +44,10 @@ def lower_few_rows(sweep: Sweep) -> Function:
 
 def launch_split(top: Block, sweep: Sweep, kernels: TiledKernels) -> None:
     """The way of few queries, which ends in a `return`."""
-    if sweep.split is None:
+    if sweep.variants.split is None:
         raise CompilerBug("a sweep without shares")
     (*_, forward), (combine,) = kernels.split, kernels.combine
-    rows, heads = (N * GROUP, HKV) if sweep.split.packs else (N, H)
+    rows, heads = (N * GROUP, HKV) if sweep.variants.split.packs else (N, H)
     top.let("few", function("_few_rows")(TILES, rows))
     top.let("splits", function("_splits")(Q, rows, B * heads, _sight(sweep), FEW))
     with top.when(SPLITS) as few:
@@ -68,9 +68,11 @@ def launch_split(top: Block, sweep: Sweep, kernels: TiledKernels) -> None:
 
 def _sight(sweep: Sweep) -> Expr:
     """How many keys the queries of a call see at most."""
-    if sweep.split is None or sweep.split.sight is None:
+    if sweep.variants.split is None or sweep.variants.split.sight is None:
         return M
-    return TorchTerms(sweep.attention, {}, sweep.requires, sweep.places)(sweep.split.sight)
+    return TorchTerms(sweep.attention, {}, sweep.cover.requires, sweep.tokens.places)(
+        sweep.variants.split.sight
+    )
 
 
 def _of_combine(kernel: Function) -> list[Option]:

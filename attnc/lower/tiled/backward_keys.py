@@ -45,13 +45,13 @@ def lower_backward_keys(sweep: Sweep) -> tuple[Function, Function]:
     """The helper and the kernel."""
     kernel = Kernel(sweep)
     group = kernel.group
-    keys = [*dict.fromkeys((pair.key, pair.width) for pair in sweep.dots)]
-    queries = [*dict.fromkeys(pair.query for pair in sweep.dots)]
+    keys = [*dict.fromkeys((pair.key, pair.width) for pair in sweep.score.dots)]
+    queries = [*dict.fromkeys(pair.query for pair in sweep.score.dots)]
     if sweep.weighs_values:
         keys.append(("v", "DV"))
         queries.append("dout")
     kernel.enter(tl.cdiv(M, BLOCK_K), Var("HKV") * SHARES)
-    kernel.start(KEYS, kernel.tile_of(sweep.queries) * BLOCK_K)
+    kernel.start(KEYS, kernel.tile_of(sweep.cover.queries) * BLOCK_K)
     for name, _ in keys:
         kernel.point(name, H_KV)
     kernel.loads.let("j", KEYS.positions[:, None])
@@ -65,7 +65,7 @@ def lower_backward_keys(sweep: Sweep) -> tuple[Function, Function]:
     tile, columns = Tile(kernel, "i"), gradients_in(sweep, "column")
     _one_tile(tile, sweep)
     values = ["dv"] if sweep.weighs_values else []
-    products = tuple(dict.fromkeys([*values, *(f"d{pair.key}" for pair in sweep.dots)]))
+    products = tuple(dict.fromkeys([*values, *(f"d{pair.key}" for pair in sweep.score.dots)]))
     carried = (*products, *(g.name for g in columns))
     doc = "Add what queries [q0, q0 + BLOCK_Q) of one head say about the gradient of one key tile."
     helper = kernel.helper("_add_queries", "q0", carried, doc)
@@ -91,14 +91,14 @@ def _visits_of_queries(kernel: Kernel) -> Visits:
     for gradient in gradients_in(sweep, "column"):
         group.let(gradient.name, tl.zeros(List((BLOCK_K,)), FLOAT32))
     group.blank()
-    if "i" in sweep.listed:
+    if "i" in sweep.cover.listed:
         group.comment(
             "Tiles of queries, from the lists: edge tiles see one of these keys, full tiles see all."
         )
         return find_listed(group, kernel, "i")
     group.comment("Tiles of queries: [live_lo, live_hi) see one of these keys, [full_lo, full_hi) see all.")
-    kernel.name_reads(sweep.queries, group)
-    return find_visits(Bounds(group, kernel.terms, Size("N"), BLOCK_Q), sweep.queries)
+    kernel.name_reads(sweep.cover.queries, group)
+    return find_visits(Bounds(group, kernel.terms, Size("N"), BLOCK_Q), sweep.cover.queries)
 
 
 def _leave_columns(columns: tuple[ArrayGradient, ...]) -> Block:
@@ -119,7 +119,7 @@ def _one_tile(tile: Tile, sweep: Sweep) -> None:
     load_row_gradients(of_rows, Var("row"), sweep, columns)
     # Between a product and its use, a load would have Triton wait for the product. A derivative that changes with the
     # pair or a position takes the registers that the other order needs.
-    is_first = all(is_invariant(derivative) for derivative in sweep.dot_gradients)
+    is_first = all(is_invariant(derivative) for derivative in sweep.gradients.dots)
     if is_first:
         load_lse(block, Var("row"), sweep)
     tile.dots()
@@ -128,12 +128,12 @@ def _one_tile(tile: Tile, sweep: Sweep) -> None:
         block.let("dp", dot_rows(Var("v"), dout))
     if not is_first:
         load_lse(block, Var("row"), sweep)
-    tile.score([*sweep.dot_gradients, *(g.derivative for g in columns)])
+    tile.score([*sweep.gradients.dots, *(g.derivative for g in columns)])
     weigh(tile, columns, of_rows, needs_weights=True)
     if sweep.weighs_values:
         p = Var("p") * Var("dout_size") if sweep.dout_has_any_size else Var("p")
         add_with_care(tile, block, "dv", Var("dv"), p, dout)
-    for pair, derivative in zip(sweep.dots, sweep.dot_gradients, strict=True):
+    for pair, derivative in zip(sweep.score.dots, sweep.gradients.dots, strict=True):
         value: Expr = Var("ds")
         if not waits(sweep, pair.key, derivative):
             value = tile.shown(kernel.terms.times(value, derivative), derivative)

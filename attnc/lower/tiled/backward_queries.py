@@ -47,9 +47,9 @@ def lower_backward_queries(sweep: Sweep) -> tuple[Function, ...]:
     if sweep.weighs_values:
         v = tile.load("v", "DV")
         kernel.tile.let("dp", dot_rows(Var("dout"), v))
-    tile.score([*sweep.dot_gradients, *(g.derivative for g in rows)])
+    tile.score([*sweep.gradients.dots, *(g.derivative for g in rows)])
     weigh(tile, rows, of_rows=Block())
-    for pair, derivative in zip(sweep.dots, sweep.dot_gradients, strict=True):
+    for pair, derivative in zip(sweep.score.dots, sweep.gradients.dots, strict=True):
         value: Expr = Var("ds")
         if not waits(sweep, pair.query, derivative):
             value = tile.shown(kernel.terms.times(value, derivative), derivative)
@@ -57,19 +57,19 @@ def lower_backward_queries(sweep: Sweep) -> tuple[Function, ...]:
         add_with_care(tile, kernel.tile, name, Var(name), value, Var(pair.key))
     for gradient in rows:
         kernel.tile.assign(Var(gradient.name), tl.sum(add_up(tile, gradient), 1), "+=")
-    products = tuple(dict.fromkeys(f"d{pair.query}" for pair in sweep.dots))
+    products = tuple(dict.fromkeys(f"d{pair.query}" for pair in sweep.score.dots))
     carried = (*products, *(g.name for g in rows))
     if not carried:
         return ()
     doc = "Add what keys [k0, k0 + BLOCK_K) say about the gradient of one query tile."
     helper = kernel.helper("_add_keys_backward", "k0", carried, doc)
 
-    for name, width in dict.fromkeys((pair.query, pair.width) for pair in sweep.dots):
+    for name, width in dict.fromkeys((pair.query, pair.width) for pair in sweep.score.dots):
         kernel.keep.let(f"d{name}", zeros(BLOCK_Q, Var(parts_of(width))))
     for gradient in rows:
         kernel.keep.let(gradient.name, tl.zeros(List((BLOCK_Q,)), FLOAT32))
     visits_of_keys(kernel).loop(kernel.loops, body_of(helper, carried))
-    widths = dict((pair.query, pair.width) for pair in sweep.dots)
+    widths = dict((pair.query, pair.width) for pair in sweep.score.dots)
     left = [left_rows(f"d{name}", head_rows(H), QUERIES, width) for name, width in widths.items()]
     end_unless_spoiled(kernel, left)
     _finish(kernel, sweep)
@@ -84,15 +84,15 @@ def waits(sweep: Sweep, tensor: str, derivative: Real) -> bool:
     It is none where it changes with a position, or, in a sum over the heads of a group, with the head; nor where the
     tensor stands in two dot products, whose derivatives may differ.
     """
-    uses = sum(tensor in (pair.query, pair.key) for pair in sweep.dots)
-    over_heads = any(tensor == pair.key for pair in sweep.dots)
+    uses = sum(tensor in (pair.query, pair.key) for pair in sweep.score.dots)
+    over_heads = any(tensor == pair.key for pair in sweep.score.dots)
     return uses == 1 and is_invariant(derivative) and not (over_heads and "h" in axes_of(derivative))
 
 
 def factors(sweep: Sweep, side: Literal["query", "key"]) -> list[tuple[str, str, Real | None]]:
     """The tensors of one side with their widths, and the factor that waits for the end of the sum."""
     found: dict[tuple[str, str], Real | None] = {}
-    for pair, derivative in zip(sweep.dots, sweep.dot_gradients, strict=True):
+    for pair, derivative in zip(sweep.score.dots, sweep.gradients.dots, strict=True):
         tensor = pair.query if side == "query" else pair.key
         waiting = waits(sweep, tensor, derivative) and derivative != ONE
         found[tensor, pair.width] = derivative if waiting else None

@@ -74,20 +74,20 @@ def enter_query_tile(kernel: Kernel, first_row: Expr | None = None) -> None:
     """A program of queries: where it is (in a strip from `first_row` on), and the queries that it keeps."""
     rows = N if first_row is None else tl.minimum(Var("strip"), N - first_row)
     kernel.enter(tl.cdiv(rows, BLOCK_Q), Var("H"))
-    place = kernel.tile_of(kernel.sweep.keys) * BLOCK_Q
+    place = kernel.tile_of(kernel.sweep.cover.keys) * BLOCK_Q
     kernel.start(QUERIES, place if first_row is None else first_row + place)
     kernel.where.let("h_kv", H // Var("group"))
     point_to_heads(kernel)
     kernel.loads.let("i", QUERIES.positions[:, None])
-    for name, width in dict.fromkeys((pair.query, pair.width) for pair in kernel.sweep.dots):
+    for name, width in dict.fromkeys((pair.query, pair.width) for pair in kernel.sweep.score.dots):
         kernel.loads.let(name, kernel.rows(name, QUERIES, width))
 
 
 def point_to_heads(kernel: Kernel) -> None:
     """Pointers to the head of the program, of queries, and to the one of keys and values that it reads."""
-    for name in dict.fromkeys(pair.query for pair in kernel.sweep.dots):
+    for name in dict.fromkeys(pair.query for pair in kernel.sweep.score.dots):
         kernel.point(name, H)
-    for name in dict.fromkeys(pair.key for pair in kernel.sweep.dots):
+    for name in dict.fromkeys(pair.key for pair in kernel.sweep.score.dots):
         kernel.point(name, Var("h_kv"))
     if kernel.sweep.weighs_values:
         kernel.point("v", Var("h_kv"))
@@ -95,8 +95,8 @@ def point_to_heads(kernel: Kernel) -> None:
 
 def visits_of_keys(kernel: Kernel) -> Visits:
     """The tiles of keys that the program's queries see; their bounds are written."""
-    if "j" not in kernel.sweep.listed:
-        return find_visits(bounds_of_keys(kernel), kernel.sweep.keys)
+    if "j" not in kernel.sweep.cover.listed:
+        return find_visits(bounds_of_keys(kernel), kernel.sweep.cover.keys)
     kernel.which.comment(
         "Tiles of keys, from the lists: edge tiles hold a visible key, full tiles hide none."
     )
@@ -121,7 +121,7 @@ def bounds_of_keys(kernel: Kernel) -> Bounds:
     kernel.which.comment(
         "Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none."
     )
-    kernel.name_reads(kernel.sweep.keys, kernel.which)
+    kernel.name_reads(kernel.sweep.cover.keys, kernel.which)
     return Bounds(kernel.which, kernel.terms, Size("M"), BLOCK_K)
 
 

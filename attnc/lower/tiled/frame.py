@@ -52,12 +52,12 @@ zeros, scaled = function("_zeros"), function("_scaled")
 
 def exponential(sweep: Sweep, score: Expr) -> Expr:
     """The exponential of a score, in the base that it has."""
-    return tl.exp2(score) if sweep.is_in_base_2 else tl.exp(score)
+    return tl.exp2(score) if sweep.score.is_in_base_2 else tl.exp(score)
 
 
 def log_sum_exp(sweep: Sweep, row_max: Expr, row_sum: Expr) -> Expr:
     """The natural logarithm of sums of such powers, each less that of the row's maximum."""
-    return (row_max + tl.log2(row_sum)) / LOG2E if sweep.is_in_base_2 else row_max + tl.log(row_sum)
+    return (row_max + tl.log2(row_sum)) / LOG2E if sweep.score.is_in_base_2 else row_max + tl.log(row_sum)
 
 
 def block_width(width: str) -> str:
@@ -69,10 +69,10 @@ def kernel_arguments(sweep: Sweep) -> tuple[Argument, ...]:
     """Everything that a kernel of this sweep may take, in the order of every signature."""
     params = sweep.attention.params
     arrays, scalars = [p for p in params if p.sizes], [p for p in params if not p.sizes]
-    vectors = [name for pair in sweep.dots for name in (pair.query, pair.key)]
+    vectors = [name for pair in sweep.score.dots for name in (pair.query, pair.key)]
     names = list(dict.fromkeys([*vectors, "v", "dout"]))
     sums = [f"sum_{n}" for n in range(1, len(sweep.fold.sums) + 1)]
-    widths = list(dict.fromkeys([*(pair.width for pair in sweep.dots), "D", "DV"]))
+    widths = list(dict.fromkeys([*(pair.width for pair in sweep.score.dots), "D", "DV"]))
     tensors = [
         *names,
         *map(part_of, ("acc", *(each.name for each in sweep.fold.kept))),
@@ -80,7 +80,7 @@ def kernel_arguments(sweep: Sweep) -> tuple[Argument, ...]:
         *(f"{d}{name}" for d in ("", "d") for name in sums),
         *(f"d{name}" for name in names),
         *(variable(p.name) for p in arrays),
-        *(g.name for g in sweep.gradients),
+        *(g.name for g in sweep.gradients.arrays),
     ]
     return (
         *map(tensor, tensors),
@@ -122,7 +122,9 @@ class Kernel:
 
     def __post_init__(self) -> None:
         sweep = self.sweep
-        self.terms = TritonTerms(sweep.attention, sweep.ints, {LOG2_E: LOG2E}, sweep.requires, sweep.places)
+        self.terms = TritonTerms(
+            sweep.attention, sweep.ints, {LOG2_E: LOG2E}, sweep.cover.requires, sweep.tokens.places
+        )
         self.scope = Scope(self.sweep.attention, self.terms)
         self.known = kernel_arguments(self.sweep)
 
@@ -163,7 +165,7 @@ class Kernel:
 
     def tile_of(self, ranges: Ranges) -> Expr:
         """The number of the tile of a program, whose loops go over these ranges: those that visit most come first."""
-        if ranges.target not in self.sweep.more_later:
+        if ranges.target not in self.sweep.cover.more_later:
             return TILE_ID
         theirs = "keys" if ranges.target == "j" else "queries"
         self.where.comment(f"Later tiles may have more {theirs}: they begin first.")

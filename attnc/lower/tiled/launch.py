@@ -69,7 +69,7 @@ def name_sizes(block: Block, sweep: Sweep, kernels: Sequence[Function]) -> None:
         block.lets(("HKV", "M", "DV"), V.attr("shape")[1:])
     else:
         block.lets(("HKV", "M"), K.attr("shape")[1:3])
-    for pair in sweep.dots:
+    for pair in sweep.score.dots:
         if pair.width != "D":
             block.let(pair.width, Var(pair.query).attr("shape")[-1])
     if any(_takes(kernel, "group") for kernel in kernels):
@@ -86,7 +86,7 @@ def prepare(block: Block, sweep: Sweep, *also: str) -> None:
             name = variable(param.name)
             block.let(name, function("_near")(Var(name)))
     values = ["v", *also] if sweep.weighs_values else []
-    names = list(dict.fromkeys([*(n for p in sweep.dots for n in (p.query, p.key)), *values]))
+    names = list(dict.fromkeys([*(n for p in sweep.score.dots for n in (p.query, p.key)), *values]))
     vectors = tuple(map(Var, names))
     if names[1:]:
         block.lets(names, function("map")(Var("_with_unit_stride"), Tuple(vectors)))
@@ -98,7 +98,7 @@ def prepare(block: Block, sweep: Sweep, *also: str) -> None:
 def find_tiles(block: Block, sweep: Sweep, kernel: str, only: str = "") -> None:
     """`tiles`, for the widths of a sweep, or for one of them."""
     values = ["DV"] if sweep.weighs_values else []
-    widths = [only] if only else dict.fromkeys([*(pair.width for pair in sweep.dots), *values])
+    widths = [only] if only else dict.fromkeys([*(pair.width for pair in sweep.score.dots), *values])
     block.let("tiles", function("_tiles")(kernel, Q, *(Tuple((Lit(name), Var(name))) for name in widths)))
 
 

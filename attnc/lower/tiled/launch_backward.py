@@ -39,8 +39,8 @@ class _Backward:
     def __init__(self, sweep: Sweep, kernels: TiledKernels, adders: Sequence[Function]) -> None:
         self.sweep, self.kernels, self.top = sweep, kernels, Block()
         self.signature = sign_sweep(sweep)
-        self.adders = {g.name: adder for g, adder in zip(sweep.gradients, adders, strict=True)}
-        self.arrays = list(dict.fromkeys(g.load.array for g in sweep.gradients))
+        self.adders = {g.name: adder for g, adder in zip(sweep.gradients.arrays, adders, strict=True)}
+        self.arrays = list(dict.fromkeys(g.load.array for g in sweep.gradients.arrays))
 
     def function(self) -> Function:
         top = self.top
@@ -75,7 +75,7 @@ class _Backward:
                 top.let(f"d{name}", x.call("new_empty", x.attr("shape")))
         rooms: tuple[tuple[Home, Expr], ...] = (("row", N), ("column", M))
         for home, length in rooms:
-            for gradient in sweep.home(home):
+            for gradient in sweep.gradients.home(home):
                 top.let(gradient.name, Q.call("new_empty", B, H, length, dtype=FLOAT32))
         for array in self.arrays:
             shape = Var(variable(array)).attr("shape")
@@ -95,7 +95,7 @@ class _Backward:
             launch(block, kernels.queries[-1], N, "BLOCK_Q")
         if kernels.pairs:
             with block.when(chain("or", [*map(Var, self.signature.needs)])) as needed:
-                self._launch_pairs(needed, kernels.pairs[-1], sweep.home("pair"))
+                self._launch_pairs(needed, kernels.pairs[-1], sweep.gradients.home("pair"))
 
     def _launch_keys(self, block: Block, kernel: Function) -> None:
         """The kernel whose programs may share the heads of a group, and the sums of what they leave."""
@@ -132,7 +132,7 @@ class _Backward:
             ("column", ONE, ALL_KEYS),
         )
         for home, queries, keys in homes:
-            gradients = self.sweep.home(home)
+            gradients = self.sweep.gradients.home(home)
             if not gradients:
                 continue
             if home == "lse":
@@ -168,7 +168,7 @@ class _Backward:
         block.do(call_adder(self.adders[gradient.name], value, Var(_total(gradient.load.array))))
 
     def _is_query(self, name: str) -> bool:
-        return name == "q" or any(name == pair.query for pair in self.sweep.dots)
+        return name == "q" or any(name == pair.query for pair in self.sweep.score.dots)
 
 
 def _total(array: str) -> str:

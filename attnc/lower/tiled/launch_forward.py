@@ -21,14 +21,14 @@ def lower_forward_launch(sweep: Sweep, kernels: TiledKernels, check: Function | 
     top = Block()
     *_, kernel = kernels.forward
     name_sizes(top, sweep, [kernel])
-    most = TorchTerms(sweep.spec, {}, places=sweep.places)(sweep.ints.most)
+    most = TorchTerms(sweep.spec, {}, places=sweep.tokens.places)(sweep.ints.most)
     top.do(function("_check_reach")(Lit(print_ir(sweep.ints.most)), most))
     if check:
         top.do(function(check.name)(*(Var(p.name) for p in check.params)))
     prepare(top, sweep)
     _make_results(top, sweep)
     find_tiles(top, sweep, "forward")
-    if sweep.split:
+    if sweep.variants.split:
         launch_split(top, sweep, kernels)
     find_lists(top, kernels, kernel)
     with top.within(ON_DEVICE) as inside:

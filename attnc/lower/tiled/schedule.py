@@ -46,14 +46,14 @@ def lower_tiled(sweep: Sweep, checks: ReadChecks) -> SweepKernels:
     kernels = TiledKernels(
         forward=forward,
         split=split,
-        combine=(lower_combine(sweep),) if sweep.split else (),
+        combine=(lower_combine(sweep),) if sweep.variants.split else (),
         delta=(lower_delta(sweep),) if has_delta else (),
         keys=lower_backward_keys(sweep) if sweep.has_gradient else (),
         queries=lower_backward_queries(sweep) if sweep.has_gradient else (),
         pairs=lower_backward_pairs(sweep) if sweep.has_gradient else (),
         lists=lower_tile_lists(sweep, lists),
     )
-    adders = tuple(lower_adder(sweep, gradient) for gradient in sweep.gradients)
+    adders = tuple(lower_adder(sweep, gradient) for gradient in sweep.gradients.arrays)
     launch = [lower_forward_launch(sweep, kernels, checks.gpu)]
     if sweep.has_gradient:
         launch.append(lower_backward_launch(sweep, kernels, adders))
@@ -74,8 +74,8 @@ def lower_tiled(sweep: Sweep, checks: ReadChecks) -> SweepKernels:
 def _lower_forward(sweep: Sweep) -> tuple[tuple[Function, ...], tuple[Function, ...]]:
     """The kernel, and that of few queries, each behind its helper."""
     helper, kernel = lower_forward(sweep)
-    split = [fn for fn in lower_split(sweep) if fn != helper] if sweep.split else []
-    if sweep.pipelines_values:
+    split = [fn for fn in lower_split(sweep) if fn != helper] if sweep.variants.split else []
+    if sweep.variants.pipelines_values:
         helper, kernel, *split = pipeline_values(helper, kernel, split)
     return (helper, kernel), tuple(split)
 
@@ -94,7 +94,7 @@ def _lower_common(sweeps: Sequence[Sweep], tiles: ChosenTiles | None) -> tuple[P
         *((lower_chosen_table(tiles),) if tiles else ()),
         Support("tiles"),
         Support("launch", OF_LAUNCHERS),
-        *((lower_few_rows(last),) if any(each.split for each in sweeps) else ()),
+        *((lower_few_rows(last),) if any(each.variants.split for each in sweeps) else ()),
         Support("launch"),
     )
 

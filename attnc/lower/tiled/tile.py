@@ -32,8 +32,8 @@ class Tile:
         self.layout = LAYOUTS[moving]
         kernel.terms.named[TileEnd(moving, "first")] = self.layout.start
         sweep = kernel.sweep
-        ranges = sweep.keys if moving == "j" else sweep.queries
-        self.has_full_tiles = moving in sweep.listed or any(
+        ranges = sweep.cover.keys if moving == "j" else sweep.cover.queries
+        self.has_full_tiles = moving in sweep.cover.listed or any(
             whole is not None for _, whole in ranges.all_shown
         )
         self.ragged: Expr | bool = EDGE if self.has_full_tiles else True
@@ -55,7 +55,7 @@ class Tile:
     def dots(self) -> None:
         """Every dot product of the score, as a tile."""
         loaded: set[str] = set()
-        for pair in self.kernel.sweep.dots:
+        for pair in self.kernel.sweep.score.dots:
             still, moving = (pair.query, pair.key) if self.moving == "j" else (pair.key, pair.query)
             if moving not in loaded:
                 self.load(moving, pair.width)
@@ -67,9 +67,9 @@ class Tile:
     def score(self, also: Sequence[Real] = ()) -> None:
         """`score`; of softmax in base 2, with -inf where the mask hides a key. `also` will be asked for later."""
         sweep, tile = self.kernel.sweep, self.kernel.tile
-        self.kernel.scope.bind([sweep.score, *also], self.place)
-        score = self.kernel.terms(sweep.score)
-        if not {"i", "j"} <= axes_of(sweep.score):
+        self.kernel.scope.bind([sweep.score.term, *also], self.place)
+        score = self.kernel.terms(sweep.score.term)
+        if not {"i", "j"} <= axes_of(sweep.score.term):
             rows, columns = (BLOCK_Q, BLOCK_K) if self.moving == "j" else (BLOCK_K, BLOCK_Q)
             score = tl.zeros(List((rows, columns)), FLOAT32) + score
         tile.let("score", score, note_of(sweep.attention.score))
@@ -114,7 +114,7 @@ class Tile:
         if sweep.attention.mask == Truth(True):
             return
         hidden = Assign(Var(name), tl.where(Var("visible"), Var(name), 0.0))
-        if any(map(is_finite, sweep.dot_gradients)) and not at_first:
+        if any(map(is_finite, sweep.gradients.dots)) and not at_first:
             block.stmts.append(If(self.looks_at_hidden, (hidden,)))
         else:
             block.stmts.append(If(EDGE, (hidden,)) if self.has_full_tiles else hidden)

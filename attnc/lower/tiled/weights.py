@@ -43,7 +43,7 @@ def load_lse(block: Block, row: Expr, sweep: Sweep, looks_again: bool = True) ->
     if not isinstance(sweep.fold, Softmax):
         return
     lse = tl.load(Var("lse_ptr") + row + I, mask=I < N, other=0.0)
-    block.let("lse", lse * LOG2E if sweep.is_in_base_2 else lse)
+    block.let("lse", lse * LOG2E if sweep.score.is_in_base_2 else lse)
     if sweep.rows.can_be_empty:
         empty = tl.where(Var("lse").equals(MINUS_INF), 0.0, Var("lse"))
         note = "a row that sees no key: avoid inf - inf"
@@ -70,7 +70,7 @@ def load_row_gradients(block: Block, row: Expr, sweep: Sweep, gradients: tuple[A
 
 def gradients_in(sweep: Sweep, home: Home) -> tuple[ArrayGradient, ...]:
     """The gradients that a kernel sums, less what they would keep of the score from before its matrix products."""
-    return tuple(replace(g, derivative=turn_around(g.derivative)) for g in sweep.home(home))
+    return tuple(replace(g, derivative=turn_around(g.derivative)) for g in sweep.gradients.home(home))
 
 
 def weigh(

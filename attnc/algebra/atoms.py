@@ -94,9 +94,13 @@ class Atoms:
     def vector_monomial(self, monomial: Monomial) -> Vec:
         return self._vector_product(monomial, Fraction(1))
 
+    def _in_reading_order(self, monomial: Monomial) -> list[tuple[int, int]]:
+        """What knows neither position comes first; so it does at a query and at a key."""
+        return sorted(monomial, key=lambda each: self._sides[each[0]] != "call")
+
     def _real_product(self, monomial: Monomial, value: Fraction) -> Real:
         above, below = _real_number(value)
-        for at, power in monomial:
+        for at, power in self._in_reading_order(monomial):
             here = self._values[at]
             factor = here.term if isinstance(here, DotFactor) else here
             if isinstance(factor, Vec):
@@ -108,7 +112,7 @@ class Atoms:
     def _vector_product(self, monomial: Monomial, value: Fraction) -> Vec:
         reals = tuple((number, power) for number, power in monomial if not self.is_vector(number))
         whole: Vec = Splat(self._real_product(reals, value))
-        for at, power in monomial:
+        for at, power in self._in_reading_order(monomial):
             factor = self._values[at]
             if isinstance(factor, Vec):
                 raised = build.vector("**", factor, Splat(RealConst(float(abs(power)))))

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from attnc.ir import build
-from attnc.ir.nodes import Dot, Index, Node, Real, RealConst, SumD, Vec, VecInput
+from attnc.ir.nodes import Dot, Index, Node, Real, RealConst, RealOp, SumD, Vec, VecInput
 from attnc.ir.walk import holds, replace_terms
 from attnc.ir.words import say
 
@@ -73,11 +73,22 @@ class Term:
         """As a term of a pair."""
         factors = [self.share, self.query, self.key]
         if self.exponent:
-            factors.append(build.call("exp", build.real("-", *self.exponent)))
+            factors.append(build.call("exp", difference(*self.exponent)))
         result: Real = ONE
         for factor in (*factors, *(dot.term for dot in self.dots)):
             result = build.real("*", result, factor)
         return result
+
+
+def difference(a: Real, b: Real) -> Real:
+    """`a - b`, without what would be subtracted twice."""
+    zero = RealConst(0.0)
+    match a, b:
+        case RealOp("-", RealConst(0.0), x), RealOp("-", RealConst(0.0), y):
+            return build.real("-", y, x)
+        case _, RealOp("-", RealConst(0.0), y):
+            return build.real("+", a, y) if a != zero else y
+    return build.real("-", a, b)
 
 
 def at_key(term: Node) -> Node | None:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from attnc.algebra.fold import Fold, Largest, Softmax
 from attnc.algebra.known import Known
 from attnc.algebra.separate import separate, separate_exponential
-from attnc.algebra.separated import DotFactor, Refused, Term
+from attnc.algebra.separated import DotFactor, Refused, Term, difference
 from attnc.analyze.facts import Implied, Linear, NotLinear, Reason, TokenMask, Weights
 from attnc.analyze.tokens import find_tokens
 from attnc.analyze.widths import width_of
@@ -137,7 +137,7 @@ def _why(weight: tuple[Term, ...], positive: Mapping[Real, None]) -> list[Reason
     fading: dict[Node, None] = {}
     for term in weight:
         if term.is_relative and term.exponent:
-            fading[build.call("exp", build.real("-", *term.exponent))] = None
+            fading[build.call("exp", difference(*term.exponent))] = None
         for dot in term.dots:
             if dot.is_relative and dot.gate:
                 fading[build.vec_call("exp", build.vector("-", *dot.gate))] = None

@@ -13,9 +13,9 @@ from attnc.algebra.atoms import Atoms
 from attnc.algebra.divisors import settled
 from attnc.algebra.exponentials import Sum
 from attnc.algebra.exponents import as_pair
-from attnc.algebra.polynomials import Monomial, Polynomial, collect, inverse, times
+from attnc.algebra.polynomials import Monomial, Polynomial, collect, inverse, number, times
 from attnc.algebra.separated import DotFactor, Refused, Term
-from attnc.ir.nodes import Real, RealConst
+from attnc.ir.nodes import Real
 
 Matrix = list[list[Fraction]]
 
@@ -97,8 +97,17 @@ def _by_rank(
     for n, pivot in enumerate(pivots):
         query = collect((row, line[pivot]) for row, line in zip(rows, matrix, strict=True))
         key = collect(zip(columns, reduced[n], strict=True))
-        found.append((RealConst(1.0), atoms.real(query), atoms.real(key)))
+        (of_query, query), (of_key, key) = _size_and_rest(query), _size_and_rest(key)
+        found.append((atoms.real(number(of_query * of_key)), atoms.real(query), atoms.real(key)))
     return found
+
+
+def _size_and_rest(polynomial: Polynomial) -> tuple[Fraction, Polynomial]:
+    """A number in front of a product."""
+    if polynomial.monomial is None:
+        return Fraction(1), polynomial
+    monomial, value = polynomial.monomial
+    return value, Polynomial(((monomial, Fraction(1)),))
 
 
 def _reduced(matrix: Matrix) -> tuple[Matrix, list[int]]:

@@ -37,7 +37,7 @@ from attnc.ir.nodes import (
     VecIf,
     VecOp,
 )
-from attnc.ir.signs import is_at_least_0
+from attnc.ir.signs import is_at_least_0, is_positive
 from attnc.ir.text import print_ir
 from attnc.ir.walk import holds, replace_terms, walk
 
@@ -83,7 +83,8 @@ def _without_signs(attention: Attention) -> tuple[Real, list[Reason]]:
         match part:
             case RealCall("abs", a) if holds(a, Score):
                 whole = with_clauses(with_score(a, attention.score), attention.query, attention.key)
-                if is_at_least_0(whole) and not any(map(_has_corner, walk(whole))):
+                is_smooth = not any(map(_has_corner, walk(whole)))
+                if is_positive(whole) or (is_at_least_0(whole) and is_smooth):
                     text = f"`{print_ir(part)}` is `{print_ir(a)}`: no score makes that negative"
                     because[part] = Reason(text, part.span or attention.normalize.span)
                     return a

@@ -13,6 +13,7 @@ import attnc
 from attnc.algebra.fold import Sums
 from attnc.analyze.weights import find_weights
 from attnc.compiler import Compilation
+from attnc.ir.nodes import Score
 from attnc.ir.text import print_ir
 from attnc.source import Source
 
@@ -108,6 +109,59 @@ def test_what_has_no_kernel(normalize: str) -> None:
     weights = find_weights(Compilation(Source("a.attn", spec(normalize))).attention)
     assert weights.fold is weights.gate is None
     assert weights.because[-1].text == OTHER[normalize]
+
+
+NEVER_NEGATIVE = {
+    ("relu(q)", "relu(k)", "dot(q, k)"): "s",
+    ("relu(q) + exp(min(q, 0))", "sigmoid(k)", "dot(q, k)"): "s",
+    ("exp(q)", "softplus(k)", "dot(q, k) * exp(t[b, h, i])"): "s",
+    ("l2(relu(q))", "abs(k)", "dot(q, k) ** 3"): "s",
+    ("q", "k", "dot(q, k) ** 2"): "s",
+    ("relu(q)", "relu(k)", "dot(q, k) * scale"): "abs(s)",  # a caller may give a scale below 0
+    ("max(q, 0)", "relu(k)", "dot(q, k)"): "abs(s)",  # a corner at 0 has another gradient
+    ("relu(q)", "k", "dot(q, k)"): "abs(s)",
+    ("relu(q)", "relu(k)", "dot(q, k) - 0.5"): "abs(s)",
+}
+
+
+def of_features(query: str, key: str, score: str, normalize: str = "l1") -> str:
+    lines = [f"query {query}", f"key {key}", "mask j <= i", f"score {score}", f"normalize {normalize}"]
+    return "".join([f"attention a({PARAMS}):\n", *(f"    {line}\n" for line in lines)])
+
+
+@pytest.mark.parametrize("clauses", NEVER_NEGATIVE)
+def test_scores_that_cannot_be_negative_have_no_sign(clauses: tuple[str, str, str]) -> None:
+    weights = find_weights(Compilation(Source("a.attn", of_features(*clauses))).attention)
+    assert weights.fold is not None
+    assert [print_ir(each) for each in weights.fold.sums] == [NEVER_NEGATIVE[clauses]]
+    said = [reason.text for reason in weights.because if "no score" in reason.text]
+    assert said == (
+        ["`abs(s)` is `s`: no score makes that negative"] if weights.fold.sums[0] == Score() else []
+    )
+
+
+@pytest.mark.parametrize("clauses", [each for each, of in NEVER_NEGATIVE.items() if of == "s"])
+def test_it_is_the_same_without_a_sign(clauses: tuple[str, str, str]) -> None:
+    """The gradient of abs(x) is 0 at 0, and so is that of what is never below."""
+    make = torch.Generator().manual_seed(3)
+    q, k, v = (torch.randn(1, 2, 9, 4, generator=make, dtype=torch.float64) for _ in range(3))
+    q[0, 0, :3], k[0, :, 2:5] = 0.0, 0.0
+    k[0, 0, :2] = -q[0, 0, 5:7].abs()  # features with nothing in common
+    zeros = torch.zeros(2, dtype=torch.float64)
+    arguments = {
+        "z": zeros,
+        "t": torch.zeros(1, 2, 9, dtype=torch.float64),
+        "c": 0.0,
+        "u": zeros.new_zeros(9),
+    }
+    text = of_features(*clauses, "s / (0.1 + sum(abs(s)))")
+    made = []
+    for backend in ("cpu", "reference"):
+        leaves = [x.clone().requires_grad_() for x in (q, k, v)]
+        out = attnc.compile(text, backend=backend)(*leaves, **arguments)
+        made.append([out, *torch.autograd.grad(out.sin().sum(), leaves)])
+    for found, expected in zip(*made, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
 
 
 # ---- against the interpreter -------------------------------------------------------------------------

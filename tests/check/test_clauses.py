@@ -221,6 +221,8 @@ def test_a_parameter_is_used_by_a_size_a_grid_or_an_index() -> None:
         ["score -sum_d((q - k) ** 2)", "normalize exp(s)"],
         ["score -sum_d(abs(q - k)) * exp(dot(q, k))", "normalize exp(s)"],
         ["score tanh(dot(q, k))", "normalize exp(2 * s - s ** 2)"],
+        ["query exp(q)", "key sigmoid(k)", "score dot(q, k)", "normalize s / sum(s)"],
+        ["query relu(q)", "key relu(k)", "score dot(q, k)", "normalize s / (1e-6 + sum(s))"],
     ],
 )
 def test_nothing_is_warned_of_that_cannot_be(lines: list[str]) -> None:
@@ -232,6 +234,8 @@ def test_nothing_is_warned_of_that_cannot_be(lines: list[str]) -> None:
     [
         (["let a = 1 + s + s * s / 4", "normalize a / sum(a)"], "normalize-by-zero"),
         (["let a = 1 + s + s ** 3", "normalize a / sum(a)"], "normalize-by-zero"),
+        (["query relu(q)", "key relu(k)", "score dot(q, k)", "normalize s / sum(s)"], "normalize-by-zero"),
+        (["query exp(q)", "key k", "score dot(q, k)", "normalize s / sum(s)"], "normalize-by-zero"),
         (["normalize exp(s * s)"], "normalize-grows"),
         (["normalize exp(s) / count()"], "normalize-grows"),
         (["normalize exp(s) / (1 + sum(relu(s)))"], "normalize-grows"),

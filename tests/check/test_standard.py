@@ -87,6 +87,16 @@ def test_softcap_kerple_and_forgetting() -> None:
     assert bias_of("forgetting(y)", **scene) == pytest.approx(-3.0 + 1.0)
 
 
+def test_elu1() -> None:
+    """elu(x) + 1, of a vector and of a number."""
+    for x in (-3.0, -0.25, 0.0, 2.0):
+        expected = x + 1 if x > 0 else math.exp(x)
+        assert bias_of("elu1(x[h])", h=0, x=[x]) == pytest.approx(expected)
+    query = attention("from std import elu1\n\nattention spec():\n    query elu1(q)\n").query
+    found = meaning(query, Scene({}, {"q": lambda: [-1.0, 0.5]}))
+    assert found == pytest.approx([math.exp(-1), 1.5])
+
+
 def t5_bucket(distance: int, buckets: int, max_distance: int, bidirectional: bool) -> int:
     """T5's own function, `distance` being key position minus query position, one number at a time."""
     bucket = 0
@@ -158,7 +168,7 @@ def test_every_macro_is_used_by_a_test() -> None:
     assert [name for name in standard_names() if name not in helpers and name not in text] == []
 
 
-@pytest.mark.parametrize("title", ["normalizations", "masks", "biases"])
+@pytest.mark.parametrize("title", ["normalizations", "masks", "biases", "features"])
 def test_files(title: str) -> None:
     module = standard_modules()[title]
     assert module.file.doc

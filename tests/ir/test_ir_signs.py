@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -53,6 +54,58 @@ def test_signs(term: ir.Real, score: float, x: float) -> None:
     assert value >= 0 or not is_positive(term)
     assert abs(value) <= 1 + 1e-9 or not is_within_1(term)
     assert value <= 8 + 1e-9 or not is_small(term)
+
+
+FUNCTIONS = ("exp", "sigmoid", "softplus", "sqrt", "abs", "relu", "tanh", "sin", "cos", "silu", "l2")
+
+
+def vectors(depth: int) -> SearchStrategy[ir.Vec]:
+    leaves = st.one_of(
+        st.sampled_from([ir.VecInput("q"), ir.VecInput("k")]), NUMBERS.map(ir.RealConst).map(ir.Splat)
+    )
+    if depth == 0:
+        return leaves
+    a = vectors(depth - 1)
+    return st.one_of(
+        leaves,
+        st.builds(ir.VecOp, st.sampled_from(["+", "-", "*", "/", "min", "max"]), a, a),
+        st.builds(
+            lambda a, n: ir.VecOp("**", a, ir.Splat(ir.RealConst(n))),
+            a,
+            st.sampled_from([2.0, 3.0, -1.0, 0.5]),
+        ),
+        st.builds(ir.VecCall, st.sampled_from(FUNCTIONS), a),
+        st.builds(lambda a, b: ir.VecIf(ir.BoolParam("on"), a, b), a, a),
+    )
+
+
+@settings(max_examples=2000, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(vectors(2), vectors(2), st.lists(NUMBERS, min_size=6, max_size=6), st.booleans())
+def test_signs_of_vectors(a: ir.Vec, b: ir.Vec, numbers: list[float], on: bool) -> None:
+    """Of each number of them, of their dot products and of the sums of their features."""
+    scene = Scene({"on": on}, {"q": lambda: numbers[:3], "k": lambda: numbers[3:]})
+    for term in (a, ir.Dot(a, b), ir.SumD(b)):
+        values = [float(x) for x in np.atleast_1d(meaning(term, scene))]
+        if all(map(math.isfinite, values)):
+            assert min(values) >= -1e-9 or not is_at_least_0(term)
+            assert min(values) >= 0 or not is_positive(term)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("dot(relu(q), relu(k))", "at least 0"),
+        ("dot(relu(q) + exp(min(q, splat(0.0))), exp(k))", "positive"),
+        ("sum_d(l2(abs(q)) * sigmoid(k))", "at least 0"),
+        ("dot(softplus(q) / exp(k), k * k + splat(0.5))", "positive"),
+        ("dot(relu(q), k)", None),
+        ("dot(q - k, relu(k))", None),
+        ("dot(relu(q), relu(k)) * scale", None),
+    ],
+)
+def test_dots_of_features(text: str, expected: str | None) -> None:
+    term = parse_term(text)
+    assert ("positive" if is_positive(term) else "at least 0" if is_at_least_0(term) else None) == expected
 
 
 @cases(2000, 100)

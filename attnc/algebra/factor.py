@@ -7,6 +7,7 @@ holds only for some values. Most terms never come here, and importing it takes h
 
 from __future__ import annotations
 
+from collections import Counter
 from fractions import Fraction
 from typing import Any
 
@@ -20,6 +21,8 @@ MOST_DEGREE = 10
 
 def lowest_terms(above: Polynomial, below: Polynomial) -> tuple[Polynomial, Polynomial]:
     """The same quotient without a common factor."""
+    if above.monomial is not None and _is_prime(below):
+        return above, below
     import sympy
 
     atoms = _atoms(above, below)
@@ -34,6 +37,8 @@ def factors(polynomial: Polynomial) -> tuple[Fraction, list[tuple[Polynomial, in
     if polynomial.monomial is not None:
         monomial, value = polynomial.monomial
         return value, [(atom(at), power) for at, power in monomial]
+    if _is_prime(polynomial):
+        return Fraction(1), [(polynomial, 1)]
     import sympy
 
     atoms = _atoms(polynomial)
@@ -44,6 +49,15 @@ def factors(polynomial: Polynomial) -> tuple[Fraction, list[tuple[Polynomial, in
         powers[atom(at)] = powers.get(atom(at), 0) - power
     ordered = sorted((item for item in powers.items() if item[1]), key=lambda item: item[0].terms)
     return _fraction(content), ordered
+
+
+def _is_prime(polynomial: Polynomial) -> bool:
+    """Is it plain that nothing divides it: a number times an atom, and what that atom is not in?"""
+    if len(polynomial.terms) < 2 or any(power < 0 for m, _ in polynomial.terms for _, power in m):
+        return False
+    counts = Counter(at for monomial, _ in polynomial.terms for at, _ in monomial)
+    alone = [monomial[0] for monomial, _ in polynomial.terms if len(monomial) == 1]
+    return any(power == 1 and counts[at] == 1 for at, power in alone)
 
 
 def _atoms(*polynomials: Polynomial) -> dict[int, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import takewhile
 
 import pytest
 
@@ -178,3 +179,69 @@ def test_json_has_every_reason() -> None:
     assert found["keys"]["because"] == [str(reason) for reason in facts.keys.because]
     assert found["rows"] == {"can_be_empty": True, "because": [str(reason) for reason in facts.rows.because]}
     assert found["place"] == "<string>:1"
+
+
+RETENTION = """attention retention(gamma: float[H]):
+    mask      j <= i
+    score     dot(q, k) * scale * gamma[h] ** (i - j)
+    normalize none
+"""
+CHANNELS = """attention channels(G: float[B, H, N, D], length: int[B]):
+    mask      j <= i and j < length[b]
+    score     sum_d(q * k * exp(G[b, h, i, :] - G[b, h, j, :]))
+    normalize s / (1 + sum(s ** 2))
+"""
+
+
+def linear_lines(text: str) -> list[str]:
+    """The paragraph on linear attention."""
+    lines = compiled(text).explain().splitlines()
+    at = next(n for n, line in enumerate(lines) if line.startswith("linear"))
+    return [lines[at], *takewhile(lambda line: line.startswith(" "), lines[at + 1 :])]
+
+
+def test_linear_attention_is_said_to_be() -> None:
+    assert linear_lines(RETENTION) == [
+        "linear   scale * exp(log(gamma[h]) * i - log(gamma[h]) * j) * dot(q, k): 1 product of a query and a key, 64",
+        "         features at D = 64",
+        "         - `exp(log(gamma[h]) * i - log(gamma[h]) * j)` is a decay: a state fades by it from token to token",
+        "         - this holds where `gamma[h]` is above 0",
+        "         - `j <= i`: a state of the keys up to the query is enough (line 2)",
+        "         - found linear; the tiled schedule computes it, pair by pair: in time that grows with the tokens it",
+        "           would pay from about N = 256",
+    ]
+
+
+def test_linear_attention_without_a_kernel() -> None:
+    assert linear_lines(CHANNELS) == [
+        "linear   sum_d(q * k * exp(G[b, h, i, :] - G[b, h, j, :])): 1 product of a query and a key, 64 features at",
+        "         D = 64",
+        "         - `exp(G[b, h, i, :] - G[b, h, j, :])` is a decay: a state fades by it from token to token",
+        "         - `j <= i`: a state of the keys up to the query is enough (line 2)",
+        "         - `j < length[b]`: keys that are hidden have no part in it (line 2)",
+        "         - found linear; the interpreter computes it, pair by pair: in time that grows with the tokens it",
+        "           would pay from about N = 256",
+    ]
+
+
+def test_what_is_not_linear_takes_a_line() -> None:
+    assert linear_lines("attention a():\n    mask j <= i\n") == [
+        "linear   no: softmax takes the exponential of `dot(q, k) * scale`, in which a dot product stands (line 1)"
+    ]
+
+
+def test_linear_attention_in_json() -> None:
+    assert json.loads(compiled(RETENTION).explain_json())["linear"] == {
+        "found": True,
+        "terms": ["scale * exp(log(gamma[h]) * i - log(gamma[h]) * j) * dot(q, k)"],
+        "features": "D",
+        "reason": None,
+        "because": [str(reason) for reason in compiled(RETENTION).facts.linear.because],
+    }
+    assert json.loads(compiled("attention a():\n    normalize sigmoid\n").explain_json())["linear"] == {
+        "found": False,
+        "terms": [],
+        "features": None,
+        "reason": "`sigmoid(dot(q, k) * scale)` is not a polynomial of dot products (<string>:2)",
+        "because": ["`sigmoid(dot(q, k) * scale)` is not a polynomial of dot products (<string>:2)"],
+    }

@@ -20,6 +20,7 @@ OF_TOKENS: tuple[str, ...] = ()
 # What a chunk of tokens is in the count of products, and the width of queries and values.
 CHUNK, WIDTH = 64, 64
 LONGEST = 400
+GLUE = "\u00a0"  # a space at which no line ends
 
 
 def say_linear(linear: Linear, schedule: str | None) -> tuple[str, list[Reason]]:
@@ -30,7 +31,7 @@ def say_linear(linear: Linear, schedule: str | None) -> tuple[str, list[Reason]]
     features = plain_text(linear.features) if number is None else str(number)
     features += " feature" if number == 1 else " features"
     if number is not None and Size("D") in walk(linear.features):
-        features += f" at D = {WIDTH}"
+        features += f" at D{GLUE}={GLUE}{WIDTH}"
     text = " + ".join(terms_of(linear))
     text = text if len(text) <= LONGEST else "a long sum"
     sentence = f"{text}: {products} of a query and a key, {features}"
@@ -39,15 +40,12 @@ def say_linear(linear: Linear, schedule: str | None) -> tuple[str, list[Reason]]
 
 def linear_json(linear: Linear | NotLinear) -> dict[str, Any]:
     """The same for programs."""
+    because = [str(reason) for reason in linear.because]
     if isinstance(linear, NotLinear):
-        return {"found": False, "terms": [], "features": None, "reason": str(linear.because[0])}
-    return {
-        "found": True,
-        "terms": terms_of(linear),
-        "features": print_ir(linear.features),
-        "reason": None,
-        "because": [str(reason) for reason in linear.because],
-    }
+        found: dict[str, Any] = {"terms": [], "features": None, "reason": because[0]}
+    else:
+        found = {"terms": terms_of(linear), "features": print_ir(linear.features), "reason": None}
+    return {"found": isinstance(linear, Linear), **found, "because": because}
 
 
 def terms_of(linear: Linear) -> list[str]:

@@ -22,7 +22,7 @@ from attnc.algebra.known import Known
 from attnc.algebra.normal_form import to_terms
 from attnc.algebra.polynomials import MOST_DEGREE, Polynomial
 from attnc.algebra.roots import HALF, root, through
-from attnc.algebra.separated import Refused, Term, said_of
+from attnc.algebra.separated import Refused, Term
 from attnc.ir import build
 from attnc.ir.nodes import (
     Bool,
@@ -68,15 +68,20 @@ def separate(term: Real, known: Known) -> Separated:
     """The terms of a weight, or of what is summed over a row; raises `Refused`."""
     separator = Separator(known)
     whole = separator.sum_of(term)
-    terms = said_of(term, lambda: to_terms(whole, separator.atoms))
+    try:
+        terms = to_terms(whole, separator.atoms)
+    except Refused as refused:
+        raise refused.of(term) from None
     return Separated(terms, tuple(separator.positive))
 
 
 def separate_exponential(exponent: Real, known: Known) -> Separated:
     """`exp(exponent)` as a single term; raises `Refused`."""
     separator = Separator(known)
-    found = separator.exponent_of(exponent)
-    pair = said_of(exponent, lambda: as_pair(found, separator.atoms, separator.atoms.real))
+    try:
+        pair = as_pair(separator.exponent_of(exponent), separator.atoms, separator.atoms.real)
+    except Refused as refused:
+        raise refused.of(exponent) from None
     return Separated((Term(exponent=pair),), tuple(separator.positive))
 
 
@@ -89,9 +94,12 @@ class Separator:
         self._done: dict[int, tuple[Node, Sum]] = {}
 
     def sum_of(self, term: Real | Vec) -> Sum:
-        """The term as a sum of exponentials over atoms."""
+        """The term as a sum of exponentials over atoms. Terms may be deep, so few calls stand in each other."""
         if id(term) not in self._done:
-            self._done[id(term)] = term, said_of(term, lambda: self._sum_of(term))
+            try:
+                self._done[id(term)] = term, self._sum_of(term)
+            except Refused as refused:
+                raise refused.of(term) from None
         return self._done[id(term)][1]
 
     def _sum_of(self, term: Real | Vec) -> Sum:

@@ -11,16 +11,13 @@ terms of the IR, in which `q` and `k` are those of a score: torch computes, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
 from attnc.ir import build
 from attnc.ir.nodes import Dot, Index, Node, Real, RealConst, RealOp, SumD, Vec, VecInput
 from attnc.ir.walk import holds, replace_terms
 from attnc.ir.words import say
 
-T = TypeVar("T")
 ONE = RealConst(1.0)
 
 
@@ -110,12 +107,6 @@ class Refused(Exception):
         """As a sentence."""
         return f"{say(self.term)} {self.words}" if self.term else self.words
 
-
-def said_of(term: Node, do: Callable[[], T]) -> T:
-    """What is refused in doing this without a term is said of this one."""
-    try:
-        return do()
-    except Refused as refused:
-        if refused.term is not None:
-            raise
-        raise Refused(refused.words, term) from None
+    def of(self, term: Node) -> Refused:
+        """Said of this term, unless it is of another already."""
+        return self if self.term is not None else Refused(self.words, term)

@@ -12,11 +12,13 @@ from attnc.ir.nodes import FromInt, IntConst, Node, RealConst, Splat
 from attnc.ir.text import print_ir
 
 LARGEST = 2**53
+LONGEST = 240
 
 
 def say(term: Node) -> str:
-    """The term, quoted."""
-    return f"`{plain_text(term)}`"
+    """The term, quoted; the beginning of one that nobody would read."""
+    text = plain_text(term)
+    return f"`{text}`" if len(text) <= LONGEST else f"`{text[:LONGEST]} ...`"
 
 
 def plain_text(term: Node) -> str:

@@ -6,6 +6,7 @@ An oracle for the interpreter, for laws and for folding. It shares no code with 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -90,6 +91,16 @@ def _meaning(term: ir.Node, scene: Scene) -> Any:
             return real(op, of(a), of(b))
         case ir.RealCall(fn, a):
             return call(fn, of(a))
+        case ir.TileEnd(axis, end):
+            return scene.values[f"{end} {axis}"]
+        case ir.Period(end):
+            return scene.values[f"{end} period"]
+        case ir.OverTile(kind, axis, a):
+            first, last = (scene.values[f"{end} {axis}"] for end in ("first", "last"))
+            found = [_meaning(a, scene.where(**{axis: at})) for at in range(first, last + 1)]
+            return min(found) if kind == "min" else max(found)
+        case ir.Rank(name, index, a):
+            return bisect_left(entry(name, index, scene), of(a))
         case ir.Dot(a, b):
             x, y = of(a), of(b)
             width = max(len(x), len(y))

@@ -1,7 +1,7 @@
 """Sizes and arguments of a call that is not made.
 
 Enters: an attention, and sizes and arguments by name. Leaves: the same with everything that follows from them, and
-numbers read from their text. Neither torch nor numpy is needed for it.
+numbers read from their text. Neither torch nor numpy is needed for it, but where there is a grid.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ from typing import Any
 
 from attnc.analyze.checks import grid_checks
 from attnc.errors import AttncError, Diagnostic, raise_all
-from attnc.ir.nodes import Attention, Int, Param
+from attnc.ir.nodes import Attention, IntParam, Param, Size
 from attnc.ir.text import print_sizes
+from attnc.ir.walk import walk
 from attnc.run import messages
-from attnc.run.checks import check_condition
-from attnc.run.values import int_value
 
 SIZES = ("N", "M", "B", "H", "HKV", "D", "DV")
 Number = int | float | bool
@@ -86,14 +85,8 @@ def read_number(param: Param, text: str) -> Number:
 def complete(attention: Attention, given: Mapping[str, Any], tokens: int) -> dict[str, Any]:
     """What is given and what follows: defaults of the spec, the size of a grid, `tokens` queries, as many keys."""
     values = {p.name: p.default for p in attention.params if p.default is not None} | dict(given)
-    for side, size in (("query", "N"), ("key", "M")):
-        extents = [axis.extent for axis in attention.grid if axis.side == side]
-        got = [_extent(extent, values) for extent in extents]
-        known = [extent for extent in got if extent is not None]
-        if extents and len(known) == len(got):
-            values.setdefault(size, prod(known))
-            for check in grid_checks(attention, side):
-                check_condition(check, values)
+    if attention.grid:
+        _complete_by_grid(attention, values)
     raise_all(
         Diagnostic("wrong-size", messages.wrong_type(size, "1 or more", str(values[size])))
         for size in SIZES
@@ -103,12 +96,20 @@ def complete(attention: Attention, given: Mapping[str, Any], tokens: int) -> dic
     return {"N": n, "M": values.pop("M", n), **values}
 
 
-def _extent(term: Int, values: Mapping[str, Any]) -> int | None:
-    """The number that an extent stands for, where everything it speaks of has a value."""
-    try:
-        return int_value(term, values)
-    except (AttncError, ZeroDivisionError):
-        return None
+def _complete_by_grid(attention: Attention, values: dict[str, Any]) -> None:
+    """As many tokens as a grid has positions, where everything that its extents speak of has a value."""
+    from attnc.run.checks import check_condition
+    from attnc.run.values import int_value
+
+    for side, size in (("query", "N"), ("key", "M")):
+        extents = [axis.extent for axis in attention.grid if axis.side == side]
+        parts = [part for extent in extents for part in walk(extent)]
+        if extents and {part.name for part in parts if isinstance(part, IntParam | Size)} <= values.keys():
+            *of_extents, of_tokens = grid_checks(attention, side)
+            for check in of_extents:
+                check_condition(check, values)
+            values.setdefault(size, prod(int_value(extent, values) for extent in extents))
+            check_condition(of_tokens, values)
 
 
 def check_place(values: Mapping[str, Any], head: int, batch: int) -> None:

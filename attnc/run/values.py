@@ -1,20 +1,22 @@
-"""The value of a term at one place, in plain Python.
+"""The values of terms at one place, or at many at once, in NumPy.
 
-Enters: a term as it stands at the end of a range, and a value for everything it speaks of: numbers, arrays as nested
-sequences or tensors, and the ends of a tile under `tile_end`. Leaves: an `int`. Nothing heavy is loaded for it; the
-interpreter (`terms.py`) does the same for many places at once, of any term.
+Enters: terms as they stand at the ends of ranges, a value for everything that they speak of (numbers, and arrays as
+nested sequences or tensors), and what is another number at each place: positions, the ends of a tile, the number of a
+period. Leaves: a number for each place, or an `AttncError`. What is equal in several terms is found once. `and`, `or`
+and `if` go on with the places that still need an answer, so an array is read only where the language says; the
+interpreter (`terms.py`) does the same in torch, which differentiates.
 """
 
 from __future__ import annotations
 
-import math
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping
-from operator import add, eq, floordiv, le, lt, mod, mul, ne, sub, truediv
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from attnc.errors import AttncError, CompilerBug, Diagnostic
-from attnc.ir.arithmetic import Function, RealOperator, function_value
+from attnc.ir.arithmetic import Function
 from attnc.ir.nodes import (
     And,
     Bool,
@@ -35,6 +37,7 @@ from attnc.ir.nodes import (
     IntParam,
     IsPow2,
     Member,
+    Node,
     Not,
     Or,
     OverTile,
@@ -60,22 +63,62 @@ from attnc.ir.nodes import (
     VecOp,
 )
 from attnc.ir.text import print_ir
+from attnc.ir.walk import walk
+
+Array = NDArray[Any]
+Places = Mapping[str, NDArray[np.int64]]
+
+# Numbers from here on have no place in 64 bits, sums of two of them included.
+FAR = 2**62
+
+_Operator = Callable[[Array, Array], Array]
+_INT: dict[str, _Operator] = {
+    "+": np.add,
+    "-": np.subtract,
+    "*": np.multiply,
+    "//": np.floor_divide,
+    "%": np.remainder,
+    "min": np.minimum,
+    "max": np.maximum,
+}
+_REAL: dict[str, _Operator] = {
+    "+": np.add,
+    "-": np.subtract,
+    "*": np.multiply,
+    "/": np.divide,
+    "**": np.power,
+    "min": np.minimum,
+    "max": np.maximum,
+}
+_CALL: dict[Function, Callable[[Array], Array]] = {
+    "exp": np.exp,
+    "log": np.log,
+    "sqrt": np.sqrt,
+    "tanh": np.tanh,
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "relu": lambda x: np.maximum(x, 0.0),
+    "silu": lambda x: x / (1 + np.exp(-x)),
+    "softplus": lambda x: np.logaddexp(x, 0.0),
+    "abs": np.abs,
+    "sin": np.sin,
+    "cos": np.cos,
+}
+_COMPARE: dict[str, _Operator] = {
+    "<": np.less,
+    "<=": np.less_equal,
+    "==": np.equal,
+    "!=": np.not_equal,
+}
 
 
 def real_value(term: Real, at: Mapping[str, Any]) -> float:
-    """The number that a real stands for."""
-    return _real(term, at)
+    """The number that a real stands for, among the named values `at`."""
+    return float(Columns((), at).entries(term, _Here({}, (1,)))[0])
 
 
 def int_value(term: Int, at: Mapping[str, Any]) -> int:
-    """The number that `term` stands for, among the named values `at`."""
-    try:
-        return _int(term, at)
-    except ZeroDivisionError:
-        code, what = "division-by-zero", f"`{print_ir(term)}` divides by 0"
-    except (OverflowError, ValueError):
-        code, what = "floor-of-no-number", f"`{print_ir(term)}` holds the `floor` of no number"
-    raise AttncError(Diagnostic(code, what))
+    """The number that `term` stands for."""
+    return int(Columns((), at).entries(term, _Here({}, (1,)))[0])
 
 
 def tile_end(axis: Literal["i", "j"], end: Literal["first", "last"]) -> str:
@@ -88,175 +131,315 @@ def period_end(end: Literal["first", "last"]) -> str:
     return f"{end} period"
 
 
-_Operator = Callable[[Any, Any], Any]
-_INT: dict[str, _Operator] = {"+": add, "-": sub, "*": mul, "//": floordiv, "%": mod, "min": min, "max": max}
-_REAL: dict[str, _Operator] = {"+": add, "-": sub, "*": mul, "/": truediv, "**": pow, "min": min, "max": max}
-_COMPARE: dict[str, _Operator] = {"<": lt, "<=": le, "==": eq, "!=": ne}
+PERIODS = period_end("first"), period_end("last")
 
 
-def _int(term: Int, at: Mapping[str, Any]) -> int:
-    match term:
-        case IntConst(value):
-            return value
-        case Size(name) | IntParam(name):
-            return int(_value(name, at))
-        case Index(axis):
-            return int(_value(axis, at))
-        case TileEnd(axis, end):
-            return int(at[tile_end(axis, end)])
-        case Period(end):
-            return int(at[period_end(end)])
-        case OverTile(kind, axis, a):
-            return _over_tile(min if kind == "min" else max, axis, a, at)
-        case Rank(array, index, value):
-            row = _load(array, index, at)
-            return bisect_left(range(len(row)), _int(value, at), key=lambda place: int(row[place]))
-        case IntOp(op, a, b):
-            x, y = _int(a, at), _int(b, at)
-            if y == 0 and op in ("//", "%"):
-                raise AttncError(Diagnostic("division-by-zero", f"`{print_ir(term)}` divides by 0"))
-            return int(_INT[op](x, y))
-        case IntAbs(a):
-            return abs(_int(a, at))
-        case IntIf(cond, a, b):
-            return _int(a if _bool(cond, at) else b, at)
-        case IntLoad(array, index):
-            return int(_load(array, index, at))
-        case Floor(a):
-            return math.floor(_real(a, at))
-        case _:
-            raise CompilerBug(f"the end of a key range holds {term!r}")
+class _Here:
+    """Several places: numbers by name, which broadcast to their shape, and what was found at them."""
+
+    def __init__(self, places: Places, shape: tuple[int, ...]) -> None:
+        self.places, self.shape = places, shape
+        self.found: dict[int, Array] = {}
+        self._chosen: tuple[_Here, Array] | None = None
+
+    def where(self, which: Array) -> _Here:
+        """The places at which it holds, in a row."""
+        chosen = _Here({name: self._choose(x, which) for name, x in self.places.items()}, (int(which.sum()),))
+        chosen._chosen = self, which
+        return chosen
+
+    def known(self, number: int) -> Array | None:
+        """What was found before, here or at all of the places that these were chosen from."""
+        if number not in self.found and self._chosen:
+            whole, which = self._chosen
+            if (entries := whole.known(number)) is not None:
+                self.found[number] = whole._choose(entries, which)
+        return self.found.get(number)
+
+    def _choose(self, entries: Array, which: Array) -> Array:
+        return np.broadcast_to(entries, self.shape)[which]
 
 
-def _over_tile(
-    choose: Callable[[Iterable[int]], int], axis: Literal["i", "j"], a: Int, at: Mapping[str, Any]
-) -> int:
-    here = dict(at)
+class Columns:
+    """Several terms: an array of entries for each, one for each place or one for all."""
 
-    def at_position(position: int) -> int:
-        here[axis] = position
-        return _int(a, here)
+    def __init__(self, terms: Sequence[Int], values: Mapping[str, Any]) -> None:
+        self.terms, self.values = terms, values
+        self._arrays: dict[str, Array] = {}
+        self._numbers: dict[int, int] = {}  # by the identity of a term; equal ones have the same
+        self._distinct: dict[Node, int] = {}
 
-    return choose(map(at_position, range(at[tile_end(axis, "first")], at[tile_end(axis, "last")] + 1)))
-
-
-def _bool(term: Bool, at: Mapping[str, Any]) -> bool:
-    match term:
-        case Truth(value):
-            return value
-        case BoolParam(name):
-            return bool(_value(name, at))
-        case Compare(op, a, b):
-            return bool(_COMPARE[op](_number(a, at), _number(b, at)))
-        case And(items):
-            return all(_bool(item, at) for item in items)
-        case Or(items):
-            return any(_bool(item, at) for item in items)
-        case Not(a):
-            return not _bool(a, at)
-        case BoolIf(cond, a, b):
-            return _bool(a if _bool(cond, at) else b, at)
-        case BoolLoad(array, index):
-            return bool(_load(array, index, at))
-        case Member(item, array, index):
-            wanted = _int(item, at)
-            return wanted >= 0 and any(int(entry) == wanted for entry in _load(array, index, at))
-        case IsPow2(a):
-            return _int(a, at).bit_count() == 1 and _int(a, at) > 0
-        case _:
-            raise CompilerBug(f"the end of a key range holds {term!r}")
-
-
-def _real(term: Real, at: Mapping[str, Any]) -> float:
-    match term:
-        case RealConst(value):
-            return value
-        case FromInt(a):
-            return float(_int(a, at))
-        case RealParam(name):
-            return float(_value(name, at))
-        case Scale():
-            return float(_value("scale", at))
-        case RealOp(op, a, b):
-            return _operate(op, _real(a, at), _real(b, at))
-        case RealCall(fn, a):
-            return _call(fn, _real(a, at))
-        case RealIf(cond, a, b):
-            return _real(a if _bool(cond, at) else b, at)
-        case RealLoad(array, index):
-            return float(_load(array, index, at))
-        case Dot(a, b):
-            return math.fsum(_each("*", _vector(a, at), _vector(b, at)))
-        case SumD(a):
-            return math.fsum(_vector(a, at))
-        case _:
-            raise CompilerBug(f"the end of a key range holds {term!r}")
-
-
-def _vector(term: Vec, at: Mapping[str, Any]) -> list[float]:
-    """The features of a vector; one number where it is the same for all of them."""
-    match term:
-        case VecLoad(array, index):
-            return [float(entry) for entry in _load(array, index, at)]
-        case Splat(a):
-            return [_real(a, at)]
-        case VecOp(op, a, b):
-            return _each(op, _vector(a, at), _vector(b, at))
-        case VecCall("l2", a):
-            row = _vector(a, at)
-            return _each("/", row, [max(math.hypot(*row), 1e-12)])
-        case VecCall(fn, a) if fn != "l2":
-            return [_call(fn, x) for x in _vector(a, at)]
-        case VecIf(cond, a, b):
-            return _vector(a if _bool(cond, at) else b, at)
-        case _:
-            raise CompilerBug(f"the end of a key range holds {term!r}")
-
-
-def _each(op: RealOperator, a: list[float], b: list[float]) -> list[float]:
-    """`a op b`, feature by feature."""
-    width = max(len(a), len(b))
-    wide = (row * width if len(row) == 1 else row for row in (a, b))
-    return [_operate(op, x, y) for x, y in zip(*wide, strict=True)]
-
-
-def _operate(op: RealOperator, x: float, y: float) -> float:
-    return float(_REAL[op](x, y))
-
-
-def _call(fn: Function, x: float) -> float:
-    """`fn(x)`; where that is no finite number, inf or nan as in torch."""
-    found = function_value(fn, x)
-    if found is not None:
+    def at(self, places: Places, asked: Array | None = None) -> list[NDArray[np.int64]]:
+        """The numbers of each term where `asked`; those that 64 bits do not hold are 2**62 or -2**62."""
+        here = _Here(places, np.broadcast_shapes((1,), *(x.shape for x in places.values())))
+        which = np.broadcast_to(np.bool_(True) if asked is None else asked, here.shape)
+        if which.all():
+            return [np.broadcast_to(self._cut(term, here), here.shape) for term in self.terms]
+        found = [np.zeros(here.shape, np.int64) for _ in self.terms]
+        if which.any():
+            chosen = here.where(which)
+            for term, entries in zip(self.terms, found, strict=True):
+                entries[which] = self._cut(term, chosen)
         return found
-    match fn:
-        case "log" if x == 0:
-            return -math.inf
-        case "exp" | "relu" | "softplus" | "silu" | "log" | "sqrt" if x > 0:
-            return math.inf
-        case "abs" if not math.isnan(x):
-            return math.inf
-        case _:
-            return math.nan
+
+    def _cut(self, term: Int, here: _Here) -> NDArray[np.int64]:
+        return np.clip(self.entries(term, here), -FAR, FAR).astype(np.int64)
+
+    def entries(self, term: Int | Real, here: _Here) -> Array:
+        """Whatever their size."""
+        with np.errstate(all="ignore"):
+            return self._of(term, here)
+
+    def _of(self, term: Int | Bool | Real, here: _Here) -> Array:
+        if id(term) not in self._numbers:
+            self._numbers[id(term)] = self._distinct.setdefault(term, len(self._distinct))
+        number = self._numbers[id(term)]
+        if (found := here.known(number)) is None:
+            evaluate: Callable[[Any, _Here], Array] = (
+                self._int if isinstance(term, Int) else self._bool if isinstance(term, Bool) else self._real
+            )
+            found = here.found[number] = evaluate(term, here)
+        return found
+
+    # ---- of each sort ------------------------------------------------------------------------------
+
+    def _int(self, term: Int, here: _Here) -> Array:
+        match term:
+            case IntConst(value):
+                return _whole(value)
+            case Size(name) | IntParam(name):
+                return _whole(int(self._value(name)))
+            case Index(name):
+                return self._place(name, here)
+            case TileEnd(axis, end):
+                return self._place(tile_end(axis, end), here)
+            case Period(end):
+                return self._place(period_end(end), here)
+            case OverTile(kind, axis, a):
+                return self._over_tile(np.minimum if kind == "min" else np.maximum, axis, a, here)
+            case Rank(array, index, value):
+                return self._rank(self._load(array, index, here, 1), self._of(value, here))
+            case IntOp(op, a, b):
+                x, y = self._of(a, here), self._of(b, here)
+                if op in ("//", "%") and not y.all():
+                    raise AttncError(Diagnostic("division-by-zero", f"`{print_ir(term)}` divides by 0"))
+                return _operate(op, x, y)
+            case IntAbs(a):
+                return np.abs(self._of(a, here))
+            case IntIf(cond, a, b):
+                return self._chosen(cond, a, b, self._of, here)
+            case IntLoad(array, index):
+                return self._load(array, index, here)
+            case Floor(a):
+                x = np.floor(self._of(a, here))
+                if not np.isfinite(x).all():
+                    what = f"`{print_ir(term)}` holds the `floor` of no number"
+                    raise AttncError(Diagnostic("floor-of-no-number", what))
+                return _whole_numbers(x)
+            case _:
+                raise CompilerBug(f"the end of a key range holds {term!r}")
+
+    def _bool(self, term: Bool, here: _Here) -> Array:
+        match term:
+            case Truth(value):
+                return np.array([value])
+            case BoolParam(name):
+                return np.array([bool(self._value(name))])
+            case Compare(op, a, b):
+                return _COMPARE[op](self._of(a, here), self._of(b, here)).astype(np.bool_)
+            case And(items):
+                return self._until(False, items, here)
+            case Or(items):
+                return self._until(True, items, here)
+            case Not(a):
+                return ~self._of(a, here)
+            case BoolIf(cond, a, b):
+                return self._chosen(cond, a, b, self._of, here)
+            case BoolLoad(array, index):
+                return self._load(array, index, here).astype(np.bool_)
+            case Member(item, array, index):
+                wanted, row = self._of(item, here), self._load(array, index, here, 1)
+                return np.logical_and(np.logical_or.reduce(row == wanted[..., None], -1), wanted >= 0)
+            case IsPow2(a):
+                x = self._of(a, here)
+                found: Array = (x > 0) & (x & (x - 1) == 0)
+                return found.astype(np.bool_)
+            case _:
+                raise CompilerBug(f"the end of a key range holds {term!r}")
+
+    def _real(self, term: Real, here: _Here) -> Array:
+        match term:
+            case RealConst(value):
+                return np.array([value], np.float64)
+            case FromInt(a):
+                return self._of(a, here).astype(np.float64)
+            case RealParam(name):
+                return np.array([float(self._value(name))])
+            case Scale():
+                return np.array([float(self._value("scale"))])
+            case RealOp(op, a, b):
+                return _REAL[op](self._of(a, here), self._of(b, here))
+            case RealCall(fn, a):
+                return _CALL[fn](self._of(a, here))
+            case RealIf(cond, a, b):
+                return self._chosen(cond, a, b, self._of, here)
+            case RealLoad(array, index):
+                return self._load(array, index, here).astype(np.float64)
+            case Dot(a, b):
+                return _sum(self._vector(a, here) * self._vector(b, here))
+            case SumD(a):
+                return _sum(self._vector(a, here))
+            case _:
+                raise CompilerBug(f"the end of a key range holds {term!r}")
+
+    def _vector(self, term: Vec, here: _Here) -> Array:
+        """Its features along an axis more; one number where it is the same for all of them."""
+        match term:
+            case VecLoad(array, index):
+                return self._load(array, index, here, 1).astype(np.float64)
+            case Splat(a):
+                return self._of(a, here)[..., None]
+            case VecOp(op, a, b):
+                return _REAL[op](self._vector(a, here), self._vector(b, here))
+            case VecCall("l2", a):
+                row = self._vector(a, here)
+                return row / np.maximum(np.sqrt(_sum(row * row)), 1e-12)[..., None]
+            case VecCall(fn, a) if fn != "l2":
+                return _CALL[fn](self._vector(a, here))
+            case VecIf(cond, a, b):
+                return self._chosen(cond, a, b, self._vector, here)
+            case _:
+                raise CompilerBug(f"the end of a key range holds {term!r}")
+
+    # ---- which places are asked --------------------------------------------------------------------
+
+    def _chosen(
+        self, cond: Bool, a: Any, b: Any, evaluate: Callable[[Any, _Here], Array], here: _Here
+    ) -> Array:
+        """Each branch where it is taken, and only there."""
+        which = np.broadcast_to(self._of(cond, here), here.shape)
+        if which.all() or not which.any():
+            return evaluate(a if which.all() else b, here)
+        x, y = evaluate(a, here.where(which)), evaluate(b, here.where(~which))
+        wide = np.broadcast_shapes(x.shape[1:], y.shape[1:])
+        entries = np.empty((*here.shape, *wide), np.result_type(x, y))
+        entries[which], entries[~which] = x, y
+        return entries
+
+    def _until(self, decisive: bool, items: Sequence[Bool], here: _Here) -> Array:
+        """`or` goes on until an item holds, `and` until one does not; those behind it are not asked."""
+        if not items:
+            return np.array([not decisive])
+        holds = self._of(items[0], here)
+        going = np.broadcast_to(holds != decisive, here.shape)
+        if not items[1:] or not going.any():
+            return holds
+        if going.all():
+            return self._until(decisive, items[1:], here)
+        holds = np.full(here.shape, decisive)
+        holds[going] = self._until(decisive, items[1:], here.where(going))
+        return holds
+
+    # ---- what is known by name ---------------------------------------------------------------------
+
+    def _value(self, name: str) -> Any:
+        if name not in self.values:
+            what = f"`{name}` decides which tiles are visited, and has no value"
+            raise AttncError(Diagnostic("missing-argument", what, helps=(f"pass `{name}=...`",)))
+        return self.values[name]
+
+    def _place(self, name: str, here: _Here) -> Array:
+        return here.places[name] if name in here.places else _whole(int(self._value(name)))
+
+    def _array(self, name: str, dimensions: int) -> Array:
+        if name not in self._arrays:
+            self._arrays[name] = _as_array(name, self._value(name))
+        array = self._arrays[name]
+        if array.ndim != dimensions:
+            what = f"`{name}` needs {dimensions} dimension{'s' * (dimensions != 1)}, got {array.ndim}"
+            raise AttncError(Diagnostic("wrong-rank", what))
+        return array
+
+    def _load(self, name: str, index: Sequence[Int], here: _Here, row_of: int = 0) -> Array:
+        """An entry for each place, or the row of entries that has `row_of` dimensions more."""
+        array = self._array(name, len(index) + row_of)
+        places = np.broadcast_arrays(*(self._of(position, here) for position in index))
+        outside = [(at < 0) | (at >= size) for at, size in zip(places, array.shape, strict=False)]
+        if outside and (bad := np.logical_or.reduce(outside)).any():
+            read = ", ".join(str(at[bad][0]) for at in places)
+            what = f"`{name}[{read}]` is read, and lies outside the array"
+            raise AttncError(Diagnostic("index-out-of-range", what))
+        return array[tuple(at.astype(np.int64) for at in places)] if index else array[None]
+
+    def _rank(self, rows: Array, value: Array) -> Array:
+        """One search for all places that look into the same row."""
+        if rows.size == rows.shape[-1]:
+            return np.searchsorted(rows.reshape(-1), value)
+        wide = np.broadcast_shapes(rows.shape[:-1], value.shape)
+        looks = zip(
+            np.broadcast_to(rows, (*wide, rows.shape[-1])).reshape(-1, rows.shape[-1]),
+            np.broadcast_to(value, wide).reshape(-1),
+            strict=True,
+        )
+        return np.array([np.searchsorted(row, each) for row, each in looks]).reshape(wide)
+
+    def _over_tile(self, choose: np.ufunc, axis: Literal["i", "j"], a: Int, here: _Here) -> Array:
+        """From the term at every position of every tile, one after the other; once for neighbors that are alike."""
+        ends = {tile_end(axis, end): self._place(tile_end(axis, end), here) for end in ("first", "last")}
+        periods = () if any(isinstance(part, Period) for part in walk(a)) else PERIODS
+        places = {name: x for name, x in {**here.places, **ends}.items() if name not in periods}
+        each = np.stack([np.broadcast_to(x, here.shape).reshape(-1) for x in places.values()])
+        is_new = np.append(True, (each[:, 1:] != each[:, :-1]).any(0))
+        places = dict(zip(places, each[:, is_new], strict=True))
+        first, last = (places[name] for name in ends)
+        lengths = last - first + 1
+        starts = np.cumsum(lengths) - lengths
+        tile = np.repeat(np.arange(len(lengths)), lengths)
+        position = np.arange(len(tile)) - np.repeat(starts - first, lengths)
+        inside = _Here({**{name: x[tile] for name, x in places.items()}, axis: position}, tile.shape)
+        found = choose.reduceat(np.broadcast_to(self._of(a, inside), tile.shape), starts)
+        return np.take(found, np.cumsum(is_new) - 1).reshape(here.shape)
 
 
-def _number(term: Int | Real, at: Mapping[str, Any]) -> float:
-    return _int(term, at) if isinstance(term, Int) else _real(term, at)
+def _as_array(name: str, value: Any) -> Array:
+    """Integers of 64 bits, doubles or bools, of an array of any kind."""
+    try:
+        array = np.asarray(value)
+    except (TypeError, RuntimeError):  # a tensor of another device, or with a gradient
+        array = np.asarray(value.tolist())
+    except ValueError:
+        raise AttncError(Diagnostic("wrong-shape", f"`{name}` needs rows of one length")) from None
+    return array.astype({"i": np.int64, "u": np.int64, "f": np.float64}.get(array.dtype.kind, array.dtype))
 
 
-def _load(array: str, index: tuple[Int, ...], at: Mapping[str, Any]) -> Any:
-    entry = _value(array, at)
-    places = tuple(_int(position, at) for position in index)
-    for place in places:
-        if not 0 <= place < len(entry):
-            read = f"`{array}[{', '.join(map(str, places))}]`"
-            raise AttncError(Diagnostic("index-out-of-range", f"{read} is read, and lies outside the array"))
-        entry = entry[place]
-    return entry
+# ---- operators -------------------------------------------------------------------------------------
 
 
-def _value(name: str, at: Mapping[str, Any]) -> Any:
-    if name not in at:
-        what = f"`{name}` decides which tiles are visited, and has no value"
-        raise AttncError(Diagnostic("missing-argument", what, helps=(f"pass `{name}=...`",)))
-    return at[name]
+def _whole(value: int) -> Array:
+    return np.array([value], np.int64 if abs(value) < FAR else object)
+
+
+def _whole_numbers(x: Array) -> Array:
+    if (np.abs(x) < FAR).all():
+        return x.astype(np.int64)
+    return np.array([int(each) for each in x.reshape(-1)], object).reshape(x.shape)
+
+
+def _sum(rows: Array) -> Array:
+    """A number for each row of features."""
+    total: Array = rows.sum(-1)
+    return total
+
+
+def _most(x: Array) -> int:
+    """No integer of them is farther from 0."""
+    return max(int(x.max()), -int(x.min()))
+
+
+def _operate(op: str, x: Array, y: Array) -> Array:
+    """In 64 bits where they hold whatever may come out, and in Python's integers where not."""
+    if op in ("+", "-", "*"):
+        a, b = _most(x), _most(y)
+        if (a * b if op == "*" else a + b) >= FAR:
+            x, y = x.astype(object), y.astype(object)
+    return _INT[op](x, y)

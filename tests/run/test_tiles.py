@@ -298,6 +298,13 @@ def test_tensors_are_read_as_lists_are(b: int) -> None:
         assert documents.tiles(N=50, M=50, block_q=4, block_k=4, b=b, doc=array) == seen
 
 
+@pytest.mark.parametrize("entry", [0.0, 2.0])
+def test_a_condition_on_vectors_may_decide_where_a_range_ends(entry: float) -> None:
+    text = "attention a(u: float[2]):\n    mask j <= i and (i - j < 8 or sum_d(2.0 * u[:]) > 2.0)\n"
+    found = attnc.compile(text).tiles(N=32, M=32, block_q=8, block_k=8, u=torch.tensor([entry, 1.0]))
+    assert found == look(lambda i, j: j <= i and (i - j < 8 or entry > 0), 32, 32, 8, 8)
+
+
 def test_a_parameter_may_be_called_like_a_tile_end() -> None:
     keys = ranges(Interval(first, IntOp("+", last, IntParam("first"))))
     assert count_tiles(keys, {"N": 8, "M": 100, "first": 1, "last": 77}, 4, 1) == Tiles(8, 0, 200)

@@ -1,4 +1,4 @@
-"""Values at many places at once, against the same at one place after the other."""
+"""Values at many places at once, against the meaning of terms at one place after the other."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from properties import cases
 from random_terms import Random
+from scalar_meaning import Scene, Undefined, meaning
 
 from attnc.errors import AttncError
 from attnc.ir import nodes as ir
 from attnc.ir.text import parse_term
-from attnc.run.tile_values import FAR, Columns
-from attnc.run.values import int_value, period_end, tile_end
+from attnc.run.values import FAR, Columns, period_end, tile_end
 
 N, M = 6, 5
 SORTS = {"row": "int", "table": "int", "on": "bool", "w": "int"}
@@ -30,21 +30,24 @@ AT: dict[str, Any] = {
 POSITIONS = np.arange(N)
 
 
-def one_by_one(term: ir.Int, places: dict[str, Any], asked: list[bool]) -> list[int] | str:
-    """The numbers, or the first of the words that say why there is none."""
+def one_by_one(term: ir.Int, places: dict[str, Any], asked: list[bool]) -> list[int] | None:
+    """The numbers; None where one of them has no value."""
     rows = [dict(zip(places, row, strict=True)) for row in zip(*places.values(), strict=True)]
     try:
-        return [int_value(term, AT | row) for row, is_asked in zip(rows, asked, strict=True) if is_asked]
-    except AttncError as error:
-        return error.diagnostics[0].message
+        found = [
+            meaning(term, Scene(AT | row)) for row, is_asked in zip(rows, asked, strict=True) if is_asked
+        ]
+    except Undefined:
+        return None
+    return [max(-FAR, min(int(number), FAR)) for number in found]
 
 
-def at_once(term: ir.Int, places: dict[str, Any], asked: list[bool]) -> list[int] | str:
+def at_once(term: ir.Int, places: dict[str, Any], asked: list[bool]) -> list[int] | None:
     columns = {name: np.array(each, np.int64) for name, each in places.items()}
     try:
         (found,) = Columns([term], AT).at(columns, np.array(asked))
-    except AttncError as error:
-        return error.diagnostics[0].message
+    except AttncError:
+        return None
     return [number for number, is_asked in zip(found.tolist(), asked, strict=True) if is_asked]
 
 
@@ -55,10 +58,7 @@ def at_once(term: ir.Int, places: dict[str, Any], asked: list[bool]) -> list[int
 @cases(2000, 300)
 def test_values_at_once_are_those_of_each_place(term: ir.Int, rows: list[tuple[int, int, bool]]) -> None:
     i, j, asked = (list(each) for each in zip(*rows, strict=True))
-    expected = one_by_one(term, {"i": i, "j": j}, asked)
-    if isinstance(expected, list):
-        expected = [max(-FAR, min(number, FAR)) for number in expected]
-    assert at_once(term, {"i": i, "j": j}, asked) == expected
+    assert at_once(term, {"i": i, "j": j}, asked) == one_by_one(term, {"i": i, "j": j}, asked)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_equal_terms_are_evaluated_once() -> None:
     one, two = (parse_term(text, SORTS) for text in ("row[i] * row[i] + 3", "max(row[i] * row[i], w)"))
     assert isinstance(one, ir.Int) and isinstance(two, ir.Int)
     columns = Columns([one, two, one], AT)
-    assert len(columns._steps) == 7  # i, row[i], their product, 3, the sum, w, the max
     first, second, third = (each.tolist() for each in columns.at({"i": POSITIONS}))
+    assert len(columns._distinct) == 7  # i, row[i], their product, 3, the sum, w, the max
     assert first == third == [row**2 + 3 for row in AT["row"]]
     assert second == [max(row**2, 2) for row in AT["row"]]

@@ -34,7 +34,7 @@ def test_what_is_left(name: str) -> None:
     assert not re.search(r"\btl\b|import triton|@triton|\bbackend\b", text.split("\nimport torch\n")[1])
     mine, others = functions(text), functions(whole)
     public = others.pop(name), mine.pop(name)
-    assert "backend='auto'" in public[0] and "backend" not in public[1]
+    assert "backend: str='auto'" in public[0] and "backend" not in public[1]
     assert {each: others[each] for each in mine} == mine
     code = "\n".join(line for line in text.split("\n") if not line.startswith("#"))
     assert [each for each in mine if len(re.findall(rf"\b{each}\b", code)) < 2] == []

@@ -1,8 +1,8 @@
 """What stands in an emitted module, in order.
 
 Enters: the kernels of a plan, and what `explain` says of the spec, line by line. Leaves: a `Module`. The order is that
-of a reader: the spec and the facts, constants, kernels from the loop's body outward, the CPU path, how kernels are
-launched, the operators that torch sees, and the function that people call.
+of a reader: the spec and the facts, constants, kernels from the loop's body outward and what they call, the CPU path,
+how kernels are launched, the operators that torch sees, and the function that people call.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ IN_KERNELS = (
     "LOG2_E = tl.constexpr(1.4426950408889634)",
     'MINUS_INF = tl.constexpr(float("-inf"))',
 )
+LEFT_ALONE = ("fmt: off", "isort: skip_file", "ruff: noqa", "flake8: noqa", "mypy: ignore-errors")
 ON_CPU = ("TILE = 128  # queries in a tile of the CPU path, unless fewer or more are faster",)
 
 
@@ -44,6 +45,9 @@ def _head(kernels: Kernels, found: list[str], options: Options) -> Iterator[str]
     arch = f" --arch {options.tiles.arch}" if options.tiles else ""
     yield f"    attnc build {name}{which}{unchecked}{checked}{without}{arch}"
     yield ""
+    yield "This file is yours, under whatever license you choose. Formatters and linters leave it as it is:"
+    yield from LEFT_ALONE
+    yield ""
     if span:
         for number, line in enumerate(span.source.text.rstrip("\n").split("\n"), 1):
             yield f"{number:4} | {line}"
@@ -54,8 +58,8 @@ def _head(kernels: Kernels, found: list[str], options: Options) -> Iterator[str]
 
 def _parts(kernels: Kernels, options: Options) -> Iterator[Part]:
     """All but the checks of a call and the function that people call."""
-    yield Support("kernels")
     yield from kernels.triton
+    yield Support("kernels")
     yield from (Support("torch_functions"), Support("cpu"))
     yield from kernels.plain
     yield from kernels.launch

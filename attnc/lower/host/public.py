@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from attnc.ir import nodes as ir
 from attnc.ir.text import print_ir
 from attnc.kernel.build import Block, function, unpacked
 from attnc.kernel.nodes import Expr, Function, If, Lit, Param, Return, Ternary, Try, Tuple, Var
@@ -41,11 +42,23 @@ def lower_public(kernels: Kernels) -> Function:
         top.returns(Ternary(Tuple((OUT, LSE)), ASKED, OUT))
     else:
         top.returns(OUT)
-    declared = [Param(p.name, default=None if p.default is None else Lit(p.default)) for p in spec.params]
-    backend = [Param("backend", default=Lit("auto"))] if kernels.has_triton else []
-    options = [Param("scale", default=Lit(None)), Param("return_lse", default=Lit(False)), *backend]
-    params = (*map(Param, ("q", "k", "v", "*")), *declared, *options)
-    return Function(spec.name, params, "\n".join(_said(kernels)), tuple(top.stmts))
+    tensors = [Param(name, "Tensor") for name in ("q", "k", "v")]
+    options = [
+        Param("scale", "float | None", default=Lit(None)),
+        Param("return_lse", "bool", default=Lit(False)),
+    ]
+    if kernels.has_triton:
+        options.append(Param("backend", "str", default=Lit("auto")))
+    params = (*tensors, Param("*"), *map(_declared, spec.params), *options)
+    returns = "Tensor | tuple[Tensor, Tensor]" if sweep.fold.has_lse else "Tensor"
+    doc = "\n".join(_said(kernels))
+    return Function(spec.name, params, doc, tuple(top.stmts), returns=returns)
+
+
+def _declared(param: ir.Param) -> Param:
+    """As the spec declares it, by its own name."""
+    default = None if param.default is None else Lit(param.default)
+    return Param(param.name, "Tensor" if param.sizes else param.sort, default=default)
 
 
 def _check(top: Block, names: Sequence[str]) -> None:

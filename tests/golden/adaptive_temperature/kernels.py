@@ -14,28 +14,6 @@ MINUS_INF = tl.constexpr(float("-inf"))
 TILE = 128  # queries in a tile of the CPU path, unless fewer or more are faster
 
 
-# _program: attnc/support/kernels.py
-# _load_tile: attnc/support/kernels.py
-# _load_rows: attnc/support/kernels.py
-# _store_rows: attnc/support/kernels.py
-# _load_tile_at: attnc/support/kernels.py
-# _load_rows_at: attnc/support/kernels.py
-# _store_rows_at: attnc/support/kernels.py
-# _zero_tile: attnc/support/kernels.py
-# _zeros: attnc/support/kernels.py
-# _dot_rows: attnc/support/kernels.py
-# _add_rows: attnc/support/kernels.py
-# _scaled: attnc/support/kernels.py
-# _divided: attnc/support/kernels.py
-# _bits: attnc/support/kernels.py
-# _add_values: attnc/support/kernels.py
-# _add_rows_of_any_size: attnc/support/kernels.py
-# _add_seen_rows: attnc/support/kernels.py
-# _is_spoiled: attnc/support/kernels.py
-# _are_spoiled_rows: attnc/support/kernels.py
-# _count_visible: attnc/support/kernels.py
-
-
 @triton.jit
 def _add_keys_1(
     k0, sum_1, sum_2, i, q, k_ptr, k_stride_t, scale, M, D: tl.constexpr, BLOCK_K: tl.constexpr,
@@ -863,6 +841,26 @@ def _backward_queries(
     tl.store(d_row_1_ptr + row + rows, d_row_1, mask=rows < N)
 
 
+# _program: attnc/support/kernels.py
+# _load_tile: attnc/support/kernels.py
+# _load_rows: attnc/support/kernels.py
+# _store_rows: attnc/support/kernels.py
+# _load_tile_at: attnc/support/kernels.py
+# _load_rows_at: attnc/support/kernels.py
+# _store_rows_at: attnc/support/kernels.py
+# _zero_tile: attnc/support/kernels.py
+# _zeros: attnc/support/kernels.py
+# _dot_rows: attnc/support/kernels.py
+# _add_rows: attnc/support/kernels.py
+# _scaled: attnc/support/kernels.py
+# _divided: attnc/support/kernels.py
+# _bits: attnc/support/kernels.py
+# _add_values: attnc/support/kernels.py
+# _add_rows_of_any_size: attnc/support/kernels.py
+# _add_seen_rows: attnc/support/kernels.py
+# _is_spoiled: attnc/support/kernels.py
+# _are_spoiled_rows: attnc/support/kernels.py
+# _count_visible: attnc/support/kernels.py
 # _without_autocast: attnc/support/torch_functions.py
 # _check_reach: attnc/support/torch_functions.py
 # _with_unit_stride: attnc/support/torch_functions.py
@@ -1489,7 +1487,10 @@ def _check(q, k, v, scale, gain):
     return scale, gain
 
 
-def adaptive_temperature(q, k, v, *, gain, scale=None, return_lse=False, backend="auto"):
+def adaptive_temperature(
+    q: Tensor, k: Tensor, v: Tensor, *, gain: Tensor, scale: float | None = None,
+    return_lse: bool = False, backend: str = "auto",
+) -> Tensor:
     """Attention of q [B, H, N, D] over k [B, HKV, M, D] and v [B, HKV, M, DV]: [B, H, N, DV].
 
     gain: float[H]

@@ -14,25 +14,6 @@ MINUS_INF = tl.constexpr(float("-inf"))
 TILE = 128  # queries in a tile of the CPU path, unless fewer or more are faster
 
 
-# _program: attnc/support/kernels.py
-# _load_tile: attnc/support/kernels.py
-# _load_rows: attnc/support/kernels.py
-# _store_rows: attnc/support/kernels.py
-# _load_tile_at: attnc/support/kernels.py
-# _load_rows_at: attnc/support/kernels.py
-# _store_rows_at: attnc/support/kernels.py
-# _zero_tile: attnc/support/kernels.py
-# _zeros: attnc/support/kernels.py
-# _dot_rows: attnc/support/kernels.py
-# _add_rows: attnc/support/kernels.py
-# _scaled: attnc/support/kernels.py
-# _add_rows_of_any_size: attnc/support/kernels.py
-# _add_seen_rows: attnc/support/kernels.py
-# _is_spoiled: attnc/support/kernels.py
-# _are_spoiled_rows: attnc/support/kernels.py
-# _count_visible: attnc/support/kernels.py
-
-
 @triton.jit
 def _add_keys(
     k0, acc, sum_1, i, q, k_ptr, v_ptr, k_stride_t, v_stride_t, scale, window, M, D: tl.constexpr,
@@ -442,6 +423,23 @@ def _backward_queries(
     _store_rows(dq_ptr + row * D, q0, N, _scaled(dq, scale), D, BLOCK_Q, PARTS_D)
 
 
+# _program: attnc/support/kernels.py
+# _load_tile: attnc/support/kernels.py
+# _load_rows: attnc/support/kernels.py
+# _store_rows: attnc/support/kernels.py
+# _load_tile_at: attnc/support/kernels.py
+# _load_rows_at: attnc/support/kernels.py
+# _store_rows_at: attnc/support/kernels.py
+# _zero_tile: attnc/support/kernels.py
+# _zeros: attnc/support/kernels.py
+# _dot_rows: attnc/support/kernels.py
+# _add_rows: attnc/support/kernels.py
+# _scaled: attnc/support/kernels.py
+# _add_rows_of_any_size: attnc/support/kernels.py
+# _add_seen_rows: attnc/support/kernels.py
+# _is_spoiled: attnc/support/kernels.py
+# _are_spoiled_rows: attnc/support/kernels.py
+# _count_visible: attnc/support/kernels.py
 # _sized: attnc/support/torch_functions.py
 # _without_autocast: attnc/support/torch_functions.py
 # _check_reach: attnc/support/torch_functions.py
@@ -829,7 +827,10 @@ def _check(q, k, v, scale, window):
     return scale, window
 
 
-def relu_squared(q, k, v, *, window, scale=None, return_lse=False, backend="auto"):
+def relu_squared(
+    q: Tensor, k: Tensor, v: Tensor, *, window: int, scale: float | None = None,
+    return_lse: bool = False, backend: str = "auto",
+) -> Tensor:
     """Attention of q [B, H, N, D] over k [B, HKV, M, D] and v [B, HKV, M, DV]: [B, H, N, DV].
 
     window: int

@@ -14,27 +14,6 @@ MINUS_INF = tl.constexpr(float("-inf"))
 TILE = 128  # queries in a tile of the CPU path, unless fewer or more are faster
 
 
-# _program: attnc/support/kernels.py
-# _load_tile: attnc/support/kernels.py
-# _load_rows: attnc/support/kernels.py
-# _store_rows: attnc/support/kernels.py
-# _load_tile_at: attnc/support/kernels.py
-# _load_rows_at: attnc/support/kernels.py
-# _store_rows_at: attnc/support/kernels.py
-# _zero_tile: attnc/support/kernels.py
-# _zeros: attnc/support/kernels.py
-# _dot_rows: attnc/support/kernels.py
-# _add_rows: attnc/support/kernels.py
-# _scaled: attnc/support/kernels.py
-# _divided: attnc/support/kernels.py
-# _bits: attnc/support/kernels.py
-# _add_values: attnc/support/kernels.py
-# _add_rows_of_any_size: attnc/support/kernels.py
-# _add_seen_rows: attnc/support/kernels.py
-# _is_spoiled: attnc/support/kernels.py
-# _are_spoiled_rows: attnc/support/kernels.py
-
-
 @triton.jit
 def _add_keys(
     k0, acc, row_max, row_sum, late_k0, late_p, late_rescale, i, q, scale_times_log2e, k_ptr, v_ptr,
@@ -595,6 +574,25 @@ def _backward_queries(
     _store_rows(dq_ptr + row * D, q0, N, _scaled(dq, scale), D, BLOCK_Q, PARTS_D)
 
 
+# _program: attnc/support/kernels.py
+# _load_tile: attnc/support/kernels.py
+# _load_rows: attnc/support/kernels.py
+# _store_rows: attnc/support/kernels.py
+# _load_tile_at: attnc/support/kernels.py
+# _load_rows_at: attnc/support/kernels.py
+# _store_rows_at: attnc/support/kernels.py
+# _zero_tile: attnc/support/kernels.py
+# _zeros: attnc/support/kernels.py
+# _dot_rows: attnc/support/kernels.py
+# _add_rows: attnc/support/kernels.py
+# _scaled: attnc/support/kernels.py
+# _divided: attnc/support/kernels.py
+# _bits: attnc/support/kernels.py
+# _add_values: attnc/support/kernels.py
+# _add_rows_of_any_size: attnc/support/kernels.py
+# _add_seen_rows: attnc/support/kernels.py
+# _is_spoiled: attnc/support/kernels.py
+# _are_spoiled_rows: attnc/support/kernels.py
 # _without_autocast: attnc/support/torch_functions.py
 # _check_reach: attnc/support/torch_functions.py
 # _near: attnc/support/torch_functions.py
@@ -989,7 +987,10 @@ def _check(q, k, v, scale, sinks, window):
     return scale, sinks, window
 
 
-def streaming_llm(q, k, v, *, sinks=4, window=1024, scale=None, return_lse=False, backend="auto"):
+def streaming_llm(
+    q: Tensor, k: Tensor, v: Tensor, *, sinks: int = 4, window: int = 1024,
+    scale: float | None = None, return_lse: bool = False, backend: str = "auto",
+) -> Tensor | tuple[Tensor, Tensor]:
     """Attention of q [B, H, N, D] over k [B, HKV, M, D] and v [B, HKV, M, DV]: [B, H, N, DV].
 
     sinks: int

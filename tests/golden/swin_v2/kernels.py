@@ -14,21 +14,6 @@ MINUS_INF = tl.constexpr(float("-inf"))
 TILE = 128  # queries in a tile of the CPU path, unless fewer or more are faster
 
 
-# _program: attnc/support/kernels.py
-# _load_tile: attnc/support/kernels.py
-# _load_rows: attnc/support/kernels.py
-# _store_rows: attnc/support/kernels.py
-# _load_tile_at: attnc/support/kernels.py
-# _load_rows_at: attnc/support/kernels.py
-# _store_rows_at: attnc/support/kernels.py
-# _zero_tile: attnc/support/kernels.py
-# _zeros: attnc/support/kernels.py
-# _dot_rows: attnc/support/kernels.py
-# _add_rows: attnc/support/kernels.py
-# _scaled: attnc/support/kernels.py
-# _divided: attnc/support/kernels.py
-
-
 @triton.jit
 def _add_keys(
     k0, acc, row_max, row_sum, h, i, q, exp_log_temperature_min_100_times_log2e, k_ptr, v_ptr,
@@ -571,6 +556,19 @@ def _backward_pairs(
         )
 
 
+# _program: attnc/support/kernels.py
+# _load_tile: attnc/support/kernels.py
+# _load_rows: attnc/support/kernels.py
+# _store_rows: attnc/support/kernels.py
+# _load_tile_at: attnc/support/kernels.py
+# _load_rows_at: attnc/support/kernels.py
+# _store_rows_at: attnc/support/kernels.py
+# _zero_tile: attnc/support/kernels.py
+# _zeros: attnc/support/kernels.py
+# _dot_rows: attnc/support/kernels.py
+# _add_rows: attnc/support/kernels.py
+# _scaled: attnc/support/kernels.py
+# _divided: attnc/support/kernels.py
 # _without_autocast: attnc/support/torch_functions.py
 # _check_reach: attnc/support/torch_functions.py
 # _with_unit_stride: attnc/support/torch_functions.py
@@ -1007,7 +1005,10 @@ def _check(q, k, v, scale, log_temperature, bias):
     return scale, log_temperature, bias
 
 
-def swin_v2(q, k, v, *, log_temperature, bias, scale=None, return_lse=False, backend="auto"):
+def swin_v2(
+    q: Tensor, k: Tensor, v: Tensor, *, log_temperature: Tensor, bias: Tensor,
+    scale: float | None = None, return_lse: bool = False, backend: str = "auto",
+) -> Tensor | tuple[Tensor, Tensor]:
     """Attention of q [B, H, N, D] over k [B, HKV, M, D] and v [B, HKV, M, DV]: [B, H, N, DV].
 
     log_temperature: float[H]

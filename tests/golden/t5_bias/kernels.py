@@ -15,21 +15,6 @@ MINUS_INF = tl.constexpr(float("-inf"))
 TILE = 128  # queries in a tile of the CPU path, unless fewer or more are faster
 
 
-# _program: attnc/support/kernels.py
-# _load_tile: attnc/support/kernels.py
-# _load_rows: attnc/support/kernels.py
-# _store_rows: attnc/support/kernels.py
-# _load_tile_at: attnc/support/kernels.py
-# _load_rows_at: attnc/support/kernels.py
-# _store_rows_at: attnc/support/kernels.py
-# _zero_tile: attnc/support/kernels.py
-# _zeros: attnc/support/kernels.py
-# _dot_rows: attnc/support/kernels.py
-# _add_rows: attnc/support/kernels.py
-# _scaled: attnc/support/kernels.py
-# _divided: attnc/support/kernels.py
-
-
 @triton.jit
 def _add_keys(
     k0, acc, row_max, row_sum, h, i, q, k_ptr, v_ptr, bias_ptr, by_distance_1_ptr, k_stride_t,
@@ -539,6 +524,19 @@ def _backward_pairs(
         )
 
 
+# _program: attnc/support/kernels.py
+# _load_tile: attnc/support/kernels.py
+# _load_rows: attnc/support/kernels.py
+# _store_rows: attnc/support/kernels.py
+# _load_tile_at: attnc/support/kernels.py
+# _load_rows_at: attnc/support/kernels.py
+# _store_rows_at: attnc/support/kernels.py
+# _zero_tile: attnc/support/kernels.py
+# _zeros: attnc/support/kernels.py
+# _dot_rows: attnc/support/kernels.py
+# _add_rows: attnc/support/kernels.py
+# _scaled: attnc/support/kernels.py
+# _divided: attnc/support/kernels.py
 # _without_autocast: attnc/support/torch_functions.py
 # _add_at: attnc/support/torch_functions.py
 # _check_reach: attnc/support/torch_functions.py
@@ -1058,8 +1056,9 @@ def _check(q, k, v, scale, bias, buckets, max_distance):
 
 
 def t5_bias(
-    q, k, v, *, bias, buckets=32, max_distance=128, scale=None, return_lse=False, backend="auto",
-):
+    q: Tensor, k: Tensor, v: Tensor, *, bias: Tensor, buckets: int = 32, max_distance: int = 128,
+    scale: float | None = None, return_lse: bool = False, backend: str = "auto",
+) -> Tensor | tuple[Tensor, Tensor]:
     """Attention of q [B, H, N, D] over k [B, HKV, M, D] and v [B, HKV, M, DV]: [B, H, N, DV].
 
     bias: float[H, buckets]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,8 +19,8 @@ from attnc.bench.call import Call
 from attnc.ir.nodes import Attention, Dot, Node, Real, RealConst, VecInput
 from attnc.ir.walk import Axis, axes_of, holds, replace_terms
 from attnc.lower.plain import KINDS, PRODUCT
-from attnc.run.mask import working
-from attnc.run.points import Points, all_pairs
+from attnc.run.mask import exact_values
+from attnc.run.points import all_pairs
 from attnc.run.terms import Terms
 
 ZERO = RealConst(0.0)
@@ -44,7 +43,8 @@ def find_dense(attention: Attention, weights: Weights, call: Call) -> Dense | st
     if isinstance(split, str):
         return split
     scale, bias = split
-    terms = Terms({name: working_on(call.device, value) for name, value in call.values.items()})
+    exact = exact_values(call.values)
+    terms = Terms({n: x.to(call.device) if isinstance(x, Tensor) else x for n, x in exact.items()})
     one = all_pairs({"b": 1, "h": 1, "i": 1, "j": 1}, call.device)
     factor = float(terms.real(scale, one))
     kind = KINDS.get(attention.mask)
@@ -95,24 +95,18 @@ def why_not_softmax(attention: Attention, weights: Weights) -> str:
     return ""
 
 
-def working_on(device: torch.device, value: Any) -> int | float | bool | Tensor:
-    """A value as the interpreter reads it, on the device of the call."""
-    exact = working(value)
-    return exact.to(device) if isinstance(exact, Tensor) else exact
-
-
 def _evaluate(
     attention: Attention, bias: Real, terms: Terms, axes: Mapping[Axis, int], rows: range, call: Call
 ) -> Tensor:
     """The mask, or the bias with -inf where the mask hides a pair, of these queries: [b, h, rows, M]."""
-    shape: dict[Axis, int] = {**axes, "i": len(rows), "j": call.sizes["M"]}
-    here = all_pairs(shape, call.device)
+    shape = (axes["b"], axes["h"], len(rows), call.sizes["M"])
     sizes: dict[Axis, int] = {**axes, "i": call.sizes["N"], "j": call.sizes["M"]}
-    pairs = Points(sizes, {**here.index, "i": here.index["i"] + rows.start}, here.origin)
+    queries = torch.arange(rows.start, rows.stop, device=call.device)
+    pairs = all_pairs(sizes, call.device, {"i": queries})
     with torch.no_grad():
         visible = terms.condition(attention.mask, pairs)
         if bias == ZERO:
-            return visible.reshape(*shape.values())
+            return visible.reshape(shape)
         added = torch.full_like(pairs.origin, -torch.inf, dtype=call.q.dtype)
         added[visible] = terms.real(bias, pairs.select(visible)).to(call.q.dtype)
-    return added.reshape(*shape.values())
+    return added.reshape(shape)

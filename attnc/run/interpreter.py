@@ -20,7 +20,7 @@ from attnc.run.arguments import as_autocast, check_arguments
 from attnc.run.points import Points, all_pairs, weighted_sums
 from attnc.run.rows import Rows
 from attnc.run.sizes import sizes_of
-from attnc.run.terms import WORKING, Terms
+from attnc.run.terms import Terms, as_working
 
 
 def interpret(
@@ -41,12 +41,12 @@ def interpret(
     checked = check_arguments(attention, q, k, v, arguments, scale)
     sizes = sizes_of(q, k, v)
     values = {
-        name: _working(value) if isinstance(value, Tensor) else value for name, value in checked.items()
+        name: as_working(value) if isinstance(value, Tensor) else value for name, value in checked.items()
     }
     values |= sizes | {"scale": sizes["D"] ** -0.5 if scale is None else float(scale)}
     group = sizes["H"] // sizes["HKV"]
-    inputs = {"q": _working(q)} | {
-        name: _working(x).repeat_interleave(group, dim=1) for name, x in {"k": k, "v": v}.items()
+    inputs = {"q": as_working(q)} | {
+        name: as_working(x).repeat_interleave(group, dim=1) for name, x in {"k": k, "v": v}.items()
     }
 
     def query(at: Points) -> Tensor:
@@ -87,10 +87,3 @@ def interpret(
         return output
     lse = result.new_full(shape, -torch.inf).index_put(places, rows.log_sum_exp())
     return output, lse.to(torch.promote_types(q.dtype, torch.float32))
-
-
-def _working(x: Tensor) -> Tensor:
-    """Floats as doubles, ints as 64 bits, bools as they are."""
-    if x.dtype == torch.bool:
-        return x
-    return x.to(WORKING if x.is_floating_point() else torch.int64)

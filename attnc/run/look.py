@@ -11,14 +11,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from attnc.analyze.facts import Ranges
 from attnc.ir.nodes import Attention
-from attnc.ir.walk import Axis
-from attnc.run.mask import working
-from attnc.run.points import Points
-from attnc.run.terms import Terms
+from attnc.run.mask import exact_values, find_mask
 from attnc.run.tiles import TileRow, find_tile_rows, join
 
 
@@ -35,7 +31,8 @@ def look_for_tile_rows(
     attention: Attention, keys: Ranges, values: Mapping[str, Any], block_q: int, block_k: int
 ) -> Iterator[TileRow]:
     """The tiles of `block_k` keys for each tile of `block_q` queries, from the first to the last."""
-    terms = Terms({name: working(value) for name, value in values.items()})
+    values = exact_values(values)
+    head, batch = int(values["h"]), int(values["b"])
     queries, size = int(values["N"]), int(values["M"])
     for number, row in enumerate(find_tile_rows(keys, values, block_q, block_k)):
         first = number * block_q
@@ -43,23 +40,9 @@ def look_for_tile_rows(
         some, every = list[tuple[int, int]](), list[tuple[int, int]]()
         for tile in (tile for lo, hi in row.visited for tile in range(lo, hi)):
             columns = torch.arange(tile * block_k, min((tile + 1) * block_k, size))
-            seen = _look(terms, attention, values, rows, columns)
+            seen = find_mask(attention, values, head, batch, {"i": rows, "j": columns})
             if seen.any():
                 some.append((tile, tile + 1))
                 if seen.all():
                     every.append((tile, tile + 1))
         yield TileRow(join(some), join(every))
-
-
-def _look(
-    terms: Terms, attention: Attention, values: Mapping[str, Any], rows: Tensor, columns: Tensor
-) -> Tensor:
-    """Does the query see the key, for every pair?"""
-    i, j = (at.reshape(-1) for at in torch.meshgrid(rows, columns, indexing="ij"))
-    index: dict[Axis, Tensor] = {
-        "b": torch.full_like(i, int(values["b"])),
-        "h": torch.full_like(i, int(values["h"])),
-    }
-    sizes: dict[Axis, int] = {"b": 1, "h": 1, "i": int(values["N"]), "j": int(values["M"])}
-    with torch.no_grad():
-        return terms.condition(attention.mask, Points(sizes, {**index, "i": i, "j": j}, torch.arange(len(i))))

@@ -7,40 +7,38 @@ key. Quadratic, as the interpreter is.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from attnc.ir.nodes import Attention
 from attnc.ir.walk import Axis
-from attnc.run.points import Points, all_pairs
-from attnc.run.terms import WORKING, Terms
-
-Value = int | float | bool | Tensor | Sequence[Any]
+from attnc.run.points import all_pairs
+from attnc.run.terms import Terms, as_working
 
 
-def find_mask(attention: Attention, values: Mapping[str, Value], head: int, batch: int) -> Tensor:
-    """`[N, M]`, true where the query sees the key."""
-    sizes: dict[Axis, int] = {"b": 1, "h": 1, "i": int(values["N"]), "j": int(values["M"])}  # type: ignore[arg-type]
-    pairs = all_pairs(sizes, torch.device("cpu"))
-    places: dict[Axis, Tensor] = {
-        "b": torch.full_like(pairs.origin, batch),
-        "h": torch.full_like(pairs.origin, head),
-    }
-    here = Points(sizes, {**pairs.index, **places}, pairs.origin)
-    exact = {name: working(value) for name, value in values.items()}
+def find_mask(
+    attention: Attention,
+    values: Mapping[str, Any],
+    head: int,
+    batch: int,
+    some: Mapping[Axis, Tensor] = MappingProxyType({}),
+) -> Tensor:
+    """`[N, M]`, true where the query sees the key; of `some` queries and keys alone where they are given."""
+    sizes: dict[Axis, int] = {"b": batch + 1, "h": head + 1, "i": int(values["N"]), "j": int(values["M"])}
+    place: dict[Axis, Tensor] = {"b": torch.tensor([batch]), "h": torch.tensor([head])}
+    pairs = all_pairs(sizes, torch.device("cpu"), {**place, **some})
     with torch.no_grad():
-        return Terms(exact).condition(attention.mask, here).reshape(sizes["i"], sizes["j"])
+        seen = Terms(exact_values(values)).condition(attention.mask, pairs)
+    return seen.reshape([len(some[axis]) if axis in some else sizes[axis] for axis in ("i", "j")])
 
 
-def working(value: Value) -> int | float | bool | Tensor:
-    """Arrays as the interpreter reads them: floats as doubles, ints as 64 bits."""
-    if isinstance(value, Sequence):
-        value = torch.tensor(value)
-    if not isinstance(value, Tensor):
-        return value
-    value = value.detach().cpu()
-    if value.dtype == torch.bool:
-        return value
-    return value.to(WORKING if value.is_floating_point() else torch.int64)
+def exact_values(values: Mapping[str, Any]) -> dict[str, int | float | bool | Tensor]:
+    """Arrays as the interpreter reads them, on the CPU; they may be sequences."""
+    tensors = {
+        name: torch.tensor(x) if isinstance(x, Sequence | np.ndarray) else x for name, x in values.items()
+    }
+    return {name: as_working(x.detach().cpu()) if isinstance(x, Tensor) else x for name, x in tensors.items()}

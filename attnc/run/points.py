@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -84,9 +85,13 @@ class Group:
         return values.new_zeros(*shape, values.shape[-1]).index_put(tuple(self.points.index.values()), values)
 
 
-def all_pairs(sizes: Mapping[Axis, int], device: torch.device) -> Points:
-    """Every batch entry, head, query and key."""
-    ranges = [torch.arange(size, device=device) for size in sizes.values()]
+def all_pairs(
+    sizes: Mapping[Axis, int], device: torch.device, some: Mapping[Axis, Tensor] = MappingProxyType({})
+) -> Points:
+    """Every batch entry, head, query and key; of an axis of which `some` positions are given, those alone."""
+    ranges = [
+        some[axis] if axis in some else torch.arange(size, device=device) for axis, size in sizes.items()
+    ]
     index = {
         axis: grid.reshape(-1)
         for axis, grid in zip(sizes, torch.meshgrid(*ranges, indexing="ij"), strict=True)

@@ -270,6 +270,13 @@ class Terms:
         return reads.load(name, array, [self.integer(item, at) for item in index], term, at)
 
 
+def as_working(x: Tensor) -> Tensor:
+    """Floats as doubles, ints as 64 bits, bools as they are."""
+    if x.dtype == torch.bool:
+        return x
+    return x.to(WORKING if x.is_floating_point() else torch.int64)
+
+
 def _rotate(x: Tensor, position: Tensor, theta: Tensor) -> Tensor:
     width = x.shape[-1]
     pair = torch.arange(width // 2, dtype=WORKING, device=x.device)

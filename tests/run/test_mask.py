@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+import attnc
 from attnc.compiler import Compilation
 from attnc.errors import AttncError
 from attnc.run.mask import find_mask
@@ -36,6 +37,22 @@ def test_a_mask_is_that_of_its_head(dtype: torch.dtype) -> None:
             ]  # fmt: skip
             found = find_mask(compiled(SPEC).attention, values, h, b)
             assert torch.equal(found, torch.tensor(expected))
+
+
+@pytest.mark.parametrize("b", [0, 1])
+def test_vectors_decide_in_every_head(b: int) -> None:
+    text = (
+        "attention a(x: float[B, N, 3], y: float[M, 3]):\n    mask dot(x[b, i, :], y[j, :]) * (h - 1) > 0.0\n"
+    )
+    f = attnc.compile(text)
+    x, y = torch.randn(2, 8, 3), torch.randn(6, 3)
+    for h in range(3):
+        expected = x[b] @ y.T * (h - 1) > 0
+        assert torch.equal(
+            find_mask(compiled(text).attention, {"N": 8, "M": 6, "x": x, "y": y}, h, b), expected
+        )
+        tiles = f.tiles(N=8, M=6, block_q=2, block_k=3, h=h, b=b, x=x.numpy(), y=y.tolist())
+        assert tiles.visited == int(expected.reshape(4, 2, 2, 3).any(3).any(1).sum())
 
 
 def test_the_interpreter_judges_what_is_read() -> None:

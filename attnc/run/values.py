@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attnc.errors import AttncError, CompilerBug, Diagnostic
-from attnc.ir.arithmetic import Function
 from attnc.ir.nodes import (
     And,
     Bool,
@@ -63,52 +62,23 @@ from attnc.ir.nodes import (
     VecOp,
 )
 from attnc.ir.text import print_ir
-from attnc.ir.walk import walk
+from attnc.ir.walk import holds
+from attnc.run.arithmetic import (
+    CALL,
+    COMPARE,
+    FAR,
+    REAL,
+    Array,
+    absolute,
+    as_array,
+    broadcast,
+    integer,
+    operate,
+    sum_features,
+    to_integers,
+)
 
-Array = NDArray[Any]
 Places = Mapping[str, NDArray[np.int64]]
-
-# Numbers from here on have no place in 64 bits, sums of two of them included.
-FAR = 2**62
-
-_Operator = Callable[[Array, Array], Array]
-_INT: dict[str, _Operator] = {
-    "+": np.add,
-    "-": np.subtract,
-    "*": np.multiply,
-    "//": np.floor_divide,
-    "%": np.remainder,
-    "min": np.minimum,
-    "max": np.maximum,
-}
-_REAL: dict[str, _Operator] = {
-    "+": np.add,
-    "-": np.subtract,
-    "*": np.multiply,
-    "/": np.divide,
-    "**": np.power,
-    "min": np.minimum,
-    "max": np.maximum,
-}
-_CALL: dict[Function, Callable[[Array], Array]] = {
-    "exp": np.exp,
-    "log": np.log,
-    "sqrt": np.sqrt,
-    "tanh": np.tanh,
-    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
-    "relu": lambda x: np.maximum(x, 0.0),
-    "silu": lambda x: x / (1 + np.exp(-x)),
-    "softplus": lambda x: np.logaddexp(x, 0.0),
-    "abs": np.abs,
-    "sin": np.sin,
-    "cos": np.cos,
-}
-_COMPARE: dict[str, _Operator] = {
-    "<": np.less,
-    "<=": np.less_equal,
-    "==": np.equal,
-    "!=": np.not_equal,
-}
 
 
 def real_value(term: Real, at: Mapping[str, Any]) -> float:
@@ -157,7 +127,7 @@ class _Here:
         return self.found.get(number)
 
     def _choose(self, entries: Array, which: Array) -> Array:
-        return np.broadcast_to(entries, self.shape)[which]
+        return broadcast(entries, self.shape)[which]
 
 
 class Columns:
@@ -172,9 +142,9 @@ class Columns:
     def at(self, places: Places, asked: Array | None = None) -> list[NDArray[np.int64]]:
         """The numbers of each term where `asked`; those that 64 bits do not hold are 2**62 or -2**62."""
         here = _Here(places, np.broadcast_shapes((1,), *(x.shape for x in places.values())))
-        which = np.broadcast_to(np.bool_(True) if asked is None else asked, here.shape)
+        which = broadcast(np.array(True) if asked is None else asked, here.shape)
         if which.all():
-            return [np.broadcast_to(self._cut(term, here), here.shape) for term in self.terms]
+            return [broadcast(self._cut(term, here), here.shape) for term in self.terms]
         found = [np.zeros(here.shape, np.int64) for _ in self.terms]
         if which.any():
             chosen = here.where(which)
@@ -191,9 +161,9 @@ class Columns:
             return self._of(term, here)
 
     def _of(self, term: Int | Bool | Real, here: _Here) -> Array:
-        if id(term) not in self._numbers:
-            self._numbers[id(term)] = self._distinct.setdefault(term, len(self._distinct))
-        number = self._numbers[id(term)]
+        if (key := id(term)) not in self._numbers:
+            self._numbers[key] = self._distinct.setdefault(term, len(self._distinct))
+        number = self._numbers[key]
         if (found := here.known(number)) is None:
             evaluate: Callable[[Any, _Here], Array] = (
                 self._int if isinstance(term, Int) else self._bool if isinstance(term, Bool) else self._real
@@ -206,9 +176,9 @@ class Columns:
     def _int(self, term: Int, here: _Here) -> Array:
         match term:
             case IntConst(value):
-                return _whole(value)
+                return integer(value)
             case Size(name) | IntParam(name):
-                return _whole(int(self._value(name)))
+                return integer(int(self._value(name)))
             case Index(name):
                 return self._place(name, here)
             case TileEnd(axis, end):
@@ -223,9 +193,9 @@ class Columns:
                 x, y = self._of(a, here), self._of(b, here)
                 if op in ("//", "%") and not y.all():
                     raise AttncError(Diagnostic("division-by-zero", f"`{print_ir(term)}` divides by 0"))
-                return _operate(op, x, y)
+                return operate(op, x, y)
             case IntAbs(a):
-                return np.abs(self._of(a, here))
+                return absolute(self._of(a, here))
             case IntIf(cond, a, b):
                 return self._chosen(cond, a, b, self._of, here)
             case IntLoad(array, index):
@@ -235,7 +205,7 @@ class Columns:
                 if not np.isfinite(x).all():
                     what = f"`{print_ir(term)}` holds the `floor` of no number"
                     raise AttncError(Diagnostic("floor-of-no-number", what))
-                return _whole_numbers(x)
+                return to_integers(x)
             case _:
                 raise CompilerBug(f"the end of a key range holds {term!r}")
 
@@ -246,7 +216,7 @@ class Columns:
             case BoolParam(name):
                 return np.array([bool(self._value(name))])
             case Compare(op, a, b):
-                return _COMPARE[op](self._of(a, here), self._of(b, here)).astype(np.bool_)
+                return COMPARE[op](self._of(a, here), self._of(b, here)).astype(np.bool_)
             case And(items):
                 return self._until(False, items, here)
             case Or(items):
@@ -278,17 +248,17 @@ class Columns:
             case Scale():
                 return np.array([float(self._value("scale"))])
             case RealOp(op, a, b):
-                return _REAL[op](self._of(a, here), self._of(b, here))
+                return REAL[op](self._of(a, here), self._of(b, here))
             case RealCall(fn, a):
-                return _CALL[fn](self._of(a, here))
+                return CALL[fn](self._of(a, here))
             case RealIf(cond, a, b):
                 return self._chosen(cond, a, b, self._of, here)
             case RealLoad(array, index):
                 return self._load(array, index, here).astype(np.float64)
             case Dot(a, b):
-                return _sum(self._vector(a, here) * self._vector(b, here))
+                return sum_features(self._vector(a, here) * self._vector(b, here))
             case SumD(a):
-                return _sum(self._vector(a, here))
+                return sum_features(self._vector(a, here))
             case _:
                 raise CompilerBug(f"the end of a key range holds {term!r}")
 
@@ -300,12 +270,12 @@ class Columns:
             case Splat(a):
                 return self._of(a, here)[..., None]
             case VecOp(op, a, b):
-                return _REAL[op](self._vector(a, here), self._vector(b, here))
+                return REAL[op](self._vector(a, here), self._vector(b, here))
             case VecCall("l2", a):
                 row = self._vector(a, here)
-                return row / np.maximum(np.sqrt(_sum(row * row)), 1e-12)[..., None]
+                return row / np.maximum(np.sqrt(sum_features(row * row)), 1e-12)[..., None]
             case VecCall(fn, a) if fn != "l2":
-                return _CALL[fn](self._vector(a, here))
+                return CALL[fn](self._vector(a, here))
             case VecIf(cond, a, b):
                 return self._chosen(cond, a, b, self._vector, here)
             case _:
@@ -317,7 +287,7 @@ class Columns:
         self, cond: Bool, a: Any, b: Any, evaluate: Callable[[Any, _Here], Array], here: _Here
     ) -> Array:
         """Each branch where it is taken, and only there."""
-        which = np.broadcast_to(self._of(cond, here), here.shape)
+        which = broadcast(self._of(cond, here), here.shape)
         if which.all() or not which.any():
             return evaluate(a if which.all() else b, here)
         x, y = evaluate(a, here.where(which)), evaluate(b, here.where(~which))
@@ -330,15 +300,15 @@ class Columns:
         """`or` goes on until an item holds, `and` until one does not; those behind it are not asked."""
         if not items:
             return np.array([not decisive])
-        holds = self._of(items[0], here)
-        going = np.broadcast_to(holds != decisive, here.shape)
+        found = self._of(items[0], here)
+        going = broadcast(found != decisive, here.shape)
         if not items[1:] or not going.any():
-            return holds
+            return found
         if going.all():
             return self._until(decisive, items[1:], here)
-        holds = np.full(here.shape, decisive)
-        holds[going] = self._until(decisive, items[1:], here.where(going))
-        return holds
+        found = np.full(here.shape, decisive)
+        found[going] = self._until(decisive, items[1:], here.where(going))
+        return found
 
     # ---- what is known by name ---------------------------------------------------------------------
 
@@ -349,11 +319,11 @@ class Columns:
         return self.values[name]
 
     def _place(self, name: str, here: _Here) -> Array:
-        return here.places[name] if name in here.places else _whole(int(self._value(name)))
+        return here.places[name] if name in here.places else integer(int(self._value(name)))
 
     def _array(self, name: str, dimensions: int) -> Array:
         if name not in self._arrays:
-            self._arrays[name] = _as_array(name, self._value(name))
+            self._arrays[name] = as_array(name, self._value(name))
         array = self._arrays[name]
         if array.ndim != dimensions:
             what = f"`{name}` needs {dimensions} dimension{'s' * (dimensions != 1)}, got {array.ndim}"
@@ -377,8 +347,8 @@ class Columns:
             return np.searchsorted(rows.reshape(-1), value)
         wide = np.broadcast_shapes(rows.shape[:-1], value.shape)
         looks = zip(
-            np.broadcast_to(rows, (*wide, rows.shape[-1])).reshape(-1, rows.shape[-1]),
-            np.broadcast_to(value, wide).reshape(-1),
+            broadcast(rows, (*wide, rows.shape[-1])).reshape(-1, rows.shape[-1]),
+            broadcast(value, wide).reshape(-1),
             strict=True,
         )
         return np.array([np.searchsorted(row, each) for row, each in looks]).reshape(wide)
@@ -386,9 +356,9 @@ class Columns:
     def _over_tile(self, choose: np.ufunc, axis: Literal["i", "j"], a: Int, here: _Here) -> Array:
         """From the term at every position of every tile, one after the other; once for neighbors that are alike."""
         ends = {tile_end(axis, end): self._place(tile_end(axis, end), here) for end in ("first", "last")}
-        periods = () if any(isinstance(part, Period) for part in walk(a)) else PERIODS
+        periods = () if holds(a, Period) else PERIODS
         places = {name: x for name, x in {**here.places, **ends}.items() if name not in periods}
-        each = np.stack([np.broadcast_to(x, here.shape).reshape(-1) for x in places.values()])
+        each = np.stack([broadcast(x, here.shape).reshape(-1) for x in places.values()])
         is_new = np.append(True, (each[:, 1:] != each[:, :-1]).any(0))
         places = dict(zip(places, each[:, is_new], strict=True))
         first, last = (places[name] for name in ends)
@@ -397,49 +367,5 @@ class Columns:
         tile = np.repeat(np.arange(len(lengths)), lengths)
         position = np.arange(len(tile)) - np.repeat(starts - first, lengths)
         inside = _Here({**{name: x[tile] for name, x in places.items()}, axis: position}, tile.shape)
-        found = choose.reduceat(np.broadcast_to(self._of(a, inside), tile.shape), starts)
+        found = choose.reduceat(broadcast(self._of(a, inside), tile.shape), starts)
         return np.take(found, np.cumsum(is_new) - 1).reshape(here.shape)
-
-
-def _as_array(name: str, value: Any) -> Array:
-    """Integers of 64 bits, doubles or bools, of an array of any kind."""
-    try:
-        array = np.asarray(value)
-    except (TypeError, RuntimeError):  # a tensor of another device, or with a gradient
-        array = np.asarray(value.tolist())
-    except ValueError:
-        raise AttncError(Diagnostic("wrong-shape", f"`{name}` needs rows of one length")) from None
-    return array.astype({"i": np.int64, "u": np.int64, "f": np.float64}.get(array.dtype.kind, array.dtype))
-
-
-# ---- operators -------------------------------------------------------------------------------------
-
-
-def _whole(value: int) -> Array:
-    return np.array([value], np.int64 if abs(value) < FAR else object)
-
-
-def _whole_numbers(x: Array) -> Array:
-    if (np.abs(x) < FAR).all():
-        return x.astype(np.int64)
-    return np.array([int(each) for each in x.reshape(-1)], object).reshape(x.shape)
-
-
-def _sum(rows: Array) -> Array:
-    """A number for each row of features."""
-    total: Array = rows.sum(-1)
-    return total
-
-
-def _most(x: Array) -> int:
-    """No integer of them is farther from 0."""
-    return max(int(x.max()), -int(x.min()))
-
-
-def _operate(op: str, x: Array, y: Array) -> Array:
-    """In 64 bits where they hold whatever may come out, and in Python's integers where not."""
-    if op in ("+", "-", "*"):
-        a, b = _most(x), _most(y)
-        if (a * b if op == "*" else a + b) >= FAR:
-            x, y = x.astype(object), y.astype(object)
-    return _INT[op](x, y)

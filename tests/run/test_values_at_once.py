@@ -15,7 +15,8 @@ from scalar_meaning import Scene, Undefined, meaning
 from attnc.errors import AttncError
 from attnc.ir import nodes as ir
 from attnc.ir.text import parse_term
-from attnc.run.values import FAR, Columns, period_end, tile_end
+from attnc.run.arithmetic import FAR
+from attnc.run.values import Columns, period_end, tile_end
 
 N, M = 6, 5
 SORTS = {"row": "int", "table": "int", "on": "bool", "w": "int"}

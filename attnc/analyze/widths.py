@@ -27,16 +27,16 @@ from attnc.ir.nodes import (
     VecLoad,
     VecOp,
 )
+from attnc.ir.text import CLAUSES
 from attnc.ir.walk import walk
 
-_CLAUSES = ("query", "key", "value", "mask", "score", "normalize", "output")
 _RESULTS = {"query": Size("D"), "key": Size("D"), "value": Size("DV"), "output": Size("DV")}
 _INPUTS = {"q": Size("D"), "k": Size("D"), "v": Size("DV"), "v_i": Size("DV"), "o": Size("DV")}
 
 
 def find_widths(attention: Attention) -> Iterator[CallCheck]:
     """What some call may break, in the order of the clauses."""
-    for word in _CLAUSES:
+    for word in CLAUSES:
         clause = getattr(attention, word)
         for term in walk(clause):
             match term:

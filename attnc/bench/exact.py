@@ -18,11 +18,11 @@ from torch import Tensor
 
 from attnc.bench.call import Call
 from attnc.ir.nodes import Attention, Index, IntConst, IntOp, Node, Param, Size
+from attnc.ir.text import CLAUSES
 from attnc.ir.walk import replace_terms
 from attnc.run.interpreter import interpret
 
 ROWS = 64
-CLAUSES = ("query", "key", "value", "mask", "score", "normalize", "output")
 
 
 @dataclass(frozen=True)

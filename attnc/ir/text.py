@@ -67,7 +67,7 @@ from attnc.ir.nodes import (
 )
 from attnc.ir.reader import parse_ir, parse_term
 
-__all__ = ["parse_ir", "parse_term", "print_ir", "print_sizes"]
+__all__ = ["CLAUSES", "parse_ir", "parse_term", "print_ir", "print_sizes"]
 
 # How tightly a form holds its parts: a part that holds less tightly than asked for gets parentheses.
 _IF, _OR, _AND, _NOT, _COMPARE, _SUM, _PRODUCT, _POWER, _ATOM = range(9)

@@ -29,6 +29,7 @@ from attnc.ir.nodes import (
     VecInput,
     VecLoad,
 )
+from attnc.ir.text import CLAUSES
 from attnc.ir.walk import walk
 from attnc.run.limits import FAR
 from attnc.run.values import int_value
@@ -41,7 +42,6 @@ ATTEMPTS = 24
 FLOATS: tuple[float | None, ...] = (None, 0.7, 1.5, -0.6, 3.0, 0.25)  # None: the default, if there is one
 SIZES = (None, 8, 1, 16, 33, 64)  # for an int that an array is as large as
 ENTRIES = ((0, 4), (-1, 40), (0, 1), (0, 2), (-3, 300))
-CLAUSES = ("query", "key", "value", "mask", "score", "normalize", "output")
 MANY_ENTRIES = 2**20
 
 

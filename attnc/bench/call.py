@@ -23,7 +23,7 @@ from attnc.run.arguments import check_arguments
 from attnc.run.arrays import are_documents, find_shape, make_documents, missing_argument, sizes_of_arrays
 from attnc.run.limits import check_limits
 from attnc.run.settings import Number, check_names, complete
-from attnc.run.sizes import sizes_of
+from attnc.run.sizes import shapes_of, sizes_of
 
 TOKENS = {"cpu": 2048, "cuda": 8192}
 HEADS, WIDTH = 8, 64
@@ -92,8 +92,7 @@ def make_call(
         if p.name not in known and p.name not in arrays and not _can_be_made_up(attention, p)
     )
     generator = torch.Generator(device).manual_seed(0)
-    b, h, hkv, n, m, d, dv = (numbers[name] for name in ("B", "H", "HKV", "N", "M", "D", "DV"))
-    shapes = (b, h, n, d), (b, hkv, m, d), (b, hkv, m, dv)
+    shapes = shapes_of(numbers)
     _check_room(device, sum(map(prod, shapes)) * dtype.itemsize)
     q, k, v = (torch.randn(shape, generator=generator, device=device, dtype=dtype) for shape in shapes)
     made_up: list[tuple[str, str]] = []

@@ -22,6 +22,7 @@ from attnc.run.arguments import check_arguments
 from attnc.run.arrays import find_shape
 from attnc.run.limits import WIDEST, check_limits
 from attnc.run.settings import Number, complete
+from attnc.run.sizes import shapes_of
 from attnc.run.values import int_value
 
 TOKENS = 128
@@ -43,11 +44,8 @@ def make_call(
         for name in ("D", "DV")
         if known[name] > WIDEST
     )
-    b, h, hkv, n, m, d, dv = (int(known[name]) for name in ("B", "H", "HKV", "N", "M", "D", "DV"))
-    q = torch.zeros(b, h, n, d, dtype=dtype)
-    k = torch.zeros(b, hkv, m, d, dtype=dtype)
-    v = torch.zeros(b, hkv, m, dv, dtype=dtype)
     sizes = {name: value for name, value in known.items() if type(value) is int}
+    q, k, v = (torch.zeros(shape, dtype=dtype) for shape in shapes_of(sizes))
     given = {p.name: _array(p, sizes) if p.sizes else known[p.name] for p in attention.params}
     check_arguments(attention, q, k, v, given, None)
     check_limits(facts, "auto", q, sizes)

@@ -39,6 +39,7 @@ from attnc.run.arguments import check_arguments
 from attnc.run.arrays import are_documents, make_documents, missing_argument, sizes_of_arrays
 from attnc.run.scalars import check_number, check_scalar
 from attnc.run.settings import SIZES, check_names, check_place, complete
+from attnc.run.sizes import shapes_of
 from attnc.run.values import int_value
 
 
@@ -142,13 +143,10 @@ def _only(attention: Attention, used: list[Param]) -> Attention:
 def _checked(attention: Attention, values: Mapping[str, Any], arrays: Mapping[str, Any]) -> dict[str, Any]:
     """The values of a call with these sizes, in the words of any other call where one is wrong."""
     sizes = {name: values[name] for name in SIZES}
-    b, h, n, d = (sizes[name] for name in ("B", "H", "N", "D"))
-    hkv, m, dv = (sizes[name] for name in ("HKV", "M", "DV"))
-    token = torch.zeros(())
-    tensors = token.expand(b, h, n, d), token.expand(b, hkv, m, d), token.expand(b, hkv, m, dv)
+    q, k, v = (torch.zeros(()).expand(shape) for shape in shapes_of(sizes))
     arguments = {p.name: arrays[p.name] if p.sizes else values[p.name] for p in attention.params}
     on_cpu = {name: x.detach().cpu() if isinstance(x, Tensor) else x for name, x in arguments.items()}
-    return sizes | check_arguments(attention, *tensors, on_cpu)
+    return sizes | check_arguments(attention, q, k, v, on_cpu)
 
 
 # ---- what is missing -------------------------------------------------------------------------------

@@ -27,10 +27,6 @@ if TYPE_CHECKING:
     Result = Tensor | tuple[Tensor, Tensor]
 
 
-# Sizes that the ends of a range may name, beside N and M.
-_SIZES = ("B", "H", "HKV", "D", "DV")
-
-
 class Drawing(Protocol):
     """The part of a plot that a function needs."""
 
@@ -238,19 +234,15 @@ def _is_short(value: object) -> bool:
 
 def _call_values(attention: Attention, needed: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     """What the ends of ranges may speak of: sizes, indices, and every parameter that is given or has a default."""
-    from attnc.run import messages
     from attnc.run.scalars import check_count, check_scalar
+    from attnc.run.settings import check_names
 
-    for name, value in needed.items():
-        check_count(name, value, 1 if name.startswith("block") else 0)
-    params = {p.name: p for p in attention.params}
-    values = {name: p.default for name, p in params.items() if p.default is not None}
-    for name, value in given.items():
-        if name not in params and name not in _SIZES:
-            raise AttncError(Diagnostic("unknown-argument", messages.unknown_argument(attention.name, name)))
-        is_scalar = name in params and not params[name].sizes
-        values[name] = check_scalar(params[name], value) if is_scalar else value
-    return values | needed
+    counts = {n: check_count(n, value, 1 if n.startswith("block") else 0) for n, value in needed.items()}
+    check_names(attention, given)
+    defaults = {p.name: p.default for p in attention.params if p.default is not None}
+    scalars = {p.name: p for p in attention.params if not p.sizes}
+    numbers = {n: check_scalar(scalars[n], value) for n, value in given.items() if n in scalars}
+    return defaults | given | numbers | counts
 
 
 def _signature(declared: Declared) -> Signature:

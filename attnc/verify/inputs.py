@@ -32,6 +32,7 @@ from attnc.ir.nodes import (
 from attnc.ir.text import CLAUSES
 from attnc.ir.walk import walk
 from attnc.run.limits import FAR
+from attnc.run.sizes import shapes_of
 from attnc.run.values import int_value
 from attnc.verify.cases import Case
 
@@ -119,19 +120,16 @@ class _Maker:
         if case.backend != "cpu" and any(_size(count, known) >= FAR for count in compilation.counts):
             raise Unfit
         arrays = {p.name: self._array(p, known) for p in self.attention.params if p.sizes}
-        b, h, hkv, n, m, d, dv = sizes.values()
-        tensors = {
-            "q": self._laid_out(self._normal(b, h, n, d)),
-            "k": self._laid_out(self._normal(b, hkv, m, d)),
-            "v": self._laid_out(self._normal(b, hkv, m, dv)),
-        }
+        shapes = shapes_of(sizes)
+        tensors = {n: self._laid_out(self._normal(*x)) for n, x in zip("qkv", shapes, strict=True)}
+        rows = shapes[0][:3]
         lse_dtype = torch.promote_types(self.dtype, torch.float32)
         return Inputs(
             case=replace(case, numbers=tuple(numbers.items())),
             tensors=tensors,
             arguments={p.name: arrays[p.name] if p.sizes else numbers[p.name] for p in self.attention.params},
-            dout=self._laid_out(self._normal(b, h, n, dv)),
-            dlse=torch.randn(b, h, n, generator=self.generator, dtype=torch.float64).to(lse_dtype),
+            dout=self._laid_out(self._normal(*rows, sizes["DV"])),
+            dlse=torch.randn(rows, generator=self.generator, dtype=torch.float64).to(lse_dtype),
         )
 
     # ---- numbers -----------------------------------------------------------------------------------

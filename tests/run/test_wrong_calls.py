@@ -423,6 +423,11 @@ def test_checks_that_cannot_fail_are_not_there() -> None:
     ]
 
 
+def test_a_condition_is_checked_once() -> None:
+    text = "attention both():\n    query rope(q, i, 10000.0)\n    key rope(k, j, 10000.0)\n"
+    assert attnc.compile(text).source.count("needs a vector of even width") == 1
+
+
 def test_arrays_without_data_have_shapes() -> None:
     from torch._subclasses.fake_tensor import FakeTensorMode
 

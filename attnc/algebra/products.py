@@ -1,12 +1,12 @@
 """Products and sums taken apart, and put together again.
 
-Enters: a real term. Leaves: its factors, or its summands, in written order; or the product of factors.
+Enters: a real term. Leaves: its factors, or its summands, in written order; the product of factors, or a logarithm.
 """
 
 from __future__ import annotations
 
 from attnc.ir import build
-from attnc.ir.nodes import Real, RealConst, RealOp
+from attnc.ir.nodes import Real, RealCall, RealConst, RealOp
 
 
 def factors_of(term: Real) -> tuple[list[Real], list[Real]]:
@@ -29,6 +29,16 @@ def quotient(above: list[Real], below: list[Real]) -> Real:
     for factor in below:
         result = build.real("/", result, factor)
     return result
+
+
+def logarithm(term: Real) -> Real:
+    """log(term), of a sigmoid without underflow: log(sigmoid(x)) = -softplus(-x)."""
+    match term:
+        case RealCall("exp", a):
+            return a
+        case RealCall("sigmoid", a):
+            return build.negative(build.call("softplus", build.negative(a)))
+    return build.call("log", term)
 
 
 def summands_of(term: Real) -> list[Real]:

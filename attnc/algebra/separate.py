@@ -21,6 +21,7 @@ from attnc.algebra.guards import guarded
 from attnc.algebra.known import Known
 from attnc.algebra.normal_form import to_terms
 from attnc.algebra.polynomials import MOST_DEGREE, Polynomial
+from attnc.algebra.products import logarithm
 from attnc.algebra.roots import HALF, root, through
 from attnc.algebra.separated import Refused, Term
 from attnc.ir import build
@@ -255,7 +256,7 @@ class Separator:
         term = self.atoms.real(base)
         if not self.known.is_positive(term):
             self.positive[term] = None
-        return self.atoms.of(build.call("log", term))
+        return self.exponent_of(logarithm(term))
 
     def _root(self, term: Real | Vec, a: Real | Vec, power: Real) -> Sum:
         if side_of(term) != "pair":

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from attnc.algebra.products import factors_of
+from attnc.algebra.products import factors_of, logarithm
 from attnc.ir import build
 from attnc.ir.nodes import Count, Node, Real, RealCall, RealConst, RealOp, Row, Score
 from attnc.ir.signs import is_at_least_0
@@ -39,18 +39,8 @@ def as_exponential(term: Real) -> Exponential | None:
         return None
     core, shift = _apart(growing[0].a)
     for factor in others:
-        core = build.real("+", core, _logarithm(factor))
+        core = build.real("+", core, logarithm(factor))
     return Exponential(core, shift)
-
-
-def _logarithm(term: Real) -> Real:
-    """log(term), of a sigmoid without underflow: log(sigmoid(x)) = -softplus(-x)."""
-    match term:
-        case RealCall("exp", a):
-            return a
-        case RealCall("sigmoid", a):
-            return build.negative(build.call("softplus", build.negative(a)))
-    return build.call("log", term)
 
 
 def _apart(term: Real) -> tuple[Real, Real]:

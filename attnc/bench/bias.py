@@ -82,6 +82,8 @@ def split_score(attention: Attention, weights: Weights) -> tuple[Real, Real] | s
     bias = replace_terms(attention.score, without_product)
     if not isinstance(bias, Real) or holds(bias, Dot):
         return "its score has another product than `dot(q, k)`"
+    if holds(bias, VecInput):
+        return "its score takes more of `q` and `k` than their product"
     return scale, bias
 
 

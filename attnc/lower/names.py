@@ -39,6 +39,7 @@ SIZES = ("B", "H", "HKV", "N", "M", "D", "DV")
 MADE = re.compile(
     r"\w+_(ptr|head|room)|\w+_stride_([bht]|\d+)|(BLOCK|PARTS)_\w+|D_\d+"
     r"|(key|query|live|full|whole|period|lo|hi)(_lo|_hi)?(_\d+)?|(edge|full)_((end|hi)_\d+|left|start|tiles)"
+    r"|(q|query_\d+)_(k|key_\d+)"
     r"|(least|greatest)_\w+|(d|need|total)_\w+|d[qkv]\w*|part_\w+|d?sum_\d+|period_(last|step)"
     r"|[A-Z][A-Z0-9_]+|_\w*|\w+_"
 )

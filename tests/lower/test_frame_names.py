@@ -15,8 +15,8 @@ from attnc.compiler import Compilation
 from attnc.kernel.nodes import Function, bound_in, read_by
 from attnc.lower.names import FRAME, MADE, SIZES, variable
 
-# A formula of a size alone, hoisted: `log(D)` is `log_D`.
-OF_A_SIZE = re.compile(rf"[a-z]+_({'|'.join(SIZES)})")
+# A formula of a size and numbers, hoisted: `log(D)` is `log_D`, `1 / M` is `of_1_over_M`.
+OF_A_SIZE = re.compile(rf"([a-z]+|of_\w+)_({'|'.join(SIZES)})")
 EVERYTHING = """
 attention everything(doc: int[B, N], bias: float[H, 9], temp: float[B, H, N], col: float[B, M],
                      gate: float[B, H, N, DV], w: int = 4, cap: float = 2.0):
@@ -55,7 +55,11 @@ def test_the_frame_is_listed(name: str) -> None:
             assert listed or from_spec or hasattr(builtins, name), f"{name} in {fn.name}"
 
 
-@given(st.sampled_from(sorted(FRAME | {"q_ptr", "k_stride_t", "live_lo_2", "BLOCK_Q", "d_bias", "min"})))
+@given(
+    st.sampled_from(
+        sorted(FRAME | {"q_ptr", "k_stride_t", "live_lo_2", "BLOCK_Q", "d_bias", "min", "query_2_key_2"})
+    )
+)
 def test_a_name_of_the_frame_is_set_aside(name: str) -> None:
     assert variable(name) != name and variable(name).isidentifier() and not keyword.iskeyword(variable(name))
 

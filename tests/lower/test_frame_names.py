@@ -15,8 +15,8 @@ from attnc.compiler import Compilation
 from attnc.kernel.nodes import Function, bound_in, read_by
 from attnc.lower.names import FRAME, MADE, SIZES, variable
 
-# A formula of a size and numbers, hoisted: `log(D)` is `log_D`, `1 / M` is `of_1_over_M`.
-OF_A_SIZE = re.compile(rf"([a-z]+|of_\w+)_({'|'.join(SIZES)})")
+# A formula of sizes and numbers, hoisted: `log(D)` is `log_D`, `1 / M` is `of_1_over_M`. They step aside for others.
+OF_A_SIZE = re.compile(rf"[a-z]+_({'|'.join(SIZES)})|of_\w+")
 EVERYTHING = """
 attention everything(doc: int[B, N], bias: float[H, 9], temp: float[B, H, N], col: float[B, M],
                      gate: float[B, H, N, DV], w: int = 4, cap: float = 2.0):

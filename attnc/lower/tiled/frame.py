@@ -21,7 +21,7 @@ from attnc.kernel.arguments import (
     tensor,
     tile,
 )
-from attnc.kernel.build import Block, function
+from attnc.kernel.build import Block, function, without_dead
 from attnc.kernel.nodes import (
     Expr,
     ExprLike,
@@ -203,11 +203,14 @@ class Kernel:
         return layout.rows(base, Var(f"{name}_stride_t"), width, ragged)
 
     def helper(self, name: str, first: str, carried: tuple[str, ...], doc: str) -> Function:
-        """The function that does one tile: takes what it uses, leaves what is carried from tile to tile."""
+        """The function that does one tile: takes what it uses, leaves what is carried from tile to tile.
+
+        Not all that a tile begins with is asked for: where the weight is the score, its gradient needs no product.
+        """
         if carried:
             self.tile.blank()
             self.tile.returns(*map(Var, carried))
-        stmts = tuple(self.tile.stmts)
+        stmts = without_dead(tuple(self.tile.stmts))
         used = read_by(stmts)
         given = [p for p in self.known if p.name in used]
         own = {*bound_in(stmts), *carried, first, *(p.name for p in given)}

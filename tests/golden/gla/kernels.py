@@ -317,17 +317,15 @@ def _backward_keys(
 
 @triton.jit
 def _add_keys_backward(
-    k0, dquery_2, i, query_2, dout, key_2_ptr, v_ptr, key_2_stride_t, v_stride_t, scale, M,
-    D_2: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D_2: tl.constexpr,
-    PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, EDGE: tl.constexpr,
+    k0, dquery_2, i, dout, key_2_ptr, v_ptr, key_2_stride_t, v_stride_t, M, D_2: tl.constexpr,
+    DV: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D_2: tl.constexpr, PARTS_DV: tl.constexpr,
+    AGAIN: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Add what keys [k0, k0 + BLOCK_K) say about the gradient of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
     key_2 = _load_rows(key_2_ptr, k0, M, key_2_stride_t, D_2, BLOCK_K, PARTS_D_2, EDGE)
-    query_2_key_2 = _dot_rows(query_2, key_2)
     v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, PARTS_DV, EDGE)
     dp = _dot_rows(dout, v)
-    score = query_2_key_2 * scale                                       # gla.attn:6
 
     ds = dp
     if EDGE:
@@ -380,7 +378,6 @@ def _backward_queries(
         v_stride_t = tl.cast(v_stride_t, tl.int64)
 
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
-    query_2 = _load_rows(query_2_ptr, q0, N, query_2_stride_t, D_2, BLOCK_Q, PARTS_D_2, True)
     row = (b * H + h) * N
     dout = _load_rows(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, True)
 
@@ -392,13 +389,13 @@ def _backward_queries(
 
     for t in range(full_hi, live_hi):
         dquery_2 = _add_keys_backward(
-            t * BLOCK_K, dquery_2, i, query_2, dout, key_2_ptr, v_ptr, key_2_stride_t, v_stride_t,
-            scale, M, D_2, DV, BLOCK_K, PARTS_D_2, PARTS_DV, AGAIN, EDGE=True,
+            t * BLOCK_K, dquery_2, i, dout, key_2_ptr, v_ptr, key_2_stride_t, v_stride_t, M, D_2,
+            DV, BLOCK_K, PARTS_D_2, PARTS_DV, AGAIN, EDGE=True,
         )
     for t in range(0, full_hi):
         dquery_2 = _add_keys_backward(
-            t * BLOCK_K, dquery_2, i, query_2, dout, key_2_ptr, v_ptr, key_2_stride_t, v_stride_t,
-            scale, M, D_2, DV, BLOCK_K, PARTS_D_2, PARTS_DV, AGAIN, EDGE=False,
+            t * BLOCK_K, dquery_2, i, dout, key_2_ptr, v_ptr, key_2_stride_t, v_stride_t, M, D_2,
+            DV, BLOCK_K, PARTS_D_2, PARTS_DV, AGAIN, EDGE=False,
         )
 
     _store_rows(dquery_2_ptr + row * D_2, q0, N, _scaled(dquery_2, scale), D_2, BLOCK_Q, PARTS_D_2)

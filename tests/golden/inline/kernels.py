@@ -562,17 +562,15 @@ def _backward_keys(
 
 @triton.jit
 def _add_keys_backward(
-    k0, dq, d_row_1, q, dout, k_ptr, v_ptr, k_stride_t, v_stride_t, scale, M, D: tl.constexpr,
+    k0, dq, d_row_1, dout, k_ptr, v_ptr, k_stride_t, v_stride_t, M, D: tl.constexpr,
     DV: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
     EDGE: tl.constexpr,
 ):
     """Add what keys [k0, k0 + BLOCK_K) say about the gradient of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
     k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, PARTS_D, EDGE)
-    qk = _dot_rows(q, k)
     v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, PARTS_DV, EDGE)
     dp = _dot_rows(dout, v)
-    score = qk * scale                                                  # inline.attn:5
 
     ds = dp
     d_row_1_past = dp * -1.0
@@ -613,7 +611,6 @@ def _backward_queries(
         k_stride_t = tl.cast(k_stride_t, tl.int64)
         v_stride_t = tl.cast(v_stride_t, tl.int64)
 
-    q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
     row = (b * H + h) * N
     dout = _load_rows(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, True)
 
@@ -626,13 +623,13 @@ def _backward_queries(
 
     for t in range(full_hi, live_hi):
         dq, d_row_1 = _add_keys_backward(
-            t * BLOCK_K, dq, d_row_1, q, dout, k_ptr, v_ptr, k_stride_t, v_stride_t, scale, M, D,
-            DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=True,
+            t * BLOCK_K, dq, d_row_1, dout, k_ptr, v_ptr, k_stride_t, v_stride_t, M, D, DV, BLOCK_K,
+            PARTS_D, PARTS_DV, EDGE=True,
         )
     for t in range(0, full_hi):
         dq, d_row_1 = _add_keys_backward(
-            t * BLOCK_K, dq, d_row_1, q, dout, k_ptr, v_ptr, k_stride_t, v_stride_t, scale, M, D,
-            DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=False,
+            t * BLOCK_K, dq, d_row_1, dout, k_ptr, v_ptr, k_stride_t, v_stride_t, M, D, DV, BLOCK_K,
+            PARTS_D, PARTS_DV, EDGE=False,
         )
 
     _store_rows(dq_ptr + row * D, q0, N, _scaled(dq, scale), D, BLOCK_Q, PARTS_D)

@@ -272,17 +272,15 @@ def _backward_keys(
 
 @triton.jit
 def _add_keys_backward(
-    k0, dq, q, dsum_1, dout_size, dout, k_ptr, v_ptr, k_stride_t, v_stride_t, M, D: tl.constexpr,
+    k0, dq, dsum_1, dout_size, dout, k_ptr, v_ptr, k_stride_t, v_stride_t, M, D: tl.constexpr,
     DV: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
     EDGE: tl.constexpr,
 ):
     """Add what keys [k0, k0 + BLOCK_K) say about the gradient of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
     k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, PARTS_D, EDGE)
-    qk = _dot_rows(q, k)
     v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, PARTS_DV, EDGE)
     dp = _dot_rows(dout, v)
-    score = qk                                                          # l2vit.attn:7
 
     dp = dp * dout_size
     ds = dp + dsum_1
@@ -322,7 +320,6 @@ def _backward_queries(
         v_stride_t = tl.cast(v_stride_t, tl.int64)
 
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
-    q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
     row = (b * H + h) * N
     dsum_1 = tl.load(dsum_1_ptr + row + i, mask=i < N, other=0.0)
     dout_size = tl.load(dout_size_ptr + row + i, mask=i < N, other=0.0)
@@ -336,12 +333,12 @@ def _backward_queries(
 
     for t in range(full_hi, live_hi):
         dq = _add_keys_backward(
-            t * BLOCK_K, dq, q, dsum_1, dout_size, dout, k_ptr, v_ptr, k_stride_t, v_stride_t, M, D,
+            t * BLOCK_K, dq, dsum_1, dout_size, dout, k_ptr, v_ptr, k_stride_t, v_stride_t, M, D,
             DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=True,
         )
     for t in range(0, full_hi):
         dq = _add_keys_backward(
-            t * BLOCK_K, dq, q, dsum_1, dout_size, dout, k_ptr, v_ptr, k_stride_t, v_stride_t, M, D,
+            t * BLOCK_K, dq, dsum_1, dout_size, dout, k_ptr, v_ptr, k_stride_t, v_stride_t, M, D,
             DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=False,
         )
 

@@ -114,6 +114,7 @@ def test_explain_a_file(capsys: Shell) -> None:
         "queries",
         "rows",
         "weights",
+        "linear",
         "plan",
         "cost",
     ]

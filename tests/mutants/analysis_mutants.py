@@ -14,6 +14,7 @@ TILE_TEST = ("tests/sets/test_tile_test.py",)
 SIGNS = ("tests/ir/test_ir_signs.py",)
 LAWS = ("tests/laws/test_laws.py",)
 DERIVATIVE = ("tests/algebra/test_derivative.py",)
+SEPARATE = ("tests/algebra/test_separate.py",)
 
 SETS = (
     Mutant(
@@ -525,4 +526,55 @@ TERMS = (
     ),
 )
 
-ANALYSIS = (*SETS, *TILES, *TERMS)
+LINEAR = (
+    Mutant(
+        "exponent-of-a-pair",
+        "an exponent may hold the query and the key in one product",
+        "attnc/algebra/exponents.py",
+        'if atoms.side(monomial) == "pair":',
+        "if atoms.holds_dot(Polynomial(((monomial, value),))):",
+        SEPARATE,
+    ),
+    Mutant(
+        "size-of-a-pair",
+        "abs(x * y) is x * abs(y) where x may be negative",
+        "attnc/algebra/roots.py",
+        'part = atoms.of(_call("abs", atoms.term(part)))',
+        "pass",
+        SEPARATE,
+    ),
+    Mutant(
+        "root-of-what-may-be-negative",
+        "sqrt(x * y) is sqrt(x) * sqrt(y) whatever their signs are",
+        "attnc/algebra/roots.py",
+        "if product.number <= 0 or not all(known.is_at_least_0(atoms.term(part)) for part in parts):",
+        "if product.number <= 0:",
+        SEPARATE,
+    ),
+    Mutant(
+        "sum-of-angles",
+        "cos(x - y) is cos(x) * cos(y) - sin(x) * sin(y)",
+        "attnc/algebra/exponents.py",
+        "sin_j = -sin_j if is_difference else sin_j",
+        "sin_j = sin_j",
+        SEPARATE,
+    ),
+    Mutant(
+        "unguarded-choice",
+        "what is not chosen is multiplied with 0 where it may be no number",
+        "attnc/algebra/guards.py",
+        "if _may_be_no_number(atoms, at, power):",
+        "if False:",
+        ("tests/algebra/test_normal_form.py", *SEPARATE),
+    ),
+    Mutant(
+        "documents-that-fall",
+        "documents may be numbered by an array in any order",
+        "attnc/analyze/tokens.py",
+        "array in prover.in_order\n",
+        "True\n",
+        ("tests/analyze/test_tokens.py",),
+    ),
+)
+
+ANALYSIS = (*SETS, *TILES, *TERMS, *LINEAR)

@@ -1,0 +1,262 @@
+"""Chunked linear attention on the CPU: a state of the keys before each chunk, and the pairs inside of it.
+
+    state_t = exp(step_t) state_(t-1) + g_t^T v_t,    out_t = f_t state_t
+
+is computed for 64 tokens at a time (Hua et al. 2022, "Transformer Quality in Linear Time"; Yang et al. 2024, "Gated
+Linear Attention"). `f` are the features of queries, `g` those of keys, and a step is the logarithm of what the state is
+multiplied with at a key: none, one number, or one for each channel. Every exponential is the decay between a query and
+a key that it sees, so none overflows where no weight does. Copied by name; it knows nothing of any spec.
+"""
+
+import torch
+
+CHUNK = 64
+
+
+def _chunked_forward_cpu(f, g, v, steps, of_queries, of_keys, offset, with_sums):
+    """Query i of f [B, H, N, F] over the keys j <= i + offset of g [B, HG, M, F] in its document, with their v.
+
+    steps is None, [B, H, M] or [B, H, M, F]. Leaves out [B, H, N, DV], the sums of weights [B, H, N] or None, and the
+    states before each chunk and behind the last, [B * H, chunks + 1, F, DV], in a wide dtype.
+    """
+    (B, H, N, F), (M, DV) = f.shape, v.shape[2:]
+    v = _with_ones(v) if with_sums else v
+    chunks = _count_chunks(N, M, offset)
+    x, y, z = _chunks_of(f, offset, chunks), _chunks_of(g, 0, chunks), _chunks_of(v, 0, chunks)
+    running, seen = _running(steps, chunks), _documents(of_queries, of_keys, offset, chunks)
+    out, states = z.new_empty(*x.shape[:3], z.shape[3]), z.new_zeros(B * H, chunks + 1, F, z.shape[3])
+    for rows, heads, group, n in _slabs(x, y):
+        f, g, v = x[rows, n], _of_group(y[heads, n], group), _of_group(z[heads, n], group)
+        gates = _gates(running, rows, n)
+        inside, enters, leaves, stays = _sight(seen, rows, n, H, gates)
+        added = (_times(g, leaves)).mT @ v
+        for chunk in range(n.stop - n.start):
+            before = states[rows, n.start + chunk]
+            kept = before if stays is None else before * stays[:, chunk]
+            torch.add(kept, added[:, chunk], out=states[rows, n.start + chunk + 1])
+        pairs = _hide_pairs(_weights(f, g, gates), inside)
+        out[rows, n] = (pairs @ v).add_(_times(f, enters) @ states[rows, n])
+    out = _tokens_of(out, offset, B, N)
+    return (out[..., :DV], out[..., DV], states) if with_sums else (out, None, states)
+
+
+def _chunked_backward_cpu(dout, dsums, f, g, v, steps, of_queries, of_keys, offset, states):
+    """Gradients of f, g, v and steps, in a wide dtype. `dsums` is None where there are no sums."""
+    (B, H, N, _), (M, DV) = f.shape, v.shape[2:]
+    if dsums is not None:
+        dout, v = torch.cat([dout, dsums.unsqueeze(-1)], -1), _with_ones(v)
+    chunks = _count_chunks(N, M, offset)
+    x, y, z = _chunks_of(f, offset, chunks), _chunks_of(g, 0, chunks), _chunks_of(v, 0, chunks)
+    d = _chunks_of(dout, offset, chunks)
+    running, seen = _running(steps, chunks), _documents(of_queries, of_keys, offset, chunks)
+    dx, dy, dz = torch.empty_like(x), torch.empty_like(y), torch.empty_like(z)
+    dsteps = None if running is None else torch.empty_like(running)
+    dstate = torch.zeros_like(states[:, 0])
+    for rows, heads, group, n in reversed(list(_slabs(x, y))):
+        f, g, v, dout = x[rows, n], _of_group(y[heads, n], group), _of_group(z[heads, n], group), d[rows, n]
+        gates = _gates(running, rows, n)
+        inside, enters, leaves, stays = _sight(seen, rows, n, H, gates)
+        added, later = _times(f, enters).mT @ dout, torch.empty_like(states[rows, n])
+        for chunk in reversed(range(n.stop - n.start)):
+            later[:, chunk] = dstate[rows]
+            kept = dstate[rows] if stays is None else dstate[rows] * stays[:, chunk]
+            dstate[rows] = kept.add_(added[:, chunk])
+        df = _times(dout @ states[rows, n].mT, enters)
+        dg = _times(v @ later.mT, leaves)
+        drunning = None if gates is None else _of_running(gates, f, df, g, dg)
+        if drunning is not None:
+            behind = (states[rows, n.start + 1 : n.stop + 1] * later).sum(3)
+            drunning[:, :, -1] += behind if drunning.shape[3] > 1 else behind.sum(2, keepdim=True)
+        dpairs = _hide_pairs(dout @ v.mT, inside)
+        pairs = _hide_pairs(_weights_backward(dpairs, f, g, gates, df, dg, drunning), inside)
+        dx[rows, n] = df
+        dy[heads, n] = _sum_of_group(dg, group)
+        dz[heads, n] = _sum_of_group((pairs.mT @ dout).add_(_times(g, leaves) @ later), group)
+        if drunning is not None:  # a step moves what comes behind it in its chunk
+            dsteps[rows, n] = drunning.flip(2).cumsum(2).flip(2)
+    if dsteps is not None:
+        dsteps = _tokens_of(dsteps, 0, B, M).reshape(steps.shape)
+    dv = _tokens_of(dz, 0, B, M)[..., :DV]
+    return _tokens_of(dx, offset, B, N), _tokens_of(dy, 0, B, M), dv, dsteps
+
+
+def _with_ones(v):
+    """A column of ones: what it weighs is the sum of the weights."""
+    return torch.cat([v, v.new_ones(*v.shape[:3], 1)], -1)
+
+
+def _count_chunks(N, M, offset):
+    """Chunks that hold every key, and every query at the last key that it sees."""
+    return max(1, -(-max(M, N + offset) // CHUNK))
+
+
+def _chunks_of(x, first, chunks):
+    """x [B, H, N, W] as [B * H, chunks, CHUNK, W], token t at place t + first, zeros beside them."""
+    x = x.to(torch.promote_types(x.dtype, torch.float32))
+    places = max(0, first), max(0, min(chunks * CHUNK, x.shape[2] + first))
+    if places == (0, chunks * CHUNK) and first == 0:
+        return x.reshape(-1, chunks, CHUNK, x.shape[3])
+    wide = x.new_zeros(*x.shape[:2], chunks * CHUNK, x.shape[3])
+    if places[0] < places[1]:
+        wide[:, :, places[0] : places[1]] = x[:, :, places[0] - first : places[1] - first]
+    return wide.view(-1, chunks, CHUNK, x.shape[3])
+
+
+def _tokens_of(x, first, B, count):
+    """The way back: `count` tokens, of which token t stands at place t + first; zeros for those before the first."""
+    x = x.reshape(B, x.shape[0] // B, -1, x.shape[3])
+    if first >= 0:
+        return x[:, :, first : first + count]
+    before = min(count, -first)
+    return torch.cat([x.new_zeros(*x.shape[:2], before, x.shape[3]), x[:, :, : count - before]], 2)
+
+
+def _running(steps, chunks):
+    """The sum of steps up to each key, counted from the start of its chunk: [B * H, chunks, CHUNK, 1 or F]."""
+    if steps is None:
+        return None
+    return _chunks_of(steps if steps.ndim == 4 else steps.unsqueeze(-1), 0, chunks).cumsum(2)
+
+
+def _documents(of_queries, of_keys, offset, chunks):
+    """Documents of queries, at the last key that they see, and of keys: [B, chunks, CHUNK]."""
+    if of_keys is None:
+        return None
+    places = torch.arange(chunks * CHUNK, device=of_keys.device)
+    queries = of_queries[:, (places - offset).clamp(0, of_queries.shape[1] - 1)]
+    keys = of_keys[:, places.clamp(max=of_keys.shape[1] - 1)]
+    return queries.unflatten(1, (chunks, CHUNK)), keys.unflatten(1, (chunks, CHUNK))
+
+
+def _slabs(x, y):
+    """Rows and chunks at a time, in order, so many that what is made of them stays in the cache."""
+    (rows, chunks, _, F), groups = x.shape, y.shape[0]
+    group = rows // max(1, groups)
+    size = torch.get_num_threads() * 2**18 // (CHUNK * max(F, CHUNK))
+    heads = min(groups, max(1, size // max(1, group * chunks)))
+    length = min(chunks, max(8, size // max(1, group * heads)))
+    for first in range(0, groups, heads):
+        some = slice(first, min(first + heads, groups))
+        for n in range(0, chunks, length):
+            yield slice(some.start * group, some.stop * group), some, group, slice(n, min(n + length, chunks))
+
+
+def _of_group(x, group):
+    """Keys for every query head that reads them."""
+    return x if group == 1 else x.repeat_interleave(group, 0)
+
+
+def _sum_of_group(x, group):
+    return x if group == 1 else x.unflatten(0, (-1, group)).sum(1)
+
+
+def _gates(running, rows, n):
+    return None if running is None else running[rows, n]
+
+
+def _sight(seen, rows, n, H, gates):
+    """Which pairs of a chunk meet; what queries multiply the state with, what keys come into it with, what of it stays.
+
+    Where nothing is hidden or fades, None.
+    """
+    enters = leaves = stays = inside = None
+    if gates is not None:
+        last = gates[:, :, -1:]
+        enters, leaves, stays = gates.exp(), (last - gates).exp(), last.exp().mT
+    if seen is None:
+        return inside, enters, leaves, stays
+    batch = torch.arange(rows.start, rows.stop, device=seen[0].device) // H
+    queries, keys = seen[0][batch, n].unsqueeze(-1), seen[1][batch, n].unsqueeze(-1)
+    last, before = keys[:, :, -1:], seen[1][batch, max(0, n.start - 1) : n.stop - 1 + (n.start == 0)]
+    before = before[:, :, -1:, None]
+    if n.start == 0:  # no key comes before the first chunk
+        before = torch.cat([keys[:, :1, :1], before[:, : n.stop - 1]], 1)
+    inside = queries == keys.mT
+    wide = torch.float32 if gates is None else gates.dtype
+    if gates is None:
+        return inside, (queries == before).to(wide), (keys == last).to(wide), (before == last).to(wide)
+    enters = enters.masked_fill(queries != before, 0)
+    leaves = leaves.masked_fill(keys != last, 0)
+    return inside, enters, leaves, stays.masked_fill(before != last, 0)
+
+
+def _times(x, factor):
+    return x if factor is None else x * factor
+
+
+def _hide_pairs(pairs, inside):
+    """Later keys, and those of other documents."""
+    pairs = pairs.tril_()
+    return pairs if inside is None else pairs.masked_fill_(~inside, 0)
+
+
+def _decay(gates):
+    """The decay of each pair of a chunk [..., CHUNK, CHUNK], 0 where the key is later."""
+    apart = gates - gates.mT
+    return apart.masked_fill_(torch.ones_like(apart[0, 0], dtype=torch.bool).triu_(1), -torch.inf).exp_()
+
+
+def _weights(f, g, gates):
+    """Weights of the pairs of a chunk. Where the key is later, any number."""
+    if gates is None:
+        return f @ g.mT
+    if gates.shape[3] == 1:
+        return (f @ g.mT).mul_(_decay(gates))
+    pairs = torch.diag_embed((f * g).sum(3))
+    for queries, keys, between in _halves():
+        grown = f[:, :, queries] * (gates[:, :, queries] - gates[:, :, between]).exp()
+        faded = g[:, :, keys] * (gates[:, :, between] - gates[:, :, keys]).exp()
+        pairs[:, :, queries, keys] = grown @ faded.mT
+    return pairs
+
+
+def _halves():
+    """Queries, earlier keys, and the last of those: every pair of a chunk once, but for a token with itself."""
+    size = CHUNK // 2
+    while size:
+        for first in range(0, CHUNK, 2 * size):
+            middle = first + size
+            yield slice(middle, middle + size), slice(first, middle), slice(middle - 1, middle)
+        size //= 2
+
+
+def _weights_backward(dpairs, f, g, gates, df, dg, drunning):
+    """Add to the gradients of f, g and gates what comes through the pairs of a chunk; the weights of the pairs.
+
+    A pair of a token with itself has no decay. Left out here, its terms need not cancel in `drunning`.
+    """
+    if gates is None:
+        df += dpairs @ g
+        dg += dpairs.mT @ f
+        return f @ g.mT
+    if gates.shape[3] == 1:
+        plain, decay = f @ g.mT, _decay(gates)
+        pairs = plain * decay
+        change = (pairs * dpairs).tril_(-1)
+        drunning += (change.sum(3) - change.sum(2)).unsqueeze(3)
+        dpairs = dpairs * decay
+        df += dpairs @ g
+        dg += dpairs.mT @ f
+        return pairs
+    own = dpairs.diagonal(dim1=2, dim2=3).unsqueeze(3)
+    pairs, df_own, dg_own = torch.diag_embed((f * g).sum(3)), own * g, own * f
+    for queries, keys, between in _halves():
+        grows = (gates[:, :, queries] - gates[:, :, between]).exp()
+        fades = (gates[:, :, between] - gates[:, :, keys]).exp()
+        grown, faded = f[:, :, queries] * grows, g[:, :, keys] * fades
+        pairs[:, :, queries, keys] = grown @ faded.mT
+        through = dpairs[:, :, queries, keys]
+        to_queries, to_keys = (through @ faded) * grows, (through.mT @ grown) * fades
+        df[:, :, queries] += to_queries
+        dg[:, :, keys] += to_keys
+        drunning[:, :, queries] += f[:, :, queries] * to_queries
+        drunning[:, :, keys] -= g[:, :, keys] * to_keys
+    df += df_own
+    dg += dg_own
+    return pairs
+
+
+def _of_running(gates, f, df, g, dg):
+    """The gradient of the running sums, as far as it comes through the states."""
+    change = f * df - g * dg
+    return change if gates.shape[3] > 1 else change.sum(3, keepdim=True)

@@ -10,10 +10,31 @@ a key that it sees, so none overflows where no weight does. Copied by name; it k
 
 import torch
 
+from attnc.support.cpu import _are_spoiled
+from attnc.support.linear_pairs import _pairs_backward, _pairs_forward
+
 CHUNK = 64
 
 
 def _chunked_forward_cpu(f, g, v, steps, of_queries, of_keys, offset, with_sums):
+    """`_chunked_forward`; where something is nan or infinite, it spoils those who see it."""
+    given = f, g, v, steps, of_queries, of_keys, offset, with_sums
+    out, sums, states = _chunked_forward(*given)
+    if _are_spoiled([out, sums] if with_sums else [out]):
+        out, sums = _pairs_forward(*given)
+    return out, sums, states
+
+
+def _chunked_backward_cpu(dout, dsums, f, g, v, steps, of_queries, of_keys, offset, states):
+    """`_chunked_backward`, in the same way."""
+    given = dout, dsums, f, g, v, steps, of_queries, of_keys, offset
+    gradients = _chunked_backward(*given, states)
+    if _are_spoiled([each for each in gradients if each is not None]):
+        return _pairs_backward(*given)
+    return gradients
+
+
+def _chunked_forward(f, g, v, steps, of_queries, of_keys, offset, with_sums):
     """Query i of f [B, H, N, F] over the keys j <= i + offset of g [B, HG, M, F] in its document, with their v.
 
     steps is None, [B, H, M] or [B, H, M, F]. Leaves out [B, H, N, DV], the sums of weights [B, H, N] or None, and the
@@ -40,7 +61,7 @@ def _chunked_forward_cpu(f, g, v, steps, of_queries, of_keys, offset, with_sums)
     return (out[..., :DV], out[..., DV], states) if with_sums else (out, None, states)
 
 
-def _chunked_backward_cpu(dout, dsums, f, g, v, steps, of_queries, of_keys, offset, states):
+def _chunked_backward(dout, dsums, f, g, v, steps, of_queries, of_keys, offset, states):
     """Gradients of f, g, v and steps, in a wide dtype. `dsums` is None where there are no sums."""
     (B, H, N, _), (M, DV) = f.shape, v.shape[2:]
     if dsums is not None:
@@ -72,7 +93,7 @@ def _chunked_backward_cpu(dout, dsums, f, g, v, steps, of_queries, of_keys, offs
         dx[rows, n] = df
         dy[heads, n] = _sum_of_group(dg, group)
         dz[heads, n] = _sum_of_group((pairs.mT @ dout).add_(_times(g, leaves) @ later), group)
-        if drunning is not None:  # a step moves what comes behind it in its chunk
+        if dsteps is not None and drunning is not None:  # a step moves what comes behind it in its chunk
             dsteps[rows, n] = drunning.flip(2).cumsum(2).flip(2)
     if dsteps is not None:
         dsteps = _tokens_of(dsteps, 0, B, M).reshape(steps.shape)
@@ -159,25 +180,23 @@ def _sight(seen, rows, n, H, gates):
 
     Where nothing is hidden or fades, None.
     """
-    enters = leaves = stays = inside = None
+    factors = [None, None, None]
     if gates is not None:
         last = gates[:, :, -1:]
-        enters, leaves, stays = gates.exp(), (last - gates).exp(), last.exp().mT
+        factors = [gates.exp(), (last - gates).exp(), last.exp().mT]
     if seen is None:
-        return inside, enters, leaves, stays
+        return None, *factors
     batch = torch.arange(rows.start, rows.stop, device=seen[0].device) // H
-    queries, keys = seen[0][batch, n].unsqueeze(-1), seen[1][batch, n].unsqueeze(-1)
-    last, before = keys[:, :, -1:], seen[1][batch, max(0, n.start - 1) : n.stop - 1 + (n.start == 0)]
-    before = before[:, :, -1:, None]
-    if n.start == 0:  # no key comes before the first chunk
-        before = torch.cat([keys[:, :1, :1], before[:, : n.stop - 1]], 1)
-    inside = queries == keys.mT
-    wide = torch.float32 if gates is None else gates.dtype
+    queries, keys = seen[0][batch, n].unsqueeze(3), seen[1][batch, n].unsqueeze(3)
+    last = keys[:, :, -1:]
+    first = keys[:, :1, :1] if n.start == 0 else seen[1][batch, n.start - 1, -1:, None, None]
+    before = torch.cat([first, last[:, :-1]], 1)  # no key comes before the first chunk: any will do
+    goes_on = [queries == before, keys == last, before == last]
     if gates is None:
-        return inside, (queries == before).to(wide), (keys == last).to(wide), (before == last).to(wide)
-    enters = enters.masked_fill(queries != before, 0)
-    leaves = leaves.masked_fill(keys != last, 0)
-    return inside, enters, leaves, stays.masked_fill(before != last, 0)
+        factors = [each.to(torch.float32) for each in goes_on]
+    else:
+        factors = [each.masked_fill(~goes, 0) for each, goes in zip(factors, goes_on)]
+    return queries == keys.mT, *factors
 
 
 def _times(x, factor):

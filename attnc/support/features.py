@@ -1,0 +1,50 @@
+"""What linear attention makes of single tokens: features, and how the state fades from key to key.
+
+Exponents are [B, heads, tokens, 1 or F], in float64. Copied by name; it knows nothing of any spec.
+"""
+
+import torch
+
+
+def _steps_of(running):
+    """What the state is multiplied with at each key, as a logarithm, from sums of such that run on."""
+    return torch.diff(running, dim=2, prepend=running[:, :, :1])
+
+
+def _largest_so_far(exponents):
+    """The largest exponent of the keys up to each: no weight of a row that sees them is larger. It has no gradient."""
+    return exponents.detach().cummax(2).values
+
+
+def _largest_of_all(exponents):
+    """The largest exponent of all keys, as that of one."""
+    return exponents.detach().amax(2, keepdim=True) if exponents.shape[2] else exponents.detach().sum(2, True)
+
+
+def _at_last_key(running, offset, N):
+    """What runs on with the keys, at the last that each query sees; of the first key where it sees none."""
+    M = running.shape[2]
+    if M == 0:
+        return running.new_zeros(*running.shape[:2], N, running.shape[3])
+    return running[:, :, (torch.arange(N, device=running.device) + offset).clamp(0, M - 1)]
+
+
+def _powers(x, power):
+    """Every product of `power` features, so that their dot products are powers of dot products."""
+    chosen = torch.combinations(torch.arange(x.shape[3], device=x.device), power, with_replacement=True)
+    ways = [_ways(each) for each in chosen.tolist()]
+    return x[..., chosen].prod(4) * torch.tensor(ways, dtype=torch.float64, device=x.device).sqrt().to(x.dtype)
+
+
+def _ways(chosen):
+    """In how many orders the same features can be chosen."""
+    ways = run = 1
+    for n in range(1, len(chosen)):
+        run = run + 1 if chosen[n] == chosen[n - 1] else 1
+        ways = ways * (n + 1) // run
+    return ways
+
+
+def _products(x, y):
+    """Every product of a feature of each."""
+    return (x.unsqueeze(4) * y.unsqueeze(3)).flatten(3)

@@ -19,16 +19,16 @@ CHUNK = 64
 def _chunked_forward_cpu(f, g, v, steps, of_queries, of_keys, offset, with_sums):
     """`_chunked_forward`; where something is nan or infinite, it spoils those who see it."""
     given = f, g, v, steps, of_queries, of_keys, offset, with_sums
-    out, sums, states = _chunked_forward(*given)
+    out, sums = _chunked_forward(*given)
     if _are_spoiled([out, sums] if with_sums else [out]):
-        out, sums = _pairs_forward(*given)
-    return out, sums, states
+        return _pairs_forward(*given)
+    return out, sums
 
 
-def _chunked_backward_cpu(dout, dsums, f, g, v, steps, of_queries, of_keys, offset, states):
+def _chunked_backward_cpu(dout, dsums, f, g, v, steps, of_queries, of_keys, offset):
     """`_chunked_backward`, in the same way."""
     given = dout, dsums, f, g, v, steps, of_queries, of_keys, offset
-    gradients = _chunked_backward(*given, states)
+    gradients = _chunked_backward(*given)
     if _are_spoiled([each for each in gradients if each is not None]):
         return _pairs_backward(*given)
     return gradients
@@ -37,56 +37,55 @@ def _chunked_backward_cpu(dout, dsums, f, g, v, steps, of_queries, of_keys, offs
 def _chunked_forward(f, g, v, steps, of_queries, of_keys, offset, with_sums):
     """Query i of f [B, H, N, F] over the keys j <= i + offset of g [B, HG, M, F] in its document, with their v.
 
-    steps is None, [B, H, M] or [B, H, M, F]. Leaves out [B, H, N, DV], the sums of weights [B, H, N] or None, and the
-    states before each chunk and behind the last, [B * H, chunks + 1, F, DV], in a wide dtype.
+    steps is None, [B, H, M] or [B, H, M, F]. Leaves out [B, H, N, DV], and the sums of weights [B, H, N] or None, in a
+    wide dtype.
     """
-    (B, H, N, F), (M, DV) = f.shape, v.shape[2:]
-    v = _with_ones(v) if with_sums else v
-    chunks = _count_chunks(N, M, offset)
-    x, y, z = _chunks_of(f, offset, chunks), _chunks_of(g, 0, chunks), _chunks_of(v, 0, chunks)
-    running, seen = _running(steps, chunks), _documents(of_queries, of_keys, offset, chunks)
-    out, states = z.new_empty(*x.shape[:3], z.shape[3]), z.new_zeros(B * H, chunks + 1, F, z.shape[3])
+    (B, H, N, F), DV = f.shape, v.shape[3]
+    x, y, z, running, seen = _in_chunks(f, g, _with_ones(v) if with_sums else v, steps, of_queries, of_keys, offset)
+    out, state = z.new_empty(*x.shape[:3], z.shape[3]), z.new_zeros(B * H, F, z.shape[3])
     for rows, heads, group, n in _slabs(x, y):
         f, g, v = x[rows, n], _of_group(y[heads, n], group), _of_group(z[heads, n], group)
-        gates = _gates(running, rows, n)
+        gates = None if running is None else running[rows, n]
         inside, enters, leaves, stays = _sight(seen, rows, n, H, gates)
-        added = (_times(g, leaves)).mT @ v
-        for chunk in range(n.stop - n.start):
-            before = states[rows, n.start + chunk]
-            kept = before if stays is None else before * stays[:, chunk]
-            torch.add(kept, added[:, chunk], out=states[rows, n.start + chunk + 1])
+        states = _carry(state[rows], _times(g, leaves).mT @ v, stays)
+        state[rows] = states[:, -1]
         pairs = _hide_pairs(_weights(f, g, gates), inside)
-        out[rows, n] = (pairs @ v).add_(_times(f, enters) @ states[rows, n])
+        out[rows, n] = (pairs @ v).add_(_times(f, enters) @ states[:, :-1])
     out = _tokens_of(out, offset, B, N)
-    return (out[..., :DV], out[..., DV], states) if with_sums else (out, None, states)
+    return (out[..., :DV], out[..., DV]) if with_sums else (out, None)
 
 
-def _chunked_backward(dout, dsums, f, g, v, steps, of_queries, of_keys, offset, states):
+def _chunked_backward(dout, dsums, f, g, v, steps, of_queries, of_keys, offset):
     """Gradients of f, g, v and steps, in a wide dtype. `dsums` is None where there are no sums."""
-    (B, H, N, _), (M, DV) = f.shape, v.shape[2:]
+    (B, H, N, F), (M, DV) = f.shape, v.shape[2:]
     if dsums is not None:
-        dout, v = torch.cat([dout, dsums.unsqueeze(-1)], -1), _with_ones(v)
-    chunks = _count_chunks(N, M, offset)
-    x, y, z = _chunks_of(f, offset, chunks), _chunks_of(g, 0, chunks), _chunks_of(v, 0, chunks)
-    d = _chunks_of(dout, offset, chunks)
-    running, seen = _running(steps, chunks), _documents(of_queries, of_keys, offset, chunks)
+        dout, v = torch.cat([dout, dsums.unsqueeze(3)], 3), _with_ones(v)
+    x, y, z, running, seen = _in_chunks(f, g, v, steps, of_queries, of_keys, offset)
+    d = _chunks_of(dout, offset, x.shape[1])
     dx, dy, dz = torch.empty_like(x), torch.empty_like(y), torch.empty_like(z)
     dsteps = None if running is None else torch.empty_like(running)
-    dstate = torch.zeros_like(states[:, 0])
-    for rows, heads, group, n in reversed(list(_slabs(x, y))):
+    slabs, befores = list(_slabs(x, y)), []
+    state = z.new_zeros(B * H, F, z.shape[3])
+    for rows, heads, group, n in slabs:  # the states before each slab
+        befores.append(state[rows].clone())
+        gates = None if running is None else running[rows, n]
+        _, _, leaves, stays = _sight(seen, rows, n, H, gates)
+        added = _times(_of_group(y[heads, n], group), leaves).mT @ _of_group(z[heads, n], group)
+        state[rows] = _carry(state[rows], added, stays)[:, -1]
+    dstate = torch.zeros_like(state)
+    for (rows, heads, group, n), before in reversed(list(zip(slabs, befores))):
         f, g, v, dout = x[rows, n], _of_group(y[heads, n], group), _of_group(z[heads, n], group), d[rows, n]
-        gates = _gates(running, rows, n)
+        gates = None if running is None else running[rows, n]
         inside, enters, leaves, stays = _sight(seen, rows, n, H, gates)
-        added, later = _times(f, enters).mT @ dout, torch.empty_like(states[rows, n])
-        for chunk in reversed(range(n.stop - n.start)):
-            later[:, chunk] = dstate[rows]
-            kept = dstate[rows] if stays is None else dstate[rows] * stays[:, chunk]
-            dstate[rows] = kept.add_(added[:, chunk])
-        df = _times(dout @ states[rows, n].mT, enters)
+        states = _carry(before, _times(g, leaves).mT @ v, stays)
+        back = None if stays is None else stays.flip(1)
+        later = _carry(dstate[rows], (_times(f, enters).mT @ dout).flip(1), back).flip(1)
+        dstate[rows], later = later[:, 0], later[:, 1:]
+        df = _times(dout @ states[:, :-1].mT, enters)
         dg = _times(v @ later.mT, leaves)
         drunning = None if gates is None else _of_running(gates, f, df, g, dg)
         if drunning is not None:
-            behind = (states[rows, n.start + 1 : n.stop + 1] * later).sum(3)
+            behind = (states[:, 1:] * later).sum(3)
             drunning[:, :, -1] += behind if drunning.shape[3] > 1 else behind.sum(2, keepdim=True)
         dpairs = _hide_pairs(dout @ v.mT, inside)
         pairs = _hide_pairs(_weights_backward(dpairs, f, g, gates, df, dg, drunning), inside)
@@ -101,14 +100,32 @@ def _chunked_backward(dout, dsums, f, g, v, steps, of_queries, of_keys, offset, 
     return _tokens_of(dx, offset, B, N), _tokens_of(dy, 0, B, M), dv, dsteps
 
 
+def _carry(state, added, stays):
+    """The state before each chunk, and behind the last: [rows, chunks + 1, F, DV]."""
+    states = added.new_empty(added.shape[0], added.shape[1] + 1, *added.shape[2:])
+    states[:, 0] = state
+    for chunk in range(added.shape[1]):
+        kept = states[:, chunk] if stays is None else states[:, chunk] * stays[:, chunk]
+        torch.add(kept, added[:, chunk], out=states[:, chunk + 1])
+    return states
+
+
+def _in_chunks(f, g, v, steps, of_queries, of_keys, offset):
+    """Everything by rows, chunks and tokens: chunks that hold every key, and every query at the last key that it sees.
+
+    Of steps the sums from the start of their chunk on.
+    """
+    chunks = max(1, -(-max(g.shape[2], f.shape[2] + offset) // CHUNK))
+    tokens = _chunks_of(f, offset, chunks), _chunks_of(g, 0, chunks), _chunks_of(v, 0, chunks)
+    running = None
+    if steps is not None:
+        running = _chunks_of(steps if steps.ndim == 4 else steps.unsqueeze(3), 0, chunks).cumsum(2)
+    return *tokens, running, _documents(of_queries, of_keys, offset, chunks)
+
+
 def _with_ones(v):
     """A column of ones: what it weighs is the sum of the weights."""
     return torch.cat([v, v.new_ones(*v.shape[:3], 1)], -1)
-
-
-def _count_chunks(N, M, offset):
-    """Chunks that hold every key, and every query at the last key that it sees."""
-    return max(1, -(-max(M, N + offset) // CHUNK))
 
 
 def _chunks_of(x, first, chunks):
@@ -130,13 +147,6 @@ def _tokens_of(x, first, B, count):
         return x[:, :, first : first + count]
     before = min(count, -first)
     return torch.cat([x.new_zeros(*x.shape[:2], before, x.shape[3]), x[:, :, : count - before]], 2)
-
-
-def _running(steps, chunks):
-    """The sum of steps up to each key, counted from the start of its chunk: [B * H, chunks, CHUNK, 1 or F]."""
-    if steps is None:
-        return None
-    return _chunks_of(steps if steps.ndim == 4 else steps.unsqueeze(-1), 0, chunks).cumsum(2)
 
 
 def _documents(of_queries, of_keys, offset, chunks):
@@ -169,10 +179,6 @@ def _of_group(x, group):
 
 def _sum_of_group(x, group):
     return x if group == 1 else x.unflatten(0, (-1, group)).sum(1)
-
-
-def _gates(running, rows, n):
-    return None if running is None else running[rows, n]
 
 
 def _sight(seen, rows, n, H, gates):

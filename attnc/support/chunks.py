@@ -46,7 +46,7 @@ def _chunked_forward(f, g, v, steps, of_queries, of_keys, offset, with_sums):
     for rows, heads, group, n in _slabs(x, y):
         f, g, v = x[rows, n], _of_group(y[heads, n], group), _of_group(z[heads, n], group)
         gates = None if running is None else running[rows, n]
-        inside, enters, leaves, stays = _sight(seen, rows, n, H, gates)
+        inside, enters, leaves, stays = _sight(seen, rows, n, H, gates, z.dtype)
         states = _carry(state[rows], _times(g, leaves).mT @ v, stays)
         state[rows] = states[:, -1]
         pairs = _hide_pairs(_weights(f, g, gates), inside)
@@ -63,20 +63,20 @@ def _chunked_backward(dout, dsums, f, g, v, steps, of_queries, of_keys, offset):
     x, y, z, running, seen = _in_chunks(f, g, v, steps, of_queries, of_keys, offset)
     d = _chunks_of(dout, offset, x.shape[1])
     dx, dy, dz = torch.empty_like(x), torch.empty_like(y), torch.empty_like(z)
-    dsteps = None if running is None else torch.empty_like(running)
+    dsteps = None if running is None else torch.empty_like(running, dtype=z.dtype)
     slabs, befores = list(_slabs(x, y)), []
     state = z.new_zeros(B * H, F, z.shape[3])
     for rows, heads, group, n in slabs:  # the states before each slab
         befores.append(state[rows].clone())
         gates = None if running is None else running[rows, n]
-        _, _, leaves, stays = _sight(seen, rows, n, H, gates)
+        _, _, leaves, stays = _sight(seen, rows, n, H, gates, z.dtype)
         added = _times(_of_group(y[heads, n], group), leaves).mT @ _of_group(z[heads, n], group)
         state[rows] = _carry(state[rows], added, stays)[:, -1]
     dstate = torch.zeros_like(state)
     for (rows, heads, group, n), before in reversed(list(zip(slabs, befores))):
         f, g, v, dout = x[rows, n], _of_group(y[heads, n], group), _of_group(z[heads, n], group), d[rows, n]
         gates = None if running is None else running[rows, n]
-        inside, enters, leaves, stays = _sight(seen, rows, n, H, gates)
+        inside, enters, leaves, stays = _sight(seen, rows, n, H, gates, z.dtype)
         states = _carry(before, _times(g, leaves).mT @ v, stays)
         back = None if stays is None else stays.flip(1)
         later = _carry(dstate[rows], (_times(f, enters).mT @ dout).flip(1), back).flip(1)
@@ -113,13 +113,14 @@ def _carry(state, added, stays):
 def _in_chunks(f, g, v, steps, of_queries, of_keys, offset):
     """Everything by rows, chunks and tokens: chunks that hold every key, and every query at the last key that it sees.
 
-    Of steps the sums from the start of their chunk on.
+    Of steps the sums from the start of their chunk on, in float64: their differences are exponents.
     """
     chunks = max(1, -(-max(g.shape[2], f.shape[2] + offset) // CHUNK))
     tokens = _chunks_of(f, offset, chunks), _chunks_of(g, 0, chunks), _chunks_of(v, 0, chunks)
     running = None
     if steps is not None:
-        running = _chunks_of(steps if steps.ndim == 4 else steps.unsqueeze(3), 0, chunks).cumsum(2)
+        steps = (steps if steps.ndim == 4 else steps.unsqueeze(3)).to(torch.float64)
+        running = _chunks_of(steps, 0, chunks).cumsum(2)
     return *tokens, running, _documents(of_queries, of_keys, offset, chunks)
 
 
@@ -181,7 +182,7 @@ def _sum_of_group(x, group):
     return x if group == 1 else x.unflatten(0, (-1, group)).sum(1)
 
 
-def _sight(seen, rows, n, H, gates):
+def _sight(seen, rows, n, H, gates, dtype):
     """Which pairs of a chunk meet; what queries multiply the state with, what keys come into it with, what of it stays.
 
     Where nothing is hidden or fades, None.
@@ -189,7 +190,7 @@ def _sight(seen, rows, n, H, gates):
     factors = [None, None, None]
     if gates is not None:
         last = gates[:, :, -1:]
-        factors = [gates.exp(), (last - gates).exp(), last.exp().mT]
+        factors = [_exp(each, dtype) for each in (gates, last - gates, last.mT)]
     if seen is None:
         return None, *factors
     batch = torch.arange(rows.start, rows.stop, device=seen[0].device) // H
@@ -199,7 +200,7 @@ def _sight(seen, rows, n, H, gates):
     before = torch.cat([first, last[:, :-1]], 1)  # no key comes before the first chunk: any will do
     goes_on = [queries == before, keys == last, before == last]
     if gates is None:
-        factors = [each.to(torch.float32) for each in goes_on]
+        factors = [each.to(dtype) for each in goes_on]
     else:
         factors = [each.masked_fill(~goes, 0) for each, goes in zip(factors, goes_on)]
     return queries == keys.mT, *factors
@@ -215,9 +216,14 @@ def _hide_pairs(pairs, inside):
     return pairs if inside is None else pairs.masked_fill_(~inside, 0)
 
 
-def _decay(gates):
+def _exp(exponents, dtype):
+    """The exponential of what has been subtracted in float64."""
+    return exponents.to(dtype).exp_() if exponents.dtype != dtype else exponents.exp()
+
+
+def _decay(gates, dtype):
     """The decay of each pair of a chunk [..., CHUNK, CHUNK], 0 where the key is later."""
-    apart = gates - gates.mT
+    apart = (gates - gates.mT).to(dtype)
     return apart.masked_fill_(torch.ones_like(apart[0, 0], dtype=torch.bool).triu_(1), -torch.inf).exp_()
 
 
@@ -226,11 +232,11 @@ def _weights(f, g, gates):
     if gates is None:
         return f @ g.mT
     if gates.shape[3] == 1:
-        return (f @ g.mT).mul_(_decay(gates))
+        return (f @ g.mT).mul_(_decay(gates, f.dtype))
     pairs = torch.diag_embed((f * g).sum(3))
     for queries, keys, between in _halves():
-        grown = f[:, :, queries] * (gates[:, :, queries] - gates[:, :, between]).exp()
-        faded = g[:, :, keys] * (gates[:, :, between] - gates[:, :, keys]).exp()
+        grown = f[:, :, queries] * _exp(gates[:, :, queries] - gates[:, :, between], f.dtype)
+        faded = g[:, :, keys] * _exp(gates[:, :, between] - gates[:, :, keys], f.dtype)
         pairs[:, :, queries, keys] = grown @ faded.mT
     return pairs
 
@@ -255,7 +261,7 @@ def _weights_backward(dpairs, f, g, gates, df, dg, drunning):
         dg += dpairs.mT @ f
         return f @ g.mT
     if gates.shape[3] == 1:
-        plain, decay = f @ g.mT, _decay(gates)
+        plain, decay = f @ g.mT, _decay(gates, f.dtype)
         pairs = plain * decay
         change = (pairs * dpairs).tril_(-1)
         drunning += (change.sum(3) - change.sum(2)).unsqueeze(3)
@@ -266,8 +272,8 @@ def _weights_backward(dpairs, f, g, gates, df, dg, drunning):
     own = dpairs.diagonal(dim1=2, dim2=3).unsqueeze(3)
     pairs, df_own, dg_own = torch.diag_embed((f * g).sum(3)), own * g, own * f
     for queries, keys, between in _halves():
-        grows = (gates[:, :, queries] - gates[:, :, between]).exp()
-        fades = (gates[:, :, between] - gates[:, :, keys]).exp()
+        grows = _exp(gates[:, :, queries] - gates[:, :, between], f.dtype)
+        fades = _exp(gates[:, :, between] - gates[:, :, keys], f.dtype)
         grown, faded = f[:, :, queries] * grows, g[:, :, keys] * fades
         pairs[:, :, queries, keys] = grown @ faded.mT
         through = dpairs[:, :, queries, keys]

@@ -57,10 +57,17 @@ class FeaturesOfTokens:
         """Features of queries and keys of one summand, and how the state fades, [B, heads, M, 1 or D], in float64."""
         of_query, of_key, fade = self._exponents(term, suffix)
         powers = [dot.power for dot in term.dots]
-        query = self._factor([build.real("*", term.share, term.query)], "i", of_query)
-        key = self._factor([term.key], "j", of_key)
-        queries = self._features(query, [dot.query for dot in term.dots], powers, (B, H, N))
-        keys = self._features(key, [dot.key for dot in term.dots], powers, (B, Var("k").attr("shape")[1], M))
+        query, key = build.real("*", term.share, term.query), term.key
+        queries = self._features(
+            self._of_tokens([dot.query for dot in term.dots], powers), query, of_query, "i", (B, H, N)
+        )
+        keys = self._features(
+            self._of_tokens([dot.key for dot in term.dots], powers),
+            key,
+            of_key,
+            "j",
+            (B, Var("k").attr("shape")[1], M),
+        )
         if not suffix:
             return queries, keys, fade
         return self.block.let(f"query{suffix}", queries), self.block.let(f"key{suffix}", keys), fade
@@ -92,31 +99,26 @@ class FeaturesOfTokens:
         fade = function("_steps_of")(Unary("-", largest))
         return (of_query + met).call("exp"), (exponents - largest).call("exp"), fade
 
-    def _factor(self, numbers: Sequence[Real], side: str, more: Expr | None) -> Expr | None:
-        """The product of numbers of a token, in float64; a plain number where it is one for the whole call."""
-        found = [
-            self.exact.terms(each) if is_number(each) else self._column(each, side)
-            for each in numbers
-            if each != ONE
-        ]
-        found += [more] if more is not None else []
-        return reduce(Expr.__mul__, found) if found else None
-
-    def _features(
-        self, factor: Expr | None, vectors: list[Vec], powers: list[int], tokens: tuple[Expr, ...]
-    ) -> Expr:
-        """[B, heads, tokens, features], in the dtype of the inputs."""
-        dtype = Var("dtype")
-        if not vectors:
-            ones = Var("q").call("new_ones", *tokens, 1)
-            return ones if factor is None else (ones * factor).to(dtype)
+    def _of_tokens(self, vectors: Sequence[Vec], powers: Sequence[int]) -> Expr | None:
+        """The products of vectors of each token; None where there are none."""
         parts = [
             self.vectors.mapped(each) if power == 1 else function("_powers")(self.vectors.mapped(each), power)
             for each, power in zip(vectors, powers, strict=True)
         ]
-        value = reduce(function("_products"), parts)
+        return reduce(function("_products"), parts) if parts else None
+
+    def _features(
+        self, value: Expr | None, number: Real, factor: Expr | None, side: str, tokens: tuple[Expr, ...]
+    ) -> Expr:
+        """[B, heads, tokens, features] in the dtype of the inputs: vectors, times numbers of each token."""
+        if value is None:
+            value = Var("q").call("new_ones", *tokens, 1)
+        if number != ONE:
+            value = value * (self.exact.terms(number) if is_number(number) else self._column(number, side))
         if factor is not None:
-            value = (value * factor).to(dtype)
+            value = value * factor
+        if factor is not None or not is_number(number):
+            value = value.to(Var("dtype"))
         return value.call("expand", *tokens, -1)
 
     def _column(self, term: Node, side: str) -> Expr:

@@ -122,12 +122,12 @@ class Compilation:
     def plan(self) -> Plan:
         from attnc.lower.plan import make_plan
 
-        return make_plan(self.attention, self.facts)
+        return make_plan(self.attention, self.facts, self.options.schedule)
 
     @property
     def counts(self) -> tuple[Int, ...]:
         """What every sweep keeps below 2**29 in a call."""
-        return tuple(sweep.ints.most for sweep in self.plan.sweeps)
+        return tuple(sweep.counted for sweep in self.plan.sweeps if sweep.counted is not None)
 
     @cached_property
     def kernels(self) -> Kernels:

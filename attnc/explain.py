@@ -17,7 +17,9 @@ from attnc.analyze.linear_words import linear_json, say_linear
 from attnc.errors import AttncError, Diagnostic
 from attnc.ir.nodes import Attention
 from attnc.ir.text import print_ir
+from attnc.lower.chunked.sweep import LinearSweep
 from attnc.lower.plan import Plan
+from attnc.lower.tiled.sweep import TiledSweep
 from attnc.run.cost import Setting, complete_setting, find_cost
 from attnc.run.settings import say_call
 
@@ -87,11 +89,11 @@ def _plan(plan: Plan | Diagnostic, attention: Attention) -> list[str]:
 def print_plan(plan: Plan) -> str:
     """A plan, field by field."""
     sweep = plan.last
-    lines = [
-        f"schedule   {plan.schedule.name}",
-        f"score      {print_ir(sweep.score.term)}" + ("  (times log2(e))" if sweep.fold.divides else ""),
-        f"mask       {print_ir(sweep.attention.mask)}",
-    ]
+    lines = [f"schedule   {plan.schedule.name}"]
+    if isinstance(sweep, TiledSweep):
+        base = "  (times log2(e))" if sweep.fold.divides else ""
+        lines.append(f"score      {print_ir(sweep.score.term)}{base}")
+        lines.append(f"mask       {print_ir(sweep.attention.mask)}")
     for each in plan.before:
         made = ", ".join(f"{name} = {print_ir(term)}" for name, term in each.numbers)
         kept = " and ".join(map(print_ir, each.fold.sums)) or print_ir(each.fold.score)
@@ -100,7 +102,19 @@ def print_plan(plan: Plan) -> str:
         lines.append(f"weight     {' and '.join(map(print_ir, sweep.fold.terms))}")
     if sweep.gate is not None:
         lines.append(f"row times  {print_ir(sweep.gate)}")
-    lines += [
+    if isinstance(sweep, TiledSweep):
+        lines += _pairs(sweep)
+    if isinstance(sweep, LinearSweep):
+        for form in sweep.forms:
+            made = " + ".join(print_ir(term.term) for term in form.terms)
+            lines.append(f"{', '.join(form.tensors):<10} {made}")
+    lines += [f"because    {reason}" for reason in plan.because]
+    return "\n".join(lines)
+
+
+def _pairs(sweep: TiledSweep) -> list[str]:
+    """What is done for tokens before pairs, for pairs, and for gradients."""
+    lines = [
         f"map        {each.name} = {print_ir(each.term)}  (each {each.side})" for each in sweep.tokens.maps
     ]
     for pair, derivative in zip(sweep.score.dots, sweep.gradients.dots, strict=True):
@@ -110,8 +124,7 @@ def print_plan(plan: Plan) -> str:
     for gradient in sweep.gradients.arrays:
         read = f"{print_ir(gradient.load)}, d score = {print_ir(gradient.derivative)}"
         lines.append(f"gradient   {gradient.name}, summed by {gradient.home}: {read}")
-    lines += [f"because    {reason}" for reason in plan.because]
-    return "\n".join(lines)
+    return lines
 
 
 def _paragraph(title: str, sentence: str, reasons: Sequence[str]) -> list[str]:

@@ -15,6 +15,7 @@ from attnc.errors import Diagnostic, raise_all
 from attnc.tiles import ChosenTiles
 
 Backend = Literal["auto", "triton", "cpu", "reference"]
+ScheduleName = Literal["auto", "tiled"]
 
 
 def _about(
@@ -32,6 +33,14 @@ class Options:
         default="auto",
         metadata=_about(
             "what runs a call; auto: by the device of the tensors", str, get_args(Backend), in_text=False
+        ),
+    )
+    schedule: ScheduleName = field(
+        default="auto",
+        metadata=_about(
+            "how a call is computed; auto: by a state of the keys where attention is linear; tiled: pair by pair",
+            str,
+            get_args(ScheduleName),
         ),
     )
     check_sorted: bool = field(

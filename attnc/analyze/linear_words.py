@@ -15,7 +15,7 @@ from attnc.ir.walk import replace_terms, walk
 from attnc.ir.words import plain_text
 
 # The schedules whose time grows with the tokens.
-OF_TOKENS: tuple[str, ...] = ()
+OF_TOKENS = ("chunked", "products")
 
 # What a chunk of tokens is in the count of products, and the width of queries and values.
 CHUNK, WIDTH = 64, 64

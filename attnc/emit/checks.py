@@ -45,7 +45,7 @@ def write_checks(writer: Writer, plan: Plan) -> None:
     params = plan.spec.params
     terms = TorchTerms(plan.spec, {})
     checks = [check for check in find_checks(plan.spec) if not _is_proved(check, terms)]
-    required = [requirement_check(each) for each in plan.last.cover.requires]
+    required = [requirement_check(each) for each in plan.last.requires]
     conditions = [check for check in (*checks, *required) if isinstance(check, CallCheck)]
     dtypes = {"FLOATS", *(DTYPES[p.sort] for p in params if p.sizes)}
     for line in whole("of_call").splitlines():
@@ -82,7 +82,7 @@ def write_checks(writer: Writer, plan: Plan) -> None:
                 _write_array(writer, check, terms)
         for n, check in enumerate(required):
             # Those before it hold, so that what they are divided by is no 0.
-            before = TorchTerms(plan.spec, {}, plan.last.cover.requires[:n])
+            before = TorchTerms(plan.spec, {}, plan.last.requires[:n])
             for note in check.notes:
                 writer.comment(f"{note} ({check.span.cited})" if check.span else note)
             _write_condition(writer, check, before)

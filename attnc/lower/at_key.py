@@ -13,7 +13,7 @@ from attnc.kernel.nodes import Function, Param, Var
 from attnc.lower.names import variable
 from attnc.lower.scope import note_of
 from attnc.lower.signature import sign_sweep
-from attnc.lower.sweep import Sweep
+from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.torch_terms import DTYPE, TorchTerms, torch
 
 
@@ -24,7 +24,7 @@ class _PairTerms(TorchTerms):
         return False
 
 
-def lower_at_key(sweep: Sweep) -> Function:
+def lower_at_key(sweep: TiledSweep) -> Function:
     """`_numbers_1(at, ...)`: one number [B, H, N]."""
     block, terms = Block(), _PairTerms(sweep.attention, {}, sweep.cover.requires, sweep.tokens.places)
     device = Var("q").attr("device")

@@ -14,7 +14,7 @@ from attnc.kernel.build import Block, function
 from attnc.kernel.nodes import Expr, Function, Lit, Param, Tuple, Var
 from attnc.lower.gradients import ArrayGradient
 from attnc.lower.names import variable
-from attnc.lower.sweep import Sweep
+from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.torch_terms import AXES, TorchTerms
 
 TOTAL, VALUE = Var("total"), Var("value")
@@ -30,7 +30,7 @@ def need(gradient: ArrayGradient) -> str:
     return f"need_{gradient.load.array}"
 
 
-def lower_adder(sweep: Sweep, gradient: ArrayGradient) -> Function:
+def lower_adder(sweep: TiledSweep, gradient: ArrayGradient) -> Function:
     """`total += value`, each number at its place in the array."""
     terms = TorchTerms(sweep.attention, {}, sweep.cover.requires, sweep.tokens.places)
     load, block = gradient.load, Block()
@@ -75,10 +75,10 @@ def _sum_over(value: Expr, axes: set[str], keep: bool) -> Expr:
     return value.call("sum", dims, keepdim=True) if keep else value.call("sum", dims)
 
 
-def _scalars(sweep: Sweep) -> list[str]:
+def _scalars(sweep: TiledSweep) -> list[str]:
     sizes = ["B", "H", "HKV", "N", "M", "D", "DV", "scale"]
     return [*sizes, *(variable(p.name) for p in sweep.attention.params if not p.sizes)]
 
 
-def _arrays(sweep: Sweep) -> list[str]:
+def _arrays(sweep: TiledSweep) -> list[str]:
     return [variable(p.name) for p in sweep.attention.params if p.sizes]

@@ -10,23 +10,22 @@ from __future__ import annotations
 from attnc.ir.nodes import BoolLoad, Index, IntLoad, Member, Node, Rank, RealLoad, Size, VecLoad
 from attnc.ir.walk import children
 from attnc.lower.names import variable
-from attnc.lower.signature import sign_sweep
-from attnc.lower.sweep import Sweep
+from attnc.lower.tiled.sweep import TiledSweep
 
 LOADS = (IntLoad, RealLoad, BoolLoad, VecLoad, Member, Rank)
 
 
-def entries_of(sweep: Sweep) -> tuple[str, ...]:
-    """The names, q, k and v first; none where the number of an entry, or how many there are, has another use."""
+def entries_of(sweep: TiledSweep, vectors: tuple[str, ...]) -> tuple[str, ...]:
+    """The names, those of `vectors` first; none where the number of an entry, or of all, has another use."""
     params = [p for p in sweep.attention.params if p.sizes]
     arrays = [p.name for p in params if p.sizes[0] == Size("B")]
     terms = [*_terms(sweep), *(size for p in params for size in p.sizes[p.name in arrays :])]
     if _depends_on_entry(terms, set(arrays)):
         return ()
-    return (*sign_sweep(sweep).vectors, *map(variable, arrays))
+    return (*vectors, *map(variable, arrays))
 
 
-def _terms(sweep: Sweep) -> list[Node]:
+def _terms(sweep: TiledSweep) -> list[Node]:
     """All that kernels may evaluate."""
     attention = sweep.attention
     clauses = [attention.mask, attention.score, attention.normalize, sweep.spec.mask, sweep.spec.score]

@@ -13,7 +13,7 @@ from attnc.errors import CompilerBug
 from attnc.kernel.module import Part
 from attnc.kernel.nodes import Function
 from attnc.lower.misreads import lower_misreads
-from attnc.lower.per_token import lower_output, lower_per_token
+from attnc.lower.per_row import lower_output
 from attnc.lower.plan import Plan
 from attnc.lower.schedule import ReadChecks, SweepKernels
 from attnc.options import DEFAULTS, Options
@@ -23,14 +23,12 @@ from attnc.options import DEFAULTS, Options
 class Kernels:
     """The functions of every sweep of a plan, and what is around them.
 
-    `reads` check that no index leaves its array, and `launch` is what launchers call. Before the sweeps comes
-    `per_token`, and `output` after them.
+    `reads` check that no index leaves its array, and `launch` is what launchers call. After the sweeps comes `output`.
     """
 
     plan: Plan
     sweeps: tuple[SweepKernels, ...]
     launch: tuple[Part, ...]
-    per_token: Function | None
     output: Function | None
     reads: tuple[Function, ...]
 
@@ -49,6 +47,11 @@ class Kernels:
         return bool(self.last.triton)
 
     @property
+    def takes_backend(self) -> bool:
+        """Or is the CPU all that it is for?"""
+        return self.has_triton or self.last.is_for_any_device
+
+    @property
     def triton(self) -> list[Function]:
         """The kernels of every sweep."""
         return _once(fn for each in self.sweeps for fn in each.triton)
@@ -64,7 +67,7 @@ class Kernels:
     def around(self) -> list[Function]:
         """What happens to single tokens and rows around the kernels."""
         numbers = [each.numbers for each in self.before]
-        return [fn for fn in (self.per_token, *numbers, self.output) if fn]
+        return [fn for fn in (self.last.per_token, *numbers, self.output) if fn]
 
     def without_triton(self) -> Kernels:
         """The CPU path, and what is around it, alone."""
@@ -89,7 +92,6 @@ def lower_plan(plan: Plan, options: Options = DEFAULTS) -> Kernels:
         plan=plan,
         sweeps=(*before, plan.schedule.lower(plan.last, checks)),
         launch=plan.schedule.common(plan.sweeps, options.tiles),
-        per_token=lower_per_token(plan.last),
         output=lower_output(plan.last),
         reads=reads,
     )

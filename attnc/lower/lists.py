@@ -32,7 +32,7 @@ from attnc.kernel.nodes import Expr, Function, Lit, Tuple, Var
 from attnc.kernel.nodes import Param as Name
 from attnc.lower.names import variable
 from attnc.lower.scope import note_of
-from attnc.lower.sweep import Sweep
+from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.torch_terms import TorchTerms, is_number, torch
 
 ROWS, COLUMNS, DEVICE = Var("rows"), Var("columns"), Var("device")
@@ -41,7 +41,7 @@ Listed = Literal["keys", "queries"]
 NOWHERE: Mapping[Node, Node] = MappingProxyType({})
 
 
-def lower_lists(sweep: Sweep) -> tuple[Function, ...]:
+def lower_lists(sweep: TiledSweep) -> tuple[Function, ...]:
     """`_visible` and `_tile_kinds`; nothing where every range has a closed form."""
     if not sweep.cover.listed:
         return ()
@@ -49,19 +49,19 @@ def lower_lists(sweep: Sweep) -> tuple[Function, ...]:
     return visible, _lower_kinds(sweep, [p.name for p in visible.params if p.name not in POSITIONS])
 
 
-def lower_tile_lists(sweep: Sweep, lists: tuple[Function, ...]) -> dict[Listed, Function]:
+def lower_tile_lists(sweep: TiledSweep, lists: tuple[Function, ...]) -> dict[Listed, Function]:
     """The functions that list the tiles of a kernel, whose loops go over keys or over queries."""
     axes: tuple[tuple[Listed, Literal["i", "j"]], ...] = (("keys", "j"), ("queries", "i"))
     return {what: _lower_lists_of(what, lists[-1]) for what, axis in axes if axis in sweep.cover.listed}
 
 
-def call_kinds(sweep: Sweep) -> Expr:
+def call_kinds(sweep: TiledSweep) -> Expr:
     """A call of `_tile_kinds`, where every parameter has its own name."""
     kinds = lower_lists(sweep)[1]
     return function(kinds.name)(*(Var(p.name) for p in kinds.params))
 
 
-def _lower_visible(sweep: Sweep) -> Function:
+def _lower_visible(sweep: TiledSweep) -> Function:
     block = Block()
     block.returns(_gathered(sweep)(sweep.attention.mask))
     return at_pairs("_visible", block, sweep.attention.params, "Does query i see key j? For any pairs.")
@@ -72,7 +72,7 @@ def at_pairs(name: str, block: Block, params: tuple[Param, ...], doc: str) -> Fu
     return block.function(name, map(Name, _names(params)), doc, first=tuple(map(Name, POSITIONS)))
 
 
-def _lower_kinds(sweep: Sweep, given: list[str]) -> Function:
+def _lower_kinds(sweep: TiledSweep, given: list[str]) -> Function:
     doc = "Kinds of tiles, [B or 1, H or 1, ...]: 0 hides all its pairs, 2 shows all, 1 is an edge."
     return kinds_of_tiles(
         "_tile_kinds", _gathered(sweep), sweep.attention.mask, sweep.cover.test, "_visible", given, doc
@@ -172,7 +172,7 @@ def _fresh(term: OverTile, terms: TorchTerms) -> str:
     )
 
 
-def _gathered(sweep: Sweep) -> TorchTerms:
+def _gathered(sweep: TiledSweep) -> TorchTerms:
     return gathered_terms(sweep.attention, sweep.cover.requires, sweep.tokens.places)
 
 

@@ -1,7 +1,7 @@
-"""How a sweep is made of the facts.
+"""How a sweep of pairs is made of the facts.
 
-Enters: an attention, its facts, and what one pass over the keys is asked for. Leaves: a `Sweep`. Work on single tokens
-leaves the loops over pairs, invariant factors come together, and what the backward pass needs is derived.
+Enters: an attention, its facts, and what one pass over the keys is asked for. Leaves: a `TiledSweep`. Work on single
+tokens leaves the loops over pairs, invariant factors come together, and what the backward pass needs is derived.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 from attnc.algebra.derivative import ONE, Derivatives
 from attnc.algebra.fold import Fold, Softmax, Sums
 from attnc.analyze.facts import Facts, Implied, Ranges, Reason, RowPass
-from attnc.ir.nodes import Attention, Bool, Dot, IntParam, Node, Param, Real, Score, Truth, VecInput
+from attnc.ir.nodes import Attention, Bool, Dot, IntParam, Node, Param, Real, Score, Size, Truth, VecInput
 from attnc.ir.text import print_ir
 from attnc.ir.walk import replace_terms, walk
 from attnc.lower.choices import shield_tokens
 from attnc.lower.conversions import find_converted
 from attnc.lower.gradients import find_array_gradients, why_homes
-from attnc.lower.hoist import hoist_token_maps, why_no_kernel
+from attnc.lower.hoist import find_key_heads, hoist_token_maps, why_no_kernel
 from attnc.lower.int_ranges import IntRanges, find_int_ranges, why_int32, why_remainders
 from attnc.lower.per_pair import why_searched
 from attnc.lower.plain import find_plain
@@ -26,18 +26,12 @@ from attnc.lower.proofs import Proofs
 from attnc.lower.ranks import hoist_ranks
 from attnc.lower.regroup import fits_base_2, in_base_2, regroup
 from attnc.lower.split.choice import find_split
-from attnc.lower.sweep import (
-    HKV,
-    Cover,
-    Gradients,
-    PairScore,
-    RowArray,
-    Sweep,
-    TokenWork,
-    Variants,
-)
+from attnc.lower.sweep import RowArray
 from attnc.lower.tiled.order import find_order
 from attnc.lower.tiled.pipeline import find_pipelining
+from attnc.lower.tiled.sweep import HKV, Cover, Gradients, PairScore, TiledSweep, TokenWork, Variants
+
+ROWS = (Size("B"), Size("H"), Size("N"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +59,24 @@ class Asked:
         return self.facts.rows.can_be_empty and (bool(self.number) or is_finished_later)
 
 
-def make_sweep(asked: Asked) -> Sweep:
+def make_sweeps(attention: Attention, facts: Facts) -> tuple[TiledSweep, ...]:
+    """A sweep for every pass over the keys; raises `no-kernel` where there is none yet."""
+    fold, key_heads = facts.weights.fold, find_key_heads(simplified(attention, facts.implied))
+    assert fold is not None
+    before: list[TiledSweep] = []
+    row_arrays: tuple[RowArray, ...] = ()
+    constant: frozenset[str] = frozenset()
+    for number, each in enumerate(facts.weights.before, 1):
+        sweep = make_sweep(
+            Asked(attention, facts, each.fold, row_arrays, key_heads, frozenset(), number, each.numbers)
+        )
+        before.append(sweep)
+        row_arrays += tuple(RowArray(name, "float", sizes=ROWS) for name, _ in each.numbers)
+        constant |= sweep.constant_numbers
+    return *before, make_sweep(Asked(attention, facts, fold, row_arrays, key_heads, constant))
+
+
+def make_sweep(asked: Asked) -> TiledSweep:
     """The sweep of one pass; raises `no-kernel` where there is none."""
     attention, facts = asked.attention, asked.facts
     hoisted = hoist_token_maps(_bare(asked), _of_all_passes(asked))
@@ -113,7 +124,7 @@ def make_sweep(asked: Asked) -> Sweep:
         *([] if asked.number else _reasons_of_kernels(inner, ints, why_pipelines)),
     ]
     derivatives = Derivatives(score)
-    return Sweep(
+    return TiledSweep(
         spec=attention,
         attention=inner,
         tokens=TokenWork(

@@ -18,7 +18,7 @@ from attnc.lower.distances import DISTANCE, by_distance
 from attnc.lower.lists import POSITIONS, at_pairs, gathered_terms, kinds_of_tiles
 from attnc.lower.plan import Plan
 from attnc.lower.signature import sign_sweep
-from attnc.lower.sweep import Sweep
+from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.torch_terms import TorchTerms, is_number, torch
 
 B, H, N, M, DEVICE = Var("B"), Var("H"), Var("N"), Var("M"), Var("device")
@@ -28,9 +28,9 @@ LENGTHS = {"b": "B", "h": "H", "i": "N", "j": "M"}
 
 def lower_misreads(plan: Plan) -> tuple[Function, ...]:
     """`_check_reads` last, after what it calls."""
-    if not plan.misreads:
-        return ()
     sweep = plan.last
+    if not plan.misreads or not isinstance(sweep, TiledSweep):
+        return ()
     block, functions = Block(), list[Function]()
     block.lets(("B", "H", "N", "D"), Var("q").attr("shape"))
     block.lets(("HKV", "M"), Var("k").attr("shape")[1:3])
@@ -50,7 +50,7 @@ def lower_misreads(plan: Plan) -> tuple[Function, ...]:
 class _Parts:
     """What is there of one index."""
 
-    def __init__(self, sweep: Sweep, misread: Misread, number: int) -> None:
+    def __init__(self, sweep: TiledSweep, misread: Misread, number: int) -> None:
         self.sweep, self.misread = sweep, misread
         what = f"`{misread.array}` along axis {misread.axis}"
         block = Block()

@@ -11,15 +11,12 @@ from attnc.analyze.facts import Facts, Reason
 from attnc.analyze.misreads import Misread, find_misreads
 from attnc.analyze.spelling import find_spelling
 from attnc.errors import AttncError, Diagnostic, Label
-from attnc.ir.nodes import Attention, Size
+from attnc.ir.nodes import Attention
 from attnc.ir.text import print_ir
-from attnc.lower.hoist import find_key_heads
-from attnc.lower.make_sweep import Asked, make_sweep, simplified
 from attnc.lower.schedule import Schedule
 from attnc.lower.schedules import choose_schedule
-from attnc.lower.sweep import RowArray, Sweep
-
-ROWS = (Size("B"), Size("H"), Size("N"))
+from attnc.lower.sweep import Sweep
+from attnc.options import ScheduleName
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,32 +43,18 @@ class Plan:
         return self.sweeps[:-1]
 
 
-def make_plan(attention: Attention, facts: Facts) -> Plan:
+def make_plan(attention: Attention, facts: Facts, wanted: ScheduleName = "auto") -> Plan:
     """The plan for a kernel; raises `no-kernel` where there is none yet."""
-    fold = facts.weights.fold
-    if fold is None:
+    if facts.weights.fold is None:
         raise _why_no_kernel(attention, facts)
-    key_heads = find_key_heads(simplified(attention, facts.implied))
-    before: list[Sweep] = []
-    row_arrays: tuple[RowArray, ...] = ()
-    constant: frozenset[str] = frozenset()
-    for number, each in enumerate(facts.weights.before, 1):
-        sweep = make_sweep(
-            Asked(attention, facts, each.fold, row_arrays, key_heads, frozenset(), number, each.numbers)
-        )
-        before.append(sweep)
-        row_arrays += tuple(RowArray(name, "float", sizes=ROWS) for name, _ in each.numbers)
-        constant |= sweep.constant_numbers
-    last = make_sweep(Asked(attention, facts, fold, row_arrays, key_heads, constant))
-    sweeps = (*before, last)
-    schedule, refused = choose_schedule(sweeps)
+    schedule, sweeps, refused = choose_schedule(attention, facts, wanted)
     misreads = find_misreads(attention)
     return Plan(
         schedule=schedule,
         spec=attention,
         sweeps=sweeps,
         misreads=misreads.checked,
-        because=(*refused, *last.because, *misreads.because),
+        because=(*refused, *sweeps[-1].because, *misreads.because),
     )
 
 

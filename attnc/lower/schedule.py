@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from attnc.analyze.facts import Reason
+from attnc.analyze.facts import Facts, Reason
+from attnc.ir.nodes import Attention
 from attnc.kernel.module import Part
 from attnc.kernel.nodes import Function
 from attnc.lower.signature import Signature
@@ -20,14 +22,17 @@ from attnc.tiles import ChosenTiles
 class SweepKernels:
     """The functions of one sweep: `triton` in the order in which a module defines them, and the CPU path.
 
-    `launch` has `_forward_triton` and `_backward_triton`, which take and leave what the `signature` says, as do
-    `_forward_cpu` and `_backward_cpu` in `cpu`; an operator chooses between them. A kernel that the sweep does not need
-    is not there. `numbers` makes of its sums what later sweeps read; the last one has none, and has `pairs`, which
+    Before the last sweep comes `per_token`, which makes the tensors of its signature of q, k, v and what the spec
+    takes, where they are others. `launch` has `_forward_triton` and `_backward_triton`, which take and leave what the
+    `signature` says, as do `_forward_cpu` and `_backward_cpu` in `cpu`; an operator chooses between them. Where there
+    are no kernels, and `is_for_any_device`, torch computes the latter on a GPU too. A kernel that the sweep does not
+    need is not there. `numbers` makes of its sums what later sweeps read; the last one has none, and has `pairs`, which
     counts the pairs of a call.
     """
 
     sweep: Sweep
     signature: Signature
+    per_token: Function | None
     triton: tuple[Function, ...]
     launch: tuple[Function, ...]
     cpu: tuple[Function, ...]
@@ -36,9 +41,10 @@ class SweepKernels:
     tile_lists: tuple[Function, ...]
     numbers: Function | None
     pairs: Function | None
+    is_for_any_device: bool = False
 
     def without_triton(self) -> SweepKernels:
-        return replace(self, triton=(), launch=(), tile_lists=())
+        return replace(self, triton=(), launch=(), tile_lists=(), is_for_any_device=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +59,15 @@ class ReadChecks:
 class Schedule:
     """`says` is what it does, in the words of `explain`.
 
-    `why_not` is the reason why a sweep is not for it, or None. `lower` takes a sweep and the checks of what it reads.
-    `common` is what the launchers of all sweeps call, with tiles that were chosen for one GPU, if they were.
+    `make` makes the sweeps of an attention, the last of which weighs values, or says why the schedule is not for it;
+    nothing, where nobody would expect that it is.
+    `lower` takes a sweep and the checks of what it reads. `common` is what the launchers of all sweeps call, with tiles
+    that were chosen for one GPU, if they were; `constants` are lines at the head of a module.
     """
 
     name: str
     says: str
-    why_not: Callable[[Sweep], Reason | None]
-    lower: Callable[[Sweep, ReadChecks], SweepKernels]
-    common: Callable[[Sequence[Sweep], ChosenTiles | None], tuple[Part, ...]]
+    make: Callable[[Attention, Facts], tuple[Sweep, ...] | Reason | None]
+    lower: Callable[[Any, ReadChecks], SweepKernels]
+    common: Callable[[Sequence[Any], ChosenTiles | None], tuple[Part, ...]]
+    constants: tuple[str, ...] = ()

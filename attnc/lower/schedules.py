@@ -1,27 +1,34 @@
-"""The table of schedules: the first that fits every sweep of an attention computes it.
+"""The table of schedules: the first that is for an attention computes it.
 
-Enters: sweeps. Leaves: the schedule, and why those before it in the table did not fit.
+Enters: an attention and its facts. Leaves: the schedule and its sweeps, and why those before it in the table are not
+for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from attnc.analyze.facts import Reason
+from attnc.analyze.facts import Facts, Reason
 from attnc.errors import CompilerBug
+from attnc.ir.nodes import Attention
+from attnc.lower.chunked.schedule import CHUNKED, PRODUCTS
 from attnc.lower.schedule import Schedule
 from attnc.lower.sweep import Sweep
 from attnc.lower.tiled.schedule import TILED
+from attnc.options import ScheduleName
 
-SCHEDULES: tuple[Schedule, ...] = (TILED,)
+SCHEDULES: tuple[Schedule, ...] = (PRODUCTS, CHUNKED, TILED)
 
 
-def choose_schedule(sweeps: Sequence[Sweep]) -> tuple[Schedule, list[Reason]]:
-    """The first that fits, and the reasons of those that did not."""
+def choose_schedule(
+    attention: Attention, facts: Facts, wanted: ScheduleName
+) -> tuple[Schedule, tuple[Sweep, ...], list[Reason]]:
+    """The first that fits, unless one is `wanted`, its sweeps, and the reasons of those that did not."""
     refused: list[Reason] = []
     for schedule in SCHEDULES:
-        why_not = next(filter(None, map(schedule.why_not, sweeps)), None)
-        if why_not is None:
-            return schedule, refused
-        refused.append(Reason(f"not {schedule.name}: {why_not.text}", why_not.span))
+        if wanted not in ("auto", schedule.name):
+            continue
+        made = schedule.make(attention, facts)
+        if isinstance(made, tuple):
+            return schedule, made, refused
+        if made is not None:
+            refused.append(Reason(f"not {schedule.name}: {made.text}", made.span))
     raise CompilerBug("no schedule fits")

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from attnc.kernel.build import unpacked
 from attnc.kernel.nodes import Expr, Var
 from attnc.lower.collect import need
+from attnc.lower.entries import entries_of
 from attnc.lower.names import variable
-from attnc.lower.sweep import Sweep
+from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.torch_terms import torch
 
 Q = Var("q")
@@ -29,6 +30,10 @@ class Signature:
     dtype of sums. The backward pass reads those of the results that are `saved`, and is told by
     `needs` whether it is asked for the gradient of an array, where that costs a kernel of its own.
 
+    Arrays that are `ordered`, by their names in the spec, are looked at in the tensors that hold them. Tensors of which
+    the first axis is that of batch entries are `entries`, where nothing else depends on the entry.
+    `made` are those that come of the work on single tokens, in its order.
+
     A pair of a query and a key costs so many products of the width of a tensor: `forward_cost` and `backward_cost`.
     """
 
@@ -39,6 +44,9 @@ class Signature:
     saved: tuple[str, ...]
     summed: tuple[str, ...]
     needs: Mapping[str, str]
+    ordered: Mapping[str, str]
+    entries: tuple[str, ...]
+    made: tuple[str, ...]
     forward_cost: Mapping[str, int]
     backward_cost: Mapping[str, int]
 
@@ -77,26 +85,30 @@ class Signature:
         return self.vectors + self.summed
 
 
-def sign_sweep(sweep: Sweep) -> Signature:
+def sign_sweep(sweep: TiledSweep) -> Signature:
     """That of a sweep which leaves a vector and numbers of every row: q, k and others of the score, v where weighed."""
     params = sweep.attention.params
     values = ["v"] if sweep.weighs_values else []
-    vectors = [name for pair in sweep.score.dots for name in (pair.query, pair.key)]
+    of_score = [name for pair in sweep.score.dots for name in (pair.query, pair.key)]
+    vectors = tuple(dict.fromkeys(["q", "k", *of_score, *values]))
     queries = [pair.query for pair in sweep.score.dots]
     return Signature(
-        vectors=tuple(dict.fromkeys(["q", "k", *vectors, *values])),
+        vectors=vectors,
         arrays=tuple(variable(p.name) for p in params if p.sizes),
         scalars={"scale": "float"} | {variable(p.name): p.sort for p in params if not p.sizes},
         results=_results(sweep),
         saved=sweep.saved,
         summed=tuple(dict.fromkeys(variable(g.load.array) for g in sweep.gradients.arrays)),
         needs={need(g): variable(g.load.array) for g in sweep.gradients.home("pair")},
+        ordered={p.name: variable(p.name) for p in sweep.spec.params if p.sorted},
+        entries=entries_of(sweep, vectors),
+        made=tuple(dict.fromkeys(["q", "k", "v", *(each.name for each in sweep.tokens.maps)])),
         forward_cost=Counter(queries + values),
         backward_cost=Counter(3 * queries + 2 * values),
     )
 
 
-def _results(sweep: Sweep) -> dict[str, Expr]:
+def _results(sweep: TiledSweep) -> dict[str, Expr]:
     wide, shape = Var("wide"), Q.attr("shape")[:3]
     dtypes = {name: torch.value("int32") if kind == "int32" else wide for name, kind in sweep.fold.left}
     rows = {name: Q.call("new_empty", shape, dtype=dtype) for name, dtype in dtypes.items()}

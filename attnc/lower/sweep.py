@@ -1,42 +1,22 @@
-"""A sweep: one pass over the keys of every row, as its kernels and its CPU path are written.
+"""A sweep: one pass over the keys of every row, as every schedule has it.
 
-A value: `make_sweep` fills it, every lowering reads it, and none changes it. It has the terms of a pair, what is kept
-of a row, which tiles are visited, and what the gradients are.
+A value. What is kept of a row, and what becomes of it, is the same whatever the schedule; how it is computed is what a
+schedule adds, in a class of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from types import MappingProxyType
 
 from attnc.algebra.derivative import ONE
-from attnc.algebra.fold import Fold, Largest, Softmax
-from attnc.analyze.facts import Ranges, Reason, Requirement, Rows, TileTest
-from attnc.ir.infinite import may_be_minus_infinity, vanishes
-from attnc.ir.nodes import (
-    Attention,
-    IntParam,
-    LogSumExp,
-    Node,
-    Param,
-    Real,
-    RealLoad,
-    RowSum,
-    Score,
-    Size,
-    Truth,
-)
-from attnc.ir.signs import is_within_1
+from attnc.algebra.fold import Fold, Largest
+from attnc.analyze.facts import Reason, Requirement, Rows
+from attnc.ir.nodes import Attention, Int, LogSumExp, Node, Param, Real, RealLoad, RowSum, Score
 from attnc.ir.walk import walk
-from attnc.lower.gradients import ArrayGradient, Home
-from attnc.lower.hoist import DotPair, TokenMap
-from attnc.lower.int_ranges import IntRanges
-from attnc.lower.names import variable
-from attnc.lower.plain import Plain
-from attnc.lower.split.choice import Split
 
-HKV = Size("HKV")
+NOTHING: Mapping[Node, Node] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,94 +25,18 @@ class RowArray(Param):
 
 
 @dataclass(frozen=True, slots=True)
-class TokenWork:
-    """What is computed once for each token, and what is read in its place.
-
-    `places` says what is computed in the place of a term: where the places in sorted arrays are read, which the ranges
-    speak of, where a condition on vectors is, and what `HKV` is, where kernels see the keys of every query head.
-    `stands_for` is what is written where the attention reads an array that nobody wrote.
-    """
-
-    maps: tuple[TokenMap, ...]
-    per_query_head: bool
-    places: Mapping[Node, Node]
-    stands_for: Mapping[Node, Node]
-
-
-@dataclass(frozen=True, slots=True)
-class PairScore:
-    """The score of a pair and its dot products; in base 2, its weights `exp2` of it, where that `is_in_base_2`."""
-
-    term: Real
-    is_in_base_2: bool
-    dots: tuple[DotPair, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Gradients:
-    """The derivative of the score by each dot product, and the gradients of captured arrays."""
-
-    dots: tuple[Real, ...]
-    arrays: tuple[ArrayGradient, ...]
-
-    def home(self, home: Home) -> tuple[ArrayGradient, ...]:
-        return tuple(each for each in self.arrays if each.home == home)
-
-
-@dataclass(frozen=True, slots=True)
-class Cover:
-    """Which tiles are visited.
-
-    Tiles of the positions in `listed` come from lists that the tile `test` makes, the others from ranges. Of the
-    positions in `more_later`, later tiles visit more.
-    """
-
-    keys: Ranges
-    queries: Ranges
-    test: TileTest
-    listed: frozenset[Literal["i", "j"]]
-    more_later: frozenset[Literal["i", "j"]]
-
-    @property
-    def requires(self) -> tuple[Requirement, ...]:
-        """What a call must meet, and checks."""
-        return tuple(dict.fromkeys(self.keys.requires + self.queries.requires))
-
-
-@dataclass(frozen=True, slots=True)
-class Variants:
-    """Other ways to compute the same.
-
-    `split` says how few queries are forwarded, where they have kernels of their own; `pipelines_values`, whether
-    weights wait for the next tile; and `plain`, which kernel of torch's own computes the same on the CPU.
-    """
-
-    split: Split | None
-    pipelines_values: bool
-    plain: Plain | None
-
-
-@dataclass(frozen=True, slots=True)
 class Sweep:
-    """One pass over the keys of every row.
+    """One pass over the keys of every row of `spec`, the attention as written.
 
     The last one weighs values. Those before it have a `number`, counted from 1, and leave `numbers` of their rows,
-    which are the `row_arrays` of those after them. `spec` is the attention as written, `attention` the same with the
-    work on single `tokens` taken out. `fold` is what is kept of a row, and `gate` what the result of a row is
-    multiplied with in the end; `ints`, how many bits integers have.
+    which are the `row_arrays` of those after them. `fold` is what is kept of a row, and `gate` what the result of a row
+    is multiplied with in the end.
     """
 
     spec: Attention
-    attention: Attention
-    tokens: TokenWork
-    score: PairScore
     fold: Fold
     gate: Real | None
     rows: Rows
-    gradients: Gradients
-    cover: Cover
-    ints: IntRanges
-    variants: Variants
     number: int
     numbers: tuple[tuple[str, Real], ...]
     because: tuple[Reason, ...]
@@ -140,29 +44,41 @@ class Sweep:
     @property
     def row_arrays(self) -> tuple[RowArray, ...]:
         """What earlier sweeps have left."""
-        return tuple(param for param in self.attention.params if isinstance(param, RowArray))
+        return ()
 
-    def named(self, name: str) -> str:
-        """The name of a function of this sweep."""
-        return f"{name}_{self.number}" if self.number else name
+    @property
+    def places(self) -> Mapping[Node, Node]:
+        """What is computed in the place of a term."""
+        return NOTHING
+
+    @property
+    def requires(self) -> tuple[Requirement, ...]:
+        """What a call must meet, and checks."""
+        return ()
+
+    @property
+    def positive(self) -> tuple[Real, ...]:
+        """What has to be above 0 in a call."""
+        return ()
+
+    @property
+    def counted(self) -> Int | None:
+        """What a call keeps below 2**29, since kernels count in 32 bits; None where there is no such number."""
+        return None
+
+    @property
+    def lost(self) -> Mapping[RealLoad, Real]:
+        """Readings of arrays that the weights of a row do not depend on, with their slopes: the log-sum-exp does."""
+        return {}
 
     @property
     def key_heads(self) -> str | None:
         """The argument that says how many heads the keys of a call have, where kernels see other ones."""
-        param = self.tokens.places.get(HKV)
-        return variable(param.name) if isinstance(param, IntParam) else None
+        return None
 
-    @property
-    def score_may_hide(self) -> bool:
-        """May a score be -inf, where its weight is not 0 by itself? Then the pair is not seen."""
-        if isinstance(self.fold, Softmax) or all(map(vanishes, self.fold.terms)):
-            return False
-        return may_be_minus_infinity(self.score.term) is not None
-
-    @property
-    def looks_twice(self) -> bool:
-        """Does the mask hide a pair, of any that kernels multiply?"""
-        return self.attention.mask != Truth(True) and not isinstance(self.fold, Largest)
+    def named(self, name: str) -> str:
+        """The name of a function of this sweep."""
+        return f"{name}_{self.number}" if self.number else name
 
     @property
     def weighs_values(self) -> bool:
@@ -193,17 +109,6 @@ class Sweep:
                     if any(isinstance(leaf, Score | RealLoad) for leaf in walk(each)):
                         return False
         return True
-
-    @property
-    def weights_have_any_size(self) -> bool:
-        """May weights leave the range of half precision, before a row is multiplied with its number or without one?"""
-        weight = self.fold.weight
-        return weight is not None and (self.dout_has_any_size or not is_within_1(weight))
-
-    @property
-    def dout_has_any_size(self) -> bool:
-        """So may the gradient of what is summed, which comes through the number of its row."""
-        return self.fold.weight is not None and self.gate is not None
 
     @property
     def results(self) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from attnc.algebra.fold import Sums
 from attnc.ir.nodes import Compare
 from attnc.ir.walk import axes_of, walk
 from attnc.lower.per_pair import LOADS, TOKENS, count_divisions, divides_much, reads_pair
-from attnc.lower.sweep import Sweep
+from attnc.lower.tiled.sweep import TiledSweep
 from attnc.tiles import Tile
 
 Widths = Mapping[int, Tile]
@@ -59,13 +59,13 @@ class Kept:
         return self.of_masks or self.quotients
 
 
-def find_tile_sizes(sweep: Sweep) -> Mapping[str, Kernels]:
+def find_tile_sizes(sweep: TiledSweep) -> Mapping[str, Kernels]:
     """Tiles by kind of GPU, kernel and head width."""
     kept = find_kept(sweep)
     return {"wgmma": _hopper(kept), "mma": _others(kept), "float32": _float32()}
 
 
-def find_kept(sweep: Sweep) -> Kept:
+def find_kept(sweep: TiledSweep) -> Kept:
     attention = sweep.attention
     bounds = [part for part in walk(attention.mask) if isinstance(part, Compare) and part.op in ("<", "<=")]
     reads = (part for bound in bounds for part in walk(bound) if isinstance(part, LOADS))
@@ -83,7 +83,7 @@ def find_kept(sweep: Sweep) -> Kept:
     )
 
 
-def reads_pairs(sweep: Sweep) -> bool:
+def reads_pairs(sweep: TiledSweep) -> bool:
     """Is a number read for each pair, and kept until the pair is done?"""
     return any(map(reads_pair, (*walk(sweep.attention.score), *walk(sweep.attention.mask))))
 

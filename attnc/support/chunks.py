@@ -12,8 +12,7 @@ import torch
 
 from attnc.support.cpu import _are_spoiled
 from attnc.support.linear_pairs import _pairs_backward, _pairs_forward
-
-CHUNK = 64
+from attnc.support.of_module import CHUNK
 
 
 def _chunked_forward_cpu(f, g, v, steps, of_queries, of_keys, offset, with_sums):

@@ -5,10 +5,22 @@ Exponents are [B, heads, tokens, 1 or F], in float64. Copied by name; it knows n
 
 import torch
 
+from attnc.support.of_call import _mistake
+
 
 def _steps_of(running):
     """What the state is multiplied with at each key, as a logarithm, from sums of such that run on."""
     return torch.diff(running, dim=2, prepend=running[:, :, :1])
+
+
+def _check_decay(base, steps):
+    """Raise where a decay has no logarithm. A GPU is waited for, or asserts it while a CUDA graph is captured."""
+    holds = steps.isfinite().all()
+    words = f"`{base}` is what a state fades by, and needs finite numbers above 0"
+    if steps.is_cuda and torch.cuda.is_current_stream_capturing():
+        torch._assert_async(holds, words)
+    elif not holds:
+        raise _mistake("not-positive", f'{words}; `schedule="tiled"` takes any')
 
 
 def _largest_so_far(exponents):

@@ -8,6 +8,7 @@ import triton.language as tl
 LOG2_E = tl.constexpr(1.4426950408889634)
 MINUS_INF = tl.constexpr(float("-inf"))
 TILE = 128
+CHUNK = 64
 
 
 def _pairs_seen(q, k):

@@ -45,14 +45,17 @@ def verify(
     # A function keeps the compilation it was made of; that it is a whole one is known here, where both are.
     compilation = what if isinstance(what, Compilation) else cast(Compilation, what._compilation)
     square = is_square(compilation.attention)
-    cases = [case for backend in backends or BACKENDS[:2] for case in plan_cases(backend, square, quick)]
-    if not backends and not quick:
-        cases += plan_cases("triton", square)[::SHARE]
     name = compilation.attention.name
     try:
         _ = compilation.module
     except AttncError as refused:
         return _check_meaning_alone(compilation, refused, plan_cases("cpu", square, quick))
+    asked = backends or BACKENDS[:2]
+    if not compilation.kernels.has_triton:
+        asked = ("cpu",)
+    cases = [case for backend in asked for case in plan_cases(backend, square, quick)]
+    if not backends and not quick and "numpy" in asked:
+        cases += plan_cases("triton", square)[::SHARE]
     is_here = len(cases) <= FEW and all(case.backend != "triton" for case in cases)
     found: list[Measurement] = []
     for measurement in _measure_here(compilation, cases) if is_here else _measure_all(compilation, cases):

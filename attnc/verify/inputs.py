@@ -7,7 +7,7 @@ that it computes without an error, and to finite numbers, is taken.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import isqrt
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from attnc.ir.nodes import (
     Member,
     Param,
     RealLoad,
+    RealParam,
     Size,
     VecInput,
     VecLoad,
@@ -120,6 +121,7 @@ class _Maker:
         if case.backend != "cpu" and any(_size(count, known) >= FAR for count in compilation.counts):
             raise Unfit
         arrays = {p.name: self._array(p, known) for p in self.attention.params if p.sizes}
+        self._refuse_below_0(compilation, arrays | numbers)
         shapes = shapes_of(sizes)
         tensors = {n: self._laid_out(self._normal(*x)) for n, x in zip("qkv", shapes, strict=True)}
         rows = shapes[0][:3]
@@ -131,6 +133,17 @@ class _Maker:
             dout=self._laid_out(self._normal(*rows, sizes["DV"])),
             dlse=torch.randn(rows, generator=self.generator, dtype=torch.float64).to(lse_dtype),
         )
+
+    def _refuse_below_0(self, compilation: Compilation, values: Mapping[str, Any]) -> None:
+        """What fades by a power has its base above 0."""
+        try:
+            positive = compilation.plan.last.positive
+        except AttncError:  # there is no kernel
+            return
+        for part in (part for base in positive for part in walk(base)):
+            match part:
+                case RealLoad(name) | RealParam(name) if torch.as_tensor(values[name]).min() <= 0:
+                    raise Unfit
 
     # ---- numbers -----------------------------------------------------------------------------------
 

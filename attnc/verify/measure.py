@@ -73,10 +73,7 @@ def _find_lost(compilation: Compilation) -> dict[Real, Real]:
     plan, names = compilation.plan, {param.name for param in compilation.attention.params}
     if plan.before or plan.last.fold.score != Score():
         return {}
-    readings = (
-        each for each in plan.last.gradients.arrays if each.home == "lse" and each.load.array in names
-    )
-    return {each.load: each.derivative for each in readings}
+    return {load: slope for load, slope in plan.last.lost.items() if load.array in names}
 
 
 def find_calls(compilation: Compilation, case: Case) -> Iterator[tuple[Inputs, Results]]:

@@ -19,7 +19,8 @@ from attnc.compiler import Compilation
 from attnc.ir.nodes import Attention, Index, Int, LogSumExp, Node, Real, RealLoad, RowSum, VecInput
 from attnc.ir.walk import replace_terms
 from attnc.run.interpreter import interpret
-from attnc.run.sizes import size_value, sizes_of
+from attnc.run.sizes import sizes_of
+from attnc.run.values import int_value
 from attnc.run.terms import Terms
 
 AT_ROW = (Index("b"), Index("h"), Index("i"))
@@ -124,7 +125,7 @@ def draw(
     q, k = (torch.randn(2, heads, tokens, width, generator=make, dtype=torch.float64) for heads in (2, 1))
     arguments: dict[str, Any] = {}
     for param in compilation.attention.params:
-        shape = [size_value(each, sizes) for each in param.sizes]
+        shape = [int_value(each, sizes) for each in param.sizes]
         drawn = torch.rand(shape, generator=make, dtype=torch.float64)
         match param.sort, param.name:
             case "float", ("G" | "A" | "P"):

@@ -11,7 +11,7 @@ from rebuilt import Rebuilt, draw, weights_of
 
 from attnc.analyze.facts import NotLinear
 from attnc.compiler import Compilation
-from attnc.run.sizes import size_value
+from attnc.run.values import int_value
 from attnc.syntax.parser import parse_file
 from attnc.syntax.printer import print_file
 from attnc.syntax.reading import read_source
@@ -36,7 +36,7 @@ def test_the_rank_is_not_above_the_features(compilation: Compilation) -> None:
     assert rebuilt.weights.isfinite().all()  # earlier passes leave their numbers
     kernel = rebuilt.sides.kernel(rebuilt.linear.weight)[0, 0, 40:, :40]
     rank = int(torch.linalg.matrix_rank(kernel, rtol=1e-9))
-    assert rank <= size_value(rebuilt.linear.features, {"D": 4})
+    assert rank <= int_value(rebuilt.linear.features, {"D": 4})
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,9 @@ Enters: the form of a weight. Leaves: statements that make its tensors; torch di
 are computed in float64, as positions and sums that run on need, and rounded once.
 
 Exponents of the query and the key stay apart, as `exp(E(i) - H(j))`. Where it is a decay, steps of H carry the state
-from key to key. Elsewhere the state is counted from R, the largest -H so far: keys have `exp(-H - R)`, which is at most
-1, queries `exp(E + R)`, which is the largest weight that they meet, and the steps are those of -R.
+from key to key. Elsewhere the state is counted from R, the largest -H so far: keys have `exp(-H - R)`, which is at
+most 1, queries `exp(E + R)`, which is the largest weight that they meet, and the steps are those of -R. Where the row
+is divided by a sum of its weights, queries need no such factor.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from collections.abc import Sequence
 from functools import reduce
 
 from attnc.algebra.separated import Term
+from attnc.analyze.facts import TokenMask
 from attnc.ir import build
 from attnc.ir.nodes import Bool, Node, Real, RealConst, Truth, Vec
 from attnc.ir.walk import axes_of
 from attnc.kernel.build import Block, function
-from attnc.kernel.nodes import Expr, List, Unary, Var
+from attnc.kernel.nodes import Expr, List, Lit, Ternary, Unary, Var
 from attnc.lower.chunked.form import Form
 from attnc.lower.scope import note_of
 from attnc.lower.torch_terms import is_number, torch
@@ -31,48 +33,49 @@ B, H, N, M = map(Var, "BHNM")
 
 
 class FeaturesOfTokens:
-    """Writes the tensors of a form into a block: features of queries, features of keys, and steps."""
+    """Writes the tensors of forms into a block: features of queries, features of keys, and steps.
 
-    def __init__(self, block: Block, vectors: Vectors, form: Form) -> None:
-        self.block, self.vectors, self.form = block, vectors, form
-        self.exact = ExactVectors(vectors.sweep, places=vectors.places)
-        self.exact.terms.dtype = self.exact.dtype
+    `of_keys` are vectors where keys have heads of their own, and `vectors` all others.
+    """
+
+    def __init__(self, block: Block, vectors: Vectors, of_keys: Vectors, mask: TokenMask) -> None:
+        self.block, self.mask = block, mask
+        self.vectors = {"i": vectors, "j": of_keys}
+        self.exact = {side: ExactVectors(each.sweep, each.terms.named) for side, each in self.vectors.items()}
+        for each in self.exact.values():
+            each.terms.dtype = each.dtype
         self.sees_key: Expr | None = None
-        if form.mask.sees_key != Truth(True):
-            seen = self._column(form.mask.sees_key, "j")
-            self.sees_key = block.let("sees_key", seen, note_of(form.mask.sees_key))
+        if mask.sees_key != Truth(True):
+            self.sees_key = block.let("sees_key", self._column(mask.sees_key, "j"), note_of(mask.sees_key))
 
-    def write(self) -> None:
+    def write(self, form: Form) -> None:
         """The tensors of the form, under the names that it has for them."""
-        form = self.form
-        parts = [self._term(term, f"_{n}" if form.terms[1:] else "") for n, term in enumerate(form.terms, 1)]
+        parts = [
+            self._term(form, term, f"_{n}" if form.terms[1:] else "") for n, term in enumerate(form.terms, 1)
+        ]
         queries, keys, fades = ([*each] for each in zip(*parts, strict=True))
         if form.steps:
-            self.block.let(form.steps, self._steps(fades, keys).to(Var("wide")))
-        whole = _joined(keys)
+            self.block.let(form.steps, self._steps(form, fades, keys).to(Var("wide")))
         self.block.let(form.query, _joined(queries))
-        self.block.let(form.key, whole if self.sees_key is None else torch.where(self.sees_key, whole, 0.0))
+        self.block.let(form.key, self.of_seen_keys(_joined(keys)))
 
-    def _term(self, term: Term, suffix: str) -> tuple[Expr, Expr, Expr | None]:
+    def of_seen_keys(self, value: Expr) -> Expr:
+        """0 at keys that are hidden."""
+        return value if self.sees_key is None else torch.where(self.sees_key, value, 0.0)
+
+    def _term(self, form: Form, term: Term, suffix: str) -> tuple[Expr, Expr, Expr | None]:
         """Features of queries and keys of one summand, and how the state fades, [B, heads, M, 1 or D], in float64."""
-        of_query, of_key, fade = self._exponents(term, suffix)
+        of_query, of_key, fade = self._exponents(form, term, suffix)
         powers = [dot.power for dot in term.dots]
-        query, key = build.real("*", term.share, term.query), term.key
-        queries = self._features(
-            self._of_tokens([dot.query for dot in term.dots], powers), query, of_query, "i", (B, H, N)
-        )
-        keys = self._features(
-            self._of_tokens([dot.key for dot in term.dots], powers),
-            key,
-            of_key,
-            "j",
-            (B, Var("k").attr("shape")[1], M),
-        )
+        queries = self._products([dot.query for dot in term.dots], powers, "i")
+        queries = self._features(queries, build.real("*", term.share, term.query), of_query, "i")
+        keys = self._products([dot.key for dot in term.dots], powers, "j")
+        keys = self._features(keys, term.key, of_key, "j")
         if not suffix:
             return queries, keys, fade
-        return self.block.let(f"query{suffix}", queries), self.block.let(f"key{suffix}", keys), fade
+        return self.block.let(f"of_query{suffix}", queries), self.block.let(f"of_key{suffix}", keys), fade
 
-    def _exponents(self, term: Term, suffix: str) -> tuple[Expr | None, Expr | None, Expr | None]:
+    def _exponents(self, form: Form, term: Term, suffix: str) -> tuple[Expr | None, Expr | None, Expr | None]:
         """What features of queries and of keys are multiplied with, and how the state fades."""
         gates = [dot for dot in term.dots if dot.gate]
         pairs: list[tuple[Node, Node]] = [term.exponent] if term.exponent else []
@@ -84,60 +87,70 @@ class FeaturesOfTokens:
         running = running.call("expand", B, heads, M, -1 if gates else 1)
         running = self.block.let(f"running{suffix}", running, note_of(pairs[0][1]))
         relative = [*([term.is_relative] if term.exponent else []), *(dot.is_relative for dot in gates)]
-        if self.form.is_decay and all(relative):
-            return None, None, function("_steps_of")(running)
-        of_query = reduce(Expr.__add__, (self._column(each, "i") for each, _ in pairs))
+        if form.is_decay and all(relative):
+            of_query = reduce(Expr.__add__, (self._column(each, "i") for each, _ in pairs))
+            apart = of_query - function("_at_last_key")(running, 0, N)
+            behind = Ternary(apart.call("exp"), N > M, Lit(1.0))
+            of_query = self.block.let(f"behind{suffix}", behind, "the decay goes on behind the last key")
+            return of_query, None, function("_steps_of")(running)
         exponents: Expr = Unary("-", running)
         if self.sees_key is not None:
             exponents = torch.where(self.sees_key, exponents, LEAST)
         exponents = self.block.let(f"exponents{suffix}", exponents)
-        if self.form.mask.causal is None:
-            largest = self.block.let(f"largest{suffix}", function("_largest_of_all")(exponents))
-            return (of_query + largest).call("exp"), (exponents - largest).call("exp"), None
-        largest = self.block.let(f"largest{suffix}", function("_largest_so_far")(exponents))
-        met = function("_at_last_key")(largest, self.vectors.terms(self.form.mask.causal), N)
-        fade = function("_steps_of")(Unary("-", largest))
-        return (of_query + met).call("exp"), (exponents - largest).call("exp"), fade
+        causal, fade = self.mask.causal, None
+        reference = "_largest_of_all" if causal is None else "_largest_so_far"
+        met: Expr = self.block.let(f"largest{suffix}", function(reference)(exponents))
+        of_key = (exponents - met).call("exp")
+        if causal is not None:
+            fade = function("_steps_of")(Unary("-", met))
+            met = function("_at_last_key")(met, self.vectors["i"].terms(causal), N)
+        if form.is_divided:
+            return None, of_key, fade
+        of_query = reduce(Expr.__add__, (self._column(each, "i") for each, _ in pairs))
+        return (of_query + met).call("exp"), of_key, fade
 
-    def _of_tokens(self, vectors: Sequence[Vec], powers: Sequence[int]) -> Expr | None:
+    def _products(self, vectors: Sequence[Vec], powers: Sequence[int], side: str) -> Expr | None:
         """The products of vectors of each token; None where there are none."""
+        mapped = map(self.vectors[side].mapped, vectors)
         parts = [
-            self.vectors.mapped(each) if power == 1 else function("_powers")(self.vectors.mapped(each), power)
-            for each, power in zip(vectors, powers, strict=True)
+            value if power == 1 else function("_powers")(value, power)
+            for value, power in zip(mapped, powers, strict=True)
         ]
         return reduce(function("_products"), parts) if parts else None
 
-    def _features(
-        self, value: Expr | None, number: Real, factor: Expr | None, side: str, tokens: tuple[Expr, ...]
-    ) -> Expr:
-        """[B, heads, tokens, features] in the dtype of the inputs: vectors, times numbers of each token."""
+    def _features(self, value: Expr | None, number: Real, factor: Expr | None, side: str) -> Expr:
+        """[B, heads, tokens, features]: vectors, and where they are multiplied with numbers, in a wide dtype."""
+        tokens = (B, H, N) if side == "i" else (B, Var("k").attr("shape")[1], M)
         if value is None:
-            value = Var("q").call("new_ones", *tokens, 1)
-        if number != ONE:
-            value = value * (self.exact.terms(number) if is_number(number) else self._column(number, side))
+            value = Var("q").call("new_ones", *tokens, 1, dtype=Var("wide"))
+        if number != ONE and is_number(number):
+            value = value.to(Var("wide")) * self.exact[side].terms(number)
+        elif number != ONE:
+            value = value * self._column(number, side)
         if factor is not None:
             value = value * factor
         if factor is not None or not is_number(number):
-            value = value.to(Var("dtype"))
+            value = value.to(Var("wide"))
         return value.call("expand", *tokens, -1)
 
     def _column(self, term: Node, side: str) -> Expr:
         """A number, a truth or a vector of each token, as [B, heads, tokens, 1 or D], in float64."""
+        exact = self.exact[side]
         if isinstance(term, Vec):
-            return self.exact(term)
-        value = self.exact.terms(term)
+            return exact(term)
+        value = exact.terms(term)
         if is_number(term):
-            kind = {} if isinstance(term, Bool) else {"dtype": self.exact.dtype}
+            kind = {} if isinstance(term, Bool) else {"dtype": exact.dtype}
             return torch.tensor(value, device=Var("q").attr("device"), **kind)
         return value.attr("mT") if side == "j" and "j" in axes_of(term) else value
 
-    def _steps(self, fades: list[Expr | None], keys: list[Expr]) -> Expr:
+    def _steps(self, form: Form, fades: list[Expr | None], keys: list[Expr]) -> Expr:
         """One number of each step, or one for each feature."""
-        if self.form.gates == "steps":
+        if form.gates == "steps":
             fade = next(each for each in fades if each is not None)
             return fade.call("expand", B, H, M, 1).call("squeeze", 3)
         parts = [
-            torch.zeros(B, H, M, key.attr("shape")[3], dtype=self.exact.dtype, device=Var("q").attr("device"))
+            Var("q").call("new_zeros", B, H, M, key.attr("shape")[3], dtype=torch.value("float64"))
             if fade is None
             else fade.call("expand", B, H, M, key.attr("shape")[3])
             for fade, key in zip(fades, keys, strict=True)

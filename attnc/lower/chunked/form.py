@@ -1,7 +1,7 @@
 """The recurrence of a linear weight: what a chunk is given for each token.
 
-Enters: separated terms, and the mask. Leaves: a `Form`: how many numbers of a step fade, and which exponents are
-decays. Each of its tensors is made once for a token (`features.py`).
+A value: separated terms, and the mask. It says how a state fades, and what the tensors of the tokens are called, which
+`features.py` makes.
 """
 
 from __future__ import annotations
@@ -18,32 +18,41 @@ Gates = Literal["none", "steps", "channels"]
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """One weight, or one sum, as features of queries and keys; `number` tells the tensors of several apart.
+    """A weight or a sum of weights, as features of queries and keys. `number` tells the tensors of several apart.
 
-    `sums` are the numbers of the sums that it is, counted from 1; `weighs` says whether it weighs values too.
+    `sums` are the numbers of the sums that it is, counted from 1; the first form weighs values too. Where the result is
+    divided by such a sum, as in a softmax, weights may be those of each row times a number, which `is_divided` says.
     """
 
     terms: tuple[Term, ...]
     mask: TokenMask
     number: int
     sums: tuple[int, ...]
-    weighs: bool
+    is_divided: bool = False
+
+    @property
+    def weighs_values(self) -> bool:
+        return self.number == 1
 
     @property
     def query(self) -> str:
-        """The name of the features of queries."""
-        return "q" if self.number == 1 else f"query_{self.number}"
+        """The features of queries, [B, H, N, F]."""
+        return self._named("query")
 
     @property
     def key(self) -> str:
-        return "k" if self.number == 1 else f"key_{self.number}"
+        """The features of keys, [B, heads of keys, M, F]."""
+        return self._named("key")
 
     @property
     def steps(self) -> str | None:
-        """The name of what the state fades by at each key, where it does."""
-        if self.gates == "none":
-            return None
-        return "steps" if self.number == 1 else f"steps_{self.number}"
+        """What the state fades by at each key, [B, H, M] or [B, H, M, F]; None where it does not."""
+        return None if self.gates == "none" else self._named("steps")
+
+    @property
+    def tensors(self) -> tuple[str, ...]:
+        """Features, and steps where there are some."""
+        return (self.query, self.key, *([self.steps] if self.steps else []))
 
     @property
     def gates(self) -> Gates:
@@ -61,3 +70,6 @@ class Form:
     def is_decay(self) -> bool:
         """Do queries stand at their own keys, so that a relative exponent is 0 there?"""
         return self.mask.causal == IntConst(0)
+
+    def _named(self, name: str) -> str:
+        return name if self.weighs_values else f"{name}_{self.number}"

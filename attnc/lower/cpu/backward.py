@@ -18,13 +18,13 @@ from attnc.lower.gradients import ArrayGradient, pass_back
 from attnc.lower.hoist import DotPair
 from attnc.lower.names import variable
 from attnc.lower.signature import sign_sweep
-from attnc.lower.sweep import Sweep
+from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.torch_terms import DTYPE, is_number, torch
 
 LOG2_E = 1.4426950408889634
 
 
-def lower_backward(sweep: Sweep) -> Function:
+def lower_backward(sweep: TiledSweep) -> Function:
     """`_backward_cpu(...)`: the gradient of every float tensor."""
     signature, path = sign_sweep(sweep), TilePath(sweep)
     top = path.top
@@ -116,7 +116,7 @@ def _gradient_of(n: int) -> Expr:
     return Var(f"dsum_{n}")[ROWS].call("unsqueeze", -1) if n else Var("dp")
 
 
-def _later_terms(sweep: Sweep) -> list[Real]:
+def _later_terms(sweep: TiledSweep) -> list[Real]:
     return [*sweep.gradients.dots, *(g.derivative for g in sweep.gradients.arrays if g.home != "lse")]
 
 
@@ -167,23 +167,23 @@ def _add_array(path: TilePath, gradient: ArrayGradient, ds: Expr) -> None:
         step.do(call)
 
 
-def _uses(sweep: Sweep, name: str) -> int:
+def _uses(sweep: TiledSweep, name: str) -> int:
     return [n for pair in sweep.score.dots for n in (pair.query, pair.key)].count(name)
 
 
-def _is_written_once(sweep: Sweep, name: str) -> bool:
+def _is_written_once(sweep: TiledSweep, name: str) -> bool:
     """Is its gradient one product for each tile, and complete with it?"""
     return _uses(sweep, name) == 1 and any(name == pair.query for pair in sweep.score.dots)
 
 
-def _later(sweep: Sweep, pair: DotPair) -> list[Real]:
+def _later(sweep: TiledSweep, pair: DotPair) -> list[Real]:
     """The derivative by a dot product, where it is one number that can wait until the products are done; else none."""
     derivative = sweep.gradients.dots[sweep.score.dots.index(pair)]
     alone = _uses(sweep, pair.query) == _uses(sweep, pair.key) == 1
     return [derivative] if alone and is_number(derivative) else []
 
 
-def _returned(sweep: Sweep, name: str) -> Expr:
+def _returned(sweep: TiledSweep, name: str) -> Expr:
     gradient = Var(f"d{name}")
     return gradient if _is_written_once(sweep, name) else gradient.to(Var(name).attr("dtype"))
 

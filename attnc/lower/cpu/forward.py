@@ -13,13 +13,14 @@ from attnc.lower.cpu.handed import hand_forward
 from attnc.lower.cpu.tile import MINUS_INF, ROWS, N, TilePath
 from attnc.lower.scope import note_of
 from attnc.lower.signature import sign_sweep
-from attnc.lower.sweep import Sweep, said_results
+from attnc.lower.sweep import said_results
+from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.torch_terms import DTYPE, torch
 
 LN_2 = 0.6931471805599453
 
 
-def lower_forward(sweep: Sweep, check: Function | None) -> Function:
+def lower_forward(sweep: TiledSweep, check: Function | None) -> Function:
     """`_forward_cpu(...)`: out and lse, after the `check` of what is read."""
     path = TilePath(sweep)
     top = path.top

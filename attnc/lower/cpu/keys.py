@@ -30,7 +30,7 @@ from attnc.kernel.build import Block, function
 from attnc.kernel.nodes import Do, Expr, For, Function, List, Lit, Param, Tuple, Unary, Var
 from attnc.lower.scope import Scope, note_of
 from attnc.lower.signature import sign_sweep
-from attnc.lower.sweep import Sweep
+from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.torch_terms import DTYPE, TorchTerms, is_number, torch
 from attnc.sets.convert import to_predicate
 from attnc.sets.folding import leaf
@@ -48,7 +48,7 @@ class _OfEveryHead(TorchTerms):
     here = TorchTerms.here | {"h": slice(None)}
 
 
-def lower_keys(sweep: Sweep) -> Function:
+def lower_keys(sweep: TiledSweep) -> Function:
     """`_keys_seen(q0, q1, ...)`."""
     block = Block()
     doc = "The keys that queries [q0, q1) see, and the edges, where some are hidden."
@@ -135,7 +135,7 @@ def _end(terms: TorchTerms, term: Int, kind: str) -> Expr:
     return function(kind)(value.call("flatten").call("tolist"), default=0)
 
 
-def lower_hide(sweep: Sweep) -> tuple[Function, ...]:
+def lower_hide(sweep: TiledSweep) -> tuple[Function, ...]:
     """`_hide(pairs, otherwise, edges, ...)` last, after what it calls; nothing where nothing is hidden."""
     mask = sweep.attention.mask
     if mask == Truth(True):
@@ -168,7 +168,7 @@ def _knows_distances_alone(mask: Bool) -> bool:
     return predicate == to_predicate(mask) and not axes_of(mask) & {"b", "h"}
 
 
-def _lower_hide_by_distance(sweep: Sweep) -> tuple[Function, ...]:
+def _lower_hide_by_distance(sweep: TiledSweep) -> tuple[Function, ...]:
     """Most tiles have the same edges, as seen from their first query: what hides there is kept."""
     mask, terms = (
         sweep.attention.mask,
@@ -210,7 +210,7 @@ def call_hide(hide: Function, pairs: Expr, otherwise: Expr) -> Expr:
 
 
 def _function(
-    name: str, first: list[str], block: Block, sweep: Sweep, known: list[str], doc: str
+    name: str, first: list[str], block: Block, sweep: TiledSweep, known: list[str], doc: str
 ) -> Function:
     """The function, which takes of what is known what it reads."""
     given = map(Param, (*known, *sign_sweep(sweep).forward))

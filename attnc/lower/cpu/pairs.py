@@ -10,13 +10,13 @@ from attnc.kernel.nodes import For, Function, Param, Tuple, Var
 from attnc.lower.cpu.keys import call_keys, lower_keys
 from attnc.lower.lists import call_kinds
 from attnc.lower.signature import sign_sweep
-from attnc.lower.sweep import Sweep
+from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.torch_terms import torch
 
 N, M, TILE = Var("N"), Var("M"), Var("TILE")
 
 
-def lower_pairs(sweep: Sweep) -> Function:
+def lower_pairs(sweep: TiledSweep) -> Function:
     """`_pairs_seen(q, k, ...)`, of what an operator takes."""
     signature, top, tile = sign_sweep(sweep), Block(), Block()
     top.lets(("B", "H", "N", "D"), Var("q").attr("shape"))

@@ -16,7 +16,7 @@ from attnc.lower.gradients import is_finite
 from attnc.lower.hoist import DotPair
 from attnc.lower.lists import call_kinds
 from attnc.lower.scope import Scope, note_of
-from attnc.lower.sweep import Sweep
+from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.torch_terms import DTYPE, TorchTerms, is_number, torch
 
 MINUS_INF = function("float")("-inf")
@@ -29,7 +29,7 @@ matmul = function("_matmul")
 class TilePath:
     """One function of the CPU path: what stands above the loops, the loop over tiles, and the one over heads."""
 
-    def __init__(self, sweep: Sweep) -> None:
+    def __init__(self, sweep: TiledSweep) -> None:
         self.sweep = sweep
         self.top, self.tile, self.step = Block(), Block(), Block()
         self.rooms: set[str] = set()

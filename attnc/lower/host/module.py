@@ -21,13 +21,12 @@ IN_KERNELS = (
     'MINUS_INF = tl.constexpr(float("-inf"))',
 )
 LEFT_ALONE = ("fmt: off", "isort: skip_file", "ruff: noqa", "flake8: noqa", "mypy: ignore-errors")
-ON_CPU = ("TILE = 128  # queries in a tile of the CPU path, unless fewer or more are faster",)
 
 
 def lower_module(kernels: Kernels, found: list[str], options: Options) -> Module:
     return Module(
         head=tuple(_head(kernels, found, options)),
-        constants=IN_KERNELS * kernels.has_triton + ON_CPU,
+        constants=IN_KERNELS * kernels.has_triton + kernels.plan.schedule.constants,
         parts=tuple(_parts(kernels, options)),
         public=lower_public(kernels),
     )
@@ -42,8 +41,9 @@ def _head(kernels: Kernels, found: list[str], options: Options) -> Iterator[str]
     unchecked = "" if options.check_sorted else " --no-check-sorted"
     checked = " --check-reads" if options.check_reads else ""
     without = "" if options.kernels else " --no-kernels"
+    schedule = "" if options.schedule == "auto" else f" --schedule {options.schedule}"
     arch = f" --arch {options.tiles.arch}" if options.tiles else ""
-    yield f"    attnc build {name}{which}{unchecked}{checked}{without}{arch}"
+    yield f"    attnc build {name}{which}{unchecked}{checked}{without}{schedule}{arch}"
     yield ""
     yield "This file is yours, under whatever license you choose. Formatters and linters leave it as it is:"
     yield from LEFT_ALONE
@@ -59,8 +59,9 @@ def _head(kernels: Kernels, found: list[str], options: Options) -> Iterator[str]
 def _parts(kernels: Kernels, options: Options) -> Iterator[Part]:
     """All but the checks of a call and the function that people call."""
     yield from kernels.triton
-    yield Support("kernels")
-    yield from (Support("torch_functions"), Support("cpu"))
+    yield from map(
+        Support, ("kernels", "torch_functions", "cpu", "features", "chunks", "linear_pairs", "products")
+    )
     yield from kernels.plain
     yield from kernels.launch
     for each in kernels.sweeps:

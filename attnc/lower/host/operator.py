@@ -13,8 +13,6 @@ from attnc.errors import AttncError, Diagnostic
 from attnc.kernel.build import Block, dictionary, function, unpacked
 from attnc.kernel.module import Part
 from attnc.kernel.nodes import Assign, Do, Expr, Function, Lit, Op, Param, Ternary, Tuple, Var
-from attnc.lower.entries import entries_of
-from attnc.lower.names import variable
 from attnc.lower.schedule import SweepKernels
 from attnc.lower.sweep import Sweep, said_results
 from attnc.lower.torch_terms import torch
@@ -42,10 +40,11 @@ class _Operators:
         whole = {name: sort for name, sort in self.signature.scalars.items() if sort != "float"}
         backend = {"backend": "str"} if kernels.triton else {}
         # What an operator takes behind its tensors; floats are last.
-        self.tail = whole | backend | {"floats": "list[float]", "changing": "Tensor | None"}
+        floats = {"floats": "list[float]", "changing": "Tensor | None"} if self.signature.floats else {}
+        self.tail = whole | backend | floats
 
     def parts(self, ordered: Sequence[str]) -> Iterator[Part]:
-        signature, entries = self.signature, entries_of(self.sweep)
+        signature, entries = self.signature, self.signature.entries
         yield self._forward(ordered)
         yield self._fake_forward()
         yield _count_flops(self.name, signature.forward_cost)
@@ -68,7 +67,7 @@ class _Operators:
     def _forward(self, ordered: Sequence[str]) -> Function:
         block = Block()
         for array in ordered:
-            block.do(function("_check_sorted")(array, Var(variable(array))))
+            block.do(function("_check_sorted")(array, Var(self.signature.ordered[array])))
         self._compute(block, "forward", self.signature.forward)
         said = (
             "Output and log-sum-exp" if self.sweep.fold.divides else "Weighted values, and sums of each row"
@@ -104,9 +103,10 @@ class _Operators:
 
     def _compute(self, block: Block, what: str, given: Sequence[str]) -> None:
         """Call what computes it on the path of the call."""
-        is_list = Op("is", CHANGING, Lit(None))
-        floats = Ternary(Var("floats"), is_list, CHANGING.call("tolist"))
-        block.stmts.append(Assign(Tuple(tuple(map(Var, self.signature.floats))), floats))
+        if self.signature.floats:
+            is_list = Op("is", CHANGING, Lit(None))
+            floats = Ternary(Var("floats"), is_list, CHANGING.call("tolist"))
+            block.stmts.append(Assign(Tuple(tuple(map(Var, self.signature.floats))), floats))
         on_gpu, on_cpu = (Var(self.sweep.named(f"_{what}_{path}")) for path in ("triton", "cpu"))
         chosen: Expr = on_cpu
         if self.kernels.triton:
@@ -115,7 +115,8 @@ class _Operators:
 
     def _fake_forward(self) -> Function:
         block = Block()
-        block.let("wide", torch.promote_types(Var("q").attr("dtype"), torch.value("float32")))
+        first = Var(self.signature.vectors[0])
+        block.let("wide", torch.promote_types(first.attr("dtype"), torch.value("float32")))
         results = [*self.signature.results.values()]
         if self.sweep.weighs_values:
             results[0] = block.let("out", results[0])

@@ -15,7 +15,6 @@ from attnc.kernel.nodes import Expr, Function, If, Lit, Param, Return, Ternary, 
 from attnc.lower.host.operator import operator_of
 from attnc.lower.kernels import Kernels
 from attnc.lower.names import variable
-from attnc.lower.per_token import mapped_tensors
 from attnc.lower.schedule import SweepKernels
 from attnc.lower.torch_terms import torch
 
@@ -34,8 +33,8 @@ def lower_public(kernels: Kernels) -> Function:
             asked.fail(function("ValueError")(NO_LSE))
     if sweep.key_heads:
         top.let(sweep.key_heads, K.attr("shape")[1])
-    if kernels.per_token:
-        top.lets(mapped_tensors(sweep), _called(kernels.per_token))
+    if kernels.last.per_token:
+        top.lets(kernels.last.signature.made, _called(kernels.last.per_token))
     _call_sweeps(top, kernels)
     _finish(top, kernels)
     if sweep.fold.has_lse:
@@ -47,7 +46,7 @@ def lower_public(kernels: Kernels) -> Function:
         Param("scale", "float | None", default=Lit(None)),
         Param("return_lse", "bool", default=Lit(False)),
     ]
-    if kernels.has_triton:
+    if kernels.takes_backend:
         options.append(Param("backend", "str", default=Lit("auto")))
     params = (*tensors, Param("*"), *map(_declared, spec.params), *options)
     returns = "Tensor | tuple[Tensor, Tensor]" if sweep.fold.has_lse else "Tensor"
@@ -72,9 +71,12 @@ def _check(top: Block, names: Sequence[str]) -> None:
 
 
 def _call_sweeps(top: Block, kernels: Kernels) -> None:
-    chosen: list[Expr] = [function("_choose")(Var("backend"), Q)] if kernels.has_triton else []
-    if not kernels.has_triton:
+    path = function("_choose")(Var("backend"), Q)
+    chosen: list[Expr] = [path] if kernels.has_triton else []
+    if not kernels.takes_backend:
         top.do(function("_check_device")(Q))
+    elif not kernels.has_triton:
+        top.do(path)
     elif kernels.before:
         chosen = [top.let("backend", chosen[0])]
     top.do(function("_tell_counters")())
@@ -94,8 +96,9 @@ def _call_sweeps(top: Block, kernels: Kernels) -> None:
 def _call(block: Block, kernels: SweepKernels, chosen: Sequence[Expr]) -> None:
     """Call the operator of a sweep."""
     signature = kernels.signature
-    floats = unpacked(function("_floats")(*map(Var, signature.floats)))
-    given = [*map(Var, (*signature.tensors, *signature.wholes)), *chosen, floats]
+    given = [*map(Var, (*signature.tensors, *signature.wholes)), *chosen]
+    if signature.floats:
+        given.append(unpacked(function("_floats")(*map(Var, signature.floats))))
     block.lets(list(signature.results), function(operator_of(kernels.sweep))(*given))
 
 
@@ -135,7 +138,7 @@ def _said(kernels: Kernels) -> list[str]:
     )
     if kernels.plan.last.fold.has_lse:
         lines.append("return_lse: also return the log-sum-exp of each row, [B, H, N]")
-    if kernels.has_triton:
+    if kernels.takes_backend:
         lines.append('backend: "auto" (by the device of the tensors), "triton" or "cpu"')
     if kernels.last.tile_lists:
         lines += [

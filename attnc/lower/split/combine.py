@@ -16,7 +16,6 @@ from attnc.kernel.nodes import Expr, Function, List, Lit, Var
 from attnc.lower.names import part_of
 from attnc.lower.split.forward import DV
 from attnc.lower.split.share import SPLITS
-from attnc.lower.sweep import Sweep
 from attnc.lower.tiled.frame import (
     FLOAT32,
     MINUS_INF,
@@ -25,6 +24,7 @@ from attnc.lower.tiled.frame import (
     exponential,
     log_sum_exp,
 )
+from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.triton_terms import INT32, INT64, tl
 
 ROW, PLACE, INSIDE, SHARES = Var("row"), Var("place"), Var("inside"), Var("SHARES")
@@ -32,7 +32,7 @@ COLUMN = List((SHARES, Lit(1)))
 LARGEST_INT = 2**31 - 1
 
 
-def lower_combine(sweep: Sweep) -> Function:
+def lower_combine(sweep: TiledSweep) -> Function:
     """The kernel."""
     kernel = Kernel(sweep)
     where = kernel.where

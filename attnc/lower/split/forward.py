@@ -11,7 +11,6 @@ from attnc.errors import CompilerBug
 from attnc.kernel.nodes import Expr, Function, Var
 from attnc.lower.names import part_of
 from attnc.lower.split.share import SPLIT, SPLITS, find_share
-from attnc.lower.sweep import Sweep
 from attnc.lower.tiled.again import end_unless_spoiled, is_spoiled
 from attnc.lower.tiled.forward import (
     N,
@@ -23,13 +22,14 @@ from attnc.lower.tiled.forward import (
 from attnc.lower.tiled.frame import BATCH_ID, BLOCK_Q, HEAD_ID, TILE_ID, B, H, I, Kernel
 from attnc.lower.tiled.layout import PACKED_QUERIES, QUERIES
 from attnc.lower.tiled.loops import find_tiles
+from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.triton_terms import INT64, tl
 
 GROUP, H_KV, DV = Var("group"), Var("h_kv"), Var("DV")
 PLACE = ((SPLIT * Var("B") + B) * Var("H") + H) * N + I
 
 
-def lower_split(sweep: Sweep) -> tuple[Function, Function]:
+def lower_split(sweep: TiledSweep) -> tuple[Function, Function]:
     """The helper and the kernel."""
     kernel = Kernel(sweep)
     if sweep.variants.split is None:

@@ -13,16 +13,16 @@ from attnc.kernel.nodes import Expr, ExprLike, Function, Lit, Param, Tuple, Var
 from attnc.lower.host.call import FUSION, Option, call_kernel, padded_widths, triton
 from attnc.lower.host.names import AGAIN, DV, FLOAT32, HKV, LARGE, ON_DEVICE, TILES, B, H, M, N, Q
 from attnc.lower.names import part_of
-from attnc.lower.sweep import Sweep
 from attnc.lower.tile_sizes import reads_pairs
 from attnc.lower.tiled.launch import TiledKernels, looks, looks_again, split_grid
+from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.torch_terms import TorchTerms, torch
 
 FEW, ROWS, SPLITS, GROUP = Var("few"), Var("rows"), Var("splits"), Var("group")
 smaller = function("min")
 
 
-def lower_few_rows(sweep: Sweep) -> Function:
+def lower_few_rows(sweep: TiledSweep) -> Function:
     """`_few_rows(tiles, rows)`, of the last sweep.
 
     Four warps hold 64 rows, unless a number is kept for each pair; what is no softmax is kept beside its score.
@@ -42,7 +42,7 @@ def lower_few_rows(sweep: Sweep) -> Function:
     return Function("_few_rows", (Param("tiles"), Param("rows")), doc, tuple(top.stmts))
 
 
-def launch_split(top: Block, sweep: Sweep, kernels: TiledKernels) -> None:
+def launch_split(top: Block, sweep: TiledSweep, kernels: TiledKernels) -> None:
     """The way of few queries, which ends in a `return`."""
     if sweep.variants.split is None:
         raise CompilerBug("a sweep without shares")
@@ -66,7 +66,7 @@ def launch_split(top: Block, sweep: Sweep, kernels: TiledKernels) -> None:
         few.returns(*map(Var, sweep.results))
 
 
-def _sight(sweep: Sweep) -> Expr:
+def _sight(sweep: TiledSweep) -> Expr:
     """How many keys the queries of a call see at most."""
     if sweep.variants.split is None or sweep.variants.split.sight is None:
         return M

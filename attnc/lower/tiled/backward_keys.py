@@ -13,7 +13,6 @@ from attnc.ir.walk import is_invariant
 from attnc.kernel.build import Block
 from attnc.kernel.nodes import Expr, Function, List, Lit, Var
 from attnc.lower.gradients import ArrayGradient
-from attnc.lower.sweep import Sweep
 from attnc.lower.tiled.again import add_with_care, end_unless_spoiled, left_rows
 from attnc.lower.tiled.backward_queries import factors, waits
 from attnc.lower.tiled.forward import body_of, head_rows
@@ -33,6 +32,7 @@ from attnc.lower.tiled.frame import (
 from attnc.lower.tiled.layout import KEYS, parts_of
 from attnc.lower.tiled.listed import find_listed
 from attnc.lower.tiled.loops import Bounds, Visits, find_visits
+from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.tiled.tile import Tile, dot_rows
 from attnc.lower.tiled.weights import add_up, gradients_in, load_lse, load_row_gradients, weigh
 from attnc.lower.triton_terms import INT64, tl
@@ -41,7 +41,7 @@ M, H_KV, GROUP = Var("M"), Var("h_kv"), Var("group")
 ROW = (B * (Var("HKV") * SHARES) + HEAD_ID) * M
 
 
-def lower_backward_keys(sweep: Sweep) -> tuple[Function, Function]:
+def lower_backward_keys(sweep: TiledSweep) -> tuple[Function, Function]:
     """The helper and the kernel."""
     kernel = Kernel(sweep)
     group = kernel.group
@@ -112,7 +112,7 @@ def _leave_columns(columns: tuple[ArrayGradient, ...]) -> Block:
     return leave
 
 
-def _one_tile(tile: Tile, sweep: Sweep) -> None:
+def _one_tile(tile: Tile, sweep: TiledSweep) -> None:
     kernel, block, columns = tile.kernel, tile.kernel.tile, gradients_in(sweep, "column")
     of_rows = Block()
     tile.positions()
@@ -143,7 +143,7 @@ def _one_tile(tile: Tile, sweep: Sweep) -> None:
         block.assign(Var(gradient.name), tl.sum(add_up(tile, gradient), 1), "+=")
 
 
-def _finish(kernel: Kernel, sweep: Sweep) -> None:
+def _finish(kernel: Kernel, sweep: TiledSweep) -> None:
     store = kernel.store
     row = store.let("row", ROW)
     values = [("v", "DV", None)] if sweep.weighs_values else []

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from attnc.kernel.build import Block
 from attnc.kernel.nodes import Function, Var
-from attnc.lower.sweep import Sweep
 from attnc.lower.tiled.forward import N, body_of, enter_query_tile, head_rows, visits_of_keys
 from attnc.lower.tiled.frame import B, H, Kernel
 from attnc.lower.tiled.layout import QUERIES
+from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.tiled.tile import Tile, dot_rows
 from attnc.lower.tiled.weights import add_up, gradients_in, load_row_statistics, weigh
 from attnc.lower.triton_terms import INT64, tl
@@ -20,7 +20,7 @@ from attnc.lower.triton_terms import INT64, tl
 FIRST, M = Var("first_row"), Var("M")
 
 
-def lower_backward_pairs(sweep: Sweep) -> tuple[Function, ...]:
+def lower_backward_pairs(sweep: TiledSweep) -> tuple[Function, ...]:
     """The helper and the kernel, or nothing."""
     gradients = gradients_in(sweep, "pair")
     if not gradients:

@@ -13,7 +13,6 @@ from attnc.ir.nodes import Real
 from attnc.ir.walk import axes_of, is_invariant
 from attnc.kernel.build import Block
 from attnc.kernel.nodes import Expr, Function, List, Var
-from attnc.lower.sweep import Sweep
 from attnc.lower.tiled.again import add_with_care, end_unless_spoiled, left_rows
 from attnc.lower.tiled.forward import (
     N,
@@ -24,12 +23,13 @@ from attnc.lower.tiled.forward import (
 )
 from attnc.lower.tiled.frame import BLOCK_Q, FLOAT32, H, Kernel, scaled, zeros
 from attnc.lower.tiled.layout import QUERIES, parts_of
+from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.tiled.tile import Tile, dot_rows
 from attnc.lower.tiled.weights import add_up, gradients_in, load_row_statistics, weigh
 from attnc.lower.triton_terms import tl
 
 
-def lower_backward_queries(sweep: Sweep) -> tuple[Function, ...]:
+def lower_backward_queries(sweep: TiledSweep) -> tuple[Function, ...]:
     """The helper and the kernel; nothing where no gradient is to be had from queries."""
     kernel = Kernel(sweep)
     enter_query_tile(kernel)
@@ -78,7 +78,7 @@ def lower_backward_queries(sweep: Sweep) -> tuple[Function, ...]:
     )
 
 
-def waits(sweep: Sweep, tensor: str, derivative: Real) -> bool:
+def waits(sweep: TiledSweep, tensor: str, derivative: Real) -> bool:
     """May the derivative of a score by a dot product wait until the sum over tiles is done? It must be one factor.
 
     It is none where it changes with a position, or, in a sum over the heads of a group, with the head; nor where the
@@ -89,7 +89,7 @@ def waits(sweep: Sweep, tensor: str, derivative: Real) -> bool:
     return uses == 1 and is_invariant(derivative) and not (over_heads and "h" in axes_of(derivative))
 
 
-def factors(sweep: Sweep, side: Literal["query", "key"]) -> list[tuple[str, str, Real | None]]:
+def factors(sweep: TiledSweep, side: Literal["query", "key"]) -> list[tuple[str, str, Real | None]]:
     """The tensors of one side with their widths, and the factor that waits for the end of the sum."""
     found: dict[tuple[str, str], Real | None] = {}
     for pair, derivative in zip(sweep.score.dots, sweep.gradients.dots, strict=True):
@@ -99,7 +99,7 @@ def factors(sweep: Sweep, side: Literal["query", "key"]) -> list[tuple[str, str,
     return [(name, width, factor) for (name, width), factor in found.items()]
 
 
-def _finish(kernel: Kernel, sweep: Sweep) -> None:
+def _finish(kernel: Kernel, sweep: TiledSweep) -> None:
     store, row = kernel.store, Var("row")
     for name, width, factor in factors(sweep, "query"):
         value: Expr = Var(f"d{name}")

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from attnc.kernel.build import function
 from attnc.kernel.nodes import Expr, Function, Var
-from attnc.lower.sweep import Sweep
 from attnc.lower.tiled.forward import N, head_rows
 from attnc.lower.tiled.frame import BLOCK_Q, FLOAT32, TILE_ID, H, Kernel, block_width
 from attnc.lower.tiled.layout import QUERIES
+from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.triton_terms import tl
 
 DV = Var("DV")
 
 
-def lower_delta(sweep: Sweep) -> Function:
+def lower_delta(sweep: TiledSweep) -> Function:
     """The kernel."""
     kernel = Kernel(sweep)
     kernel.enter(tl.cdiv(N, BLOCK_Q), Var("H"))

@@ -16,7 +16,6 @@ from attnc.ir.walk import walk
 from attnc.kernel.build import Block, function
 from attnc.kernel.nodes import Expr, Function, List, Var
 from attnc.lower.scope import note_of
-from attnc.lower.sweep import Sweep
 from attnc.lower.tiled.again import add_with_care, end_unless_spoiled, left_rows
 from attnc.lower.tiled.frame import (
     BLOCK_K,
@@ -35,6 +34,7 @@ from attnc.lower.tiled.frame import (
 from attnc.lower.tiled.layout import QUERIES, parts_of
 from attnc.lower.tiled.listed import find_listed
 from attnc.lower.tiled.loops import Body, Bounds, Visits, find_visits
+from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.tiled.tile import Tile
 from attnc.lower.triton_terms import tl
 
@@ -42,7 +42,7 @@ N, DV = Var("N"), Var("DV")
 count_visible = function("_count_visible")
 
 
-def lower_forward(sweep: Sweep) -> tuple[Function, Function]:
+def lower_forward(sweep: TiledSweep) -> tuple[Function, Function]:
     """The helper and the kernel."""
     kernel = Kernel(sweep)
     enter_query_tile(kernel)
@@ -207,7 +207,7 @@ Step = Callable[[Tile], tuple[tuple[str, ...], str]]
 STEPS: dict[type[Fold], Step] = {Softmax: _fold, Sums: _add, Largest: _seek}
 
 
-def _carried(sweep: Sweep, *statistics: str) -> tuple[str, ...]:
+def _carried(sweep: TiledSweep, *statistics: str) -> tuple[str, ...]:
     """What goes from tile to tile: the weighted values, where there are any, and statistics of the rows."""
     return ("acc", *statistics) if sweep.weighs_values else statistics
 

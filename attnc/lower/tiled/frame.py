@@ -35,8 +35,8 @@ from attnc.kernel.nodes import (
 from attnc.lower.names import part_of, variable
 from attnc.lower.regroup import LOG2_E
 from attnc.lower.scope import Scope
-from attnc.lower.sweep import Sweep
 from attnc.lower.tiled.layout import Flat, parts_of
+from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.triton_terms import INT64, TritonTerms, tl
 
 B, H, I, J = Var("b"), Var("h"), Var("i"), Var("j")
@@ -50,12 +50,12 @@ FLOAT32 = tl.value("float32")
 zeros, scaled = function("_zeros"), function("_scaled")
 
 
-def exponential(sweep: Sweep, score: Expr) -> Expr:
+def exponential(sweep: TiledSweep, score: Expr) -> Expr:
     """The exponential of a score, in the base that it has."""
     return tl.exp2(score) if sweep.score.is_in_base_2 else tl.exp(score)
 
 
-def log_sum_exp(sweep: Sweep, row_max: Expr, row_sum: Expr) -> Expr:
+def log_sum_exp(sweep: TiledSweep, row_max: Expr, row_sum: Expr) -> Expr:
     """The natural logarithm of sums of such powers, each less that of the row's maximum."""
     return (row_max + tl.log2(row_sum)) / LOG2E if sweep.score.is_in_base_2 else row_max + tl.log(row_sum)
 
@@ -65,7 +65,7 @@ def block_width(width: str) -> str:
     return f"BLOCK_{width}"
 
 
-def kernel_arguments(sweep: Sweep) -> tuple[Argument, ...]:
+def kernel_arguments(sweep: TiledSweep) -> tuple[Argument, ...]:
     """Everything that a kernel of this sweep may take, in the order of every signature."""
     params = sweep.attention.params
     arrays, scalars = [p for p in params if p.sizes], [p for p in params if not p.sizes]
@@ -107,7 +107,7 @@ class Kernel:
     tensors of which it reads tiles of rows.
     """
 
-    sweep: Sweep
+    sweep: TiledSweep
     where: Block = field(default_factory=Block)
     again: Block = field(default_factory=Block)
     loads: Block = field(default_factory=Block)

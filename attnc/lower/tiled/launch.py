@@ -16,7 +16,7 @@ from attnc.lower.host.call import FUSION, Option, call_kernel, padded_widths, tr
 from attnc.lower.host.names import AGAIN, FLOAT32, HKV, LARGE, TILES, B, H, K, Q, V
 from attnc.lower.lists import Listed
 from attnc.lower.names import variable
-from attnc.lower.sweep import Sweep
+from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.torch_terms import torch
 
 IN_LISTS = {
@@ -62,7 +62,7 @@ def _takes(kernel: Function, name: str) -> bool:
     return any(each.name == name for each in arguments_of(kernel))
 
 
-def name_sizes(block: Block, sweep: Sweep, kernels: Sequence[Function]) -> None:
+def name_sizes(block: Block, sweep: TiledSweep, kernels: Sequence[Function]) -> None:
     """The sizes of a call."""
     block.lets(("B", "H", "N", "D"), Q.attr("shape"))
     if sweep.weighs_values:
@@ -76,7 +76,7 @@ def name_sizes(block: Block, sweep: Sweep, kernels: Sequence[Function]) -> None:
         block.let("group", H // HKV)
 
 
-def prepare(block: Block, sweep: Sweep, *also: str) -> None:
+def prepare(block: Block, sweep: TiledSweep, *also: str) -> None:
     """Numbers and tensors as kernels take them, and whether they lie far apart.
 
     Numbers that are only compared may be beyond 32 bits.
@@ -95,7 +95,7 @@ def prepare(block: Block, sweep: Sweep, *also: str) -> None:
     block.let("large", function("_is_large")(H, B, *vectors))
 
 
-def find_tiles(block: Block, sweep: Sweep, kernel: str, only: str = "") -> None:
+def find_tiles(block: Block, sweep: TiledSweep, kernel: str, only: str = "") -> None:
     """`tiles`, for the widths of a sweep, or for one of them."""
     values = ["DV"] if sweep.weighs_values else []
     widths = [only] if only else dict.fromkeys([*(pair.width for pair in sweep.score.dots), *values])

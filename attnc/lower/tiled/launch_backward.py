@@ -16,8 +16,8 @@ from attnc.lower.host.call import triton
 from attnc.lower.host.names import FLOAT32, HKV, ON_DEVICE, TILES, B, H, M, N, Q, V
 from attnc.lower.names import variable
 from attnc.lower.signature import sign_sweep
-from attnc.lower.sweep import Sweep
 from attnc.lower.tiled.launch import TiledKernels, find_lists, find_tiles, launch, name_sizes, prepare
+from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.torch_terms import torch
 
 Q0, Q1, SHARES, STRIP, FIRST = (Var(name) for name in ("q0", "q1", "shares", "strip", "first_row"))
@@ -28,7 +28,7 @@ ALL_KEYS: Ends = (Lit(0), M)
 ONE: Ends = (Lit(0), Lit(1))
 
 
-def lower_backward_launch(sweep: Sweep, kernels: TiledKernels, adders: Sequence[Function]) -> Function:
+def lower_backward_launch(sweep: TiledSweep, kernels: TiledKernels, adders: Sequence[Function]) -> Function:
     """The function."""
     return _Backward(sweep, kernels, adders).function()
 
@@ -36,7 +36,7 @@ def lower_backward_launch(sweep: Sweep, kernels: TiledKernels, adders: Sequence[
 class _Backward:
     """The function under construction."""
 
-    def __init__(self, sweep: Sweep, kernels: TiledKernels, adders: Sequence[Function]) -> None:
+    def __init__(self, sweep: TiledSweep, kernels: TiledKernels, adders: Sequence[Function]) -> None:
         self.sweep, self.kernels, self.top = sweep, kernels, Block()
         self.signature = sign_sweep(sweep)
         self.adders = {g.name: adder for g, adder in zip(sweep.gradients.arrays, adders, strict=True)}

@@ -11,12 +11,13 @@ from attnc.kernel.nodes import Function, Lit, Param, Var
 from attnc.lower.host.names import DV, FLOAT32, ON_DEVICE, B, H, M, N, Q
 from attnc.lower.signature import sign_sweep
 from attnc.lower.split.launch import launch_split
-from attnc.lower.sweep import Sweep, said_results
+from attnc.lower.sweep import said_results
 from attnc.lower.tiled.launch import TiledKernels, find_lists, find_tiles, launch, name_sizes, prepare
+from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.torch_terms import TorchTerms, torch
 
 
-def lower_forward_launch(sweep: Sweep, kernels: TiledKernels, check: Function | None) -> Function:
+def lower_forward_launch(sweep: TiledSweep, kernels: TiledKernels, check: Function | None) -> Function:
     """The function."""
     top = Block()
     *_, kernel = kernels.forward
@@ -39,7 +40,7 @@ def lower_forward_launch(sweep: Sweep, kernels: TiledKernels, check: Function | 
     return Function(sweep.named("_forward_triton"), params, doc, tuple(top.stmts))
 
 
-def _make_results(top: Block, sweep: Sweep) -> None:
+def _make_results(top: Block, sweep: TiledSweep) -> None:
     """What kernels write into; a call without keys is done with it, if every row has one wherever there are any."""
     divides, make = sweep.fold.divides, Q.attr("new_empty")
     if sweep.weighs_values:

@@ -15,13 +15,13 @@ from attnc.lower.at_key import lower_at_key
 from attnc.lower.collect import lower_adder
 from attnc.lower.cpu import lower_cpu, lower_pairs
 from attnc.lower.lists import lower_lists, lower_tile_lists
-from attnc.lower.per_token import lower_numbers
+from attnc.lower.make_sweep import make_sweeps
+from attnc.lower.per_row import lower_numbers
 from attnc.lower.schedule import ReadChecks, Schedule, SweepKernels
 from attnc.lower.signature import sign_sweep
 from attnc.lower.split.combine import lower_combine
 from attnc.lower.split.forward import lower_split
 from attnc.lower.split.launch import lower_few_rows
-from attnc.lower.sweep import Sweep
 from attnc.lower.tile_sizes import find_tile_sizes
 from attnc.lower.tiled.backward_keys import lower_backward_keys
 from attnc.lower.tiled.backward_pairs import lower_backward_pairs
@@ -32,13 +32,15 @@ from attnc.lower.tiled.forward import lower_forward
 from attnc.lower.tiled.launch import TiledKernels
 from attnc.lower.tiled.launch_backward import lower_backward_launch
 from attnc.lower.tiled.launch_forward import lower_forward_launch
+from attnc.lower.tiled.per_token import lower_per_token
 from attnc.lower.tiled.pipeline import pipeline_values
+from attnc.lower.tiled.sweep import TiledSweep
 from attnc.tiles import ChosenTiles
 
 OF_LAUNCHERS = ("_looks", "_ahead", "_strip_rows", "_shares")
 
 
-def lower_tiled(sweep: Sweep, checks: ReadChecks) -> SweepKernels:
+def lower_tiled(sweep: TiledSweep, checks: ReadChecks) -> SweepKernels:
     """Every function of a sweep."""
     lists = lower_lists(sweep)
     has_delta = isinstance(sweep.fold, Softmax) and sweep.weighs_values
@@ -60,6 +62,7 @@ def lower_tiled(sweep: Sweep, checks: ReadChecks) -> SweepKernels:
     return SweepKernels(
         sweep=sweep,
         signature=sign_sweep(sweep),
+        per_token=lower_per_token(sweep) if sweep.weighs_values else None,
         triton=kernels.all,
         launch=tuple(launch),
         cpu=lower_cpu(sweep, checks.cpu),
@@ -71,7 +74,7 @@ def lower_tiled(sweep: Sweep, checks: ReadChecks) -> SweepKernels:
     )
 
 
-def _lower_forward(sweep: Sweep) -> tuple[tuple[Function, ...], tuple[Function, ...]]:
+def _lower_forward(sweep: TiledSweep) -> tuple[tuple[Function, ...], tuple[Function, ...]]:
     """The kernel, and that of few queries, each behind its helper."""
     helper, kernel = lower_forward(sweep)
     split = [fn for fn in lower_split(sweep) if fn != helper] if sweep.variants.split else []
@@ -80,13 +83,13 @@ def _lower_forward(sweep: Sweep) -> tuple[tuple[Function, ...], tuple[Function, 
     return (helper, kernel), tuple(split)
 
 
-def _lower_row_numbers(sweep: Sweep) -> Function | None:
+def _lower_row_numbers(sweep: TiledSweep) -> Function | None:
     if sweep.weighs_values:
         return None
     return lower_at_key(sweep) if isinstance(sweep.fold, Largest) else lower_numbers(sweep)
 
 
-def _lower_common(sweeps: Sequence[Sweep], tiles: ChosenTiles | None) -> tuple[Part, ...]:
+def _lower_common(sweeps: Sequence[TiledSweep], tiles: ChosenTiles | None) -> tuple[Part, ...]:
     """The table of tiles, what reads it, and what else launchers call."""
     last = sweeps[-1]
     return (
@@ -102,7 +105,8 @@ def _lower_common(sweeps: Sequence[Sweep], tiles: ChosenTiles | None) -> tuple[P
 TILED = Schedule(
     name="tiled",
     says="forward, dK/dV and dQ kernels over tiles of queries and keys, and a CPU path",
-    why_not=lambda sweep: None,
+    make=make_sweeps,
     lower=lower_tiled,
     common=_lower_common,
+    constants=("TILE = 128  # queries in a tile of the CPU path, unless fewer or more are faster",),
 )

@@ -17,9 +17,9 @@ from attnc.kernel.build import Block, function
 from attnc.kernel.nodes import Assign, Expr, ExprLike, If, List, Op, Stmt, Var
 from attnc.lower.gradients import is_finite
 from attnc.lower.scope import note_of
-from attnc.lower.sweep import Sweep
 from attnc.lower.tiled.frame import AGAIN, BLOCK_K, BLOCK_Q, EDGE, FLOAT32, MINUS_INF, Kernel
 from attnc.lower.tiled.layout import LAYOUTS
+from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.triton_terms import tl
 
 
@@ -145,7 +145,7 @@ class Tile:
 dot_rows, add_rows = function("_dot_rows"), function("_add_rows")
 
 
-def add_product(sweep: Sweep, total: Expr, pairs: Expr, rows: Expr) -> Expr:
+def add_product(sweep: TiledSweep, total: Expr, pairs: Expr, rows: Expr) -> Expr:
     """`total + pairs @ rows`, also where the dtype of `rows` has no room for `pairs` as they are."""
     add = function("_add_rows_of_any_size") if sweep.weights_have_any_size else add_rows
     return add(total, pairs, rows)

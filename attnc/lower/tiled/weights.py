@@ -19,8 +19,8 @@ from attnc.kernel.nodes import Expr, Var
 from attnc.lower.conversions import turn_around
 from attnc.lower.gradients import ArrayGradient, Home, is_finite, pass_back
 from attnc.lower.scope import note_of
-from attnc.lower.sweep import Sweep
 from attnc.lower.tiled.frame import AGAIN, LOG2E, MINUS_INF, exponential
+from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.tiled.tile import Tile
 from attnc.lower.triton_terms import tl
 
@@ -28,14 +28,14 @@ I, N = Var("i"), Var("N")
 
 
 def load_row_statistics(
-    block: Block, row: Expr, sweep: Sweep, gradients: tuple[ArrayGradient, ...], looks_again: bool = True
+    block: Block, row: Expr, sweep: TiledSweep, gradients: tuple[ArrayGradient, ...], looks_again: bool = True
 ) -> None:
     """What the weights and the gradient of the score need of a row; shaped like `i`."""
     load_lse(block, row, sweep, looks_again)
     load_row_gradients(block, row, sweep, gradients)
 
 
-def load_lse(block: Block, row: Expr, sweep: Sweep, looks_again: bool = True) -> None:
+def load_lse(block: Block, row: Expr, sweep: TiledSweep, looks_again: bool = True) -> None:
     """Of softmax `lse`, in the base of the score: what its weights need.
 
     A row that nothing but scores of -inf empties is rare, and spoils a sum: a kernel that looks again minds it then.
@@ -54,7 +54,9 @@ def load_lse(block: Block, row: Expr, sweep: Sweep, looks_again: bool = True) ->
             again.let("lse", empty, note)
 
 
-def load_row_gradients(block: Block, row: Expr, sweep: Sweep, gradients: tuple[ArrayGradient, ...]) -> None:
+def load_row_gradients(
+    block: Block, row: Expr, sweep: TiledSweep, gradients: tuple[ArrayGradient, ...]
+) -> None:
     """Of softmax `delta`, else the gradients of the row's sums."""
     if isinstance(sweep.fold, Sums):
         for n, each in enumerate(sweep.fold.sums, 1):
@@ -68,7 +70,7 @@ def load_row_gradients(block: Block, row: Expr, sweep: Sweep, gradients: tuple[A
     block.let(name, tl.load(Var(f"{name}_ptr") + row + I, mask=I < N, other=0.0))
 
 
-def gradients_in(sweep: Sweep, home: Home) -> tuple[ArrayGradient, ...]:
+def gradients_in(sweep: TiledSweep, home: Home) -> tuple[ArrayGradient, ...]:
     """The gradients that a kernel sums, less what they would keep of the score from before its matrix products."""
     return tuple(replace(g, derivative=turn_around(g.derivative)) for g in sweep.gradients.home(home))
 

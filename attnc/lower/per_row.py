@@ -7,7 +7,6 @@ token, and `_output`, which maps the result. Neither is there where the spec ask
 from __future__ import annotations
 
 from attnc.ir.nodes import (
-    KEY_HEAD,
     Count,
     LogSumExp,
     Node,
@@ -26,30 +25,7 @@ from attnc.lower.names import variable
 from attnc.lower.scope import note_of
 from attnc.lower.sweep import Sweep
 from attnc.lower.torch_terms import torch
-from attnc.lower.vectors import ExactVectors, Vectors, lay_out
-
-
-def lower_per_token(sweep: Sweep) -> Function | None:
-    """`_per_token(q, k, v, ...)`: the tensors that the kernel takes; None where they are q, k and v themselves."""
-    if not sweep.tokens.maps and not sweep.tokens.per_query_head:
-        return None
-    block, vectors = Block(), Vectors(sweep)
-    of_keys = vectors if sweep.tokens.per_query_head else Vectors(sweep, {KEY_HEAD: Var("h_kv")})
-    vectors.enter(block)
-    if sweep.tokens.per_query_head:
-        for name in ("k", "v"):
-            block.let(name, Var(name).call("repeat_interleave", Var("H") // Var(name).attr("shape")[1], 1))
-    for token_map in sweep.tokens.maps:
-        name, term = token_map.name, token_map.term
-        if token_map.side == "condition":
-            found = block.let(name, ExactVectors(sweep).condition(term), note_of(term))
-            block.let(name, lay_out(found, term))
-        else:
-            block.let(name, (of_keys if token_map.side == "j" else vectors).whole(token_map))
-    block.returns(*map(Var, mapped_tensors(sweep)))
-    names = ["q", "k", "v", "scale", *(variable(p.name) for p in sweep.spec.params)]
-    doc = "What the spec asks of single tokens, once for each."
-    return block.function("_per_token", map(Param, names), doc, "_without_autocast")
+from attnc.lower.vectors import Vectors
 
 
 def lower_output(sweep: Sweep) -> Function | None:
@@ -57,7 +33,7 @@ def lower_output(sweep: Sweep) -> Function | None:
     is_mapped, gate = sweep.spec.output != VecInput("o"), sweep.gate
     if not is_mapped and gate is None and sweep.fold.divides:
         return None
-    block, vectors = Block(), Vectors(sweep, places=sweep.tokens.places)
+    block, vectors = Block(), Vectors(sweep, places=sweep.places)
     vectors.enter(block)
     is_finished = is_mapped or gate is not None
     output: Node = sweep.spec.output
@@ -93,7 +69,7 @@ def _name_empty_rows(block: Block, sweep: Sweep) -> None:
 
 def lower_numbers(sweep: Sweep) -> Function:
     """`_numbers_1(sum_1, ...)`: what a pass leaves for later ones, [B, H, N] each."""
-    block, vectors = Block(), Vectors(sweep, places=sweep.tokens.places)
+    block, vectors = Block(), Vectors(sweep, places=sweep.places)
     vectors.enter(block)
     if sweep.rows.can_be_empty:
         _name_empty_rows(block, sweep)
@@ -122,8 +98,3 @@ def _chooses_between_numbers(normalize: Real) -> bool:
     """Is there a number of a row that is used for some keys alone?"""
     choices = (part for part in walk(normalize) if isinstance(part, RealIf))
     return any(holds(side, (Row, Count)) for choice in choices for side in (choice.a, choice.b))
-
-
-def mapped_tensors(sweep: Sweep) -> list[str]:
-    """What `_per_token` returns: q, k and v, then every other tensor it makes."""
-    return list(dict.fromkeys(["q", "k", "v", *(token_map.name for token_map in sweep.tokens.maps)]))

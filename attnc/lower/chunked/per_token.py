@@ -1,0 +1,74 @@
+"""What linear attention asks of single tokens, as torch operations before its recurrence.
+
+Enters: a sweep. Leaves: `_per_token`, which maps q, k and v as the spec says, and makes the features, the steps and the
+documents of every form. Torch differentiates.
+"""
+
+from __future__ import annotations
+
+from attnc.ir.nodes import KEY_HEAD, Index, IntConst, Node, RealLoad, Truth, VecInput, VecLoad
+from attnc.ir.walk import replace_terms, walk
+from attnc.kernel.build import Block
+from attnc.kernel.nodes import Function, Param, Var
+from attnc.lower.chunked.features import B, FeaturesOfTokens, H, M, N
+from attnc.lower.chunked.sweep import LinearSweep
+from attnc.lower.names import variable
+from attnc.lower.scope import note_of
+from attnc.lower.torch_terms import is_number, torch
+from attnc.lower.vectors import Vectors
+
+Q, K, V = VecInput("q"), VecInput("k"), VecInput("v")
+
+
+def lower_per_token(sweep: LinearSweep) -> Function:
+    """`_per_token(q, k, v, ...)`: the tensors of the recurrence."""
+    block, vectors, spec = Block(), Vectors(sweep), sweep.spec
+    of_keys = vectors if sweep.per_query_head else Vectors(sweep, {KEY_HEAD: Var("h_kv")})
+    vectors.enter(block)
+    for name in _read_in_numbers(sweep):  # once, so that their gradients are rounded once
+        block.let(variable(name), Var(variable(name)).to(torch.value("float64")))
+    if sweep.per_query_head:
+        for name in ("k", "v"):
+            block.let(name, Var(name).call("repeat_interleave", H // Var(name).attr("shape")[1], 1))
+    for of, given, clause in ((vectors, Q, spec.query), (of_keys, K, spec.key), (of_keys, V, spec.value)):
+        if clause != given:
+            block.let(given.name, of.mapped(clause), note_of(clause))
+    tokens = FeaturesOfTokens(block, vectors, of_keys, sweep.mask)
+    for form in sweep.forms:
+        tokens.write(form)
+    heads = Var("k").attr("shape")[1]
+    block.let("v", tokens.of_seen_keys(Var("v").call("expand", B, heads, M, -1)))
+    _documents(block, vectors, sweep)
+    block.returns(*map(Var, (*sweep.vectors, *sweep.documents)))
+    names = ["q", "k", "v", "scale", *(variable(p.name) for p in (*spec.params, *sweep.row_arrays))]
+    doc = "What the spec asks of single tokens, once for each."
+    return block.function("_per_token", map(Param, names), doc, "_without_autocast")
+
+
+def _read_in_numbers(sweep: LinearSweep) -> list[str]:
+    """The float arrays that numbers of tokens and exponents are made of."""
+    terms = [term for form in sweep.forms for term in form.terms]
+    pairs = [pair for term in terms for pair in (term.exponent, *(dot.gate for dot in term.dots)) if pair]
+    numbers: list[Node] = [part for term in terms for part in (term.share, term.query, term.key)]
+    numbers += [part for pair in pairs for part in pair]
+    loads = (part for number in numbers for part in walk(number) if isinstance(part, RealLoad | VecLoad))
+    return list(dict.fromkeys(load.array for load in loads))
+
+
+def _documents(block: Block, vectors: Vectors, sweep: LinearSweep) -> None:
+    """The documents of queries and of keys: a query that sees nothing is in one of its own."""
+    if not sweep.documents:
+        return
+    mask, document = sweep.mask, sweep.mask.document or IntConst(0)
+    at_key = replace_terms(document, lambda part: Index("j") if part == Index("i") else None)
+    of_queries, of_keys = (
+        torch.as_tensor(vectors.terms(term), device=Var("q").attr("device"))
+        if is_number(term)
+        else vectors.terms(term)
+        for term in (document, at_key)
+    )
+    if mask.sees_query != Truth(True):
+        of_queries = torch.where(vectors.terms(mask.sees_query), of_queries, -1)
+    queries, keys = sweep.documents
+    block.let(queries, of_queries.call("expand", B, 1, N, 1).call("flatten", 1), note_of(document))
+    block.let(keys, of_keys.call("expand", B, 1, 1, M).call("flatten", 1))

@@ -1,0 +1,176 @@
+"""The schedules of linear attention: by chunks under a causal mask, by products where every key is seen.
+
+Enters: an attention that was found to be linear. Leaves: its sweep, or why pairs are cheaper or surer, and its
+functions. Torch computes both on every device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from attnc.algebra.fold import Softmax
+from attnc.algebra.separated import Term
+from attnc.analyze.facts import Facts, Linear, Reason
+from attnc.analyze.misreads import find_misreads
+from attnc.ir.nodes import Attention, IntConst, IntLoad, Node, Param, RealCall, RealOp, Size, Truth, VecInput
+from attnc.ir.text import print_ir
+from attnc.ir.walk import axes_of, walk
+from attnc.lower.chunked.form import Form
+from attnc.lower.chunked.make_forms import as_sums, make_forms, with_count
+from attnc.lower.chunked.per_token import lower_per_token
+from attnc.lower.chunked.sweep import LinearSweep
+from attnc.lower.chunked.torch_path import lower_backward, lower_forward, lower_pairs, sign
+from attnc.lower.hoist import axes_of_arrays
+from attnc.lower.schedule import ReadChecks, Schedule, SweepKernels
+
+EVERYWHERE = Truth(True)
+WHY_CHUNKED = (
+    "a state goes from chunk to chunk, and pairs are only those of a chunk: time grows with the tokens"
+)
+WHY_PRODUCTS = "one state for all queries: time grows with the tokens"
+
+
+def make_chunked(attention: Attention, facts: Facts) -> tuple[LinearSweep, ...] | Reason | None:
+    """Where a query sees the keys behind it; None where there is nothing linear to compute so."""
+    linear = facts.linear
+    if not isinstance(linear, Linear) or linear.mask.causal is None:
+        return None
+    return _why_not(attention, linear, facts) or (_make(attention, linear, facts, WHY_CHUNKED),)
+
+
+def make_products(attention: Attention, facts: Facts) -> tuple[LinearSweep, ...] | Reason | None:
+    """Where every query sees every key that is not hidden from all of them."""
+    linear = facts.linear
+    if not isinstance(linear, Linear) or linear.mask.causal is not None:
+        return None
+    return _why_not(attention, linear, facts) or (_make(attention, linear, facts, WHY_PRODUCTS),)
+
+
+def _why_not(attention: Attention, linear: Linear, facts: Facts) -> Reason | None:
+    mask, at = linear.mask, attention.normalize.span
+    terms = [term for terms in (linear.weight, *linear.sums) for term in terms]
+    if linear.before:
+        return Reason("an earlier pass over the keys finds numbers of each row", at)
+    if isinstance(facts.weights.fold, Softmax):
+        return Reason("a softmax leaves the log-sum-exp of its row, which a state does not have", at)
+    if any(dot.power > 1 for term in terms for dot in term.dots) or any(term.dots[1:] for term in terms):
+        return Reason("features are products of features, which are more than the keys of most calls", at)
+    if mask.causal is None and (mask.document is not None or mask.sees_query != EVERYWHERE):
+        return Reason(
+            "queries differ in the keys that they see, and see keys behind them", attention.mask.span
+        )
+    if linear.infinite is not None and not isinstance(linear.infinite, RealCall | RealOp):
+        what = f"`{print_ir(linear.infinite)}` may be -inf, and hide pairs"
+        return Reason(what, linear.infinite.span)
+    if mask.document is not None and mask.causal != IntConst(0):
+        return Reason("a state may be of a later document than the query", attention.mask.span)
+    if mask.causal is not None and any(map(_is_apart, make_forms(linear, is_softmax=False))):
+        return Reason("a decay is not counted from the last key that a query sees", attention.score.span)
+    for base in linear.positive:
+        if mask.causal is None or not any(RealCall("log", base) in walk(each) for each in _exponents(terms)):
+            return Reason(f"`{print_ir(base)}` may be below 0", base.span or at)
+    if find_misreads(attention).checked:
+        return Reason(
+            "an array may be read outside of its sizes, which is checked pair by pair", attention.score.span
+        )
+    if Size("HKV") in walk(attention):
+        return Reason("it speaks of the number of key heads", attention.score.span)
+    unnumbered = [p.name for p in attention.params if p.sorted and not _numbers(mask.document, p)]
+    if unnumbered:
+        return Reason(f"`{unnumbered[0]}` is sorted, and numbers no documents", attention.mask.span)
+    return None
+
+
+def _exponents(terms: list[Term]) -> Iterator[Node]:
+    for term in terms:
+        yield from term.exponent or ()
+
+
+def _is_apart(form: Form) -> bool:
+    """Do exponents of the query and the key, which both move, not meet at the query's own key?
+
+    They would be as long as the sequence, and the gradient of what they have in common the difference of large sums.
+    """
+    pairs = [
+        pair for term in form.terms for pair in (term.exponent, *(dot.gate for dot in term.dots)) if pair
+    ]
+    return not _is_decay(form) and any("i" in axes_of(a) and "j" in axes_of(b) for a, b in pairs)
+
+
+def _is_decay(form: Form) -> bool:
+    gates = [dot.is_relative for term in form.terms for dot in term.dots if dot.gate]
+    exponents = [term.is_relative for term in form.terms if term.exponent]
+    return form.is_decay and all((*gates, *exponents))
+
+
+def _numbers(document: Node | None, param: Param) -> bool:
+    return isinstance(document, IntLoad) and document.array == param.name
+
+
+def _make(attention: Attention, linear: Linear, facts: Facts, why: str) -> LinearSweep:
+    fold, gate = facts.weights.fold, facts.weights.gate
+    assert fold is not None
+    sums, gate = as_sums(fold, gate)
+    is_finished_later = gate is not None or attention.output != VecInput("o")
+    if facts.rows.can_be_empty and is_finished_later:
+        sums, linear = with_count(sums, linear)
+    forms = make_forms(linear, isinstance(fold, Softmax))
+    return LinearSweep(
+        spec=attention,
+        fold=sums,
+        gate=gate,
+        rows=facts.rows,
+        number=0,
+        numbers=(),
+        because=(*facts.implied.because, Reason(why)),
+        forms=forms,
+        mask=linear.mask,
+        bases=linear.positive,
+        per_query_head=any("h" in axes_of_arrays(part) for part in _of_keys(attention, forms)),
+    )
+
+
+def _of_keys(attention: Attention, forms: tuple[Form, ...]) -> Iterator[Node]:
+    """What keys, values and features of keys are made of. Decays are steps, which every query head has of its own."""
+    yield from (attention.key, attention.value, forms[0].mask.sees_key)
+    for form in forms:
+        for term in form.terms:
+            yield from (term.key, *(dot.key for dot in term.dots))
+            if not _is_decay(form):
+                gates = (term.exponent, *(dot.gate for dot in term.dots))
+                yield from (pair[1] for pair in gates if pair)
+
+
+def lower_linear(sweep: LinearSweep, checks: ReadChecks) -> SweepKernels:
+    """Every function of the sweep."""
+    return SweepKernels(
+        sweep=sweep,
+        signature=sign(sweep),
+        per_token=lower_per_token(sweep),
+        triton=(),
+        launch=(),
+        cpu=(lower_forward(sweep), lower_backward(sweep)),
+        adders=(),
+        lists=(),
+        tile_lists=(),
+        numbers=None,
+        pairs=lower_pairs(sweep),
+        is_for_any_device=True,
+    )
+
+
+CHUNKED = Schedule(
+    name="chunked",
+    says="a state of features and values for each head, handed from chunk to chunk, by torch on every device",
+    make=make_chunked,
+    lower=lower_linear,
+    common=lambda sweeps, tiles: (),
+    constants=("CHUNK = 64  # tokens whose pairs are computed at once",),
+)
+PRODUCTS = Schedule(
+    name="products",
+    says="features of queries times the sum of features and values over all keys, by torch on every device",
+    make=make_products,
+    lower=lower_linear,
+    common=lambda sweeps, tiles: (),
+)

@@ -1,0 +1,51 @@
+"""A sweep of linear attention: recurrences over the keys, in the place of pairs.
+
+A value: the forms of the weight and of its sums, and the fold and the gate of what they leave.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from attnc.analyze.facts import TokenMask
+from attnc.ir.nodes import IntLoad, Real, Truth
+from attnc.lower.chunked.form import Form
+from attnc.lower.sweep import Sweep
+
+
+@dataclass(frozen=True, slots=True)
+class LinearSweep(Sweep):
+    """The only pass over the keys. `forms` begin with the one that weighs values.
+
+    Where something that is made for keys knows the query head, keys and values are laid out `per_query_head`. `bases`
+    are those of powers that fade: their logarithms are steps.
+    """
+
+    forms: tuple[Form, ...]
+    mask: TokenMask
+    per_query_head: bool
+    bases: tuple[Real, ...]
+
+    @property
+    def positive(self) -> tuple[Real, ...]:
+        return self.bases
+
+    @property
+    def vectors(self) -> tuple[str, ...]:
+        """The tensors that have gradients: q, k, v, steps, and those of the other forms."""
+        first, *others = self.forms
+        more = (name for form in others for name in form.tensors)
+        return (first.query, first.key, "v", *([first.steps] if first.steps else []), *more)
+
+    @property
+    def documents(self) -> tuple[str, ...]:
+        """The tensors that say which document a query is in, and a key, where that matters."""
+        if self.mask.document is None and self.mask.sees_query == Truth(True):
+            return ()
+        return ("of_queries", "of_keys")
+
+    @property
+    def numbered_by(self) -> str | None:
+        """The sorted array that documents are the numbers of, as they stand in it."""
+        document = self.mask.document
+        return document.array if isinstance(document, IntLoad) else None

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from attnc.algebra.fold import Fold
-from attnc.analyze.facts import Facts, Interval, NotLinear, Periods, Ranges, Reason, Weights
-from attnc.analyze.linear_words import linear_json, say_linear
+from attnc.analyze.facts import Facts, Interval, Linear, NotLinear, Periods, Ranges, Reason, Weights
+from attnc.analyze.linear_words import linear_json, say_linear, say_products
 from attnc.errors import AttncError, Diagnostic
 from attnc.ir.nodes import Attention
 from attnc.ir.text import print_ir
@@ -37,7 +37,7 @@ def explain(attention: Attention, facts: Facts, plan: Plan | Diagnostic, setting
         *_found(attention, facts),
         *_linear(facts, plan, attention),
         *_plan(plan, attention),
-        *_cost(attention, facts, setting),
+        *_cost(attention, facts, plan, setting),
     ]
     return "\n".join(lines)
 
@@ -214,8 +214,12 @@ def _reason(reason: Reason, attention: Attention) -> str:
     return str(reason)
 
 
-def _cost(attention: Attention, facts: Facts, setting: Setting) -> list[str]:
+def _cost(attention: Attention, facts: Facts, plan: Plan | Diagnostic, setting: Setting) -> list[str]:
     values = complete_setting(attention, facts.keys, setting)
+    if isinstance(facts.linear, Linear) and isinstance(plan, Plan):
+        products = say_products(facts.linear, plan.schedule.name, values["M"])
+        if products:
+            return _paragraph("cost", products, [])
     try:
         cost = find_cost(facts, values, setting.tile)
     except AttncError as missing:

@@ -11,7 +11,10 @@ import re
 
 from attnc.emit.support import whole
 
-SUPPORT = ("kernels", "torch_functions", "cpu", "checks", "launch", "tiles", "library", "call", "refused")
+SUPPORT = (
+    "kernels", "torch_functions", "cpu", "features", "chunks", "linear_pairs", "products", "checks", "launch", "tiles",
+    "library", "call", "refused",
+)  # fmt: skip
 SOURCES = {f"support/{file}": whole(file) for file in SUPPORT}
 GAP = "\n\n\n"
 LINE = re.compile(r"# (\w+): attnc/(?:emit|support)/\w+\.py")

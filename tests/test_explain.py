@@ -207,8 +207,6 @@ def test_linear_attention_is_said_to_be() -> None:
         "         - `exp(log(gamma[h]) * i - log(gamma[h]) * j)` is a decay: a state fades by it from token to token",
         "         - this holds where `gamma[h]` is above 0",
         "         - `j <= i`: a state of the keys up to the query is enough (line 2)",
-        "         - found linear; the tiled schedule computes it, pair by pair: in time that grows with the tokens it",
-        "           would pay from about N = 256",
     ]
 
 

@@ -64,6 +64,18 @@ def _why_of_pairs(linear: Linear, schedule: str | None) -> list[Reason]:
     return [Reason(text)]
 
 
+def say_products(linear: Linear, schedule: str, keys: int) -> str | None:
+    """What a query costs where time grows with the tokens, beside so many keys; None where it does not."""
+    features = _at_width(linear.features)
+    if schedule not in OF_TOKENS or features is None:
+        return None
+    own = CHUNK * (features + WIDTH) if linear.mask.causal is not None else 0
+    share = (own + 2 * features * WIDTH) / (2 * WIDTH * max(1, keys))
+    what = "a state and the keys of a chunk" if own else "a state"
+    dense = f"the products of dense attention (M = {keys}, D = DV = {WIDTH})"
+    return f"{100 * share:.3g} % of {dense}: {what} for each query"
+
+
 def _pays_from(features: int) -> int:
     """Where as many products are taken for chunks and their states as for all causal pairs."""
     chunked = CHUNK * (features + WIDTH) + 2 * features * WIDTH

@@ -20,8 +20,8 @@ from attnc.ir.nodes import Attention, Index, Int, LogSumExp, Node, Real, RealLoa
 from attnc.ir.walk import replace_terms
 from attnc.run.interpreter import interpret
 from attnc.run.sizes import sizes_of
-from attnc.run.values import int_value
 from attnc.run.terms import Terms
+from attnc.run.values import int_value
 
 AT_ROW = (Index("b"), Index("h"), Index("i"))
 

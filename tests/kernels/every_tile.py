@@ -5,18 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
-from attnc.analyze.facts import Interval, Ranges, Reason
-from attnc.ir.nodes import IntConst, Size, Truth
+from attnc.analyze.facts import Facts, Interval, Ranges, Reason
+from attnc.ir.nodes import Attention, IntConst, Size, Truth
 from attnc.lower.schedule import ReadChecks, Schedule, SweepKernels
 from attnc.lower.sweep import Sweep
 from attnc.lower.tiled.schedule import TILED, lower_tiled
+from attnc.lower.tiled.sweep import TiledSweep
 
 NOTHING_KNOWN = Reason("every tile is visited, and masked")
 
 
-def why_not(sweep: Sweep) -> Reason | None:
+def make(attention: Attention, facts: Facts) -> tuple[Sweep, ...] | Reason | None:
     """Without a mask there is nothing to visit in vain."""
-    return Reason("there is no mask") if sweep.attention.mask == Truth(True) else None
+    return Reason("there is no mask") if attention.mask == Truth(True) else TILED.make(attention, facts)
 
 
 def everything(target: Literal["i", "j"], known: Ranges) -> Ranges:
@@ -25,7 +26,7 @@ def everything(target: Literal["i", "j"], known: Ranges) -> Ranges:
     return Ranges(target, (whole,), (None,), False, False, (NOTHING_KNOWN,), requires=known.requires)
 
 
-def lower(sweep: Sweep, checks: ReadChecks) -> SweepKernels:
+def lower(sweep: TiledSweep, checks: ReadChecks) -> SweepKernels:
     cover = replace(
         sweep.cover,
         keys=everything("j", sweep.cover.keys),
@@ -41,4 +42,6 @@ def lower(sweep: Sweep, checks: ReadChecks) -> SweepKernels:
     return lower_tiled(everywhere, checks)
 
 
-EVERY_TILE = Schedule("every_tile", "the tiled kernels, over every tile", why_not, lower, TILED.common)
+EVERY_TILE = Schedule(
+    "every_tile", "the tiled kernels, over every tile", make, lower, TILED.common, TILED.constants
+)

@@ -9,19 +9,23 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from attnc.algebra.fold import Softmax
-from attnc.analyze.facts import Reason
+from attnc.analyze.facts import Facts, Reason
+from attnc.ir.nodes import Attention
 from attnc.kernel.nodes import Assign, Expr, If, Param, Return, Stmt, Tuple, Var
+from attnc.lower.make_sweep import make_sweeps
 from attnc.lower.schedule import ReadChecks, Schedule, SweepKernels
-from attnc.lower.sweep import Sweep
-from attnc.lower.tiled.schedule import lower_tiled
+from attnc.lower.tiled.schedule import TILED, lower_tiled
+from attnc.lower.tiled.sweep import TiledSweep
 
 
-def why_not(sweep: Sweep) -> Reason | None:
-    is_softmax = isinstance(sweep.fold, Softmax) and sweep.weighs_values and sweep.variants.plain is None
-    return None if is_softmax else Reason("it keeps no log-sum-exp of its own")
+def make(attention: Attention, facts: Facts) -> tuple[TiledSweep, ...] | Reason:
+    *before, sweep = make_sweeps(attention, facts)
+    if before or not isinstance(sweep.fold, Softmax) or sweep.variants.plain:
+        return Reason("it keeps no log-sum-exp of its own")
+    return (sweep,)
 
 
-def lower(sweep: Sweep, checks: ReadChecks) -> SweepKernels:
+def lower(sweep: TiledSweep, checks: ReadChecks) -> SweepKernels:
     tiled = lower_tiled(sweep, checks).without_triton()
     *before, forward, backward = tiled.cpu
     results = tiled.signature.results
@@ -47,4 +51,6 @@ def _leaving_more(stmts: Sequence[Stmt]) -> Iterator[Stmt]:
                 yield stmt
 
 
-KEEPS_MORE = Schedule("keeps_more", "a CPU path that keeps more", why_not, lower, lambda sweeps, tiles: ())
+KEEPS_MORE = Schedule(
+    "keeps_more", "a CPU path that keeps more", make, lower, lambda sweeps, tiles: (), TILED.constants
+)

@@ -88,5 +88,5 @@ def test_a_schedule_brings_its_own_results_and_launch(monkeypatch: pytest.Monkey
 
 
 def test_the_table_chooses_the_first_that_fits() -> None:
-    assert [each.name for each in schedules.SCHEDULES] == ["tiled"]
+    assert [each.name for each in schedules.SCHEDULES] == ["products", "chunked", "tiled"]
     assert compiled("causal").plan.schedule is schedules.TILED

@@ -402,7 +402,7 @@ SOFTMAX = (
     Mutant(
         "pairs-of-minus-infinity",
         "of weights other than softmax, a pair whose score is -inf is seen",
-        "attnc/lower/sweep.py",
+        "attnc/lower/tiled/sweep.py",
         "return may_be_minus_infinity(self.score.term) is not None",
         "return False",
         EXTREME,
@@ -777,7 +777,7 @@ SUMS = (
     Mutant(
         "mapped-output-of-empty-rows",
         "a row that sees no key has an output that is mapped like any other",
-        "attnc/lower/per_token.py",
+        "attnc/lower/per_row.py",
         'result = result.call("masked_fill", Var("nothing").call("unsqueeze", -1), 0.0)',
         'block.let("nothing", Var("nothing"))',
         ZOO,

@@ -7,14 +7,28 @@ functions. Torch computes both on every device.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 from attnc.algebra.fold import Softmax
 from attnc.algebra.separated import Term
 from attnc.analyze.facts import Facts, Linear, Reason
 from attnc.analyze.misreads import find_misreads
-from attnc.ir.nodes import Attention, IntConst, IntLoad, Node, Param, RealCall, RealOp, Size, Truth, VecInput
+from attnc.ir.nodes import (
+    Attention,
+    FromInt,
+    IntConst,
+    IntLoad,
+    Node,
+    Param,
+    Real,
+    RealCall,
+    RealOp,
+    Size,
+    Truth,
+    VecInput,
+)
 from attnc.ir.text import print_ir
-from attnc.ir.walk import axes_of, walk
+from attnc.ir.walk import axes_of, children, walk
 from attnc.lower.chunked.form import Form
 from attnc.lower.chunked.make_forms import as_sums, make_forms, with_count
 from attnc.lower.chunked.per_token import lower_per_token
@@ -62,6 +76,10 @@ def _why_not(attention: Attention, linear: Linear, facts: Facts) -> Reason | Non
     if linear.infinite is not None and not isinstance(linear.infinite, RealCall | RealOp):
         what = f"`{print_ir(linear.infinite)}` may be -inf, and hide pairs"
         return Reason(what, linear.infinite.span)
+    if any(_has_position(term.query, "i") for term in terms) and any(
+        _has_position(term.key, "j") for term in terms
+    ):
+        return Reason("differences of positions would be those of large numbers", attention.score.span)
     if mask.document is not None and mask.causal != IntConst(0):
         return Reason("a state may be of a later document than the query", attention.mask.span)
     if mask.causal is not None and any(map(_is_apart, make_forms(linear, is_softmax=False))):
@@ -79,6 +97,16 @@ def _why_not(attention: Attention, linear: Linear, facts: Facts) -> Reason | Non
     if unnumbered:
         return Reason(f"`{unnumbered[0]}` is sorted, and numbers no documents", attention.mask.span)
     return None
+
+
+def _has_position(number: Real, axis: Literal["i", "j"]) -> bool:
+    """Does a number of a token grow with its position? Functions of it, as cosines, do not."""
+    if isinstance(number, RealCall):
+        return False
+    below = [part for part in children(number) if isinstance(part, Real)]
+    if isinstance(number, FromInt):
+        return axis in axes_of(number)
+    return any(_has_position(part, axis) for part in below)
 
 
 def _exponents(terms: list[Term]) -> Iterator[Node]:

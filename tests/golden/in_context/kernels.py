@@ -2,546 +2,54 @@ import inspect
 import numbers
 import os
 import sys
-from functools import lru_cache
 
 import torch
-import triton
-import triton.language as tl
 from torch import Tensor
 
-LOG2_E = tl.constexpr(1.4426950408889634)
-MINUS_INF = tl.constexpr(float("-inf"))
-TILE = 128  # queries in a tile of the CPU path, unless fewer or more are faster
 
 
-# _program: attnc/support/kernels.py
-# _load_tile: attnc/support/kernels.py
-# _load_rows: attnc/support/kernels.py
-# _store_rows: attnc/support/kernels.py
-# _load_tile_at: attnc/support/kernels.py
-# _load_rows_at: attnc/support/kernels.py
-# _store_rows_at: attnc/support/kernels.py
-# _zero_tile: attnc/support/kernels.py
-# _zeros: attnc/support/kernels.py
-# _dot_rows: attnc/support/kernels.py
-# _add_rows: attnc/support/kernels.py
-# _add_rows_of_any_size: attnc/support/kernels.py
+def _without_autocast(function):
+    """Autocast, or a default device, would make tensors unlike those that they meet."""
+
+    def plain(*args):
+        if torch.empty(0).device.type != "cpu":  # there is a default device
+            with torch.device("cpu"):
+                return plain(*args)
+        device = next(arg.device for arg in args if isinstance(arg, Tensor))
+        if not torch.amp.is_autocast_available(device.type):
+            return function(*args)
+        with torch.autocast(device.type, enabled=False):
+            return function(*args)
+
+    return plain
 
 
-@triton.jit
-def _add_keys(
-    k0, acc, q, k_ptr, v_ptr, k_stride_t, v_stride_t, M, D: tl.constexpr, DV: tl.constexpr,
-    BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, EDGE: tl.constexpr,
-):
-    """Add keys [k0, k0 + BLOCK_K) to the sums of one query tile."""
-    j = (k0 + tl.arange(0, BLOCK_K))[None, :]
-    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, PARTS_D, EDGE)
-    qk = _dot_rows(q, k)
-    score = qk                                                          # in_context.attn:5
-
-    p = score                                                           # in_context.attn:6
-    if EDGE:
-        visible = j < M
-        p = tl.where(visible, p, 0.0)
-    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, PARTS_DV, EDGE)
-    acc = _add_rows_of_any_size(acc, p, v)
-
-    return acc
+# _products_forward: attnc/support/products.py
+# _products_backward: attnc/support/products.py
+# _wide: attnc/support/products.py
+# _of_key_heads: attnc/support/products.py
 
 
-@triton.jit(do_not_specialize=["N", "M"])
-def _forward(
-    q_ptr, k_ptr, v_ptr, out_ptr, q_stride_b, q_stride_h, q_stride_t, k_stride_b, k_stride_h,
-    k_stride_t, v_stride_b, v_stride_h, v_stride_t, H, group, N, M, D: tl.constexpr,
-    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
-    PARTS_DV: tl.constexpr, LARGE: tl.constexpr,
-):
-    """One program: BLOCK_Q queries of one head."""
-    tiles = tl.cdiv(N, BLOCK_Q)
-    tile_id, head_id, batch_id = _program(tiles, H, LARGE)
-    q0 = tile_id * BLOCK_Q
-    h = head_id.to(tl.int64)
-    b = batch_id.to(tl.int64)
-    h_kv = h // group
-    q_ptr += b * q_stride_b + h * q_stride_h
-    k_ptr += b * k_stride_b + h_kv * k_stride_h
-    v_ptr += b * v_stride_b + h_kv * v_stride_h
-
-    if LARGE:
-        # Rows may lie too far apart for 32 bits.
-        q_stride_t = tl.cast(q_stride_t, tl.int64)
-        k_stride_t = tl.cast(k_stride_t, tl.int64)
-        v_stride_t = tl.cast(v_stride_t, tl.int64)
-
-    q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
-
-    acc = _zeros(BLOCK_Q, PARTS_DV)
-
-    # Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none.
-    live_hi = tl.cdiv(M, BLOCK_K)
-    full_hi = M // BLOCK_K
-
-    for t in range(full_hi, live_hi):
-        acc = _add_keys(
-            t * BLOCK_K, acc, q, k_ptr, v_ptr, k_stride_t, v_stride_t, M, D, DV, BLOCK_K, PARTS_D,
-            PARTS_DV, EDGE=True,
-        )
-    for t in range(0, full_hi):
-        acc = _add_keys(
-            t * BLOCK_K, acc, q, k_ptr, v_ptr, k_stride_t, v_stride_t, M, D, DV, BLOCK_K, PARTS_D,
-            PARTS_DV, EDGE=False,
-        )
-
-    row = (b * H + h) * N
-    _store_rows(out_ptr + row * DV, q0, N, acc, DV, BLOCK_Q, PARTS_DV)
-
-
-@triton.jit(do_not_specialize=["splits", "B", "N", "M"])
-def _forward_split(
-    q_ptr, k_ptr, v_ptr, part_acc_ptr, q_stride_b, q_stride_h, q_stride_t, k_stride_b, k_stride_h,
-    k_stride_t, v_stride_b, v_stride_h, v_stride_t, splits, B, H, HKV, group, N, M, D: tl.constexpr,
-    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
-    PARTS_DV: tl.constexpr, LARGE: tl.constexpr,
-):
-    """One program: a share of the keys of BLOCK_Q rows, of one key head."""
-    # Row r is query r // group of head r % group, of those that share their keys.
-    tiles = tl.cdiv(N * group, BLOCK_Q)
-    tile_id, head_id, batch_id = _program(tiles, HKV * splits, LARGE)
-    r0 = tile_id * BLOCK_Q
-    row = r0 + tl.arange(0, BLOCK_Q)[:, None]
-    split = head_id % splits
-    h_kv = (head_id // splits).to(tl.int64)
-    h = h_kv * group + row % group
-    b = batch_id.to(tl.int64)
-    i = row // group
-    q_ptr += b * q_stride_b + h * q_stride_h
-    k_ptr += b * k_stride_b + h_kv * k_stride_h
-    v_ptr += b * v_stride_b + h_kv * v_stride_h
-
-    if LARGE:
-        # Rows may lie too far apart for 32 bits.
-        k_stride_t = tl.cast(k_stride_t, tl.int64)
-        v_stride_t = tl.cast(v_stride_t, tl.int64)
-
-    q = _load_rows_at(q_ptr + i.to(tl.int64) * q_stride_t, i < N, D, PARTS_D)
-
-    acc = _zeros(BLOCK_Q, PARTS_DV)
-
-    # Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none.
-    live_hi = tl.cdiv(M, BLOCK_K)
-    full_hi = M // BLOCK_K
-
-    # The share of this program: edge tiles are counted first, then full ones.
-    edge_tiles = live_hi - full_hi
-    count = edge_tiles + full_hi
-    share = count // splits
-    rest = count % splits
-    share_lo = split * share + tl.minimum(split, rest)
-    share_hi = (split + 1) * share + tl.minimum(split + 1, rest)
-    for t in range(tl.minimum(share_lo, edge_tiles), tl.minimum(share_hi, edge_tiles)):
-        tile = full_hi + t
-        acc = _add_keys(
-            tile * BLOCK_K, acc, q, k_ptr, v_ptr, k_stride_t, v_stride_t, M, D, DV, BLOCK_K,
-            PARTS_D, PARTS_DV, EDGE=True,
-        )
-    for t in range(tl.maximum(share_lo - edge_tiles, 0), tl.maximum(share_hi - edge_tiles, 0)):
-        acc = _add_keys(
-            t * BLOCK_K, acc, q, k_ptr, v_ptr, k_stride_t, v_stride_t, M, D, DV, BLOCK_K, PARTS_D,
-            PARTS_DV, EDGE=False,
-        )
-
-    place = ((split * B + b) * H + h) * N + i
-    _store_rows_at(part_acc_ptr + place * DV, i < N, acc, DV, PARTS_DV)
-
-
-@triton.jit(do_not_specialize=["splits"])
-def _combine(
-    part_acc_ptr, out_ptr, splits, DV: tl.constexpr, SHARES: tl.constexpr, BLOCK_DV: tl.constexpr,
-):
-    """One program: one row, from what each share of its keys has left."""
-    row = tl.program_id(0).to(tl.int64)
-    rows = tl.num_programs(0).to(tl.int64)
-    part = tl.arange(0, SHARES)[:, None]
-
-    acc = tl.zeros([SHARES, BLOCK_DV], tl.float32)
-    for first in range(0, splits, SHARES):
-        inside = first + part < splits
-        place = (first + part) * rows + row
-        acc += _load_tile_at(part_acc_ptr + place * DV, inside, DV, BLOCK_DV)
-
-    col = tl.arange(0, BLOCK_DV)
-    tl.store(out_ptr + row * DV + col, tl.sum(acc, 0).to(out_ptr.dtype.element_ty), mask=col < DV)
-
-
-@triton.jit
-def _add_queries(
-    q0, dv, dk, k, v, row, q_head, dout_head, dout_size_ptr, q_stride_t, dout_stride_t, N,
-    D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, PARTS_D: tl.constexpr,
-    PARTS_DV: tl.constexpr, EDGE: tl.constexpr,
-):
-    """Add what queries [q0, q0 + BLOCK_Q) of one head say about the gradient of one key tile."""
-    i = (q0 + tl.arange(0, BLOCK_Q))[None, :]
-    q = _load_rows(q_head, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, EDGE)
-    qk = _dot_rows(k, q)
-    dout = _load_rows(dout_head, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, EDGE)
-    dp = _dot_rows(v, dout)
-    score = qk                                                          # in_context.attn:5
-
-    dout_size = tl.load(dout_size_ptr + row + i, mask=i < N, other=0.0)
-    dp = dp * dout_size
-    p = score                                                           # in_context.attn:6
-    ds = dp
-    if EDGE:
-        visible = i < N
-        p = tl.where(visible, p, 0.0)
-        ds = tl.where(visible, ds, 0.0)
-    dv = _add_rows_of_any_size(dv, p * dout_size, dout)
-    dk = _add_rows_of_any_size(dk, ds, q)
-
-    return dv, dk
-
-
-@triton.jit(do_not_specialize=["shares", "N", "M"])
-def _backward_keys(
-    q_ptr, k_ptr, v_ptr, dout_ptr, dout_size_ptr, dk_ptr, dv_ptr, q_stride_b, q_stride_h,
-    q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
-    dout_stride_b, dout_stride_h, dout_stride_t, shares, H, HKV, group, N, M, D: tl.constexpr,
-    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
-    PARTS_DV: tl.constexpr, LARGE: tl.constexpr,
-):
-    """One program: what a share of the query heads says about BLOCK_K keys of one key head."""
-    tiles = tl.cdiv(M, BLOCK_K)
-    tile_id, head_id, batch_id = _program(tiles, HKV * shares, LARGE)
-    k0 = tile_id * BLOCK_K
-    share = head_id % shares
-    h_kv = (head_id // shares).to(tl.int64)
-    b = batch_id.to(tl.int64)
-    k_ptr += b * k_stride_b + h_kv * k_stride_h
-    v_ptr += b * v_stride_b + h_kv * v_stride_h
-    h_first = head_id // shares * group + share * group // shares
-    h_end = head_id // shares * group + (share + 1) * group // shares
-
-    if LARGE:
-        # Rows may lie too far apart for 32 bits.
-        k_stride_t = tl.cast(k_stride_t, tl.int64)
-        v_stride_t = tl.cast(v_stride_t, tl.int64)
-        q_stride_t = tl.cast(q_stride_t, tl.int64)
-        dout_stride_t = tl.cast(dout_stride_t, tl.int64)
-
-    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, PARTS_D, True)
-    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, PARTS_DV, True)
-
-    dk = _zeros(BLOCK_K, PARTS_D)
-    dv = _zeros(BLOCK_K, PARTS_DV)
-
-    for g in tl.range(h_first, h_end, disable_licm=True):
-        h = tl.cast(g, tl.int64)
-        row = (b * H + h) * N
-        q_head = q_ptr + (b * q_stride_b + h * q_stride_h)
-        dout_head = dout_ptr + (b * dout_stride_b + h * dout_stride_h)
-
-        # Tiles of queries: [live_lo, live_hi) see one of these keys, [full_lo, full_hi) see all.
-        live_hi = tl.cdiv(N, BLOCK_Q)
-        full_hi = N // BLOCK_Q
-        for t in range(full_hi, live_hi):
-            dv, dk = _add_queries(
-                t * BLOCK_Q, dv, dk, k, v, row, q_head, dout_head, dout_size_ptr, q_stride_t,
-                dout_stride_t, N, D, DV, BLOCK_Q, PARTS_D, PARTS_DV, EDGE=True,
-            )
-        for t in range(0, full_hi):
-            dv, dk = _add_queries(
-                t * BLOCK_Q, dv, dk, k, v, row, q_head, dout_head, dout_size_ptr, q_stride_t,
-                dout_stride_t, N, D, DV, BLOCK_Q, PARTS_D, PARTS_DV, EDGE=False,
-            )
-
-    row = (b * (HKV * shares) + head_id) * M
-    _store_rows(dk_ptr + row * D, k0, M, dk, D, BLOCK_K, PARTS_D)
-    _store_rows(dv_ptr + row * DV, k0, M, dv, DV, BLOCK_K, PARTS_DV)
-
-
-@triton.jit
-def _add_keys_backward(
-    k0, dq, dout_size, dout, k_ptr, v_ptr, k_stride_t, v_stride_t, M, D: tl.constexpr,
-    DV: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
-    EDGE: tl.constexpr,
-):
-    """Add what keys [k0, k0 + BLOCK_K) say about the gradient of one query tile."""
-    j = (k0 + tl.arange(0, BLOCK_K))[None, :]
-    k = _load_rows(k_ptr, k0, M, k_stride_t, D, BLOCK_K, PARTS_D, EDGE)
-    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, PARTS_DV, EDGE)
-    dp = _dot_rows(dout, v)
-
-    dp = dp * dout_size
-    ds = dp
-    if EDGE:
-        visible = j < M
-        ds = tl.where(visible, ds, 0.0)
-    dq = _add_rows_of_any_size(dq, ds, k)
-
-    return dq
-
-
-@triton.jit(do_not_specialize=["N", "M"])
-def _backward_queries(
-    q_ptr, k_ptr, v_ptr, dout_ptr, dout_size_ptr, dq_ptr, q_stride_b, q_stride_h, q_stride_t,
-    k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t, dout_stride_b,
-    dout_stride_h, dout_stride_t, H, group, N, M, D: tl.constexpr, DV: tl.constexpr,
-    BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
-    LARGE: tl.constexpr,
-):
-    """One program: the gradient of BLOCK_Q queries of one head."""
-    tiles = tl.cdiv(N, BLOCK_Q)
-    tile_id, head_id, batch_id = _program(tiles, H, LARGE)
-    q0 = tile_id * BLOCK_Q
-    h = head_id.to(tl.int64)
-    b = batch_id.to(tl.int64)
-    h_kv = h // group
-    q_ptr += b * q_stride_b + h * q_stride_h
-    k_ptr += b * k_stride_b + h_kv * k_stride_h
-    v_ptr += b * v_stride_b + h_kv * v_stride_h
-    dout_ptr += b * dout_stride_b + h * dout_stride_h
-
-    if LARGE:
-        # Rows may lie too far apart for 32 bits.
-        q_stride_t = tl.cast(q_stride_t, tl.int64)
-        dout_stride_t = tl.cast(dout_stride_t, tl.int64)
-        k_stride_t = tl.cast(k_stride_t, tl.int64)
-        v_stride_t = tl.cast(v_stride_t, tl.int64)
-
-    i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
-    row = (b * H + h) * N
-    dout_size = tl.load(dout_size_ptr + row + i, mask=i < N, other=0.0)
-    dout = _load_rows(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, True)
-
-    dq = _zeros(BLOCK_Q, PARTS_D)
-
-    # Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none.
-    live_hi = tl.cdiv(M, BLOCK_K)
-    full_hi = M // BLOCK_K
-
-    for t in range(full_hi, live_hi):
-        dq = _add_keys_backward(
-            t * BLOCK_K, dq, dout_size, dout, k_ptr, v_ptr, k_stride_t, v_stride_t, M, D, DV,
-            BLOCK_K, PARTS_D, PARTS_DV, EDGE=True,
-        )
-    for t in range(0, full_hi):
-        dq = _add_keys_backward(
-            t * BLOCK_K, dq, dout_size, dout, k_ptr, v_ptr, k_stride_t, v_stride_t, M, D, DV,
-            BLOCK_K, PARTS_D, PARTS_DV, EDGE=False,
-        )
-
-    _store_rows(dq_ptr + row * D, q0, N, dq, D, BLOCK_Q, PARTS_D)
-
-
-# _sized: attnc/support/torch_functions.py
-# _without_autocast: attnc/support/torch_functions.py
-# _check_reach: attnc/support/torch_functions.py
-# _with_unit_stride: attnc/support/torch_functions.py
-# _is_large: attnc/support/torch_functions.py
-# _grid: attnc/support/torch_functions.py
-# _parts: attnc/support/torch_functions.py
-# _sum_of_parts: attnc/support/torch_functions.py
-# _on_spare_threads: attnc/support/cpu.py
-# _spare_processors: attnc/support/cpu.py
-# _quota: attnc/support/cpu.py
-# _join: attnc/support/cpu.py
-# _positions: attnc/support/cpu.py
-# _count: attnc/support/cpu.py
-# _rows_of_tile: attnc/support/cpu.py
-# _steps: attnc/support/cpu.py
-# _narrow: attnc/support/cpu.py
-# _matmul: attnc/support/cpu.py
-# _in_room: attnc/support/cpu.py
-# _add_transposed: attnc/support/cpu.py
-
-
-def _keys_seen(M):
-    """The keys that queries [q0, q1) see, and the edges, where some are hidden."""
-    return _join(M, (0, M, 0, M))
-
-
-@_on_spare_threads
-def _forward_cpu(q, k, v, scale):
-    """Forward on the CPU: out [B, H, N, DV]."""
-    B, H, N, D = q.shape
-    HKV, M, DV = v.shape[1:]
-    dtype = torch.promote_types(q.dtype, torch.float32)
-    narrow = _narrow(q.dtype)
-    out = q.new_empty(B, H, N, DV, dtype=dtype)
-    room = torch.empty(0, dtype=dtype)
-    k_room = torch.empty(0, dtype=dtype)
-    narrow_room = torch.empty(0, dtype=narrow)
-    tile = _rows_of_tile(_keys_seen(M), B * H, q.dtype) if N > 0 else TILE
-
-    for q0 in range(0, N, tile):
-        q1 = min(q0 + tile, N)
-        seen, edges = _keys_seen(M)
-        for heads, kv_heads in _steps(H, HKV, B * (q1 - q0), seen):
-            # in_context.attn:5
-            score = _matmul(
-                q[:, heads, q0:q1].to(dtype), _in_room(k[:, kv_heads, seen], k_room).mT, room,
-            )
-            p = score.clone()                                           # in_context.attn:6
-            p_narrow = _in_room(p, narrow_room)
-            out[:, heads, q0:q1] = _matmul(p_narrow, v[:, kv_heads, seen].to(narrow))
-
+@_without_autocast
+def _forward_cpu(query, key, v):
+    """Weighted values [B, H, N, DV], and sums of each row [B, H, N]."""
+    out, _ = _products_forward(query, key, v, False)
     return out
 
 
-@_on_spare_threads
-def _backward_cpu(dout, q, k, v, scale):
-    """Backward on the CPU: the gradient of every float tensor, in order."""
-    B, H, N, D = q.shape
-    HKV, M, DV = v.shape[1:]
-    dtype = torch.promote_types(q.dtype, torch.float32)
-    narrow = _narrow(q.dtype)
-    dq = torch.empty(q.shape, dtype=q.dtype)
-    dk = torch.zeros(k.shape, dtype=dtype)
-    dv = torch.zeros(v.shape, dtype=dtype)
-    room = torch.empty(0, dtype=dtype)
-    k_room = torch.empty(0, dtype=dtype)
-    v_room = torch.empty(0, dtype=dtype)
-    dp_room = torch.empty(0, dtype=dtype)
-    narrow_room = torch.empty(0, dtype=narrow)
-    keys_room = torch.empty(0, dtype=narrow)
-    tile = _rows_of_tile(_keys_seen(M), B * H, q.dtype) if N > 0 else TILE
-
-    for q0 in range(0, N, tile):
-        q1 = min(q0 + tile, N)
-        seen, edges = _keys_seen(M)
-        for heads, kv_heads in _steps(H, HKV, B * (q1 - q0), seen):
-            # in_context.attn:5
-            score = _matmul(
-                q[:, heads, q0:q1].to(dtype), _in_room(k[:, kv_heads, seen], k_room).mT, room,
-            )
-            p = score.clone()                                           # in_context.attn:6
-            dout_wide = dout[:, heads, q0:q1].to(dtype)
-            dp = _matmul(dout_wide, _in_room(v[:, kv_heads, seen], v_room).mT, dp_room)
-            ds = dp
-            p_narrow = _in_room(p, narrow_room)
-            _add_transposed(
-                dv[:, kv_heads], seen, p_narrow, dout[:, heads, q0:q1].to(narrow), keys_room,
-            )
-            ds_narrow = _in_room(ds, narrow_room)
-            dq[:, heads, q0:q1] = _matmul(ds_narrow, k[:, kv_heads, seen].to(narrow))
-            _add_transposed(
-                dk[:, kv_heads], seen, ds_narrow, q[:, heads, q0:q1].to(narrow), keys_room,
-            )
-
-    return dq, dk.to(k.dtype), dv.to(v.dtype)
+@_without_autocast
+def _backward_cpu(dout, query, key, v):
+    """The gradient of every float tensor, in order."""
+    d_query, d_key, dv = _products_backward(dout, None, query, key, v)
+    return d_query.to(query.dtype), d_key.to(key.dtype), dv.to(v.dtype)
 
 
-# Queries and keys of a tile, warps, pipeline stages: of each kernel, by the widest head they serve.
-TILES = {
-    "wgmma": {  # data center Hopper and Blackwell: 227 KiB of shared memory
-        "forward": {
-            64: (128, 64, 8, 3), 128: (128, 64, 8, 3), 192: (128, 64, 8, 2), 256: (128, 32, 8, 2),
-        },
-        "backward_keys": {64: (32, 128, 8, 3), 128: (16, 128, 8, 3), 256: (16, 64, 8, 2)},
-        "backward_queries": {64: (128, 64, 8, 2), 128: (128, 32, 8, 2), 256: (128, 16, 8, 2)},
-    },
-    "mma": {  # other GPUs: some have no more than 64 KiB
-        "forward": {64: (128, 64, 8, 2), 128: (128, 32, 8, 2), 256: (64, 32, 4, 1)},
-        "backward_keys": {64: (32, 32, 4, 2), 128: (16, 32, 4, 2), 256: (16, 32, 4, 1)},
-        "backward_queries": {64: (64, 32, 4, 2), 128: (64, 32, 4, 2), 256: (32, 32, 4, 1)},
-    },
-    "float32": {  # exact products of float32, without matrix units
-        "forward": {128: (32, 32, 8, 1), 256: (16, 32, 8, 1)},
-        "backward_keys": {128: (32, 32, 8, 1), 256: (16, 16, 4, 1)},
-        "backward_queries": {128: (32, 32, 8, 1), 256: (16, 16, 4, 1)},
-    },
-}
-
-
-# _table: attnc/support/tiles.py
-# _generation: attnc/support/tiles.py
-# _tiles: attnc/support/tiles.py
-# _parts_of: attnc/support/tiles.py
-# _shares: attnc/support/launch.py
-
-
-def _few_rows(tiles, rows):
-    """The tiles of a forward kernel for so many rows of a key head, each a query of a head."""
-    if rows <= 16:
-        return {**tiles, "BLOCK_Q": 16, "num_warps": 4}
-    block = {"BLOCK_Q": min(64, tiles["BLOCK_Q"]), "BLOCK_K": min(32, tiles["BLOCK_K"])}
-    return {**tiles, **block, "num_warps": 4}
-
-
-# _splits: attnc/support/launch.py
-
-
-def _forward_triton(q, k, v, scale):
-    """Forward by the kernels: out [B, H, N, DV]."""
-    B, H, N, D = q.shape
-    HKV, M, DV = v.shape[1:]
-    group = H // HKV
-    _check_reach("M + N", M + N)
-    q, k, v = map(_with_unit_stride, (q, k, v))
-    large = _is_large(H, B, q, k, v)
-    out = q.new_empty(B, H, N, DV, dtype=torch.float32)
-    tiles = _tiles("forward", q, ("D", D), ("DV", DV))
-    few = _few_rows(tiles, N * group)
-    splits = _splits(q, N * group, B * HKV, M, few)
-    if splits:
-        part_acc = q.new_empty(splits, B, H, N, DV, dtype=torch.float32)
-        with torch.cuda.device_of(q):
-            grid = _grid(triton.cdiv(N * group, few["BLOCK_Q"]), HKV * splits, B, large)
-            _forward_split[grid](
-                q, k, v, part_acc, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], splits, B, H,
-                HKV, group, N, M, **few, LARGE=large,
-            )
-            _combine[(B * H * N,)](
-                part_acc, out, splits, DV=DV, SHARES=16, BLOCK_DV=triton.next_power_of_2(DV),
-                enable_fp_fusion=True,
-            )
-        return out
-    with torch.cuda.device_of(q):
-        _forward[_grid(triton.cdiv(N, tiles["BLOCK_Q"]), H, B, large)](
-            q, k, v, out, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], H, group, N, M,
-            **tiles, LARGE=large,
-        )
-    return out
-
-
-def _backward_triton(dout, q, k, v, scale):
-    """Backward by the kernels: the gradient of every float tensor, in order."""
-    B, H, N, D = q.shape
-    HKV, M, DV = v.shape[1:]
-    group = H // HKV
-    q, k, v, dout = map(_with_unit_stride, (q, k, v, dout))
-    large = _is_large(H, B, q, k, v, dout)
-    dout, dout_size = _sized(dout, v.dtype)
-    dq = q.new_empty(q.shape)
-    with torch.cuda.device_of(q):
-        tiles = _tiles("backward_keys", q, ("D", D), ("DV", DV))
-        shares = min(group, _shares(q, triton.cdiv(M, tiles["BLOCK_K"]) * HKV * B))
-        dk = _parts(k, shares)
-        dv = _parts(v, shares)
-        _backward_keys[_grid(triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B, large)](
-            q, k, v, dout, dout_size, dk, dv, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
-            *dout.stride()[:3], shares, H, HKV, group, N, M, **tiles, LARGE=large,
-        )
-        dk = _sum_of_parts(dk, shares, k.dtype)
-        dv = _sum_of_parts(dv, shares, v.dtype)
-        tiles = _tiles("backward_queries", q, ("D", D), ("DV", DV))
-        _backward_queries[_grid(triton.cdiv(N, tiles["BLOCK_Q"]), H, B, large)](
-            q, k, v, dout, dout_size, dq, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
-            *dout.stride()[:3], H, group, N, M, **tiles, LARGE=large,
-        )
-    return dq, dk, dv
-
-
-def _pairs_seen(q, k):
-    """How many pairs of a query and a key are in the tiles that are visited, of all heads."""
-    B, H, N, D = q.shape
-    HKV, M = k.shape[1:3]
-    pairs = 0
-    for q0 in range(0, N, TILE):
-        q1 = min(q0 + TILE, N)
-        seen, edges = _keys_seen(M)
-        pairs += (q1 - q0) * _count(seen)
-    return B * H * pairs
+def _pairs_seen(query, v):
+    """How many pairs of a query and a key cost as much as the states and the chunks."""
+    return (
+        query.shape[:3].numel()
+        * (query.shape[3] * 2 * v.shape[3] // (query.shape[3] + v.shape[3]))
+    )
 
 
 # _library: attnc/support/library.py
@@ -559,45 +67,38 @@ def _pairs_seen(q, k):
 
 
 @_operator
-def _attention(
-    q: Tensor, k: Tensor, v: Tensor, backend: str, floats: list[float], changing: Tensor | None,
-) -> Tensor:
+def _attention(query: Tensor, key: Tensor, v: Tensor) -> Tensor:
     """Weighted values, and sums of each row."""
-    (scale,) = floats if changing is None else changing.tolist()
-    forward = _forward_triton if backend == "triton" else _forward_cpu
-    return forward(q, k, v, scale)
+    return _forward_cpu(query, key, v)
 
 
 @torch.library.register_fake(_attention, lib=_LIBRARY)
-def _(q, k, v, backend, floats, changing):
-    wide = torch.promote_types(q.dtype, torch.float32)
-    out = q.new_empty(*q.shape[:3], v.shape[3], dtype=wide)
+def _(query, key, v):
+    wide = torch.promote_types(query.dtype, torch.float32)
+    out = query.new_empty(*query.shape[:3], v.shape[3], dtype=wide)
     return out
 
 
-_count_flops(_attention, {"q": 1, "v": 1})
+_count_flops(_attention, {"query": 1, "v": 1})
 
 
 @_operator
 def _attention_backward(
-    dout: Tensor, q: Tensor, k: Tensor, v: Tensor, backend: str, floats: list[float],
-    changing: Tensor | None,
+    dout: Tensor, query: Tensor, key: Tensor, v: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradient of every float tensor, in order."""
-    (scale,) = floats if changing is None else changing.tolist()
-    backward = _backward_triton if backend == "triton" else _backward_cpu
-    return backward(dout, q, k, v, scale)
+    return _backward_cpu(dout, query, key, v)
 
 
 @torch.library.register_fake(_attention_backward, lib=_LIBRARY)
-def _(dout, q, k, v, backend, floats, changing):
-    return q.new_empty(q.shape), k.new_empty(k.shape), v.new_empty(v.shape)
+def _(dout, query, key, v):
+    return query.new_empty(query.shape), key.new_empty(key.shape), v.new_empty(v.shape)
 
 
-_derive(_attention_backward, _refuse, _keep_nothing, ("dout", "q", "k", "v"))
+_derive(_attention_backward, _refuse, _keep_nothing, ("dout", "query", "key", "v"))
 
 
-_count_flops(_attention_backward, {"q": 3, "v": 2})
+_count_flops(_attention_backward, {"query": 3, "v": 2})
 
 
 def _save(ctx, inputs, output):
@@ -608,11 +109,22 @@ def _save(ctx, inputs, output):
 
 def _differentiate(ctx, dout):
     """The gradient of every input of `_attention`."""
-    dq, dk, dv = _attention_backward(dout, *ctx.saved_tensors, *ctx.arguments)
-    return dq, dk, dv, None, None, None
+    d_query, d_key, dv = _attention_backward(dout, *ctx.saved_tensors, *ctx.arguments)
+    return d_query, d_key, dv
 
 
-_derive(_attention, _differentiate, _save, ("q", "k", "v"))
+_derive(_attention, _differentiate, _save, ("query", "key", "v"))
+
+
+@_without_autocast
+def _per_token(q, k, v):
+    """What the spec asks of single tokens, once for each."""
+    B, H, N, D = q.shape
+    HKV, M, DV = v.shape[1:]
+    query = q.expand(B, H, N, -1)
+    key = k.expand(B, k.shape[1], M, -1)
+    v = v.expand(B, k.shape[1], M, -1)
+    return query, key, v
 
 
 @_without_autocast
@@ -626,10 +138,10 @@ def _output(o, q):
 
 
 # _choose: attnc/support/call.py
-# _floats: attnc/support/call.py
 # _as_autocast: attnc/support/call.py
 # _refusal: attnc/support/refused.py
 # _: attnc/support/refused.py
+# _mistake: attnc/support/refused.py
 # _refused: attnc/support/refused.py
 
 
@@ -641,6 +153,7 @@ FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 # _is_dense: attnc/support/checks.py
 # _layout: attnc/support/checks.py
 # _check_tensor: attnc/support/checks.py
+# _check_input: attnc/support/checks.py
 # _check_inputs: attnc/support/checks.py
 # _is_near: attnc/support/checks.py
 # _number: attnc/support/checks.py
@@ -653,7 +166,10 @@ def _check(q, k, v, scale):
     return scale
 
 
-def in_context(q, k, v, *, scale=None, return_lse=False, backend="auto"):
+def in_context(
+    q: Tensor, k: Tensor, v: Tensor, *, scale: float | None = None, return_lse: bool = False,
+    backend: str = "auto",
+) -> Tensor:
     """Attention of q [B, H, N, D] over k [B, HKV, M, D] and v [B, HKV, M, DV]: [B, H, N, DV].
 
     scale: what `dot(q, k)` is multiplied with where the spec says `scale`; D ** -0.5 if not given
@@ -668,8 +184,10 @@ def in_context(q, k, v, *, scale=None, return_lse=False, backend="auto"):
         raise ValueError(
             "`return_lse` needs a normalization by sum(exp(s)): this one has no log-sum-exp",
         )
+    query, key, v = _per_token(q, k, v)
+    _choose(backend, q)
     _tell_counters()
-    out = _attention(q, k, v, _choose(backend, q), *_floats(scale))
+    out = _attention(query, key, v)
     if k.shape[2] > 0:  # without a key the output is 0
         out = _output(out, q)
     else:

@@ -14,22 +14,6 @@ MINUS_INF = tl.constexpr(float("-inf"))
 TILE = 128  # queries in a tile of the CPU path, unless fewer or more are faster
 
 
-# _program: attnc/support/kernels.py
-# _load_tile: attnc/support/kernels.py
-# _load_rows: attnc/support/kernels.py
-# _store_rows: attnc/support/kernels.py
-# _load_tile_at: attnc/support/kernels.py
-# _load_rows_at: attnc/support/kernels.py
-# _store_rows_at: attnc/support/kernels.py
-# _zero_tile: attnc/support/kernels.py
-# _zeros: attnc/support/kernels.py
-# _dot_rows: attnc/support/kernels.py
-# _add_rows: attnc/support/kernels.py
-# _scaled: attnc/support/kernels.py
-# _add_rows_of_any_size: attnc/support/kernels.py
-# _count_visible: attnc/support/kernels.py
-
-
 @triton.jit
 def _add_keys_1(
     k0, sum_1, sum_2, q, k_ptr, k_stride_t, scale, M, D: tl.constexpr, BLOCK_K: tl.constexpr,
@@ -637,6 +621,20 @@ def _backward_queries(
     tl.store(d_row_1_ptr + row + rows, d_row_1, mask=rows < N)
 
 
+# _program: attnc/support/kernels.py
+# _load_tile: attnc/support/kernels.py
+# _load_rows: attnc/support/kernels.py
+# _store_rows: attnc/support/kernels.py
+# _load_tile_at: attnc/support/kernels.py
+# _load_rows_at: attnc/support/kernels.py
+# _store_rows_at: attnc/support/kernels.py
+# _zero_tile: attnc/support/kernels.py
+# _zeros: attnc/support/kernels.py
+# _dot_rows: attnc/support/kernels.py
+# _add_rows: attnc/support/kernels.py
+# _scaled: attnc/support/kernels.py
+# _add_rows_of_any_size: attnc/support/kernels.py
+# _count_visible: attnc/support/kernels.py
 # _without_autocast: attnc/support/torch_functions.py
 # _check_reach: attnc/support/torch_functions.py
 # _with_unit_stride: attnc/support/torch_functions.py
@@ -1143,6 +1141,7 @@ def _output(o, q):
 # _as_autocast: attnc/support/call.py
 # _refusal: attnc/support/refused.py
 # _: attnc/support/refused.py
+# _mistake: attnc/support/refused.py
 # _refused: attnc/support/refused.py
 
 
@@ -1154,6 +1153,7 @@ FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 # _is_dense: attnc/support/checks.py
 # _layout: attnc/support/checks.py
 # _check_tensor: attnc/support/checks.py
+# _check_input: attnc/support/checks.py
 # _check_inputs: attnc/support/checks.py
 # _is_near: attnc/support/checks.py
 # _number: attnc/support/checks.py
@@ -1166,7 +1166,10 @@ def _check(q, k, v, scale):
     return scale
 
 
-def inline(q, k, v, *, scale=None, return_lse=False, backend="auto"):
+def inline(
+    q: Tensor, k: Tensor, v: Tensor, *, scale: float | None = None, return_lse: bool = False,
+    backend: str = "auto",
+) -> Tensor:
     """Attention of q [B, H, N, D] over k [B, HKV, M, D] and v [B, HKV, M, DV]: [B, H, N, DV].
 
     scale: what `dot(q, k)` is multiplied with where the spec says `scale`; D ** -0.5 if not given

@@ -1,0 +1,176 @@
+"""Linear attention in time that grows with the tokens, against the interpreter, which goes pair by pair."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from compilations import EXAMPLES
+from kernel_checks import Measure, assert_holds
+from torch import Tensor
+
+import attnc
+from attnc.compiler import Compilation
+from attnc.options import make_options
+from attnc.source import Source
+from attnc.syntax.reading import read_source
+from attnc.verify.cases import Case
+
+CASES = [
+    Case("cpu", "float64", 1, 1, 8, 8, 2, 2, 1),
+    Case("cpu", "float64", 37, 37, 8, 5, 4, 2, 2, variant=1),
+    Case("cpu", "float64", 130, 130, 8, 8, 3, 3, 1, variant=2),
+    Case("cpu", "float32", 65, 65, 16, 8, 4, 2, 2, variant=1, layout="strided"),
+    Case("cpu", "bfloat16", 64, 64, 16, 16, 2, 1, 1, variant=3),
+]
+UNEQUAL = [
+    Case("cpu", "float64", 70, 33, 8, 8, 4, 2, 2),
+    Case("cpu", "float64", 33, 90, 8, 8, 4, 2, 2, variant=1),
+]
+CHUNKED = ["cosformer", "gla", "lightning", "linear_attention", "mamba2", "retention", "simple_gla"]
+PRODUCTS = ["in_context", "l2vit"]
+
+HEAD = "attention a({params}):\n    mask {mask}\n    score {score}\n    normalize {normalize}\n"
+
+
+def spec(params: str, mask: str, score: str, normalize: str = "none") -> str:
+    return HEAD.format(params=params, mask=mask, score=score, normalize=normalize)
+
+
+SPECS = {
+    "documents": spec(
+        "doc: sorted int[B, N], g: float[H]",
+        "j <= i and doc[b, i] == doc[b, j]",
+        "dot(q, k) * exp(-abs(g[h]) * (i - j))",
+    ),
+    "padded": spec(
+        "pad: bool[B, M], real: bool[B, N]",
+        "j <= i and pad[b, j] and real[b, i]",
+        "dot(q, k)",
+        "s / max(sum(s), 3)",
+    ),
+    "behind": spec("", "j <= i + 5", "dot(q, k) * scale", "s / count()"),
+    "before": spec("", "j < i", "dot(q, k) * scale", "s / max(abs(sum(s)), 1)"),
+    "two_decays": spec(
+        "a: float[H], c: float[H]",
+        "j <= i",
+        "dot(q, k) * (exp(-abs(a[h]) * (i - j)) + 2 * exp(-abs(c[h]) * (i - j)))",
+    ),
+    "channels": spec("G: float[B, H, N, D]", "j <= i", "sum_d(q * k * exp(G[b, h, i, :] - G[b, h, j, :]))"),
+    "key_weights": spec("c: float[B, M]", "j <= i", "dot(q, k) * exp(c[b, j])"),
+    "other_sums": spec("c: float[B, M]", "j <= i", "dot(q, k) * exp(c[b, j])", "s / (1 + count())"),
+    "cosine": spec("w: float[H]", "j <= i", "dot(q, k) * (1 + cos(w[h] * (i - j)))"),
+    "all_keys": spec("c: float[H]", "true", "dot(q, k) * exp(c[h] * (i - j) / (N + M))", "s / N"),
+    "hidden_keys": spec("pad: bool[B, M]", "pad[b, j]", "dot(q, k) * scale", "s / max(count(), 1)"),
+}
+
+
+@pytest.mark.parametrize("name", [*CHUNKED, *PRODUCTS])
+def test_examples(measure: Measure, name: str) -> None:
+    compilation = Compilation(read_source(EXAMPLES / f"{name}.attn"))
+    assert compilation.plan.schedule.name == ("chunked" if name in CHUNKED else "products")
+    for case in CASES:
+        assert_holds(measure(compilation, case))
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_masks_and_decays(measure: Measure, name: str) -> None:
+    compilation = Compilation(Source(f"{name}.attn", SPECS[name]))
+    assert compilation.plan.schedule.name in ("chunked", "products")
+    takes_any = name in ("behind", "before", "key_weights", "cosine", "all_keys", "hidden_keys")
+    for case in [*CASES, *(UNEQUAL if takes_any else [])]:
+        assert_holds(measure(compilation, case))
+
+
+REFUSED = {
+    "features are products of features, which are more than the keys of most calls": spec(
+        "", "j <= i", "dot(q, k)", "s ** 2 / sum(s ** 2)"
+    ),
+    "a decay is not counted from the last key that a query sees": spec(
+        "g: float[H]", "j <= i + 3", "dot(q, k) * exp(g[h] * (i - j))"
+    ),
+    "a state may be of a later document than the query": spec(
+        "doc: sorted int[B, N]", "j <= i + 1 and doc[b, i] == doc[b, j]", "dot(q, k)"
+    ),
+    "differences of positions would be those of large numbers": spec("", "j <= i", "dot(q, k) * (1 + i - j)"),
+    "`a[b, j]` may be -inf, and hide pairs": spec("a: float[B, M]", "j <= i", "dot(q, k) + a[b, j]"),
+    "an earlier pass over the keys finds numbers of each row": spec(
+        "", "true", "dot(q, k)", "s - mean(s) + 1 / M"
+    ),
+    "queries differ in the keys that they see, and see keys behind them": spec(
+        "doc: sorted int[B, N]", "doc[b, i] == doc[b, j]", "dot(q, k)"
+    ),
+}
+
+
+@pytest.mark.parametrize("why", REFUSED)
+def test_who_refuses_says_why(why: str) -> None:
+    plan = Compilation(Source("a.attn", REFUSED[why])).plan
+    assert plan.schedule.name == "tiled"
+    assert any(reason.text.partition(": ")[2] == why for reason in plan.because), plan.because
+
+
+RETENTION = spec("gamma: float[H]", "j <= i", "dot(q, k) * scale * gamma[h] ** (i - j)")
+
+
+def drawn(
+    tokens: int, dtype: torch.dtype = torch.float64, heads: int = 2, width: int = 8
+) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    shape = (1, heads, tokens, width)
+    return {n: torch.randn(shape, dtype=torch.float64, generator=generator).to(dtype) for n in "qkv"}
+
+
+def test_a_base_has_to_be_above_0() -> None:
+    f = attnc.compile(RETENTION)
+    words = r"`gamma\[h\]` is what a state fades by, and needs finite numbers above 0; `schedule=\"tiled\"` takes any"
+    for gamma in (-0.5, 0.0, float("nan")):
+        with pytest.raises(ValueError, match=words):
+            f(**drawn(5), gamma=torch.tensor([0.9, gamma], dtype=torch.float64))
+
+
+def test_pair_by_pair_if_asked() -> None:
+    tiled = attnc.compile(RETENTION, schedule="tiled")
+    assert (
+        Compilation(Source("a.attn", RETENTION), make_options(schedule="tiled")).plan.schedule.name == "tiled"
+    )
+    gamma = torch.tensor([0.9, 0.99], dtype=torch.float64)
+    torch.testing.assert_close(
+        tiled(**drawn(70), gamma=gamma), attnc.compile(RETENTION)(**drawn(70), gamma=gamma)
+    )
+
+
+def test_what_nobody_sees_spoils_nothing() -> None:
+    """Keys that are later, of another document or hidden are nan: no row knows them, forward and backward."""
+    f = attnc.compile(SPECS["padded"])
+    reference = attnc.compile(SPECS["padded"], backend="reference")
+    tensors = drawn(90)
+    pad = torch.ones(1, 90, dtype=torch.bool)
+    pad[:, 40] = False
+    for name in "kv":
+        tensors[name][:, :, [40, 80]] = float("nan")
+    results: list[list[Tensor]] = []
+    for call in (f, reference):
+        leaves = {n: x.clone().requires_grad_() for n, x in tensors.items()}
+        out = call(**leaves, pad=pad, real=torch.ones(1, 90, dtype=torch.bool))
+        results.append([out, *torch.autograd.grad(out[:, :, :80].sum(), list(leaves.values()))])
+    for found, expected in zip(*results, strict=True):
+        finite = expected.isfinite()
+        assert finite.any()
+        torch.testing.assert_close(found[finite], expected[finite], atol=1e-9, rtol=1e-9)
+
+
+@pytest.mark.slow
+def test_the_gradient_of_a_decay_at_16384_tokens() -> None:
+    """In float32 within 1e-5 of float64: steps are the primary quantity, and no sum of positions cancels."""
+    f = attnc.compile(RETENTION)
+    found: dict[torch.dtype, Tensor] = {}
+    for dtype in (torch.float32, torch.float64):
+        gamma = torch.tensor([0.9, 0.999]).to(dtype).requires_grad_()
+        tensors: dict[str, Any] = drawn(16384, torch.float32)
+        out = f(**{n: x.to(dtype) for n, x in tensors.items()}, gamma=gamma)
+        (grad,) = torch.autograd.grad((out * tensors["v"].to(dtype).roll(1, 2)).sum(), gamma)
+        found[dtype] = grad * gamma.detach()
+    apart = (found[torch.float32].double() - found[torch.float64]).abs() / found[torch.float64].abs()
+    assert apart.max() < 1e-5

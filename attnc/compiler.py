@@ -175,7 +175,7 @@ class Compilation:
 
         found = find_lines(self.attention, self.facts, self.plan)
         kernels = self.kernels if self.options.kernels else self.kernels.without_triton()
-        return emit_module(lower_module(kernels, found, self.options), emit_checks(self.plan))
+        return emit_module(lower_module(kernels, found, self.options), emit_checks(kernels.plan))
 
     def show(self, stage: str) -> str:
         """The text of a stage, by its name in `STAGES`."""

@@ -21,7 +21,7 @@ from attnc.bench.call import Call
 from attnc.bench.flex import why_not_flex, write_functions
 from attnc.errors import AttncError, CompilerBug
 from attnc.ir.walk import Axis, axes_of
-from attnc.lower.names import SIZES, variable
+from attnc.lower.names import SIZES
 from attnc.run.loader import load_module
 
 if TYPE_CHECKING:
@@ -154,8 +154,7 @@ class Flex:
         from torch.nn.attention.flex_attention import create_block_mask
 
         values = call.values
-        names = {name: name for name in (*SIZES, "scale")} | {name: variable(name) for name in call.arguments}
-        bound = bind(**{given: values[name] for name, given in names.items()})
+        bound = bind(*(values[name] for name in (*SIZES, "scale", *call.arguments)))
         self.mask_mod, self.score_mod, self.gate, self.scale = bound
         self.is_grouped = is_grouped(call)
         sizes = call.sizes

@@ -10,6 +10,7 @@ hidden pair is clamped, as everywhere.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import reduce
 
 from attnc.analyze.facts import Weights
@@ -41,7 +42,7 @@ from attnc.ir.nodes import (
 from attnc.ir.text import print_ir
 from attnc.ir.walk import holds, replace_terms, walk
 from attnc.kernel.nodes import Expr, Lit, Return, Ternary, Var
-from attnc.lower.names import SIZES, variable
+from attnc.lower.names import SIZES, reserved_names
 from attnc.lower.plain import PRODUCT
 from attnc.lower.torch_terms import TorchTerms, is_number, math, torch
 
@@ -83,7 +84,7 @@ class FlexTerms(TorchTerms):
 
     def load(self, array: str, index: tuple[Int, ...]) -> Expr:
         sizes = self.attention.param(array).sizes
-        return Var(variable(array))[
+        return Var(self.attention.variable(array))[
             tuple(self.clamped(item, size) for item, size in zip(index, sizes, strict=True))
         ]
 
@@ -92,8 +93,12 @@ class FlexTerms(TorchTerms):
         row = [self.clamped(part, size) for part, size in zip(index, sizes, strict=True)]
         wanted = self(item)
         count = slots.value if isinstance(slots, IntConst) else 0
-        entries = [Var(variable(array))[(*row, Lit(slot))] for slot in range(count)]
+        entries = [Var(self.attention.variable(array))[(*row, Lit(slot))] for slot in range(count)]
         return reduce(Expr.__or__, (entry.equals(wanted) for entry in entries)) & (wanted >= 0)
+
+
+# What is written here has these names for itself.
+OWN = ("bind", "gate", "lse", "mask_mod", "score_mod")
 
 
 def write_functions(attention: Attention, weights: Weights, is_square: bool) -> str:
@@ -101,6 +106,7 @@ def write_functions(attention: Attention, weights: Weights, is_square: bool) -> 
 
     `is_square` says that the call has as many keys as queries.
     """
+    attention = replace(attention, apart=(*reserved_names(attention), *OWN))
     score, gate = attention.score, weights.gate
     is_scaled = not holds(replace_terms(score, lambda term: ONE if term == SCALED else None), Dot)
     product = SCALED if is_scaled else PRODUCT
@@ -110,7 +116,7 @@ def write_functions(attention: Attention, weights: Weights, is_square: bool) -> 
     writer = Writer()
     writer.line(f"# `{attention.name}` as FlexAttention takes it.")
     writer.lines("\nimport math\n\nimport torch\n\n")
-    names = [*SIZES, "scale", *(variable(param.name) for param in attention.params)]
+    names = [*SIZES, "scale", *(attention.variable(param.name) for param in attention.params)]
     writer.items("def bind(", names, "):")
     with writer.indent():
         for name, arguments, term in (

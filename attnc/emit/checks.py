@@ -18,7 +18,7 @@ from attnc.emit.writer import Writer
 from attnc.ir.nodes import Int, Node, Param, Size
 from attnc.ir.text import print_sizes
 from attnc.ir.walk import walk
-from attnc.lower.names import SIZES, variable
+from attnc.lower.names import SIZES
 from attnc.lower.plan import Plan
 from attnc.lower.torch_terms import TorchTerms
 
@@ -56,7 +56,7 @@ def write_checks(writer: Writer, plan: Plan) -> None:
     for text in select(functions_of("checks"), ["_check_inputs", "_number", *holds]).values():
         writer.lines(text)
         _gap(writer)
-    names = ["scale", *(variable(p.name) for p in params)]
+    names = ["scale", *(plan.spec.variable(p.name) for p in params)]
     writer.items("def _check(", ["q", "k", "v", *names], "):")
     with writer.indent():
         writer.line('"""Raise the first mistake of a call; return its parameters, numbers as Python\'s."""')
@@ -64,7 +64,7 @@ def write_checks(writer: Writer, plan: Plan) -> None:
         writer.line('scale = q.shape[3] ** -0.5 if scale is None else _number("scale", float, scale)')
         for param in params:
             if not param.sizes:
-                name = variable(param.name)
+                name = plan.spec.variable(param.name)
                 writer.items(f"{name} = _number(", [f'"{param.name}"', param.sort, name], ")")
         said = [part for check in conditions for part in (check.a, check.b, *check.words)]
         spoken = [
@@ -101,7 +101,7 @@ def _is_proved(check: Param | CallCheck, terms: TorchTerms) -> bool:
 def _write_array(writer: Writer, param: Param, terms: TorchTerms) -> None:
     sizes = ", ".join(emit_expression(terms(size)) for size in param.sizes) + "," * (len(param.sizes) == 1)
     name, axes = f'"{param.name}"', f'"{print_sizes(param.sizes)}"'
-    items = [name, variable(param.name), axes, f"({sizes})", DTYPES[param.sort], "q"]
+    items = [name, terms.attention.variable(param.name), axes, f"({sizes})", DTYPES[param.sort], "q"]
     writer.items("_check_tensor(", items, ")")
 
 

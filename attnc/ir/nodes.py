@@ -8,7 +8,7 @@ terms in canonical order and `ir/text.py` prints them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeVar, dataclass_transform
 
 from attnc.source import Span
@@ -382,7 +382,11 @@ class GridAxis(Node):
 
 @node
 class Attention(Node):
-    """One attention. `lets` keeps the author's names for terms; their meaning is already in the clauses."""
+    """One attention. `lets` keeps the author's names for terms; their meaning is already in the clauses.
+
+    Those of its names that emitted code has for itself are `apart`: there they have an underscore behind, for each time
+    that they are listed.
+    """
 
     name: str
     params: tuple[Param, ...]
@@ -396,6 +400,15 @@ class Attention(Node):
     grid: tuple[GridAxis, ...] = ()
     lets: tuple[tuple[str, Node], ...] = ()
     doc: str = ""
+    apart: tuple[str, ...] = field(default=(), kw_only=True, compare=False, repr=False)
+
+    def variable(self, name: str) -> str:
+        """What emitted code calls a parameter."""
+        return name + "_" * self.apart.count(name)
+
+    def setting_apart(self, names: tuple[str, ...]) -> Attention:
+        """The same, where these names have one underscore more."""
+        return replace(self, apart=(*self.apart, *names))
 
     def param(self, name: str) -> Param:
         return next(p for p in self.params if p.name == name)

@@ -100,15 +100,15 @@ class Block:
     def __init__(self) -> None:
         self.stmts: list[Stmt] = []
 
-    def let(self, name: str, value: ExprLike, note: str = "") -> Var:
+    def let(self, name: str, value: ExprLike, note: str = "", *, of_spec: bool = False) -> Var:
         """`name = value`; leaves the variable."""
         var = Var(name)
-        self.stmts.append(Assign(var, expr(value), "=", note))
+        self.stmts.append(Assign(var, expr(value), "=", note, of_spec))
         return var
 
-    def lets(self, names: Sequence[str], value: Expr, note: str = "") -> None:
+    def lets(self, names: Sequence[str], value: Expr, note: str = "", *, of_spec: bool = False) -> None:
         """`a, b, c = value`."""
-        self.stmts.append(Assign(_target(names), value, "=", note))
+        self.stmts.append(Assign(_target(names), value, "=", note, of_spec))
 
     def assign(self, target: Expr, value: ExprLike, op: str = "=", note: str = "") -> None:
         self.stmts.append(Assign(target, expr(value), op, note))

@@ -190,12 +190,16 @@ NOTHING: frozenset[str] = frozenset()
 
 @dataclass(frozen=True)
 class Assign:
-    """`target op value  # note`; `op` is `=` or an augmented one. The note is mostly a place in the spec."""
+    """`target op value  # note`; `op` is `=` or an augmented one. The note is mostly a place in the spec.
+
+    A name `of_spec` stands for one of its terms.
+    """
 
     target: Expr
     value: Expr
     op: str = "="
     note: str = ""
+    of_spec: bool = False
 
     @cached_property
     def reads(self) -> frozenset[str]:
@@ -203,7 +207,7 @@ class Assign:
 
     @cached_property
     def binds(self) -> tuple[str, ...]:
-        return _bound_by(self.target) if self.op == "=" else ()
+        return bound_by(self.target) if self.op == "=" else ()
 
 
 @dataclass(frozen=True)
@@ -231,7 +235,7 @@ class For:
 
     @cached_property
     def binds(self) -> tuple[str, ...]:
-        return (*_bound_by(self.var), *bound_in(self.body))
+        return (*bound_by(self.var), *bound_in(self.body))
 
 
 @dataclass(frozen=True)
@@ -333,11 +337,15 @@ def bound_in(stmts: Iterable[Stmt]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """A parameter. Those behind one that is called `*` are given by name."""
+    """A parameter. Those behind one that is called `*` are given by name.
+
+    What is `handed` over has the name of a variable of its only caller.
+    """
 
     name: str
     annotation: str = ""
     default: Expr | None = field(default=None, kw_only=True)
+    handed: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,7 +363,7 @@ class Function:
 # ---- names in a term -------------------------------------------------------------------------------
 
 
-def _bound_by(target: Expr) -> tuple[str, ...]:
+def bound_by(target: Expr) -> tuple[str, ...]:
     """The names of `a` or `a, b`; none of a place in something, as `a[rows]`."""
     items = target.items if isinstance(target, Tuple) else (target,)
     return tuple([item.name for item in items if isinstance(item, Var)])

@@ -10,7 +10,6 @@ from __future__ import annotations
 from attnc.ir.nodes import Int, Score
 from attnc.kernel.build import Block
 from attnc.kernel.nodes import Function, Param, Var
-from attnc.lower.names import variable
 from attnc.lower.scope import note_of
 from attnc.lower.signature import sign_sweep
 from attnc.lower.tiled.sweep import TiledSweep
@@ -45,7 +44,7 @@ def lower_at_key(sweep: TiledSweep) -> Function:
         terms.named[pair.dot] = block.let(name, (Var(pair.query).to(DTYPE) * key).call("sum", -1))
     terms.named[Score()] = block.let("score", terms(sweep.score.term), note_of(sweep.attention.score))
     ((name, term),) = sweep.numbers
-    value = block.let(variable(name), terms(term), note_of(term))
+    value = block.let(sweep.attention.variable(name), terms(term), note_of(term))
     block.returns(torch.where(Var("nothing"), 1.0, value))
     known = map(Param, dict.fromkeys(("at", *sign_sweep(sweep).forward)))
     doc = "The number of the key that was found for each row; 1 where the row sees none."

@@ -13,7 +13,6 @@ from attnc.ir.walk import axes_of
 from attnc.kernel.build import Block, function
 from attnc.kernel.nodes import Expr, Function, Lit, Param, Tuple, Var
 from attnc.lower.gradients import ArrayGradient
-from attnc.lower.names import variable
 from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.torch_terms import AXES, TorchTerms
 
@@ -77,8 +76,8 @@ def _sum_over(value: Expr, axes: set[str], keep: bool) -> Expr:
 
 def _scalars(sweep: TiledSweep) -> list[str]:
     sizes = ["B", "H", "HKV", "N", "M", "D", "DV", "scale"]
-    return [*sizes, *(variable(p.name) for p in sweep.attention.params if not p.sizes)]
+    return [*sizes, *(sweep.attention.variable(p.name) for p in sweep.attention.params if not p.sizes)]
 
 
 def _arrays(sweep: TiledSweep) -> list[str]:
-    return [variable(p.name) for p in sweep.attention.params if p.sizes]
+    return [sweep.attention.variable(p.name) for p in sweep.attention.params if p.sizes]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from attnc.ir.nodes import BoolLoad, Index, IntLoad, Member, Node, Rank, RealLoad, Size, VecLoad
 from attnc.ir.walk import children
-from attnc.lower.names import variable
 from attnc.lower.tiled.sweep import TiledSweep
 
 LOADS = (IntLoad, RealLoad, BoolLoad, VecLoad, Member, Rank)
@@ -22,7 +21,7 @@ def entries_of(sweep: TiledSweep, vectors: tuple[str, ...]) -> tuple[str, ...]:
     terms = [*_terms(sweep), *(size for p in params for size in p.sizes[p.name in arrays :])]
     if _depends_on_entry(terms, set(arrays)):
         return ()
-    return (*vectors, *map(variable, arrays))
+    return (*vectors, *map(sweep.attention.variable, arrays))
 
 
 def _terms(sweep: TiledSweep) -> list[Node]:

@@ -16,6 +16,7 @@ from attnc.lower.misreads import lower_misreads
 from attnc.lower.per_row import lower_output
 from attnc.lower.plan import Plan
 from attnc.lower.schedule import ReadChecks, SweepKernels
+from attnc.lower.taken import taken_names
 from attnc.options import DEFAULTS, Options
 
 
@@ -69,6 +70,12 @@ class Kernels:
         numbers = [each.numbers for each in self.before]
         return [fn for fn in (self.last.per_token, *numbers, self.output) if fn]
 
+    @property
+    def functions(self) -> list[Function]:
+        """All that names of the spec enter."""
+        launch = [fn for each in self.sweeps for fn in (*each.launch, each.pairs) if fn]
+        return [*self.triton, *self.plain, *launch, *self.around]
+
     def without_triton(self) -> Kernels:
         """The CPU path, and what is around it, alone."""
         return replace(self, sweeps=tuple(each.without_triton() for each in self.sweeps), launch=())
@@ -83,7 +90,16 @@ def _once(functions: Iterable[Function]) -> list[Function]:
 
 
 def lower_plan(plan: Plan, options: Options = DEFAULTS) -> Kernels:
-    """Every function that depends on the plan, but for those that torch and people call."""
+    """Every function that depends on the plan, but for those that torch and people call.
+
+    Where they have a name of the spec for themselves, it is set apart, and they are written with another in its place.
+    """
+    kernels = _lower(plan, options)
+    taken = taken_names(kernels.functions, plan)
+    return lower_plan(plan.setting_apart(taken), options) if taken else kernels
+
+
+def _lower(plan: Plan, options: Options) -> Kernels:
     reads = lower_misreads(plan)
     check = reads[-1] if reads else None
     checks = ReadChecks(cpu=check, gpu=check if options.check_reads else None)

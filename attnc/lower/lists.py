@@ -22,7 +22,6 @@ from attnc.ir.nodes import (
     IntLoad,
     Node,
     OverTile,
-    Param,
     RealLoad,
     TileEnd,
 )
@@ -30,7 +29,6 @@ from attnc.ir.walk import axes_of, replace_terms, walk
 from attnc.kernel.build import Block, function
 from attnc.kernel.nodes import Expr, Function, Lit, Tuple, Var
 from attnc.kernel.nodes import Param as Name
-from attnc.lower.names import variable
 from attnc.lower.scope import note_of
 from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.torch_terms import TorchTerms, is_number, torch
@@ -64,12 +62,12 @@ def call_kinds(sweep: TiledSweep) -> Expr:
 def _lower_visible(sweep: TiledSweep) -> Function:
     block = Block()
     block.returns(_gathered(sweep)(sweep.attention.mask))
-    return at_pairs("_visible", block, sweep.attention.params, "Does query i see key j? For any pairs.")
+    return at_pairs("_visible", block, sweep.attention, "Does query i see key j? For any pairs.")
 
 
-def at_pairs(name: str, block: Block, params: tuple[Param, ...], doc: str) -> Function:
+def at_pairs(name: str, block: Block, attention: Attention, doc: str) -> Function:
     """A function of any pairs."""
-    return block.function(name, map(Name, _names(params)), doc, first=tuple(map(Name, POSITIONS)))
+    return block.function(name, map(Name, _names(attention)), doc, first=tuple(map(Name, POSITIONS)))
 
 
 def _lower_kinds(sweep: TiledSweep, given: list[str]) -> Function:
@@ -109,7 +107,7 @@ def kinds_of_tiles(
     looked = (Var(visible), Var("some"), Var("every"), Var("shape"), ROWS, COLUMNS, Var("N"), Var("M"))
     block.returns(function("_look_inside")(*looked, *map(Var, given)))
     tile = (Name("rows"), Name("columns"), Name("device"))
-    return block.function(name, map(Name, _names(terms.attention.params)), doc, "_remembered", tile)
+    return block.function(name, map(Name, _names(terms.attention)), doc, "_remembered", tile)
 
 
 def _lower_lists_of(what: Listed, kinds: Function) -> Function:
@@ -124,14 +122,14 @@ def _lower_lists_of(what: Listed, kinds: Function) -> Function:
     return Function(f"_lists_of_{what}", kinds.params, doc, tuple(block.stmts), "_remembered")
 
 
-def _names(params: tuple[Param, ...]) -> list[str]:
+def _names(attention: Attention) -> list[str]:
     """All that a mask may speak of, in order."""
-    arrays, scalars = [p for p in params if p.sizes], [p for p in params if not p.sizes]
+    params = sorted(attention.params, key=lambda param: not param.sizes)
     return [
         "q",
         "k",
         "dtype",
-        *(variable(p.name) for p in (*arrays, *scalars)),
+        *(attention.variable(p.name) for p in params),
         "scale",
         "B",
         "H",

@@ -56,7 +56,7 @@ class _Parts:
         block = Block()
         block.returns(self._terms(misread.index))
         doc = f"The index of {what}, for any pairs."
-        self.index = at_pairs(f"_index_{number}", block, sweep.attention.params, doc)
+        self.index = at_pairs(f"_index_{number}", block, sweep.attention, doc)
         block, terms = Block(), self._terms
         if axes_of(misread.index) and not isinstance(misread.index, Index):
             place = map(Var, POSITIONS)
@@ -64,7 +64,7 @@ class _Parts:
         holds = terms(misread.holds)
         block.returns(torch.tensor(holds) if is_number(misread.holds) else holds)
         doc = f"Is {what} read outside of it? For any pairs."
-        self.outside = at_pairs(f"_misread_{number}", block, sweep.attention.params, doc)
+        self.outside = at_pairs(f"_misread_{number}", block, sweep.attention, doc)
         doc = "Kinds of tiles, [B or 1, H or 1, ...]: 0 has no pair that reads there, 2 has no other."
         self.kinds = kinds_of_tiles(
             f"_misread_kinds_{number}",

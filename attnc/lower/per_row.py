@@ -21,7 +21,6 @@ from attnc.ir.walk import holds, walk
 from attnc.kernel.build import Block, function
 from attnc.kernel.nodes import Expr, Function, Param, Unary, Var
 from attnc.lower.choices import SEES_A_KEY, is_finite, is_steep, read_where
-from attnc.lower.names import variable
 from attnc.lower.scope import note_of
 from attnc.lower.sweep import Sweep
 from attnc.lower.torch_terms import torch
@@ -54,7 +53,7 @@ def lower_output(sweep: Sweep) -> Function | None:
             result = block.let("result", result)
         result = result.call("masked_fill", Var("nothing").call("unsqueeze", -1), 0.0)
     block.returns(result)
-    names = ["o", *sweep.row_results, "q", "k", "v", "scale", *map(variable, vectors.params)]
+    names = ["o", *sweep.row_results, "q", "k", "v", "scale", *map(sweep.spec.variable, vectors.params)]
     doc = "The result of the kernel, mapped as the spec says."
     return block.function("_output", map(Param, names), doc, "_without_autocast")
 
@@ -82,14 +81,14 @@ def lower_numbers(sweep: Sweep) -> Function:
                 value = Var("lse")
             case _:
                 value = vectors.of_row(term).call("squeeze", -1)
-        found = block.let(variable(name), value, note_of(term))
+        found = block.let(sweep.spec.variable(name), value, note_of(term))
         if is_chosen and is_steep(term):
             finite = block.let("finite", found.call("isfinite"), "others are not used, and have no slope")
             vectors.terms.named[is_finite(term)] = finite.call("unsqueeze", -1)
             value = vectors.of_row(read_where(is_finite(term), term)).call("squeeze", -1)
-            block.let(variable(name), torch.where(finite, value, found.call("detach")))
-    block.returns(*(Var(variable(name)) for name, _ in sweep.numbers))
-    names = [*sweep.row_results, "q", "k", "scale", *map(variable, vectors.params)]
+            block.let(sweep.spec.variable(name), torch.where(finite, value, found.call("detach")))
+    block.returns(*(Var(sweep.spec.variable(name)) for name, _ in sweep.numbers))
+    names = [*sweep.row_results, "q", "k", "scale", *map(sweep.spec.variable, vectors.params)]
     doc = "What later passes read of each row."
     return block.function(sweep.named("_numbers"), map(Param, names), doc, "_without_autocast")
 

@@ -5,7 +5,7 @@ Enters: an attention and its facts. Leaves: a `Plan`: a sweep for every pass ove
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from attnc.analyze.facts import Facts, Reason
 from attnc.analyze.misreads import Misread, find_misreads
@@ -13,6 +13,7 @@ from attnc.analyze.spelling import find_spelling
 from attnc.errors import AttncError, Diagnostic, Label
 from attnc.ir.nodes import Attention
 from attnc.ir.text import print_ir
+from attnc.lower.names import reserved_names
 from attnc.lower.schedule import Schedule
 from attnc.lower.schedules import choose_schedule
 from attnc.lower.sweep import Sweep
@@ -42,9 +43,15 @@ class Plan:
         """Those that leave numbers of rows."""
         return self.sweeps[:-1]
 
+    def setting_apart(self, names: tuple[str, ...]) -> Plan:
+        """The same, where these names of the spec are others in emitted code."""
+        sweeps = tuple(each.setting_apart(names) for each in self.sweeps)
+        return replace(self, spec=self.spec.setting_apart(names), sweeps=sweeps)
+
 
 def make_plan(attention: Attention, facts: Facts, wanted: ScheduleName = "auto") -> Plan:
     """The plan for a kernel; raises `no-kernel` where there is none yet."""
+    attention = replace(attention, apart=reserved_names(attention))
     if facts.weights.fold is None:
         raise _why_no_kernel(attention, facts)
     schedule, sweeps, refused = choose_schedule(attention, facts, wanted)

@@ -17,7 +17,6 @@ from attnc.ir.walk import Axis, axes_of, replace_terms, walk
 from attnc.kernel.build import function
 from attnc.kernel.nodes import Expr, List, Lit, Var
 from attnc.lower.hoist import SIZES, TokenMap
-from attnc.lower.names import variable
 from attnc.lower.torch_terms import TorchTerms, is_number, torch
 
 Where = Mapping[Axis, Int]
@@ -162,13 +161,13 @@ class _Dense(TorchTerms):
 
     def load(self, array: str, index: tuple[Int, ...]) -> Expr:
         if self._is_natural(index, self.attention.param(array).sizes):
-            return self._laid_out(Var(variable(array)), index)
+            return self._laid_out(Var(self.attention.variable(array)), index)
         return super().load(array, index)
 
     def _row(self, term: Rank) -> Expr:
         """The rows of the array that is searched: [..., size]."""
         sizes = self.attention.param(term.array).sizes[:-1]
-        array: Expr = Var(variable(term.array))
+        array: Expr = Var(self.attention.variable(term.array))
         if self._is_natural(term.index, sizes):
             return self._laid_out(array, term.index)
         return array[tuple(self.clamped(item, size) for item, size in zip(term.index, sizes, strict=True))]

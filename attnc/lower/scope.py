@@ -34,7 +34,7 @@ from attnc.ir.nodes import (
 from attnc.ir.walk import Axis, axes_of, children, is_invariant, walk
 from attnc.kernel.build import Block
 from attnc.lower.conversions import name_by_token
-from attnc.lower.names import FRAME, SIZES, variable
+from attnc.lower.names import SIZES
 from attnc.lower.regroup import LOG2_E
 from attnc.lower.terms import Terms
 
@@ -59,7 +59,7 @@ class Scope:
         self._indices: dict[Node, str] = {}
         self._inside: Counter[Node] = Counter()  # how often a term is a part of an invariant one
         self.lets = {term: name for name, term in attention.lets if not isinstance(term, LEAVES)}
-        self.taken = {*FRAME, *SIZES, "scale", *terms.variables}
+        self.taken = {*attention.apart, *SIZES, "scale", *terms.variables}
 
     def bind(self, roots: Iterable[Node], place: Place) -> None:
         """Name what deserves it in the roots; a root itself is named by whoever asked for it."""
@@ -82,7 +82,7 @@ class Scope:
                 note = note_of(term) if term in self.lets else ""
                 if name_by_token(term):
                     note = "converted by token"
-                self.terms.named[term] = target.let(self._fresh(name), self.terms(term), note)
+                self.terms.named[term] = target.let(self._fresh(name), self.terms(term), note, of_spec=True)
 
     def _count(self, term: Node, uses: Counter[Node], order: dict[Node, None]) -> None:
         """Occurrences of every term, shared parts once per user; and all of them, innermost first."""
@@ -99,10 +99,11 @@ class Scope:
             return self.lets[term]
         match term:
             case IntLoad(array, index) if ends := _tile_ends(index):
-                return "_".join((variable(array), *ends))
+                return "_".join((self.terms.attention.variable(array), *ends))
             case RealLoad(array, index) | IntLoad(array, index) | BoolLoad(array, index):
                 positions = "".join(a for a in "ij" if any(a in axes_of(item) for item in index))
-                return f"{variable(array)}_{positions}" if positions else variable(array)
+                read = self.terms.attention.variable(array)
+                return f"{read}_{positions}" if positions else read
             case IntOp() if "i" in (axes := axes_of(term)) and "j" in axes and term in self._indices:
                 return f"{self._indices[term]}_index"
             case RealOp() if name := name_by_token(term):

@@ -14,7 +14,6 @@ from attnc.kernel.build import unpacked
 from attnc.kernel.nodes import Expr, Var
 from attnc.lower.collect import need
 from attnc.lower.entries import entries_of
-from attnc.lower.names import variable
 from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.torch_terms import torch
 
@@ -87,7 +86,7 @@ class Signature:
 
 def sign_sweep(sweep: TiledSweep) -> Signature:
     """That of a sweep which leaves a vector and numbers of every row: q, k and others of the score, v where weighed."""
-    params = sweep.attention.params
+    params, variable = sweep.attention.params, sweep.attention.variable
     values = ["v"] if sweep.weighs_values else []
     of_score = [name for pair in sweep.score.dots for name in (pair.query, pair.key)]
     vectors = tuple(dict.fromkeys(["q", "k", *of_score, *values]))

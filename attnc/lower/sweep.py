@@ -7,8 +7,9 @@ schedule adds, in a class of its own.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Self
 
 from attnc.algebra.derivative import ONE
 from attnc.algebra.fold import Fold, Largest
@@ -40,6 +41,11 @@ class Sweep:
     number: int
     numbers: tuple[tuple[str, Real], ...]
     because: tuple[Reason, ...]
+
+    @property
+    def params(self) -> tuple[Param, ...]:
+        """What its functions take: the parameters of the spec, and arrays that nobody wrote."""
+        return self.spec.params
 
     @property
     def row_arrays(self) -> tuple[RowArray, ...]:
@@ -75,6 +81,10 @@ class Sweep:
     def key_heads(self) -> str | None:
         """The argument that says how many heads the keys of a call have, where kernels see other ones."""
         return None
+
+    def setting_apart(self, names: tuple[str, ...]) -> Self:
+        """The same, where these names of the spec are others in emitted code."""
+        return replace(self, spec=self.spec.setting_apart(names))
 
     def named(self, name: str) -> str:
         """The name of a function of this sweep."""

@@ -57,7 +57,6 @@ from attnc.ir.nodes import (
 )
 from attnc.ir.walk import axes_of
 from attnc.kernel.nodes import Expr, Lit, Op, Unary, Var
-from attnc.lower.names import variable
 from attnc.lower.proofs import Proofs
 
 COMPARE = {"<": "<", "<=": "<=", "==": "==", "!=": "!="}
@@ -131,7 +130,7 @@ class Terms(ABC):
             case OverTile(kind, axis, a):
                 return self.over_tile(kind, axis, a)
             case IntParam(name):
-                return Var(variable(name))
+                return Var(self.attention.variable(name))
             case IntOp() if term == KEY_HEAD:
                 return self.key_head()
             case IntOp("-", IntConst(0), a):
@@ -161,7 +160,7 @@ class Terms(ABC):
             case Truth(value):
                 return Lit(value)
             case BoolParam(name):
-                return Var(variable(name))
+                return Var(self.attention.variable(name))
             case Compare(op, a, b):
                 return Op(op, self(a), self(b))
             case And(items):
@@ -186,7 +185,7 @@ class Terms(ABC):
             case RealConst(value):
                 return Lit(value)
             case RealParam(name):
-                return Var(variable(name))
+                return Var(self.attention.variable(name))
             case Scale():
                 return Var("scale")
             case FromInt(IntConst(value)):

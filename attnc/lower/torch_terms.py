@@ -31,7 +31,6 @@ from attnc.ir.signs import is_positive
 from attnc.ir.walk import walk
 from attnc.kernel.build import Namespace, chain, function
 from attnc.kernel.nodes import Expr, Lit, Op, Ternary, Unary, Var
-from attnc.lower.names import variable
 from attnc.lower.terms import Terms, is_scalar
 
 torch = Namespace("torch")
@@ -52,7 +51,7 @@ class TorchTerms(Terms):
 
     @property
     def variables(self) -> set[str]:
-        return {variable(p.name) for p in self.attention.params}
+        return {self.attention.variable(p.name) for p in self.attention.params}
 
     @cached_property
     def _divisors_of_sizes(self) -> set[Int]:
@@ -159,7 +158,7 @@ class TorchTerms(Terms):
 
     def load(self, array: str, index: tuple[Int, ...]) -> Expr:
         param = self.attention.param(array)
-        value: Expr = Var(variable(array))
+        value: Expr = Var(self.attention.variable(array))
         axes = [item.axis for item in index if isinstance(item, Index)]
         natural = all(map(self.is_whole_axis, index, param.sizes)) and len(set(axes)) == len(index)
         if natural:
@@ -190,7 +189,7 @@ class TorchTerms(Terms):
 
     def member(self, item: Int, array: str, index: tuple[Int, ...]) -> Expr:
         param = self.attention.param(array)
-        row: Expr = Var(variable(array))
+        row: Expr = Var(self.attention.variable(array))
         if index:
             row = row[tuple(self.clamped(part, size) for part, size in zip(index, param.sizes, strict=False))]
         wanted = self(item) if is_number(item) else self(item).call("unsqueeze", -1)

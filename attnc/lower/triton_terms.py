@@ -28,11 +28,11 @@ from attnc.ir.nodes import (
     Size,
 )
 from attnc.ir.walk import axes_of, walk
+from attnc.kernel.arguments import pointer_to, stride_of
 from attnc.kernel.build import Namespace, chain, function
 from attnc.kernel.nodes import Expr, Lit, Unary, Var
 from attnc.lower.conversions import Position, convert_by_token
 from attnc.lower.int_ranges import IntRanges
-from attnc.lower.names import pointer, stride, variable
 from attnc.lower.per_pair import is_searched
 from attnc.lower.terms import Terms
 
@@ -80,7 +80,7 @@ class TritonTerms(Terms):
 
     @property
     def variables(self) -> set[str]:
-        return {variable(p.name) for p in self.attention.params if not p.sizes}
+        return {self.attention.variable(p.name) for p in self.attention.params if not p.sizes}
 
     def over_tile(self, kind: str, axis: str, a: Int) -> Expr:
         inside = Var(axis) < Var("N" if axis == "i" else "M")
@@ -154,7 +154,7 @@ class TritonTerms(Terms):
 
     def load(self, array: str, index: tuple[Int, ...]) -> Expr:
         param = self.attention.param(array)
-        offset: Expr = Var(pointer(array))
+        offset: Expr = Var(pointer_to(self.attention.variable(array)))
         guards = _Guards()
         axes = frozenset().union(*map(axes_of, index))
         if "i" in axes:
@@ -164,7 +164,7 @@ class TritonTerms(Terms):
         for dim, (item, size) in enumerate(zip(index, param.sizes, strict=True)):
             if not self.is_inside(item, size):
                 guards.of(item).extend((self(item) >= 0, self(item) < self(size)))
-            offset = offset + self._place(item) * Var(stride(array, dim))
+            offset = offset + self._place(item) * self._stride(array, dim)
         inside = guards.all
         if array in self.ints.bounds:
             return function("_load_bound")(offset, Lit(True) if inside is None else inside)
@@ -172,6 +172,9 @@ class TritonTerms(Terms):
         if array in self.ints.remainders:
             return function("_floor_modulo")(value, self(self.ints.remainders[array])).to(INT32)
         return value.to(self.dtype) if param.sort == "float" else value
+
+    def _stride(self, array: str, dim: int) -> Expr:
+        return Var(stride_of(self.attention.variable(array), dim))
 
     def _place(self, item: Int) -> Expr:
         """An index in 64 bits, since strides may be large; `b` and `h` have them already, and 0 is as good as it is."""
@@ -181,10 +184,10 @@ class TritonTerms(Terms):
 
     def member(self, item: Int, array: str, index: tuple[Int, ...]) -> Expr:
         param = self.attention.param(array)
-        row: Expr = Var(pointer(array))
+        row: Expr = Var(pointer_to(self.attention.variable(array)))
         guards = _Guards()
         for dim, (part, size) in enumerate(zip(index, param.sizes, strict=False)):
-            row = row + self._place(part) * Var(stride(array, dim))
+            row = row + self._place(part) * self._stride(array, dim)
             if "i" in axes_of(part):
                 guards.of_tokens.append(Var("i") < Var("N"))
             if not self.is_inside(part, size):
@@ -193,7 +196,7 @@ class TritonTerms(Terms):
         last = len(index)
         slots = param.sizes[last]
         search = function("_is_member" if is_searched(slots) else "_is_one_of")
-        return search(self(item), row, self(slots), Var(stride(array, last)), inside)
+        return search(self(item), row, self(slots), self._stride(array, last), inside)
 
 
 @dataclass(frozen=True, slots=True)

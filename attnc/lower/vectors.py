@@ -39,7 +39,6 @@ from attnc.kernel.nodes import Attr, Expr, Lit, Op, Tuple, Var
 from attnc.lower.choices import shield
 from attnc.lower.distances import DISTANCE
 from attnc.lower.hoist import SIZES, TokenMap
-from attnc.lower.names import variable
 from attnc.lower.ranks import find_places
 from attnc.lower.sweep import Sweep
 from attnc.lower.torch_terms import AXES, TorchTerms, is_number, torch
@@ -125,7 +124,7 @@ class Vectors:
             case Dot(vector, VecLoad(array, index)):
                 dims = {axis: n for n, item in enumerate(index) for axis in axes_of(item) if n != dim}
                 order = [*(dims[axis] for axis in ("b", "h") if axis in dims), dim]
-                rows: Expr = Var(variable(array))
+                rows: Expr = Var(self.spec.variable(array))
                 if order != sorted(order):
                     rows = rows.call("permute", *order, len(index))
                 rows = rows[tuple(slice(None) if axis in dims else None for axis in ("b", "h"))]
@@ -218,7 +217,7 @@ class Vectors:
     def _load(self, array: str, index: tuple[Int, ...]) -> Expr:
         param = self.spec.param(array)
         sizes = param.sizes[:-1]
-        value: Expr = Var(variable(array))
+        value: Expr = Var(self.spec.variable(array))
         axes = [item.axis for item in index if isinstance(item, Index)]
         side = "j" if any("j" in axes_of(item) for item in index) else "i"
         if all(map(self.terms.is_whole_axis, index, sizes)) and len(set(axes)) == len(sizes):

@@ -15,7 +15,6 @@ from attnc.bench.call import Call, make_call
 from attnc.bench.contenders import find_contenders
 from attnc.bench.flex import why_not_flex, write_functions
 from attnc.compiler import Compilation
-from attnc.lower.names import variable
 from attnc.run.loader import load_module
 from attnc.run.mask import find_mask
 
@@ -120,7 +119,7 @@ def test_flex_gets_what_the_spec_means(name: str) -> None:
     attention, sizes = compilation.attention, call.sizes
     assert why_not_flex(attention, compilation.facts.weights) == ""
     text = write_functions(attention, compilation.facts.weights, sizes["N"] == sizes["M"])
-    values = {variable(p): x for p, x in call.arguments.items()} | sizes | {"scale": sizes["D"] ** -0.5}
+    values = call.arguments | sizes | {"scale": sizes["D"] ** -0.5}
     mask_mod, score_mod, gate, scale = load_module(f"flex_{name}", text).bind(**values)
 
     b, h, n, m = (sizes[size] for size in ("B", "H", "N", "M"))

@@ -19,7 +19,6 @@ from truth import EDGE, FULL, NONE, Matrix, Role, in_role
 from attnc.analyze.facts import Ranges
 from attnc.compiler import Compilation
 from attnc.lower.lists import lower_lists
-from attnc.lower.names import variable
 from attnc.run.loader import load_module
 
 CLOSED, LISTED = "closed form", "listed"
@@ -39,7 +38,8 @@ def finder_of(compilation: Compilation, role: Role) -> Finder:
     if is_listed(compilation, role):
         (function,) = (each for each in lower_lists(compilation.plan.last) if each.name == "_tile_kinds")
         module = load_module(compilation.attention.name, compilation.module)
-        return Listed(module._tile_kinds, tuple(param.name for param in function.params), role)
+        takes = tuple(param.name for param in function.params)
+        return Listed(module._tile_kinds, takes, role, compilation.plan.last.attention.variable)
     return Intervals(compilation.facts.keys if role == "keys" else compilation.facts.queries)
 
 
@@ -93,6 +93,7 @@ class Listed:
     kinds: Callable[..., torch.Tensor]
     takes: tuple[str, ...]
     role: Role
+    variable: Callable[[str], str]
 
     @property
     def how(self) -> str:
@@ -101,7 +102,7 @@ class Listed:
     def classes(self, values: Mapping[str, Any], rows: int, columns: int) -> Matrix:
         blocks = (rows, columns) if self.role == "keys" else (columns, rows)
         known = dict(zip(("rows", "columns"), blocks, strict=True)) | {"device": torch.device("cpu")}
-        known |= {variable(name): _tensor(value) for name, value in values.items()}
+        known |= {self.variable(name): _tensor(value) for name, value in values.items()}
         found = self.kinds(*(known[name] for name in self.takes)).numpy()
         b, h = (values[head] if size > 1 else 0 for head, size in zip("bh", found.shape, strict=False))
         return in_role(np.choose(found[b, h], (NONE, EDGE, FULL)), self.role)

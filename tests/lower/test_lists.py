@@ -18,7 +18,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import attnc
 from attnc.compiler import Compilation
 from attnc.lower.lists import lower_lists, lower_tile_lists
-from attnc.lower.names import variable
 from attnc.run.loader import load_module
 from attnc.run.mask import find_mask
 
@@ -37,7 +36,8 @@ def emitted(name: str) -> tuple[Compilation, ModuleType, dict[str, tuple[str, ..
 
 
 def call(name: str, function: str, draw: Draw, values: Values, rows: int, columns: int) -> Any:
-    _, module, takes = emitted(name)
+    compilation, module, takes = emitted(name)
+    variable = compilation.plan.last.attention.variable
     known = {variable(key): value for key, value in values.items()} | draw.sizes
     known |= {"rows": rows, "columns": columns, "device": torch.device("cpu")}
     return getattr(module, function)(*(known[key] for key in takes[function]))

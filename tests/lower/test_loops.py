@@ -30,10 +30,10 @@ from attnc.analyze.ranges import find_ranges
 from attnc.emit.writer import Writer
 from attnc.ir import nodes as ir
 from attnc.ir.nodes import Attention, Param, Size
+from attnc.kernel.arguments import pointer_to, stride_of
 from attnc.kernel.build import Block, function
 from attnc.kernel.nodes import Expr, Lit, Var
 from attnc.lower.int_ranges import find_int_ranges
-from attnc.lower.names import pointer, stride, variable
 from attnc.lower.proofs import Proofs
 from attnc.lower.tiled.loops import Bounds, find_visits
 from attnc.lower.triton_terms import TritonTerms
@@ -173,9 +173,8 @@ def run(text: str, names: dict[str, Any]) -> list[tuple[int, bool]]:
     noted: list[tuple[int, bool]] = []
     again: list[tuple[int, bool]] = []
     scope = {name: Number(value) if isinstance(value, int) else value for name, value in names.items()}
-    scope |= {variable(name): value for name, value in scope.items()}
-    scope |= {pointer(p.name): Pointer(names[p.name]) for p in ARRAYS}
-    scope |= {stride(p.name, 0): Number(1) for p in ARRAYS}
+    scope |= {pointer_to(p.name): Pointer(names[p.name]) for p in ARRAYS}
+    scope |= {stride_of(p.name, 0): Number(1) for p in ARRAYS}
     scope |= {"_floor_divide": floor_divide, "_floor_modulo": floor_modulo, "_load_bound": load_bound}
     scope["tl"] = Triton
     scope["note"] = lambda first, is_edge: noted.append((int(first), is_edge))
@@ -266,8 +265,7 @@ def check_union(mask: ir.Bool, values: dict[str, Any], rows: int, step: int) -> 
         check_ranges(ranges, pairs, values, rows, step, Counts())
         text, _ = emitted_loops(attention, ranges)
         unread = {name: [0] for name in ("windows", "offsets", "lengths", "global_head")}
-        named = {variable(name): value for name, value in values.items()}
-        check_call(text, target, pairs, {**values, **named, **unread}, rows, step, totals)
+        check_call(text, target, pairs, {**values, **unread}, rows, step, totals)
 
 
 @cases(150, 40)

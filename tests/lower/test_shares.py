@@ -25,7 +25,6 @@ from attnc.ir.nodes import Attention, Size
 from attnc.kernel.build import Block, function
 from attnc.kernel.nodes import Expr, Lit, Var
 from attnc.lower.int_ranges import find_int_ranges
-from attnc.lower.names import variable
 from attnc.lower.proofs import Proofs
 from attnc.lower.split.share import find_share
 from attnc.lower.tiled.loops import Bounds, find_tiles
@@ -107,8 +106,7 @@ def test_shares_of_random_unions(mask: ir.Bool, values: dict[str, Any], rows: in
     ranges = find_ranges(attention, "j")
     if is_split(ranges):
         unread = {name: [0] for name in ("windows", "offsets", "lengths", "global_head")}
-        named = {variable(name): value for name, value in values.items()}
-        check_shares(emitted(attention, ranges), {**values, **named, **unread}, rows, step)
+        check_shares(emitted(attention, ranges), {**values, **unread}, rows, step)
 
 
 @pytest.mark.parametrize("name", sorted(WHOLE))

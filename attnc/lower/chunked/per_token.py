@@ -12,7 +12,6 @@ from attnc.kernel.build import Block
 from attnc.kernel.nodes import Function, Param, Var
 from attnc.lower.chunked.features import B, FeaturesOfTokens, H, M, N
 from attnc.lower.chunked.sweep import LinearSweep
-from attnc.lower.names import variable
 from attnc.lower.scope import note_of
 from attnc.lower.torch_terms import is_number, torch
 from attnc.lower.vectors import Vectors
@@ -25,8 +24,8 @@ def lower_per_token(sweep: LinearSweep) -> Function:
     block, vectors, spec = Block(), Vectors(sweep), sweep.spec
     of_keys = vectors if sweep.per_query_head else Vectors(sweep, {KEY_HEAD: Var("h_kv")})
     vectors.enter(block)
-    for name in _read_in_numbers(sweep):  # once, so that their gradients are rounded once
-        block.let(variable(name), Var(variable(name)).to(torch.value("float64")))
+    for name in map(spec.variable, _read_in_numbers(sweep)):  # once, so that their gradients are rounded once
+        block.let(name, Var(name).to(torch.value("float64")), of_spec=True)
     if sweep.per_query_head:
         for name in ("k", "v"):
             block.let(name, Var(name).call("repeat_interleave", H // Var(name).attr("shape")[1], 1))
@@ -40,7 +39,13 @@ def lower_per_token(sweep: LinearSweep) -> Function:
     block.let("v", tokens.of_seen_keys(Var("v").call("expand", B, heads, M, -1)))
     _documents(block, vectors, sweep)
     block.returns(*map(Var, (*sweep.vectors, *sweep.documents)))
-    names = ["q", "k", "v", "scale", *(variable(p.name) for p in (*spec.params, *sweep.row_arrays))]
+    names = [
+        "q",
+        "k",
+        "v",
+        "scale",
+        *(sweep.spec.variable(p.name) for p in (*spec.params, *sweep.row_arrays)),
+    ]
     doc = "What the spec asks of single tokens, once for each."
     return block.function("_per_token", map(Param, names), doc, "_without_autocast")
 

@@ -15,7 +15,6 @@ from attnc.kernel.build import Block, function, unpacked
 from attnc.kernel.nodes import Expr, ExprLike, Function, Lit, Op, Param, Var
 from attnc.lower.chunked.form import Form
 from attnc.lower.chunked.sweep import LinearSweep
-from attnc.lower.names import variable
 from attnc.lower.signature import Signature
 from attnc.lower.torch_terms import TorchTerms
 
@@ -36,7 +35,7 @@ def sign(sweep: LinearSweep) -> Signature:
     return Signature(
         vectors=sweep.vectors,
         arrays=sweep.documents,
-        scalars={variable(name): "int" for name in dict.fromkeys(names)},
+        scalars={sweep.spec.variable(name): "int" for name in dict.fromkeys(names)},
         results={"out": out} | sums,
         saved=(),
         summed=(),

@@ -16,7 +16,6 @@ from attnc.lower.cpu.handed import hand_backward
 from attnc.lower.cpu.tile import KV_HEADS, MINUS_INF, NARROW, ROWS, SEEN, TilePath, matmul
 from attnc.lower.gradients import ArrayGradient, pass_back
 from attnc.lower.hoist import DotPair
-from attnc.lower.names import variable
 from attnc.lower.signature import sign_sweep
 from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.torch_terms import DTYPE, is_number, torch
@@ -36,7 +35,7 @@ def lower_backward(sweep: TiledSweep) -> Function:
         top.let(f"d{name}", make(Var(name).attr("shape"), dtype=dtype))
     totals = list(dict.fromkeys(g.load.array for g in sweep.gradients.arrays))
     for array in totals:
-        top.let(_total(array), torch.zeros(Var(variable(array)).attr("shape"), dtype=DTYPE))
+        top.let(_total(array), torch.zeros(Var(sweep.attention.variable(array)).attr("shape"), dtype=DTYPE))
     tensors = [*signature.gradients, *signature.vectors, *signature.saved]
     p, ds = _weigh_softmax(path) if isinstance(sweep.fold, Softmax) else _weigh_sums(path)
     path.care(tensors)
@@ -53,7 +52,7 @@ def lower_backward(sweep: TiledSweep) -> Function:
                 continue
             top.do(Var(f"d{pair.key}").call("mul_", path.terms(factor)))
     results = [_returned(sweep, name) for name in signature.vectors]
-    results += [Var(_total(array)).to(Var(variable(array)).attr("dtype")) for array in totals]
+    results += [Var(_total(array)).to(Var(sweep.attention.variable(array)).attr("dtype")) for array in totals]
     top.returns(*results)
     doc = "Backward on the CPU: the gradient of every float tensor, in order."
     return path.function("_backward_cpu", signature.backward, doc)

@@ -24,7 +24,7 @@ def lower_pairs(sweep: TiledSweep) -> Function:
     if sweep.weighs_values:
         top.let("DV", Var("v").attr("shape")[3])
     floats = signature.floats
-    top.lets(floats, Var("floats") if floats[1:] else Var("floats")[0])
+    top.lets(floats, Var("floats") if floats[1:] else Var("floats")[0], of_spec=True)
     if "j" in sweep.cover.listed:
         top.let("dtype", torch.promote_types(Var("q").attr("dtype"), torch.value("float32")))
         top.let("device", Var("q").attr("device"))

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from attnc.ir import nodes as ir
+from attnc.ir.nodes import Attention
 from attnc.ir.text import print_ir
 from attnc.kernel.build import Block, function, unpacked
 from attnc.kernel.nodes import Expr, Function, If, Lit, Param, Return, Ternary, Try, Tuple, Var
 from attnc.lower.host.operator import operator_of
 from attnc.lower.kernels import Kernels
-from attnc.lower.names import variable
 from attnc.lower.schedule import SweepKernels
 from attnc.lower.torch_terms import torch
 
@@ -27,7 +27,7 @@ WRONG_CALL = Tuple((Var("TypeError"), Var("ValueError")))
 def lower_public(kernels: Kernels) -> Function:
     """The function."""
     spec, sweep, top = kernels.plan.spec, kernels.plan.last, Block()
-    _check(top, [p.name for p in spec.params])
+    _check(top, spec)
     if not sweep.fold.has_lse:
         with top.when(ASKED) as asked:
             asked.fail(function("ValueError")(NO_LSE))
@@ -60,12 +60,12 @@ def _declared(param: ir.Param) -> Param:
     return Param(param.name, "Tensor" if param.sizes else param.sort, default=default)
 
 
-def _check(top: Block, names: Sequence[str]) -> None:
+def _check(top: Block, spec: Attention) -> None:
     """The arguments as they are computed with, or the first mistake in them."""
     top.lets(("q", "k", "v"), function("map")(Var("_as_autocast"), Tuple((Q, K, V))))
-    checked = Block()
+    checked, names = Block(), [p.name for p in spec.params]
     given = map(Var, ("q", "k", "v", "scale", *names))
-    checked.lets(["scale", *map(variable, names)], function("_check")(*given))
+    checked.lets(["scale", *map(spec.variable, names)], function("_check")(*given))
     refused = Return(function("_refused")(Var("mistake"), Q, V, ASKED))
     top.stmts.append(Try(tuple(checked.stmts), WRONG_CALL, "mistake", (refused,)))
 
@@ -89,7 +89,9 @@ def _call_sweeps(top: Block, kernels: Kernels) -> None:
             with top.within(torch.no_grad(), "a count or a place has no gradient") as without:
                 without.extend(where)
         if each.numbers:
-            top.lets([variable(name) for name, _ in each.sweep.numbers], _called(each.numbers))
+            top.lets(
+                [each.sweep.spec.variable(name) for name, _ in each.sweep.numbers], _called(each.numbers)
+            )
     _call(top, kernels.last, chosen)
 
 

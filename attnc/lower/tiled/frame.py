@@ -32,7 +32,7 @@ from attnc.kernel.nodes import (
     bound_in,
     read_by,
 )
-from attnc.lower.names import part_of, variable
+from attnc.lower.names import part_of
 from attnc.lower.regroup import LOG2_E
 from attnc.lower.scope import Scope
 from attnc.lower.tiled.layout import Flat, parts_of
@@ -67,7 +67,7 @@ def block_width(width: str) -> str:
 
 def kernel_arguments(sweep: TiledSweep) -> tuple[Argument, ...]:
     """Everything that a kernel of this sweep may take, in the order of every signature."""
-    params = sweep.attention.params
+    params, variable = sweep.attention.params, sweep.attention.variable
     arrays, scalars = [p for p in params if p.sizes], [p for p in params if not p.sizes]
     vectors = [name for pair in sweep.score.dots for name in (pair.query, pair.key)]
     names = list(dict.fromkeys([*vectors, "v", "dout"]))
@@ -216,7 +216,7 @@ class Kernel:
         own = {*bound_in(stmts), *carried, first, *(p.name for p in given)}
         around = bound_in((*self.body.stmts, *self.group.stmts))
         outer = [n for n in dict.fromkeys(around) if n in used and n not in own]
-        plain = [Param(n) for n in outer] + [p for p in given if not p.annotation]
+        plain = [Param(n, handed=True) for n in outer] + [p for p in given if not p.annotation]
         constants = [p for p in given if p.annotation] + [Param("EDGE", CONSTEXPR)] * ("EDGE" in used)
         params = (Param(first), *map(Param, carried), *plain, *constants)
         return Function(self.sweep.named(name), params, doc, stmts, "triton.jit")

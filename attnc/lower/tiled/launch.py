@@ -15,7 +15,6 @@ from attnc.kernel.nodes import Expr, ExprLike, Function, Lit, Ternary, Tuple, Va
 from attnc.lower.host.call import FUSION, Option, call_kernel, padded_widths, triton
 from attnc.lower.host.names import AGAIN, FLOAT32, HKV, LARGE, TILES, B, H, K, Q, V
 from attnc.lower.lists import Listed
-from attnc.lower.names import variable
 from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.torch_terms import torch
 
@@ -83,8 +82,8 @@ def prepare(block: Block, sweep: TiledSweep, *also: str) -> None:
     """
     for param in sweep.attention.params:
         if param.name in sweep.ints.clamped:
-            name = variable(param.name)
-            block.let(name, function("_near")(Var(name)))
+            name = sweep.attention.variable(param.name)
+            block.let(name, function("_near")(Var(name)), of_spec=True)
     values = ["v", *also] if sweep.weighs_values else []
     names = list(dict.fromkeys([*(n for p in sweep.score.dots for n in (p.query, p.key)), *values]))
     vectors = tuple(map(Var, names))

@@ -14,7 +14,6 @@ from attnc.lower.collect import call_adder
 from attnc.lower.gradients import ArrayGradient, Home
 from attnc.lower.host.call import triton
 from attnc.lower.host.names import FLOAT32, HKV, ON_DEVICE, TILES, B, H, M, N, Q, V
-from attnc.lower.names import variable
 from attnc.lower.signature import sign_sweep
 from attnc.lower.tiled.launch import TiledKernels, find_lists, find_tiles, launch, name_sizes, prepare
 from attnc.lower.tiled.sweep import TiledSweep
@@ -51,7 +50,7 @@ class _Backward:
             self._launch(inside)
         self._add_rows()
         gradients = [Var(f"d{name}") for name in self.signature.vectors]
-        sums = [Var(_total(a)).to(Var(variable(a)).attr("dtype")) for a in self.arrays]
+        sums = [Var(_total(a)).to(Var(self.sweep.attention.variable(a)).attr("dtype")) for a in self.arrays]
         top.returns(*gradients, *sums)
         params = tuple(map(Param, self.signature.backward))
         doc = "Backward by the kernels: the gradient of every float tensor, in order."
@@ -78,7 +77,7 @@ class _Backward:
             for gradient in sweep.gradients.home(home):
                 top.let(gradient.name, Q.call("new_empty", B, H, length, dtype=FLOAT32))
         for array in self.arrays:
-            shape = Var(variable(array)).attr("shape")
+            shape = Var(self.sweep.attention.variable(array)).attr("shape")
             top.let(_total(array), torch.zeros(shape, dtype=FLOAT32, device=DEVICE))
 
     def _launch(self, block: Block) -> None:

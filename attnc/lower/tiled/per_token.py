@@ -9,7 +9,6 @@ from __future__ import annotations
 from attnc.ir.nodes import KEY_HEAD
 from attnc.kernel.build import Block
 from attnc.kernel.nodes import Function, Param, Var
-from attnc.lower.names import variable
 from attnc.lower.scope import note_of
 from attnc.lower.signature import sign_sweep
 from attnc.lower.tiled.sweep import TiledSweep
@@ -34,6 +33,6 @@ def lower_per_token(sweep: TiledSweep) -> Function | None:
         else:
             block.let(name, (of_keys if token_map.side == "j" else vectors).whole(token_map))
     block.returns(*map(Var, sign_sweep(sweep).made))
-    names = ["q", "k", "v", "scale", *(variable(p.name) for p in sweep.spec.params)]
+    names = ["q", "k", "v", "scale", *(sweep.spec.variable(p.name) for p in sweep.spec.params)]
     doc = "What the spec asks of single tokens, once for each."
     return block.function("_per_token", map(Param, names), doc, "_without_autocast")

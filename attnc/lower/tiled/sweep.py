@@ -7,18 +7,17 @@ are visited, and what the gradients are.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, Self
 
 from attnc.algebra.fold import Largest, Softmax
 from attnc.analyze.facts import Ranges, Requirement, TileTest
 from attnc.ir.infinite import may_be_minus_infinity, vanishes
-from attnc.ir.nodes import Attention, Int, IntParam, Node, Real, RealLoad, Size, Truth
+from attnc.ir.nodes import Attention, Int, IntParam, Node, Param, Real, RealLoad, Size, Truth
 from attnc.ir.signs import is_within_1
 from attnc.lower.gradients import ArrayGradient, Home
 from attnc.lower.hoist import DotPair, TokenMap
 from attnc.lower.int_ranges import IntRanges
-from attnc.lower.names import variable
 from attnc.lower.plain import Plain
 from attnc.lower.split.choice import Split
 from attnc.lower.sweep import RowArray, Sweep
@@ -111,6 +110,15 @@ class TiledSweep(Sweep):
     variants: Variants
 
     @property
+    def params(self) -> tuple[Param, ...]:
+        return self.attention.params
+
+    def setting_apart(self, names: tuple[str, ...]) -> Self:
+        return replace(
+            self, spec=self.spec.setting_apart(names), attention=self.attention.setting_apart(names)
+        )
+
+    @property
     def row_arrays(self) -> tuple[RowArray, ...]:
         """What earlier sweeps have left."""
         return tuple(param for param in self.attention.params if isinstance(param, RowArray))
@@ -135,7 +143,7 @@ class TiledSweep(Sweep):
     def key_heads(self) -> str | None:
         """The argument that says how many heads the keys of a call have, where kernels see other ones."""
         param = self.tokens.places.get(HKV)
-        return variable(param.name) if isinstance(param, IntParam) else None
+        return self.attention.variable(param.name) if isinstance(param, IntParam) else None
 
     @property
     def score_may_hide(self) -> bool:

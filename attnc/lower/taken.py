@@ -1,0 +1,51 @@
+"""The names of a spec that its functions have for themselves.
+
+Enters: a plan, and the functions that were made of it. Leaves: the names that have to be set apart: of two variables of
+one name, one would be the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from attnc.kernel.arguments import arguments_of
+from attnc.kernel.nodes import Assign, For, Function, If, Stmt, Try, With, bound_by
+from attnc.lower.names import SIZES
+from attnc.lower.plan import Plan
+
+
+def taken_names(functions: Iterable[Function], plan: Plan) -> tuple[str, ...]:
+    """The names of a spec, and of its terms in these functions, which they have for themselves too.
+
+    A launcher has the names of the tensors that it gives. Arrays that hold terms of single tokens are parameters like
+    those of the spec.
+    """
+    theirs = {plan.spec.variable(param.name): param.name for param in plan.spec.params}
+    made = {param.name for sweep in plan.sweeps for param in sweep.params} - set(theirs)
+    own, terms = set[str](), set[str]()
+    for function in functions:
+        given = [param.name for param in function.params if not param.handed]
+        given += [each.of for each in arguments_of(function) if each.kind == "tensor"]
+        own.update(name for name in given if name not in theirs or given.count(name) > 1)
+        for name, of_spec in bound_names(function.body):
+            (terms if of_spec else own).add(name)
+    own -= {*made, *SIZES, "scale"}
+    return tuple(theirs.get(name, name) for name in sorted(own & {*theirs, *terms}))
+
+
+def bound_names(stmts: Iterable[Stmt]) -> Iterator[tuple[str, bool]]:
+    """The names that statements bind, and whether they stand for terms of the spec."""
+    for stmt in stmts:
+        match stmt:
+            case Assign():
+                yield from ((name, stmt.of_spec) for name in stmt.binds)
+            case For(var, _, body):
+                yield from ((name, False) for name in bound_by(var))
+                yield from bound_names(body)
+            case If(_, then, other):
+                yield from bound_names((*then, *other))
+            case With(_, body):
+                yield from bound_names(body)
+            case Try(body, _, name, then):
+                yield name, False
+                yield from bound_names((*body, *then))

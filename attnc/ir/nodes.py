@@ -16,8 +16,16 @@ from attnc.source import Span
 T = TypeVar("T")
 
 
+class Known:
+    """What is found of a node when it is first asked for; it is no part of the node."""
+
+    __slots__ = ("axes", "children")
+    axes: frozenset[Literal["b", "h", "i", "j"]]
+    children: tuple[Node, ...]
+
+
 @dataclass(frozen=True, slots=True)
-class Node:
+class Node(Known):
     span: Span | None = field(default=None, kw_only=True, compare=False, repr=False)
 
 

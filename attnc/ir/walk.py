@@ -52,7 +52,10 @@ _OF_PAIR = _OF_QUERY | _OF_KEY
 
 def children(node: Node) -> tuple[Node, ...]:
     """The nodes right below this one, in the order of its fields."""
-    return tuple(found for field in fields(node) for found in _nodes_in(getattr(node, field.name)))
+    if not hasattr(node, "children"):
+        below = tuple(found for field in fields(node) for found in _nodes_in(getattr(node, field.name)))
+        object.__setattr__(node, "children", below)
+    return node.children
 
 
 def _nodes_in(value: object) -> Iterator[Node]:
@@ -82,12 +85,8 @@ def holds(node: Node, kind: type[Node] | tuple[type[Node], ...]) -> bool:
 
 def axes_of(node: Node) -> frozenset[Axis]:
     """The indices a term depends on. The vectors of a token depend on its position, a row reduction on its row."""
-    return _fold_axes(node, {})
-
-
-def _fold_axes(node: Node, known: dict[int, frozenset[Axis]]) -> frozenset[Axis]:
-    if id(node) not in known:
-        below = _NO_AXES.union(*(_fold_axes(child, known) for child in children(node)))
+    if not hasattr(node, "axes"):
+        below = _NO_AXES.union(*map(axes_of, children(node)))
         match node:
             case Index(axis):
                 below = frozenset({axis})
@@ -99,8 +98,8 @@ def _fold_axes(node: Node, known: dict[int, frozenset[Axis]]) -> frozenset[Axis]
                 below = _OF_PAIR
             case Row() | Count() | LogSumExp() | RowSum():
                 below = _OF_QUERY
-        known[id(node)] = below
-    return known[id(node)]
+        object.__setattr__(node, "axes", below)
+    return node.axes
 
 
 def replace_terms(node: Node, change: Callable[[Node], Node | None]) -> Node:

@@ -16,7 +16,7 @@ from attnc.lower.misreads import lower_misreads
 from attnc.lower.per_row import lower_output
 from attnc.lower.plan import Plan
 from attnc.lower.schedule import ReadChecks, SweepKernels
-from attnc.lower.taken import taken_names
+from attnc.lower.taken import NamesTaken, stop_if_taken
 from attnc.options import DEFAULTS, Options
 
 
@@ -94,9 +94,10 @@ def lower_plan(plan: Plan, options: Options = DEFAULTS) -> Kernels:
 
     Where they have a name of the spec for themselves, it is set apart, and they are written with another in its place.
     """
-    kernels = _lower(plan, options)
-    taken = taken_names(kernels.functions, plan)
-    return lower_plan(plan.setting_apart(taken), options) if taken else kernels
+    try:
+        return _lower(plan, options)
+    except NamesTaken as found:
+        return lower_plan(plan.setting_apart(found.names), options)
 
 
 def _lower(plan: Plan, options: Options) -> Kernels:
@@ -104,10 +105,12 @@ def _lower(plan: Plan, options: Options) -> Kernels:
     check = reads[-1] if reads else None
     checks = ReadChecks(cpu=check, gpu=check if options.check_reads else None)
     before = (plan.schedule.lower(each, ReadChecks()) for each in plan.before)
-    return Kernels(
+    kernels = Kernels(
         plan=plan,
         sweeps=(*before, plan.schedule.lower(plan.last, checks)),
         launch=plan.schedule.common(plan.sweeps, options.tiles),
         output=lower_output(plan.last),
         reads=reads,
     )
+    stop_if_taken(kernels.functions, *plan.sweeps)
+    return kernels

@@ -1,27 +1,41 @@
 """The names of a spec that its functions have for themselves.
 
-Enters: a plan, and the functions that were made of it. Leaves: the names that have to be set apart: of two variables of
-one name, one would be the other.
+Enters: functions, and the sweeps that they were made of. Leaves: the names that have to be set apart, as an exception,
+so that nothing more is written with them: of two variables of one name, one would be the other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from attnc.kernel.arguments import arguments_of
 from attnc.kernel.nodes import Assign, For, Function, If, Stmt, Try, With, bound_by
 from attnc.lower.names import SIZES
-from attnc.lower.plan import Plan
+from attnc.lower.sweep import Sweep
 
 
-def taken_names(functions: Iterable[Function], plan: Plan) -> tuple[str, ...]:
+class NamesTaken(Exception):
+    """Functions have these names for themselves."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.names = names
+
+
+def stop_if_taken(functions: Iterable[Function], *sweeps: Sweep) -> None:
+    """Raise `NamesTaken` if there are such names."""
+    if names := taken_names(functions, sweeps):
+        raise NamesTaken(names)
+
+
+def taken_names(functions: Iterable[Function], sweeps: Sequence[Sweep]) -> tuple[str, ...]:
     """The names of a spec, and of its terms in these functions, which they have for themselves too.
 
     A launcher has the names of the tensors that it gives. Arrays that hold terms of single tokens are parameters like
     those of the spec.
     """
-    theirs = {plan.spec.variable(param.name): param.name for param in plan.spec.params}
-    made = {param.name for sweep in plan.sweeps for param in sweep.params} - set(theirs)
+    spec = sweeps[-1].spec
+    theirs = {spec.variable(param.name): param.name for param in spec.params}
+    made = {param.name for sweep in sweeps for param in sweep.params} - set(theirs)
     own, terms = set[str](), set[str]()
     for function in functions:
         given = [param.name for param in function.params if not param.handed]

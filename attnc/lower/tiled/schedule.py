@@ -22,6 +22,7 @@ from attnc.lower.signature import sign_sweep
 from attnc.lower.split.combine import lower_combine
 from attnc.lower.split.forward import lower_split
 from attnc.lower.split.launch import lower_few_rows
+from attnc.lower.taken import stop_if_taken
 from attnc.lower.tile_sizes import find_tile_sizes
 from attnc.lower.tiled.backward_keys import lower_backward_keys
 from attnc.lower.tiled.backward_pairs import lower_backward_pairs
@@ -45,6 +46,9 @@ def lower_tiled(sweep: TiledSweep, checks: ReadChecks) -> SweepKernels:
     lists = lower_lists(sweep)
     has_delta = isinstance(sweep.fold, Softmax) and sweep.weighs_values
     forward, split = _lower_forward(sweep)
+    stop_if_taken((*forward, *split), sweep)
+    cpu = lower_cpu(sweep, checks.cpu)
+    stop_if_taken(cpu, sweep)
     kernels = TiledKernels(
         forward=forward,
         split=split,
@@ -65,7 +69,7 @@ def lower_tiled(sweep: TiledSweep, checks: ReadChecks) -> SweepKernels:
         per_token=lower_per_token(sweep) if sweep.weighs_values else None,
         triton=kernels.all,
         launch=tuple(launch),
-        cpu=lower_cpu(sweep, checks.cpu),
+        cpu=cpu,
         adders=adders,
         lists=lists,
         tile_lists=tuple(kernels.lists.values()),

@@ -53,9 +53,8 @@ def lower_tile_lists(sweep: TiledSweep, lists: tuple[Function, ...]) -> dict[Lis
     return {what: _lower_lists_of(what, lists[-1]) for what, axis in axes if axis in sweep.cover.listed}
 
 
-def call_kinds(sweep: TiledSweep) -> Expr:
+def call_kinds(kinds: Function) -> Expr:
     """A call of `_tile_kinds`, where every parameter has its own name."""
-    kinds = lower_lists(sweep)[1]
     return function(kinds.name)(*(Var(p.name) for p in kinds.params))
 
 

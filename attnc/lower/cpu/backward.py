@@ -13,7 +13,7 @@ from attnc.kernel.build import function
 from attnc.kernel.nodes import Expr, Function, Var
 from attnc.lower.collect import call_adder, lower_adder, need
 from attnc.lower.cpu.handed import hand_backward
-from attnc.lower.cpu.tile import KV_HEADS, MINUS_INF, NARROW, ROWS, SEEN, TilePath, matmul
+from attnc.lower.cpu.tile import KV_HEADS, MINUS_INF, NARROW, ROWS, SEEN, Called, TilePath, matmul
 from attnc.lower.gradients import ArrayGradient, pass_back
 from attnc.lower.hoist import DotPair
 from attnc.lower.signature import sign_sweep
@@ -23,9 +23,9 @@ from attnc.lower.torch_terms import DTYPE, is_number, torch
 LOG2_E = 1.4426950408889634
 
 
-def lower_backward(sweep: TiledSweep) -> Function:
+def lower_backward(sweep: TiledSweep, called: Called) -> Function:
     """`_backward_cpu(...)`: the gradient of every float tensor."""
-    signature, path = sign_sweep(sweep), TilePath(sweep)
+    signature, path = sign_sweep(sweep), TilePath(sweep, called)
     top = path.top
     path.enter()
     hand_backward(path)

@@ -10,7 +10,7 @@ from attnc.ir.nodes import Real, Score
 from attnc.kernel.build import function
 from attnc.kernel.nodes import Expr, Function, Var
 from attnc.lower.cpu.handed import hand_forward
-from attnc.lower.cpu.tile import MINUS_INF, ROWS, N, TilePath
+from attnc.lower.cpu.tile import MINUS_INF, ROWS, Called, N, TilePath
 from attnc.lower.scope import note_of
 from attnc.lower.signature import sign_sweep
 from attnc.lower.sweep import said_results
@@ -20,9 +20,9 @@ from attnc.lower.torch_terms import DTYPE, torch
 LN_2 = 0.6931471805599453
 
 
-def lower_forward(sweep: TiledSweep, check: Function | None) -> Function:
+def lower_forward(sweep: TiledSweep, called: Called, check: Function | None) -> Function:
     """`_forward_cpu(...)`: out and lse, after the `check` of what is read."""
-    path = TilePath(sweep)
+    path = TilePath(sweep, called)
     top = path.top
     if check is not None:
         top.do(function(check.name)(*(Var(p.name) for p in check.params)))

@@ -9,10 +9,13 @@ from attnc.kernel.nodes import Function
 from attnc.lower.cpu.backward import lower_backward
 from attnc.lower.cpu.forward import lower_forward
 from attnc.lower.cpu.keys import lower_hide, lower_keys
+from attnc.lower.cpu.tile import Called
 from attnc.lower.tiled.sweep import TiledSweep
 
 
-def lower_cpu(sweep: TiledSweep, check: Function | None) -> tuple[Function, ...]:
+def lower_cpu(sweep: TiledSweep, check: Function | None, kinds: Function | None) -> tuple[Function, ...]:
     """What a tile sees, what of it is hidden, forward and backward; `check` comes before all of it."""
-    backward = (lower_backward(sweep),) if sweep.has_gradient else ()
-    return lower_keys(sweep), *lower_hide(sweep), lower_forward(sweep, check), *backward
+    keys, hide = lower_keys(sweep), lower_hide(sweep)
+    called = Called(keys, hide[-1] if hide else None, kinds)
+    backward = (lower_backward(sweep, called),) if sweep.has_gradient else ()
+    return keys, *hide, lower_forward(sweep, called, check), *backward

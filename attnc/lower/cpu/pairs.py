@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from attnc.kernel.build import Block, function
 from attnc.kernel.nodes import For, Function, Param, Tuple, Var
-from attnc.lower.cpu.keys import call_keys, lower_keys
+from attnc.lower.cpu.keys import call_keys
 from attnc.lower.lists import call_kinds
 from attnc.lower.signature import sign_sweep
 from attnc.lower.tiled.sweep import TiledSweep
@@ -16,7 +16,7 @@ from attnc.lower.torch_terms import torch
 N, M, TILE = Var("N"), Var("M"), Var("TILE")
 
 
-def lower_pairs(sweep: TiledSweep) -> Function:
+def lower_pairs(sweep: TiledSweep, keys: Function, kinds: Function | None) -> Function:
     """`_pairs_seen(q, k, ...)`, of what an operator takes."""
     signature, top, tile = sign_sweep(sweep), Block(), Block()
     top.lets(("B", "H", "N", "D"), Var("q").attr("shape"))
@@ -25,14 +25,14 @@ def lower_pairs(sweep: TiledSweep) -> Function:
         top.let("DV", Var("v").attr("shape")[3])
     floats = signature.floats
     top.lets(floats, Var("floats") if floats[1:] else Var("floats")[0], of_spec=True)
-    if "j" in sweep.cover.listed:
+    if kinds:
         top.let("dtype", torch.promote_types(Var("q").attr("dtype"), torch.value("float32")))
         top.let("device", Var("q").attr("device"))
         top.lets(("rows", "columns"), Tuple((TILE, TILE)))
-        top.let("kinds", call_kinds(sweep))
+        top.let("kinds", call_kinds(kinds))
     top.let("pairs", 0)
     tile.let("q1", function("min")(Var("q0") + TILE, N))
-    tile.lets(("seen", "edges"), call_keys(lower_keys(sweep)))
+    tile.lets(("seen", "edges"), call_keys(keys))
     tile.assign(Var("pairs"), (Var("q1") - Var("q0")) * function("_count")(Var("seen")), "+=")
     top.stmts.append(For(Var("q0"), function("range")(0, N, TILE), tuple(tile.stmts)))
     top.returns(Var("B") * Var("H") * Var("pairs"))

@@ -6,12 +6,14 @@ where the mask hides a key.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from attnc.algebra.fold import Softmax
 from attnc.ir.nodes import Dot, Node, Real, RealCall, RealIf, RealLoad, RealOp, Score
 from attnc.ir.walk import Axis, children, is_invariant, walk
 from attnc.kernel.build import Block, function
 from attnc.kernel.nodes import Expr, For, Function, List, Lit, Param, Ternary, Tuple, Unary, Var
-from attnc.lower.cpu.keys import call_hide, call_keys, lower_hide, lower_keys
+from attnc.lower.cpu.keys import call_hide, call_keys
 from attnc.lower.gradients import is_finite
 from attnc.lower.hoist import DotPair
 from attnc.lower.lists import call_kinds
@@ -26,17 +28,26 @@ ROWS = (slice(None), HEADS, slice(Q0, Q1))
 matmul = function("_matmul")
 
 
+@dataclass(frozen=True, slots=True)
+class Called:
+    """What tells which keys a tile sees; what hides some of them, and what finds the kinds of tiles, where needed."""
+
+    keys: Function
+    hide: Function | None
+    kinds: Function | None
+
+
 class TilePath:
     """One function of the CPU path: what stands above the loops, the loop over tiles, and the one over heads."""
 
-    def __init__(self, sweep: TiledSweep) -> None:
+    def __init__(self, sweep: TiledSweep, called: Called) -> None:
         self.sweep = sweep
         self.top, self.tile, self.step = Block(), Block(), Block()
         self.rooms: set[str] = set()
         self.rows = Var("TILE" if "j" in sweep.cover.listed else "tile")
         self.terms = TorchTerms(sweep.attention, {}, sweep.cover.requires, sweep.tokens.places)
         self.scope = Scope(sweep.attention, self.terms)
-        self.keys, self.hide = lower_keys(sweep), next(iter(lower_hide(sweep)[::-1]), None)
+        self.called, self.hide = called, called.hide
 
     def enter(self) -> None:
         """Sizes, and the dtypes: of the scores, and of the products that may be narrow."""
@@ -49,16 +60,16 @@ class TilePath:
         top.let("dtype", torch.promote_types(Var("q").attr("dtype"), torch.value("float32")))
         top.let("narrow", function("_narrow")(Var("q").attr("dtype")))
         top.let("b", torch.arange(Var("B"))[:, None, None, None])
-        if "j" in self.sweep.cover.listed:
+        if self.called.kinds:
             top.let("device", Var("q").attr("device"))
             top.lets(("rows", "columns"), Tuple((Var("TILE"), Var("TILE"))))
-            top.let("kinds", call_kinds(self.sweep))
+            top.let("kinds", call_kinds(self.called.kinds))
 
     def score(self, also: list[Real]) -> None:
         """Positions, dot products and `score`, which is a tensor of its own: what follows may write in it."""
         sweep, terms, step = self.sweep, self.terms, self.step
         self.tile.let("q1", function("min")(Q0 + self.rows, N))
-        self.tile.lets(("seen", "edges"), call_keys(self.keys))
+        self.tile.lets(("seen", "edges"), call_keys(self.called.keys))
         self.tile.let("i", torch.arange(Q0, Q1)[:, None])
         self.tile.let("j", function("_positions")(SEEN)[None, :])
         step.let("h", torch.arange(HEADS.attr("start"), HEADS.attr("stop"))[:, None, None])
@@ -196,7 +207,7 @@ class TilePath:
         steps = function("_steps")(Var("H"), Var("HKV"), Var("B") * (Q1 - Q0), SEEN)
         over_heads = For(Tuple((HEADS, KV_HEADS)), steps, tuple(self.step.stmts))
         if self.rows.name == "tile":
-            of_last = call_keys(self.keys, N - 1, N)
+            of_last = call_keys(self.called.keys, N - 1, N)
             rows = function("_rows_of_tile")(of_last, Var("B") * Var("H"), Var("q").attr("dtype"))
             self.top.let("tile", Ternary(rows, N > 0, Var("TILE")))
         self.top.blank()

@@ -47,7 +47,8 @@ def lower_tiled(sweep: TiledSweep, checks: ReadChecks) -> SweepKernels:
     has_delta = isinstance(sweep.fold, Softmax) and sweep.weighs_values
     forward, split = _lower_forward(sweep)
     stop_if_taken((*forward, *split), sweep)
-    cpu = lower_cpu(sweep, checks.cpu)
+    kinds = lists[-1] if "j" in sweep.cover.listed else None
+    cpu = lower_cpu(sweep, checks.cpu, kinds)
     stop_if_taken(cpu, sweep)
     kernels = TiledKernels(
         forward=forward,
@@ -74,7 +75,7 @@ def lower_tiled(sweep: TiledSweep, checks: ReadChecks) -> SweepKernels:
         lists=lists,
         tile_lists=tuple(kernels.lists.values()),
         numbers=_lower_row_numbers(sweep),
-        pairs=lower_pairs(sweep) if sweep.weighs_values else None,
+        pairs=lower_pairs(sweep, cpu[0], kinds) if sweep.weighs_values else None,
     )
 
 

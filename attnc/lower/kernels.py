@@ -73,8 +73,12 @@ class Kernels:
     @property
     def functions(self) -> list[Function]:
         """All that names of the spec enter."""
-        launch = [fn for each in self.sweeps for fn in (*each.launch, each.pairs) if fn]
-        return [*self.triton, *self.plain, *launch, *self.around]
+        plain = [
+            fn for each in self.sweeps for fn in (*each.cpu, *each.adders, *each.lists, *each.tile_lists)
+        ]
+        triton = [fn for each in self.sweeps for fn in (*each.triton, *each.launch)]
+        pairs = [each.pairs for each in self.sweeps if each.pairs]
+        return [*triton, *plain, *pairs, *self.reads, *self.around]
 
     def without_triton(self) -> Kernels:
         """The CPU path, and what is around it, alone."""

@@ -264,4 +264,7 @@ def _noted(text: str, note: str, depth: int) -> str:
 
 def printable(text: str) -> str:
     """Text that cannot leave its comment: what does not print is written as an escape."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text.rstrip())
+    text = text.rstrip()
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -36,15 +36,17 @@ class Finder(Protocol):
 def finder_of(compilation: Compilation, role: Role) -> Finder:
     """As the plan has it: what is not listed is swept by intervals."""
     if is_listed(compilation, role):
-        (function,) = (each for each in lower_lists(compilation.plan.last) if each.name == "_tile_kinds")
+        (function,) = (
+            each for each in lower_lists(compilation.kernels.plan.last) if each.name == "_tile_kinds"
+        )
         module = load_module(compilation.attention.name, compilation.module)
         takes = tuple(param.name for param in function.params)
-        return Listed(module._tile_kinds, takes, role, compilation.plan.last.attention.variable)
+        return Listed(module._tile_kinds, takes, role, compilation.kernels.plan.last.attention.variable)
     return Intervals(compilation.facts.keys if role == "keys" else compilation.facts.queries)
 
 
 def is_listed(compilation: Compilation, role: Role) -> bool:
-    return ("j" if role == "keys" else "i") in compilation.plan.last.cover.listed
+    return ("j" if role == "keys" else "i") in compilation.kernels.plan.last.cover.listed
 
 
 @dataclass(frozen=True)

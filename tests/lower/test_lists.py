@@ -29,15 +29,15 @@ each_spec = pytest.mark.parametrize("name", LISTED)
 def emitted(name: str) -> tuple[Compilation, ModuleType, dict[str, tuple[str, ...]]]:
     """A compilation, its module, and the parameters of each function of lists in it."""
     compilation = LISTED[name].compilation()
-    lists = lower_lists(compilation.plan.last)
-    functions = (*lists, *lower_tile_lists(compilation.plan.last, lists).values())
+    lists = lower_lists(compilation.kernels.plan.last)
+    functions = (*lists, *lower_tile_lists(compilation.kernels.plan.last, lists).values())
     takes = {fn.name: tuple(p.name for p in fn.params) for fn in functions}
     return compilation, load_module("listed", compilation.module), takes
 
 
 def call(name: str, function: str, draw: Draw, values: Values, rows: int, columns: int) -> Any:
     compilation, module, takes = emitted(name)
-    variable = compilation.plan.last.attention.variable
+    variable = compilation.kernels.plan.last.attention.variable
     known = {variable(key): value for key, value in values.items()} | draw.sizes
     known |= {"rows": rows, "columns": columns, "device": torch.device("cpu")}
     return getattr(module, function)(*(known[key] for key in takes[function]))

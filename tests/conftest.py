@@ -49,6 +49,7 @@ EMITTED = (
     "run/test_sorted_arrays.py",
     "run/test_torch_func.py",
     "run/test_wrong_calls.py",
+    "support/test_chunk_kernels.py",
     "test_long_specs.py",
     "test_train_chars.py",
     "test_verify.py",

@@ -1,0 +1,529 @@
+"""Kernels of chunked linear attention: states from chunk to chunk, and the pairs within a chunk.
+
+Enters: features f of queries and g of keys, values v, what queries and keys of a chunk have lost since it began, and
+the documents of both. Leaves: the state before every chunk, outputs, and the gradients of v, f and g. Copied by name.
+
+A query stands at the position `i + offset` among the keys. With L the sum of a chunk's steps, E the last L, and S_c the
+state before chunk c, transposed as it is stored [DV, F]:
+
+    S_{c+1} = exp(E) S_c + sum_s exp(E - L_s) v_s g_s^T,    dS_c = exp(E) dS_{c+1} + sum_t exp(L_t) dout_t f_t^T
+    out_t   = exp(L_t) S_c f_t + sum_{s <= t} exp(L_t - L_s) (f_t . g_s) v_s
+
+Sums of weights are a value that is 1 for every key: one row more of a state. Every exponential belongs to a pair that
+is seen (a query and a key, or the ends of chunks between them); what is not seen may be infinite, so it is selected
+away and never multiplied by zero. No result of a product is transposed: where that is needed, it is a product of its
+own, since Triton 3.4 to 3.7.0 store the transpose of a wgmma wrongly (fla-org/flash-linear-attention#640). The product
+that waits for a state is the last of its loop, so that none is under way when the loop begins anew.
+"""
+
+import triton
+import triton.language as tl
+
+from attnc.support.kernels import _program
+
+
+@triton.jit
+def _load_block(
+    ptr, first, end, stride, column, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr,
+):
+    """A block of a matrix [end, WIDTH] from this row and column; what lies outside reads as zero."""
+    row = first + tl.arange(0, ROWS)[:, None]
+    col = column + tl.arange(0, COLS)[None, :]
+    place = (ptr + tl.cast(row, tl.int64) * stride) + col
+    return tl.load(place, mask=(row >= 0) & (row < end) & (col < WIDTH), other=0.0)
+
+
+@triton.jit
+def _load_turned(
+    ptr, first, end, stride, column, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr,
+):
+    """The same block, read as its transpose [COLS, ROWS]."""
+    row = first + tl.arange(0, ROWS)[None, :]
+    col = column + tl.arange(0, COLS)[:, None]
+    place = (ptr + tl.cast(row, tl.int64) * stride) + col
+    return tl.load(place, mask=(row >= 0) & (row < end) & (col < WIDTH), other=0.0)
+
+
+@triton.jit
+def _store_block(
+    ptr, tile, first, end, column, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr,
+):
+    """Write a block of a contiguous matrix [end, WIDTH], where it lies inside."""
+    row = first + tl.arange(0, ROWS)[:, None]
+    col = column + tl.arange(0, COLS)[None, :]
+    place = (ptr + tl.cast(row, tl.int64) * WIDTH) + col
+    tl.store(place, tile, mask=(row >= 0) & (row < end) & (col < WIDTH))
+
+
+@triton.jit
+def _load_numbers(ptr, first, end, COUNT: tl.constexpr):
+    """Numbers of a row from this one on; zero outside."""
+    at = first + tl.arange(0, COUNT)
+    return tl.load(ptr + at, mask=(at >= 0) & (at < end), other=0.0)
+
+
+@triton.jit
+def _store_numbers(ptr, numbers, first, end, COUNT: tl.constexpr):
+    """Write them, where they lie inside."""
+    at = first + tl.arange(0, COUNT)
+    tl.store(ptr + at, numbers, mask=(at >= 0) & (at < end))
+
+
+@triton.jit
+def _store_total(ptr, total, v0, f0, F: tl.constexpr, BLOCK_F: tl.constexpr):
+    """Write the row of sums of a state, if this program has its first values."""
+    if v0 == 0:
+        _store_numbers(ptr, total, f0, F, BLOCK_F)
+
+
+@triton.jit
+def _narrowed(tile, AXIS: tl.constexpr, DTYPE: tl.constexpr):
+    """A tile for a product in this dtype, and what its rows or columns are divided by.
+
+    Numbers of any size fit float16 once the largest that is summed along the axis is 1.
+    """
+    if DTYPE == tl.float16 and tile.dtype != tl.float16:
+        largest = tl.max(tl.abs(tile), AXIS)
+        size = tl.where(largest == 0.0, 1.0, largest)
+        if AXIS == 1:
+            column = size[:, None]
+            return (tile / column).to(tl.float16), column
+        else:
+            row = size[None, :]
+            return (tile / row).to(tl.float16), row
+    else:
+        return tile.to(DTYPE), 1.0
+
+
+@triton.jit
+def _add_product(total, a, b, DTYPE: tl.constexpr):
+    """total + a @ b, multiplied in this dtype and summed in float32."""
+    narrow_a, rows = _narrowed(a, 1, DTYPE)
+    narrow_b, columns = _narrowed(b, 0, DTYPE)
+    if DTYPE == tl.float16:
+        return total + tl.dot(narrow_a, narrow_b, input_precision="ieee") * rows * columns
+    else:
+        return tl.dot(narrow_a, narrow_b, total, input_precision="ieee")
+
+
+@triton.jit
+def _selected(tile, seen, exponent, GATED: tl.constexpr):
+    """tile * exp(exponent) where it is seen, and zero elsewhere, whatever stands there."""
+    if GATED:
+        return tl.where(seen, tile * tl.exp(exponent), 0.0)
+    else:
+        return tl.where(seen, tile, 0.0)
+
+
+@triton.jit
+def _load_decay(decay_ptr, head, chunk, chunks, GATED: tl.constexpr, CHUNK: tl.constexpr):
+    """The sums of a chunk's steps and the last of them; zero before the first key and behind the last."""
+    if GATED:
+        decay_ptr += head * chunks * CHUNK
+        decay = _load_numbers(decay_ptr, chunk * CHUNK, chunks * CHUNK, CHUNK)
+        has_keys = (chunk >= 0) & (chunk < chunks)
+        end = tl.load(decay_ptr + (chunk * CHUNK + (CHUNK - 1)), mask=has_keys, other=0.0)
+        return decay, end
+    else:
+        return tl.zeros([CHUNK], tl.float32), 0.0
+
+
+@triton.jit
+def _is_read(
+    chunk, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS: tl.constexpr, CHUNK: tl.constexpr,
+):
+    """Does a query behind this chunk see its last key? The first is asked: documents are sorted."""
+    first = tl.maximum((chunk + 1) * CHUNK - offset, 0)
+    is_one = first < N
+    if DOCUMENTS:
+        last = tl.minimum((chunk + 1) * CHUNK, M) - 1
+        own = tl.load(of_queries_ptr + first, mask=is_one, other=0)
+        return is_one & (own == tl.load(of_keys_ptr + last))
+    else:
+        return is_one
+
+
+@triton.jit
+def _is_kept(
+    chunk, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS: tl.constexpr, CHUNK: tl.constexpr,
+):
+    """Does a query behind this chunk see the last key before it?"""
+    kept = _is_read(chunk, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS, CHUNK) & (chunk > 0)
+    if DOCUMENTS:
+        before = tl.load(of_keys_ptr + (tl.minimum(chunk * CHUNK, M) - 1), mask=chunk > 0, other=0)
+        last = tl.load(of_keys_ptr + (tl.minimum((chunk + 1) * CHUNK, M) - 1))
+        kept = kept & (before == last)
+    return kept
+
+
+@triton.jit
+def _enters(
+    chunk, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS: tl.constexpr, CHUNK: tl.constexpr,
+):
+    """Which queries of a chunk see the last key before it."""
+    i = chunk * CHUNK - offset + tl.arange(0, CHUNK)
+    seen = (i >= 0) & (i < N) & (i + offset >= CHUNK)
+    if DOCUMENTS:
+        before = tl.load(of_keys_ptr + (tl.minimum(chunk * CHUNK, M) - 1), mask=chunk > 0, other=0)
+        seen = seen & (tl.load(of_queries_ptr + i, mask=seen, other=0) == before)
+    return seen
+
+
+@triton.jit
+def _leaves(
+    chunk, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS: tl.constexpr, CHUNK: tl.constexpr,
+):
+    """Which keys of a chunk are seen by queries behind it."""
+    j = chunk * CHUNK + tl.arange(0, CHUNK)
+    seen = (j < M) & _is_read(chunk, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS, CHUNK)
+    if DOCUMENTS:
+        last = tl.load(of_keys_ptr + (tl.minimum((chunk + 1) * CHUNK, M) - 1))
+        seen = seen & (tl.load(of_keys_ptr + j, mask=j < M, other=0) == last)
+    return seen
+
+
+@triton.jit
+def _meets(i, j, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS: tl.constexpr):
+    """Which queries see which keys: one of them is a column, and one a row."""
+    seen = (j <= i + offset) & (i >= 0) & (i < N) & (j >= 0) & (j < M)
+    if DOCUMENTS:
+        of_query = tl.load(of_queries_ptr + i, mask=(i >= 0) & (i < N), other=0)
+        of_key = tl.load(of_keys_ptr + j, mask=(j >= 0) & (j < M), other=0)
+        seen = seen & (of_query == of_key)
+    return seen
+
+
+@triton.jit
+def _own(
+    pairs, i, j, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS: tl.constexpr,
+    CHUNK: tl.constexpr,
+):
+    """Of pairs of a chunk, those of a query and the key at its position."""
+    at = tl.arange(0, CHUNK)
+    own = tl.sum(tl.where(at[:, None] == at[None, :], pairs, 0.0), 1)
+    seen = _meets(i + at, j + at, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS)
+    return tl.where(seen, own, 0.0)
+
+
+@triton.jit(do_not_specialize=["chunks", "N", "M", "offset"])
+def _forward_states(
+    g_ptr, v_ptr, decay_ptr, of_queries_ptr, of_keys_ptr, states_ptr, g_stride_b, g_stride_h,
+    g_stride_t, v_stride_b, v_stride_h, v_stride_t, H, group, chunks, N, M, offset, F: tl.constexpr,
+    DV: tl.constexpr, GATED: tl.constexpr, DOCUMENTS: tl.constexpr, SUMS: tl.constexpr,
+    DTYPE: tl.constexpr, CHUNK: tl.constexpr, BLOCK_F: tl.constexpr, BLOCK_V: tl.constexpr,
+):
+    """One program: a block of the state of one head, from the first chunk to the last."""
+    BLOCKS: tl.constexpr = tl.cdiv(F, BLOCK_F)
+    ROWS: tl.constexpr = DV + SUMS
+    block, head_id, batch_id = _program(tl.cdiv(DV, BLOCK_V) * BLOCKS, H, True)
+    v0, f0 = block // BLOCKS * BLOCK_V, block % BLOCKS * BLOCK_F
+    b, h = batch_id.to(tl.int64), head_id.to(tl.int64)
+    g_ptr += b * g_stride_b + h // group * g_stride_h
+    v_ptr += b * v_stride_b + h // group * v_stride_h
+    states_ptr += (b * H + h) * (chunks + 1) * (ROWS * F)
+    if DOCUMENTS:
+        of_queries_ptr += b * N
+        of_keys_ptr += b * M
+
+    state = tl.zeros([BLOCK_V, BLOCK_F], tl.float32)
+    total = tl.zeros([BLOCK_F], tl.float32)
+    for chunk in range(0, chunks):
+        place = states_ptr + tl.cast(chunk, tl.int64) * (ROWS * F)
+        _store_block(place, state, v0, DV, f0, F, BLOCK_V, BLOCK_F)
+        if SUMS:
+            _store_total(place + DV * F, total, v0, f0, F, BLOCK_F)
+        g = _load_block(g_ptr, chunk * CHUNK, M, g_stride_t, f0, F, CHUNK, BLOCK_F)
+        v = _load_turned(v_ptr, chunk * CHUNK, M, v_stride_t, v0, DV, CHUNK, BLOCK_V)
+        leaves = _leaves(chunk, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS, CHUNK)
+        decay, end = _load_decay(decay_ptr, b * H + h, chunk, chunks, GATED, CHUNK)
+        if GATED or DOCUMENTS:
+            kept = _is_kept(chunk, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS, CHUNK)
+            v = _selected(v, leaves[None, :], (end - decay)[None, :], GATED)
+            state = _selected(state, kept, end, GATED)
+            total = _selected(total, kept, end, GATED)
+        state = _add_product(state, v, g, DTYPE)
+        if SUMS:
+            weights = _selected(tl.full([CHUNK], 1.0, tl.float32), leaves, end - decay, GATED)
+            total += tl.sum(g * weights[:, None], 0)
+    place = states_ptr + tl.cast(chunks, tl.int64) * (ROWS * F)
+    _store_block(place, state, v0, DV, f0, F, BLOCK_V, BLOCK_F)
+    if SUMS:
+        _store_total(place + DV * F, total, v0, f0, F, BLOCK_F)
+
+
+@triton.jit(do_not_specialize=["chunks", "N", "M", "offset"])
+def _backward_states(
+    f_ptr, dout_ptr, dsums_ptr, decay_ptr, of_queries_ptr, of_keys_ptr, states_ptr, dstates_ptr,
+    dends_ptr, f_stride_b, f_stride_h, f_stride_t, B, H, chunks, N, M, offset, F: tl.constexpr, DV: tl.constexpr,
+    GATED: tl.constexpr, DOCUMENTS: tl.constexpr, SUMS: tl.constexpr, DTYPE: tl.constexpr,
+    CHUNK: tl.constexpr, BLOCK_F: tl.constexpr, BLOCK_V: tl.constexpr,
+):
+    """One program: a block of the gradient of one head's state, from the last chunk to the second.
+
+    What goes on with a state has the decay at the end of the chunk before: S . dS of each feature.
+    """
+    BLOCKS: tl.constexpr = tl.cdiv(F, BLOCK_F)
+    ROWS: tl.constexpr = DV + SUMS
+    block, head_id, batch_id = _program(tl.cdiv(DV, BLOCK_V) * BLOCKS, H, True)
+    v0, f0 = block // BLOCKS * BLOCK_V, block % BLOCKS * BLOCK_F
+    b, h = batch_id.to(tl.int64), head_id.to(tl.int64)
+    f_ptr += b * f_stride_b + h * f_stride_h
+    dout_ptr += (b * H + h) * N * DV
+    states_ptr += (b * H + h) * (chunks + 1) * (ROWS * F)
+    dstates_ptr += (b * H + h) * (chunks + 1) * (ROWS * F)
+    if SUMS:
+        dsums_ptr += (b * H + h) * N
+    if DOCUMENTS:
+        of_queries_ptr += b * N
+        of_keys_ptr += b * M
+
+    dstate = tl.zeros([BLOCK_V, BLOCK_F], tl.float32)
+    total = tl.zeros([BLOCK_F], tl.float32)
+    # Queries behind the last key stand in chunks that have none.
+    last = tl.maximum((N - 1 + offset) // CHUNK, chunks)
+    for n in range(0, last):
+        chunk = last - n
+        i = chunk * CHUNK - offset
+        f = _load_block(f_ptr, i, N, f_stride_t, f0, F, CHUNK, BLOCK_F)
+        dout = _load_turned(dout_ptr, i, N, DV, v0, DV, CHUNK, BLOCK_V)
+        enters = _enters(chunk, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS, CHUNK)
+        decay, end = _load_decay(decay_ptr, b * H + h, chunk, chunks, GATED, CHUNK)
+        if GATED or DOCUMENTS:
+            kept = _is_kept(chunk, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS, CHUNK)
+            dout = _selected(dout, enters[None, :], decay[None, :], GATED)
+            dstate = _selected(dstate, kept, end, GATED)
+            total = _selected(total, kept, end, GATED)
+        dstate = _add_product(dstate, dout, f, DTYPE)
+        if SUMS:
+            dsums = _selected(_load_numbers(dsums_ptr, i, N, CHUNK), enters, decay, GATED)
+            total += tl.sum(f * dsums[:, None], 0)
+        if chunk <= chunks:
+            place = tl.cast(chunk, tl.int64) * (ROWS * F)
+            _store_block(dstates_ptr + place, dstate, v0, DV, f0, F, BLOCK_V, BLOCK_F)
+            if SUMS:
+                _store_total(dstates_ptr + place + DV * F, total, v0, f0, F, BLOCK_F)
+            if GATED:
+                state = _load_block(states_ptr + place, v0, DV, F, f0, F, BLOCK_V, BLOCK_F)
+                dend = tl.sum(state * dstate, 0)
+                if SUMS:
+                    sums = _load_numbers(states_ptr + place + DV * F, f0, F, BLOCK_F)
+                    dend += tl.where(v0 == 0, sums * total, 0.0)
+                part = (block // BLOCKS * B * H + b * H + h) * chunks + chunk - 1
+                _store_numbers(dends_ptr + part * F, dend, f0, F, BLOCK_F)
+
+
+@triton.jit(do_not_specialize=["chunks", "first_chunk", "tiles", "N", "M", "offset"])
+def _forward_outputs(
+    f_ptr, g_ptr, v_ptr, decay_ptr, of_queries_ptr, of_keys_ptr, states_ptr, out_ptr, sums_ptr,
+    f_stride_b, f_stride_h, f_stride_t, g_stride_b, g_stride_h, g_stride_t, v_stride_b, v_stride_h,
+    v_stride_t, H, group, chunks, first_chunk, tiles, N, M, offset, F: tl.constexpr,
+    DV: tl.constexpr, GATED: tl.constexpr, DOCUMENTS: tl.constexpr, SUMS: tl.constexpr,
+    DTYPE: tl.constexpr, CHUNK: tl.constexpr, BLOCK_F: tl.constexpr, BLOCK_V: tl.constexpr,
+):
+    """One program: a block of the outputs of one head's queries that stand in one chunk."""
+    BLOCKS: tl.constexpr = tl.cdiv(DV, BLOCK_V)
+    ROWS: tl.constexpr = DV + SUMS
+    tile_id, head_id, batch_id = _program(tiles * BLOCKS, H, True)
+    chunk, v0 = first_chunk + tile_id // BLOCKS, tile_id % BLOCKS * BLOCK_V
+    b, h = batch_id.to(tl.int64), head_id.to(tl.int64)
+    f_ptr += b * f_stride_b + h * f_stride_h
+    g_ptr += b * g_stride_b + h // group * g_stride_h
+    v_ptr += b * v_stride_b + h // group * v_stride_h
+    before = tl.minimum(tl.maximum(chunk, 0), chunks)
+    states_ptr += ((b * H + h) * (chunks + 1) + before) * (ROWS * F)
+    if DOCUMENTS:
+        of_queries_ptr += b * N
+        of_keys_ptr += b * M
+
+    i, j = chunk * CHUNK - offset, chunk * CHUNK
+    acc = tl.zeros([CHUNK, BLOCK_V], tl.float32)
+    weights = tl.zeros([CHUNK, CHUNK], tl.float32)
+    total = tl.zeros([CHUNK], tl.float32)
+    for f0 in range(0, F, BLOCK_F):
+        f = _load_block(f_ptr, i, N, f_stride_t, f0, F, CHUNK, BLOCK_F)
+        g = _load_turned(g_ptr, j, M, g_stride_t, f0, F, CHUNK, BLOCK_F)
+        state = _load_turned(states_ptr, v0, DV, F, f0, F, BLOCK_V, BLOCK_F)
+        weights = _add_product(weights, f, g, DTYPE)
+        acc = _add_product(acc, f, state, DTYPE)
+        if SUMS:
+            total += tl.sum(f * _load_numbers(states_ptr + DV * F, f0, F, BLOCK_F)[None, :], 1)
+
+    decay, _ = _load_decay(decay_ptr, b * H + h, chunk, chunks, GATED, CHUNK)
+    enters = _enters(chunk, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS, CHUNK)
+    acc = _selected(acc, enters[:, None], decay[:, None], GATED)
+    row, col = tl.arange(0, CHUNK)[:, None], tl.arange(0, CHUNK)[None, :]
+    seen = _meets(i + row, j + col, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS)
+    weights = _selected(weights, seen, decay[:, None] - decay[None, :], GATED)
+    v = _load_block(v_ptr, j, M, v_stride_t, v0, DV, CHUNK, BLOCK_V)
+    acc = _add_product(acc, weights, v, DTYPE)
+    _store_block(out_ptr + (b * H + h) * N * DV, acc, i, N, v0, DV, CHUNK, BLOCK_V)
+    if SUMS:
+        total = _selected(total, enters, decay, GATED) + tl.sum(weights, 1)
+        if v0 == 0:
+            _store_numbers(sums_ptr + (b * H + h) * N, total, i, N, CHUNK)
+
+
+@triton.jit(do_not_specialize=["chunks", "N", "M", "offset"])
+def _backward_values(
+    f_ptr, g_ptr, dout_ptr, decay_ptr, of_queries_ptr, of_keys_ptr, dstates_ptr, dv_ptr, f_stride_b,
+    f_stride_h, f_stride_t, g_stride_b, g_stride_h, g_stride_t, H, group, chunks, N, M, offset,
+    F: tl.constexpr, DV: tl.constexpr, GATED: tl.constexpr, DOCUMENTS: tl.constexpr,
+    SUMS: tl.constexpr, DTYPE: tl.constexpr, CHUNK: tl.constexpr, BLOCK_F: tl.constexpr,
+    BLOCK_V: tl.constexpr,
+):
+    """One program: a block of what the values of one chunk get from one head of queries."""
+    BLOCKS: tl.constexpr = tl.cdiv(DV, BLOCK_V)
+    ROWS: tl.constexpr = DV + SUMS
+    tile_id, head_id, batch_id = _program(chunks * BLOCKS, H, True)
+    chunk, v0 = tile_id // BLOCKS, tile_id % BLOCKS * BLOCK_V
+    b, h = batch_id.to(tl.int64), head_id.to(tl.int64)
+    head = b * H + h
+    f_ptr += b * f_stride_b + h * f_stride_h
+    g_ptr += b * g_stride_b + h // group * g_stride_h
+    dstates_ptr += (head * (chunks + 1) + chunk + 1) * (ROWS * F)
+    if DOCUMENTS:
+        of_queries_ptr += b * N
+        of_keys_ptr += b * M
+
+    i, j = chunk * CHUNK - offset, chunk * CHUNK
+    dv = tl.zeros([CHUNK, BLOCK_V], tl.float32)
+    weights = tl.zeros([CHUNK, CHUNK], tl.float32)
+    for f0 in range(0, F, BLOCK_F):
+        g = _load_block(g_ptr, j, M, g_stride_t, f0, F, CHUNK, BLOCK_F)
+        f = _load_turned(f_ptr, i, N, f_stride_t, f0, F, CHUNK, BLOCK_F)
+        dstate = _load_turned(dstates_ptr, v0, DV, F, f0, F, BLOCK_V, BLOCK_F)
+        weights = _add_product(weights, g, f, DTYPE)
+        dv = _add_product(dv, g, dstate, DTYPE)
+
+    decay, end = _load_decay(decay_ptr, head, chunk, chunks, GATED, CHUNK)
+    leaves = _leaves(chunk, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS, CHUNK)
+    dv = _selected(dv, leaves[:, None], (end - decay)[:, None], GATED)
+    row, col = tl.arange(0, CHUNK)[:, None], tl.arange(0, CHUNK)[None, :]
+    seen = _meets(i + col, j + row, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS)
+    weights = _selected(weights, seen, decay[None, :] - decay[:, None], GATED)
+    dout = _load_block(dout_ptr + head * N * DV, i, N, DV, v0, DV, CHUNK, BLOCK_V)
+    dv = _add_product(dv, weights, dout, DTYPE)
+    _store_block(dv_ptr + head * M * DV, dv, j, M, v0, DV, CHUNK, BLOCK_V)
+
+
+@triton.jit(do_not_specialize=["chunks", "first_chunk", "tiles", "N", "M", "offset"])
+def _backward_queries(
+    f_ptr, g_ptr, v_ptr, dout_ptr, dsums_ptr, decay_ptr, of_queries_ptr, of_keys_ptr, states_ptr,
+    df_ptr, ddecay_ptr, f_stride_b, f_stride_h, f_stride_t, g_stride_b, g_stride_h, g_stride_t,
+    v_stride_b, v_stride_h, v_stride_t, B, H, group, chunks, first_chunk, tiles, N, M, offset,
+    F: tl.constexpr, DV: tl.constexpr, GATED: tl.constexpr, DOCUMENTS: tl.constexpr,
+    SUMS: tl.constexpr, DTYPE: tl.constexpr, CHUNK: tl.constexpr, BLOCK_F: tl.constexpr,
+    BLOCK_V: tl.constexpr,
+):
+    """One program: a block of the gradient of f of one head's queries that stand in one chunk.
+
+    What the decays get through these features is f . df, without the pair of a query and the key at
+    its position, which has no decay.
+    """
+    BLOCKS: tl.constexpr = tl.cdiv(F, BLOCK_F)
+    ROWS: tl.constexpr = DV + SUMS
+    tile_id, head_id, batch_id = _program(tiles * BLOCKS, H, True)
+    chunk, block = first_chunk + tile_id // BLOCKS, tile_id % BLOCKS
+    f0 = block * BLOCK_F
+    b, h = batch_id.to(tl.int64), head_id.to(tl.int64)
+    head = b * H + h
+    f_ptr += b * f_stride_b + h * f_stride_h
+    g_ptr += b * g_stride_b + h // group * g_stride_h
+    v_ptr += b * v_stride_b + h // group * v_stride_h
+    before = tl.minimum(tl.maximum(chunk, 0), chunks)
+    states_ptr += (head * (chunks + 1) + before) * (ROWS * F)
+    if DOCUMENTS:
+        of_queries_ptr += b * N
+        of_keys_ptr += b * M
+
+    i, j = chunk * CHUNK - offset, chunk * CHUNK
+    df = tl.zeros([CHUNK, BLOCK_F], tl.float32)
+    dweights = tl.zeros([CHUNK, CHUNK], tl.float32)
+    for v0 in range(0, DV, BLOCK_V):
+        dout = _load_block(dout_ptr + head * N * DV, i, N, DV, v0, DV, CHUNK, BLOCK_V)
+        v = _load_turned(v_ptr, j, M, v_stride_t, v0, DV, CHUNK, BLOCK_V)
+        state = _load_block(states_ptr, v0, DV, F, f0, F, BLOCK_V, BLOCK_F)
+        dweights = _add_product(dweights, dout, v, DTYPE)
+        df = _add_product(df, dout, state, DTYPE)
+    if SUMS:
+        dsums = _load_numbers(dsums_ptr + head * N, i, N, CHUNK)
+        df += dsums[:, None] * _load_numbers(states_ptr + DV * F, f0, F, BLOCK_F)[None, :]
+        dweights += dsums[:, None]
+
+    decay, _ = _load_decay(decay_ptr, head, chunk, chunks, GATED, CHUNK)
+    enters = _enters(chunk, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS, CHUNK)
+    df = _selected(df, enters[:, None], decay[:, None], GATED)
+    row, col = tl.arange(0, CHUNK)[:, None], tl.arange(0, CHUNK)[None, :]
+    seen = _meets(i + row, j + col, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS)
+    g = _load_block(g_ptr, j, M, g_stride_t, f0, F, CHUNK, BLOCK_F)
+    if GATED:
+        own = _own(dweights, i, j, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS, CHUNK)
+        dweights = _selected(dweights, seen & (row > col), decay[:, None] - decay[None, :], True)
+        df = _add_product(df, dweights, g, DTYPE)
+        f = _load_block(f_ptr, i, N, f_stride_t, f0, F, CHUNK, BLOCK_F)
+        ddecay_ptr += (block * B * H + head) * chunks * CHUNK
+        _store_numbers(ddecay_ptr, tl.sum(f * df, 1), j, chunks * CHUNK, CHUNK)
+        df += own[:, None] * g
+    else:
+        df = _add_product(df, tl.where(seen, dweights, 0.0), g, DTYPE)
+    _store_block(df_ptr + head * N * F, df, i, N, f0, F, CHUNK, BLOCK_F)
+
+
+@triton.jit(do_not_specialize=["chunks", "N", "M", "offset"])
+def _backward_keys(
+    f_ptr, g_ptr, v_ptr, dout_ptr, dsums_ptr, decay_ptr, of_queries_ptr, of_keys_ptr, dstates_ptr,
+    dg_ptr, ddecay_ptr, f_stride_b, f_stride_h, f_stride_t, g_stride_b, g_stride_h, g_stride_t,
+    v_stride_b, v_stride_h, v_stride_t, B, H, group, chunks, N, M, offset, F: tl.constexpr,
+    DV: tl.constexpr, GATED: tl.constexpr, DOCUMENTS: tl.constexpr, SUMS: tl.constexpr,
+    DTYPE: tl.constexpr, CHUNK: tl.constexpr, BLOCK_F: tl.constexpr, BLOCK_V: tl.constexpr,
+):
+    """One program: a block of what the features of one chunk's keys get from one head of queries.
+
+    What the decays get through these features is -g . dg, without the pair of a key and the query at
+    its position.
+    """
+    BLOCKS: tl.constexpr = tl.cdiv(F, BLOCK_F)
+    ROWS: tl.constexpr = DV + SUMS
+    tile_id, head_id, batch_id = _program(chunks * BLOCKS, H, True)
+    chunk, block = tile_id // BLOCKS, tile_id % BLOCKS
+    f0 = block * BLOCK_F
+    b, h = batch_id.to(tl.int64), head_id.to(tl.int64)
+    head = b * H + h
+    f_ptr += b * f_stride_b + h * f_stride_h
+    g_ptr += b * g_stride_b + h // group * g_stride_h
+    v_ptr += b * v_stride_b + h // group * v_stride_h
+    dstates_ptr += (head * (chunks + 1) + chunk + 1) * (ROWS * F)
+    if DOCUMENTS:
+        of_queries_ptr += b * N
+        of_keys_ptr += b * M
+
+    i, j = chunk * CHUNK - offset, chunk * CHUNK
+    dg = tl.zeros([CHUNK, BLOCK_F], tl.float32)
+    dweights = tl.zeros([CHUNK, CHUNK], tl.float32)
+    for v0 in range(0, DV, BLOCK_V):
+        v = _load_block(v_ptr, j, M, v_stride_t, v0, DV, CHUNK, BLOCK_V)
+        dout = _load_turned(dout_ptr + head * N * DV, i, N, DV, v0, DV, CHUNK, BLOCK_V)
+        dstate = _load_block(dstates_ptr, v0, DV, F, f0, F, BLOCK_V, BLOCK_F)
+        dweights = _add_product(dweights, v, dout, DTYPE)
+        dg = _add_product(dg, v, dstate, DTYPE)
+    if SUMS:
+        dg += _load_numbers(dstates_ptr + DV * F, f0, F, BLOCK_F)[None, :]
+        dweights += _load_numbers(dsums_ptr + head * N, i, N, CHUNK)[None, :]
+
+    decay, end = _load_decay(decay_ptr, head, chunk, chunks, GATED, CHUNK)
+    leaves = _leaves(chunk, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS, CHUNK)
+    dg = _selected(dg, leaves[:, None], (end - decay)[:, None], GATED)
+    row, col = tl.arange(0, CHUNK)[:, None], tl.arange(0, CHUNK)[None, :]
+    seen = _meets(i + col, j + row, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS)
+    f = _load_block(f_ptr, i, N, f_stride_t, f0, F, CHUNK, BLOCK_F)
+    if GATED:
+        own = _own(dweights, i, j, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS, CHUNK)
+        dweights = _selected(dweights, seen & (col > row), decay[None, :] - decay[:, None], True)
+        dg = _add_product(dg, dweights, f, DTYPE)
+        g = _load_block(g_ptr, j, M, g_stride_t, f0, F, CHUNK, BLOCK_F)
+        ddecay_ptr += (block * B * H + head) * chunks * CHUNK
+        _store_numbers(ddecay_ptr, -tl.sum(g * dg, 1), j, chunks * CHUNK, CHUNK)
+        dg += own[:, None] * f
+    else:
+        dg = _add_product(dg, tl.where(seen, dweights, 0.0), f, DTYPE)
+    _store_block(dg_ptr + head * M * F, dg, j, M, f0, F, CHUNK, BLOCK_F)

@@ -1,0 +1,187 @@
+"""Chunked linear attention as a module, and as what it means.
+
+Enters: nothing, or tensors of a call. Leaves: the launchers with kernels that NumPy evaluates, and outputs with
+gradients, pair by pair in float64.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from attnc.emit.support import GAP, functions_of, select, whole
+from attnc.evaluate import load_evaluated
+
+HEAD = """
+import torch
+import triton
+import triton.language as tl
+""".strip()
+OWN = ("chunk_kernels", "chunk_launch")
+
+
+@cache
+def module_text() -> str:
+    """The module that a spec of linear attention carries."""
+    called = functions_of("kernels") | functions_of("torch_functions")
+    own = [whole(file) for file in OWN]
+    return GAP.join([HEAD, *select(called, ["_program", "_with_unit_stride"]), *own]) + "\n"
+
+
+@cache
+def evaluated() -> ModuleType:
+    return load_evaluated("chunked", module_text())
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call, whose tensors a seed makes."""
+
+    N: int = 37
+    M: int = 37
+    F: int = 24
+    DV: int = 20
+    B: int = 2
+    H: int = 2
+    HG: int = 2
+    gates: str = "number"  # none, number or channels
+    steep: float = 1.0  # how large steps are
+    walk: bool = False  # steps of both signs
+    documents: bool = False
+    offset: int = 0
+    sums: bool = True
+    dtypes: tuple[torch.dtype, ...] = (torch.float32,) * 3  # of f, g and v
+    strided: bool = False
+    seed: int = 0
+
+    def tensors(self) -> dict[str, Any]:
+        """The arguments of a forward call, by name."""
+        drawn = torch.Generator().manual_seed(self.seed)
+
+        def normal(*shape: int) -> Tensor:
+            return torch.randn(*shape, generator=drawn)
+
+        f, g, v = (
+            normal(self.B, self.H, self.N, self.F),
+            *(normal(self.B, self.HG, self.M, width) for width in (self.F, self.DV)),
+        )
+        widths = {"none": None, "number": (), "channels": (self.F,)}[self.gates]
+        steps = None if widths is None else self.steep * normal(self.B, self.H, self.M, *widths)
+        if steps is not None and not self.walk:
+            steps = -steps.abs()
+        ids = torch.randint(0, 2, (self.B, max(self.N, self.M)), generator=drawn)
+        ids = (ids * (torch.rand(ids.shape, generator=drawn) < 0.2)).cumsum(1)
+        # A query has the document of the key at its position.
+        at = (torch.arange(self.N) + self.offset).clamp(0, self.M - 1)
+        queries, keys = (ids[:, at], ids[:, : self.M]) if self.documents else (None, None)
+        f, g, v = (x.to(dtype) for x, dtype in zip((f, g, v), self.dtypes, strict=True))
+        if self.strided:
+            f, g, v = _transposed(f), _sliced(g), _every_second(v)
+        return {
+            "f": f, "g": g, "v": v, "steps": steps, "of_queries": queries, "of_keys": keys,
+            "offset": self.offset, "with_sums": self.sums,
+        }  # fmt: skip
+
+    def gradients(self) -> tuple[Tensor, Tensor | None]:
+        """Of out and sums."""
+        drawn = torch.Generator().manual_seed(self.seed + 1)
+        dout = torch.randn(self.B, self.H, self.N, self.DV, generator=drawn)
+        return dout, torch.randn(self.B, self.H, self.N, generator=drawn) if self.sums else None
+
+
+def _transposed(x: Tensor) -> Tensor:
+    """Tokens before heads."""
+    return x.transpose(1, 2).contiguous().transpose(1, 2)
+
+
+def _sliced(x: Tensor) -> Tensor:
+    """Columns of something wider."""
+    return x.new_zeros(*x.shape[:3], x.shape[3] + 5)[..., 3 : 3 + x.shape[3]].copy_(x)
+
+
+def _every_second(x: Tensor) -> Tensor:
+    """With a stride of two from column to column."""
+    return x.repeat_interleave(2, 3)[..., ::2]
+
+
+def by_kernels(call: Call, module: ModuleType) -> dict[str, Tensor | None]:
+    """Outputs and gradients."""
+    given = call.tensors()
+    out, sums, states = module._chunked_forward_triton(**given)
+    del given["with_sums"]
+    df, dg, dv, dsteps = module._chunked_backward_triton(*call.gradients(), **given, states=states)
+    return {"out": out, "sums": sums, "df": df, "dg": dg, "dv": dv, "dsteps": dsteps}
+
+
+def by_pairs(call: Call, of_sizes: bool = False) -> dict[str, Tensor | None]:
+    """The same, pair by pair in float64, differentiated by torch; `of_sizes`: as if no number were negative."""
+    given = call.tensors()
+    leaves = {
+        name: given[name].double().requires_grad_()
+        for name in ("f", "g", "v", "steps") if given[name] is not None
+    }  # fmt: skip
+    dout, dsums = call.gradients()
+    if of_sizes:
+        leaves |= {name: leaves[name].detach().abs().requires_grad_() for name in ("f", "g", "v")}
+        dout, dsums = dout.abs(), None if dsums is None else dsums.abs()
+    out, sums = attend(**given | leaves)
+    loss = (out * dout).sum() + (0 if dsums is None else (sums * dsums).sum())
+    loss.backward()
+    found = {f"d{name}": torch.zeros_like(x) if x.grad is None else x.grad for name, x in leaves.items()}
+    return {"out": out.detach(), "sums": sums.detach() if call.sums else None, "dsteps": None, **found}
+
+
+def attend(
+    f: Tensor, g: Tensor, v: Tensor, steps: Tensor | None, of_queries: Tensor | None,
+    of_keys: Tensor | None, offset: int, with_sums: bool,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Every pair of a query and a key."""
+    (N, M), group = (f.shape[2], g.shape[2]), f.shape[1] // g.shape[1]
+    g, v = g.repeat_interleave(group, 1), v.repeat_interleave(group, 1)
+    at = torch.arange(N) + offset
+    seen = (torch.arange(M) <= at[:, None]).expand(f.shape[0], 1, N, M)
+    if of_queries is not None and of_keys is not None:
+        seen = seen & (of_queries[:, None, :, None] == of_keys[:, None, None, :])
+    products = f[:, :, :, None] * g[:, :, None]  # [B, H, N, M, F]
+    if steps is not None:
+        lost = steps.cumsum(2) if steps.ndim == 4 else steps.cumsum(2)[..., None]
+        apart = lost[:, :, at.clamp(0, M - 1), None] - lost[:, :, None]
+        products = products * apart.masked_fill(~seen[..., None], 0).exp()
+    weights = products.sum(-1).masked_fill(~seen, 0)
+    return weights @ v, weights.sum(-1)
+
+
+def errors(call: Call, module: ModuleType) -> dict[str, float]:
+    """The largest of each result, relative to the largest sum of the sizes of what is summed there."""
+    found, expected, sizes = by_kernels(call, module), by_pairs(call), by_pairs(call, of_sizes=True)
+    assert found.keys() == expected.keys()
+    if sizes["dsteps"] is not None:  # a difference of what the two ends of pairs get
+        sizes["dsteps"] = (call.tensors()["f"].abs() * sizes["df"]).sum((2, 3))
+    worst = {}
+    for name, want in expected.items():
+        got, size = found[name], sizes[name]
+        if want is None or got is None or size is None:
+            assert want is got, name
+            continue
+        assert got.shape == want.shape, name
+        off = float((got.double() - want).abs().nan_to_num(torch.inf).max())
+        worst[name] = off / float(size.max()) if off else 0.0
+    return worst
+
+
+def limit(call: Call) -> float:
+    """Of these errors: sums have float32, the factors of products their dtype, and exponents sums of steps."""
+    steps = call.tensors()["steps"]
+    apart = 0.0 if steps is None else float(steps.abs().unfold(2, min(call.M, 64), 1).sum(-1).max())
+    narrow = torch.finfo(call.dtypes[0]).eps if len(set(call.dtypes)) == 1 else 0.0
+    return 4e-6 + 2 * narrow + torch.finfo(torch.float32).eps * apart
+
+
+def assert_right(call: Call, module: ModuleType) -> None:
+    wrong = {name: error for name, error in errors(call, module).items() if error > limit(call)}
+    assert not wrong, (wrong, limit(call), call)

@@ -1,0 +1,178 @@
+"""Kernels of chunked linear attention against every pair of a query and a key, in float64.
+
+NumPy evaluates them, for which a read outside of a tensor is a fault, and so is a place that two programs write.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+import torch
+from chunked_calls import Call, assert_right, by_kernels, by_pairs, evaluated, limit
+from hypothesis import given
+from hypothesis import strategies as st
+from properties import cases
+
+HALF, BRAIN, WIDE = (torch.float16,) * 3, (torch.bfloat16,) * 3, (torch.float32,) * 3
+LENGTHS = (1, 37, 64, 65, 200)
+GATES = ("none", "number")
+each_kind = pytest.mark.parametrize("gates", GATES)
+
+
+@each_kind
+@pytest.mark.parametrize("n", LENGTHS)
+def test_lengths(n: int, gates: str) -> None:
+    assert_right(Call(N=n, M=n, gates=gates), evaluated())
+
+
+@each_kind
+@pytest.mark.parametrize(
+    ("n", "m", "offset"),
+    [
+        (1, 200, 199),
+        (37, 64, 27),
+        (65, 200, 135),
+        (200, 64, -30),
+        (100, 65, 1000),
+        (65, 65, -1),
+        (64, 37, -64),
+    ],
+)
+def test_offsets(n: int, m: int, offset: int, gates: str) -> None:
+    """Queries before the first key see none, and those behind the last see all."""
+    assert_right(Call(N=n, M=m, offset=offset, gates=gates), evaluated())
+    assert_right(Call(N=n, M=m, offset=offset, gates=gates, documents=True), evaluated())
+
+
+@each_kind
+def test_grouped_heads_of_strided_tensors(gates: str) -> None:
+    assert_right(Call(N=70, M=70, H=4, HG=2, strided=True, documents=True, gates=gates), evaluated())
+
+
+@each_kind
+@pytest.mark.parametrize("dtypes", [HALF, BRAIN, (torch.bfloat16, torch.float32, torch.float16)])
+def test_dtypes_and_widths_beyond_a_block(dtypes: tuple[torch.dtype, ...], gates: str) -> None:
+    assert_right(Call(N=70, M=70, F=130, DV=72, dtypes=dtypes, gates=gates), evaluated())
+    assert_right(Call(N=130, M=130, F=72, DV=130, dtypes=dtypes, gates=gates, documents=True), evaluated())
+
+
+@pytest.mark.parametrize("documents", [False, True])
+@pytest.mark.parametrize("steep", [10.0, 30.0, 100.0])
+def test_steep_gates(steep: float, documents: bool) -> None:
+    assert_right(Call(N=200, M=200, steep=steep, documents=documents), evaluated())
+
+
+@pytest.mark.parametrize("dtypes", [WIDE, HALF])
+@pytest.mark.parametrize("steep", [1.0, 3.0])
+def test_gates_that_wander(steep: float, dtypes: tuple[torch.dtype, ...]) -> None:
+    """Growth is a gate like another."""
+    assert_right(Call(N=200, M=200, steep=steep, walk=True, dtypes=dtypes), evaluated())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_rows_are_finite_where_their_weights_are(seed: int) -> None:
+    """Up to the first that is not: what a state has lost, no later row finds again."""
+    call = Call(N=200, M=200, steep=6.0, walk=True, seed=seed)
+    found, expected = by_kernels(call, evaluated())["out"], by_pairs(call)["out"]
+    assert found is not None and expected is not None
+    most = torch.finfo(torch.float32).max
+    fits = (expected.abs().amax(-1) < most).long().cumprod(2).bool()
+    scale = expected.abs().amax(-1, keepdim=True)
+    errors = ((found.double() - expected) / scale).abs().amax(-1)
+    assert fits.any() and bool((errors[fits] < 1e-3).all())
+
+
+def test_weights_beyond_float16() -> None:
+    """Weights, states and gradients may have any size, as they have in float32."""
+    call = Call(N=130, M=130, dtypes=HALF, gates="none")
+    given = call.tensors()
+    given["f"], given["g"] = given["f"] * 300, given["g"] * 300
+    out, sums, states = evaluated()._chunked_forward_triton(**given)
+    assert states.abs().max() > 2000 and sums.abs().max() > torch.finfo(torch.float16).max
+    given.pop("with_sums")
+    dout, dsums = call.gradients()
+    found = evaluated()._chunked_backward_triton(dout * 1e-6, dsums * 1e-6, **given, states=states)
+    expected = by_pairs(call)
+    pairs = zip((out, *found), (expected[name] for name in ("out", "df", "dg", "dv")), strict=False)
+    for (got, want), factor in zip(pairs, (9e4, 3e-4, 3e-4, 9e-2), strict=True):
+        assert want is not None
+        assert float((got / factor - want).abs().max() / want.abs().max()) < 2 * limit(call)
+
+
+def test_what_nobody_sees_may_be_infinite() -> None:
+    """Steps behind the last query, and from document to document."""
+    call = Call(N=40, M=100, offset=0, documents=True)
+    given = call.tensors()
+    given["steps"][:, :, 40:] = 90.0
+    starts = torch.cat([torch.ones(2, 1, dtype=torch.bool), given["of_keys"].diff(dim=1) != 0], 1)
+    given["steps"].masked_fill_(starts[:, None], 80.0)
+    out, sums, states = evaluated()._chunked_forward_triton(**given)
+    assert out.isfinite().all() and sums.isfinite().all()
+    del given["with_sums"]
+    for gradient in evaluated()._chunked_backward_triton(*call.gradients(), **given, states=states):
+        assert gradient.isfinite().all()
+        if gradient.shape[2] == call.M:
+            assert not gradient[:, :, 40:].any()
+
+
+@pytest.mark.parametrize("empty", [{"N": 0}, {"M": 0}, {"B": 0}])
+def test_nothing(empty: dict[str, int]) -> None:
+    found = by_kernels(Call(**empty), evaluated())
+    assert all(x is not None and not x.any() for x in found.values())
+
+
+@given(
+    st.builds(
+        Call,
+        N=st.integers(1, 80), M=st.integers(1, 80), F=st.integers(1, 40), DV=st.integers(1, 40),
+        B=st.integers(1, 2), H=st.sampled_from([2, 4]), HG=st.sampled_from([1, 2]),
+        gates=st.sampled_from(GATES), steep=st.sampled_from([0.1, 1.0, 10.0]), documents=st.booleans(),
+        offset=st.integers(-80, 80), sums=st.booleans(), strided=st.booleans(), seed=st.integers(0, 99),
+        dtypes=st.sampled_from([WIDE, HALF, BRAIN]),
+    )
+)  # fmt: skip
+@cases(many=300, few=25)
+def test_any_call(call: Call) -> None:
+    assert_right(call, evaluated())
+
+
+@pytest.mark.parametrize("of_batch", [1, 70000])
+def test_launches_have_one_axis(of_batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of which 2^31 - 1 programs fit; an axis of heads or batch entries would take 65535."""
+    module, grids = evaluated(), []
+    kernel = type(module._forward_states)
+    monkeypatch.setattr(kernel, "_launch", lambda self, grid, args, kwargs: grids.append(grid))
+    by_kernels(Call(B=of_batch, N=2, M=2, F=1, DV=1), module)
+    assert len(grids) == 6 and all(grid[0] % of_batch == 0 and grid[1:] == (1, 1) for grid in grids)
+
+
+INTERPRETED = """
+import sys, json, torch
+from chunked_calls import Call, errors, module_text
+from attnc.run.loader import load_module
+call = json.loads(sys.argv[1])
+call["dtypes"] = [getattr(torch, name) for name in call["dtypes"]]
+print(json.dumps(errors(Call(**call), load_module("chunked", module_text()))))
+"""
+
+
+@pytest.mark.parametrize(("gates", "dtypes"), [("number", WIDE), ("none", HALF)])
+def test_in_tritons_interpreter(gates: str, dtypes: tuple[torch.dtype, ...]) -> None:
+    """Another meaning of the same language, by other people; it is chosen where triton is imported."""
+    call = Call(N=40, M=70, H=4, offset=30, gates=gates, documents=True, strided=True, dtypes=dtypes)
+    given = asdict(replace(call, dtypes=()))
+    given["dtypes"] = [str(dtype).removeprefix("torch.") for dtype in dtypes]
+    here = Path(__file__)
+    paths = os.pathsep.join(map(str, (here.parent, here.parent.parent, here.parent.parent.parent)))
+    environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": paths}
+    command = [sys.executable, "-c", INTERPRETED, json.dumps(given)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    errors = json.loads(done.stdout)
+    assert all(error <= limit(call) for error in errors.values()), errors

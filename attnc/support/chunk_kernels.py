@@ -19,197 +19,31 @@ that waits for a state is the last of its loop, so that none is under way when t
 import triton
 import triton.language as tl
 
+from attnc.support.chunk_parts import (
+    _add_product,
+    _enters,
+    _is_kept,
+    _leaves,
+    _load_block,
+    _load_decay,
+    _load_numbers,
+    _load_row,
+    _load_turned,
+    _meets,
+    _own,
+    _selected,
+    _store_block,
+    _store_numbers,
+    _store_total,
+)
 from attnc.support.kernels import _program
-
-
-@triton.jit
-def _load_block(
-    ptr, first, end, stride, column, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr,
-):
-    """A block of a matrix [end, WIDTH] from this row and column; what lies outside reads as zero."""
-    row = first + tl.arange(0, ROWS)[:, None]
-    col = column + tl.arange(0, COLS)[None, :]
-    place = (ptr + tl.cast(row, tl.int64) * stride) + col
-    return tl.load(place, mask=(row >= 0) & (row < end) & (col < WIDTH), other=0.0)
-
-
-@triton.jit
-def _load_turned(
-    ptr, first, end, stride, column, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr,
-):
-    """The same block, read as its transpose [COLS, ROWS]."""
-    row = first + tl.arange(0, ROWS)[None, :]
-    col = column + tl.arange(0, COLS)[:, None]
-    place = (ptr + tl.cast(row, tl.int64) * stride) + col
-    return tl.load(place, mask=(row >= 0) & (row < end) & (col < WIDTH), other=0.0)
-
-
-@triton.jit
-def _store_block(
-    ptr, tile, first, end, column, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr,
-):
-    """Write a block of a contiguous matrix [end, WIDTH], where it lies inside."""
-    row = first + tl.arange(0, ROWS)[:, None]
-    col = column + tl.arange(0, COLS)[None, :]
-    place = (ptr + tl.cast(row, tl.int64) * WIDTH) + col
-    tl.store(place, tile, mask=(row >= 0) & (row < end) & (col < WIDTH))
-
-
-@triton.jit
-def _load_numbers(ptr, first, end, COUNT: tl.constexpr):
-    """Numbers of a row from this one on; zero outside."""
-    at = first + tl.arange(0, COUNT)
-    return tl.load(ptr + at, mask=(at >= 0) & (at < end), other=0.0)
-
-
-@triton.jit
-def _store_numbers(ptr, numbers, first, end, COUNT: tl.constexpr):
-    """Write them, where they lie inside."""
-    at = first + tl.arange(0, COUNT)
-    tl.store(ptr + at, numbers, mask=(at >= 0) & (at < end))
-
-
-@triton.jit
-def _store_total(ptr, total, v0, f0, F: tl.constexpr, BLOCK_F: tl.constexpr):
-    """Write the row of sums of a state, if this program has its first values."""
-    if v0 == 0:
-        _store_numbers(ptr, total, f0, F, BLOCK_F)
-
-
-@triton.jit
-def _narrowed(tile, AXIS: tl.constexpr, DTYPE: tl.constexpr):
-    """A tile for a product in this dtype, and what its rows or columns are divided by.
-
-    Numbers of any size fit float16 once the largest that is summed along the axis is 1.
-    """
-    if DTYPE == tl.float16 and tile.dtype != tl.float16:
-        largest = tl.max(tl.abs(tile), AXIS)
-        size = tl.where(largest == 0.0, 1.0, largest)
-        if AXIS == 1:
-            column = size[:, None]
-            return (tile / column).to(tl.float16), column
-        else:
-            row = size[None, :]
-            return (tile / row).to(tl.float16), row
-    else:
-        return tile.to(DTYPE), 1.0
-
-
-@triton.jit
-def _add_product(total, a, b, DTYPE: tl.constexpr):
-    """total + a @ b, multiplied in this dtype and summed in float32."""
-    narrow_a, rows = _narrowed(a, 1, DTYPE)
-    narrow_b, columns = _narrowed(b, 0, DTYPE)
-    if DTYPE == tl.float16:
-        return total + tl.dot(narrow_a, narrow_b, input_precision="ieee") * rows * columns
-    else:
-        return tl.dot(narrow_a, narrow_b, total, input_precision="ieee")
-
-
-@triton.jit
-def _selected(tile, seen, exponent, GATED: tl.constexpr):
-    """tile * exp(exponent) where it is seen, and zero elsewhere, whatever stands there."""
-    if GATED:
-        return tl.where(seen, tile * tl.exp(exponent), 0.0)
-    else:
-        return tl.where(seen, tile, 0.0)
-
-
-@triton.jit
-def _load_decay(decay_ptr, head, chunk, chunks, GATED: tl.constexpr, CHUNK: tl.constexpr):
-    """The sums of a chunk's steps and the last of them; zero before the first key and behind the last."""
-    if GATED:
-        decay_ptr += head * chunks * CHUNK
-        decay = _load_numbers(decay_ptr, chunk * CHUNK, chunks * CHUNK, CHUNK)
-        has_keys = (chunk >= 0) & (chunk < chunks)
-        end = tl.load(decay_ptr + (chunk * CHUNK + (CHUNK - 1)), mask=has_keys, other=0.0)
-        return decay, end
-    else:
-        return tl.zeros([CHUNK], tl.float32), 0.0
-
-
-@triton.jit
-def _is_read(
-    chunk, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS: tl.constexpr, CHUNK: tl.constexpr,
-):
-    """Does a query behind this chunk see its last key? The first is asked: documents are sorted."""
-    first = tl.maximum((chunk + 1) * CHUNK - offset, 0)
-    is_one = first < N
-    if DOCUMENTS:
-        last = tl.minimum((chunk + 1) * CHUNK, M) - 1
-        own = tl.load(of_queries_ptr + first, mask=is_one, other=0)
-        return is_one & (own == tl.load(of_keys_ptr + last))
-    else:
-        return is_one
-
-
-@triton.jit
-def _is_kept(
-    chunk, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS: tl.constexpr, CHUNK: tl.constexpr,
-):
-    """Does a query behind this chunk see the last key before it?"""
-    kept = _is_read(chunk, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS, CHUNK) & (chunk > 0)
-    if DOCUMENTS:
-        before = tl.load(of_keys_ptr + (tl.minimum(chunk * CHUNK, M) - 1), mask=chunk > 0, other=0)
-        last = tl.load(of_keys_ptr + (tl.minimum((chunk + 1) * CHUNK, M) - 1))
-        kept = kept & (before == last)
-    return kept
-
-
-@triton.jit
-def _enters(
-    chunk, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS: tl.constexpr, CHUNK: tl.constexpr,
-):
-    """Which queries of a chunk see the last key before it."""
-    i = chunk * CHUNK - offset + tl.arange(0, CHUNK)
-    seen = (i >= 0) & (i < N) & (i + offset >= CHUNK)
-    if DOCUMENTS:
-        before = tl.load(of_keys_ptr + (tl.minimum(chunk * CHUNK, M) - 1), mask=chunk > 0, other=0)
-        seen = seen & (tl.load(of_queries_ptr + i, mask=seen, other=0) == before)
-    return seen
-
-
-@triton.jit
-def _leaves(
-    chunk, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS: tl.constexpr, CHUNK: tl.constexpr,
-):
-    """Which keys of a chunk are seen by queries behind it."""
-    j = chunk * CHUNK + tl.arange(0, CHUNK)
-    seen = (j < M) & _is_read(chunk, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS, CHUNK)
-    if DOCUMENTS:
-        last = tl.load(of_keys_ptr + (tl.minimum((chunk + 1) * CHUNK, M) - 1))
-        seen = seen & (tl.load(of_keys_ptr + j, mask=j < M, other=0) == last)
-    return seen
-
-
-@triton.jit
-def _meets(i, j, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS: tl.constexpr):
-    """Which queries see which keys: one of them is a column, and one a row."""
-    seen = (j <= i + offset) & (i >= 0) & (i < N) & (j >= 0) & (j < M)
-    if DOCUMENTS:
-        of_query = tl.load(of_queries_ptr + i, mask=(i >= 0) & (i < N), other=0)
-        of_key = tl.load(of_keys_ptr + j, mask=(j >= 0) & (j < M), other=0)
-        seen = seen & (of_query == of_key)
-    return seen
-
-
-@triton.jit
-def _own(
-    pairs, i, j, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS: tl.constexpr,
-    CHUNK: tl.constexpr,
-):
-    """Of pairs of a chunk, those of a query and the key at its position."""
-    at = tl.arange(0, CHUNK)
-    own = tl.sum(tl.where(at[:, None] == at[None, :], pairs, 0.0), 1)
-    seen = _meets(i + at, j + at, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS)
-    return tl.where(seen, own, 0.0)
 
 
 @triton.jit(do_not_specialize=["chunks", "N", "M", "offset"])
 def _forward_states(
     g_ptr, v_ptr, decay_ptr, of_queries_ptr, of_keys_ptr, states_ptr, g_stride_b, g_stride_h,
     g_stride_t, v_stride_b, v_stride_h, v_stride_t, H, group, chunks, N, M, offset, F: tl.constexpr,
-    DV: tl.constexpr, GATED: tl.constexpr, DOCUMENTS: tl.constexpr, SUMS: tl.constexpr,
+    DV: tl.constexpr, GATED: tl.constexpr, CHANNELS: tl.constexpr, DOCUMENTS: tl.constexpr, SUMS: tl.constexpr,
     DTYPE: tl.constexpr, CHUNK: tl.constexpr, BLOCK_F: tl.constexpr, BLOCK_V: tl.constexpr,
 ):
     """One program: a block of the state of one head, from the first chunk to the last."""
@@ -221,6 +55,8 @@ def _forward_states(
     g_ptr += b * g_stride_b + h // group * g_stride_h
     v_ptr += b * v_stride_b + h // group * v_stride_h
     states_ptr += (b * H + h) * (chunks + 1) * (ROWS * F)
+    if CHANNELS:
+        decay_ptr += (b * H + h) * chunks * (CHUNK * F)
     if DOCUMENTS:
         of_queries_ptr += b * N
         of_keys_ptr += b * M
@@ -234,17 +70,29 @@ def _forward_states(
             _store_total(place + DV * F, total, v0, f0, F, BLOCK_F)
         g = _load_block(g_ptr, chunk * CHUNK, M, g_stride_t, f0, F, CHUNK, BLOCK_F)
         v = _load_turned(v_ptr, chunk * CHUNK, M, v_stride_t, v0, DV, CHUNK, BLOCK_V)
-        leaves = _leaves(chunk, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS, CHUNK)
-        decay, end = _load_decay(decay_ptr, b * H + h, chunk, chunks, GATED, CHUNK)
-        if GATED or DOCUMENTS:
+        j, at = chunk * CHUNK, chunk * CHUNK + (CHUNK - 1)
+        leaves = _leaves(j, at, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS, CHUNK)
+        if CHANNELS:
             kept = _is_kept(chunk, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS, CHUNK)
-            v = _selected(v, leaves[None, :], (end - decay)[None, :], GATED)
-            state = _selected(state, kept, end, GATED)
-            total = _selected(total, kept, end, GATED)
+            decay = _load_block(decay_ptr, j, chunks * CHUNK, F, f0, F, CHUNK, BLOCK_F)
+            end = _load_row(decay_ptr, at, chunks * CHUNK, f0, F, BLOCK_F)
+            g = _selected(g, leaves[:, None], end[None, :] - decay, True)
+            state = _selected(state, kept, end[None, :], True)
+            total = _selected(total, kept, end, True)
+        else:
+            decay, end = _load_decay(decay_ptr, b * H + h, chunk, chunks, GATED, CHUNK)
+            if GATED or DOCUMENTS:
+                kept = _is_kept(chunk, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS, CHUNK)
+                v = _selected(v, leaves[None, :], (end - decay)[None, :], GATED)
+                state = _selected(state, kept, end, GATED)
+                total = _selected(total, kept, end, GATED)
         state = _add_product(state, v, g, DTYPE)
         if SUMS:
-            weights = _selected(tl.full([CHUNK], 1.0, tl.float32), leaves, end - decay, GATED)
-            total += tl.sum(g * weights[:, None], 0)
+            if CHANNELS:
+                total += tl.sum(g, 0)
+            else:
+                weights = _selected(tl.full([CHUNK], 1.0, tl.float32), leaves, end - decay, GATED)
+                total += tl.sum(g * weights[:, None], 0)
     place = states_ptr + tl.cast(chunks, tl.int64) * (ROWS * F)
     _store_block(place, state, v0, DV, f0, F, BLOCK_V, BLOCK_F)
     if SUMS:
@@ -255,7 +103,7 @@ def _forward_states(
 def _backward_states(
     f_ptr, dout_ptr, dsums_ptr, decay_ptr, of_queries_ptr, of_keys_ptr, states_ptr, dstates_ptr,
     dends_ptr, f_stride_b, f_stride_h, f_stride_t, B, H, chunks, N, M, offset, F: tl.constexpr, DV: tl.constexpr,
-    GATED: tl.constexpr, DOCUMENTS: tl.constexpr, SUMS: tl.constexpr, DTYPE: tl.constexpr,
+    GATED: tl.constexpr, CHANNELS: tl.constexpr, DOCUMENTS: tl.constexpr, SUMS: tl.constexpr, DTYPE: tl.constexpr,
     CHUNK: tl.constexpr, BLOCK_F: tl.constexpr, BLOCK_V: tl.constexpr,
 ):
     """One program: a block of the gradient of one head's state, from the last chunk to the second.
@@ -273,6 +121,8 @@ def _backward_states(
     dstates_ptr += (b * H + h) * (chunks + 1) * (ROWS * F)
     if SUMS:
         dsums_ptr += (b * H + h) * N
+    if CHANNELS:
+        decay_ptr += (b * H + h) * chunks * (CHUNK * F)
     if DOCUMENTS:
         of_queries_ptr += b * N
         of_keys_ptr += b * M
@@ -286,23 +136,34 @@ def _backward_states(
         i = chunk * CHUNK - offset
         f = _load_block(f_ptr, i, N, f_stride_t, f0, F, CHUNK, BLOCK_F)
         dout = _load_turned(dout_ptr, i, N, DV, v0, DV, CHUNK, BLOCK_V)
-        enters = _enters(chunk, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS, CHUNK)
-        decay, end = _load_decay(decay_ptr, b * H + h, chunk, chunks, GATED, CHUNK)
-        if GATED or DOCUMENTS:
+        j = chunk * CHUNK
+        enters = _enters(j, j - 1, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS, CHUNK)
+        if CHANNELS:
             kept = _is_kept(chunk, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS, CHUNK)
-            dout = _selected(dout, enters[None, :], decay[None, :], GATED)
-            dstate = _selected(dstate, kept, end, GATED)
-            total = _selected(total, kept, end, GATED)
+            decay = _load_block(decay_ptr, j, chunks * CHUNK, F, f0, F, CHUNK, BLOCK_F)
+            end = _load_row(decay_ptr, j + (CHUNK - 1), chunks * CHUNK, f0, F, BLOCK_F)
+            f = _selected(f, enters[:, None], decay, True)
+            dstate = _selected(dstate, kept, end[None, :], True)
+            total = _selected(total, kept, end, True)
+        else:
+            decay, end = _load_decay(decay_ptr, b * H + h, chunk, chunks, GATED, CHUNK)
+            if GATED or DOCUMENTS:
+                kept = _is_kept(chunk, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS, CHUNK)
+                dout = _selected(dout, enters[None, :], decay[None, :], GATED)
+                dstate = _selected(dstate, kept, end, GATED)
+                total = _selected(total, kept, end, GATED)
         dstate = _add_product(dstate, dout, f, DTYPE)
         if SUMS:
-            dsums = _selected(_load_numbers(dsums_ptr, i, N, CHUNK), enters, decay, GATED)
+            dsums = _load_numbers(dsums_ptr, i, N, CHUNK)
+            if not CHANNELS:
+                dsums = _selected(dsums, enters, decay, GATED)
             total += tl.sum(f * dsums[:, None], 0)
         if chunk <= chunks:
             place = tl.cast(chunk, tl.int64) * (ROWS * F)
             _store_block(dstates_ptr + place, dstate, v0, DV, f0, F, BLOCK_V, BLOCK_F)
             if SUMS:
                 _store_total(dstates_ptr + place + DV * F, total, v0, f0, F, BLOCK_F)
-            if GATED:
+            if GATED or CHANNELS:
                 state = _load_block(states_ptr + place, v0, DV, F, f0, F, BLOCK_V, BLOCK_F)
                 dend = tl.sum(state * dstate, 0)
                 if SUMS:
@@ -349,7 +210,7 @@ def _forward_outputs(
             total += tl.sum(f * _load_numbers(states_ptr + DV * F, f0, F, BLOCK_F)[None, :], 1)
 
     decay, _ = _load_decay(decay_ptr, b * H + h, chunk, chunks, GATED, CHUNK)
-    enters = _enters(chunk, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS, CHUNK)
+    enters = _enters(j, j - 1, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS, CHUNK)
     acc = _selected(acc, enters[:, None], decay[:, None], GATED)
     row, col = tl.arange(0, CHUNK)[:, None], tl.arange(0, CHUNK)[None, :]
     seen = _meets(i + row, j + col, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS)
@@ -396,7 +257,8 @@ def _backward_values(
         dv = _add_product(dv, g, dstate, DTYPE)
 
     decay, end = _load_decay(decay_ptr, head, chunk, chunks, GATED, CHUNK)
-    leaves = _leaves(chunk, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS, CHUNK)
+    at = j + (CHUNK - 1)
+    leaves = _leaves(j, at, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS, CHUNK)
     dv = _selected(dv, leaves[:, None], (end - decay)[:, None], GATED)
     row, col = tl.arange(0, CHUNK)[:, None], tl.arange(0, CHUNK)[None, :]
     seen = _meets(i + col, j + row, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS)
@@ -451,7 +313,7 @@ def _backward_queries(
         dweights += dsums[:, None]
 
     decay, _ = _load_decay(decay_ptr, head, chunk, chunks, GATED, CHUNK)
-    enters = _enters(chunk, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS, CHUNK)
+    enters = _enters(j, j - 1, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS, CHUNK)
     df = _selected(df, enters[:, None], decay[:, None], GATED)
     row, col = tl.arange(0, CHUNK)[:, None], tl.arange(0, CHUNK)[None, :]
     seen = _meets(i + row, j + col, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS)
@@ -511,7 +373,8 @@ def _backward_keys(
         dweights += _load_numbers(dsums_ptr + head * N, i, N, CHUNK)[None, :]
 
     decay, end = _load_decay(decay_ptr, head, chunk, chunks, GATED, CHUNK)
-    leaves = _leaves(chunk, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS, CHUNK)
+    at = j + (CHUNK - 1)
+    leaves = _leaves(j, at, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS, CHUNK)
     dg = _selected(dg, leaves[:, None], (end - decay)[:, None], GATED)
     row, col = tl.arange(0, CHUNK)[:, None], tl.arange(0, CHUNK)[None, :]
     seen = _meets(i + col, j + row, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS)

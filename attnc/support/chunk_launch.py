@@ -8,6 +8,14 @@ import torch
 import triton
 import triton.language as tl
 
+from attnc.support.channel_kernels import (
+    _channel_keys,
+    _channel_outputs,
+    _channel_pairs,
+    _channel_queries,
+    _channel_values,
+    _channel_weights,
+)
 from attnc.support.chunk_kernels import (
     _backward_keys,
     _backward_queries,
@@ -22,7 +30,7 @@ from attnc.support.torch_functions import _with_unit_stride
 def _chunked_forward_triton(f, g, v, steps, of_queries, of_keys, offset, with_sums):
     """Query i of f [B, H, N, F] over the keys j <= i + offset of g [B, HG, M, F] in its document.
 
-    steps is None or [B, H, M]. Leaves out [B, H, N, DV], the sums of weights [B, H, N] or None, and
+    steps is None, [B, H, M] or [B, H, M, F]. Leaves out [B, H, N, DV], the sums of weights [B, H, N] or None, and
     the states before each chunk and behind the last, [B, H, chunks + 1, DV, F], with one more row
     for sums; all in float32. Documents are sorted, and none of a query is before that of the key at
     the query's position.
@@ -39,6 +47,7 @@ def _chunked_forward_triton(f, g, v, steps, of_queries, of_keys, offset, with_su
     f, g, v = map(_with_unit_stride, (f, g, v))
     of_queries, of_keys = _contiguous(of_queries), _contiguous(of_keys)
     decay = _decays(steps, chunks, chunk)
+    has_channels = steps is not None and steps.ndim == 4
     offset, group = _within_reach(offset, N, M), H // HG
     first, tiles = _tiles_of_queries(N, offset, chunk)
     kinds = _kinds(steps, of_keys, with_sums, narrow)
@@ -47,11 +56,18 @@ def _chunked_forward_triton(f, g, v, steps, of_queries, of_keys, offset, with_su
     blocks = triton.cdiv(F, sizes["BLOCK_F"]) * triton.cdiv(DV, sizes["BLOCK_V"])
     _forward_states[(blocks * H * B,)](
         g, v, decay, of_queries, of_keys, states, *g.stride()[:3], *v.stride()[:3], H, group, chunks,
-        N, M, offset, **sizes, **kinds,
+        N, M, offset, CHANNELS=has_channels, **sizes, **kinds,
     )
 
     sizes = {"F": F, "DV": DV, **_chunk_tiles(narrow, DV=DV)}
     blocks = triton.cdiv(DV, sizes["BLOCK_V"])
+    if has_channels:
+        weights = _channel_weights_of(f, g, decay, of_queries, of_keys, offset, narrow)
+        _channel_outputs[(tiles * blocks * H * B,)](
+            f, v, decay, of_queries, of_keys, states, weights, out, sums, *f.stride()[:3],
+            *v.stride()[:3], H, group, chunks, first, tiles, N, M, offset, **sizes, **kinds,
+        )
+        return out, sums, states
     _forward_outputs[(tiles * blocks * H * B,)](
         f, g, v, decay, of_queries, of_keys, states, out, sums, *f.stride()[:3], *g.stride()[:3],
         *v.stride()[:3], H, group, chunks, first, tiles, N, M, offset, **sizes, **kinds,
@@ -76,6 +92,7 @@ def _chunked_backward_triton(dout, dsums, f, g, v, steps, of_queries, of_keys, o
     of_queries, of_keys = _contiguous(of_queries), _contiguous(of_keys)
     chunk, chunks = _chunk_tiles(narrow)["CHUNK"], states.shape[2] - 1
     decay = _decays(steps, chunks, chunk)
+    has_channels = steps is not None and steps.ndim == 4
     offset, group = _within_reach(offset, N, M), H // HG
     first, tiles = _tiles_of_queries(N, offset, chunk)
     kinds = _kinds(steps, of_keys, with_sums, narrow)
@@ -83,11 +100,19 @@ def _chunked_backward_triton(dout, dsums, f, g, v, steps, of_queries, of_keys, o
     dstates = torch.empty_like(states)
     sizes = {"F": F, "DV": DV, **_chunk_tiles(narrow, with_sums=with_sums)}
     blocks = triton.cdiv(DV, sizes["BLOCK_V"])
-    dends = None if steps is None else f.new_empty((blocks, B, H, chunks, F), dtype=torch.float32)
+    dends = f.new_empty((blocks, B, H, chunks, F), dtype=torch.float32)  # of the decays at ends
     _backward_states[(triton.cdiv(F, sizes["BLOCK_F"]) * blocks * H * B,)](
         f, dout, dsums, decay, of_queries, of_keys, states, dstates, dends, *f.stride()[:3], B, H,
-        chunks, N, M, offset, **sizes, **kinds,
+        chunks, N, M, offset, CHANNELS=has_channels, **sizes, **kinds,
     )
+    if has_channels:
+        df, dg, dv, ddecay = _backward_of_channels(
+            dout, dsums, f, g, v, decay, of_queries, of_keys, offset, states, dstates, narrow,
+        )
+        ddecay = ddecay.unflatten(2, (chunks, chunk))
+        ddecay[:, :, :, -1] += dends.sum(0)
+        dsteps = _gradient_of_steps(ddecay, M)
+        return df, _sum_of_group(dg, group), _sum_of_group(dv, group), dsteps
 
     sizes = {"F": F, "DV": DV, **_chunk_tiles(narrow, DV=DV)}
     blocks = triton.cdiv(DV, sizes["BLOCK_V"])
@@ -113,11 +138,74 @@ def _chunked_backward_triton(dout, dsums, f, g, v, steps, of_queries, of_keys, o
         *v.stride()[:3], B, H, group, chunks, N, M, offset, **sizes, **kinds,
     )
     dg, dv = _sum_of_group(dg, group), _sum_of_group(dv, group)
-    if ddecay is None or dends is None:
+    if ddecay is None:
         return df, dg, dv, None
     ddecay = ddecay.sum((0, 1)).unflatten(2, (chunks, chunk))
     ddecay[..., -1] += dends.sum((0, 4))
     return df, dg, dv, _gradient_of_steps(ddecay, M)
+
+
+def _channel_weights_of(f, g, decay, of_queries, of_keys, offset, narrow):
+    """Weights of the pairs of every chunk, [B, H, chunks, CHUNK, CHUNK]."""
+    (B, H, N, F), (HG, M) = f.shape, g.shape[1:3]
+    sizes = _channel_tiles(narrow, warps=2)
+    chunks = triton.cdiv(M, sizes["CHUNK"])
+    weights = f.new_zeros((B, H, chunks, sizes["CHUNK"], sizes["CHUNK"]), dtype=torch.float32)
+    kinds = _kinds(None, of_keys, False, narrow)
+    _channel_weights[(chunks * (sizes["CHUNK"] // sizes["SUB"]) * H * B,)](
+        f, g, decay, of_queries, of_keys, weights, *f.stride()[:3], *g.stride()[:3], H, H // HG,
+        chunks, N, M, offset, F=F, DOCUMENTS=kinds["DOCUMENTS"], DTYPE=kinds["DTYPE"], **sizes,
+    )
+    return weights
+
+
+def _backward_of_channels(
+    dout, dsums, f, g, v, decay, of_queries, of_keys, offset, states, dstates, narrow,
+):
+    """Gradients of f, of g and v for each head of queries, and of the decays."""
+    (B, H, N, F), (HG, M, DV) = f.shape, v.shape[1:]
+    group, chunks, chunk = H // HG, states.shape[2] - 1, _chunk_tiles(narrow)["CHUNK"]
+    df = f.new_empty((B, H, N, F), dtype=torch.float32)
+    dg = f.new_empty((B, H, M, F), dtype=torch.float32)
+    dv = f.new_empty((B, H, M, DV), dtype=torch.float32)
+    ddecay = torch.empty_like(decay)
+    first, tiles = _tiles_of_queries(N, offset, chunk)
+    kinds = _kinds(None, of_keys, dsums is not None, narrow)
+    weights = _channel_weights_of(f, g, decay, of_queries, of_keys, offset, narrow)
+
+    sizes = {"F": F, "DV": DV, **_chunk_tiles(narrow, DV=DV)}
+    blocks = triton.cdiv(DV, sizes["BLOCK_V"])
+    _channel_values[(chunks * blocks * H * B,)](
+        g, dout, decay, of_queries, of_keys, dstates, weights, dv, *g.stride()[:3], H, group, chunks,
+        N, M, offset, **sizes, **kinds,
+    )
+
+    dweights = torch.zeros_like(weights)
+    sizes = {"F": F, "DV": DV, **_chunk_tiles(narrow, F=F)}
+    blocks = triton.cdiv(F, sizes["BLOCK_F"])
+    _channel_queries[(tiles * blocks * H * B,)](
+        v, dout, dsums, decay, of_queries, of_keys, states, dweights, df, *v.stride()[:3], H, group,
+        chunks, first, tiles, N, M, offset, **sizes, **kinds,
+    )
+    _channel_keys[(chunks * blocks * H * B,)](
+        v, decay, of_queries, of_keys, dstates, dg, *v.stride()[:3], H, group, chunks, N, M, offset,
+        **sizes, **kinds,
+    )
+    sizes = _channel_tiles(narrow, warps=4)
+    blocks = triton.cdiv(F, sizes["BLOCK_F"]) * (chunk // sizes["SUB"])
+    _channel_pairs[(chunks * blocks * H * B,)](
+        f, g, decay, of_queries, of_keys, dweights, df, dg, ddecay, *f.stride()[:3], *g.stride()[:3],
+        H, group, chunks, N, M, offset, F=F, DOCUMENTS=kinds["DOCUMENTS"], DTYPE=kinds["DTYPE"],
+        **sizes,
+    )
+    return df, dg, dv, ddecay
+
+
+def _channel_tiles(narrow, warps):
+    """The same where gates of channels are taken apart within a chunk, by 16 tokens."""
+    tiles = _chunk_tiles(narrow)
+    sizes = {"CHUNK": tiles["CHUNK"], "SUB": 16, "BLOCK_F": tiles["BLOCK_F"]}
+    return {**sizes, "num_warps": warps, "num_stages": 1, "enable_fp_fusion": True}
 
 
 def _sum_of_group(x, group):
@@ -153,7 +241,7 @@ def _kinds(steps, of_keys, with_sums, narrow):
     dtypes = {torch.float16: tl.float16, torch.bfloat16: tl.bfloat16, torch.float32: tl.float32}
     has_documents = of_keys is not None
     return {
-        "GATED": steps is not None, "DOCUMENTS": has_documents, "SUMS": with_sums,
+        "GATED": steps is not None and steps.ndim == 3, "DOCUMENTS": has_documents, "SUMS": with_sums,
         "DTYPE": dtypes[narrow],
     }
 
@@ -174,12 +262,13 @@ def _tiles_of_queries(N, offset, chunk):
 
 
 def _decays(steps, chunks, chunk):
-    """The sum of steps of each key since its chunk began, [B, H, chunks * chunk]."""
+    """The sum of steps of each key since its chunk began, [B, H, chunks * chunk] or with channels."""
     if steps is None:
         return None
-    wide = steps.new_zeros((*steps.shape[:2], chunks * chunk), dtype=torch.float32)
-    wide[:, :, : steps.shape[2]] = steps
-    return wide.unflatten(2, (chunks, chunk)).cumsum(3).flatten(2)
+    B, H, M = steps.shape[:3]
+    wide = steps.new_zeros((B, H, chunks * chunk, *steps.shape[3:]), dtype=torch.float32)
+    wide[:, :, :M] = steps
+    return wide.unflatten(2, (chunks, chunk)).cumsum(3).flatten(2, 3)
 
 
 def _gradient_of_steps(ddecay, M):

@@ -22,7 +22,7 @@ import torch
 import triton
 import triton.language as tl
 """.strip()
-OWN = ("chunk_kernels", "chunk_launch")
+OWN = ("chunk_parts", "chunk_kernels", "channel_kernels", "chunk_launch")
 
 
 @cache
@@ -160,8 +160,11 @@ def errors(call: Call, module: ModuleType) -> dict[str, float]:
     """The largest of each result, relative to the largest sum of the sizes of what is summed there."""
     found, expected, sizes = by_kernels(call, module), by_pairs(call), by_pairs(call, of_sizes=True)
     assert found.keys() == expected.keys()
-    if sizes["dsteps"] is not None:  # a difference of what the two ends of pairs get
-        sizes["dsteps"] = (call.tensors()["f"].abs() * sizes["df"]).sum((2, 3))
+    if sizes["dsteps"] is not None and sizes["df"] is not None:
+        # A difference of what the two ends of pairs get, summed over a chunk.
+        ends = call.tensors()["f"].abs() * sizes["df"]
+        ends = ends if call.gates == "channels" else ends.sum(3, keepdim=True)
+        sizes["dsteps"] = ends.unfold(2, min(call.N, 64), 1).sum(-1)
     worst = {}
     for name, want in expected.items():
         got, size = found[name], sizes[name]

@@ -17,13 +17,12 @@ from attnc.support.channel_kernels import (
     _channel_weights,
 )
 from attnc.support.chunk_kernels import (
-    _backward_keys,
-    _backward_queries,
-    _backward_states,
-    _backward_values,
-    _forward_outputs,
-    _forward_states,
+    _chunk_keys,
+    _chunk_outputs,
+    _chunk_queries,
+    _chunk_values,
 )
+from attnc.support.chunk_states import _chunk_state_gradients, _chunk_states
 from attnc.support.torch_functions import _with_unit_stride
 
 
@@ -46,15 +45,15 @@ def _chunked_forward_triton(f, g, v, steps, of_queries, of_keys, offset, with_su
         return out, sums, states.zero_()
     f, g, v = map(_with_unit_stride, (f, g, v))
     of_queries, of_keys = _contiguous(of_queries), _contiguous(of_keys)
-    decay = _decays(steps, chunks, chunk)
+    decay = _decays_of_chunks(steps, chunks, chunk)
     has_channels = steps is not None and steps.ndim == 4
     offset, group = _within_reach(offset, N, M), H // HG
     first, tiles = _tiles_of_queries(N, offset, chunk)
-    kinds = _kinds(steps, of_keys, with_sums, narrow)
+    kinds = _chunk_kinds(steps, of_keys, with_sums, narrow)
 
     sizes = {"F": F, "DV": DV, **_chunk_tiles(narrow, with_sums=with_sums)}
     blocks = triton.cdiv(F, sizes["BLOCK_F"]) * triton.cdiv(DV, sizes["BLOCK_V"])
-    _forward_states[(blocks * H * B,)](
+    _chunk_states[(blocks * H * B,)](
         g, v, decay, of_queries, of_keys, states, *g.stride()[:3], *v.stride()[:3], H, group, chunks,
         N, M, offset, CHANNELS=has_channels, **sizes, **kinds,
     )
@@ -68,7 +67,7 @@ def _chunked_forward_triton(f, g, v, steps, of_queries, of_keys, offset, with_su
             *v.stride()[:3], H, group, chunks, first, tiles, N, M, offset, **sizes, **kinds,
         )
         return out, sums, states
-    _forward_outputs[(tiles * blocks * H * B,)](
+    _chunk_outputs[(tiles * blocks * H * B,)](
         f, g, v, decay, of_queries, of_keys, states, out, sums, *f.stride()[:3], *g.stride()[:3],
         *v.stride()[:3], H, group, chunks, first, tiles, N, M, offset, **sizes, **kinds,
     )
@@ -91,17 +90,17 @@ def _chunked_backward_triton(dout, dsums, f, g, v, steps, of_queries, of_keys, o
     dsums = _contiguous(dsums)
     of_queries, of_keys = _contiguous(of_queries), _contiguous(of_keys)
     chunk, chunks = _chunk_tiles(narrow)["CHUNK"], states.shape[2] - 1
-    decay = _decays(steps, chunks, chunk)
+    decay = _decays_of_chunks(steps, chunks, chunk)
     has_channels = steps is not None and steps.ndim == 4
     offset, group = _within_reach(offset, N, M), H // HG
     first, tiles = _tiles_of_queries(N, offset, chunk)
-    kinds = _kinds(steps, of_keys, with_sums, narrow)
+    kinds = _chunk_kinds(steps, of_keys, with_sums, narrow)
 
     dstates = torch.empty_like(states)
     sizes = {"F": F, "DV": DV, **_chunk_tiles(narrow, with_sums=with_sums)}
     blocks = triton.cdiv(DV, sizes["BLOCK_V"])
     dends = f.new_empty((blocks, B, H, chunks, F), dtype=torch.float32)  # of the decays at ends
-    _backward_states[(triton.cdiv(F, sizes["BLOCK_F"]) * blocks * H * B,)](
+    _chunk_state_gradients[(triton.cdiv(F, sizes["BLOCK_F"]) * blocks * H * B,)](
         f, dout, dsums, decay, of_queries, of_keys, states, dstates, dends, *f.stride()[:3], B, H,
         chunks, N, M, offset, CHANNELS=has_channels, **sizes, **kinds,
     )
@@ -112,11 +111,11 @@ def _chunked_backward_triton(dout, dsums, f, g, v, steps, of_queries, of_keys, o
         ddecay = ddecay.unflatten(2, (chunks, chunk))
         ddecay[:, :, :, -1] += dends.sum(0)
         dsteps = _gradient_of_steps(ddecay, M)
-        return df, _sum_of_group(dg, group), _sum_of_group(dv, group), dsteps
+        return df, _of_heads_of_keys(dg, group), _of_heads_of_keys(dv, group), dsteps
 
     sizes = {"F": F, "DV": DV, **_chunk_tiles(narrow, DV=DV)}
     blocks = triton.cdiv(DV, sizes["BLOCK_V"])
-    _backward_values[(chunks * blocks * H * B,)](
+    _chunk_values[(chunks * blocks * H * B,)](
         f, g, dout, decay, of_queries, of_keys, dstates, dv, *f.stride()[:3], *g.stride()[:3], H,
         group, chunks, N, M, offset, **sizes, **kinds,
     )
@@ -128,16 +127,16 @@ def _chunked_backward_triton(dout, dsums, f, g, v, steps, of_queries, of_keys, o
     if steps is not None:
         ddecay = f.new_zeros((2, blocks, B, H, chunks * chunk), dtype=torch.float32)
     of_query, of_key = (None, None) if ddecay is None else ddecay
-    _backward_queries[(tiles * blocks * H * B,)](
+    _chunk_queries[(tiles * blocks * H * B,)](
         f, g, v, dout, dsums, decay, of_queries, of_keys, states, df, of_query, *f.stride()[:3],
         *g.stride()[:3], *v.stride()[:3], B, H, group, chunks, first, tiles, N, M, offset, **sizes,
         **kinds,
     )
-    _backward_keys[(chunks * blocks * H * B,)](
+    _chunk_keys[(chunks * blocks * H * B,)](
         f, g, v, dout, dsums, decay, of_queries, of_keys, dstates, dg, of_key, *f.stride()[:3], *g.stride()[:3],
         *v.stride()[:3], B, H, group, chunks, N, M, offset, **sizes, **kinds,
     )
-    dg, dv = _sum_of_group(dg, group), _sum_of_group(dv, group)
+    dg, dv = _of_heads_of_keys(dg, group), _of_heads_of_keys(dv, group)
     if ddecay is None:
         return df, dg, dv, None
     ddecay = ddecay.sum((0, 1)).unflatten(2, (chunks, chunk))
@@ -151,7 +150,7 @@ def _channel_weights_of(f, g, decay, of_queries, of_keys, offset, narrow):
     sizes = _channel_tiles(narrow, warps=2)
     chunks = triton.cdiv(M, sizes["CHUNK"])
     weights = f.new_zeros((B, H, chunks, sizes["CHUNK"], sizes["CHUNK"]), dtype=torch.float32)
-    kinds = _kinds(None, of_keys, False, narrow)
+    kinds = _chunk_kinds(None, of_keys, False, narrow)
     _channel_weights[(chunks * (sizes["CHUNK"] // sizes["SUB"]) * H * B,)](
         f, g, decay, of_queries, of_keys, weights, *f.stride()[:3], *g.stride()[:3], H, H // HG,
         chunks, N, M, offset, F=F, DOCUMENTS=kinds["DOCUMENTS"], DTYPE=kinds["DTYPE"], **sizes,
@@ -170,7 +169,7 @@ def _backward_of_channels(
     dv = f.new_empty((B, H, M, DV), dtype=torch.float32)
     ddecay = torch.empty_like(decay)
     first, tiles = _tiles_of_queries(N, offset, chunk)
-    kinds = _kinds(None, of_keys, dsums is not None, narrow)
+    kinds = _chunk_kinds(None, of_keys, dsums is not None, narrow)
     weights = _channel_weights_of(f, g, decay, of_queries, of_keys, offset, narrow)
 
     sizes = {"F": F, "DV": DV, **_chunk_tiles(narrow, DV=DV)}
@@ -208,7 +207,7 @@ def _channel_tiles(narrow, warps):
     return {**sizes, "num_warps": warps, "num_stages": 1, "enable_fp_fusion": True}
 
 
-def _sum_of_group(x, group):
+def _of_heads_of_keys(x, group):
     """Of the heads of queries that read one head of keys."""
     return x if group == 1 else x.unflatten(1, (-1, group)).sum(2)
 
@@ -236,7 +235,7 @@ def _chunk_tiles(narrow, F=64, DV=64, with_sums=False):
     return {**sizes, "enable_fp_fusion": True}
 
 
-def _kinds(steps, of_keys, with_sums, narrow):
+def _chunk_kinds(steps, of_keys, with_sums, narrow):
     """What kernels are compiled for beside sizes."""
     dtypes = {torch.float16: tl.float16, torch.bfloat16: tl.bfloat16, torch.float32: tl.float32}
     has_documents = of_keys is not None
@@ -261,7 +260,7 @@ def _tiles_of_queries(N, offset, chunk):
     return first, (N - 1 + offset) // chunk - first + 1
 
 
-def _decays(steps, chunks, chunk):
+def _decays_of_chunks(steps, chunks, chunk):
     """The sum of steps of each key since its chunk began, [B, H, chunks * chunk] or with channels."""
     if steps is None:
         return None

@@ -22,7 +22,7 @@ import torch
 import triton
 import triton.language as tl
 """.strip()
-OWN = ("chunk_parts", "chunk_kernels", "channel_kernels", "chunk_launch")
+OWN = ("chunk_parts", "chunk_states", "chunk_kernels", "channel_kernels", "chunk_launch")
 
 
 @cache

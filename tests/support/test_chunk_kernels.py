@@ -149,7 +149,7 @@ def test_any_call(call: Call) -> None:
 def test_launches_have_one_axis(of_batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of which 2^31 - 1 programs fit; an axis of heads or batch entries would take 65535."""
     module, grids = evaluated(), []
-    kernel = type(module._forward_states)
+    kernel = type(module._chunk_states)
     monkeypatch.setattr(kernel, "_launch", lambda self, grid, args, kwargs: grids.append(grid))
     by_kernels(Call(B=of_batch, N=2, M=2, F=1, DV=1), module)
     assert len(grids) == 6 and all(grid[0] % of_batch == 0 and grid[1:] == (1, 1) for grid in grids)
@@ -168,7 +168,7 @@ print(json.dumps(errors(Call(**call), load_module("chunked", module_text()))))
 @pytest.mark.parametrize(("gates", "dtypes"), [("number", WIDE), ("channels", WIDE), ("none", HALF)])
 def test_in_tritons_interpreter(gates: str, dtypes: tuple[torch.dtype, ...]) -> None:
     """Another meaning of the same language, by other people; it is chosen where triton is imported."""
-    call = Call(N=40, M=70, H=4, offset=30, gates=gates, documents=True, strided=True, dtypes=dtypes)
+    call = Call(N=20, M=40, HG=1, B=1, offset=20, gates=gates, documents=True, strided=True, dtypes=dtypes)
     given = asdict(replace(call, dtypes=()))
     given["dtypes"] = [str(dtype).removeprefix("torch.") for dtype in dtypes]
     here = Path(__file__)

@@ -109,13 +109,20 @@ def _every_second(x: Tensor) -> Tensor:
     return x.repeat_interleave(2, 3)[..., ::2]
 
 
-def by_kernels(call: Call, module: ModuleType) -> dict[str, Tensor | None]:
+def by_kernels(call: Call, module: ModuleType, device: str = "cpu") -> dict[str, Tensor | None]:
     """Outputs and gradients."""
-    given = call.tensors()
+    given = {name: _to(value, device) for name, value in call.tensors().items()}
     out, sums, states = module._chunked_forward_triton(**given)
     del given["with_sums"]
-    df, dg, dv, dsteps = module._chunked_backward_triton(*call.gradients(), **given, states=states)
-    return {"out": out, "sums": sums, "df": df, "dg": dg, "dv": dv, "dsteps": dsteps}
+    dout, dsums = (_to(x, device) for x in call.gradients())
+    found = module._chunked_backward_triton(dout, dsums, **given, states=states)
+    results = zip(("out", "sums", "df", "dg", "dv", "dsteps"), (out, sums, *found), strict=True)
+    return {name: _to(x, "cpu") for name, x in results}
+
+
+def _to(value: Any, device: str) -> Any:
+    """A tensor on a device, with the strides that it has."""
+    return value.to(device) if isinstance(value, Tensor) else value
 
 
 def by_pairs(call: Call, of_sizes: bool = False) -> dict[str, Tensor | None]:
@@ -156,9 +163,9 @@ def attend(
     return weights @ v, weights.sum(-1)
 
 
-def errors(call: Call, module: ModuleType) -> dict[str, float]:
+def errors(call: Call, module: ModuleType, device: str = "cpu") -> dict[str, float]:
     """The largest of each result, relative to the largest sum of the sizes of what is summed there."""
-    found, expected, sizes = by_kernels(call, module), by_pairs(call), by_pairs(call, of_sizes=True)
+    found, expected, sizes = by_kernels(call, module, device), by_pairs(call), by_pairs(call, of_sizes=True)
     assert found.keys() == expected.keys()
     if sizes["dsteps"] is not None and sizes["df"] is not None:
         # A difference of what the two ends of pairs get, summed over a chunk.
@@ -185,6 +192,6 @@ def limit(call: Call) -> float:
     return 4e-6 + 2 * narrow + torch.finfo(torch.float32).eps * apart
 
 
-def assert_right(call: Call, module: ModuleType) -> None:
-    wrong = {name: error for name, error in errors(call, module).items() if error > limit(call)}
+def assert_right(call: Call, module: ModuleType, device: str = "cpu") -> None:
+    wrong = {name: error for name, error in errors(call, module, device).items() if error > limit(call)}
     assert not wrong, (wrong, limit(call), call)

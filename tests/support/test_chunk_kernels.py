@@ -14,10 +14,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from chunked_calls import Call, assert_right, by_kernels, by_pairs, evaluated, limit
+from chunked_calls import Call, assert_right, by_kernels, by_pairs, evaluated, limit, module_text
 from hypothesis import given
 from hypothesis import strategies as st
 from properties import cases
+
+from attnc.run.loader import load_module
 
 HALF, BRAIN, WIDE = (torch.float16,) * 3, (torch.bfloat16,) * 3, (torch.float32,) * 3
 LENGTHS = (1, 37, 64, 65, 200)
@@ -67,6 +69,24 @@ def test_dtypes_and_widths_beyond_a_block(dtypes: tuple[torch.dtype, ...], gates
 @pytest.mark.parametrize("steep", [30.0, 100.0])
 def test_steep_gates(steep: float, documents: bool, gates: str) -> None:
     assert_right(Call(N=130, M=130, steep=steep, documents=documents, gates=gates), evaluated())
+
+
+def test_one_gate_for_all_steps() -> None:
+    """Its gradient is a sum over all of them, in which nothing may cancel that need not."""
+    call = Call(N=2048, M=2048, F=16, DV=16, B=1, H=1, HG=1, sums=False)
+    given, (dout, _) = call.tensors(), call.gradients()
+    del given["with_sums"]
+    given["steps"] = torch.full((1, 1, 2048), 0.9).log()
+    _, _, states = evaluated()._chunked_forward_triton(**given, with_sums=False)
+    dsteps = evaluated()._chunked_backward_triton(dout, None, **given, states=states)[3]
+
+    steps = given["steps"].double().requires_grad_()
+    lost, seen = steps.cumsum(2), torch.ones(2048, 2048, dtype=torch.bool).tril()
+    decay = (lost[..., None] - lost[:, :, None]).masked_fill(~seen, -torch.inf).exp()
+    f, g, v = (given[name].double() for name in "fgv")
+    (((f @ g.mT) * decay) @ v * dout).sum().backward()
+    assert steps.grad is not None
+    assert float((dsteps.double().sum() / steps.grad.sum() - 1).abs()) < 1e-5
 
 
 @pytest.mark.parametrize("dtypes", [WIDE, HALF])
@@ -179,3 +199,17 @@ def test_in_tritons_interpreter(gates: str, dtypes: tuple[torch.dtype, ...]) -> 
     assert done.returncode == 0, done.stderr[-2000:]
     errors = json.loads(done.stdout)
     assert all(error <= limit(call) for error in errors.values()), errors
+
+
+@pytest.mark.gpu
+@each_kind
+@pytest.mark.parametrize("dtypes", [BRAIN, HALF, WIDE])
+@pytest.mark.parametrize("width", [64, 128, 200])
+def test_on_a_gpu(width: int, dtypes: tuple[torch.dtype, ...], gates: str) -> None:
+    """Blocks of 64 and of 128, with 4 and with 8 warps."""
+    module = load_module("chunked", module_text())
+    for full in (False, True):
+        call = Call(
+            N=200, M=200, F=width, DV=width, H=4, gates=gates, dtypes=dtypes, documents=full, sums=full
+        )
+        assert_right(call, module, "cuda")

@@ -261,15 +261,20 @@ def _tiles_of_queries(N, offset, chunk):
 
 
 def _decays_of_chunks(steps, chunks, chunk):
-    """The sum of steps of each key since its chunk began, [B, H, chunks * chunk] or with channels."""
+    """The sum of steps of each key since its chunk began, [B, H, chunks * chunk] or with channels.
+
+    The first step of all has no key before it, and is none.
+    """
     if steps is None:
         return None
     B, H, M = steps.shape[:3]
     wide = steps.new_zeros((B, H, chunks * chunk, *steps.shape[3:]), dtype=torch.float32)
-    wide[:, :, :M] = steps
+    wide[:, :, 1:M] = steps[:, :, 1:]
     return wide.unflatten(2, (chunks, chunk)).cumsum(3).flatten(2, 3)
 
 
 def _gradient_of_steps(ddecay, M):
     """A step is a part of every sum behind it in its chunk."""
-    return ddecay.flip(3).cumsum(3).flip(3).flatten(2, 3)[:, :, :M]
+    dsteps = ddecay.flip(3).cumsum(3).flip(3).flatten(2, 3)[:, :, :M]
+    dsteps[:, :, 0] = 0.0
+    return dsteps

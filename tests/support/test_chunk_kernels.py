@@ -144,6 +144,14 @@ def test_what_nobody_sees_may_be_infinite(gates: str) -> None:
             assert not gradient[:, :, 40:].any()
 
 
+@pytest.mark.parametrize("gates", ["number", "channels"])
+def test_the_first_step_has_no_key_before_it(gates: str) -> None:
+    given = Call(gates=gates).tensors()
+    out = evaluated()._chunked_forward_triton(**given)[0]
+    given["steps"][:, :, 0] = 1e30
+    assert torch.equal(evaluated()._chunked_forward_triton(**given)[0], out)
+
+
 @pytest.mark.parametrize("empty", [{"N": 0}, {"M": 0}, {"B": 0}])
 def test_nothing(empty: dict[str, int]) -> None:
     found = by_kernels(Call(**empty), evaluated())

@@ -9,6 +9,7 @@ the three, so no version has to be refused.
 from __future__ import annotations
 
 import re
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 import torch
 import triton
 from triton.runtime.jit import JITFunction
+from turns import in_turn
 
 from attnc.inspect.build import build
 from attnc.inspect.figures import Figures, read_figures
@@ -95,13 +97,12 @@ KINDS = [(gates, full) for gates in ("none", "number", "channels") for full in (
 OF_16_ROWS = ("channel_weights", "channel_pairs")  # too few for wgmma
 
 
-@pytest.mark.parametrize("target", [SM_90, SM_80], ids=lambda target: target.name)
-@pytest.mark.parametrize("width", [64, 128])
-@pytest.mark.parametrize(("gates", "full"), KINDS)
+@pytest.mark.parametrize(("kind", "width", "target"), in_turn(product(KINDS, (64, 128), (SM_90, SM_80))))
 def test_machine_code(
-    monkeypatch: pytest.MonkeyPatch, gates: str, full: bool, width: int, target: Target
+    monkeypatch: pytest.MonkeyPatch, kind: tuple[str, bool], width: int, target: Target
 ) -> None:
     """No spills; products by the matrix unit; nothing that Hopper gets wrong."""
+    gates, full = kind
     for launch in launches(monkeypatch, width, gates, full):
         figures, ttgir = built(monkeypatch, launch, target)
         assert (launch.name, figures.spilled, figures.serialized) == (launch.name, 0, False)

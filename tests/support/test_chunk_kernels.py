@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from dataclasses import asdict, replace
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from chunked_calls import Call, assert_right, by_kernels, by_pairs, evaluated, l
 from hypothesis import given
 from hypothesis import strategies as st
 from properties import cases
+from turns import in_turn
 
 from attnc.run.loader import load_module
 
@@ -27,27 +29,20 @@ GATES = ("none", "number", "channels")
 each_kind = pytest.mark.parametrize("gates", GATES)
 
 
-@each_kind
-@pytest.mark.parametrize("n", LENGTHS)
+@pytest.mark.parametrize(("n", "gates"), in_turn(product(LENGTHS, GATES), turns=2))
 def test_lengths(n: int, gates: str) -> None:
     assert_right(Call(N=n, M=n, gates=gates), evaluated())
 
 
-@each_kind
-@pytest.mark.parametrize(
-    ("n", "m", "offset"),
-    [
-        (1, 200, 199),
-        (37, 64, 27),
-        (65, 200, 135),
-        (200, 64, -30),
-        (100, 65, 1000),
-        (65, 65, -1),
-        (64, 37, -64),
-    ],
-)
-def test_offsets(n: int, m: int, offset: int, gates: str) -> None:
+OFFSETS = (
+    (1, 200, 199), (37, 64, 27), (65, 200, 135), (200, 64, -30), (100, 65, 1000), (65, 65, -1), (64, 37, -64),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("sizes", "gates"), in_turn(product(OFFSETS, GATES), turns=4))
+def test_offsets(sizes: tuple[int, int, int], gates: str) -> None:
     """Queries before the first key see none, and those behind the last see all."""
+    n, m, offset = sizes
     assert_right(Call(N=n, M=m, offset=offset, gates=gates), evaluated())
     assert_right(Call(N=n, M=m, offset=offset, gates=gates, documents=True), evaluated())
 
@@ -57,16 +52,19 @@ def test_grouped_heads_of_strided_tensors(gates: str) -> None:
     assert_right(Call(N=70, M=70, H=4, HG=2, strided=True, documents=True, gates=gates), evaluated())
 
 
-@each_kind
-@pytest.mark.parametrize("dtypes", [HALF, BRAIN, (torch.bfloat16, torch.float32, torch.float16)])
+DTYPES = (HALF, BRAIN, (torch.bfloat16, torch.float32, torch.float16))
+
+
+@pytest.mark.parametrize(("dtypes", "gates"), in_turn(product(DTYPES, GATES), turns=2))
 def test_dtypes_and_widths_beyond_a_block(dtypes: tuple[torch.dtype, ...], gates: str) -> None:
     assert_right(Call(N=70, M=70, F=130, DV=72, dtypes=dtypes, gates=gates), evaluated())
     assert_right(Call(N=130, M=130, F=72, DV=130, dtypes=dtypes, gates=gates, documents=True), evaluated())
 
 
-@pytest.mark.parametrize("gates", ["number", "channels"])
-@pytest.mark.parametrize("documents", [False, True])
-@pytest.mark.parametrize("steep", [30.0, 100.0])
+STEEP = product((30.0, 100.0), (False, True), ("number", "channels"))
+
+
+@pytest.mark.parametrize(("steep", "documents", "gates"), in_turn(STEEP, turns=2))
 def test_steep_gates(steep: float, documents: bool, gates: str) -> None:
     assert_right(Call(N=130, M=130, steep=steep, documents=documents, gates=gates), evaluated())
 

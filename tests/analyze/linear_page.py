@@ -20,6 +20,7 @@ from attnc.analyze.facts import Linear  # noqa: E402
 from attnc.analyze.linear import find_linear  # noqa: E402
 from attnc.analyze.linear_words import terms_of  # noqa: E402
 from attnc.compiler import Compilation  # noqa: E402
+from attnc.errors import AttncError  # noqa: E402
 from attnc.ir.nodes import Node  # noqa: E402
 from attnc.ir.words import plain_text  # noqa: E402
 
@@ -44,8 +45,11 @@ Nobody has to ask for it. The formula is taken apart, and `attnc explain` says i
 - A normalization may take any sums over the row, and numbers of rows that earlier passes find. A softmax does where no
   dot product stands in its score.
 
-**features** is how many numbers of a token meet each number of a value: rows of the state. No schedule hands a state on
-yet: all of these run on tiles, or on the interpreter.
+**features** is how many numbers of a token meet each number of a value: rows of the state.
+
+**goes** says how it is computed: `chunked`, a state from chunk to chunk of 64 tokens, under a causal mask; `products`,
+one state for all queries; or `tiled`, pair by pair, where that is cheaper or surer: `attnc explain` has the reason.
+`schedule="tiled"` asks for pairs. Where a power fades, as `gamma[h] ** (i - j)`, its base has to be above 0 in a call.
 
 The page is made by `python tests/analyze/linear_page.py` of [linear.attn](../tests/analyze/specs/linear.attn) and
 [not_linear.attn](../tests/analyze/specs/not_linear.attn). That the terms make the weight of every pair is a test.
@@ -63,14 +67,15 @@ def page(times: str) -> str:
         "",
         "## What is linear",
         "",
-        "| attention | says | is | features |",
-        "|---|---|---|---|",
+        "| attention | says | is | features | goes |",
+        "|---|---|---|---|---|",
     ]
     for each in attentions(LINEAR):
         found = each.facts.linear
         assert isinstance(found, Linear), (each.attention.name, found)
         terms = " + ".join(f"`{term}`" for term in terms_of(found))
-        lines.append(row(f"`{each.attention.name}`", says(each), terms, f"`{plain_text(found.features)}`"))
+        features = f"`{plain_text(found.features)}`"
+        lines.append(row(f"`{each.attention.name}`", says(each), terms, features, goes(each)))
     lines += ["", "## What is not", "", "| attention | says | because |", "|---|---|---|"]
     for each in attentions(NOT_LINEAR):
         found = each.facts.linear
@@ -81,6 +86,14 @@ def page(times: str) -> str:
 
 def row(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
+
+
+def goes(compilation: Compilation) -> str:
+    """The schedule; where there is none, the interpreter."""
+    try:
+        return compilation.plan.schedule.name
+    except AttncError:
+        return "the interpreter"
 
 
 def says(compilation: Compilation) -> str:

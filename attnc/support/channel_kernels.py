@@ -29,9 +29,29 @@ from attnc.support.kernels import _program
 
 @triton.jit(do_not_specialize=["chunks", "N", "M", "offset"])
 def _channel_weights(
-    f_ptr, g_ptr, decay_ptr, of_queries_ptr, of_keys_ptr, weights_ptr, f_stride_b, f_stride_h,
-    f_stride_t, g_stride_b, g_stride_h, g_stride_t, H, group, chunks, N, M, offset, F: tl.constexpr,
-    DOCUMENTS: tl.constexpr, DTYPE: tl.constexpr, CHUNK: tl.constexpr, SUB: tl.constexpr,
+    f_ptr,
+    g_ptr,
+    decay_ptr,
+    of_queries_ptr,
+    of_keys_ptr,
+    weights_ptr,
+    f_stride_b,
+    f_stride_h,
+    f_stride_t,
+    g_stride_b,
+    g_stride_h,
+    g_stride_t,
+    H,
+    group,
+    chunks,
+    N,
+    M,
+    offset,
+    F: tl.constexpr,
+    DOCUMENTS: tl.constexpr,
+    DTYPE: tl.constexpr,
+    CHUNK: tl.constexpr,
+    SUB: tl.constexpr,
     BLOCK_F: tl.constexpr,
 ):
     """One program: weights of the pairs of SUB queries and the keys of their chunk up to them."""
@@ -74,7 +94,9 @@ def _channel_weights(
         for s in range(0, SUB):
             g = _load_block(g_ptr, t0 + s, M, g_stride_t, f0, F, 1, BLOCK_F)
             of_g = _load_row(decay_ptr, t0 + s, end, f0, F, BLOCK_F)
-            seen = _meets(t0 - offset + row, t0 + s, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS)
+            seen = _meets(
+                t0 - offset + row, t0 + s, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS
+            )
             products = _selected(f * g.to(tl.float32), seen[:, None], of_f - of_g[None, :], True)
             weights += tl.where((row == s)[None, :], tl.sum(products, 1)[:, None], 0.0)
     _store_block(weights_ptr, weights, part * SUB, CHUNK, part * SUB, CHUNK, SUB, SUB)
@@ -82,11 +104,38 @@ def _channel_weights(
 
 @triton.jit(do_not_specialize=["chunks", "first_chunk", "tiles", "N", "M", "offset"])
 def _channel_outputs(
-    f_ptr, v_ptr, decay_ptr, of_queries_ptr, of_keys_ptr, states_ptr, weights_ptr, out_ptr, sums_ptr,
-    f_stride_b, f_stride_h, f_stride_t, v_stride_b, v_stride_h, v_stride_t, H, group, chunks,
-    first_chunk, tiles, N, M, offset, F: tl.constexpr, DV: tl.constexpr, GATED: tl.constexpr,
-    DOCUMENTS: tl.constexpr, SUMS: tl.constexpr, DTYPE: tl.constexpr, CHUNK: tl.constexpr,
-    BLOCK_F: tl.constexpr, BLOCK_V: tl.constexpr,
+    f_ptr,
+    v_ptr,
+    decay_ptr,
+    of_queries_ptr,
+    of_keys_ptr,
+    states_ptr,
+    weights_ptr,
+    out_ptr,
+    sums_ptr,
+    f_stride_b,
+    f_stride_h,
+    f_stride_t,
+    v_stride_b,
+    v_stride_h,
+    v_stride_t,
+    H,
+    group,
+    chunks,
+    first_chunk,
+    tiles,
+    N,
+    M,
+    offset,
+    F: tl.constexpr,
+    DV: tl.constexpr,
+    GATED: tl.constexpr,
+    DOCUMENTS: tl.constexpr,
+    SUMS: tl.constexpr,
+    DTYPE: tl.constexpr,
+    CHUNK: tl.constexpr,
+    BLOCK_F: tl.constexpr,
+    BLOCK_V: tl.constexpr,
 ):
     """One program: a block of the outputs of one head's queries that stand in one chunk."""
     BLOCKS: tl.constexpr = tl.cdiv(DV, BLOCK_V)
@@ -129,10 +178,32 @@ def _channel_outputs(
 
 @triton.jit(do_not_specialize=["chunks", "N", "M", "offset"])
 def _channel_values(
-    g_ptr, dout_ptr, decay_ptr, of_queries_ptr, of_keys_ptr, dstates_ptr, weights_ptr, dv_ptr,
-    g_stride_b, g_stride_h, g_stride_t, H, group, chunks, N, M, offset, F: tl.constexpr,
-    DV: tl.constexpr, GATED: tl.constexpr, DOCUMENTS: tl.constexpr, SUMS: tl.constexpr,
-    DTYPE: tl.constexpr, CHUNK: tl.constexpr, BLOCK_F: tl.constexpr, BLOCK_V: tl.constexpr,
+    g_ptr,
+    dout_ptr,
+    decay_ptr,
+    of_queries_ptr,
+    of_keys_ptr,
+    dstates_ptr,
+    weights_ptr,
+    dv_ptr,
+    g_stride_b,
+    g_stride_h,
+    g_stride_t,
+    H,
+    group,
+    chunks,
+    N,
+    M,
+    offset,
+    F: tl.constexpr,
+    DV: tl.constexpr,
+    GATED: tl.constexpr,
+    DOCUMENTS: tl.constexpr,
+    SUMS: tl.constexpr,
+    DTYPE: tl.constexpr,
+    CHUNK: tl.constexpr,
+    BLOCK_F: tl.constexpr,
+    BLOCK_V: tl.constexpr,
 ):
     """One program: a block of what the values of one chunk get from one head of queries."""
     BLOCKS: tl.constexpr = tl.cdiv(DV, BLOCK_V)
@@ -168,10 +239,34 @@ def _channel_values(
 
 @triton.jit(do_not_specialize=["chunks", "first_chunk", "tiles", "N", "M", "offset"])
 def _channel_queries(
-    v_ptr, dout_ptr, dsums_ptr, decay_ptr, of_queries_ptr, of_keys_ptr, states_ptr, dweights_ptr,
-    df_ptr, v_stride_b, v_stride_h, v_stride_t, H, group, chunks, first_chunk, tiles, N, M, offset,
-    F: tl.constexpr, DV: tl.constexpr, GATED: tl.constexpr, DOCUMENTS: tl.constexpr,
-    SUMS: tl.constexpr, DTYPE: tl.constexpr, CHUNK: tl.constexpr, BLOCK_F: tl.constexpr,
+    v_ptr,
+    dout_ptr,
+    dsums_ptr,
+    decay_ptr,
+    of_queries_ptr,
+    of_keys_ptr,
+    states_ptr,
+    dweights_ptr,
+    df_ptr,
+    v_stride_b,
+    v_stride_h,
+    v_stride_t,
+    H,
+    group,
+    chunks,
+    first_chunk,
+    tiles,
+    N,
+    M,
+    offset,
+    F: tl.constexpr,
+    DV: tl.constexpr,
+    GATED: tl.constexpr,
+    DOCUMENTS: tl.constexpr,
+    SUMS: tl.constexpr,
+    DTYPE: tl.constexpr,
+    CHUNK: tl.constexpr,
+    BLOCK_F: tl.constexpr,
     BLOCK_V: tl.constexpr,
 ):
     """One program: what a block of the features of one chunk's queries gets by way of the state.
@@ -216,10 +311,30 @@ def _channel_queries(
 
 @triton.jit(do_not_specialize=["chunks", "N", "M", "offset"])
 def _channel_keys(
-    v_ptr, decay_ptr, of_queries_ptr, of_keys_ptr, dstates_ptr, dg_ptr, v_stride_b, v_stride_h,
-    v_stride_t, H, group, chunks, N, M, offset, F: tl.constexpr, DV: tl.constexpr,
-    GATED: tl.constexpr, DOCUMENTS: tl.constexpr, SUMS: tl.constexpr, DTYPE: tl.constexpr,
-    CHUNK: tl.constexpr, BLOCK_F: tl.constexpr, BLOCK_V: tl.constexpr,
+    v_ptr,
+    decay_ptr,
+    of_queries_ptr,
+    of_keys_ptr,
+    dstates_ptr,
+    dg_ptr,
+    v_stride_b,
+    v_stride_h,
+    v_stride_t,
+    H,
+    group,
+    chunks,
+    N,
+    M,
+    offset,
+    F: tl.constexpr,
+    DV: tl.constexpr,
+    GATED: tl.constexpr,
+    DOCUMENTS: tl.constexpr,
+    SUMS: tl.constexpr,
+    DTYPE: tl.constexpr,
+    CHUNK: tl.constexpr,
+    BLOCK_F: tl.constexpr,
+    BLOCK_V: tl.constexpr,
 ):
     """One program: what a block of the features of one chunk's keys gets by way of the state."""
     BLOCKS: tl.constexpr = tl.cdiv(F, BLOCK_F)
@@ -253,10 +368,33 @@ def _channel_keys(
 
 @triton.jit(do_not_specialize=["chunks", "N", "M", "offset"])
 def _channel_pairs(
-    f_ptr, g_ptr, decay_ptr, of_queries_ptr, of_keys_ptr, dweights_ptr, df_ptr, dg_ptr, ddecay_ptr,
-    f_stride_b, f_stride_h, f_stride_t, g_stride_b, g_stride_h, g_stride_t, H, group, chunks, N, M,
-    offset, F: tl.constexpr, DOCUMENTS: tl.constexpr, DTYPE: tl.constexpr, CHUNK: tl.constexpr,
-    SUB: tl.constexpr, BLOCK_F: tl.constexpr,
+    f_ptr,
+    g_ptr,
+    decay_ptr,
+    of_queries_ptr,
+    of_keys_ptr,
+    dweights_ptr,
+    df_ptr,
+    dg_ptr,
+    ddecay_ptr,
+    f_stride_b,
+    f_stride_h,
+    f_stride_t,
+    g_stride_b,
+    g_stride_h,
+    g_stride_t,
+    H,
+    group,
+    chunks,
+    N,
+    M,
+    offset,
+    F: tl.constexpr,
+    DOCUMENTS: tl.constexpr,
+    DTYPE: tl.constexpr,
+    CHUNK: tl.constexpr,
+    SUB: tl.constexpr,
+    BLOCK_F: tl.constexpr,
 ):
     """One program: what a block of the features at SUB positions gets from the pairs of their chunk.
 
@@ -266,7 +404,11 @@ def _channel_pairs(
     PARTS: tl.constexpr = CHUNK // SUB
     BLOCKS: tl.constexpr = tl.cdiv(F, BLOCK_F)
     tile_id, head_id, batch_id = _program(chunks * (PARTS * BLOCKS), H, True)
-    f0, part, chunk = tile_id % BLOCKS * BLOCK_F, tile_id // BLOCKS % PARTS, tile_id // (BLOCKS * PARTS)
+    f0, part, chunk = (
+        tile_id % BLOCKS * BLOCK_F,
+        tile_id // BLOCKS % PARTS,
+        tile_id // (BLOCKS * PARTS),
+    )
     b, h = batch_id.to(tl.int64), head_id.to(tl.int64)
     head = b * H + h
     f_ptr += b * f_stride_b + h * f_stride_h
@@ -300,7 +442,14 @@ def _channel_pairs(
             of_x = _load_block(decay_ptr, s0, end, F, f0, F, SUB, BLOCK_F)
             x = _selected(x, leaves[:, None], between[None, :] - of_x, True)
             dweights = _load_block(
-                dweights_ptr, part * SUB, CHUNK, CHUNK, other * SUB, CHUNK, SUB, SUB,
+                dweights_ptr,
+                part * SUB,
+                CHUNK,
+                CHUNK,
+                other * SUB,
+                CHUNK,
+                SUB,
+                SUB,
             )
             acc = _add_product(acc, dweights, x, DTYPE)
         enters = _enters(t0, t0 - 1, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS, SUB)
@@ -315,7 +464,9 @@ def _channel_pairs(
         x = _load_block(f_ptr, s0 - offset, N, f_stride_t, f0, F, SUB, BLOCK_F)
         of_x = _load_block(decay_ptr, s0, end, F, f0, F, SUB, BLOCK_F)
         x = _selected(x, enters[:, None], of_x - between[None, :], True)
-        dweights = _load_turned(dweights_ptr, other * SUB, CHUNK, CHUNK, part * SUB, CHUNK, SUB, SUB)
+        dweights = _load_turned(
+            dweights_ptr, other * SUB, CHUNK, CHUNK, part * SUB, CHUNK, SUB, SUB
+        )
         acc = _add_product(acc, dweights, x, DTYPE)
     leaves = _leaves(t0, last, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS, SUB)
     dg += _selected(acc, leaves[:, None], between[None, :] - decay, True)

@@ -54,8 +54,23 @@ def _chunked_forward_triton(f, g, v, steps, of_queries, of_keys, offset, with_su
     sizes = {"F": F, "DV": DV, **_chunk_tiles(narrow, with_sums=with_sums)}
     blocks = triton.cdiv(F, sizes["BLOCK_F"]) * triton.cdiv(DV, sizes["BLOCK_V"])
     _chunk_states[(blocks * H * B,)](
-        g, v, decay, of_queries, of_keys, states, *g.stride()[:3], *v.stride()[:3], H, group, chunks,
-        N, M, offset, CHANNELS=has_channels, **sizes, **kinds,
+        g,
+        v,
+        decay,
+        of_queries,
+        of_keys,
+        states,
+        *g.stride()[:3],
+        *v.stride()[:3],
+        H,
+        group,
+        chunks,
+        N,
+        M,
+        offset,
+        CHANNELS=has_channels,
+        **sizes,
+        **kinds,
     )
 
     sizes = {"F": F, "DV": DV, **_chunk_tiles(narrow, DV=DV)}
@@ -63,13 +78,52 @@ def _chunked_forward_triton(f, g, v, steps, of_queries, of_keys, offset, with_su
     if has_channels:
         weights = _channel_weights_of(f, g, decay, of_queries, of_keys, offset, narrow)
         _channel_outputs[(tiles * blocks * H * B,)](
-            f, v, decay, of_queries, of_keys, states, weights, out, sums, *f.stride()[:3],
-            *v.stride()[:3], H, group, chunks, first, tiles, N, M, offset, **sizes, **kinds,
+            f,
+            v,
+            decay,
+            of_queries,
+            of_keys,
+            states,
+            weights,
+            out,
+            sums,
+            *f.stride()[:3],
+            *v.stride()[:3],
+            H,
+            group,
+            chunks,
+            first,
+            tiles,
+            N,
+            M,
+            offset,
+            **sizes,
+            **kinds,
         )
         return out, sums, states
     _chunk_outputs[(tiles * blocks * H * B,)](
-        f, g, v, decay, of_queries, of_keys, states, out, sums, *f.stride()[:3], *g.stride()[:3],
-        *v.stride()[:3], H, group, chunks, first, tiles, N, M, offset, **sizes, **kinds,
+        f,
+        g,
+        v,
+        decay,
+        of_queries,
+        of_keys,
+        states,
+        out,
+        sums,
+        *f.stride()[:3],
+        *g.stride()[:3],
+        *v.stride()[:3],
+        H,
+        group,
+        chunks,
+        first,
+        tiles,
+        N,
+        M,
+        offset,
+        **sizes,
+        **kinds,
     )
     return out, sums, states
 
@@ -101,12 +155,40 @@ def _chunked_backward_triton(dout, dsums, f, g, v, steps, of_queries, of_keys, o
     blocks = triton.cdiv(DV, sizes["BLOCK_V"])
     dends = f.new_empty((blocks, B, H, chunks, F), dtype=torch.float32)  # of the decays at ends
     _chunk_state_gradients[(triton.cdiv(F, sizes["BLOCK_F"]) * blocks * H * B,)](
-        f, dout, dsums, decay, of_queries, of_keys, states, dstates, dends, *f.stride()[:3], B, H,
-        chunks, N, M, offset, CHANNELS=has_channels, **sizes, **kinds,
+        f,
+        dout,
+        dsums,
+        decay,
+        of_queries,
+        of_keys,
+        states,
+        dstates,
+        dends,
+        *f.stride()[:3],
+        B,
+        H,
+        chunks,
+        N,
+        M,
+        offset,
+        CHANNELS=has_channels,
+        **sizes,
+        **kinds,
     )
     if has_channels:
         df, dg, dv, ddecay = _backward_of_channels(
-            dout, dsums, f, g, v, decay, of_queries, of_keys, offset, states, dstates, narrow,
+            dout,
+            dsums,
+            f,
+            g,
+            v,
+            decay,
+            of_queries,
+            of_keys,
+            offset,
+            states,
+            dstates,
+            narrow,
         )
         ddecay = ddecay.unflatten(2, (chunks, chunk))
         ddecay[:, :, :, -1] += dends.sum(0)
@@ -116,8 +198,24 @@ def _chunked_backward_triton(dout, dsums, f, g, v, steps, of_queries, of_keys, o
     sizes = {"F": F, "DV": DV, **_chunk_tiles(narrow, DV=DV)}
     blocks = triton.cdiv(DV, sizes["BLOCK_V"])
     _chunk_values[(chunks * blocks * H * B,)](
-        f, g, dout, decay, of_queries, of_keys, dstates, dv, *f.stride()[:3], *g.stride()[:3], H,
-        group, chunks, N, M, offset, **sizes, **kinds,
+        f,
+        g,
+        dout,
+        decay,
+        of_queries,
+        of_keys,
+        dstates,
+        dv,
+        *f.stride()[:3],
+        *g.stride()[:3],
+        H,
+        group,
+        chunks,
+        N,
+        M,
+        offset,
+        **sizes,
+        **kinds,
     )
 
     sizes = {"F": F, "DV": DV, **_chunk_tiles(narrow, F=F)}
@@ -128,13 +226,56 @@ def _chunked_backward_triton(dout, dsums, f, g, v, steps, of_queries, of_keys, o
         ddecay = f.new_zeros((2, blocks, B, H, chunks * chunk), dtype=torch.float32)
     of_query, of_key = (None, None) if ddecay is None else ddecay
     _chunk_queries[(tiles * blocks * H * B,)](
-        f, g, v, dout, dsums, decay, of_queries, of_keys, states, df, of_query, *f.stride()[:3],
-        *g.stride()[:3], *v.stride()[:3], B, H, group, chunks, first, tiles, N, M, offset, **sizes,
+        f,
+        g,
+        v,
+        dout,
+        dsums,
+        decay,
+        of_queries,
+        of_keys,
+        states,
+        df,
+        of_query,
+        *f.stride()[:3],
+        *g.stride()[:3],
+        *v.stride()[:3],
+        B,
+        H,
+        group,
+        chunks,
+        first,
+        tiles,
+        N,
+        M,
+        offset,
+        **sizes,
         **kinds,
     )
     _chunk_keys[(chunks * blocks * H * B,)](
-        f, g, v, dout, dsums, decay, of_queries, of_keys, dstates, dg, of_key, *f.stride()[:3], *g.stride()[:3],
-        *v.stride()[:3], B, H, group, chunks, N, M, offset, **sizes, **kinds,
+        f,
+        g,
+        v,
+        dout,
+        dsums,
+        decay,
+        of_queries,
+        of_keys,
+        dstates,
+        dg,
+        of_key,
+        *f.stride()[:3],
+        *g.stride()[:3],
+        *v.stride()[:3],
+        B,
+        H,
+        group,
+        chunks,
+        N,
+        M,
+        offset,
+        **sizes,
+        **kinds,
     )
     dg, dv = _of_heads_of_keys(dg, group), _of_heads_of_keys(dv, group)
     if ddecay is None:
@@ -152,14 +293,41 @@ def _channel_weights_of(f, g, decay, of_queries, of_keys, offset, narrow):
     weights = f.new_zeros((B, H, chunks, sizes["CHUNK"], sizes["CHUNK"]), dtype=torch.float32)
     kinds = _chunk_kinds(None, of_keys, False, narrow)
     _channel_weights[(chunks * (sizes["CHUNK"] // sizes["SUB"]) * H * B,)](
-        f, g, decay, of_queries, of_keys, weights, *f.stride()[:3], *g.stride()[:3], H, H // HG,
-        chunks, N, M, offset, F=F, DOCUMENTS=kinds["DOCUMENTS"], DTYPE=kinds["DTYPE"], **sizes,
+        f,
+        g,
+        decay,
+        of_queries,
+        of_keys,
+        weights,
+        *f.stride()[:3],
+        *g.stride()[:3],
+        H,
+        H // HG,
+        chunks,
+        N,
+        M,
+        offset,
+        F=F,
+        DOCUMENTS=kinds["DOCUMENTS"],
+        DTYPE=kinds["DTYPE"],
+        **sizes,
     )
     return weights
 
 
 def _backward_of_channels(
-    dout, dsums, f, g, v, decay, of_queries, of_keys, offset, states, dstates, narrow,
+    dout,
+    dsums,
+    f,
+    g,
+    v,
+    decay,
+    of_queries,
+    of_keys,
+    offset,
+    states,
+    dstates,
+    narrow,
 ):
     """Gradients of f, of g and v for each head of queries, and of the decays."""
     (B, H, N, F), (HG, M, DV) = f.shape, v.shape[1:]
@@ -175,26 +343,90 @@ def _backward_of_channels(
     sizes = {"F": F, "DV": DV, **_chunk_tiles(narrow, DV=DV)}
     blocks = triton.cdiv(DV, sizes["BLOCK_V"])
     _channel_values[(chunks * blocks * H * B,)](
-        g, dout, decay, of_queries, of_keys, dstates, weights, dv, *g.stride()[:3], H, group, chunks,
-        N, M, offset, **sizes, **kinds,
+        g,
+        dout,
+        decay,
+        of_queries,
+        of_keys,
+        dstates,
+        weights,
+        dv,
+        *g.stride()[:3],
+        H,
+        group,
+        chunks,
+        N,
+        M,
+        offset,
+        **sizes,
+        **kinds,
     )
 
     dweights = torch.zeros_like(weights)
     sizes = {"F": F, "DV": DV, **_chunk_tiles(narrow, F=F)}
     blocks = triton.cdiv(F, sizes["BLOCK_F"])
     _channel_queries[(tiles * blocks * H * B,)](
-        v, dout, dsums, decay, of_queries, of_keys, states, dweights, df, *v.stride()[:3], H, group,
-        chunks, first, tiles, N, M, offset, **sizes, **kinds,
+        v,
+        dout,
+        dsums,
+        decay,
+        of_queries,
+        of_keys,
+        states,
+        dweights,
+        df,
+        *v.stride()[:3],
+        H,
+        group,
+        chunks,
+        first,
+        tiles,
+        N,
+        M,
+        offset,
+        **sizes,
+        **kinds,
     )
     _channel_keys[(chunks * blocks * H * B,)](
-        v, decay, of_queries, of_keys, dstates, dg, *v.stride()[:3], H, group, chunks, N, M, offset,
-        **sizes, **kinds,
+        v,
+        decay,
+        of_queries,
+        of_keys,
+        dstates,
+        dg,
+        *v.stride()[:3],
+        H,
+        group,
+        chunks,
+        N,
+        M,
+        offset,
+        **sizes,
+        **kinds,
     )
     sizes = _channel_tiles(narrow, warps=4)
     blocks = triton.cdiv(F, sizes["BLOCK_F"]) * (chunk // sizes["SUB"])
     _channel_pairs[(chunks * blocks * H * B,)](
-        f, g, decay, of_queries, of_keys, dweights, df, dg, ddecay, *f.stride()[:3], *g.stride()[:3],
-        H, group, chunks, N, M, offset, F=F, DOCUMENTS=kinds["DOCUMENTS"], DTYPE=kinds["DTYPE"],
+        f,
+        g,
+        decay,
+        of_queries,
+        of_keys,
+        dweights,
+        df,
+        dg,
+        ddecay,
+        *f.stride()[:3],
+        *g.stride()[:3],
+        H,
+        group,
+        chunks,
+        N,
+        M,
+        offset,
+        F=F,
+        DOCUMENTS=kinds["DOCUMENTS"],
+        DTYPE=kinds["DTYPE"],
         **sizes,
     )
     return df, dg, dv, ddecay
@@ -240,7 +472,9 @@ def _chunk_kinds(steps, of_keys, with_sums, narrow):
     dtypes = {torch.float16: tl.float16, torch.bfloat16: tl.bfloat16, torch.float32: tl.float32}
     has_documents = of_keys is not None
     return {
-        "GATED": steps is not None and steps.ndim == 3, "DOCUMENTS": has_documents, "SUMS": with_sums,
+        "GATED": steps is not None and steps.ndim == 3,
+        "DOCUMENTS": has_documents,
+        "SUMS": with_sums,
         "DTYPE": dtypes[narrow],
     }
 

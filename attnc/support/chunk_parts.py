@@ -9,7 +9,14 @@ import triton.language as tl
 
 @triton.jit
 def _load_block(
-    ptr, first, end, stride, column, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr,
+    ptr,
+    first,
+    end,
+    stride,
+    column,
+    WIDTH: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLS: tl.constexpr,
 ):
     """A block of a matrix [end, WIDTH] from this row and column; what lies outside reads as zero."""
     row = first + tl.arange(0, ROWS)[:, None]
@@ -20,7 +27,14 @@ def _load_block(
 
 @triton.jit
 def _load_turned(
-    ptr, first, end, stride, column, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr,
+    ptr,
+    first,
+    end,
+    stride,
+    column,
+    WIDTH: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLS: tl.constexpr,
 ):
     """The same block, read as its transpose [COLS, ROWS]."""
     row = first + tl.arange(0, ROWS)[None, :]
@@ -31,7 +45,14 @@ def _load_turned(
 
 @triton.jit
 def _store_block(
-    ptr, tile, first, end, column, WIDTH: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr,
+    ptr,
+    tile,
+    first,
+    end,
+    column,
+    WIDTH: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLS: tl.constexpr,
 ):
     """Write a block of a contiguous matrix [end, WIDTH], where it lies inside."""
     row = first + tl.arange(0, ROWS)[:, None]
@@ -134,7 +155,14 @@ def _is_read(at, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS: tl.conste
 
 @triton.jit
 def _is_kept(
-    chunk, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS: tl.constexpr, CHUNK: tl.constexpr,
+    chunk,
+    of_queries_ptr,
+    of_keys_ptr,
+    N,
+    M,
+    offset,
+    DOCUMENTS: tl.constexpr,
+    CHUNK: tl.constexpr,
 ):
     """Does a query behind this chunk see the last key before it?"""
     before, last = chunk * CHUNK - 1, chunk * CHUNK + (CHUNK - 1)
@@ -147,7 +175,14 @@ def _is_kept(
 
 @triton.jit
 def _enters(
-    first, at, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS: tl.constexpr,
+    first,
+    at,
+    of_queries_ptr,
+    of_keys_ptr,
+    N,
+    M,
+    offset,
+    DOCUMENTS: tl.constexpr,
     COUNT: tl.constexpr,
 ):
     """Which queries from a position on see the key at an earlier one; before the first key is none."""
@@ -162,7 +197,14 @@ def _enters(
 
 @triton.jit
 def _leaves(
-    first, at, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS: tl.constexpr,
+    first,
+    at,
+    of_queries_ptr,
+    of_keys_ptr,
+    N,
+    M,
+    offset,
+    DOCUMENTS: tl.constexpr,
     COUNT: tl.constexpr,
 ):
     """Which keys from a position on are seen by queries behind the key at a later one, as it is."""
@@ -187,7 +229,15 @@ def _meets(i, j, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS: tl.conste
 
 @triton.jit
 def _own(
-    pairs, i, j, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS: tl.constexpr,
+    pairs,
+    i,
+    j,
+    of_queries_ptr,
+    of_keys_ptr,
+    N,
+    M,
+    offset,
+    DOCUMENTS: tl.constexpr,
     CHUNK: tl.constexpr,
 ):
     """Of pairs of a chunk, those of a query and the key at its position."""

@@ -34,13 +34,15 @@ def _chunked_backward_cpu(dout, dsums, f, g, v, steps, of_queries, of_keys, offs
 
 
 def _chunked_forward(f, g, v, steps, of_queries, of_keys, offset, with_sums):
-    """Query i of f [B, H, N, F] over the keys j <= i + offset of g [B, HG, M, F] in its document, with their v.
+    """Query i of f [B, H, N, F] over the keys j <= i + offset of g [B, HG, M, F] in its document.
 
-    steps is None, [B, H, M] or [B, H, M, F]. Leaves out [B, H, N, DV], and the sums of weights [B, H, N] or None, in a
-    wide dtype.
+    steps is None, [B, H, M] or [B, H, M, F]. Leaves out [B, H, N, DV], and the sums of weights
+    [B, H, N] or None, in a wide dtype.
     """
     (B, H, N, F), DV = f.shape, v.shape[3]
-    x, y, z, running, seen = _in_chunks(f, g, _with_ones(v) if with_sums else v, steps, of_queries, of_keys, offset)
+    x, y, z, running, seen = _in_chunks(
+        f, g, _with_ones(v) if with_sums else v, steps, of_queries, of_keys, offset
+    )
     out, state = z.new_empty(*x.shape[:3], z.shape[3]), z.new_zeros(B * H, F, z.shape[3])
     for rows, heads, group, n in _slabs(x, y):
         f, g, v = x[rows, n], _of_group(y[heads, n], group), _of_group(z[heads, n], group)
@@ -73,7 +75,12 @@ def _chunked_backward(dout, dsums, f, g, v, steps, of_queries, of_keys, offset):
         state[rows] = _carry(state[rows], added, stays)[:, -1]
     dstate = torch.zeros_like(state)
     for (rows, heads, group, n), before in reversed(list(zip(slabs, befores))):
-        f, g, v, dout = x[rows, n], _of_group(y[heads, n], group), _of_group(z[heads, n], group), d[rows, n]
+        f, g, v, dout = (
+            x[rows, n],
+            _of_group(y[heads, n], group),
+            _of_group(z[heads, n], group),
+            d[rows, n],
+        )
         gates = None if running is None else running[rows, n]
         inside, enters, leaves, stays = _sight(seen, rows, n, H, gates, z.dtype)
         states = _carry(before, _times(g, leaves).mT @ v, stays)
@@ -91,7 +98,9 @@ def _chunked_backward(dout, dsums, f, g, v, steps, of_queries, of_keys, offset):
         dx[rows, n] = df
         dy[heads, n] = _sum_of_group(dg, group)
         dz[heads, n] = _sum_of_group((pairs.mT @ dout).add_(_times(g, leaves) @ later), group)
-        if dsteps is not None and drunning is not None:  # a step moves what comes behind it in its chunk
+        if (
+            dsteps is not None and drunning is not None
+        ):  # a step moves what comes behind it in its chunk
             dsteps[rows, n] = drunning.flip(2).cumsum(2).flip(2)
     if dsteps is not None:
         dsteps = _tokens_of(dsteps, 0, B, M).reshape(steps.shape)
@@ -110,7 +119,7 @@ def _carry(state, added, stays):
 
 
 def _in_chunks(f, g, v, steps, of_queries, of_keys, offset):
-    """Everything by rows, chunks and tokens: chunks that hold every key, and every query at the last key that it sees.
+    """Everything by rows, chunks and tokens: a query stands at the last key that it sees.
 
     Of steps the sums from the start of their chunk on, in float64: their differences are exponents.
     """
@@ -129,7 +138,7 @@ def _with_ones(v):
 
 
 def _chunks_of(x, first, chunks):
-    """x [B, H, N, W] as [B * H, chunks, CHUNK, W], token t at place t + first, zeros beside them."""
+    """x [B, H, N, W] as [B * H, chunks, CHUNK, W], token t at place t + first, and zeros."""
     x = x.to(torch.promote_types(x.dtype, torch.float32))
     places = max(0, first), max(0, min(chunks * CHUNK, x.shape[2] + first))
     if places == (0, chunks * CHUNK) and first == 0:
@@ -141,7 +150,7 @@ def _chunks_of(x, first, chunks):
 
 
 def _tokens_of(x, first, B, count):
-    """The way back: `count` tokens, of which token t stands at place t + first; zeros for those before the first."""
+    """The way back: `count` tokens, token t from place t + first; zeros for those before it."""
     x = x.reshape(B, x.shape[0] // B, -1, x.shape[3])
     if first >= 0:
         return x[:, :, first : first + count]
@@ -169,7 +178,12 @@ def _slabs(x, y):
     for first in range(0, groups, heads):
         some = slice(first, min(first + heads, groups))
         for n in range(0, chunks, length):
-            yield slice(some.start * group, some.stop * group), some, group, slice(n, min(n + length, chunks))
+            yield (
+                slice(some.start * group, some.stop * group),
+                some,
+                group,
+                slice(n, min(n + length, chunks)),
+            )
 
 
 def _of_group(x, group):
@@ -182,7 +196,7 @@ def _sum_of_group(x, group):
 
 
 def _sight(seen, rows, n, H, gates, dtype):
-    """Which pairs of a chunk meet; what queries multiply the state with, what keys come into it with, what of it stays.
+    """Which pairs of a chunk meet, and factors: of queries at the state, of keys into it, of it.
 
     Where nothing is hidden or fades, None.
     """
@@ -223,7 +237,9 @@ def _exp(exponents, dtype):
 def _decay(gates, dtype):
     """The decay of each pair of a chunk [..., CHUNK, CHUNK], 0 where the key is later."""
     apart = (gates - gates.mT).to(dtype)
-    return apart.masked_fill_(torch.ones_like(apart[0, 0], dtype=torch.bool).triu_(1), -torch.inf).exp_()
+    return apart.masked_fill_(
+        torch.ones_like(apart[0, 0], dtype=torch.bool).triu_(1), -torch.inf
+    ).exp_()
 
 
 def _weights(f, g, gates):
@@ -241,7 +257,7 @@ def _weights(f, g, gates):
 
 
 def _halves():
-    """Queries, earlier keys, and the last of those: every pair of a chunk once, but for a token with itself."""
+    """Queries, earlier keys, and the last of those: every pair of two tokens of a chunk once."""
     size = CHUNK // 2
     while size:
         for first in range(0, CHUNK, 2 * size):
@@ -251,9 +267,9 @@ def _halves():
 
 
 def _weights_backward(dpairs, f, g, gates, df, dg, drunning):
-    """Add to the gradients of f, g and gates what comes through the pairs of a chunk; the weights of the pairs.
+    """Add to the gradients of f, g and gates what comes by pairs of a chunk; their weights.
 
-    A pair of a token with itself has no decay. Left out here, its terms need not cancel in `drunning`.
+    A pair of a token with itself has no decay. Left out, its terms need not cancel in `drunning`.
     """
     if gates is None:
         df += dpairs @ g

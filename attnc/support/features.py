@@ -9,12 +9,12 @@ from attnc.support.of_call import _mistake
 
 
 def _steps_of(running):
-    """What the state is multiplied with at each key, as a logarithm, from sums of such that run on."""
+    """The logarithm of what the state is multiplied with at each key, from its running sums."""
     return torch.diff(running, dim=2, prepend=running[:, :, :1])
 
 
 def _check_decay(base, steps):
-    """Raise where a decay has no logarithm. A GPU is waited for, or asserts it while a CUDA graph is captured."""
+    """Raise where a decay has no logarithm. A GPU is waited for, or asserts it in a CUDA graph."""
     holds = steps.isfinite().all()
     words = f"`{base}` is what a state fades by, and needs finite numbers above 0"
     if steps.is_cuda and torch.cuda.is_current_stream_capturing():
@@ -24,17 +24,21 @@ def _check_decay(base, steps):
 
 
 def _largest_so_far(exponents):
-    """The largest exponent of the keys up to each: no weight of a row that sees them is larger. It has no gradient."""
+    """The largest exponent of the keys up to each: the largest weight. It has no gradient."""
     return exponents.detach().cummax(2).values
 
 
 def _largest_of_all(exponents):
     """The largest exponent of all keys, as that of one."""
-    return exponents.detach().amax(2, keepdim=True) if exponents.shape[2] else exponents.detach().sum(2, True)
+    return (
+        exponents.detach().amax(2, keepdim=True)
+        if exponents.shape[2]
+        else exponents.detach().sum(2, True)
+    )
 
 
 def _at_last_key(running, offset, N):
-    """What runs on with the keys, at the last that each query sees; of the first key where it sees none."""
+    """What runs on with the keys, at the last that each query sees, or at the first."""
     M = running.shape[2]
     if M == 0:
         return running.new_zeros(*running.shape[:2], N, running.shape[3])
@@ -43,9 +47,13 @@ def _at_last_key(running, offset, N):
 
 def _powers(x, power):
     """Every product of `power` features, so that their dot products are powers of dot products."""
-    chosen = torch.combinations(torch.arange(x.shape[3], device=x.device), power, with_replacement=True)
+    chosen = torch.combinations(
+        torch.arange(x.shape[3], device=x.device), power, with_replacement=True
+    )
     ways = [_ways(each) for each in chosen.tolist()]
-    return x[..., chosen].prod(4) * torch.tensor(ways, dtype=torch.float64, device=x.device).sqrt().to(x.dtype)
+    return x[..., chosen].prod(4) * torch.tensor(
+        ways, dtype=torch.float64, device=x.device
+    ).sqrt().to(x.dtype)
 
 
 def _ways(chosen):

@@ -15,7 +15,9 @@ def _pairs_forward(f, g, v, steps, of_queries, of_keys, offset, with_sums):
     v, parts = v.to(torch.promote_types(v.dtype, torch.float32)), []
     for rows, shown, decay in _blocks(f, g, steps, of_queries, of_keys, offset):
         weights = _pair_weights(f[:, :, rows], g, decay).masked_fill_(~shown, 0)
-        parts.append(_matmul(weights, v.to(weights.dtype), shown=shown.expand(weights.shape)).to(v.dtype))
+        parts.append(
+            _matmul(weights, v.to(weights.dtype), shown=shown.expand(weights.shape)).to(v.dtype)
+        )
     out = torch.cat(parts, 2)
     return (out[..., :-1], out[..., -1]) if with_sums else (out, None)
 
@@ -25,9 +27,16 @@ def _pairs_backward(dout, dsums, f, g, v, steps, of_queries, of_keys, offset):
     (B, H), (groups, M, DV) = f.shape[:2], v.shape[1:]
     wide = torch.promote_types(f.dtype, torch.float32)
     if dsums is not None:
-        dout, v = torch.cat([dout, dsums.unsqueeze(3)], 3), torch.cat([v, v.new_ones(*v.shape[:3], 1)], 3)
+        dout, v = (
+            torch.cat([dout, dsums.unsqueeze(3)], 3),
+            torch.cat([v, v.new_ones(*v.shape[:3], 1)], 3),
+        )
     f, g, v, dout = (x.to(torch.float64) for x in (f, g, v, dout))
-    df, dg, dv = torch.zeros_like(f), g.new_zeros(B, H, *g.shape[2:]), v.new_zeros(B, H, *v.shape[2:])
+    df, dg, dv = (
+        torch.zeros_like(f),
+        g.new_zeros(B, H, *g.shape[2:]),
+        v.new_zeros(B, H, *v.shape[2:]),
+    )
     crossed = 0
     for rows, shown, decay in _blocks(f, g, steps, of_queries, of_keys, offset):
         x, d, seen = f[:, :, rows], dout[:, :, rows], shown.expand(B, H, -1, M)
@@ -36,13 +45,17 @@ def _pairs_backward(dout, dsums, f, g, v, steps, of_queries, of_keys, offset):
         dweights = (d @ values.mT).masked_fill_(~shown, 0)
         dv += _matmul(weights.mT, d, shown=seen.mT)
         if decay is None or decay.shape[4] == 1:
-            dplain = dweights if decay is None else (dweights * decay.squeeze(4)).masked_fill_(~shown, 0)
+            dplain = (
+                dweights if decay is None else (dweights * decay.squeeze(4)).masked_fill_(~shown, 0)
+            )
             df[:, :, rows] = _matmul(dplain, keys, shown=seen)
             dg += _matmul(dplain.mT, x, shown=seen.mT)
             change = (dweights * weights).unsqueeze(4)
         else:
             change = dweights.unsqueeze(4) * decay
-            df[:, :, rows] = (change * keys.unsqueeze(2)).masked_fill_(~shown.unsqueeze(4), 0).sum(3)
+            df[:, :, rows] = (
+                (change * keys.unsqueeze(2)).masked_fill_(~shown.unsqueeze(4), 0).sum(3)
+            )
             of_keys_ = (change * x.unsqueeze(3)).masked_fill_(~shown.unsqueeze(4), 0)
             dg += of_keys_.sum(2)
             change = (of_keys_ * keys.unsqueeze(2)).masked_fill_(~shown.unsqueeze(4), 0)
@@ -54,9 +67,15 @@ def _pairs_backward(dout, dsums, f, g, v, steps, of_queries, of_keys, offset):
 
 
 def _blocks(f, g, steps, of_queries, of_keys, offset):
-    """Some queries at a time: which, the keys that they see, and the decay of their pairs, nan where a step is none."""
+    """Some queries at a time, the keys that they see, and the decay of their pairs.
+
+    It is nan where a step between is no number.
+    """
     (B, H, N, _), M = f.shape, g.shape[2]
-    j, width = torch.arange(M, device=f.device), 1 if steps is None or steps.ndim == 3 else steps.shape[3]
+    j, width = (
+        torch.arange(M, device=f.device),
+        1 if steps is None or steps.ndim == 3 else steps.shape[3],
+    )
     if steps is not None:
         clean = steps.to(torch.float64).reshape(B, H, M, width)
         bad = clean.isfinite().logical_not()
@@ -87,9 +106,9 @@ def _pair_weights(f, g, decay):
 
 
 def _at_ends(change, rows, offset):
-    """What pairs add to the gradients of the steps between: it begins behind the key, and ends at the query.
+    """What pairs add to the gradients of the steps between, behind the key and up to the query.
 
-    [2, B, H, M, 1 or F]: with the opposite sign where it begins; and how many there are that are no numbers.
+    [2, B, H, M, 1 or F]: with the opposite sign at the key; and how many are no numbers.
     """
     M, bad = change.shape[3], change.isfinite().logical_not()
     ends = torch.arange(rows.start, rows.stop, device=change.device).add_(offset).clamp_(0, M - 1)

@@ -37,4 +37,6 @@ def _wide(x):
 
 def _of_key_heads(x, g):
     """Rows of all query heads that read a key head, behind one another: [B, HG, rows, width]."""
-    return _wide(x).reshape(x.shape[0], g.shape[1], x.shape[1] // g.shape[1] * x.shape[2], x.shape[3])
+    return _wide(x).reshape(
+        x.shape[0], g.shape[1], x.shape[1] // g.shape[1] * x.shape[2], x.shape[3]
+    )

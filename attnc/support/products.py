@@ -9,7 +9,7 @@ import torch
 
 
 def _products_forward(f, g, v, with_sums):
-    """f [B, H, N, F], g [B, HG, M, F], v [B, HG, M, DV]: out [B, H, N, DV], and sums of weights [B, H, N] or None.
+    """f [B, H, N, F], g [B, HG, M, F], v [B, HG, M, DV]: out [B, H, N, DV], sums [B, H, N] or None.
 
     In a wide dtype, as all that is summed over tokens.
     """

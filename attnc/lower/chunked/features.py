@@ -83,12 +83,13 @@ class FeaturesOfTokens:
         if not pairs:
             return None, None, None
         heads = H if any("h" in axes_of(each) for _, each in pairs) else 1
-        running = reduce(Expr.__add__, (self._column(each, "j") for _, each in pairs))
-        running = running.call("expand", B, heads, M, -1 if gates else 1)
-        running = self.block.let(f"running{suffix}", running, note_of(pairs[0][1]))
+        name = "" if pairs[1:] else f"running{suffix}"
+        running = reduce(Expr.__add__, (self._column(each, "j", name) for _, each in pairs))
+        running = self.block.let(f"running{suffix}", running.call("expand", B, heads, M, -1 if gates else 1))
         relative = [*([term.is_relative] if term.exponent else []), *(dot.is_relative for dot in gates)]
         if form.is_decay and all(relative):
-            of_query = reduce(Expr.__add__, (self._column(each, "i") for each, _ in pairs))
+            name = name and f"reached{suffix}"
+            of_query = reduce(Expr.__add__, (self._column(each, "i", name) for each, _ in pairs))
             apart = of_query - function("_at_last_key")(running, 0, N)
             behind = Ternary(apart.call("exp"), N > M, Lit(1.0))
             of_query = self.block.let(f"behind{suffix}", behind, "the decay goes on behind the last key")
@@ -133,8 +134,11 @@ class FeaturesOfTokens:
             value = value.to(Var("wide"))
         return value.call("expand", *tokens, -1)
 
-    def _column(self, term: Node, side: str) -> Expr:
-        """A number, a truth or a vector of each token, as [B, heads, tokens, 1 or D], in float64."""
+    def _column(self, term: Node, side: str, name: str = "") -> Expr:
+        """A number, a truth or a vector of each token, as [B, heads, tokens, 1 or D], in float64.
+
+        It may have a `name` of its own before it is turned.
+        """
         exact = self.exact[side]
         if isinstance(term, Vec):
             return exact(term)
@@ -142,6 +146,10 @@ class FeaturesOfTokens:
         if is_number(term):
             kind = {} if isinstance(term, Bool) else {"dtype": exact.dtype}
             return torch.tensor(value, device=Var("q").attr("device"), **kind)
+        if name and isinstance(value, Unary):
+            value = Unary(value.op, self.block.let(name, value.a, note_of(term)))
+        elif name:
+            value = self.block.let(name, value, note_of(term))
         return value.attr("mT") if side == "j" and "j" in axes_of(term) else value
 
     def _steps(self, form: Form, fades: list[Expr | None], keys: list[Expr]) -> Expr:

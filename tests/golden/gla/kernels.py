@@ -146,7 +146,6 @@ def _per_token(q, k, v, scale, G):
     h = torch.arange(H, device=q.device)[:, None, None]
     j = torch.arange(M, device=q.device)[None, :]
     G = G.to(torch.float64)
-    # gla.attn:6
     running = G[b, h, j.clamp(0, N - 1)].squeeze(-3).to(torch.float64).expand(B, H, M, -1)
     # the decay goes on behind the last key
     behind = (G[:, :, :, :].to(torch.float64) - _at_last_key(running, 0, N)).exp() if N > M else 1.0

@@ -145,18 +145,23 @@ def _per_token(q, k, v, slope):
     i = torch.arange(N, device=q.device)[:, None]
     j = torch.arange(M, device=q.device)[None, :]
     slope = slope.to(torch.float64)
-    running = (-(torch.logaddexp(slope[:, None, None].to(torch.float64), torch.zeros_like(slope[:, None, None].to(torch.float64))) * j.to(torch.float64))).mT.expand(
-        B, H, M, 1,
+    running = (
+        torch.logaddexp(
+            slope[:, None, None].to(torch.float64),
+            torch.zeros_like(slope[:, None, None].to(torch.float64)),
+        )
+        * j.to(torch.float64)
+    )
+    running = (-running).mT.expand(B, H, M, 1)
+    reached = (
+        torch.logaddexp(
+            slope[:, None, None].to(torch.float64),
+            torch.zeros_like(slope[:, None, None].to(torch.float64)),
+        )
+        * i.to(torch.float64)
     )
     # the decay goes on behind the last key
-    behind = (
-        (
-            -(torch.logaddexp(slope[:, None, None].to(torch.float64), torch.zeros_like(slope[:, None, None].to(torch.float64))) * i.to(torch.float64))
-            - _at_last_key(running, 0, N)
-        ).exp()
-        if N > M
-        else 1.0
-    )
+    behind = (-reached - _at_last_key(running, 0, N)).exp() if N > M else 1.0
     steps = _steps_of(running).expand(B, H, M, 1).squeeze(3).to(wide)
     query = (q * behind).to(wide).expand(B, H, N, -1)
     key = k.expand(B, k.shape[1], M, -1)

@@ -149,13 +149,11 @@ def _per_token(q, k, v, A, dt):
     k = k.repeat_interleave(H // k.shape[1], 1)
     v = v.repeat_interleave(H // v.shape[1], 1)
     v = v * dt[b, h, j.clamp(0, N - 1)].to(dtype).mT                    # mamba2.attn:6
-    running = A[b, h, j.clamp(0, N - 1)].to(torch.float64).mT.expand(B, H, M, 1)  # mamba2.attn:7
+    running = A[b, h, j.clamp(0, N - 1)].to(torch.float64)              # mamba2.attn:7
+    running = running.mT.expand(B, H, M, 1)
+    reached = A[:, :, :, None].to(torch.float64)                        # mamba2.attn:7
     # the decay goes on behind the last key
-    behind = (
-        (A[:, :, :, None].to(torch.float64) - _at_last_key(running, 0, N)).exp()
-        if N > M
-        else 1.0
-    )
+    behind = (reached - _at_last_key(running, 0, N)).exp() if N > M else 1.0
     steps = _steps_of(running).expand(B, H, M, 1).squeeze(3).to(wide)
     query = (q * behind).to(wide).expand(B, H, N, -1)
     key = k.expand(B, k.shape[1], M, -1)

@@ -146,14 +146,11 @@ def _per_token(q, k, v, scale, G):
     h = torch.arange(H, device=q.device)[:, None, None]
     j = torch.arange(M, device=q.device)[None, :]
     G = G.to(torch.float64)
-    # simple_gla.attn:6
-    running = G[b, h, j.clamp(0, N - 1)].to(torch.float64).mT.expand(B, H, M, 1)
+    running = G[b, h, j.clamp(0, N - 1)].to(torch.float64)              # simple_gla.attn:6
+    running = running.mT.expand(B, H, M, 1)
+    reached = G[:, :, :, None].to(torch.float64)                        # simple_gla.attn:6
     # the decay goes on behind the last key
-    behind = (
-        (G[:, :, :, None].to(torch.float64) - _at_last_key(running, 0, N)).exp()
-        if N > M
-        else 1.0
-    )
+    behind = (reached - _at_last_key(running, 0, N)).exp() if N > M else 1.0
     steps = _steps_of(running).expand(B, H, M, 1).squeeze(3).to(wide)
     query = (q.to(wide) * scale * behind).to(wide).expand(B, H, N, -1)
     key = k.expand(B, k.shape[1], M, -1)

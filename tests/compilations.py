@@ -6,10 +6,12 @@ keeps every stage that it was asked for. Nobody changes one; who times a stage, 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 from attnc.compiler import Compilation
+from attnc.errors import AttncError
 from attnc.options import Options, make_options
 from attnc.source import Source
 from attnc.syntax.reading import read_source
@@ -27,6 +29,16 @@ def compiled(text: str, name: str = "spec.attn", **options: object) -> Compilati
 def example(name: str, **options: object) -> Compilation:
     """An example, named as from the root of the repository."""
     return compiled(_read(EXAMPLES / f"{name}.attn"), f"examples/{name}.attn", **options)
+
+
+def on_tiles(compilation: Compilation) -> Compilation:
+    """The same pair by pair, where another schedule would be chosen: that one has no kernels."""
+    try:
+        if compilation.plan.schedule.name == "tiled":
+            return compilation
+    except AttncError:
+        return compilation
+    return replace(compilation, options=replace(compilation.options, schedule="tiled"))
 
 
 def file(path: Path) -> Compilation:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from types import ModuleType
 from typing import Any, TypeAlias
 
-from compilations import compiled
+from compilations import compiled, on_tiles
 
 from attnc.compiler import Compilation
 from attnc.evaluate import load_evaluated
@@ -26,7 +26,7 @@ WORST_IN_FLOAT64 = 1e-10
 
 
 def compile_text(text: str) -> Compilation:
-    return compiled(text, "zoo.attn")
+    return on_tiles(compiled(text, "zoo.attn"))
 
 
 def evaluated(compilation: Compilation) -> ModuleType:

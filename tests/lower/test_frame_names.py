@@ -98,7 +98,7 @@ def test_what_is_no_function_of_the_kernel_language_binds_listed_names(name: str
     """Launchers and operators are text: what they bind is what their kernels take, or listed."""
     compilation = example(name)
     kernels = compilation.kernels
-    known = {p.name for p in kernels.plan.last.attention.params} | {f"{n}_" for n in kernels.plan.spec.apart}
+    known = {p.name for p in kernels.plan.last.params} | {f"{n}_" for n in kernels.plan.spec.apart}
     written = {fn.name for fn in kernels.functions} | {"_pairs_seen", "_check", compilation.attention.name}
     for fn in kernels.functions:
         known |= {p.name for p in fn.params} | {getattr(p, "of", "") for p in fn.params}

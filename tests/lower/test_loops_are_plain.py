@@ -12,7 +12,7 @@ from functools import cache, partial
 from pathlib import Path
 
 import pytest
-from compilations import NAMES, compiled, example, file, one_of
+from compilations import NAMES, compiled, example, file, on_tiles, one_of
 from listed_specs import LISTED, SWEPT
 from mask_zoo import ALL, SORTS
 from turns import in_turn
@@ -42,9 +42,13 @@ def _of_zoo(name: str) -> Compilation:
     return compiled(f"attention zoo({params}):\n    mask {mask}\n")
 
 
+def _of_example(name: str) -> Compilation:
+    return on_tiles(example(name))
+
+
 SPECS: dict[str, Compile] = (
     _of_corpus()
-    | {f"example:{name}": partial(example, name) for name in NAMES}
+    | {f"example:{name}": partial(_of_example, name) for name in NAMES}
     | {f"zoo:{name}": partial(_of_zoo, name) for name in ALL}
     | {f"listed:{name}": spec.compilation for name, spec in (LISTED | SWEPT).items()}
 )

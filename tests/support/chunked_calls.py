@@ -30,7 +30,7 @@ def module_text() -> str:
     """The module that a spec of linear attention carries."""
     called = functions_of("kernels") | functions_of("torch_functions")
     own = [whole(file) for file in OWN]
-    return GAP.join([HEAD, *select(called, ["_program", "_with_unit_stride"]), *own]) + "\n"
+    return GAP.join([HEAD, *select(called, ["_program", "_with_unit_stride"]).values(), *own]) + "\n"
 
 
 @cache

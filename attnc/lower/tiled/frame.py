@@ -210,7 +210,9 @@ class Kernel:
         if carried:
             self.tile.blank()
             self.tile.returns(*map(Var, carried))
-        stmts = without_dead(tuple(self.tile.stmts))
+        stmts = tuple(self.tile.stmts)
+        if self.sweep.weighs_values:  # other kernels are launched with all widths, whatever they read
+            stmts = without_dead(stmts)
         used = read_by(stmts)
         given = [p for p in self.known if p.name in used]
         own = {*bound_in(stmts), *carried, first, *(p.name for p in given)}

@@ -29,7 +29,7 @@ class Kept:
     asks which of two comes first; to be equal costs less, and so does a bound that fits 32 bits. A position that is
     divided by what only a call knows takes many instructions, and each thread has it for all keys of a tile. Bounds
     that hold for every period are kept while all of them are swept, and a table of each token has its row computed for
-    each pair.
+    each pair. Scores `of_keys_alone` have no dot product: numbers of keys and their gradients are kept in its place.
     """
 
     of_pairs: bool
@@ -40,6 +40,7 @@ class Kept:
     quotients_of_pairs: bool
     ends_or_tables: bool
     is_sums: bool
+    of_keys_alone: bool
 
     @property
     def much(self) -> bool:
@@ -80,6 +81,7 @@ def find_kept(sweep: TiledSweep) -> Kept:
         quotients_of_pairs=of_pairs and count_divisions(attention) > 0,
         ends_or_tables=reads_tables or sweep.cover.keys.periods is not None,
         is_sums=isinstance(sweep.fold, Sums),
+        of_keys_alone=not sweep.score.dots,
     )
 
 
@@ -91,7 +93,7 @@ def reads_pairs(sweep: TiledSweep) -> bool:
 def _hopper(kept: Kept) -> Kernels:
     """Data center Hopper and Blackwell: 227 KiB of shared memory, and products of four warps."""
     stages = 2 if kept.of_pairs else 3
-    keys_64 = 16 if kept.many_divisions else 32 if kept.much or kept.of_rows else 64
+    keys_64 = 16 if kept.many_divisions else 32 if kept.much or kept.of_rows or kept.of_keys_alone else 64
     queries_128 = 16 if kept.quotients_of_pairs else 32 if kept.some or kept.of_rows else 64
     wide = 32 if kept.few_keys or kept.ends_or_tables else 64
     return {

@@ -21,7 +21,7 @@ from attnc.inspect.targets import TARGETS
 TESTS = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TESTS))
 
-from compilations import NAMES, example, on_tiles  # noqa: E402
+from compilations import WITH_KERNELS, example  # noqa: E402
 from emitted import NUMBERS, report  # noqa: E402
 from pages import header, row  # noqa: E402
 
@@ -42,11 +42,11 @@ has. `../machine-code.md` says what the limits are. {passed} of {all} pass, and 
 def main(names: Sequence[str]) -> None:
     """Write the page of this Triton."""
     page = PAGES / f"triton-{triton.__version__}.md"
-    verdicts = {name: row for name, row in read(page).items() if name in NAMES} if names else {}
-    calls = [(name, *call) for name in names or NAMES for call in CALLS]
+    verdicts = {name: row for name, row in read(page).items() if name in WITH_KERNELS} if names else {}
+    calls = [(name, *call) for name in names or WITH_KERNELS for call in CALLS]
     with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as processes:
         found = list(processes.map(judge, *zip(*calls, strict=True)))
-    for n, name in enumerate(names or NAMES):
+    for n, name in enumerate(names or WITH_KERNELS):
         verdicts[name] = found[len(CALLS) * n : len(CALLS) * (n + 1)]
     every = [verdict for row in verdicts.values() for verdict in row]
     text = PAGE.format(
@@ -74,7 +74,7 @@ def judge(name: str, gpu: str, width: int) -> str:
         first.setdefault(verdict.kernel, verdict.what)
     if not first:
         return PASSES
-    found = choose(on_tiles(example(name)), target, widths=(width,), numbers=NUMBERS.get(name, {}))
+    found = choose(example(name), target, widths=(width,), numbers=NUMBERS.get(name, {}))
     left = [choice.best.verdict if choice.best else "nothing starts" for choice in found.choices]
     faults = "; ".join(f"{kernel} {what}" for kernel, what in first.items())
     return f"{faults}; {CHOSEN}{PASSES if found.holds else ', '.join(v for v in left if v != PASSES)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from compilations import NAMES
+from compilations import WITH_KERNELS
 from emitted import report
 from turns import in_turn
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.compiles
 
 
 @pytest.mark.parametrize("d", [64, 128])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", WITH_KERNELS)
 def test_hopper(name: str, d: int) -> None:
     assert report(name, d=d).failures == ()
 
@@ -35,7 +35,7 @@ KNOWN_ON_OTHERS = {("tree_decoding", "gfx942", 64): NO_TILE_OF_BOOLS}
 ON_OTHERS = [
     pytest.param(name, target, d, marks=KNOWN_ON_OTHERS.get((name, target, d), ()))
     for d in (64, 128)
-    for name in NAMES
+    for name in WITH_KERNELS
     for target in ("sm_80", "gfx942")
 ]
 

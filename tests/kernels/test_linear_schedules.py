@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from compilations import EXAMPLES
+from compilations import EXAMPLES, LINEAR, NAMES, example
 from kernel_checks import Measure, assert_holds
 from torch import Tensor
 
@@ -64,6 +64,11 @@ SPECS = {
     "all_keys": spec("c: float[H]", "true", "dot(q, k) * exp(c[h] * (i - j) / (N + M))", "s / N"),
     "hidden_keys": spec("pad: bool[B, M]", "pad[b, j]", "dot(q, k) * scale", "s / max(count(), 1)"),
 }
+
+
+def test_these_examples_are_linear() -> None:
+    assert {*CHUNKED, *PRODUCTS} == LINEAR
+    assert all(example(name).plan.schedule.name == "tiled" for name in NAMES if name not in LINEAR)
 
 
 @pytest.mark.parametrize("name", [*CHUNKED, *PRODUCTS])

@@ -41,8 +41,9 @@ class Worker:
 
     def measure(self, compilation: Compilation, case: Case) -> Measurement:
         """What `measure.measure` says there."""
-        source, name = compilation.source, compilation.attention.name
-        request = {"source": [source.name, source.text], "name": name, "case": asdict(case)}
+        source, schedule = compilation.source, compilation.options.schedule
+        chosen = {"name": compilation.attention.name, "schedule": schedule}
+        request = {"source": [source.name, source.text], "options": chosen, "case": asdict(case)}
         self._pipe("stdin").write(json.dumps(request) + "\n")
         self._pipe("stdin").flush()
         answer = self._pipe("stdout").readline()
@@ -82,9 +83,9 @@ def main() -> None:
     known: dict[tuple[str, ...], Compilation] = {}
     for line in sys.stdin:
         request: dict[str, Any] = json.loads(line)
-        key = (*request["source"], request["name"])
+        key = (*request["source"], *request["options"].values())
         if key not in known:
-            known[key] = Compilation(Source(*request["source"]), make_options(name=request["name"]))
+            known[key] = Compilation(Source(*request["source"]), make_options(**request["options"]))
         measurement = measure(known[key], case_from_json(request["case"]))
         print(json.dumps(to_json(measurement)), file=answers, flush=True)
 

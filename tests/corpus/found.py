@@ -103,8 +103,9 @@ class Listed:
 
     def classes(self, values: Mapping[str, Any], rows: int, columns: int) -> Matrix:
         blocks = (rows, columns) if self.role == "keys" else (columns, rows)
-        known = dict(zip(("rows", "columns"), blocks, strict=True)) | {"device": torch.device("cpu")}
-        known |= {self.variable(name): _tensor(value) for name, value in values.items()}
+        known: dict[str, Any] = {self.variable(name): _tensor(value) for name, value in values.items()}
+        # The function's own, as launchers have it: where it reads parameters of these names, they have others.
+        known |= dict(zip(("rows", "columns"), blocks, strict=True)) | {"device": torch.device("cpu")}
         found = self.kinds(*(known[name] for name in self.takes)).numpy()
         b, h = (values[head] if size > 1 else 0 for head, size in zip("bh", found.shape, strict=False))
         return in_role(np.choose(found[b, h], (NONE, EDGE, FULL)), self.role)

@@ -104,6 +104,10 @@ def _same(number: int, *sizes: object) -> int:
 def _check_compiled(module: ModuleType, name: str) -> None:
     if any(isinstance(each, JITFunction) for each in vars(module).values()):
         return
+    if not hasattr(module, "TILES"):
+        what = f"`{name}` has no kernels: torch computes it on every device"
+        helps = ('compile it with `schedule="tiled"`: that has kernels, which go pair by pair',)
+        raise AttncError(Diagnostic("no-kernel", what, helps=helps))
     raise AttncError(
         Diagnostic(
             "interpreted-kernels",

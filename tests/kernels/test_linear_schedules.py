@@ -12,6 +12,9 @@ from torch import Tensor
 
 import attnc
 from attnc.compiler import Compilation
+from attnc.errors import AttncError
+from attnc.inspect import inspect
+from attnc.inspect.targets import SM_90
 from attnc.options import make_options
 from attnc.source import Source
 from attnc.syntax.reading import read_source
@@ -164,6 +167,36 @@ def test_what_nobody_sees_spoils_nothing() -> None:
         finite = expected.isfinite()
         assert finite.any()
         torch.testing.assert_close(found[finite], expected[finite], atol=1e-9, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["retention", "linear_attention", "l2vit"])
+def test_operators_are_what_they_say(name: str) -> None:
+    """Under torch.compile, and for samples of `vmap`: values and gradients are the same."""
+    f = attnc.load(EXAMPLES / f"{name}.attn")
+    params = {
+        "retention": {"keep": torch.tensor([2.0, 3.0])},
+        "l2vit": {"temperature": torch.tensor([1.0, 2.0])},
+    }.get(name, {})
+
+    def call(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return f(q, k, v, **params)
+
+    leaves = [x.requires_grad_() for x in drawn(100, torch.float32).values()]
+    results = []
+    for each in (call, torch.compile(call, backend="aot_eager", fullgraph=True)):
+        out = each(*leaves)
+        results.append([out, *torch.autograd.grad(out.square().sum(), leaves)])
+    for found, expected in zip(*results, strict=True):
+        assert found.stride() == expected.stride()
+        torch.testing.assert_close(found, expected)
+    samples = [torch.stack([x.detach(), 2 * x.detach()]) for x in leaves]
+    both = torch.func.vmap(call)(*samples)
+    torch.testing.assert_close(both, torch.stack([call(*x) for x in zip(*samples, strict=True)]))
+
+
+def test_there_is_no_machine_code_of_what_has_no_kernels() -> None:
+    with pytest.raises(AttncError, match="`retention` has no kernels: torch computes it on every device"):
+        inspect(example("retention"), SM_90, head_dim=64, dtype="bfloat16")
 
 
 @pytest.mark.slow

@@ -61,7 +61,8 @@ def lower_forward(sweep: LinearSweep) -> Function:
         block.lets(["out" if form.weighs_values else "_", name], _call(sweep, "forward", given))
         for again in form.sums[1:]:
             block.let(f"sum_{again}", Var(name))
-    block.returns(Var("out"), *map(Var, sweep.row_results))
+    # As the shapes of an operator without data say that they lie.
+    block.returns(*(Var(name).call("contiguous") for name in ("out", *sweep.row_results)))
     doc = "Weighted values [B, H, N, DV], and sums of each row [B, H, N]."
     params = tuple(map(Param, sign(sweep).forward))
     return block.function("_forward_cpu", (), doc, "_without_autocast", params)
@@ -79,7 +80,8 @@ def lower_backward(sweep: LinearSweep) -> Function:
         if sweep.mask.causal is not None:
             names.append(_gradient(form.steps) if form.steps else "_")
         block.lets(names, _call(sweep, "backward", [dout, dsums, *_tensors(form, sweep), *rest]))
-    block.returns(*(Var(_gradient(name)).to(Var(name).attr("dtype")) for name in sweep.vectors))
+    gradients = (Var(_gradient(name)).to(Var(name).attr("dtype")) for name in sweep.vectors)
+    block.returns(*(gradient.call("contiguous") for gradient in gradients))
     doc = "The gradient of every float tensor, in order."
     return block.function(
         "_backward_cpu", (), doc, "_without_autocast", tuple(map(Param, signature.backward))

@@ -34,14 +34,17 @@ def _without_autocast(function):
 def _forward_cpu(query, key, v):
     """Weighted values [B, H, N, DV], and sums of each row [B, H, N]."""
     out, _ = _products_forward(query, key, v, False)
-    return out
+    return out.contiguous()
 
 
 @_without_autocast
 def _backward_cpu(dout, query, key, v):
     """The gradient of every float tensor, in order."""
     d_query, d_key, dv = _products_backward(dout, None, query, key, v)
-    return d_query.to(query.dtype), d_key.to(key.dtype), dv.to(v.dtype)
+    return (
+        d_query.to(query.dtype).contiguous(), d_key.to(key.dtype).contiguous(),
+        dv.to(v.dtype).contiguous(),
+    )
 
 
 def _pairs_seen(query, v):

@@ -46,14 +46,17 @@ CHUNK = 64  # tokens whose pairs are computed at once
 def _forward_cpu(query, key, v):
     """Weighted values [B, H, N, DV], and sums of each row [B, H, N]."""
     out, sum_1 = _chunked_forward_cpu(query, key, v, None, None, None, 0, True)
-    return out, sum_1
+    return out.contiguous(), sum_1.contiguous()
 
 
 @_without_autocast
 def _backward_cpu(dout, dsum_1, query, key, v):
     """The gradient of every float tensor, in order."""
     d_query, d_key, dv, _ = _chunked_backward_cpu(dout, dsum_1, query, key, v, None, None, None, 0)
-    return d_query.to(query.dtype), d_key.to(key.dtype), dv.to(v.dtype)
+    return (
+        d_query.to(query.dtype).contiguous(), d_key.to(key.dtype).contiguous(),
+        dv.to(v.dtype).contiguous(),
+    )
 
 
 def _pairs_seen(query, v):

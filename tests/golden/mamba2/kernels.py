@@ -48,7 +48,7 @@ CHUNK = 64  # tokens whose pairs are computed at once
 def _forward_cpu(query, key, v, steps):
     """Weighted values [B, H, N, DV], and sums of each row [B, H, N]."""
     out, _ = _chunked_forward_cpu(query, key, v, steps, None, None, 0, False)
-    return out
+    return out.contiguous()
 
 
 @_without_autocast
@@ -57,7 +57,10 @@ def _backward_cpu(dout, query, key, v, steps):
     d_query, d_key, dv, d_steps = _chunked_backward_cpu(
         dout, None, query, key, v, steps, None, None, 0,
     )
-    return d_query.to(query.dtype), d_key.to(key.dtype), dv.to(v.dtype), d_steps.to(steps.dtype)
+    return (
+        d_query.to(query.dtype).contiguous(), d_key.to(key.dtype).contiguous(),
+        dv.to(v.dtype).contiguous(), d_steps.to(steps.dtype).contiguous(),
+    )
 
 
 def _pairs_seen(query, v):

@@ -112,15 +112,15 @@ def _count_flops(operator, times):
 
     def flops(*args, out_val=None, **others):
         given = dict(zip(names, args)) | others
-        q, k = given["q"], given["k"]
+        q, k = (given[n] for n in (("q", "k") if "q" in given else ("query", "key")))
         takes = inspect.signature(_pairs_seen).parameters.keys()
         if q.is_meta or type(q).__name__ == "FakeTensor" or not takes <= given.keys():
             pairs = q.shape[:3].numel() * k.shape[2]
         else:
-            if given["changing"] is not None:
+            if given.get("changing") is not None:
                 given["floats"] = given["changing"].tolist()
             for name in takes:
-                given[name] = _on_cpu(given[name], name in ("q", "k", "v"))
+                given[name] = _on_cpu(given[name], name in ("q", "k", "v", "query"))
             pairs = _pairs_seen(**{name: given[name] for name in takes})
         return 2 * pairs * sum(count * given[name].shape[-1] for name, count in times.items())
 

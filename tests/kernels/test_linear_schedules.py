@@ -9,6 +9,7 @@ import torch
 from compilations import EXAMPLES, LINEAR, NAMES, example
 from kernel_checks import Measure, assert_holds
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 import attnc
 from attnc.compiler import Compilation
@@ -189,6 +190,10 @@ def test_operators_are_what_they_say(name: str) -> None:
     for found, expected in zip(*results, strict=True):
         assert found.stride() == expected.stride()
         torch.testing.assert_close(found, expected)
+    with FlopCounterMode(display=False) as counter:
+        call(*leaves)
+    as_many_pairs = 2 * 8 * 8 // 16 + (0 if name == "l2vit" else 64)  # the state; the keys of a chunk
+    assert counter.get_total_flops() == 2 * 2 * 100 * as_many_pairs * 16
     samples = [torch.stack([x.detach(), 2 * x.detach()]) for x in leaves]
     both = torch.func.vmap(call)(*samples)
     torch.testing.assert_close(both, torch.stack([call(*x) for x in zip(*samples, strict=True)]))

@@ -29,7 +29,7 @@ GATES = ("none", "number", "channels")
 each_kind = pytest.mark.parametrize("gates", GATES)
 
 
-@pytest.mark.parametrize(("n", "gates"), in_turn(product(LENGTHS, GATES), turns=2))
+@pytest.mark.parametrize(("n", "gates"), in_turn(product(LENGTHS, GATES), turns=4))
 def test_lengths(n: int, gates: str) -> None:
     assert_right(Call(N=n, M=n, gates=gates), evaluated())
 
@@ -39,7 +39,7 @@ OFFSETS = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize(("sizes", "gates"), in_turn(product(OFFSETS, GATES), turns=4))
+@pytest.mark.parametrize(("sizes", "gates"), in_turn(product(OFFSETS, GATES)))
 def test_offsets(sizes: tuple[int, int, int], gates: str) -> None:
     """Queries before the first key see none, and those behind the last see all."""
     n, m, offset = sizes
@@ -55,7 +55,7 @@ def test_grouped_heads_of_strided_tensors(gates: str) -> None:
 DTYPES = (HALF, BRAIN, (torch.bfloat16, torch.float32, torch.float16))
 
 
-@pytest.mark.parametrize(("dtypes", "gates"), in_turn(product(DTYPES, GATES), turns=2))
+@pytest.mark.parametrize(("dtypes", "gates"), in_turn(product(DTYPES, GATES)))
 def test_dtypes_and_widths_beyond_a_block(dtypes: tuple[torch.dtype, ...], gates: str) -> None:
     assert_right(Call(N=70, M=70, F=130, DV=72, dtypes=dtypes, gates=gates), evaluated())
     assert_right(Call(N=130, M=130, F=72, DV=130, dtypes=dtypes, gates=gates, documents=True), evaluated())
@@ -64,7 +64,7 @@ def test_dtypes_and_widths_beyond_a_block(dtypes: tuple[torch.dtype, ...], gates
 STEEP = product((30.0, 100.0), (False, True), ("number", "channels"))
 
 
-@pytest.mark.parametrize(("steep", "documents", "gates"), in_turn(STEEP, turns=2))
+@pytest.mark.parametrize(("steep", "documents", "gates"), in_turn(STEEP, turns=4))
 def test_steep_gates(steep: float, documents: bool, gates: str) -> None:
     assert_right(Call(N=130, M=130, steep=steep, documents=documents, gates=gates), evaluated())
 

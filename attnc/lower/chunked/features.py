@@ -5,8 +5,7 @@ are computed in float64, as positions and sums that run on need, and rounded onc
 
 Exponents of the query and the key stay apart, as `exp(E(i) - H(j))`. Where it is a decay, steps of H carry the state
 from key to key. Elsewhere the state is counted from R, the largest -H so far: keys have `exp(-H - R)`, which is at
-most 1, queries `exp(E + R)`, which is the largest weight that they meet, and the steps are those of -R. Where the row
-is divided by a sum of its weights, queries need no such factor.
+most 1, queries `exp(E + R)`, which is the largest weight that they meet, and the steps are those of -R.
 """
 
 from __future__ import annotations
@@ -105,8 +104,6 @@ class FeaturesOfTokens:
         if causal is not None:
             fade = function("_steps_of")(Unary("-", met))
             met = function("_at_last_key")(met, self.vectors["i"].terms(causal), N)
-        if form.is_divided:
-            return None, of_key, fade
         of_query = reduce(Expr.__add__, (self._column(each, "i") for each, _ in pairs))
         return (of_query + met).call("exp"), of_key, fade
 

@@ -20,15 +20,13 @@ Gates = Literal["none", "steps", "channels"]
 class Form:
     """A weight or a sum of weights, as features of queries and keys. `number` tells the tensors of several apart.
 
-    `sums` are the numbers of the sums that it is, counted from 1; the first form weighs values too. Where the result is
-    divided by such a sum, as in a softmax, weights may be those of each row times a number, which `is_divided` says.
+    `sums` are the numbers of the sums that it is, counted from 1; the first form weighs values too.
     """
 
     terms: tuple[Term, ...]
     mask: TokenMask
     number: int
     sums: tuple[int, ...]
-    is_divided: bool = False
 
     @property
     def weighs_values(self) -> bool:

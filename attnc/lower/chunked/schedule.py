@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from attnc.algebra.fold import Softmax
+from attnc.algebra.fold import Softmax, Sums
 from attnc.algebra.separated import Term
 from attnc.analyze.facts import Facts, Linear, Reason
 from attnc.analyze.misreads import find_misreads
@@ -30,7 +30,7 @@ from attnc.ir.nodes import (
 from attnc.ir.text import print_ir
 from attnc.ir.walk import axes_of, children, walk
 from attnc.lower.chunked.form import Form
-from attnc.lower.chunked.make_forms import as_sums, make_forms, with_count
+from attnc.lower.chunked.make_forms import make_forms, with_count
 from attnc.lower.chunked.per_token import lower_per_token
 from attnc.lower.chunked.sweep import LinearSweep
 from attnc.lower.chunked.torch_path import lower_backward, lower_forward, lower_pairs, sign
@@ -82,7 +82,7 @@ def _why_not(attention: Attention, linear: Linear, facts: Facts) -> Reason | Non
         return Reason("differences of positions would be those of large numbers", attention.score.span)
     if mask.document is not None and mask.causal != IntConst(0):
         return Reason("a state may be of a later document than the query", attention.mask.span)
-    if mask.causal is not None and any(map(_is_apart, make_forms(linear, is_softmax=False))):
+    if mask.causal is not None and any(map(_is_apart, make_forms(linear))):
         return Reason("a decay is not counted from the last key that a query sees", attention.score.span)
     for base in linear.positive:
         if mask.causal is None or not any(RealCall("log", base) in walk(each) for each in _exponents(terms)):
@@ -136,13 +136,12 @@ def _numbers(document: Node | None, param: Param) -> bool:
 
 
 def _make(attention: Attention, linear: Linear, facts: Facts, why: str) -> LinearSweep:
-    fold, gate = facts.weights.fold, facts.weights.gate
-    assert fold is not None
-    sums, gate = as_sums(fold, gate)
+    sums, gate = facts.weights.fold, facts.weights.gate
+    assert isinstance(sums, Sums)
     is_finished_later = gate is not None or attention.output != VecInput("o")
     if facts.rows.can_be_empty and is_finished_later:
         sums, linear = with_count(sums, linear)
-    forms = make_forms(linear, isinstance(fold, Softmax))
+    forms = make_forms(linear)
     return LinearSweep(
         spec=attention,
         fold=sums,

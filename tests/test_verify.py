@@ -131,6 +131,22 @@ def test_two_kernels_may_see_a_jump_on_two_sides() -> None:
     assert limits["k"] > 1e4 > 1 > limits["v"]
 
 
+@pytest.mark.parametrize("normalize", ["none", "softmax"])
+def test_sums_for_queries_and_for_keys_round_apart(normalize: str) -> None:
+    """The gradient of a number of a token, read at query and key, is 0 for one pair but for two roundings of dp."""
+    decay = of(
+        "attention decay(A: float[B, H, N]):\n    score dot(q, k) * exp(A[b, h, i] - A[b, h, j])\n"
+        f"    normalize {normalize}\n"
+    )
+    case = Case("triton", "float32", 1, 1, 40, 24, 3, 1, 2, "strided", 0.3, 1)
+    inputs, expected = next(find_calls(decay, case))
+    assert not expected["A"].any()
+    q, k, v = inputs.tensors.values()
+    dp, score = inputs.dout.norm(dim=-1) * v.norm(dim=-1), (q * k).sum(-1).abs()
+    limits = find_limits(decay.attention, inputs, expected, {})
+    assert limits["A"] > 2.0**-24 * float((dp * score).max())
+
+
 def test_forward_and_backward_may_see_a_jump_on_two_sides() -> None:
     """`relu(x) ** 0.7` of what is 0 but for rounding: 0 in the sum that was saved, 1e-5 for dK/dV, 1e3 times it."""
     lssar = Compilation(read_source(EXAMPLES / "lssar.attn"))

@@ -19,7 +19,8 @@ from torch import Tensor
 from attnc.algebra.fold import Fold, Largest, Softmax
 from attnc.analyze.facts import RowPass
 from attnc.analyze.weights import find_weights
-from attnc.ir.nodes import Attention, Real, RealOp, Score, Vec
+from attnc.ir.nodes import Attention, Real, RealLoad, RealOp, Score, Vec, VecLoad
+from attnc.ir.walk import axes_of, walk
 from attnc.run.points import Points, all_pairs
 from attnc.run.rows import Rows
 from attnc.run.scaled import plain
@@ -27,6 +28,7 @@ from attnc.run.sizes import sizes_of
 from attnc.run.terms import Terms
 from attnc.verify.inputs import Inputs
 from attnc.verify.precision import UNIT, Precision, finite_part
+from attnc.verify.rounded_sums import RoundedSoftmax, RoundedWeights
 from attnc.verify.rounded_terms import RoundedTerms
 
 Results = dict[str, Tensor]
@@ -53,12 +55,14 @@ def compute_rounded(
     whole = {"q": q, "k": k.repeat_interleave(group, 1), "v": v.repeat_interleave(group, 1)}
     places = {"q": "i", "k": "j", "v": "j"}
 
-    def mapped(name: str, clause: Vec, x: Tensor) -> Callable[[Points], Tensor]:
+    def mapped(
+        name: str, clause: Vec, x: Tensor, held: frozenset[Real | Vec] = frozenset()
+    ) -> Callable[[Points], Tensor]:
         def read(at: Points) -> Tensor:
             return x[at.index["b"], at.index["h"], at.index[places[name]]]  # type: ignore[index]
 
         def once_a_token(at: Points) -> Tensor:
-            terms = RoundedTerms(values, {name: read}, None, precision, wider)
+            terms = RoundedTerms(values, {name: read}, None, precision, wider, lost=held)
             if not {"i", "j"} <= at.index.keys():
                 return terms.vector(clause, at)
             tokens = at.rows if places[name] == "i" else at.keys
@@ -66,16 +70,19 @@ def compute_rounded(
 
         return once_a_token
 
-    def find_score() -> Tensor:
+    def find_score(side: Side = BOTH) -> Tensor:
         """Each kernel computes the score itself, and rounds what it has to say about q and k."""
         parts = {
-            n: precision.rounded(whole[n], 0.0, precision.stored if weights.before else 0.0) for n in "qk"
+            n: precision.rounded(whole[n], 0.0, precision.stored if weights.before else 0.0)
+            if n in side.inputs
+            else whole[n].detach()
+            for n in "qk"
         }
         vectors = {
-            "q": mapped("q", attention.query, parts["q"]),
-            "k": mapped("k", attention.key, parts["k"]),
+            "q": mapped("q", attention.query, parts["q"], side.held),
+            "k": mapped("k", attention.key, parts["k"], side.held),
         }
-        rounded = RoundedTerms(values, vectors, None, precision, wider, lost=frozenset(lost))
+        rounded = RoundedTerms(values, vectors, None, precision, wider, lost=side.held | lost.keys())
         score = rounded.real(attention.score, pairs)
         if not any(isinstance(each, Softmax) for each in folds):
             return score
@@ -95,15 +102,16 @@ def compute_rounded(
     seeing = pairs.rows.points.as_origin()
     at_row = tuple(seeing.index.values())
     shape = sizes["B"], sizes["H"], sizes["N"], sizes["M"]
+    sides = _find_sides(attention, frozenset(inputs.floats))
     found_before: dict[str, Tensor] = {}
     for each in weights.before:
-        sweep = _Sweep(values, dict(found_before), pairs, find_score, shape, precision, wider)
+        sweep = _Sweep(values, dict(found_before), pairs, find_score, sides, shape, precision, wider)
         for name, number in sweep.numbers(each):
             found_before[name] = q.new_zeros(shape[:3]).index_put(at_row, number)
-    sweep = _Sweep(values, found_before, pairs, find_score, shape, precision, wider)
+    sweep = _Sweep(values, found_before, pairs, find_score, sides, shape, precision, wider)
     values |= found_before
     if fold.weight is None:
-        out, lse = _Softmax.apply(sweep.table(fold.score, -torch.inf), values_of_keys, precision)  # type: ignore[no-untyped-call]
+        out, lse = sweep.softmax(fold.score, values_of_keys)
         for load, slope in lost.items():
             rows = RoundedTerms(values, {}, None, precision, wider)
             through = rows.real(load, seeing) * rows.real(slope, seeing).detach()
@@ -111,8 +119,7 @@ def compute_rounded(
         numbers = RoundedTerms(values, {}, None, precision, wider, lse=lse)
     else:
         lse = torch.logsumexp(sweep.seen_forward(Score(), -torch.inf), -1)
-        forward, backward = sweep.seen_forward(fold.weight), sweep.seen_backward(fold.weight)
-        out = _Weighted.apply(forward, backward, values_of_keys, precision)  # type: ignore[no-untyped-call]
+        out = sweep.weighted(fold.weight, values_of_keys)
         numbers = sweep.numbers_after(fold)
     if fold.score != Score():
         lse = torch.logsumexp(sweep.seen_forward(Score(), -torch.inf), -1)
@@ -137,6 +144,41 @@ def compute_rounded(
         unit = UNIT[str(inputs.floats[name].dtype)[6:]]
         found[name] = g + precision.error(g.abs(), unit if precision.stored else 0.0)
     return found
+
+
+@dataclass(frozen=True)
+class Side:
+    """Which inputs, of q and k, a sum over pairs has to say something about, and the readings that it holds fixed."""
+
+    inputs: str
+    held: frozenset[Real | Vec]
+
+
+BOTH = Side("qk", frozenset())
+
+
+def _find_sides(attention: Attention, arrays: frozenset[str]) -> tuple[Side, ...]:
+    """The sums over pairs that the gradient of a score goes to.
+
+    One will do, unless an array is read for queries and for keys: its gradient is the sum of two, which rounding
+    makes differ, and where they cancel that is all there is.
+    """
+    weights = find_weights(attention)
+    terms = [attention.query, attention.key, attention.score]
+    for fold in (weights.fold, *(each.fold for each in weights.before)):
+        assert fold is not None
+        terms += [fold.score, *fold.sums, *([fold.weight] if fold.weight is not None else [])]
+    readings = {
+        node
+        for term in terms
+        for node in walk(term)
+        if isinstance(node, RealLoad | VecLoad) and node.array in arrays
+    }
+    of_keys = frozenset(x for x in readings if "j" in axes_of(x) and "i" not in axes_of(x))
+    of_rows = frozenset(readings - of_keys)
+    if not {x.array for x in of_keys} & {x.array for x in of_rows}:
+        return (BOTH,)
+    return Side("q", of_keys), Side("k", of_rows)
 
 
 def _summands(term: Real) -> Iterator[Real]:
@@ -165,58 +207,78 @@ class _Sweep:
     values: dict[str, Any]
     numbers_of_rows: dict[str, Tensor]
     pairs: Points
-    find_score: Callable[[], Tensor]
+    find_score: Callable[[Side], Tensor]
+    sides: tuple[Side, ...]
     shape: tuple[int, int, int, int]
     precision: Precision
     wider: frozenset[str]
-    found: dict[tuple[str, Real, float], Tensor] = field(default_factory=dict)
+    found: dict[tuple[Side | str, Real, float], Tensor] = field(default_factory=dict)
 
     @cached_property
     def score(self) -> Tensor:
         """As the forward pass rounds it."""
-        return self.find_score()
+        return self.find_score(BOTH)
 
     @cached_property
-    def score_backward(self) -> Tensor:
-        return self.find_score()
+    def scores_backward(self) -> dict[Side, Tensor]:
+        return {side: self.find_score(side) for side in self.sides}
 
     @cached_property
     def score_of_numbers(self) -> Tensor:
-        return self.find_score().detach()
-
-    def table(self, term: Real, hidden: float = 0.0) -> Tensor:
-        """A term in the score for every pair, and `hidden` where the mask hides a key."""
-        backward = self.seen_backward(term)
-        return self.seen_forward(term, hidden) + (backward - backward.detach())
+        return self.find_score(BOTH).detach()
 
     def seen_forward(self, term: Real, hidden: float = 0.0) -> Tensor:
-        """Its value in the forward pass, without a gradient."""
+        """A term in the score for every pair, without a gradient, and `hidden` where the mask hides a key."""
         with torch.no_grad():
             return self._once(("forward", term, hidden), self._known, self.score)
 
-    def seen_backward(self, term: Real) -> Tensor:
-        """Its value in the backward pass, with the gradients that are found there."""
+    def seen_backward(self, term: Real) -> tuple[Tensor, ...]:
+        """Its values in the backward pass, one for each sum that is made of its gradient."""
         fixed = {name: number.detach() for name, number in self.numbers_of_rows.items()}
-        by_score = self._once(("score", term, 0.0), self.values | fixed, self.score_backward)
+        found = tuple(
+            self._once((side, term, 0.0), self.values | fixed, score, side.held)
+            for side, score in self.scores_backward.items()
+        )
         if not fixed:
-            return by_score
-        # What arrays say is in the first part; this one has what the numbers of rows say.
+            return found
+        # What arrays say is in the first ones; this one has what the numbers of rows say.
         arrays = {name: x.detach() if isinstance(x, Tensor) else x for name, x in self.values.items()}
-        by_number = self._once(("number", term, 0.0), arrays | self.numbers_of_rows, self.score_of_numbers)
-        return by_score + (by_number - by_number.detach())
+        return *found, self._once(("number", term, 0.0), arrays | self.numbers_of_rows, self.score_of_numbers)
+
+    def seen(self, term: Real) -> Tensor:
+        """Its value in the forward pass, with all gradients that are found in the backward pass."""
+        return self.seen_forward(term) + sum(x - x.detach() for x in self.seen_backward(term))
 
     @property
     def _known(self) -> dict[str, Any]:
         return self.values | self.numbers_of_rows
 
-    def _once(self, kind: tuple[str, Real, float], values: dict[str, Any], score: Tensor) -> Tensor:
+    def _once(
+        self,
+        kind: tuple[Side | str, Real, float],
+        values: dict[str, Any],
+        score: Tensor,
+        held: frozenset[Real | Vec] = frozenset(),
+    ) -> Tensor:
         """A kernel that needs a term twice, as a weight and in the sum of the weights, computes it once."""
         if kind not in self.found:
             _, term, hidden = kind
-            here = RoundedTerms(values, {}, Rows(self.pairs, score), self.precision, self.wider)
+            here = RoundedTerms(values, {}, Rows(self.pairs, score), self.precision, self.wider, lost=held)
             whole = score.new_full(self.shape, hidden)
             self.found[kind] = whole.index_put(tuple(self.pairs.index.values()), here.real(term, self.pairs))
         return self.found[kind]
+
+    def softmax(self, score: Real, value: Tensor) -> tuple[Tensor, Tensor]:
+        """The output and the log-sum-exp of every row."""
+        scores = self.seen_forward(score, -torch.inf), *self.seen_backward(score)
+        out, lse = RoundedSoftmax.apply(value, self.precision, *scores)  # type: ignore[no-untyped-call]
+        return out, lse
+
+    def weighted(self, weight: Real, value: Tensor) -> Tensor:
+        """The sum of weighted values of every row."""
+        weights = self.seen_forward(weight), *self.seen_backward(weight)
+        out: Tensor = RoundedWeights.apply(value, self.precision, *weights)  # type: ignore[no-untyped-call]
+        return out
 
     def numbers(self, done: RowPass) -> Iterator[tuple[str, Tensor]]:
         """What a pass leaves, for every row that sees a key."""
@@ -235,60 +297,9 @@ class _Sweep:
         r = self.precision
         if isinstance(fold, Softmax):
             nothing = self.score.new_zeros(*self.shape[:2], self.shape[3], 1)
-            _, lse = _Softmax.apply(self.table(fold.score, -torch.inf), nothing, r)  # type: ignore[no-untyped-call]
+            _, lse = self.softmax(fold.score, nothing)
             return RoundedTerms(self._known, {}, None, r, self.wider, lse=lse)
         n = sqrt(max(self.shape[-1], 1)) * r.working
-        tables = map(self.table, fold.sums)
+        tables = map(self.seen, fold.sums)
         sums = tuple(x.sum(-1) + r.error(x.abs().sum(-1), n) for x in tables)
         return RoundedTerms(self._known, {}, None, r, self.wider, sums=sums)
-
-
-class _Softmax(torch.autograd.Function):
-    """Scores and values to output and log-sum-exp: what the kernels do, with their errors."""
-
-    @staticmethod
-    def forward(ctx: Any, s: Tensor, v: Tensor, r: Precision) -> tuple[Tensor, Tensor]:
-        lse = torch.logsumexp(s, -1)
-        finite = finite_part(lse)
-        p = (s - finite[..., None]).exp()
-        n = sqrt(max(s.shape[-1], 1)) * r.working
-        out = (p + r.error(p, r.product + n)) @ v
-        saved = out + r.error(out.abs(), r.stored)
-        lse = torch.where(lse.isfinite(), lse + r.error(finite.abs() + 1, 2 * r.working), lse)
-        ctx.save_for_backward(s, v, finite, p, saved)
-        ctx.precision = r
-        return saved, lse
-
-    @staticmethod
-    def backward(ctx: Any, dout: Tensor, dlse: Tensor) -> tuple[Tensor, Tensor, None]:
-        (s, v, lse, p, out), r = ctx.saved_tensors, ctx.precision
-        p = p + r.error(p * (2 + finite_part(s).abs() + lse.abs()[..., None]), r.working)
-        n = sqrt(max(s.shape[-2], 1)) * r.working
-        norms = dout.norm(dim=-1)[..., None] * v.norm(dim=-1)[..., None, :]
-        dp = dout @ v.mT + r.error(norms, r.working)
-        delta = (dout * out).sum(-1) + r.error((dout * out).abs().sum(-1), r.working) - dlse
-        ds = p * (dp - delta[..., None])
-        ds = ds + r.error(ds.abs(), 2 * r.working)
-        dv = (p + r.error(p, r.product + n)).mT @ dout
-        return ds, dv, None
-
-
-class _Weighted(torch.autograd.Function):
-    """Weights, as each pass finds them, and values to weighted values: what the kernels do, with their errors."""
-
-    @staticmethod
-    def forward(ctx: Any, p: Tensor, again: Tensor, v: Tensor, r: Precision) -> Tensor:
-        n = sqrt(max(p.shape[-1], 1)) * r.working
-        out: Tensor = (p + r.error(p, r.product + n)) @ v
-        ctx.save_for_backward(again, v)
-        ctx.precision = r
-        return out + r.error(out, r.product)
-
-    @staticmethod
-    def backward(ctx: Any, dout: Tensor) -> tuple[None, Tensor, Tensor, None]:
-        (p, v), r = ctx.saved_tensors, ctx.precision
-        dout = dout + r.error(dout, r.stored)
-        norms = dout.norm(dim=-1)[..., None] * v.norm(dim=-1)[..., None, :]
-        dp = dout @ v.mT + r.error(norms, r.working)
-        n = sqrt(max(p.shape[-2], 1)) * r.working
-        return None, dp, (p + r.error(p, r.product + n)).mT @ dout, None

@@ -51,7 +51,7 @@ class RoundedTerms(Terms):
     precision: Precision | None = None
     wider: frozenset[str] = frozenset()
     coarse: bool = False
-    lost: frozenset[Real] = frozenset()
+    lost: frozenset[Real | Vec] = frozenset()
     lse: Tensor | None = None
     sums: tuple[Tensor, ...] = ()
 
@@ -138,6 +138,8 @@ class RoundedTerms(Terms):
         match term:
             case VecInput():
                 return r.rounded(x, 0.0, r.stored)
+            case VecLoad() if term in self.lost:
+                return x.detach()
             case VecLoad(array, _):
                 return r.rounded(x, r.stored if array in self.wider else 0.0, r.stored)
             case Splat():

@@ -168,14 +168,13 @@ class Compilation:
 
     @cached_property
     def module(self) -> str:
-        from attnc.emit.checks import emit_checks
         from attnc.emit.module import emit_module
         from attnc.explain import find_lines
         from attnc.lower.host.module import lower_module
 
         found = find_lines(self.attention, self.facts, self.plan)
         kernels = self.kernels if self.options.kernels else self.kernels.without_triton()
-        return emit_module(lower_module(kernels, found, self.options), emit_checks(kernels.plan))
+        return emit_module(lower_module(kernels, found, self.options))
 
     def show(self, stage: str) -> str:
         """The text of a stage, by its name in `STAGES`."""

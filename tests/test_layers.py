@@ -45,9 +45,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__main__": {"cli"},
 }
 
-# The checks of a call are still decided where they are printed.
-FILES_MAY_IMPORT = {"emit/checks.py": {"lower", "analyze", "ir"}}
-
 
 def room_of(path: Path) -> str:
     parts = path.relative_to(ROOT / "attnc").with_suffix("").parts
@@ -83,16 +80,10 @@ FILES = sorted((ROOT / "attnc").rglob("*.py"))
 def test_imports_point_one_way(path: Path) -> None:
     room = room_of(path)
     assert room in MAY_IMPORT, f"say in {Path(__file__).name} what the room `{room}` may import"
-    also = FILES_MAY_IMPORT.get(path.relative_to(ROOT / "attnc").as_posix(), set())
-    allowed = {room} | GROUND | MAY_IMPORT[room] | also
+    allowed = {room} | GROUND | MAY_IMPORT[room]
     wrong = [f"{path.name}:{line}: {room} imports {other}" for line, other in imported_rooms(path.read_text())
              if other not in allowed]  # fmt: skip
     assert wrong == []
-
-
-@pytest.mark.parametrize("name", FILES_MAY_IMPORT)
-def test_an_exception_is_needed(name: str) -> None:
-    assert FILES_MAY_IMPORT[name] <= {room for _, room in imported_rooms((ROOT / "attnc" / name).read_text())}
 
 
 def test_the_table_has_no_cycle() -> None:

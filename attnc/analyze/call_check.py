@@ -1,7 +1,7 @@
 """A condition of a call, as data.
 
 Enters: integers over sizes and parameters. Leaves: `CallCheck`s, which the interpreter evaluates (`run/checks.py`) and
-an emitted module has in print (`emit/checks.py`).
+an emitted module has in print (`lower/host/checks.py`).
 """
 
 from __future__ import annotations

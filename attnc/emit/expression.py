@@ -7,9 +7,10 @@ left-associative operator is printed one level tighter, so `a - (b - c)` and `5 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from attnc.errors import CompilerBug
-from attnc.kernel.nodes import Attr, Call, Dict, Expr, Item, List, Lit, Op, Ternary, Tuple, Unary, Var
+from attnc.kernel.nodes import Attr, Call, Dict, Expr, Item, List, Lit, Op, Ternary, Text, Tuple, Unary, Var
 
 TERNARY, OR, AND, NOT, COMPARE, BIT_OR, BIT_AND, SUM, PRODUCT, SIGN, POWER, POSTFIX = range(12)
 
@@ -64,12 +65,15 @@ def _print(value: Expr) -> tuple[str, int]:
             return name, POSTFIX
         case Lit(number):
             return emit_literal(number), SIGN if _is_negative(number) else POSTFIX
+        case Text(parts):
+            return quote(emit_parts(parts)), POSTFIX
         case Op(op, a, b):
             own = PRECEDENCE[op]
             tighter = own == COMPARE or op == "**"
             left = _text(a, own + 1 if tighter else own)
             right = _text(b, SIGN if op == "**" else own + 1)
-            return f"{left} {op} {right}" if op != "**" else f"{left}**{right}", own
+            is_close = op == "**" and not isinstance(a, Item)
+            return f"{left}**{right}" if is_close else f"{left} {op} {right}", own
         case Unary(op, a):
             return f"{op}{' ' if op == 'not' else ''}{_text(a, UNARY[op])}", UNARY[op]
         case Attr(a, name):
@@ -134,9 +138,26 @@ def emit_literal(number: int | float | bool | str | None) -> str:
     """A literal; infinities and nan, which Python has no literal for, as calls of float."""
     if isinstance(number, float) and not math.isfinite(number):
         return f'float("{number}")'
-    if isinstance(number, str):
-        return '"' + number.encode("unicode_escape").decode().replace('"', '\\"') + '"'
-    return repr(number)
+    return f'"{_escaped(number)}"' if isinstance(number, str) else repr(number)
+
+
+def emit_parts(parts: Iterable[str | Expr]) -> str:
+    """What stands between the quotes of an f-string."""
+    return "".join(
+        _escaped(part).replace("{", "{{").replace("}", "}}")
+        if isinstance(part, str)
+        else f"{{{emit_argument(part)}}}"
+        for part in parts
+    )
+
+
+def quote(inside: str) -> str:
+    """An f-string of what stands between its quotes, or a plain one if it quotes nothing."""
+    return f'{"f" if "{" in inside or "}" in inside else ""}"{inside}"'
+
+
+def _escaped(text: str) -> str:
+    return text.encode("unicode_escape").decode().replace('"', '\\"')
 
 
 def _is_negative(number: object) -> bool:

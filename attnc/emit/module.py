@@ -13,7 +13,7 @@ from attnc.emit.support import functions_of, select, whole
 from attnc.emit.tiles import write_tile_table
 from attnc.emit.writer import Writer, printable
 from attnc.kernel.arguments import arguments_of
-from attnc.kernel.module import Module, Part, Support, TileTable
+from attnc.kernel.module import Constants, Module, Part, Support, TileTable
 from attnc.kernel.nodes import Function, read_by
 
 STANDARD = ("inspect", "math", "numbers", "os", "sys", "weakref")
@@ -28,14 +28,12 @@ def emit_functions(functions: Iterable[Function]) -> str:
     return writer.text
 
 
-def emit_module(module: Module, checks: str) -> str:
-    """The text of the module. `checks` has `_check`, with what it needs."""
+def emit_module(module: Module) -> str:
+    """The text of the module."""
     body = Writer()
-    called = _find_called(module, checks)
+    called = _find_called(module)
     for part in module.parts:
         _write_part(body, part, called)
-    body.lines(checks)
-    body.gap()
     body.function(module.public)
 
     file = Writer()
@@ -49,12 +47,12 @@ def emit_module(module: Module, checks: str) -> str:
     return file.text
 
 
-def _find_called(module: Module, checks: str) -> dict[str, str]:
+def _find_called(module: Module) -> dict[str, str]:
     """The texts of the functions of support files that are called, by a module or by each other."""
     own = [part for part in (*module.parts, module.public) if isinstance(part, Function)]
     files = [part for part in module.parts if isinstance(part, Support)]
     offered: dict[str, str] = {}
-    used = set(re.findall(r"\w+", checks))
+    used: set[str] = set()
     for part in files:
         offered |= {} if part.whole else functions_of(part.file)
         used |= set(re.findall(r"\w+", whole(part.file))) if part.whole else set()
@@ -76,6 +74,10 @@ def _write_part(writer: Writer, part: Part, called: dict[str, str]) -> None:
                     writer.lines(called.pop(name))
                     writer.gap()
             return
+        case Constants(file, names):
+            for line in whole(file).splitlines():
+                if line.partition(" = ")[0] in names:
+                    writer.line(line)
         case TileTable(usual, chosen):
             write_tile_table(writer, usual, chosen)
         case statement:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from attnc.emit.expression import (
     arguments,
@@ -18,9 +18,11 @@ from attnc.emit.expression import (
     emit_item,
     emit_literal,
     emit_operand,
+    emit_parts,
     indices,
     keyword,
     operands,
+    quote,
 )
 from attnc.emit.lines import WIDTH, Lines
 from attnc.errors import CompilerBug
@@ -44,6 +46,7 @@ from attnc.kernel.nodes import (
     Return,
     Stmt,
     Ternary,
+    Text,
     Try,
     Tuple,
     With,
@@ -51,6 +54,9 @@ from attnc.kernel.nodes import (
 
 NOTE_COLUMN = 70
 WORDS = 80  # columns of a text that is broken
+# Its words: of a text, and of what stands in an f-string, where a quoted value is no two words.
+PLAIN = re.compile(r"\S+\s*|\s+")
+QUOTING = re.compile(r"(?:\{\{|\{[^{}]*\}|[^\s{])+\s*|\s+")
 
 
 class Writer(Lines):
@@ -169,6 +175,11 @@ class Writer(Lines):
         match value:
             case Call(Attr(Call() | Op() | Item() as base, name), args, kwargs):
                 self._break(head, base, f".{name}({', '.join(arguments(args, kwargs))}){tail}")
+            case Call(fn, (Text(parts),), ()):
+                with self.block(f"{head}{emit_expression(fn)}("):
+                    for piece in _pieces(QUOTING.findall(emit_parts(parts))):
+                        self.line(quote(piece))
+                self.line(f"){tail}")
             case Call(fn, args, kwargs) if args or kwargs:
                 self.line(f"{head}{emit_expression(fn)}(")
                 with self.indent():
@@ -223,7 +234,7 @@ class Writer(Lines):
     def _words(self, name: str, text: str) -> None:
         """An argument that is a text, in pieces where it does not fit."""
         is_short = self.fits(f"{name}{emit_literal(text)},")
-        *pieces, last = map(emit_literal, [text] if is_short else _pieces(text))
+        *pieces, last = map(emit_literal, [text] if is_short else _pieces(PLAIN.findall(text)))
         for piece in (*pieces, f"{last},"):
             self.line(f"{name}{piece}")
             name = ""
@@ -246,10 +257,10 @@ def _declared(param: Param) -> str:
     return f"{param.name}: {param.annotation} = {default}" if param.annotation else f"{param.name}={default}"
 
 
-def _pieces(text: str) -> list[str]:
+def _pieces(words: Iterable[str]) -> list[str]:
     """A text in pieces of several words."""
     pieces = [""]
-    for word in re.findall(r"\S+\s*|\s+", text):
+    for word in words:
         if pieces[-1] and len((pieces[-1] + word).rstrip()) > WORDS:
             pieces.append("")
         pieces[-1] += word

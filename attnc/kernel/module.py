@@ -26,6 +26,14 @@ class Support:
 
 
 @dataclass(frozen=True, slots=True)
+class Constants:
+    """Constants of a file in `attnc/support`, those of these names."""
+
+    file: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TileTable:
     """Tiles by kind of GPU, kernel and head width; and those that were `chosen` for one GPU."""
 
@@ -33,7 +41,7 @@ class TileTable:
     chosen: ChosenTiles | None
 
 
-Part: TypeAlias = Function | Stmt | Support | TileTable
+Part: TypeAlias = Function | Stmt | Support | Constants | TileTable
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,9 @@
 Enters: nothing. Leaves: frozen expressions and statements. A schedule in `lower/` builds them, `emit/` prints them, one
 node as one line or one block. Expressions build with Python's own operators, so a lowering reads like its kernel.
 
-Functions of the host alone have `with`, `try`, `raise`, dictionaries, and set an attribute of autograd's context.
-What it will never have: `while`, `break`, nested functions, lambdas, formatting.
+Functions of the host alone have `with`, `try`, `raise`, dictionaries and texts that quote values, and set an attribute
+of autograd's context.
+What it will never have: `while`, `break`, nested functions, lambdas.
 What it has not: atomics, pointer arithmetic other than base + offset. Add them only when a lowering needs them.
 """
 
@@ -111,6 +112,13 @@ class Var(Expr):
 @dataclass(frozen=True, slots=True)
 class Lit(Expr):
     value: int | float | bool | str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Text(Expr):
+    """A text that quotes the values of expressions, which hold no text of their own: an f-string."""
+
+    parts: tuple[str | Expr, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -387,7 +395,7 @@ def names_in(*terms: Expr) -> list[str]:
                 todo += (start, stop, step)
             case Call(fn, args, kwargs):
                 todo += (fn, *args, *dict(kwargs).values())
-            case Tuple(items) | List(items):
+            case Tuple(items) | List(items) | Text(items):
                 todo += items
             case Dict(items):
                 todo += (part for item in items for part in item)

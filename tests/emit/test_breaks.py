@@ -12,11 +12,13 @@ from attnc.emit.expression import emit_expression
 from attnc.emit.lines import WIDTH
 from attnc.emit.writer import Writer
 from attnc.kernel.build import Block
-from attnc.kernel.nodes import Attr, Call, Dict, Expr, Item, Lit, Op, Ternary, Tuple, Unary, Var
+from attnc.kernel.nodes import Attr, Call, Dict, Expr, Item, Lit, Op, Ternary, Text, Tuple, Unary, Var
 
 NAMES = st.integers(1, 24).map(lambda width: Var("n" * width))
 TEXTS = st.text('ab "\\', max_size=200).map(Lit)
 LEAVES = st.one_of(NAMES, TEXTS, st.sampled_from([Lit(1.0), Lit(-2), Lit(True), Attr(Var("tl"), "float32")]))
+QUOTED = st.one_of(NAMES, st.builds(Op, st.sampled_from(["+", "!=", "and"]), NAMES, NAMES))
+QUOTING = st.lists(st.text('a {}"\\', max_size=90) | QUOTED, max_size=4).map(tuple).map(Text)
 ARITHMETIC = st.sampled_from(["+", "-", "*", "/", "//", "%", "**", "&", "|", "<", "<=", "==", "!="])
 LOGIC = st.sampled_from(["and", "or"])
 
@@ -34,6 +36,7 @@ def larger(inner: st.SearchStrategy[Expr]) -> st.SearchStrategy[Expr]:
         st.builds(Attr, inner, st.just("shape")),
         st.builds(Item, inner, several),
         st.builds(Call, functions, several, named),
+        st.builds(Call, functions, st.tuples(QUOTING), st.just(())),
         st.builds(Ternary, inner, inner, inner),
         st.builds(Tuple, several),
         st.builds(Dict, items),

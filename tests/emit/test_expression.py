@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from attnc.emit.expression import emit_expression
 from attnc.kernel.build import Namespace, function
-from attnc.kernel.nodes import Attr, Call, Expr, Item, List, Lit, Op, Ternary, Tuple, Unary, Var
+from attnc.kernel.nodes import Attr, Call, Expr, Item, List, Lit, Op, Ternary, Text, Tuple, Unary, Var
 
 a, b, c = Var("a"), Var("b"), Var("c")
 tl = Namespace("tl")
@@ -36,6 +36,7 @@ tl = Namespace("tl")
         (a - Lit(-1), "a - -1"),
         (Lit(-1) * a, "-1 * a"),
         (Op("**", Lit(-1), a), "(-1)**a"),
+        (Op("**", a[0], Lit(-0.5)), "a[0] ** -0.5"),
         ((a + b)[:, None], "(a + b)[:, None]"),
         (a[b:c, :], "a[b:c, :]"),
         (a[:, : b - c], "a[:, : b - c]"),
@@ -51,6 +52,8 @@ tl = Namespace("tl")
         (List((a, b)), "[a, b]"),
         (Lit(float("-inf")), 'float("-inf")'),
         (Lit('a"b\\\n'), '"a\\"b\\\\\\n"'),
+        (Text(("got ", a + b, ' of {"all"}')), 'f"got {a + b} of {{\\"all\\"}}"'),
+        (Text(("nothing",)), '"nothing"'),
         (Attr(Lit(1) + a, "T"), "(1 + a).T"),
     ],
 )

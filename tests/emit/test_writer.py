@@ -20,6 +20,7 @@ from attnc.kernel.nodes import (
     Param,
     Return,
     Ternary,
+    Text,
     Try,
     Tuple,
     Var,
@@ -207,3 +208,9 @@ def test_a_long_text_is_broken_between_words() -> None:
     block, text = Block(), "positions " * 12
     block.do(function("check")(text, Var("n")))
     assert text_of(block) == (f'check(\n    "{"positions " * 8}"\n    "{"positions " * 4}",\n    n,\n)\n')
+
+
+def test_a_value_that_a_text_quotes_stays_whole() -> None:
+    block, text = Block(), "positions " * 7
+    block.fail(function("ValueError")(Text((text, "after ", Var("n") + 1, " and ", Var("m")))))
+    assert text_of(block) == f'raise ValueError(\n    "{text}after "\n    f"{{n + 1}} and {{m}}"\n)\n'

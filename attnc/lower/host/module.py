@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from attnc.kernel.module import Module, Part, Support
+from attnc.kernel.module import Constants, Module, Part, Support
+from attnc.lower.host.checks import find_dtypes, lower_checks
 from attnc.lower.host.operator import lower_operators
 from attnc.lower.host.public import lower_public
 from attnc.lower.kernels import Kernels
@@ -57,7 +58,7 @@ def _head(kernels: Kernels, found: list[str], options: Options) -> Iterator[str]
 
 
 def _parts(kernels: Kernels, options: Options) -> Iterator[Part]:
-    """All but the checks of a call and the function that people call."""
+    """All but the function that people call."""
     yield from kernels.triton
     yield from map(
         Support, ("kernels", "torch_functions", "cpu", "features", "chunks", "linear_pairs", "products")
@@ -75,3 +76,5 @@ def _parts(kernels: Kernels, options: Options) -> Iterator[Part]:
         yield from lower_operators(each, ordered if each is kernels.sweeps[0] else [])
     yield from kernels.around
     yield from (Support("call"), Support("refused", whole=True))
+    yield Constants("of_call", find_dtypes(kernels.plan.spec))
+    yield from (Support("checks"), lower_checks(kernels.plan))

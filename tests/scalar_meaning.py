@@ -1,6 +1,6 @@
 """The meaning of terms a second time: one point after another, in plain Python.
 
-An oracle for the interpreter, for laws and for folding. It shares no code with the package but the nodes.
+An oracle for the interpreter and for folding. It shares no code with the package but the nodes.
 """
 
 from __future__ import annotations

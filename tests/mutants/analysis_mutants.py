@@ -12,7 +12,6 @@ ROWS = ("tests/analyze/test_rows.py",)
 PERIODS = ("tests/analyze/test_periods.py",)
 TILE_TEST = ("tests/sets/test_tile_test.py",)
 SIGNS = ("tests/ir/test_ir_signs.py",)
-LAWS = ("tests/laws/test_laws.py",)
 DERIVATIVE = ("tests/algebra/test_derivative.py",)
 SEPARATE = ("tests/algebra/test_separate.py",)
 
@@ -392,56 +391,6 @@ TILES = (
 )
 
 TERMS = (
-    Mutant(
-        "law-of-two-offsets",
-        "x + c - d is x + (c + d)",
-        "attnc/ir/laws/integers.py",
-        '(d if outer == "+" else -d)',
-        "d",
-        LAWS,
-    ),
-    Mutant(
-        "law-of-two-divisors",
-        "x // c // d is x // (c * d) for negative numbers too",
-        "attnc/ir/laws/integers.py",
-        "if c > 0 and d > 0:",
-        "if c != 0 and d != 0:",
-        LAWS,
-    ),
-    Mutant(
-        "law-of-a-choice",
-        "p if q else false is q or p",
-        "attnc/ir/laws/booleans.py",
-        """        case BoolIf(q, p, Truth(False)):
-            return build.conj(q, p)""",
-        """        case BoolIf(q, p, Truth(False)):
-            return build.disj(q, p)""",
-        LAWS,
-    ),
-    Mutant(
-        "law-of-less-or-equal",
-        "x < y or x == y is x < y",
-        "attnc/ir/laws/booleans.py",
-        'build.compare("<=", x, y)',
-        'build.compare("<", x, y)',
-        LAWS,
-    ),
-    Mutant(
-        "law-of-a-difference",
-        "0 - (x - y) is x - y",
-        "attnc/ir/laws/reals.py",
-        'return build.real("-", y, x)',
-        'return build.real("-", x, y)',
-        LAWS,
-    ),
-    Mutant(
-        "law-of-a-root",
-        "x ** 0.5 is sqrt(x) of logarithms too",
-        "attnc/ir/laws/reals.py",
-        'if not (isinstance(x, RealCall) and x.fn == "log"):',
-        'if not (isinstance(x, RealCall) and x.fn == "no"):',
-        LAWS,
-    ),
     Mutant(
         "quotient-rule-adds",
         "the derivative by the denominator is added",

@@ -28,10 +28,6 @@ class Source:
         line = bisect_right(self.line_starts, offset)
         return line, offset - self.line_starts[line - 1] + 1
 
-    def line_text(self, line: int) -> str:
-        """The text of a line counted from 1, without its newline."""
-        return self.text.split("\n")[line - 1]
-
 
 @dataclass(frozen=True)
 class Span:

@@ -28,14 +28,6 @@ class Sum:
         """Exponent and coefficient, where it is a single one."""
         return self.terms[0] if len(self.terms) == 1 else None
 
-    @property
-    def rational(self) -> Quotient | None:
-        """Its value, where it has no exponential."""
-        if not self.terms:
-            return Quotient(NONE)
-        exponent, coefficient = self.terms[0]
-        return coefficient if len(self.terms) == 1 and exponent == NONE else None
-
     def __add__(self, other: Sum) -> Sum:
         return _collect((*self.terms, *other.terms))
 
@@ -56,9 +48,9 @@ def _collect(terms: Iterable[tuple[Polynomial, Quotient]]) -> Sum:
     return Sum(kept)
 
 
-def rational(above: Polynomial, below: Polynomial = polynomials.ONE) -> Sum:
+def rational(value: Polynomial) -> Sum:
     """A sum without an exponential."""
-    return Sum(((NONE, Quotient(above, below)),) if above.terms else ())
+    return Sum(((NONE, Quotient(value)),) if value.terms else ())
 
 
 ONE = rational(polynomials.ONE)

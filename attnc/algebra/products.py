@@ -47,3 +47,11 @@ def summands_of(term: Real) -> list[Real]:
         case RealOp("+", a, b):
             return summands_of(a) + summands_of(b)
     return [term]
+
+
+def signed_summands_of(term: Real) -> list[Real]:
+    """What is added and what is subtracted."""
+    match term:
+        case RealOp("+" | "-", a, b):
+            return signed_summands_of(a) + signed_summands_of(b)
+    return [term]

@@ -3,6 +3,6 @@
 Enters: a tree. Leaves: attentions of the IR, or diagnostics.
 """
 
-from attnc.check.file import Checked, check_file, find_mistakes
+from attnc.check.file import Checked, find_mistakes
 
-__all__ = ["Checked", "check_file", "find_mistakes"]
+__all__ = ["Checked", "find_mistakes"]

@@ -14,7 +14,7 @@ from attnc.check.imports import Folder, Importer, Modules, named_normalizations
 from attnc.check.names import Scope
 from attnc.check.report import Report
 from attnc.check.standard import Module
-from attnc.errors import AttncError, Diagnostic
+from attnc.errors import Diagnostic
 from attnc.ir.nodes import Attention
 from attnc.source import Source, Span
 from attnc.syntax import tree
@@ -30,14 +30,6 @@ class Checked:
     @property
     def is_fine(self) -> bool:
         return all(d.severity != "error" for d in self.diagnostics)
-
-
-def check_file(file: tree.File, modules: Modules | None = None) -> tuple[Attention, ...]:
-    """The attentions of a file, in order; none where it is a library of macros. Raises every mistake at once."""
-    checked = find_mistakes(file, modules)
-    if not checked.is_fine:
-        raise AttncError(*checked.diagnostics)
-    return checked.attentions
 
 
 def find_mistakes(file: tree.File, modules: Modules | None = None) -> Checked:

@@ -92,9 +92,6 @@ class Report:
         """Everything found: this file first, then other files by name; each in the order of its text."""
         return tuple(sorted(self._found, key=self._order))
 
-    def warnings(self) -> tuple[Diagnostic, ...]:
-        return tuple(d for d in self.diagnostics() if d.severity == "warning")
-
     def _order(self, diagnostic: Diagnostic) -> tuple[bool, str, int]:
         if diagnostic.label is None:
             return False, "", 0

@@ -22,11 +22,6 @@ def functions_of(file: str) -> dict[str, str]:
     return {found[1]: part for found, part in named if found}
 
 
-def text_of(file: str, *names: str) -> str:
-    """These functions of a file."""
-    return GAP.join(functions_of(file)[name] for name in names)
-
-
 @cache
 def whole(file: str) -> str:
     """A file but for its docstring and its imports, which two blank lines set apart."""

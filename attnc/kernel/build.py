@@ -106,12 +106,12 @@ class Block:
         self.stmts.append(Assign(var, expr(value), "=", note, of_spec))
         return var
 
-    def lets(self, names: Sequence[str], value: Expr, note: str = "", *, of_spec: bool = False) -> None:
+    def lets(self, names: Sequence[str], value: Expr, *, of_spec: bool = False) -> None:
         """`a, b, c = value`."""
-        self.stmts.append(Assign(_target(names), value, "=", note, of_spec))
+        self.stmts.append(Assign(_target(names), value, of_spec=of_spec))
 
-    def assign(self, target: Expr, value: ExprLike, op: str = "=", note: str = "") -> None:
-        self.stmts.append(Assign(target, expr(value), op, note))
+    def assign(self, target: Expr, value: ExprLike, op: str = "=") -> None:
+        self.stmts.append(Assign(target, expr(value), op))
 
     def do(self, value: Expr, note: str = "") -> None:
         self.stmts.append(Do(value, note))
@@ -123,11 +123,6 @@ class Block:
         """A blank line, unless nothing or a blank line stands above."""
         if self.stmts and not isinstance(self.stmts[-1], Blank):
             self.stmts.append(Blank())
-
-    def section(self, text: str) -> None:
-        """A blank line and a comment: the next step of the kernel."""
-        self.blank()
-        self.comment(text)
 
     def returns(self, *values: ExprLike) -> None:
         items = tuple(map(expr, values))

@@ -57,10 +57,9 @@ def lower_adder(sweep: TiledSweep, gradient: ArrayGradient) -> Function:
     return block.function(adder(gradient), map(Param, known), doc, first=(Param("total"), Param("value")))
 
 
-def call_adder(function_: Function, value: Expr, total: Expr, also: dict[str, Expr] | None = None) -> Expr:
-    """A call of an adder with the names as they stand where it is called, or as `also` says."""
-    rest = [(also or {}).get(p.name, Var(p.name)) for p in function_.params[2:]]
-    return function(function_.name)(total, value, *rest)
+def call_adder(function_: Function, value: Expr, total: Expr) -> Expr:
+    """A call of an adder with the names as they stand where it is called."""
+    return function(function_.name)(total, value, *(Var(p.name) for p in function_.params[2:]))
 
 
 def axes_of_index(gradient: ArrayGradient) -> frozenset[str]:

@@ -8,7 +8,6 @@ All that grows with queries times keys is one number for each tile.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import count as count_from
 from types import MappingProxyType
 from typing import Literal
 
@@ -29,6 +28,7 @@ from attnc.ir.walk import axes_of, replace_terms, walk
 from attnc.kernel.build import Block, function
 from attnc.kernel.nodes import Expr, Function, Lit, Tuple, Var
 from attnc.kernel.nodes import Param as Name
+from attnc.lower.names import fresh_name
 from attnc.lower.scope import note_of
 from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.torch_terms import TorchTerms, is_number, torch
@@ -163,10 +163,7 @@ def _fresh(term: OverTile, terms: TorchTerms) -> str:
     """`least_doc_i`: a name for the least or the greatest entry of an array over a tile."""
     arrays = [part.array for part in walk(term) if isinstance(part, IntLoad | RealLoad | BoolLoad)]
     word = f"{'least' if term.kind == 'min' else 'greatest'}_{arrays[0] if arrays else 'value'}_{term.axis}"
-    taken = {name.name for name in terms.named.values() if isinstance(name, Var)}
-    return next(
-        name for count in count_from(1) if (name := f"{word}_{count}" if count > 1 else word) not in taken
-    )
+    return fresh_name(word, {name.name for name in terms.named.values() if isinstance(name, Var)})
 
 
 def _gathered(sweep: TiledSweep) -> TorchTerms:

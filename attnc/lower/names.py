@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import builtins
 import keyword
+from collections.abc import Collection
+from itertools import count
 
 from attnc.ir.nodes import Attention
 
@@ -35,6 +37,11 @@ def reserved_names(attention: Attention) -> tuple[str, ...]:
         for name in names
         if name in RESERVED or "_" in (name[0], name[-1]) or (name.isupper() and len(name) > 1)
     )
+
+
+def fresh_name(word: str, taken: Collection[str]) -> str:
+    """The word, or `word_2`, `word_3` and so on where it is taken."""
+    return word if word not in taken else next(x for n in count(2) if (x := f"{word}_{n}") not in taken)
 
 
 def part_of(name: str) -> str:

@@ -17,6 +17,7 @@ from attnc.ir.walk import Axis, axes_of, replace_terms, walk
 from attnc.kernel.build import function
 from attnc.kernel.nodes import Expr, List, Lit, Var
 from attnc.lower.hoist import SIZES, TokenMap
+from attnc.lower.names import fresh_name
 from attnc.lower.torch_terms import TorchTerms, is_number, torch
 
 Where = Mapping[Axis, Int]
@@ -82,19 +83,12 @@ class _Ranks:
 
     def _name(self, term: Node, axes: list[Axis]) -> str:
         if term not in self.names:
-            name = self._fresh(_spell(term))
+            name = fresh_name(_spell(term), self.taken)
+            self.taken.add(name)
             self.names[term] = name
             self.maps.append(TokenMap(name, "rank", term, ""))
             self.params.append(Param(name, "int", sizes=tuple(SIZES[a] for a in axes) or (IntConst(1),)))
         return self.names[term]
-
-    def _fresh(self, name: str) -> str:
-        fresh, count = name, 1
-        while fresh in self.taken:
-            count += 1
-            fresh = f"{name}_{count}"
-        self.taken.add(fresh)
-        return fresh
 
 
 def _of_every_token(term: Rank) -> tuple[Rank, Where]:

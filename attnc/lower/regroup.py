@@ -10,9 +10,7 @@ integer, or another truth.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from attnc.algebra.products import factors_of
+from attnc.algebra.products import factors_of, signed_summands_of
 from attnc.ir import build
 from attnc.ir.nodes import Bool, Int, Node, Real, RealConst, RealOp
 from attnc.ir.walk import is_invariant, replace_terms
@@ -34,7 +32,7 @@ def fits_base_2(score: Real) -> bool:
     Elsewhere it would be multiplied with numbers as large as an array may hold, such as -3.4e38 for what is hidden, and
     make them infinite.
     """
-    return all(map(_has_fixed_part, _summands(score)))
+    return all(map(_has_fixed_part, signed_summands_of(score)))
 
 
 def in_base_2(score: Real) -> Real:
@@ -55,16 +53,6 @@ def _regroup_product(term: Node) -> Node | None:
             grouped = RealOp("*", _quotient(*moving), _quotient(*fixed), span=term.span)
             return None if grouped == term else grouped
     return None
-
-
-def _summands(term: Real) -> Iterator[Real]:
-    """What is added and subtracted."""
-    match term:
-        case RealOp("+" | "-", a, b):
-            yield from _summands(a)
-            yield from _summands(b)
-        case _:
-            yield term
 
 
 def _has_fixed_part(summand: Real) -> bool:

@@ -34,7 +34,7 @@ from attnc.ir.nodes import (
 from attnc.ir.walk import Axis, axes_of, children, is_invariant, walk
 from attnc.kernel.build import Block
 from attnc.lower.conversions import name_by_token
-from attnc.lower.names import SIZES
+from attnc.lower.names import SIZES, fresh_name
 from attnc.lower.regroup import LOG2_E
 from attnc.lower.terms import Terms
 
@@ -82,7 +82,9 @@ class Scope:
                 note = note_of(term) if term in self.lets else ""
                 if name_by_token(term):
                     note = "converted by token"
-                self.terms.named[term] = target.let(self._fresh(name), self.terms(term), note, of_spec=True)
+                name = fresh_name(name, self.taken)
+                self.taken.add(name)
+                self.terms.named[term] = target.let(name, self.terms(term), note, of_spec=True)
 
     def _count(self, term: Node, uses: Counter[Node], order: dict[Node, None]) -> None:
         """Occurrences of every term, shared parts once per user; and all of them, innermost first."""
@@ -122,14 +124,6 @@ class Scope:
         if all(isinstance(part, RealConst | IntConst | RealOp) for part in walk(term)):
             return False
         return uses[term] > self._inside[term]
-
-    def _fresh(self, name: str) -> str:
-        fresh, count = name, 1
-        while fresh in self.taken:
-            count += 1
-            fresh = f"{name}_{count}"
-        self.taken.add(fresh)
-        return fresh
 
 
 def _tile_ends(index: tuple[Node, ...]) -> list[str]:

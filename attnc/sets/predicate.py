@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from math import gcd
+from typing import ClassVar
 
 from attnc.errors import CompilerBug
 from attnc.ir.nodes import Bool
@@ -46,41 +47,38 @@ class NonNegative(Predicate):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class All(Predicate):
+class Several(Predicate):
+    """Predicates under one word, which is `empty` without any."""
+
+    items: tuple[Predicate, ...]
+    word: ClassVar[str]
+    empty: ClassVar[bool]
+
+    @cached_property
+    def key(self) -> str:
+        return f"{self.word}({','.join(item.key for item in self.items)})"
+
+    @cached_property
+    def leaves(self) -> frozenset[str]:
+        return frozenset[str]().union(*(item.leaves for item in self.items))
+
+    @property
+    def truth(self) -> bool | None:
+        return None if self.items else self.empty
+
+
+class All(Several):
     """Every item holds. Without items it is true."""
 
-    items: tuple[Predicate, ...]
-
-    @cached_property
-    def key(self) -> str:
-        return f"all({','.join(item.key for item in self.items)})"
-
-    @cached_property
-    def leaves(self) -> frozenset[str]:
-        return frozenset[str]().union(*(item.leaves for item in self.items))
-
-    @property
-    def truth(self) -> bool | None:
-        return None if self.items else True
+    word = "all"
+    empty = True
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Some(Predicate):
+class Some(Several):
     """At least one item holds. Without items it is false."""
 
-    items: tuple[Predicate, ...]
-
-    @cached_property
-    def key(self) -> str:
-        return f"some({','.join(item.key for item in self.items)})"
-
-    @cached_property
-    def leaves(self) -> frozenset[str]:
-        return frozenset[str]().union(*(item.leaves for item in self.items))
-
-    @property
-    def truth(self) -> bool | None:
-        return None if self.items else False
+    word = "some"
+    empty = False
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -17,9 +17,10 @@ import torch
 from torch import Tensor
 
 from attnc.algebra.fold import Fold, Largest, Softmax
+from attnc.algebra.products import signed_summands_of
 from attnc.analyze.facts import RowPass
 from attnc.analyze.weights import find_weights
-from attnc.ir.nodes import Attention, Real, RealLoad, RealOp, Score, Vec, VecLoad
+from attnc.ir.nodes import Attention, Real, RealLoad, Score, Vec, VecLoad
 from attnc.ir.walk import axes_of, walk
 from attnc.run.points import Points, all_pairs
 from attnc.run.rows import Rows
@@ -88,7 +89,9 @@ def compute_rounded(
             return score
         with torch.no_grad():
             exact = Terms(values, vectors)
-            summands = [finite_part(exact.real(part, pairs)).abs() for part in _summands(attention.score)]
+            summands = [
+                finite_part(exact.real(part, pairs)).abs() for part in signed_summands_of(attention.score)
+            ]
         return score + precision.error(torch.stack(summands).sum(0), precision.working)
 
     weights = find_weights(attention)
@@ -179,16 +182,6 @@ def _find_sides(attention: Attention, arrays: frozenset[str]) -> tuple[Side, ...
     if not {x.array for x in of_keys} & {x.array for x in of_rows}:
         return (BOTH,)
     return Side("q", of_keys), Side("k", of_rows)
-
-
-def _summands(term: Real) -> Iterator[Real]:
-    """What is added and subtracted."""
-    match term:
-        case RealOp("+" | "-", a, b):
-            yield from _summands(a)
-            yield from _summands(b)
-        case _:
-            yield term
 
 
 def _is_int(x: object) -> bool:

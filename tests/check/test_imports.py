@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from checking import attention, codes, mistakes
 
-from attnc.check import check_file, find_mistakes
-from attnc.errors import AttncError
+from attnc.check import find_mistakes
 from attnc.ir.text import print_ir
 from attnc.source import Source
 from attnc.syntax.parser import parse_file
@@ -76,12 +75,11 @@ def test_files_beside_the_file(tmp_path: Path) -> None:
     (tmp_path / "masks.attn").write_text(NEAR)
     path = tmp_path / "spec.attn"
     path.write_text("from masks import near\nattention a(w: int):\n    mask near(w)\n")
-    (found,) = check_file(parse_file(read_source(path)))
+    (found,) = find_mistakes(parse_file(read_source(path))).attentions
     assert print_ir(found.mask) == "abs(i - j) < w"
     path.write_text("from mask import near\nattention a(w: int):\n    mask near(w)\n")
-    with pytest.raises(AttncError) as caught:
-        check_file(parse_file(read_source(path)))
-    assert caught.value.diagnostics[0].helps == ("did you mean `masks`?",)
+    (mistake,) = find_mistakes(parse_file(read_source(path))).diagnostics
+    assert mistake.helps == ("did you mean `masks`?",)
 
 
 def test_a_text_has_no_files_beside_it() -> None:

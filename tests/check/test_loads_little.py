@@ -10,11 +10,11 @@ ROOT = Path(__file__).parent.parent.parent
 
 PROGRAM = """
 import sys
-from attnc.check import check_file
+from attnc.check import find_mistakes
 from attnc.syntax.parser import parse_file
 from attnc.syntax.reading import read_source
 
-(found,) = check_file(parse_file(read_source("examples/t5_bias.attn")))
+(found,) = find_mistakes(parse_file(read_source("examples/t5_bias.attn"))).attentions
 heavy = {"torch", "triton", "sympy", "numpy"} & set(sys.modules)
 assert not heavy, heavy
 """

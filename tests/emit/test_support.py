@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from attnc.emit.support import SUPPORT, functions_of, select, text_of, whole
+from attnc.emit.support import SUPPORT, functions_of, select, whole
 
 FILES = sorted(path.stem for path in SUPPORT.glob("*.py") if path.stem not in ("__init__", "of_module"))
 each_file = pytest.mark.parametrize("file", FILES)
@@ -37,4 +37,4 @@ def test_a_file_can_be_imported(file: str) -> None:
 def test_what_is_called_comes_along() -> None:
     chosen = select(functions_of("cpu"), ["_spare_processors"])
     assert [name for part in chosen.values() for name in defined(part)] == ["_spare_processors", "_quota"]
-    assert text_of("cpu", "_quota").startswith("@lru_cache(maxsize=1)\ndef _quota():")
+    assert chosen["_quota"].startswith("@lru_cache(maxsize=1)\ndef _quota():")

@@ -43,7 +43,8 @@ def test_statements() -> None:
         body.lets(("p", "q"), function("f")(Var("t")))
         with body.when(Var("p") < 0) as then:
             then.do(tl.store(Var("ptr"), Var("q")))
-    block.section("Done")
+    block.blank()
+    block.comment("Done")
     block.returns(x, Var("y"))
     assert text_of(block) == (
         "x = a + 1                                                               # spec.attn:3\n"

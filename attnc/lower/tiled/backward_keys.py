@@ -14,7 +14,7 @@ from attnc.kernel.build import Block
 from attnc.kernel.nodes import Expr, Function, List, Lit, Var
 from attnc.lower.gradients import ArrayGradient
 from attnc.lower.tiled.again import add_with_care, end_unless_spoiled, left_rows
-from attnc.lower.tiled.backward_queries import factors, waits
+from attnc.lower.tiled.backward_queries import Gradient, factors, store_gradients, waits
 from attnc.lower.tiled.forward import body_of, head_rows
 from attnc.lower.tiled.frame import (
     BLOCK_K,
@@ -26,7 +26,6 @@ from attnc.lower.tiled.frame import (
     B,
     H,
     Kernel,
-    scaled,
     zeros,
 )
 from attnc.lower.tiled.layout import KEYS, parts_of
@@ -144,13 +143,6 @@ def _one_tile(tile: Tile, sweep: TiledSweep) -> None:
 
 
 def _finish(kernel: Kernel, sweep: TiledSweep) -> None:
-    store = kernel.store
-    row = store.let("row", ROW)
-    values = [("v", "DV", None)] if sweep.weighs_values else []
-    for name, width, factor in [*factors(sweep, "key"), *values]:
-        value: Expr = Var(f"d{name}")
-        if factor is not None:
-            kernel.scope.bind([factor], lambda axes: store)
-            value = scaled(value, kernel.terms(factor))
-        base = Var(f"d{name}_ptr") + row * Var(width)
-        store.do(KEYS.store(base, value, width))
+    row = kernel.store.let("row", ROW)
+    values: list[Gradient] = [("v", "DV", None)] if sweep.weighs_values else []
+    store_gradients(kernel, KEYS, row, [*factors(sweep, "key"), *values])

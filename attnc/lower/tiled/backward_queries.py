@@ -6,7 +6,8 @@ index holds no key position is summed along the row here, in registers, and leav
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterable
+from typing import Literal, TypeAlias
 
 from attnc.algebra.derivative import ONE
 from attnc.ir.nodes import Real
@@ -22,11 +23,14 @@ from attnc.lower.tiled.forward import (
     visits_of_keys,
 )
 from attnc.lower.tiled.frame import BLOCK_Q, FLOAT32, H, Kernel, scaled, zeros
-from attnc.lower.tiled.layout import QUERIES, parts_of
+from attnc.lower.tiled.layout import QUERIES, Flat, parts_of
 from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.tiled.tile import Tile, dot_rows
 from attnc.lower.tiled.weights import add_up, gradients_in, load_row_statistics, weigh
 from attnc.lower.triton_terms import tl
+
+# A tensor that gets a gradient, its width, and the factor that waits for the end of the sum.
+Gradient: TypeAlias = tuple[str, str, Real | None]
 
 
 def lower_backward_queries(sweep: TiledSweep) -> tuple[Function, ...]:
@@ -89,8 +93,8 @@ def waits(sweep: TiledSweep, tensor: str, derivative: Real) -> bool:
     return uses == 1 and is_invariant(derivative) and not (over_heads and "h" in axes_of(derivative))
 
 
-def factors(sweep: TiledSweep, side: Literal["query", "key"]) -> list[tuple[str, str, Real | None]]:
-    """The tensors of one side with their widths, and the factor that waits for the end of the sum."""
+def factors(sweep: TiledSweep, side: Literal["query", "key"]) -> list[Gradient]:
+    """Of the tensors of one side."""
     found: dict[tuple[str, str], Real | None] = {}
     for pair, derivative in zip(sweep.score.dots, sweep.gradients.dots, strict=True):
         tensor = pair.query if side == "query" else pair.key
@@ -99,15 +103,20 @@ def factors(sweep: TiledSweep, side: Literal["query", "key"]) -> list[tuple[str,
     return [(name, width, factor) for (name, width), factor in found.items()]
 
 
-def _finish(kernel: Kernel, sweep: TiledSweep) -> None:
-    store, row = kernel.store, Var("row")
-    for name, width, factor in factors(sweep, "query"):
+def store_gradients(kernel: Kernel, layout: Flat, row: Expr, found: Iterable[Gradient]) -> None:
+    """The sums of a tile from this row on, multiplied with what waited for their end."""
+    store = kernel.store
+    for name, width, factor in found:
         value: Expr = Var(f"d{name}")
         if factor is not None:
             kernel.scope.bind([factor], lambda axes: store)
             value = scaled(value, kernel.terms(factor))
-        base = Var(f"d{name}_ptr") + row * Var(width)
-        store.do(QUERIES.store(base, value, width))
+        store.do(layout.store(Var(f"d{name}_ptr") + row * Var(width), value, width))
+
+
+def _finish(kernel: Kernel, sweep: TiledSweep) -> None:
+    store, row = kernel.store, Var("row")
+    store_gradients(kernel, QUERIES, row, factors(sweep, "query"))
     rows = gradients_in(sweep, "row")
     if rows:
         at = store.let("rows", QUERIES.positions)

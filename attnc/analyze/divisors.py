@@ -38,7 +38,7 @@ def find_divisions(attention: Attention) -> tuple[CallCheck, ...]:
     """One for each such number, in the order of the clauses."""
     found: dict[Real, CallCheck] = {}
     seen: set[int] = set()
-    for clause in attention.clauses:
+    for clause in attention.clauses.values():
         for term, by in _divisions(clause, seen):
             found.setdefault(by, _check(term, by))
     return tuple(found.values())

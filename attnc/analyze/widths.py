@@ -27,7 +27,6 @@ from attnc.ir.nodes import (
     VecLoad,
     VecOp,
 )
-from attnc.ir.text import CLAUSES
 from attnc.ir.walk import walk
 
 _RESULTS = {"query": Size("D"), "key": Size("D"), "value": Size("DV"), "output": Size("DV")}
@@ -36,8 +35,7 @@ _INPUTS = {"q": Size("D"), "k": Size("D"), "v": Size("DV"), "v_i": Size("DV"), "
 
 def find_widths(attention: Attention) -> Iterator[CallCheck]:
     """What some call may break, in the order of the clauses."""
-    for word in CLAUSES:
-        clause = getattr(attention, word)
+    for word, clause in attention.clauses.items():
         for term in walk(clause):
             match term:
                 case Dot(a, b):
@@ -50,7 +48,7 @@ def find_widths(attention: Attention) -> Iterator[CallCheck]:
                     words = ("`rope` needs a vector of even width, got ", width)
                     even = IntOp("%", width, IntConst(2))
                     yield CallCheck("width-mismatch", even, "==", IntConst(0), words, term.span)
-        if word in _RESULTS:
+        if isinstance(clause, Vec) and word in _RESULTS:
             needs, got = _RESULTS[word], width_of(clause, attention)
             if got is not None and got != needs:
                 must = f"`{word}` must give a vector of width `{needs.name}` = "

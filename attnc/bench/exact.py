@@ -18,7 +18,6 @@ from torch import Tensor
 
 from attnc.bench.call import Call
 from attnc.ir.nodes import Attention, Index, IntConst, IntOp, Node, Param, Size
-from attnc.ir.text import CLAUSES
 from attnc.ir.walk import replace_terms
 from attnc.run.interpreter import interpret
 
@@ -132,6 +131,6 @@ def narrow(attention: Attention, call: Call, part: Part) -> Attention:
     def resized(param: Param) -> Param:
         return replace(param, sizes=tuple(replace_terms(size, change) for size in param.sizes))  # type: ignore[misc]
 
-    clauses = {clause: replace_terms(getattr(attention, clause), change) for clause in CLAUSES}
+    clauses = {word: replace_terms(term, change) for word, term in attention.clauses.items()}
     params = tuple(resized(param) for param in attention.params)
     return replace(attention, params=params, grid=(), lets=(), **clauses)  # type: ignore[arg-type]

@@ -422,6 +422,7 @@ class Attention(Node):
         return next(p for p in self.params if p.name == name)
 
     @property
-    def clauses(self) -> tuple[Vec | Bool | Real, ...]:
-        """Its terms, in written order."""
-        return self.query, self.key, self.value, self.mask, self.score, self.normalize, self.output
+    def clauses(self) -> dict[str, Vec | Bool | Real]:
+        """Its terms by the words of their clauses, in written order."""
+        words = ("query", "key", "value", "mask", "score", "normalize", "output")
+        return {word: getattr(self, word) for word in words}

@@ -67,13 +67,11 @@ from attnc.ir.nodes import (
 )
 from attnc.ir.reader import parse_ir, parse_term
 
-__all__ = ["CLAUSES", "parse_ir", "parse_term", "print_ir", "print_sizes"]
+__all__ = ["parse_ir", "parse_term", "print_ir", "print_sizes"]
 
 # How tightly a form holds its parts: a part that holds less tightly than asked for gets parentheses.
 _IF, _OR, _AND, _NOT, _COMPARE, _SUM, _PRODUCT, _POWER, _ATOM = range(9)
 _INFIX = {"+": _SUM, "-": _SUM, "*": _PRODUCT, "/": _PRODUCT, "//": _PRODUCT, "%": _PRODUCT}
-
-CLAUSES = ("query", "key", "value", "mask", "score", "normalize", "output")
 
 
 def print_ir(node: Node) -> str:
@@ -93,7 +91,7 @@ def _attention(attention: Attention) -> str:
     lines += [f"    param {_param(param)}" for param in attention.params]
     lines += [f"    grid {_grid_axis(axis)}" for axis in attention.grid]
     lines += [f"    let {name} = {print_ir(term)}" for name, term in attention.lets]
-    lines += [f"    {word} {print_ir(getattr(attention, word))}" for word in CLAUSES]
+    lines += [f"    {word} {print_ir(term)}" for word, term in attention.clauses.items()]
     return "\n".join(lines) + "\n"
 
 

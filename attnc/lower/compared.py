@@ -32,7 +32,7 @@ def find_compared(attention: Attention) -> Compared:
         pairs[term] = None
         return build.TRUE
 
-    for clause in attention.clauses:
+    for clause in attention.clauses.values():
         others.update(walk(replace_terms(clause, note)))
     found: dict[str, list[Compare]] = {}
     for pair in pairs:
@@ -45,7 +45,7 @@ def find_compared(attention: Attention) -> Compared:
 def find_bounds(attention: Attention) -> frozenset[str]:
     """The arrays of tokens whose every read is one side of a comparison with a position."""
     bounds, others = set[str](), set[str]()
-    for part in (part for clause in attention.clauses for part in walk(clause)):
+    for part in (part for clause in attention.clauses.values() for part in walk(clause)):
         sides = children(part)
         for read, other in zip(sides, reversed(sides), strict=True):
             if isinstance(read, IntLoad):

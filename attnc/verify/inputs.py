@@ -30,7 +30,6 @@ from attnc.ir.nodes import (
     VecInput,
     VecLoad,
 )
-from attnc.ir.text import CLAUSES
 from attnc.ir.walk import walk
 from attnc.run.limits import FAR
 from attnc.run.sizes import shapes_of
@@ -77,8 +76,8 @@ class Inputs:
 
 def is_square(attention: Attention) -> bool:
     """Does the spec make sense only with as many keys as queries?"""
-    for clause in CLAUSES:
-        for part in walk(getattr(attention, clause)):
+    for clause in attention.clauses.values():
+        for part in walk(clause):
             match part:
                 case VecInput("v_i"):
                     return True

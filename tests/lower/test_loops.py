@@ -35,7 +35,8 @@ from attnc.kernel.build import Block, function
 from attnc.kernel.nodes import Expr, Lit, Var
 from attnc.lower.int_ranges import find_int_ranges
 from attnc.lower.proofs import Proofs
-from attnc.lower.tiled.loops import Bounds, find_visits
+from attnc.lower.tiled.bounds import Bounds
+from attnc.lower.tiled.loops import find_visits
 from attnc.lower.triton_terms import TritonTerms
 
 CALLS = 6

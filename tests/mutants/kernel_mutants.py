@@ -165,7 +165,7 @@ BOUNDS = (
     Mutant(
         "full-lo-rounded-down",
         "the tile in which the whole interval begins counts as full",
-        f"{TILED}/loops.py",
+        f"{TILED}/bounds.py",
         'full_lo = tl.cdiv(self._named("whole_lo", self._from_zero(whole.lo)), self.step)',
         'full_lo = self._named("whole_lo", self._from_zero(whole.lo)) // self.step',
         LOOPS,
@@ -174,7 +174,7 @@ BOUNDS = (
     Mutant(
         "full-hi-rounded-up",
         "the tile in which the whole interval ends counts as full",
-        f"{TILED}/loops.py",
+        f"{TILED}/bounds.py",
         'full_hi = self._named("whole_hi", self._to_size(whole.hi)) // self.step',
         'full_hi = tl.cdiv(self._named("whole_hi", self._to_size(whole.hi)), self.step)',
         ZOO,
@@ -183,7 +183,7 @@ BOUNDS = (
     Mutant(
         "full-not-cut-at-live-hi",
         "full tiles go on behind the last visited one",
-        f"{TILED}/loops.py",
+        f"{TILED}/bounds.py",
         "            full_hi = tl.minimum(full_hi, hi)\n",
         "            pass\n",
         LOOPS,
@@ -193,8 +193,8 @@ BOUNDS = (
         "tile-of-two-intervals-twice",
         "a tile that two intervals share is visited in both",
         f"{TILED}/loops.py",
-        "lo = lo if is_first and has_some else _lesser(_greater(lo, self.reached), end)",
-        "lo = lo if is_first and has_some else _lesser(lo, end)",
+        "lo = lo if is_first and has_some else lesser(greater(lo, self.reached), end)",
+        "lo = lo if is_first and has_some else lesser(lo, end)",
         ZOO,
         kernels("union", "three_pieces"),
     ),

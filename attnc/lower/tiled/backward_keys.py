@@ -15,6 +15,7 @@ from attnc.kernel.nodes import Expr, Function, List, Lit, Var
 from attnc.lower.gradients import ArrayGradient
 from attnc.lower.tiled.again import add_with_care, end_unless_spoiled, left_rows
 from attnc.lower.tiled.backward_queries import Gradient, factors, store_gradients, waits
+from attnc.lower.tiled.bounds import Bounds
 from attnc.lower.tiled.forward import body_of, head_rows
 from attnc.lower.tiled.frame import (
     BLOCK_K,
@@ -30,7 +31,7 @@ from attnc.lower.tiled.frame import (
 )
 from attnc.lower.tiled.layout import KEYS, parts_of
 from attnc.lower.tiled.listed import find_listed
-from attnc.lower.tiled.loops import Bounds, Visits, find_visits
+from attnc.lower.tiled.loops import Visits, find_visits
 from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.tiled.tile import Tile, dot_rows
 from attnc.lower.tiled.weights import add_up, gradients_in, load_lse, load_row_gradients, weigh

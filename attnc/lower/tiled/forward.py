@@ -17,6 +17,7 @@ from attnc.kernel.build import Block, function
 from attnc.kernel.nodes import Expr, Function, List, Var
 from attnc.lower.scope import note_of
 from attnc.lower.tiled.again import add_with_care, end_unless_spoiled, left_rows
+from attnc.lower.tiled.bounds import Bounds
 from attnc.lower.tiled.frame import (
     BLOCK_K,
     BLOCK_Q,
@@ -33,7 +34,7 @@ from attnc.lower.tiled.frame import (
 )
 from attnc.lower.tiled.layout import QUERIES, parts_of
 from attnc.lower.tiled.listed import find_listed
-from attnc.lower.tiled.loops import Body, Bounds, Visits, find_visits
+from attnc.lower.tiled.loops import Body, Visits, find_visits
 from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.tiled.tile import Tile
 from attnc.lower.triton_terms import tl

@@ -17,20 +17,17 @@ from typing import Protocol
 
 from attnc.analyze.facts import Interval, Periods, Ranges, Shown
 from attnc.ir import build
-from attnc.ir.nodes import Int, IntConst, OverTile, Period, Size
+from attnc.ir.nodes import IntConst, OverTile, Period
 from attnc.kernel.build import Block, function
-from attnc.kernel.nodes import Expr, Lit, Var, names_in
-from attnc.lower.triton_terms import INT32, TritonTerms, tl
+from attnc.kernel.nodes import Expr, Lit, Var
+from attnc.lower.tiled.bounds import Bounds, Segment, greater, lesser
+from attnc.lower.triton_terms import INT32, tl
 
-Segment = tuple[Expr, Expr]
 Body = Callable[[Block, Expr, bool], None]
 
 count = function("range")
 
 NO_TILE = Lit(0)
-
-# An end of full tiles that speaks of more names gets one of its own.
-MOST_NAMES = 8
 
 
 class Visits(Protocol):
@@ -225,7 +222,7 @@ class _InTurn:
         here = replace(self.bounds, suffix=suffix)
         first, end, has_some = here.clipped(seen)
         lo, hi = here.tile(first), tl.cdiv(end, here.step)
-        hi = here.let("live_hi", _greater(hi if has_some else tl.where(first < end, hi, 0), self.reached))
+        hi = here.let("live_hi", greater(hi if has_some else tl.where(first < end, hi, 0), self.reached))
         if whole is not None:
             full_lo, full_hi = here.full(seen, whole, self.left, lo, hi, has_some)
             self._close(here, lo, full_lo, has_some)
@@ -233,8 +230,8 @@ class _InTurn:
             self.left = full_hi
         elif lo != Lit(0):
             self.edge.append((self.left, self.reached))
-            lo = _greater(lo, self.reached)
-            self.left = here.let("live_lo", lo if has_some else _lesser(lo, hi))
+            lo = greater(lo, self.reached)
+            self.left = here.let("live_lo", lo if has_some else lesser(lo, hi))
         self.reached, self.before = hi, suffix
 
     def _close(self, here: Bounds, lo: Expr, end: Expr, has_some: bool) -> None:
@@ -244,9 +241,9 @@ class _InTurn:
             return
         if self.left != self.reached:
             before = replace(here, suffix=self.before)
-            self.edge.append((self.left, before.let("edge_hi", _lesser(self.reached, end))))
+            self.edge.append((self.left, before.let("edge_hi", lesser(self.reached, end))))
         is_first = self.reached == Lit(0)
-        lo = lo if is_first and has_some else _lesser(_greater(lo, self.reached), end)
+        lo = lo if is_first and has_some else lesser(greater(lo, self.reached), end)
         self.edge.append((here.let("live_lo", lo), end))
 
     def _add_full(self, lo: Expr, hi: Expr) -> None:
@@ -256,85 +253,3 @@ class _InTurn:
 
 def _filled(*segments: Segment) -> tuple[Segment, ...]:
     return tuple((lo, hi) for lo, hi in segments if lo != hi)
-
-
-def _greater(a: Expr, b: Expr) -> Expr:
-    """Of two numbers of tiles."""
-    return a if b == Lit(0) else b if a == Lit(0) else tl.maximum(a, b)
-
-
-def _lesser(a: Expr, b: Expr) -> Expr:
-    """Of two numbers of tiles."""
-    return Lit(0) if Lit(0) in (a, b) else tl.minimum(a, b)
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """Where bounds are written, of tiles of `step` of `size` positions."""
-
-    block: Block
-    terms: TritonTerms
-    size: Size
-    step: Expr
-    suffix: str = ""
-
-    def let(self, name: str, value: Expr) -> Expr:
-        return value if isinstance(value, (Lit, Var)) else self.block.let(f"{name}{self.suffix}", value)
-
-    def clipped(self, seen: Interval) -> tuple[Expr, Expr, bool]:
-        """First and end of what is visited within the sequence; is that a position, in every call?"""
-        first, end = self._from_zero(seen.lo), self._to_size(seen.hi)
-        lo = build.integer("max", seen.lo, IntConst(0))
-        if self.terms.proofs.is_below(lo, build.integer("min", seen.hi, self.size)):
-            return first, end, True
-        what = "key" if self.size == Size("M") else "query"
-        first = first if first == Lit(0) else self.block.let(f"{what}_lo{self.suffix}", first)
-        return first, self.block.let(f"{what}_hi{self.suffix}", end), False
-
-    def tile(self, first: Expr) -> Expr:
-        return first if first == Lit(0) else first // self.step
-
-    def full(
-        self, seen: Interval, whole: Interval, start: Expr, lo: Expr, hi: Expr, has_some: bool
-    ) -> Segment:
-        """First tile and end of the tiles that need no mask, from `start` to `hi`; what is visited begins at `lo`.
-
-        `has_some`: where nothing is visited, `hi` is not below `lo`.
-        """
-        starts_alike = self._is_at_most_zero(whole.lo) and lo == Lit(0)
-        full_lo = start
-        if not starts_alike:
-            full_lo = tl.cdiv(self._named("whole_lo", self._from_zero(whole.lo)), self.step)
-            if not self._is_ordered(seen.lo, whole.lo):
-                full_lo = _greater(full_lo, lo)
-            if start != lo:
-                full_lo = _greater(full_lo, start)
-            full_lo = self.block.let(f"full_lo{self.suffix}", tl.minimum(full_lo, hi))
-        full_hi = self._named("whole_hi", self._to_size(whole.hi)) // self.step
-        if not (has_some or starts_alike) or not self._is_ordered(whole.hi, seen.hi):
-            full_hi = tl.minimum(full_hi, hi)
-        if full_lo != Lit(0):
-            full_hi = tl.maximum(full_hi, full_lo)
-        elif not self.terms.proofs.is_nonnegative(whole.hi):
-            full_hi = tl.maximum(full_hi, 0)
-        return full_lo, self.block.let(f"full_hi{self.suffix}", full_hi)
-
-    def _named(self, name: str, value: Expr) -> Expr:
-        """A name for what is long to read."""
-        return self.let(name, value) if len(names_in(value)) > MOST_NAMES else value
-
-    def _is_at_most_zero(self, term: Int) -> bool:
-        return isinstance(term, IntConst) and term.value <= 0
-
-    def _is_ordered(self, a: Int, b: Int) -> bool:
-        return a == b or self.terms.proofs.is_nonnegative(build.integer("-", b, a))
-
-    def _from_zero(self, term: Int) -> Expr:
-        if self._is_at_most_zero(term):
-            return Lit(0)
-        return self.terms(term) if self.terms.proofs.is_nonnegative(term) else tl.maximum(self.terms(term), 0)
-
-    def _to_size(self, term: Int) -> Expr:
-        if self._is_ordered(term, self.size):
-            return self.terms(term)
-        return tl.minimum(self.terms(term), self.terms(self.size))

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from attnc.analyze.call_check import requirement_check
 from attnc.analyze.facts import Interval, Ranges
 from attnc.run.checks import check_condition
-from attnc.run.values import Columns, int_value, period_end, tile_end
+from attnc.run.coordinates import period_end, tile_end
+from attnc.run.values import Columns, int_value
 
 Run = tuple[int, int]
 Numbers = NDArray[np.int64]

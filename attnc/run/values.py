@@ -77,57 +77,17 @@ from attnc.run.arithmetic import (
     sum_features,
     to_integers,
 )
-
-Places = Mapping[str, NDArray[np.int64]]
+from attnc.run.coordinates import PERIODS, Coordinates, Places, period_end, tile_end
 
 
 def real_value(term: Real, at: Mapping[str, Any]) -> float:
     """The number that a real stands for, among the named values `at`."""
-    return float(Columns((), at).entries(term, _Here({}, (1,)))[0])
+    return float(Columns((), at).entries(term, Coordinates({}, (1,)))[0])
 
 
 def int_value(term: Int, at: Mapping[str, Any]) -> int:
     """The number that `term` stands for."""
-    return int(Columns((), at).entries(term, _Here({}, (1,)))[0])
-
-
-def tile_end(axis: Literal["i", "j"], end: Literal["first", "last"]) -> str:
-    """The key of a tile's end among the values: no parameter can be called this."""
-    return f"{end} {axis}"
-
-
-def period_end(end: Literal["first", "last"]) -> str:
-    """The key of the number of a period among the values: no parameter can be called this."""
-    return f"{end} period"
-
-
-PERIODS = period_end("first"), period_end("last")
-
-
-class _Here:
-    """Several places: numbers by name, which broadcast to their shape, and what was found at them."""
-
-    def __init__(self, places: Places, shape: tuple[int, ...]) -> None:
-        self.places, self.shape = places, shape
-        self.found: dict[int, Array] = {}
-        self._chosen: tuple[_Here, Array] | None = None
-
-    def where(self, which: Array) -> _Here:
-        """The places at which it holds, in a row."""
-        chosen = _Here({name: self._choose(x, which) for name, x in self.places.items()}, (int(which.sum()),))
-        chosen._chosen = self, which
-        return chosen
-
-    def known(self, number: int) -> Array | None:
-        """What was found before, here or at all of the places that these were chosen from."""
-        if number not in self.found and self._chosen:
-            whole, which = self._chosen
-            if (entries := whole.known(number)) is not None:
-                self.found[number] = whole._choose(entries, which)
-        return self.found.get(number)
-
-    def _choose(self, entries: Array, which: Array) -> Array:
-        return broadcast(entries, self.shape)[which]
+    return int(Columns((), at).entries(term, Coordinates({}, (1,)))[0])
 
 
 class Columns:
@@ -141,7 +101,7 @@ class Columns:
 
     def at(self, places: Places, asked: Array | None = None) -> list[NDArray[np.int64]]:
         """The numbers of each term where `asked`; those that 64 bits do not hold are 2**62 or -2**62."""
-        here = _Here(places, np.broadcast_shapes((1,), *(x.shape for x in places.values())))
+        here = Coordinates(places, np.broadcast_shapes((1,), *(x.shape for x in places.values())))
         which = broadcast(np.array(True) if asked is None else asked, here.shape)
         if which.all():
             return [broadcast(self._cut(term, here), here.shape) for term in self.terms]
@@ -152,20 +112,20 @@ class Columns:
                 entries[which] = self._cut(term, chosen)
         return found
 
-    def _cut(self, term: Int, here: _Here) -> NDArray[np.int64]:
+    def _cut(self, term: Int, here: Coordinates) -> NDArray[np.int64]:
         return np.clip(self.entries(term, here), -FAR, FAR).astype(np.int64)
 
-    def entries(self, term: Int | Real, here: _Here) -> Array:
+    def entries(self, term: Int | Real, here: Coordinates) -> Array:
         """Whatever their size."""
         with np.errstate(all="ignore"):
             return self._of(term, here)
 
-    def _of(self, term: Int | Bool | Real, here: _Here) -> Array:
+    def _of(self, term: Int | Bool | Real, here: Coordinates) -> Array:
         if (key := id(term)) not in self._numbers:
             self._numbers[key] = self._distinct.setdefault(term, len(self._distinct))
         number = self._numbers[key]
         if (found := here.known(number)) is None:
-            evaluate: Callable[[Any, _Here], Array] = (
+            evaluate: Callable[[Any, Coordinates], Array] = (
                 self._int if isinstance(term, Int) else self._bool if isinstance(term, Bool) else self._real
             )
             found = here.found[number] = evaluate(term, here)
@@ -173,7 +133,7 @@ class Columns:
 
     # ---- of each sort ------------------------------------------------------------------------------
 
-    def _int(self, term: Int, here: _Here) -> Array:
+    def _int(self, term: Int, here: Coordinates) -> Array:
         match term:
             case IntConst(value):
                 return integer(value)
@@ -209,7 +169,7 @@ class Columns:
             case _:
                 raise CompilerBug(f"the end of a key range holds {term!r}")
 
-    def _bool(self, term: Bool, here: _Here) -> Array:
+    def _bool(self, term: Bool, here: Coordinates) -> Array:
         match term:
             case Truth(value):
                 return np.array([value])
@@ -237,7 +197,7 @@ class Columns:
             case _:
                 raise CompilerBug(f"the end of a key range holds {term!r}")
 
-    def _real(self, term: Real, here: _Here) -> Array:
+    def _real(self, term: Real, here: Coordinates) -> Array:
         match term:
             case RealConst(value):
                 return np.array([value], np.float64)
@@ -262,7 +222,7 @@ class Columns:
             case _:
                 raise CompilerBug(f"the end of a key range holds {term!r}")
 
-    def _vector(self, term: Vec, here: _Here) -> Array:
+    def _vector(self, term: Vec, here: Coordinates) -> Array:
         """Its features along an axis more; one number where it is the same for all of them."""
         match term:
             case VecLoad(array, index):
@@ -284,7 +244,7 @@ class Columns:
     # ---- which places are asked --------------------------------------------------------------------
 
     def _chosen(
-        self, cond: Bool, a: Any, b: Any, evaluate: Callable[[Any, _Here], Array], here: _Here
+        self, cond: Bool, a: Any, b: Any, evaluate: Callable[[Any, Coordinates], Array], here: Coordinates
     ) -> Array:
         """Each branch where it is taken, and only there."""
         which = broadcast(self._of(cond, here), here.shape)
@@ -296,7 +256,7 @@ class Columns:
         entries[which], entries[~which] = x, y
         return entries
 
-    def _until(self, decisive: bool, items: Sequence[Bool], here: _Here) -> Array:
+    def _until(self, decisive: bool, items: Sequence[Bool], here: Coordinates) -> Array:
         """`or` goes on until an item holds, `and` until one does not; those behind it are not asked."""
         if not items:
             return np.array([not decisive])
@@ -318,7 +278,7 @@ class Columns:
             raise AttncError(Diagnostic("missing-argument", what, helps=(f"pass `{name}=...`",)))
         return self.values[name]
 
-    def _place(self, name: str, here: _Here) -> Array:
+    def _place(self, name: str, here: Coordinates) -> Array:
         return here.places[name] if name in here.places else integer(int(self._value(name)))
 
     def _array(self, name: str, dimensions: int) -> Array:
@@ -330,7 +290,7 @@ class Columns:
             raise AttncError(Diagnostic("wrong-rank", what))
         return array
 
-    def _load(self, name: str, index: Sequence[Int], here: _Here, row_of: int = 0) -> Array:
+    def _load(self, name: str, index: Sequence[Int], here: Coordinates, row_of: int = 0) -> Array:
         """An entry for each place, or the row of entries that has `row_of` dimensions more."""
         array = self._array(name, len(index) + row_of)
         places = np.broadcast_arrays(*(self._of(position, here) for position in index))
@@ -353,7 +313,7 @@ class Columns:
         )
         return np.array([np.searchsorted(row, each) for row, each in looks]).reshape(wide)
 
-    def _over_tile(self, choose: np.ufunc, axis: Literal["i", "j"], a: Int, here: _Here) -> Array:
+    def _over_tile(self, choose: np.ufunc, axis: Literal["i", "j"], a: Int, here: Coordinates) -> Array:
         """From the term at every position of every tile, one after the other; once for neighbors that are alike."""
         ends = {tile_end(axis, end): self._place(tile_end(axis, end), here) for end in ("first", "last")}
         periods = () if holds(a, Period) else PERIODS
@@ -366,6 +326,6 @@ class Columns:
         starts = np.cumsum(lengths) - lengths
         tile = np.repeat(np.arange(len(lengths)), lengths)
         position = np.arange(len(tile)) - np.repeat(starts - first, lengths)
-        inside = _Here({**{name: x[tile] for name, x in places.items()}, axis: position}, tile.shape)
+        inside = Coordinates({**{name: x[tile] for name, x in places.items()}, axis: position}, tile.shape)
         found = choose.reduceat(broadcast(self._of(a, inside), tile.shape), starts)
         return np.take(found, np.cumsum(is_new) - 1).reshape(here.shape)

@@ -21,6 +21,7 @@ from attnc.analyze.facts import Interval, Ranges, Reason, Requirement, Shown
 from attnc.analyze.ranges import find_ranges
 from attnc.errors import AttncError
 from attnc.ir.nodes import Index, IntConst, IntLoad, IntOp, IntParam, Size, TileEnd
+from attnc.run.coordinates import period_end, tile_end
 from attnc.run.tiles import (
     MOST_STRIPS,
     TileRow,
@@ -31,7 +32,7 @@ from attnc.run.tiles import (
     find_tile_rows,
     join,
 )
-from attnc.run.values import int_value, period_end, tile_end
+from attnc.run.values import int_value
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 Sees = Callable[[int, int], bool]

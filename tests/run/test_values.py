@@ -12,8 +12,9 @@ from attnc.errors import AttncError
 from attnc.ir import nodes as ir
 from attnc.ir.arithmetic import Function
 from attnc.ir.text import parse_term
+from attnc.run.coordinates import tile_end
 from attnc.run.scaled import call
-from attnc.run.values import int_value, tile_end
+from attnc.run.values import int_value
 
 SORTS = {
     "a": "int",

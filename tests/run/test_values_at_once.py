@@ -16,7 +16,8 @@ from attnc.errors import AttncError
 from attnc.ir import nodes as ir
 from attnc.ir.text import parse_term
 from attnc.run.arithmetic import FAR
-from attnc.run.values import Columns, period_end, tile_end
+from attnc.run.coordinates import period_end, tile_end
+from attnc.run.values import Columns
 
 N, M = 6, 5
 SORTS = {"row": "int", "table": "int", "on": "bool", "w": "int"}

@@ -18,9 +18,9 @@ from attnc.analyze.facts import Reason
 from attnc.ir.nodes import Attention, Dot, Node, Real, RealCall, RealLoad, RealOp
 from attnc.ir.walk import axes_of, holds, is_invariant, walk
 from attnc.kernel.nodes import Expr
-from attnc.lower.hoist import print_as_written
 from attnc.lower.regroup import regroup
 from attnc.lower.terms import Terms
+from attnc.lower.token_maps import print_as_written
 
 Home = Literal["lse", "row", "column", "pair"]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from attnc.ir.nodes import Attention, Bool, Compare, Dot, Index, Real, RealConst, RealOp, Truth, VecInput
-from attnc.lower.hoist import DotPair
+from attnc.lower.token_maps import DotPair
 from attnc.lower.torch_terms import is_number
 
 PRODUCT = Dot(VecInput("q"), VecInput("k"))

@@ -38,9 +38,9 @@ from attnc.kernel.build import Block, Namespace, function
 from attnc.kernel.nodes import Attr, Expr, Lit, Op, Tuple, Var
 from attnc.lower.choices import shield
 from attnc.lower.distances import DISTANCE
-from attnc.lower.hoist import SIZES, TokenMap
 from attnc.lower.ranks import find_places
 from attnc.lower.sweep import Sweep
+from attnc.lower.token_maps import SIZES, TokenMap
 from attnc.lower.torch_terms import AXES, TorchTerms, is_number, torch
 
 FUNCTIONAL = Namespace("torch.nn.functional")

@@ -15,9 +15,9 @@ from attnc.lower.collect import call_adder, lower_adder, need
 from attnc.lower.cpu.handed import hand_backward
 from attnc.lower.cpu.tile import KV_HEADS, MINUS_INF, NARROW, ROWS, SEEN, Called, TilePath, matmul
 from attnc.lower.gradients import ArrayGradient, pass_back
-from attnc.lower.hoist import DotPair
 from attnc.lower.signature import sign_sweep
 from attnc.lower.tiled.sweep import TiledSweep
+from attnc.lower.token_maps import DotPair
 from attnc.lower.torch_terms import DTYPE, is_number, torch
 
 LOG2_E = 1.4426950408889634

@@ -15,10 +15,10 @@ from attnc.kernel.build import Block, function
 from attnc.kernel.nodes import Expr, For, Function, List, Lit, Param, Ternary, Tuple, Unary, Var
 from attnc.lower.cpu.keys import call_hide, call_keys
 from attnc.lower.gradients import is_finite
-from attnc.lower.hoist import DotPair
 from attnc.lower.lists import call_kinds
 from attnc.lower.scope import Scope, note_of
 from attnc.lower.tiled.sweep import TiledSweep
+from attnc.lower.token_maps import DotPair
 from attnc.lower.torch_terms import DTYPE, TorchTerms, is_number, torch
 
 MINUS_INF = function("float")("-inf")

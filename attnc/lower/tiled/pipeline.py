@@ -34,10 +34,10 @@ from attnc.kernel.nodes import (
     Tuple,
     Var,
 )
-from attnc.lower.hoist import print_as_written
 from attnc.lower.per_pair import MANY, TOKENS, count_divisions, reads_pair
 from attnc.lower.tiled.frame import BLOCK_K, BLOCK_Q, FLOAT32
 from attnc.lower.tiled.layout import parts_of
+from attnc.lower.token_maps import print_as_written
 from attnc.lower.triton_terms import INT32, tl
 
 AHEAD = Var("AHEAD")

@@ -16,11 +16,11 @@ from attnc.ir.infinite import may_be_minus_infinity, vanishes
 from attnc.ir.nodes import Attention, Int, IntParam, Node, Param, Real, RealLoad, Size, Truth
 from attnc.ir.signs import is_within_1
 from attnc.lower.gradients import ArrayGradient, Home
-from attnc.lower.hoist import DotPair, TokenMap
 from attnc.lower.int_ranges import IntRanges
 from attnc.lower.plain import Plain
 from attnc.lower.split.choice import Split
 from attnc.lower.sweep import RowArray, Sweep
+from attnc.lower.token_maps import DotPair, TokenMap
 
 HKV = Size("HKV")
 

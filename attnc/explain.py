@@ -265,7 +265,7 @@ def _ranges_json(ranges: Ranges) -> dict[str, Any]:
         "visited": [_interval_json(each) for each in ranges.visited],
         "full": [each and _interval_json(each) for each in ranges.full],
         "periods": ranges.periods and _periods_json(ranges.periods),
-        "behind": ranges.behind and [each and _interval_json(each) for each in ranges.behind],
+        "suffix": ranges.suffix and [each and _interval_json(each) for each in ranges.suffix],
         "because": [str(reason) for reason in ranges.because],
     }
 

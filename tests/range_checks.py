@@ -81,11 +81,11 @@ def _check(
 def each_period(ranges: Ranges, here: Values, columns: int) -> Iterator[tuple[Values, tuple[Shown, ...]]]:
     """The values in each period that the tile looks at, and what it shows; as they are where there are none.
 
-    What is behind all periods comes last, and nothing that a period shows reaches into it.
+    The suffix after all periods comes last, and nothing that a period shows reaches into it.
 
-    Several periods are taken at once where a tile of `columns` holds them. What is behind a strip has been visited when
-    the next period's turn comes, so no strip of that may lie before: where periods begin at the same position for all
-    rows, strips end in theirs, and else those of one period start behind those of the period before.
+    Several periods are taken at once where a tile of `columns` holds them. What comes after an interval has been
+    visited when the next period's turn comes, so no interval of that may lie before: where periods begin at the same
+    position for all rows, intervals end in theirs, and else those of one period start behind those of the one before.
     """
     if ranges.periods is None:
         yield here, ranges.shown
@@ -98,7 +98,7 @@ def each_period(ranges: Ranges, here: Values, columns: int) -> Iterator[tuple[Va
     step = max(columns // length, 1) if ranges.takes_several_periods else 1
     before: list[int] = []
     size = here["M" if ranges.target == "j" else "N"]
-    behind = max(ends(ranges.behind[0], here, size)[0], 0) if ranges.behind else size
+    suffix = max(ends(ranges.suffix[0], here, size)[0], 0) if ranges.suffix else size
     for number in range(lo, hi, step):
         place = {**here, "period.first": number, "period.last": min(number + step, hi) - 1}
         starts = [
@@ -113,10 +113,10 @@ def each_period(ranges: Ranges, here: Values, columns: int) -> Iterator[tuple[Va
         else:
             assert not before or all(low >= max(before) for low, _ in there), f"before others at {place}"
             before += [low for low, _ in there]
-        assert all(high <= behind for _, high in there), f"into what is behind at {place}"
+        assert all(high <= suffix for _, high in there), f"into the suffix at {place}"
         yield place, ranges.shown
-    if ranges.behind:
-        yield here, (ranges.behind,)
+    if ranges.suffix:
+        yield here, (ranges.suffix,)
 
 
 def ends(interval: Interval, values: Values, size: int) -> tuple[int, int]:

@@ -132,9 +132,9 @@ def test_periods_in_json() -> None:
         "start": "c * first_period()",
         "numbers": ["0", "min((M - 1) // c + 1, 63 // c + 1)"],
     }
-    assert keys["behind"] == [["64", "M"], ["64", "M"]]
+    assert keys["suffix"] == [["64", "M"], ["64", "M"]]
     window = json.loads(compiled(WINDOW).explain_json())["keys"]
-    assert window["periods"] is None and window["behind"] is None
+    assert window["periods"] is None and window["suffix"] is None
 
 
 def test_cost_is_that_of_one_head() -> None:

@@ -81,7 +81,7 @@ class Ranges:
     found: `visited` is everything, and `because` says which clause stood in the way. All of it holds where every one
     of `requires` does.
     `loose` has what was not followed, so that tiles may be visited, or masked, without need.
-    Where there are `periods`, `visited` and `full` are those of one period. They end where `behind` starts: what is
+    Where there are `periods`, `visited` and `full` are those of one period. They end where `suffix` starts: what is
     visited up to the last position, after all of them, and what of that is full.
     """
 
@@ -94,7 +94,7 @@ class Ranges:
     loose: tuple[Reason, ...] = ()
     requires: tuple[Requirement, ...] = ()
     periods: Periods | None = None
-    behind: Shown | None = None
+    suffix: Shown | None = None
 
     @property
     def shown(self) -> tuple[Shown, ...]:
@@ -102,13 +102,13 @@ class Ranges:
 
     @property
     def all_shown(self) -> tuple[Shown, ...]:
-        """Also what is behind all periods."""
-        return (*self.shown, *([self.behind] if self.behind else []))
+        """With the suffix."""
+        return (*self.shown, *([self.suffix] if self.suffix else []))
 
     @property
     def ends(self) -> tuple[Int, ...]:
         """Every term that says where something begins or ends."""
-        intervals = [each for each in (*self.visited, *self.full, *(self.behind or ())) if each is not None]
+        intervals = [each for each in (*self.visited, *self.full, *(self.suffix or ())) if each is not None]
         of_periods = (self.periods.lo, self.periods.hi) if self.periods else ()
         return (*of_periods, *(end for each in intervals for end in (each.lo, each.hi)))
 

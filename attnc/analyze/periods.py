@@ -1,8 +1,8 @@
 """Masks that repeat: what a tile sees of one period of positions.
 
 Enters: a mask without a closed form as it stands, and the pieces of the target where all that it shows lies. Leaves:
-the strips of one period, whose ends speak of its number, and which periods a tile looks at; nothing where that does not
-help.
+the intervals of one period, whose ends speak of its number, and which periods a tile looks at; nothing where that does
+not help.
 
 `j // cols` says in which row of an image a key lies, and `j % cols` where in the row. With the row as a number of its
 own, what is left is a mask like any other, of the keys from the row's first to its last: there `j % cols` is
@@ -15,12 +15,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from attnc.analyze.behind import Behind, find_behind
 from attnc.analyze.clauses import PLURAL
 from attnc.analyze.facts import Periods, Reason
 from attnc.analyze.places import Places
 from attnc.analyze.repeats import NUMBER, Division, by_number, find_repeats
-from attnc.analyze.strips import Strip, in_order
+from attnc.analyze.suffix import Suffix, find_suffix
+from attnc.analyze.tile_intervals import TileInterval, in_order
 from attnc.ir.nodes import OverTile, Period, Rank
 from attnc.ir.text import print_ir
 from attnc.ir.walk import holds, walk
@@ -44,20 +44,22 @@ MOST_TRIED = 3
 
 @dataclass(frozen=True)
 class Repeated:
-    """The strips of one period, the periods, and the strip of all that lies `behind` them, up to the last position."""
+    """The intervals of one period, the periods, and what follows the last of them: the `suffix`."""
 
-    strips: list[Strip]
+    intervals: list[TileInterval]
     periods: Periods
-    behind: Strip | None
+    suffix: TileInterval | None
 
     @property
-    def all_strips(self) -> list[Strip]:
-        return [*self.strips, *([self.behind] if self.behind else [])]
+    def all_intervals(self) -> list[TileInterval]:
+        return [*self.intervals, *([self.suffix] if self.suffix else [])]
 
     @property
     def length(self) -> int:
         """How much there is to read of one period, in characters."""
-        ends = [end for strip in self.strips for end in (strip.lo, strip.hi, *(strip.full or ()))]
+        ends = [
+            end for interval in self.intervals for end in (interval.lo, interval.hi, *(interval.full or ()))
+        ]
         terms = (self.periods.lo, self.periods.hi, *map(to_int, ends))
         return sum(len(print_ir(term)) for term in terms)
 
@@ -69,42 +71,44 @@ def find_periods(
 
     First for what is left of the mask before something that shows all up to the last position.
     """
-    behind = find_behind(mask, tile, plane.afresh())
-    if behind:
-        there = Solver(plane.afresh(), "over").solve(behind.rest)
-        found, notes = _find(behind.rest, there, tile, plane, behind)
+    suffix = find_suffix(mask, tile, plane.afresh())
+    if suffix:
+        there = Solver(plane.afresh(), "over").solve(suffix.rest)
+        found, notes = _find(suffix.rest, there, tile, plane, suffix)
         if found:
             return found, notes
     return _find(mask, where, tile, plane, None)
 
 
 def _find(
-    mask: Predicate, where: Pieces, tile: Tile, plane: Plane, behind: Behind | None
+    mask: Predicate, where: Pieces, tile: Tile, plane: Plane, suffix: Suffix | None
 ) -> tuple[Repeated | None, list[Reason]]:
     notes = list[Reason]()
     mask = map_divisions(mask, lambda division: flat(division, plane.prover))
     for division in find_repeats(mask, plane)[:MOST_TRIED]:
-        if behind and division.moves_with(plane.other):
+        if suffix and division.moves_with(plane.other):
             continue
         numbered = map_divisions(mask, lambda other: by_number(other, division, plane.prover))  # noqa: B023
         numbers = _numbers(numbered, where, division, tile, plane.afresh())
         if numbers is None:
             continue
-        if behind:
-            numbers = numbers.before(behind.strip.lo, division, plane.afresh())
+        if suffix:
+            numbers = numbers.before(suffix.interval.lo, division, plane.afresh())
         inside = plane.afresh().given(_between(numbers.lo, numbers.hi))
-        strips = _strips_of_one(numbered, numbers.met, division, tile, inside)
-        if not strips:
+        intervals = _intervals_of_one(numbered, numbers.met, division, tile, inside)
+        if not intervals:
             continue
         periods = Periods(*map(to_int, (division.n, division.start, numbers.lo, numbers.hi)))
-        if behind:
-            found = Repeated([behind.cut(strip, inside.afresh()) for strip in strips], periods, behind.strip)
+        if suffix:
+            found = Repeated(
+                [suffix.cut(interval, inside.afresh()) for interval in intervals], periods, suffix.interval
+            )
         else:
-            found = Repeated(_taken_together(strips, inside.afresh()), periods, None)
+            found = Repeated(_taken_together(intervals, inside.afresh()), periods, None)
         if found.length <= MOST_READ:
             return found, []
         period = f"in every period of `{print_ir(to_int(division.n))}` {PLURAL[plane.target.key]}"
-        visited = replace(found, strips=[replace(strip, full=None) for strip in found.strips])
+        visited = replace(found, intervals=[replace(interval, full=None) for interval in found.intervals])
         if visited.length <= MOST_READ_OF_VISITED:
             why = f"no tile is known to be full: {period} the bounds of those that are would be too long to read"
             return visited, [Reason(why)] if visited != found else []
@@ -198,9 +202,9 @@ def _multiples_of_quotients(a: Polynomial) -> Iterator[tuple[Polynomial, Polynom
 # ---- one period ------------------------------------------------------------------------------------
 
 
-def _strips_of_one(
+def _intervals_of_one(
     numbered: Predicate, met: frozenset[Predicate], division: Division, tile: Tile, plane: Plane
-) -> list[Strip]:
+) -> list[TileInterval]:
     """What the tile sees of the period `NUMBER`; nothing where that has no closed form either.
 
     Conditions that the numbers of the periods meet are not asked again, but where every row has to meet them.
@@ -215,40 +219,40 @@ def _strips_of_one(
     beneath, plane = plane.afresh(), plane.afresh()
     under = _ByTile(beneath, "under", tile=tile).solve(here)
     places = Places(_shift_of_rows(numbered, division, plane), division.n, tile, plane)
-    found = [places.strips(piece, under) for piece in over]
+    found = [places.intervals(piece, under) for piece in over]
     ahead = [nonnegative(extreme("max", (two.lo, ZERO)) - one.lo) for one, *after in found for two in after]
-    strips, notes = in_order([strip for each in found for strip in each], plane.given(ahead))
-    is_found = not notes and not plane.prover.budget.is_spent and _go_on(strips, division, plane)
-    is_found &= all(strip.known and not _looks_around(strip) for strip in strips)
+    intervals, notes = in_order([interval for each in found for interval in each], plane.given(ahead))
+    is_found = not notes and not plane.prover.budget.is_spent and _go_on(intervals, division, plane)
+    is_found &= all(interval.known and not _looks_around(interval) for interval in intervals)
     if not is_found:
         return []
     searched = not beneath.prover.budget.is_spent
-    strips = [replace(strip, searched=strip.searched and searched) for strip in strips]
-    return [_cut_off(strip, division, plane) for strip in strips]
+    intervals = [replace(interval, searched=interval.searched and searched) for interval in intervals]
+    return [_cut_off(interval, division, plane) for interval in intervals]
 
 
-def _cut_off(strip: Strip, division: Division, plane: Plane) -> Strip:
+def _cut_off(interval: TileInterval, division: Division, plane: Plane) -> TileInterval:
     """At the end of its period, where that is the same for every row.
 
     What a row sees lies in its period. What some row of a tile sees is found for each condition by itself, and may
-    reach further. A tile behind would count as visited then, and a strip of the next period could lie in it.
+    reach further. A tile after it would count as visited then, and an interval of the next period could lie in it.
     """
     end = division.start + division.n
-    if division.moves_with(plane.other) or plane.prover.prove_at_most(strip.hi, end):
-        return strip
-    return replace(strip, hi=extreme("min", (*items_of(strip.hi, "min"), end)))
+    if division.moves_with(plane.other) or plane.prover.prove_at_most(interval.hi, end):
+        return interval
+    return replace(interval, hi=extreme("min", (*items_of(interval.hi, "min"), end)))
 
 
-def _go_on(strips: Sequence[Strip], division: Division, plane: Plane) -> bool:
-    """Does no strip of a period start before one of the period before it?
+def _go_on(intervals: Sequence[TileInterval], division: Division, plane: Plane) -> bool:
+    """Does no interval of a period start before one of the period before it?
 
-    Strips end in their periods (`_cut_off`), but where those begin elsewhere for each row: there, those of a tile of
+    Intervals end in their periods (`_cut_off`), but where those begin elsewhere for each row: there, those of a tile of
     rows overlap.
     """
     if not division.moves_with(plane.other):
         return True
-    nexts = [extreme("max", (substitute(strip.lo, PERIOD, NUMBER + 1), ZERO)) for strip in strips]
-    return all(plane.prover.prove_at_most(strip.lo, lo) for strip in strips for lo in nexts)
+    nexts = [extreme("max", (substitute(interval.lo, PERIOD, NUMBER + 1), ZERO)) for interval in intervals]
+    return all(plane.prover.prove_at_most(interval.lo, lo) for interval in intervals for lo in nexts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -264,16 +268,16 @@ class _ByTile(Solver):
         return self._unknown if end is None else super()._solve_inequality(end)
 
 
-def _taken_together(strips: list[Strip], plane: Plane) -> list[Strip]:
+def _taken_together(intervals: list[TileInterval], plane: Plane) -> list[TileInterval]:
     """Up to the end of the last of several periods, where no end ever falls from one period to the next.
 
-    Between two strips lies less than a period, so where a tile holds several periods none of its tiles lies between.
+    Between two intervals lies less than a period, so where a tile holds several periods none of its tiles lies between.
     """
-    steps = [(end, substitute(end, PERIOD, NUMBER + 1)) for each in strips for end in (each.lo, each.hi)]
+    steps = [(end, substitute(end, PERIOD, NUMBER + 1)) for each in intervals for end in (each.lo, each.hi)]
     if not all(plane.prover.prove_at_most(end, after) for end, after in steps):
-        return strips
+        return intervals
     last = polynomial(LAST_PERIOD)
-    return [replace(strip, hi=substitute(strip.hi, PERIOD, last)) for strip in strips]
+    return [replace(interval, hi=substitute(interval.hi, PERIOD, last)) for interval in intervals]
 
 
 def _shift_of_rows(numbered: Predicate, division: Division, plane: Plane) -> Polynomial | None:
@@ -283,8 +287,8 @@ def _shift_of_rows(numbered: Predicate, division: Division, plane: Plane) -> Pol
     return next((each.shift for each in alike if plane.target.key not in each.shift.leaves), None)
 
 
-def _looks_around(strip: Strip) -> bool:
+def _looks_around(interval: TileInterval) -> bool:
     """Would every period look through the tile, or through an array?"""
-    terms = [to_int(end) for end in (strip.lo, strip.hi, *(strip.full or ()))]
+    terms = [to_int(end) for end in (interval.lo, interval.hi, *(interval.full or ()))]
     parts = [part for term in terms for part in walk(term)]
     return any(isinstance(part, OverTile | Rank) and holds(part, Period) for part in parts)

@@ -1,15 +1,15 @@
 """Rows by their place in a period: `i % cols` where a mask speaks of the column of a query and of nothing else.
 
-Enters: pieces that a tile sees of one period of the target, with ends that speak of rows. Leaves: strips with ends that
-speak of the first and the last place of the tile. A tile that begins in one period may end in another: what is seen
-from the rest of its first one, and from beyond, are strips apart.
+Enters: pieces that a tile sees of one period of the target, with ends that speak of rows. Leaves: intervals with ends
+that speak of the first and the last place of the tile. A tile that begins in one period may end in another: what is
+seen from the rest of its first one, and from beyond, are intervals apart.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from attnc.analyze.strips import Strip, make_strip
+from attnc.analyze.tile_intervals import TileInterval, make_interval
 from attnc.ir.nodes import IntParam
 from attnc.sets.divisions import map_divisions_in
 from attnc.sets.folding import choice, extreme, quotient
@@ -32,9 +32,9 @@ class Places:
     tile: Tile
     plane: Plane
 
-    def strips(self, piece: Piece, under: Pieces) -> list[Strip]:
+    def intervals(self, piece: Piece, under: Pieces) -> list[TileInterval]:
         """One, or two of which the first starts first."""
-        whole = make_strip(piece, under, self.tile, self.plane)
+        whole = make_interval(piece, under, self.tile, self.plane)
         placed = self._placed(piece)
         if self.shift is None or placed is None or placed == piece:
             return [whole]
@@ -46,11 +46,11 @@ class Places:
         in_next = choice(nonnegative(number + 1 - end), last - end * self.length, self.length - 1)
         beyond = replace(placed, guards=(*placed.guards, negation(is_one)))
         plane = self._plane
-        here = make_strip(placed, inner, ahead, plane)
+        here = make_interval(placed, inner, ahead, plane)
         if here.full:
             lo, hi = here.full
             here = replace(here, full=(lo, choice(is_one, hi, ZERO)))
-        return [make_strip(beyond, (), Tile(ZERO, in_next), plane), here]
+        return [make_interval(beyond, (), Tile(ZERO, in_next), plane), here]
 
     def _placed(self, piece: Piece) -> Piece | None:
         """The piece of a place in the period; None where a row is more than its place."""

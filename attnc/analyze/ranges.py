@@ -22,7 +22,7 @@ from attnc.analyze.clauses import (
 from attnc.analyze.facts import Ranges, Reason, Requirement
 from attnc.analyze.periods import Repeated, find_periods
 from attnc.analyze.requirements import find_requirements
-from attnc.analyze.strips import Strip, around, in_order, is_everything, make_strip
+from attnc.analyze.tile_intervals import TileInterval, around, in_order, is_everything, make_interval
 from attnc.ir.nodes import Attention, Index, OverTile, Param, Rank, Size, TileEnd
 from attnc.ir.text import print_ir
 from attnc.ir.walk import walk
@@ -55,19 +55,19 @@ def find_ranges(attention: Attention, target: Target) -> Ranges:
     mask, limits = to_predicate(attention.mask), Limits()
     over = Solver(plane, "over", limits).solve(mask)
     under = over if all(piece.exact for piece in over) else Solver(plane, "under").solve(mask)
-    found = [make_strip(piece, under, tile, plane) for piece in over]
-    is_followed = all(piece.followed for piece in over) and all(strip.known for strip in found)
-    strips, notes = in_order(found, plane)
+    found = [make_interval(piece, under, tile, plane) for piece in over]
+    is_followed = all(piece.followed for piece in over) and all(interval.known for interval in found)
+    intervals, notes = in_order(found, plane)
     if limits.reached:
         notes.append(
             Reason("the mask falls apart into too many pieces, so the ranges are wider than they need be")
         )
     if plane.prover.budget.is_spent:
         notes.append(OUT_OF_STEPS)
-    exact = all(strip.exact for strip in strips)
-    closed = exact or not any(is_everything(strip, plane) for strip in strips)
+    exact = all(interval.exact for interval in intervals)
+    closed = exact or not any(is_everything(interval, plane) for interval in intervals)
     if not closed:
-        strips = [around(strips)]
+        intervals = [around(intervals)]
     if plane.prover.budget.is_spent:
         plane = make_plane(target, requires, attention.params)
     clauses = explain_clauses(attention.mask, plane, tile)
@@ -75,7 +75,7 @@ def find_ranges(attention: Attention, target: Target) -> Ranges:
     if not is_followed and not open_ones and not notes:
         notes.append(TOO_LONG)
     loose = (*(clause.reason for clause in open_ones), *notes)
-    if loose and strips:
+    if loose and intervals:
         where = make_plane(target, requires, attention.params, steps)
         repeated, unread = find_periods(mask, over, tile, where)
         if repeated:
@@ -85,16 +85,16 @@ def find_ranges(attention: Attention, target: Target) -> Ranges:
             notes.append(OUT_OF_STEPS)
     return Ranges(
         target,
-        visited=tuple(strip.visited_interval for strip in strips),
-        full=tuple(strip.full_interval for strip in strips),
+        visited=tuple(interval.visited_interval for interval in intervals),
+        full=tuple(interval.full_interval for interval in intervals),
         exact=exact,
         closed=closed,
         because=(
             *(clause.followed(TOGETHER) if is_followed else _reason(clause) for clause in clauses),
             *(requirement.reason for requirement in requires),
             *notes,
-            *_words_of(strips if not loose else ()),
-            Reason(_listed_text(plane) if loose and strips else _summary(strips, plane)),
+            *_words_of(intervals if not loose else ()),
+            Reason(_listed_text(plane) if loose and intervals else _summary(intervals, plane)),
         ),
         loose=loose,
         requires=requires,
@@ -112,21 +112,21 @@ def _in_periods(
     length = print_ir(found.periods.length)
     return Ranges(
         "i" if target == "i" else "j",
-        visited=tuple(strip.visited_interval for strip in found.strips),
-        full=tuple(strip.full_interval for strip in found.strips),
+        visited=tuple(interval.visited_interval for interval in found.intervals),
+        full=tuple(interval.full_interval for interval in found.intervals),
         exact=False,
         closed=True,
         because=(
             *(clause.followed(f"in every period of `{length}` {keys}") for clause in clauses),
             *(requirement.reason for requirement in requires),
             *notes,
-            *_words_of(found.all_strips),
+            *_words_of(found.all_intervals),
             Reason(_periods_text(found, plane)),
-            Reason(_summary(found.strips, plane)),
+            Reason(_summary(found.intervals, plane)),
         ),
         requires=requires,
         periods=found.periods,
-        behind=(found.behind.visited_interval, found.behind.full_interval) if found.behind else None,
+        suffix=(found.suffix.visited_interval, found.suffix.full_interval) if found.suffix else None,
     )
 
 
@@ -157,11 +157,11 @@ def _reason(clause: Clause) -> Reason:
     return replace(clause.reason, text=f"{clause.reason.text}, so tiles are listed")
 
 
-def _words_of(strips: Sequence[Strip]) -> Iterator[Reason]:
+def _words_of(intervals: Sequence[TileInterval]) -> Iterator[Reason]:
     """What the functions mean that stand in ends and in no spec, and what is not known of full tiles."""
-    ends = [end for strip in strips for end in (strip.lo, strip.hi, *(strip.full or ()))]
+    ends = [end for interval in intervals for end in (interval.lo, interval.hi, *(interval.full or ()))]
     parts = {type(part) for end in ends for part in walk(to_int(end))}
-    if any(not strip.searched for strip in strips):
+    if any(not interval.searched for interval in intervals):
         yield Reason("the analysis ran out of steps before it knew which tiles are full")
     if Rank in parts:
         yield Reason(
@@ -171,10 +171,10 @@ def _words_of(strips: Sequence[Strip]) -> Iterator[Reason]:
         yield Reason("least and greatest are taken over the tile, at the start of each program")
 
 
-def _summary(strips: Sequence[Strip], plane: Plane) -> str:
+def _summary(intervals: Sequence[TileInterval], plane: Plane) -> str:
     """`queries [i0, i1] read only keys [i0 - window + 1, i1 + 1); all of them see keys [i1 - window + 1, i0 + 1)`."""
-    visited = _list([(strip.lo, strip.hi) for strip in strips], plane)
-    full = _list([strip.full for strip in strips if strip.full], plane)
+    visited = _list([(interval.lo, interval.hi) for interval in intervals], plane)
+    full = _list([interval.full for interval in intervals if interval.full], plane)
     only = "" if visited.startswith("all ") else "only "
     if plane.target.key == "j":
         if not visited:
@@ -194,15 +194,15 @@ def _listed_text(plane: Plane) -> str:
 def _periods_text(found: Repeated, plane: Plane) -> str:
     """`period p has keys [cols * p, cols * p + cols); queries [i0, i1] look at periods [0, i1 // cols + 1)`.
 
-    And `, then at keys [pixels, M)`, where something is behind them.
+    And `, then at keys [pixels, M)`, where there is a suffix.
     """
-    periods, behind = found.periods, found.behind
+    periods, suffix = found.periods, found.suffix
     keys, queries = PLURAL[plane.target.key], PLURAL[plane.other.key]
     tile = "i0, i1" if queries == "queries" else "j0, j1"
     first = to_polynomial(periods.start)
     lo, hi = (term_text(to_polynomial(end)) for end in (periods.lo, periods.hi))
     span = interval_text(term_text(first), term_text(first + to_polynomial(periods.length)))
-    then = f", then at {_list([(behind.lo, behind.hi)], plane)}" if behind else ""
+    then = f", then at {_list([(suffix.lo, suffix.hi)], plane)}" if suffix else ""
     return f"period p has {keys} {span}; {queries} [{tile}] look at periods {interval_text(lo, hi)}{then}"
 
 

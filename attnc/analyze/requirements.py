@@ -7,7 +7,7 @@ kernel.
 
 That is fair only where nobody could mean to switch the division off. Two kinds of conditions before it can: those that
 speak of the call alone (`not local or i // c == j // c`), and those that speak of the divisor (`c == 0 or i // c == j
-// c`). Behind them nothing is asked for, and the solver takes both cases side by side. Conditions on positions do not:
+// c`). Suffix them nothing is asked for, and the solver takes both cases side by side. Conditions on positions do not:
 in `j < prefix or i // c == j // c` a pair divides as soon as there is a key behind the prefix. Nor does anybody switch
 off a grid: its extents are at least 1 wherever there are tokens.
 """

@@ -162,7 +162,7 @@ class Block:
         decorator: str = "",
         first: tuple[Param, ...] = (),
     ) -> Function:
-        """The function around this block, less what is dead. Behind `first` it takes what it reads of the `known`."""
+        """The function around this block, less what is dead. Suffix `first` it takes what it reads of the `known`."""
         body = without_dead(tuple(self.stmts))
         read = read_by(body)
         params = (*first, *[param for param in known if param.name in read])

@@ -41,7 +41,7 @@ class Proofs:
         return Proofs(self.requires, self.params, (periods.lo, periods.hi), self.not_negative)
 
     def in_turn(self, periods: Periods) -> Proofs:
-        """Where they speak of one of them, or of what is behind them all, which has the next number."""
+        """Where they speak of one of them, or of the suffix, which has the number after the last."""
         first = build.integer("min", periods.lo, periods.hi)
         numbers = (first, build.integer("+", periods.hi, IntConst(1)))
         return Proofs(self.requires, self.params, numbers, self.not_negative)
@@ -77,8 +77,8 @@ class Proofs:
             less = build.integer("-", build.integer("+", whole.lo, IntConst(1)), whole.hi)
             return None if proofs.is_nonnegative(less) else whole
 
-        behind = ranges.behind and (ranges.behind[0], unless_sliver(ranges.behind[1]))
-        return replace(ranges, full=tuple(map(unless_sliver, ranges.full)), behind=behind)
+        suffix = ranges.suffix and (ranges.suffix[0], unless_sliver(ranges.suffix[1]))
+        return replace(ranges, full=tuple(map(unless_sliver, ranges.full)), suffix=suffix)
 
     def is_below(self, term: Int, bound: Int) -> bool:
         return self._prover.prove_less(to_polynomial(term), to_polynomial(bound))

@@ -189,8 +189,8 @@ class _TileFinder:
         self.queries, self.size = int(values["N"]), int(values["M"])
         self.block_q, self.block_k = block_q, block_k
         self.visited, self.full = _Shown(keys.visited, values), _Shown(keys.full, values)
-        visited, full = keys.behind or (None, None)
-        self.behind = _Shown([visited], values), _Shown([full], values)
+        visited, full = keys.suffix or (None, None)
+        self.suffix = _Shown([visited], values), _Shown([full], values)
         self.periods = keys.periods and Columns((keys.periods.lo, keys.periods.hi), values)
         self.step = 1  # as many periods as a tile of keys holds, where they may be taken at once
         if keys.periods and keys.takes_several_periods:
@@ -234,8 +234,8 @@ class _TileFinder:
             places = {**here, period_end("first"): number, period_end("last"): last}
             visited, full = (shown.at(places, asked, self.size) for shown in (self.visited, self.full))
             once = np.ones_like(start, np.bool_)
-            behind = [shown.at(here, once, self.size) for shown in self.behind]
-            yield self._rows(_together((visited, behind[0])), _together((full, behind[1])), len(start))
+            suffix = [shown.at(here, once, self.size) for shown in self.suffix]
+            yield self._rows(_together((visited, suffix[0])), _together((full, suffix[1])), len(start))
 
     def _rows(self, visited: Spans, full: Spans, count: int) -> TileRows:
         near, whole = visited.in_tiles(self.block_k), full.in_whole_tiles(self.block_k, self.size)

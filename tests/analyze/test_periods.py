@@ -18,7 +18,7 @@ from truth import pairs_seen
 from attnc.analyze.periods import find_periods
 from attnc.analyze.ranges import find_ranges, make_plane, make_tile
 from attnc.analyze.requirements import find_requirements
-from attnc.analyze.strips import Strip, around
+from attnc.analyze.tile_intervals import TileInterval, around
 from attnc.ir.text import print_ir
 from attnc.sets.convert import to_bool, to_predicate
 from attnc.sets.divisions import find_divisions, flat, map_divisions
@@ -140,8 +140,8 @@ TEXT = f"{WINDOW} or prefix <= i or prefix <= j"
 @pytest.mark.parametrize("target", ["j", "i"])
 def test_what_is_behind_all_periods(target: Target) -> None:
     ranges = find_ranges(attention_of(TEXT), target)
-    assert ranges.periods is not None and not ranges.loose and ranges.behind is not None
-    seen, whole = ranges.behind
+    assert ranges.periods is not None and not ranges.loose and ranges.suffix is not None
+    seen, whole = ranges.suffix
     other = "i" if target == "j" else "j"
     assert print_ir(seen.lo) == f"0 if prefix <= last({other}) else prefix"
     assert whole is not None and print_ir(whole.lo) == f"0 if prefix <= first({other}) else prefix"
@@ -171,7 +171,7 @@ def test_words_for_what_is_behind() -> None:
 def test_what_is_behind_is_sound(mask: str) -> None:
     """Also where it begins before everything, behind everything, and within a period."""
     found, random = {target: find_ranges(attention_of(mask), target) for target in ("j", "i")}, Random(mask)  # type: ignore[arg-type]
-    assert any(ranges.behind for ranges in found.values())
+    assert any(ranges.suffix for ranges in found.values())
     for _ in range(tries(150, 50)):
         values: dict[str, Any] = {
             "N": random.randint(1, 40), "M": random.randint(1, 40), "chunk": random.randint(1, 12),
@@ -194,11 +194,11 @@ def test_what_is_behind_is_sound(mask: str) -> None:
     ],
 )
 def test_what_is_not_behind(mask: str) -> None:
-    assert find_ranges(attention_of(mask), "j").behind is None
+    assert find_ranges(attention_of(mask), "j").suffix is None
 
 
-def test_strips_that_may_start_before_those_of_the_period_before_are_listed() -> None:
-    """Queries from 50 on see one strip more, which begins behind what earlier queries see of the next period."""
+def test_intervals_that_may_start_before_those_of_the_period_before_are_listed() -> None:
+    """Queries from 50 on see one interval more, which begins behind what earlier queries see of the next period."""
     mask = "(i - j) % chunk == 0 or 50 <= i and (i - j) % chunk == 1"
     for target in ("j", "i"):
         ranges = find_ranges(attention_of(mask), target)  # type: ignore[arg-type]
@@ -207,7 +207,7 @@ def test_strips_that_may_start_before_those_of_the_period_before_are_listed() ->
             check_ranges(ranges, seen if target == "j" else transposed(seen), values, 64, 16, Counts())
 
 
-def test_a_strip_ends_in_its_period() -> None:
+def test_an_interval_ends_in_its_period() -> None:
     """Also where what some row of a tile sees is found for each condition by itself, and goes further."""
     mask = mask_of("start[i] <= j % 8 and j % 8 <= 7 - abs(doc[i]) or j % 8 == 0")
     for doc in ([9, -9] * 5, [1, -2] * 5, [0] * 10):
@@ -236,8 +236,8 @@ def test_full_tiles_are_looked_for_with_steps_of_their_own(
     assert (ran_out in [reason.text for reason in queries.because]) == (steps < 3 * BUDGET)
 
 
-def test_one_strip_around_others_says_that_steps_ran_out() -> None:
-    whole, cut = Strip(ZERO, ONE, None, True), Strip(ONE, ONE + 1, None, True, searched=False)
+def test_one_interval_around_others_says_that_steps_ran_out() -> None:
+    whole, cut = TileInterval(ZERO, ONE, None, True), TileInterval(ONE, ONE + 1, None, True, searched=False)
     assert not around([whole, cut]).searched and around([whole, whole]).searched
 
 

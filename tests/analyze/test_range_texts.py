@@ -18,7 +18,7 @@ from attnc.analyze.facts import Interval, Ranges
 from attnc.analyze.ranges import find_ranges
 from attnc.analyze.requirements import find_requirements
 from attnc.analyze.rows import find_rows
-from attnc.analyze.strips import MOST_AROUND, MOST_INTERVALS
+from attnc.analyze.tile_intervals import MOST_AROUND, MOST_INTERVALS
 from attnc.ir import build
 from attnc.ir import nodes as ir
 from attnc.ir.text import print_ir

@@ -306,17 +306,17 @@ TILES = (
     Mutant(
         "interval-off-where-guard-fails",
         "an interval that is not there ends where it would if it were",
-        "attnc/analyze/strips.py",
+        "attnc/analyze/tile_intervals.py",
         "return lo, choice(guard, shadow.hi, ZERO)",
         "return lo, choice(guard, shadow.hi, shadow.hi - 1)",
         RANGES,
     ),
     Mutant(
-        "hull-of-the-first-strips",
+        "hull-of-the-first-intervals",
         "one interval around several ends with the first of them",
-        "attnc/analyze/strips.py",
-        'extreme("max", (strip.hi for strip in strips))',
-        'extreme("max", [strip.hi for strip in strips][:1])',
+        "attnc/analyze/tile_intervals.py",
+        'extreme("max", (interval.hi for interval in intervals))',
+        'extreme("max", [interval.hi for interval in intervals][:1])',
         RANGES,
     ),
     Mutant(
@@ -363,8 +363,8 @@ TILES = (
         "sound",
     ),
     Mutant(
-        "strip-cut-before-its-period-ends",
-        "a strip is cut one position before the end of its period",
+        "interval-cut-before-its-period-ends",
+        "an interval is cut one position before the end of its period",
         "attnc/analyze/periods.py",
         "end = division.start + division.n\n",
         "end = division.start + division.n - 1\n",

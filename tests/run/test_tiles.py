@@ -179,7 +179,7 @@ def rows_one_by_one(keys: Ranges, values: dict[str, Any], block_q: int, block_k:
             for number in range(int_value(keys.periods.lo, at), end, step):
                 at[period_end("first")], at[period_end("last")] = number, min(number + step, end) - 1
                 look_at(keys.shown)
-            look_at([keys.behind] if keys.behind else [])
+            look_at([keys.suffix] if keys.suffix else [])
         else:
             look_at(keys.shown)
         rows.append(TileRow(join(near), join(whole)))

@@ -121,8 +121,8 @@ def _in_periods(block: Block, terms: TorchTerms, keys: Ranges, periods: Periods)
             inside.let("period_last", function("min")(Var("period") + over[-1], hi) - 1)
         for ends in _ends(keys.shown, partial(end_of, inside)):
             inside.do(spans.call("append", ends))
-    if keys.behind:
-        for ends in _ends([keys.behind], partial(end_of, block)):
+    if keys.suffix:
+        for ends in _ends([keys.suffix], partial(end_of, block)):
             block.do(spans.call("append", ends))
     return spans
 

@@ -112,9 +112,9 @@ def _find_periods(bounds: Bounds, ranges: Ranges, periods: Periods) -> TilesOfPe
     lo, hi = (
         bounds.let(f"period_{end}", terms(term)) for end, term in (("lo", periods.lo), ("hi", periods.hi))
     )
-    terms.proofs = terms.proofs.in_turn(periods) if ranges.behind else terms.proofs.in_period(periods)
-    if ranges.behind is not None:
-        start = ranges.behind[0].lo
+    terms.proofs = terms.proofs.in_turn(periods) if ranges.suffix else terms.proofs.in_period(periods)
+    if ranges.suffix is not None:
+        start = ranges.suffix[0].lo
         terms.named[periods.hi] = hi
         terms.named[start] = bounds.let("behind", terms(start))
     return TilesOfPeriods(bounds, ranges, periods, lo, hi)
@@ -135,7 +135,7 @@ class TilesOfPeriods:
         bounds, ranges, terms, hi = self.bounds, self.ranges, self.bounds.terms, self.hi
         reached = block.let("reached", 0)
         numbers = [self.lo, hi]
-        if ranges.behind is not None:
+        if ranges.suffix is not None:
             block.comment("What is behind all periods counts as one more.")
             numbers = [tl.minimum(self.lo, hi), hi + 1]
         if ranges.takes_several_periods:
@@ -152,23 +152,23 @@ class TilesOfPeriods:
 
 
 def _shown_in_turn(ranges: Ranges, periods: Periods) -> list[Shown]:
-    """What one period shows; or, in the turn behind them all, what is behind them and nothing else."""
-    if ranges.behind is None:
+    """What one period shows; or, in the turn after the last, the suffix and nothing else."""
+    if ranges.suffix is None:
         return list(ranges.shown)
     is_period = build.compare("<", Period("first"), periods.hi)
     nothing = Interval(IntConst(0), IntConst(0))
 
-    def instead(one: Interval, behind: Interval) -> Interval:
+    def instead(one: Interval, suffix: Interval) -> Interval:
         return Interval(
-            build.choose(is_period, one.lo, behind.lo), build.choose(is_period, one.hi, behind.hi)
+            build.choose(is_period, one.lo, suffix.lo), build.choose(is_period, one.hi, suffix.hi)
         )
 
     shown = list[Shown]()
     for n, (seen, whole) in enumerate(ranges.shown):
-        behind, behind_whole = (nothing, None) if n else ranges.behind
-        has_full = whole or behind_whole
-        full = instead(whole or nothing, behind_whole or nothing) if has_full else None
-        shown.append((instead(seen, behind), full))
+        suffix, suffix_whole = (nothing, None) if n else ranges.suffix
+        has_full = whole or suffix_whole
+        full = instead(whole or nothing, suffix_whole or nothing) if has_full else None
+        shown.append((instead(seen, suffix), full))
     return shown
 
 

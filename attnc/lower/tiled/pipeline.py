@@ -85,7 +85,7 @@ def pipeline_values(helper: Function, kernel: Function, others: Iterable[Functio
 
 
 def _late(helper: Function) -> Function:
-    """Behind the dot products of a tile, the values of the tile before it; its own weights wait, or meet theirs now."""
+    """Suffix the dot products of a tile, the values of the tile before it; its own weights wait, or meet theirs now."""
     *stmts, blank, _ = helper.body
     carried = _carried(helper)
     products = [n for n, stmt in enumerate(stmts) if "_dot_rows" in stmt.reads]
@@ -140,7 +140,7 @@ def _carrying_on(stmts: Iterable[Stmt], helper: str, ahead: Expr) -> Iterator[St
 
 
 def _finished(kernel: Function) -> Function:
-    """Behind all tiles, the values of the last."""
+    """Suffix all tiles, the values of the last."""
     at = max(n for n, stmt in enumerate(kernel.body, 1) if isinstance(stmt, For))
     last = _add_waiting("The values of the last of all tiles.")
     return replace(

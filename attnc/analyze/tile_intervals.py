@@ -1,7 +1,7 @@
-"""Pieces of a mask over a tile: what some row of the tile sees of each, and what all rows of it do.
+"""The intervals of a tile: what some row of it sees of each piece of a mask, and what all its rows do.
 
-Enters: pieces, as `solve` finds them for one row, and a tile. Leaves: `Strip`s, one for each, in the order of their
-starts; or one around all of them, and why.
+Enters: pieces, as `solve` finds them for one row, and a tile. Leaves: `TileInterval`s, one for each, in the order of
+their starts; or one around all of them, and why.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MOST_AROUND = 12
 
 
 @dataclass(frozen=True)
-class Strip:
+class TileInterval:
     """One interval over a tile: what is visited, `[lo, hi)`, and what of it is full.
 
     `guard` says where it is there at all; `known`, that both ends have a closed form; `searched`, that the steps were
@@ -49,7 +49,7 @@ class Strip:
         return Interval(*map(to_int, self.full)) if self.full else None
 
 
-def make_strip(piece: Piece, under: Sequence[Piece], tile: Tile, plane: Plane) -> Strip:
+def make_interval(piece: Piece, under: Sequence[Piece], tile: Tile, plane: Plane) -> TileInterval:
     """Full tiles are looked for with steps of their own: without them a kernel is slower, without the others lost."""
     shadow, beside = project_some(piece, tile, plane), plane.afresh()
     inner = piece if piece in under else next((part for part in under if beside.covers(piece, part)), None)
@@ -58,7 +58,9 @@ def make_strip(piece: Piece, under: Sequence[Piece], tile: Tile, plane: Plane) -
     if full and beside.prover.prove_at_most(full[1], full[0]):
         full = None
     searched = not beside.prover.budget.is_spent
-    return Strip(*_ends(shadow, plane), full, shadow.exact, every(shadow.guards), shadow.known, searched)
+    return TileInterval(
+        *_ends(shadow, plane), full, shadow.exact, every(shadow.guards), shadow.known, searched
+    )
 
 
 def _ends(shadow: Shadow, plane: Plane) -> tuple[Polynomial, Polynomial]:
@@ -100,16 +102,16 @@ def _always_decides(condition: Predicate, plane: Plane) -> bool:
             return True
 
 
-def in_order(strips: list[Strip], plane: Plane) -> tuple[list[Strip], list[Reason]]:
-    """By their starts, for certain; one strip around all of them where that is not certain, or they are too many."""
-    if len(strips) > MOST_INTERVALS:
-        why = f"{len(strips)} intervals are more than a kernel should sweep"
-        if len(strips) > MOST_AROUND:
-            return [Strip(ZERO, plane.target_last + 1, None, False)], [
+def in_order(intervals: list[TileInterval], plane: Plane) -> tuple[list[TileInterval], list[Reason]]:
+    """By their starts, for certain; one interval around all of them where that is not certain, or they are too many."""
+    if len(intervals) > MOST_INTERVALS:
+        why = f"{len(intervals)} intervals are more than a kernel should sweep"
+        if len(intervals) > MOST_AROUND:
+            return [TileInterval(ZERO, plane.target_last + 1, None, False)], [
                 Reason(f"{why}, so every tile is visited")
             ]
-        return [around(strips)], [Reason(f"{why}, so one around all of them is visited")]
-    first, rest, last = list[Strip](), list(strips), list[Strip]()
+        return [around(intervals)], [Reason(f"{why}, so one around all of them is visited")]
+    first, rest, last = list[TileInterval](), list(intervals), list[TileInterval]()
     while rest:
         at, is_first = _outermost(rest, plane)
         if at is not None:
@@ -120,28 +122,30 @@ def in_order(strips: list[Strip], plane: Plane) -> tuple[list[Strip], list[Reaso
             return [*first, *_in_order_at_run_time(one, two, plane), *last], []
         else:
             why = "it is not certain which interval starts first"
-            return [around(strips)], [Reason(f"{why}, so one around all of them is visited")]
+            return [around(intervals)], [Reason(f"{why}, so one around all of them is visited")]
     return first + last, []
 
 
-def _outermost(strips: Sequence[Strip], plane: Plane) -> tuple[int | None, bool]:
+def _outermost(intervals: Sequence[TileInterval], plane: Plane) -> tuple[int | None, bool]:
     """Where the one stands that starts before all others, or behind all of them, for certain; is it before them?"""
     for starts_first in (_starts_first, _starts_first_where_it_is):
         for is_first in (True, False):
-            for at, one in enumerate(strips):
-                others = [two for two in strips if two is not one]
+            for at, one in enumerate(intervals):
+                others = [two for two in intervals if two is not one]
                 if all(starts_first(*((one, two) if is_first else (two, one)), plane) for two in others):
                     return at, is_first
     return None, True
 
 
-def _in_order_at_run_time(one: Strip, two: Strip, plane: Plane) -> tuple[Strip, Strip]:
-    """Two strips, of which the kernel finds out which starts first, where both are there."""
+def _in_order_at_run_time(
+    one: TileInterval, two: TileInterval, plane: Plane
+) -> tuple[TileInterval, TileInterval]:
+    """Two intervals, of which the kernel finds out which starts first, where both are there."""
     ahead = two.lo - one.lo
     simpler = plane.given((one.guard, two.guard)).simplify(ahead)
     is_first = nonnegative(simpler)
 
-    def choose(a: Strip, b: Strip) -> Strip:
+    def choose(a: TileInterval, b: TileInterval) -> TileInterval:
         nothing = (ZERO, ZERO)
         (lo, hi), (low, high) = a.full or nothing, b.full or nothing
         full = (choice(is_first, lo, low), choice(is_first, hi, high)) if a.full or b.full else None
@@ -149,16 +153,18 @@ def _in_order_at_run_time(one: Strip, two: Strip, plane: Plane) -> tuple[Strip, 
         if simpler != ahead:
             lo = choice(is_first, a.lo, b.lo)
         searched = one.searched and two.searched
-        return Strip(lo, choice(is_first, a.hi, b.hi), full, one.exact and two.exact, searched=searched)
+        return TileInterval(
+            lo, choice(is_first, a.hi, b.hi), full, one.exact and two.exact, searched=searched
+        )
 
     return choose(one, two), choose(two, one)
 
 
-def _starts_first(one: Strip, two: Strip, plane: Plane) -> bool:
+def _starts_first(one: TileInterval, two: TileInterval, plane: Plane) -> bool:
     return plane.prover.prove_at_most(one.lo, extreme("max", (two.lo, ZERO)))
 
 
-def _starts_first_where_it_is(one: Strip, two: Strip, plane: Plane) -> bool:
+def _starts_first_where_it_is(one: TileInterval, two: TileInterval, plane: Plane) -> bool:
     """The same wherever both hold a position, which is where it matters."""
     one, two = _unguarded(one), _unguarded(two)
     prover, ahead = plane.given((one.guard, two.guard)).prover, two.lo - one.lo
@@ -170,33 +176,36 @@ def _size(a: Polynomial) -> int:
     return sum(1 for product in a.terms if product)
 
 
-def _unguarded(strip: Strip) -> Strip:
+def _unguarded(interval: TileInterval) -> TileInterval:
     """Its ends where its guard holds."""
 
     def decide(atom: Atom) -> Polynomial:
         match atom:
-            case Choice(condition, a, _) if condition == strip.guard:
+            case Choice(condition, a, _) if condition == interval.guard:
                 return a
             case _:
                 return polynomial(atom)
 
-    return replace(strip, lo=strip.lo.map_atoms(decide), hi=strip.hi.map_atoms(decide))
+    return replace(interval, lo=interval.lo.map_atoms(decide), hi=interval.hi.map_atoms(decide))
 
 
-def _rests(strip: Strip) -> Iterator[Polynomial]:
+def _rests(interval: TileInterval) -> Iterator[Polynomial]:
     """How many more it has, where it holds a position: none of them is negative then."""
-    for low in items_of(strip.lo, "max"):
-        for high in items_of(strip.hi, "min"):
+    for low in items_of(interval.lo, "max"):
+        for high in items_of(interval.hi, "min"):
             yield high - low - 1
 
 
-def around(strips: Sequence[Strip]) -> Strip:
-    lo, hi = extreme("min", (strip.lo for strip in strips)), extreme("max", (strip.hi for strip in strips))
-    full = next((strip.full for strip in strips if strip.full), None)
-    return Strip(lo, hi, full, False, searched=all(strip.searched for strip in strips))
+def around(intervals: Sequence[TileInterval]) -> TileInterval:
+    lo, hi = (
+        extreme("min", (interval.lo for interval in intervals)),
+        extreme("max", (interval.hi for interval in intervals)),
+    )
+    full = next((interval.full for interval in intervals if interval.full), None)
+    return TileInterval(lo, hi, full, False, searched=all(interval.searched for interval in intervals))
 
 
-def is_everything(strip: Strip, plane: Plane) -> bool:
-    return plane.prover.prove_at_most(strip.lo, ZERO) and plane.prover.prove_at_most(
-        plane.target_last + 1, strip.hi
+def is_everything(interval: TileInterval, plane: Plane) -> bool:
+    return plane.prover.prove_at_most(interval.lo, ZERO) and plane.prover.prove_at_most(
+        plane.target_last + 1, interval.hi
     )

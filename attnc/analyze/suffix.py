@@ -1,6 +1,6 @@
-"""What lies behind all that repeats, up to the last position: text behind the pixels of a video.
+"""The suffix of the keys: what follows the last period of a mask that repeats, as text after the pixels of a video.
 
-Enters: a mask. Leaves: the mask without the clauses that show everything from some position on, and the strip that
+Enters: a mask. Leaves: the mask without the clauses that show everything from some position on, and the interval that
 these show a tile; nothing where there are none.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from attnc.analyze.strips import Strip, make_strip
+from attnc.analyze.tile_intervals import TileInterval, make_interval
 from attnc.sets.folding import choice, extreme
 from attnc.sets.pieces import Plane, Stretch
 from attnc.sets.polynomial import ZERO, Choice, Extreme, Polynomial
@@ -18,22 +18,22 @@ from attnc.sets.solve import Solver
 
 
 @dataclass(frozen=True)
-class Behind:
-    """The `rest` of a mask, and what it shows beside: the positions of the strip, which ends with the last of all."""
+class Suffix:
+    """The positions of the interval, which ends with the last of all, and the `rest` of the mask without them."""
 
     rest: Predicate
-    strip: Strip
+    interval: TileInterval
 
-    def cut(self, strip: Strip, plane: Plane) -> Strip:
-        """What a strip of the rest has before it."""
-        end = self.strip.lo
-        if plane.prover.prove_at_most(strip.hi, end):
-            return strip
-        full = strip.full and (strip.full[0], extreme("min", (strip.full[1], end)))
-        return replace(strip, hi=extreme("min", (strip.hi, end)), full=full)
+    def cut(self, interval: TileInterval, plane: Plane) -> TileInterval:
+        """What an interval of the rest has before the suffix."""
+        end = self.interval.lo
+        if plane.prover.prove_at_most(interval.hi, end):
+            return interval
+        full = interval.full and (interval.full[0], extreme("min", (interval.full[1], end)))
+        return replace(interval, hi=extreme("min", (interval.hi, end)), full=full)
 
 
-def find_behind(mask: Predicate, tile: Tile, plane: Plane) -> Behind | None:
+def find_suffix(mask: Predicate, tile: Tile, plane: Plane) -> Suffix | None:
     """Of the clauses of an `or`, those that are one comparison each."""
     if not isinstance(mask, Some):
         return None
@@ -44,12 +44,12 @@ def find_behind(mask: Predicate, tile: Tile, plane: Plane) -> Behind | None:
     pieces = solver.solve(some(ends))
     if len(pieces) != 1 or pieces[0] != replace(pieces[0], guards=(), other=Stretch(), exact=True):
         return None
-    strip = make_strip(pieces[0], pieces, tile, plane)
-    if not strip.known or not plane.prover.prove_at_most(plane.target_last + 1, strip.hi):
+    interval = make_interval(pieces[0], pieces, tile, plane)
+    if not interval.known or not plane.prover.prove_at_most(plane.target_last + 1, interval.hi):
         return None
-    full = strip.full and (_unclipped(strip.full[0]), strip.full[1])
+    full = interval.full and (_unclipped(interval.full[0]), interval.full[1])
     rest = some(item for item in mask.items if item not in ends)
-    return Behind(rest, replace(strip, lo=_unclipped(strip.lo), full=full))
+    return Suffix(rest, replace(interval, lo=_unclipped(interval.lo), full=full))
 
 
 def _goes_on(condition: Predicate, solver: Solver) -> bool:

@@ -85,7 +85,7 @@ def test_heads_of_a_group_are_rows_of_a_tile(name: str) -> None:
     """Unless the tiles themselves depend on the head."""
     compilation = compile_text(SPECS[name])
     assert compilation.plan.last.variants.split is not None
-    assert compilation.plan.last.variants.split.packs == HOW[name]
+    assert compilation.plan.last.variants.split.pack_gqa == HOW[name]
     said = "the heads of a group are rows of one tile" if HOW[name] else "each head has tiles of its own"
     assert any(said in reason.text for reason in compilation.plan.because)
 

@@ -11,21 +11,21 @@ from dataclasses import dataclass
 from attnc.analyze.facts import Ranges, Reason
 from attnc.ir.nodes import Attention, Index, Int, Member
 from attnc.ir.walk import axes_of, walk
-from attnc.lower.split.sight import find_sight
+from attnc.lower.split.most_keys import find_most_keys
 
 HEAD = Index("h")
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """A row of a tile is a query of one of the heads of a group where it `packs` them, else a query of one head.
+    """Split-K for few queries. With `pack_gqa` a row of a tile is a query of one of the heads of a group.
 
-    Packed, the head is a column of a tile, as the query is: whatever a score or a mask reads by head is one too. The
-    queries of a call see about `sight` keys at most, where something is known beside the number of keys.
+    Then the head is a column of a tile, as the query is: whatever a score or a mask reads by head is one too. The
+    queries of a call see about `most_keys` keys at most, where something is known beside the number of keys.
     """
 
-    packs: bool
-    sight: Int | None
+    pack_gqa: bool
+    most_keys: Int | None
 
 
 def find_split(attention: Attention, keys: Ranges) -> tuple[Split | None, Reason]:
@@ -35,10 +35,10 @@ def find_split(attention: Attention, keys: Ranges) -> tuple[Split | None, Reason
     what = "for few queries, programs share the keys of a tile, and what they leave of each row is merged"
     why_not = _why_heads_stay_apart(attention, keys)
     if why_not is None:
-        return Split(packs=True, sight=find_sight(keys)), Reason(
+        return Split(pack_gqa=True, most_keys=find_most_keys(keys)), Reason(
             f"{what}; the heads of a group are rows of one tile"
         )
-    return Split(packs=False, sight=find_sight(keys)), Reason(
+    return Split(pack_gqa=False, most_keys=find_most_keys(keys)), Reason(
         f"{what}; each head has tiles of its own, because {why_not}"
     )
 

@@ -35,10 +35,10 @@ LARGEST_INT = 2**31 - 1
 def lower_combine(sweep: TiledSweep) -> Function:
     """The kernel."""
     kernel = Kernel(sweep)
-    where = kernel.where
-    where.let("row", tl.program_id(0).to(INT64))
-    where.let("rows", tl.num_programs(0).to(INT64))
-    where.let("part", tl.arange(0, SHARES)[:, None])
+    program = kernel.program
+    program.let("row", tl.program_id(0).to(INT64))
+    program.let("rows", tl.num_programs(0).to(INT64))
+    program.let("part", tl.arange(0, SHARES)[:, None])
     _merge(kernel)
     FINISH[type(sweep.fold)](kernel)
     return kernel.kernel("_combine", "One program: one row, from what each share of its keys has left.")
@@ -104,10 +104,10 @@ def _load(kept: Kept) -> Expr:
 
 def _find_largest(kernel: Kernel, maximum: Kept) -> None:
     name = maximum.name
-    kernel.keep.let(name, tl.full(COLUMN, MINUS_INF, FLOAT32))
-    with _each_share(kernel.keep) as inside:
+    kernel.accumulators.let(name, tl.full(COLUMN, MINUS_INF, FLOAT32))
+    with _each_share(kernel.accumulators) as inside:
         inside.let(name, tl.maximum(Var(name), _load(maximum)))
-    kernel.keep.let(name, tl.max(Var(name)))
+    kernel.accumulators.let(name, tl.max(Var(name)))
 
 
 def _finish_softmax(kernel: Kernel) -> None:

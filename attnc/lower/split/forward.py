@@ -34,7 +34,7 @@ def lower_split(sweep: TiledSweep) -> tuple[Function, Function]:
     kernel = Kernel(sweep)
     if sweep.variants.split is None:
         raise CompilerBug("a sweep without shares")
-    rows = _enter_packed(kernel) if sweep.variants.split.packs else _enter_head(kernel)
+    rows = _enter_packed(kernel) if sweep.variants.split.pack_gqa else _enter_head(kernel)
     _load_queries(kernel)
     add_keys, carried = lower_add_keys(kernel)
     tiles = find_tiles(bounds_of_keys(kernel), sweep.cover.keys)
@@ -50,38 +50,38 @@ def lower_split(sweep: TiledSweep) -> tuple[Function, Function]:
 
 def _enter_packed(kernel: Kernel) -> str:
     """A program of rows, each a query of one head of a group: queries in order, the heads of each side by side."""
-    where, r0 = kernel.where, Var("r0")
-    where.comment("Row r is query r // group of head r % group, of those that share their keys.")
+    program, r0 = kernel.program, Var("r0")
+    program.comment("Row r is query r // group of head r % group, of those that share their keys.")
     kernel.enter(tl.cdiv(N * GROUP, BLOCK_Q), Var("HKV") * SPLITS)
-    where.let("r0", TILE_ID * BLOCK_Q)
-    where.let("row", r0 + tl.arange(0, BLOCK_Q)[:, None])
+    program.let("r0", TILE_ID * BLOCK_Q)
+    program.let("row", r0 + tl.arange(0, BLOCK_Q)[:, None])
     _enter_share(kernel, "h_kv")
-    where.let("h", H_KV * GROUP + Var("row") % GROUP)
-    where.let("b", BATCH_ID.to(INT64))
-    where.let("i_first", r0 // GROUP)
-    where.let("i_last", (tl.minimum(r0 + BLOCK_Q, N * GROUP) - 1) // GROUP)
-    where.let("i", Var("row") // GROUP)
+    program.let("h", H_KV * GROUP + Var("row") % GROUP)
+    program.let("b", BATCH_ID.to(INT64))
+    program.let("i_first", r0 // GROUP)
+    program.let("i_last", (tl.minimum(r0 + BLOCK_Q, N * GROUP) - 1) // GROUP)
+    program.let("i", Var("row") // GROUP)
     return "BLOCK_Q rows, of one key head"
 
 
 def _enter_head(kernel: Kernel) -> str:
     """A program of queries of one head."""
-    where = kernel.where
+    program = kernel.program
     kernel.enter(tl.cdiv(N, BLOCK_Q), Var("H") * SPLITS)
-    where.let("q0", TILE_ID * BLOCK_Q)
+    program.let("q0", TILE_ID * BLOCK_Q)
     _enter_share(kernel, "h")
-    where.let("b", BATCH_ID.to(INT64))
-    where.let("i_first", QUERIES.start)
-    where.let("i_last", tl.minimum(QUERIES.start + BLOCK_Q, N) - 1)
-    where.let("h_kv", H // GROUP)
-    where.let("i", QUERIES.start + tl.arange(0, BLOCK_Q)[:, None])
+    program.let("b", BATCH_ID.to(INT64))
+    program.let("i_first", QUERIES.start)
+    program.let("i_last", tl.minimum(QUERIES.start + BLOCK_Q, N) - 1)
+    program.let("h_kv", H // GROUP)
+    program.let("i", QUERIES.start + tl.arange(0, BLOCK_Q)[:, None])
     return "BLOCK_Q queries of one head"
 
 
 def _enter_share(kernel: Kernel, head: str) -> None:
     """Shares of one head are neighbors."""
-    kernel.where.let("split", HEAD_ID % SPLITS)
-    kernel.where.let(head, (HEAD_ID // SPLITS).to(INT64))
+    kernel.program.let("split", HEAD_ID % SPLITS)
+    kernel.program.let(head, (HEAD_ID // SPLITS).to(INT64))
 
 
 def _load_queries(kernel: Kernel) -> None:

@@ -47,9 +47,9 @@ def launch_split(top: Block, sweep: TiledSweep, kernels: TiledKernels) -> None:
     if sweep.variants.split is None:
         raise CompilerBug("a sweep without shares")
     (*_, forward), (combine,) = kernels.split, kernels.combine
-    rows, heads = (N * GROUP, HKV) if sweep.variants.split.packs else (N, H)
+    rows, heads = (N * GROUP, HKV) if sweep.variants.split.pack_gqa else (N, H)
     top.let("few", function("_few_rows")(TILES, rows))
-    top.let("splits", function("_splits")(Q, rows, B * heads, _sight(sweep), FEW))
+    top.let("splits", function("_splits")(Q, rows, B * heads, _most_keys(sweep), FEW))
     with top.when(SPLITS) as few:
         parts = [(part_of(kept.name), kept.dtype) for kept in sweep.fold.kept]
         if sweep.weighs_values:
@@ -66,12 +66,12 @@ def launch_split(top: Block, sweep: TiledSweep, kernels: TiledKernels) -> None:
         few.returns(*map(Var, sweep.results))
 
 
-def _sight(sweep: TiledSweep) -> Expr:
+def _most_keys(sweep: TiledSweep) -> Expr:
     """How many keys the queries of a call see at most."""
-    if sweep.variants.split is None or sweep.variants.split.sight is None:
+    if sweep.variants.split is None or sweep.variants.split.most_keys is None:
         return M
     return TorchTerms(sweep.attention, {}, sweep.cover.requires, sweep.tokens.places)(
-        sweep.variants.split.sight
+        sweep.variants.split.most_keys
     )
 
 

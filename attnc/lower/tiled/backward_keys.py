@@ -14,7 +14,7 @@ from attnc.kernel.build import Block
 from attnc.kernel.nodes import Expr, Function, List, Lit, Var
 from attnc.lower.gradients import ArrayGradient
 from attnc.lower.tiled.again import add_with_care, end_unless_spoiled, left_rows
-from attnc.lower.tiled.backward_queries import Gradient, factors, store_gradients, waits
+from attnc.lower.tiled.backward_queries import Gradient, factors, scales_after_sum, store_gradients
 from attnc.lower.tiled.bounds import Bounds
 from attnc.lower.tiled.forward import body_of, head_rows
 from attnc.lower.tiled.frame import (
@@ -71,10 +71,10 @@ def lower_backward_keys(sweep: TiledSweep) -> tuple[Function, Function]:
     helper = kernel.helper("_add_queries", "q0", carried, doc)
 
     for name, width in keys:
-        kernel.keep.let(f"d{name}", zeros(BLOCK_K, Var(parts_of(width))))
+        kernel.accumulators.let(f"d{name}", zeros(BLOCK_K, Var(parts_of(width))))
     in_group = HEAD_ID // SHARES * GROUP
-    first = kernel.where.let("h_first", in_group + SHARE * GROUP // SHARES)
-    end = kernel.where.let("h_end", in_group + (SHARE + 1) * GROUP // SHARES)
+    first = kernel.program.let("h_first", in_group + SHARE * GROUP // SHARES)
+    end = kernel.program.let("h_end", in_group + (SHARE + 1) * GROUP // SHARES)
     with kernel.loops.loop("g", tl.range(first, end, disable_licm=Lit(True))) as per_head:
         _visits_of_queries(kernel).loop(group, body_of(helper, carried))
         per_head.extend(group)
@@ -135,7 +135,7 @@ def _one_tile(tile: Tile, sweep: TiledSweep) -> None:
         add_with_care(tile, block, "dv", Var("dv"), p, dout)
     for pair, derivative in zip(sweep.score.dots, sweep.gradients.dots, strict=True):
         value: Expr = Var("ds")
-        if not waits(sweep, pair.key, derivative):
+        if not scales_after_sum(sweep, pair.key, derivative):
             value = tile.shown(kernel.terms.times(value, derivative), derivative)
         name = f"d{pair.key}"
         add_with_care(tile, block, name, Var(name), value, Var(pair.query))

@@ -55,7 +55,7 @@ def lower_backward_queries(sweep: TiledSweep) -> tuple[Function, ...]:
     weigh(tile, rows, of_rows=Block())
     for pair, derivative in zip(sweep.score.dots, sweep.gradients.dots, strict=True):
         value: Expr = Var("ds")
-        if not waits(sweep, pair.query, derivative):
+        if not scales_after_sum(sweep, pair.query, derivative):
             value = tile.shown(kernel.terms.times(value, derivative), derivative)
         name = f"d{pair.query}"
         add_with_care(tile, kernel.tile, name, Var(name), value, Var(pair.key))
@@ -69,9 +69,9 @@ def lower_backward_queries(sweep: TiledSweep) -> tuple[Function, ...]:
     helper = kernel.helper("_add_keys_backward", "k0", carried, doc)
 
     for name, width in dict.fromkeys((pair.query, pair.width) for pair in sweep.score.dots):
-        kernel.keep.let(f"d{name}", zeros(BLOCK_Q, Var(parts_of(width))))
+        kernel.accumulators.let(f"d{name}", zeros(BLOCK_Q, Var(parts_of(width))))
     for gradient in rows:
-        kernel.keep.let(gradient.name, tl.zeros(List((BLOCK_Q,)), FLOAT32))
+        kernel.accumulators.let(gradient.name, tl.zeros(List((BLOCK_Q,)), FLOAT32))
     visits_of_keys(kernel).loop(kernel.loops, body_of(helper, carried))
     widths = dict((pair.query, pair.width) for pair in sweep.score.dots)
     left = [left_rows(f"d{name}", head_rows(H), QUERIES, width) for name, width in widths.items()]
@@ -82,7 +82,7 @@ def lower_backward_queries(sweep: TiledSweep) -> tuple[Function, ...]:
     )
 
 
-def waits(sweep: TiledSweep, tensor: str, derivative: Real) -> bool:
+def scales_after_sum(sweep: TiledSweep, tensor: str, derivative: Real) -> bool:
     """May the derivative of a score by a dot product wait until the sum over tiles is done? It must be one factor.
 
     It is none where it changes with a position, or, in a sum over the heads of a group, with the head; nor where the
@@ -98,7 +98,7 @@ def factors(sweep: TiledSweep, side: Literal["query", "key"]) -> list[Gradient]:
     found: dict[tuple[str, str], Real | None] = {}
     for pair, derivative in zip(sweep.score.dots, sweep.gradients.dots, strict=True):
         tensor = pair.query if side == "query" else pair.key
-        waiting = waits(sweep, tensor, derivative) and derivative != ONE
+        waiting = scales_after_sum(sweep, tensor, derivative) and derivative != ONE
         found[tensor, pair.width] = derivative if waiting else None
     return [(name, width, factor) for (name, width), factor in found.items()]
 

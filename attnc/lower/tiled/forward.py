@@ -66,7 +66,7 @@ def lower_add_keys(kernel: Kernel) -> tuple[Function, tuple[str, ...]]:
     tile.dots()
     tile.score()
     if kernel.sweep.weighs_values:
-        kernel.keep.let("acc", zeros(BLOCK_Q, Var(parts_of("DV"))))
+        kernel.accumulators.let("acc", zeros(BLOCK_Q, Var(parts_of("DV"))))
     carried, doc = STEPS[type(kernel.sweep.fold)](tile)
     return kernel.helper("_add_keys", "k0", carried, doc), carried
 
@@ -77,7 +77,7 @@ def enter_query_tile(kernel: Kernel, first_row: Expr | None = None) -> None:
     kernel.enter(tl.cdiv(rows, BLOCK_Q), Var("H"))
     place = kernel.tile_of(kernel.sweep.cover.keys) * BLOCK_Q
     kernel.start(QUERIES, place if first_row is None else first_row + place)
-    kernel.where.let("h_kv", H // Var("group"))
+    kernel.program.let("h_kv", H // Var("group"))
     point_to_heads(kernel)
     kernel.loads.let("i", QUERIES.positions[:, None])
     for name, width in dict.fromkeys((pair.query, pair.width) for pair in kernel.sweep.score.dots):
@@ -98,10 +98,10 @@ def visits_of_keys(kernel: Kernel) -> Visits:
     """The tiles of keys that the program's queries see; their bounds are written."""
     if "j" not in kernel.sweep.cover.listed:
         return find_visits(bounds_of_keys(kernel), kernel.sweep.cover.keys)
-    kernel.which.comment(
+    kernel.bounds.comment(
         "Tiles of keys, from the lists: edge tiles hold a visible key, full tiles hide none."
     )
-    return find_listed(kernel.which, kernel, "j")
+    return find_listed(kernel.bounds, kernel, "j")
 
 
 def body_of(helper: Function, carried: tuple[str, ...]) -> Body:
@@ -119,11 +119,11 @@ def body_of(helper: Function, carried: tuple[str, ...]) -> Body:
 
 def bounds_of_keys(kernel: Kernel) -> Bounds:
     """Where the bounds of the keys that the program's queries see are written."""
-    kernel.which.comment(
+    kernel.bounds.comment(
         "Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none."
     )
-    kernel.name_reads(kernel.sweep.cover.keys, kernel.which)
-    return Bounds(kernel.which, kernel.terms, Size("M"), BLOCK_K)
+    kernel.name_reads(kernel.sweep.cover.keys, kernel.bounds)
+    return Bounds(kernel.bounds, kernel.terms, Size("M"), BLOCK_K)
 
 
 def head_rows(head: Expr) -> Expr:
@@ -133,9 +133,9 @@ def head_rows(head: Expr) -> Expr:
 
 def _fold(tile: Tile) -> tuple[tuple[str, ...], str]:
     """The online softmax (Milakov & Gimelshein 2018; Dao et al. 2022): what it carries, and what it does."""
-    keep = tile.kernel.keep
-    keep.let("row_max", tl.full(List((BLOCK_Q,)), MINUS_INF, FLOAT32))
-    keep.let("row_sum", tl.zeros(List((BLOCK_Q,)), FLOAT32))
+    accumulators = tile.kernel.accumulators
+    accumulators.let("row_max", tl.full(List((BLOCK_Q,)), MINUS_INF, FLOAT32))
+    accumulators.let("row_sum", tl.zeros(List((BLOCK_Q,)), FLOAT32))
     row_max, row_sum, acc, block = Var("row_max"), Var("row_sum"), Var("acc"), tile.kernel.tile
     sweep = tile.kernel.sweep
     block.blank()
@@ -167,7 +167,7 @@ def _add(tile: Tile) -> tuple[tuple[str, ...], str]:
         block.let("p", pairs, note_of(kernel.sweep.spec.normalize))
     edge, full = Block(), Block()
     for n, each in enumerate(fold.sums, 1):
-        kernel.keep.let(f"sum_{n}", tl.zeros(List((BLOCK_Q,)), FLOAT32))
+        kernel.accumulators.let(f"sum_{n}", tl.zeros(List((BLOCK_Q,)), FLOAT32))
         if each == ONE:
             edge.assign(Var(f"sum_{n}"), count_visible(Var("visible"), Var("score")), "+=")
             full.assign(Var(f"sum_{n}"), BLOCK_K, "+=")
@@ -193,8 +193,8 @@ def _seek(tile: Tile) -> tuple[tuple[str, ...], str]:
     block.blank()
     block.let("value", kernel.terms(term), note_of(term))
     tile.hide({"value": MINUS_INF})
-    kernel.keep.let("largest", tl.full(List((BLOCK_Q,)), MINUS_INF, FLOAT32))
-    kernel.keep.let("at", tl.full(List((BLOCK_Q,)), -1, tl.value("int32")))
+    kernel.accumulators.let("largest", tl.full(List((BLOCK_Q,)), MINUS_INF, FLOAT32))
+    kernel.accumulators.let("at", tl.full(List((BLOCK_Q,)), -1, tl.value("int32")))
     largest, at = Var("largest"), Var("at")
     block.lets(("here", "column"), tl.max(Var("value"), 1, return_indices=True))
     found = block.let("found", Var("k0") + Var("column"))

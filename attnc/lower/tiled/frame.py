@@ -102,17 +102,18 @@ def kernel_arguments(sweep: TiledSweep) -> tuple[Argument, ...]:
 class Kernel:
     """A kernel under construction. Its blocks are written in any order and read in the order of these fields.
 
-    `group` is what a program of keys repeats for each query head of its group; its loops stand in it. `tile` is the
-    body of the helper. `base` has the pointers that a program moves to another head in each round, and `stepped` the
-    tensors of which it reads tiles of rows.
+    `program` says which tile, head and batch entry a program has, `accumulators` begin its sums, and `bounds` are those
+    of its loops. `group` is what a program of keys repeats for each query head of its group; its loops stand in it.
+    `tile` is the body of the helper. `base` has the pointers that a program moves to another head in each round, and
+    `stepped` the tensors of which it reads tiles of rows.
     """
 
     sweep: TiledSweep
-    where: Block = field(default_factory=Block)
+    program: Block = field(default_factory=Block)
     again: Block = field(default_factory=Block)
     loads: Block = field(default_factory=Block)
-    keep: Block = field(default_factory=Block)
-    which: Block = field(default_factory=Block)
+    accumulators: Block = field(default_factory=Block)
+    bounds: Block = field(default_factory=Block)
     loops: Block = field(default_factory=Block)
     store: Block = field(default_factory=Block)
     group: Block = field(default_factory=Block)
@@ -133,12 +134,12 @@ class Kernel:
         """All blocks, a blank line between them."""
         whole = Block()
         for part in (
-            self.where,
+            self.program,
             self.again,
             self._steps(),
             self.loads,
-            self.keep,
-            self.which,
+            self.accumulators,
+            self.bounds,
             self.loops,
             self.store,
         ):
@@ -149,9 +150,9 @@ class Kernel:
 
     def enter(self, tiles: Expr, heads: Expr) -> None:
         """Which tile, head and batch entry a program has, of so many tiles and heads."""
-        self.where.let("tiles", tiles)
+        self.program.let("tiles", tiles)
         program = function("_program")(TILES, heads, LARGE)
-        self.where.assign(Tuple((TILE_ID, HEAD_ID, BATCH_ID)), program)
+        self.program.assign(Tuple((TILE_ID, HEAD_ID, BATCH_ID)), program)
 
     def _steps(self) -> Block:
         """From row to row of a tile, 32 bits do unless rows lie far apart."""
@@ -168,21 +169,21 @@ class Kernel:
         if ranges.target not in self.sweep.cover.more_later:
             return TILE_ID
         theirs = "keys" if ranges.target == "j" else "queries"
-        self.where.comment(f"Later tiles may have more {theirs}: they begin first.")
+        self.program.comment(f"Later tiles may have more {theirs}: they begin first.")
         return TILES - 1 - TILE_ID
 
     def start(self, layout: Flat, place: Expr) -> None:
         """Where the program is: the first position of its tile, head and batch, and the ends of its tile."""
-        where = self.where
-        where.let(layout.first, place)
+        program = self.program
+        program.let(layout.first, place)
         if layout.axis == "i":
-            where.let("h", HEAD_ID.to(INT64))
+            program.let("h", HEAD_ID.to(INT64))
         else:
-            where.let("share", HEAD_ID % SHARES)
-            where.let("h_kv", (HEAD_ID // SHARES).to(INT64))
-        where.let("b", BATCH_ID.to(INT64))
-        where.let(f"{layout.axis}_first", layout.start)
-        where.let(f"{layout.axis}_last", tl.minimum(layout.start + layout.step, layout.end) - 1)
+            program.let("share", HEAD_ID % SHARES)
+            program.let("h_kv", (HEAD_ID // SHARES).to(INT64))
+        program.let("b", BATCH_ID.to(INT64))
+        program.let(f"{layout.axis}_first", layout.start)
+        program.let(f"{layout.axis}_last", tl.minimum(layout.start + layout.step, layout.end) - 1)
 
     def name_reads(self, ranges: Ranges, block: Block) -> None:
         """Name what the bounds of a program read from arrays."""
@@ -190,7 +191,7 @@ class Kernel:
 
     def point(self, name: str, head: Expr) -> None:
         """Move a pointer to its batch and head, for the whole program."""
-        self.where.assign(Var(f"{name}_ptr"), _head_offset(name, head), "+=")
+        self.program.assign(Var(f"{name}_ptr"), _head_offset(name, head), "+=")
 
     def point_in_group(self, name: str) -> None:
         """A pointer to a query head of the group, for one round of it."""

@@ -19,7 +19,7 @@ LAST_QUERY = leaf(Size("N")) - 1
 M = Size("M")
 
 
-def find_sight(keys: Ranges) -> Int | None:
+def find_most_keys(keys: Ranges) -> Int | None:
     """The lengths of all intervals, with all queries of the call in one tile."""
     total: Int = IntConst(0)
     for seen in keys.visited:

@@ -1,6 +1,7 @@
 """A schedule: one way to compute a sweep, with its kernels, its CPU path, and what launches both.
 
-A value, of which `schedules.py` has the table. It says whether it fits a sweep, and makes `SweepKernels` of it.
+A value, of which `schedules.py` has the table. It makes the sweeps of an attention, or says why it does not fit, and of
+each sweep its `SweepKernels`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Quotients without what divides: a divisor that knows the query or the key alone is a factor of it.
+"""Quotients as products: a divisor that knows the query or the key alone becomes a factor of that side.
 
 Enters: a quotient of polynomials. Leaves: a polynomial over more atoms, or a refusal where something of a pair divides.
 """

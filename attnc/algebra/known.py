@@ -1,4 +1,4 @@
-"""What is known where a term of a pair stands.
+"""The context of a pair: what its `q` and `k` are, and what holds of its terms.
 
 Enters: the clauses of the query and the key, simpler terms, and widths. Leaves: signs of terms that speak of `q` and
 `k`, each of them sound.

@@ -102,7 +102,7 @@ class Ranges:
 
     @property
     def all_shown(self) -> tuple[Shown, ...]:
-        """With the suffix."""
+        """The intervals, and those of the suffix."""
         return (*self.shown, *([self.suffix] if self.suffix else []))
 
     @property
@@ -193,7 +193,7 @@ class Implied:
 
 @dataclass(frozen=True, slots=True)
 class TokenMask:
-    """A mask that a state of the keys behind the query is enough for.
+    """A mask for which a running state of the keys before a query is enough.
 
     A pair is seen where all of this holds: `j <= i + causal`, unless `causal` is None; the `document` of the query,
     which knows `b` and `i` and does not fall with `i`, is that of the key, the same term with `j`; `sees_query`, which
@@ -230,7 +230,7 @@ class Linear:
 
 @dataclass(frozen=True, slots=True)
 class NotLinear:
-    """Why not: the first term in the way."""
+    """Why attention is not linear: the first term in the way."""
 
     because: tuple[Reason, ...]
 

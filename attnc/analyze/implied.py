@@ -1,4 +1,4 @@
-"""What holds wherever a key is visible, and makes terms simpler.
+"""Simplification under the mask: terms and clauses that other clauses make shorter at every visible pair.
 
 Enters: an attention. Leaves: `Implied`: terms of the score that are simpler under the mask (`abs(i - j)` is `i - j`
 where no key is later than its query), and clauses of the mask that the others imply. At a hidden pair a term may then

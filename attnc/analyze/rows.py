@@ -37,7 +37,7 @@ TOGETHER = "its clauses were not followed together, so a row may be empty"
 
 
 def find_rows(attention: Attention) -> Rows:
-    """Of all scores, those included that a call may make -inf."""
+    """Whether a query can be left without a key, by its mask or by scores that a call may make -inf."""
     rows, culprit = _find_rows_of_mask(attention), may_be_minus_infinity(attention.score)
     if culprit is None or rows.can_be_empty:
         return rows

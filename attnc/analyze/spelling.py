@@ -1,4 +1,4 @@
-"""Another spelling of a normalization, whose exponentials cannot overflow.
+"""A stable form of a normalization: another spelling, whose exponentials cannot overflow.
 
 Enters: a formula without a kernel. Leaves: the same weights as `exp(s - log(sum(exp(s))))` where they were written
 `exp(s) / sum(exp(s))`, if that has a kernel. It is for the reader to take: what is computed is what is written, and

@@ -1,4 +1,4 @@
-"""Masks that a state of the keys behind a query is enough for.
+"""Masks of linear attention: those for which a running state of the keys before a query is enough.
 
 Enters: an attention, and its mask without clauses that others imply. Leaves: a `TokenMask` and its reasons; or the
 clause in the way. Clauses are taken one by one: a bound of the keys that grows with the query, one document for a query

@@ -1,4 +1,4 @@
-"""Who takes part.
+"""The contenders of a benchmark: attnc and whatever else computes the same call.
 
 Enters: a compilation and a call. Leaves: contenders, attnc's own first, and for each that cannot take part the reason.
 All get the same `q`, `k` and `v` and answer with the output. What each makes of the other arguments beforehand is

@@ -1,4 +1,4 @@
-"""Where it was measured, and by what.
+"""The machine of a measurement, and the versions of what ran on it.
 
 Enters: a device. Leaves: its name as its maker has it, whether it is of an architecture, and versions.
 """

@@ -1,4 +1,4 @@
-"""All contenders of a call, in order.
+"""A benchmark: the contenders of a call are compared, and then timed.
 
 Enters: a compilation, a call, and how often. Leaves: a `Report`.
 """

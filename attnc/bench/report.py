@@ -1,4 +1,4 @@
-"""What was measured, for people and for programs.
+"""The report of a benchmark, for people and for programs.
 
 Enters: milliseconds, differences, reasons. Leaves: a `Report`, its table and its JSON.
 """

@@ -1,4 +1,4 @@
-"""Calls that take turns.
+"""The timing of calls, which take turns.
 
 Enters: for each name what makes a call ready, how many rounds, and a clock. Leaves: the milliseconds of every call in
 every round. Within a round each is called once, so what else the machine does meets all of them alike.

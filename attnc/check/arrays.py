@@ -1,4 +1,4 @@
-"""Reading arrays.
+"""Reads of arrays: indices, and membership in a row.
 
 Enters: an array and its index, each item an operand or the `:`. Leaves: a load, or a membership test, with one index
 per axis; or `BROKEN` and a diagnostic.

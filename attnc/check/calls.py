@@ -1,4 +1,4 @@
-"""Arguments to parameters.
+"""The arguments of a call in a spec, each given to its parameter.
 
 Enters: a call, and what it calls: a function of the language or a macro. Leaves: the expression for each parameter, or
 None and a diagnostic.

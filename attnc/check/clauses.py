@@ -1,4 +1,4 @@
-"""One attention.
+"""The check of one attention and its clauses.
 
 Enters: its tree, and the scope of its file. Leaves: the attention of the IR, with `let`s put in and a term for every
 clause that was left out.

@@ -1,4 +1,4 @@
-"""A whole file.
+"""The check of a whole file.
 
 Enters: its tree. Leaves: its attentions, or every mistake in it at once.
 """

@@ -1,4 +1,4 @@
-"""All kernels of an attention, in order.
+"""The inspection of all kernels of an attention.
 
 Enters: a compilation, and what to build it for. Leaves: a `Report`.
 """

@@ -1,4 +1,4 @@
-"""Figures that were read once are not made again.
+"""The cache of figures: those that were read once are not made again.
 
 Enters: a launch and a target. Leaves: its figures, or why it does not build. They are kept as JSON in the cache, by
 all that they follow from: the kernel, how it is specialized, the target, Triton, whether it has a disassembler, and the

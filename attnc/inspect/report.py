@@ -1,4 +1,4 @@
-"""What was found, for people and for programs.
+"""The report of an inspection, for people and for programs.
 
 Enters: figures and verdicts. Leaves: a `Report`, its table and its JSON.
 """

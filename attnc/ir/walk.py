@@ -1,4 +1,4 @@
-"""Going through terms.
+"""The traversal of terms.
 
 Enters: a term. Leaves: its children, all terms in it, the indices it depends on, or the term with parts replaced. All
 of it is generic over the fields of a node, so a new node needs nothing here but its meaning in `axes_of` and

@@ -1,4 +1,4 @@
-"""A number of each row that one key decides: which key it is, a pass has found; what it is, torch computes.
+"""The argmax of a row: a pass has found which key it is, and torch computes the number there.
 
 Enters: a sweep that looks for the largest number of each row. Leaves: `_numbers_1(at, q, k, ...)`: the score of each
 query and the key that was found for it, and the number of that score. So a maximum gets its gradient from torch, at

@@ -66,7 +66,7 @@ class Kernels:
 
     @property
     def around(self) -> list[Function]:
-        """What happens to single tokens and rows around the kernels."""
+        """The functions of single tokens and rows, which torch calls before and after the kernels."""
         numbers = [each.numbers for each in self.before]
         return [fn for fn in (self.last.per_token, *numbers, self.output) if fn]
 

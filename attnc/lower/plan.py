@@ -1,4 +1,4 @@
-"""What will be written, and why.
+"""The plan of an attention: its schedule, its sweeps, and the reasons.
 
 Enters: an attention and its facts. Leaves: a `Plan`: a sweep for every pass over the keys, and the reasons.
 """

@@ -1,4 +1,4 @@
-"""Modules that were compiled before, by what they were compiled from.
+"""The cache of compiled modules, by all that they were compiled from.
 
 Enters: a source and the options that shape the text. Leaves: what `attnc.load` needs of them without compiling: the
 text of the module, and what its function says of itself. The key is a hash of all that the text follows from: the

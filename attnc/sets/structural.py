@@ -1,4 +1,4 @@
-"""Values that are their structure.
+"""Structural equality: values that are compared and ordered by all that they are made of.
 
 Enters: nothing. Leaves: `Structural`, whose key is the whole structure as text. It depends neither on the order in
 which values were made nor on a table that outlives a compilation, so what is ordered by it is the same in every run.

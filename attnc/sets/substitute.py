@@ -1,4 +1,4 @@
-"""A value for a position.
+"""Substitution of a value for a position.
 
 Enters: a term or a condition, a position, and the term to put in its place. Leaves: the same with the value put in,
 folded again; also inside of the terms the sets know nothing about.

@@ -20,7 +20,7 @@ from attnc.lower.triton_terms import tl
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """Tiles `step` wide; `row` is the program's own place in the lists."""
+    """The listed tiles of a program, `step` positions wide; `row` is its own place in the lists."""
 
     row: Expr
     step: Expr

@@ -1,4 +1,4 @@
-"""Which tiles a program visits, as named bounds and exactly two loops.
+"""The loops over the tiles of a program: exactly two, between named bounds.
 
 Enters: the visited and full intervals of positions. Leaves: lines that turn them into tiles, and two loops: edge tiles,
 which are masked, and full tiles, which are not. Several intervals are flattened into the same two loops, in order and

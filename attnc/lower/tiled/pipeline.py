@@ -48,7 +48,7 @@ LATE = K0, P, RESCALE = Var("late_k0"), Var("late_p"), Var("late_rescale")
 def find_pipelining(
     attention: Attention, fold: Fold, sees_keys: bool, stands_for: Mapping[Node, Node]
 ) -> tuple[bool, Reason | None]:
-    """Only weights of softmax wait, which are computed long enough; of others nothing is said."""
+    """Is P @ V pipelined? Only softmax takes long enough for its weights; of others nothing is said."""
     if not isinstance(fold, Softmax) or not sees_keys:
         return False, None
     why_not = _why_not(attention, stands_for)

@@ -24,7 +24,7 @@ from attnc.lower.triton_terms import tl
 
 
 class Tile:
-    """Writes the body of a loop along `moving`."""
+    """A tile of pairs under construction: the body of a loop along `moving`."""
 
     def __init__(self, kernel: Kernel, moving: Literal["i", "j"]) -> None:
         self.kernel = kernel

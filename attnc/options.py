@@ -26,6 +26,8 @@ def _about(
 
 @dataclass(frozen=True)
 class Options:
+    """The options of a compilation and of its function; a field is a row of the table."""
+
     name: str | None = field(
         default=None, metadata=_about("the attention to take, where the file holds several", str)
     )

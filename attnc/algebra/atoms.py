@@ -29,7 +29,7 @@ def side_of(term: Node) -> Side:
 
 
 class Atoms:
-    """A table of those that were met. A `DotFactor` is of the pair; whatever else is, was refused before."""
+    """The table of the atoms that were met. A `DotFactor` is of the pair; whatever else is, was refused before."""
 
     def __init__(self) -> None:
         self._values: list[Real | Vec | DotFactor] = []

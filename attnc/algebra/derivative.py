@@ -46,7 +46,7 @@ def differentiate(term: Real, leaf: Leaf) -> Real:
 
 
 class Derivatives:
-    """Those of one term by any of its leaves. Each looks at the way from the leaf up, and at nothing beside it."""
+    """The derivatives of one term by any of its leaves, each by the way from the leaf up and nothing beside it."""
 
     def __init__(self, term: Real) -> None:
         self.term = term

@@ -47,7 +47,7 @@ class DotFactor:
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One of the summands.
+    """A summand of a weight: a product in which the query and the key stand apart.
 
     `share` knows the batch entry, the head, parameters and sizes. `query` and the first of each pair know position `i`
     beside them, and its numbers of a row, `key` and the second of each pair position `j`. A negative exponent of the

@@ -71,7 +71,7 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True)
 class Ranges:
-    """Where to look: for one tile of queries the keys (`target` "j"), for one tile of keys the queries ("i").
+    """The ranges of a tile: for one tile of queries the keys (`target` "j"), for one tile of keys the queries ("i").
 
     `visited` is a superset of every visible position; intervals that hold a position are in order of `max(lo, 0)`, so a
     sweep that goes on from where the ones before it ended loses nothing. It is empty where the mask is never true.
@@ -136,9 +136,10 @@ class TileTest:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Can a query see no key at all? `can_be_empty` is False only where the contrary was proved.
+    """Whether a row can be empty, with no key that its query sees.
 
-    `by_scores`: by scores of -inf alone, since the mask shows each query a key.
+    `can_be_empty` is False only where the contrary was proved. `by_scores`: by scores of -inf alone, since the mask
+    shows each query a key.
 
     The proof holds where the `requires` of the ranges do.
     """
@@ -150,7 +151,7 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """What the normalization is: the `fold` of its last pass over the keys, or None, where no kernel knows it.
+    """The weights of a normalization: the `fold` of its last pass over the keys, or None, where no kernel knows it.
 
     `before` are the passes over the keys that come first. `gate` is what the result of each row is multiplied with
     afterwards, in numbers of the row and its `LogSumExp` or `RowSum`s.

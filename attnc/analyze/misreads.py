@@ -76,7 +76,7 @@ class Misread:
 
 @dataclass(frozen=True, slots=True)
 class Misreads:
-    """Those that can be checked; reasons speak of the others too."""
+    """The misreads that can be checked; reasons speak of the others too."""
 
     checked: tuple[Misread, ...]
     because: tuple[Reason, ...]

@@ -118,7 +118,7 @@ def _find(
 
 @dataclass(frozen=True)
 class _Numbers:
-    """Of the periods to look at: `[lo, hi)`. `met` are the conditions that nothing but these numbers say."""
+    """The numbers of the periods to look at: `[lo, hi)`. `met` are the conditions that these numbers alone say."""
 
     lo: Polynomial
     hi: Polynomial

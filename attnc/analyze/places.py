@@ -25,7 +25,7 @@ ROW, PLACE = Leaf(IntParam("row of")), Leaf(IntParam("place of"))
 
 @dataclass(frozen=True)
 class Places:
-    """Row `i` is in place `(i + shift) % length`; without a shift nothing is known of places."""
+    """The places of rows in a period: row `i` is in place `(i + shift) % length`, unknown without a shift."""
 
     shift: Polynomial | None
     length: Polynomial

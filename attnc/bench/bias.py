@@ -30,7 +30,7 @@ MOST_PAIRS, AT_A_TIME = 2**28, 2**22
 
 @dataclass(frozen=True)
 class Dense:
-    """`mask` is None where `is_causal` or nothing at all is masked."""
+    """The arguments of SDPA. `mask` is None where `is_causal` or nothing at all is masked."""
 
     scale: float
     is_causal: bool = False

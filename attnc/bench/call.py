@@ -31,7 +31,7 @@ HEADS, WIDTH = 8, 64
 
 @dataclass(frozen=True)
 class Call:
-    """`arguments` has a value for every parameter, `made_up` says what the arrays are that nobody gave."""
+    """The call that is timed, with a value for every parameter; `made_up` says what the arrays are that nobody gave."""
 
     q: Tensor
     k: Tensor

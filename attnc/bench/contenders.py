@@ -34,7 +34,7 @@ MOST_REFERENCE_PAIRS = 2**23
 
 @dataclass(frozen=True)
 class Contender:
-    """`no_backward` says why it has none."""
+    """A function that computes the call; `no_backward` says why it has no gradient."""
 
     name: str
     attend: Attend
@@ -43,6 +43,8 @@ class Contender:
 
 @dataclass(frozen=True)
 class LeftOut:
+    """A contender that cannot take part in a direction, and why."""
+
     contender: str
     direction: str
     why: str

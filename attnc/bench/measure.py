@@ -57,7 +57,7 @@ def bench(
 
 
 class Measurement:
-    """What stays the same from one direction to the next."""
+    """A benchmark under way: what stays the same from one direction to the next."""
 
     def __init__(
         self,

@@ -21,7 +21,7 @@ LONGEST = 60  # a body that is quoted
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """Parameters in order, which of them have a default, where they were declared, and what a macro stands for.
+    """The signature of a function or macro: its parameters, which have a default, where, and what a macro stands for.
 
     `names` is None where any number of arguments above zero is fine.
     """

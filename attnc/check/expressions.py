@@ -40,7 +40,7 @@ LARGEST = 2**63 - 1
 
 @dataclass
 class Elaborator:
-    """Turns the expressions of one file into terms.
+    """The elaborator of the expressions of one file: it turns them into terms.
 
     `normalizations` are the named normalizations, which need no import; `axes` are the grid axes of `i` and of `j`.
     """

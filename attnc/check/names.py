@@ -43,7 +43,7 @@ class Entry:
 
 @dataclass
 class Scope:
-    """Names, and the names around them.
+    """A scope: names, and the names around them.
 
     `later` are names which a line further down defines; `told` are names that mean nothing, as the reader knows by now.
     """

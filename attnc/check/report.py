@@ -45,7 +45,7 @@ class Frame:
 
 @dataclass
 class Report:
-    """What was found in `source` so far."""
+    """The report on a file: what was found in `source` so far."""
 
     source: Source
     frames: list[Frame] = field(default_factory=list)

@@ -12,7 +12,7 @@ WIDTH = 100
 
 
 class Lines:
-    """Collects lines; `with writer.indent():` is a block."""
+    """A writer of lines; `with writer.indent():` is a block."""
 
     def __init__(self) -> None:
         self._lines: list[str] = []

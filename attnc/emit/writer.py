@@ -60,7 +60,7 @@ QUOTING = re.compile(r"(?:\{\{|\{[^{}]*\}|[^\s{])+\s*|\s+")
 
 
 class Writer(Lines):
-    """Writes what it is given, and breaks what does not fit on a line."""
+    """A writer of statements and functions, which breaks what does not fit on a line."""
 
     def function(self, fn: Function) -> None:
         if fn.decorator:

@@ -17,7 +17,7 @@ KINDS = ("bool", "int", "float")
 
 
 class KernelFault(Exception):
-    """What no kernel may do."""
+    """A fault of a kernel: an access or a number that a GPU would let pass."""
 
 
 @dataclass(frozen=True)

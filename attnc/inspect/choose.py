@@ -61,7 +61,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Choice:
-    """What was tried for the kernels that take their tile from one table, at one width."""
+    """The choice of a tile for the kernels of one table, at one width: what was tried for them."""
 
     kernel: str
     width: int

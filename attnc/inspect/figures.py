@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from attnc.inspect.instructions import Language, Stretch, find_loops, find_overlap, read_instructions
+from attnc.inspect.instructions import Code, Language, find_loops, find_overlap, read_instructions
 
 if TYPE_CHECKING:
     from attnc.inspect.build import Build
@@ -94,8 +94,8 @@ def read_figures(build: Build) -> Figures:
     )
 
 
-def count_part(name: str, code: Stretch, share: float | None) -> Part:
-    """What a stretch holds. `share` is the threads of a block for each pair of a tile."""
+def count_part(name: str, code: Code, share: float | None) -> Part:
+    """What some code holds. `share` is the threads of a block for each pair of a tile."""
     overlap = find_overlap(code) if share else None
     return Part(
         name=name,

@@ -1,7 +1,7 @@
 """Machine code as instructions.
 
 Enters: SASS as `cuobjdump` prints it, PTX, or AMDGCN as LLVM writes it. Leaves: its instructions in order, each of a
-kind that a gate knows, and its loops over tiles. A loop is the stretch from the goal of a backward branch to that
+kind that a gate knows, and its loops over tiles. A loop is the code from the goal of a backward branch to that
 branch, both included, in the order in which instructions stand. What a loop over tiles has for a loop of its own, such
 as a search in a row of a table, is part of it and stands there once.
 """
@@ -78,7 +78,7 @@ class Instruction:
 
 
 @dataclass(frozen=True)
-class Stretch:
+class Code:
     """Instructions that stand beside each other."""
 
     instructions: tuple[Instruction, ...]
@@ -91,20 +91,20 @@ class Stretch:
         return len(self.instructions)
 
 
-def read_instructions(text: str, language: Language) -> Stretch:
+def read_instructions(text: str, language: Language) -> Code:
     """Every instruction of a text."""
     match language:
         case "SASS":
-            return Stretch(tuple(_read_sass(text)))
+            return Code(tuple(_read_sass(text)))
         case "PTX":
-            return Stretch(tuple(_read_labelled(_ptx_lines(text), _PTX, r"bra\b")))
+            return Code(tuple(_read_labelled(_ptx_lines(text), _PTX, r"bra\b")))
         case "AMDGCN":
-            return Stretch(tuple(_read_labelled(_amdgcn_lines(text), _AMDGCN, r"s_c?branch")))
+            return Code(tuple(_read_labelled(_amdgcn_lines(text), _AMDGCN, r"s_c?branch")))
         case _:
             raise CompilerBug(f"no language of machine code: {language!r}")
 
 
-def find_loops(code: Stretch) -> list[Stretch]:
+def find_loops(code: Code) -> list[Code]:
     """The loops over tiles: the innermost of those with matrix products, or of all loops where the code has none.
 
     A wait that stands behind all else branches back to the middle of its loop. From there to that branch is no loop:
@@ -114,7 +114,7 @@ def find_loops(code: Stretch) -> list[Stretch]:
         (each.goal, each.at) for each in code.instructions if each.goal is not None and each.goal < each.at
     }
     loops = {
-        (first, last): Stretch(tuple(each for each in code.instructions if first <= each.at <= last))
+        (first, last): Code(tuple(each for each in code.instructions if first <= each.at <= last))
         for first, last in sorted(ends)
     }
     if _has_products(code):
@@ -126,11 +126,11 @@ def find_loops(code: Stretch) -> list[Stretch]:
     ]
 
 
-def _has_products(code: Stretch) -> bool:
+def _has_products(code: Code) -> bool:
     return any(code.count(kind) for kind in PRODUCTS)
 
 
-def find_overlap(loop: Stretch) -> float | None:
+def find_overlap(loop: Code) -> float | None:
     """The share of a loop's exp2 that stand where a matrix product is under way; None where it has not both.
 
     A group of products is under way from its first `wgmma` to the wait that leaves fewer groups than would include it.

@@ -46,7 +46,7 @@ Part: TypeAlias = Function | Stmt | Support | Constants | TileTable
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """`head` is its comment and `constants` are lines; `public` is the function that people call."""
+    """An emitted module. `head` is its comment and `constants` are lines; `public` is the function that people call."""
 
     head: tuple[str, ...]
     constants: tuple[str, ...]

@@ -22,7 +22,7 @@ from attnc.options import DEFAULTS, Options
 
 @dataclass(frozen=True, slots=True)
 class Kernels:
-    """The functions of every sweep of a plan, and what is around them.
+    """The functions of a plan: those of every sweep, and those around them.
 
     `reads` check that no index leaves its array, and `launch` is what launchers call. After the sweeps comes `output`.
     """

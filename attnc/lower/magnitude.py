@@ -36,10 +36,10 @@ from attnc.sets.polynomial import (
     Choice,
     Extreme,
     Leaf,
-    Place,
     Polynomial,
     Quotient,
     Read,
+    SearchSorted,
     polynomial,
 )
 
@@ -51,7 +51,7 @@ Product = tuple[Atom, ...]
 
 @dataclass(frozen=True, eq=False)
 class Magnitudes:
-    """Of the terms of one attention, where what the proofs rest on is true.
+    """The magnitudes of the terms of one attention, where what the proofs rest on is true.
 
     `remainders` says which arrays are read as remainders, and by what. A period, where terms speak of one, has a number
     that is no larger than one of `numbers`.
@@ -133,7 +133,7 @@ class Magnitudes:
             case Leaf(IntOp("+" | "-" | "*" as op, a, b)):  # of which the form is too long to work with
                 x, y = self.of(a), self.of(b)
                 return (x * y if op == "*" else x + y,)
-            case Place(array, index):
+            case SearchSorted(array, index):
                 return (to_polynomial(self.attention.param(array).sizes[len(index)]),)
             case Read(array) if array in self.remainders:
                 return (to_polynomial(self.remainders[array]),)

@@ -23,6 +23,8 @@ KINDS: dict[Bool, Literal["causal", "full"]] = {
 
 @dataclass(frozen=True, slots=True)
 class Plain:
+    """Plain attention, as SDPA computes it."""
+
     kind: Literal["causal", "full"]
     scale: Real
 

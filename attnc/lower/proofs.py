@@ -22,7 +22,7 @@ Numbers = tuple[Int, Int]
 
 
 class Proofs:
-    """Answers True only where it is proved, at every position of every call that meets the requirements."""
+    """A prover of integers: True is proved at every position of every call that meets the requirements."""
 
     def __init__(
         self,

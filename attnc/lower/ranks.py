@@ -25,7 +25,7 @@ Where = Mapping[Axis, Int]
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """`reads` has a read of one of the new arrays for every `Rank` that stands in the ranges."""
+    """The ranks of ranges, taken out: `reads` has a read of a new array for every `Rank` that stands in them."""
 
     reads: Mapping[Node, IntLoad]
     maps: tuple[TokenMap, ...]

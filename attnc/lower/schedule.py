@@ -58,7 +58,7 @@ class ReadChecks:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """`says` is what it does, in the words of `explain`.
+    """A schedule. `says` is what it does, in the words of `explain`.
 
     `make` makes the sweeps of an attention, the last of which weighs values, or says why the schedule is not for it;
     nothing, where nobody would expect that it is.

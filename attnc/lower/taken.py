@@ -15,7 +15,7 @@ from attnc.lower.sweep import Sweep
 
 
 class NamesTaken(Exception):
-    """Functions have these names for themselves."""
+    """Names of a spec that functions have for themselves."""
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self.names = names

@@ -63,7 +63,7 @@ COMPARE = {"<": "<", "<=": "<=", "==": "==", "!=": "!="}
 
 
 class Terms(ABC):
-    """Called with a term, answers with its expression. Reals are of `dtype`."""
+    """The lowering of terms: called with one, it answers with its expression. Reals are of `dtype`."""
 
     dtype: Expr
     float64: Expr

@@ -19,7 +19,7 @@ SIZES: Mapping[Axis, Size] = {"b": Size("B"), "h": Size("H"), "i": Size("N"), "j
 
 @dataclass(frozen=True, slots=True)
 class TokenMap:
-    """`name = term`, for every query or every key. `side` says which; `width` names the size of its last axis.
+    """The map `name = term`, for every query or every key. `side` says which; `width` names the size of its last axis.
 
     A vector leaves a tensor [B, heads, tokens, width]; a number leaves [B, H, tokens] and has the width "". The side
     `distance` leaves an int32 for each distance j - i, from 1 - N to M - 1; the side `rank` an int32 for each token,
@@ -48,8 +48,9 @@ class DotPair:
 
 @dataclass(frozen=True, slots=True)
 class Hoisted:
-    """`reads` says what kernels read in the place of a number of one token, or of a condition that knows vectors.
+    """An attention whose work on single tokens was taken out.
 
+    `reads` says what kernels read in the place of a number of one token, or of a condition that knows vectors.
     `stands_for` has what each reading of an array that nobody wrote takes the place of.
     """
 

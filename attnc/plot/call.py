@@ -45,7 +45,7 @@ from attnc.run.values import int_value
 
 @dataclass(frozen=True)
 class Call:
-    """A value for every size and every parameter that decides the mask; `made_up` names the arrays nobody gave."""
+    """The call that is drawn: every size and every parameter that decides the mask; nobody gave what is `made_up`."""
 
     values: dict[str, Any]
     made_up: tuple[str, ...] = ()

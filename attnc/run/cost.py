@@ -25,7 +25,7 @@ PLACES = {"head": "h", "batch entry": "b"}
 
 @dataclass(frozen=True)
 class Setting:
-    """What a person gives: numbers by name, the size of a tile (queries, keys), and which head of which batch entry."""
+    """The setting of an estimate: numbers by name, the size of a tile (queries, keys), a head, and a batch entry."""
 
     numbers: Mapping[str, Any]
     tile: tuple[int, int] = (TILE, TILE)
@@ -35,9 +35,10 @@ class Setting:
 
 @dataclass(frozen=True)
 class Cost:
-    """`density` is the least and the greatest share of pairs that can be visible: equal where it is known.
+    """The cost of an attention.
 
-    `tiles` are those of one of the `passes` over the keys.
+    `density` is the least and the greatest share of pairs that can be visible: equal where it is known. `tiles` are
+    those of one of the `passes` over the keys.
     """
 
     values: dict[str, Any]

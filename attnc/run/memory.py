@@ -38,6 +38,8 @@ class Declared:
 
 @dataclass(frozen=True)
 class Known:
+    """What is kept of a compilation: its text, and what its function says of itself."""
+
     declared: Declared
     text: str
 

@@ -51,6 +51,8 @@ class Stretch:
 
 @dataclass(frozen=True)
 class Piece:
+    """A conjunct of a mask: pairs whose positions lie in two stretches, where the guards hold."""
+
     guards: tuple[Predicate, ...] = ()
     other: Stretch = Stretch()
     target: Stretch = Stretch()

@@ -140,7 +140,7 @@ def polynomial(value: Polynomial | Atom | int) -> Polynomial:
 
 
 class Atom(Structural):
-    """What a polynomial is a polynomial in."""
+    """An atom of polynomials: what they are polynomials in."""
 
     @property
     def parts(self) -> tuple[Polynomial, ...]:
@@ -259,7 +259,7 @@ class Read(Atom):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Place(Atom):
+class SearchSorted(Atom):
     """How many entries of `array[index, :]`, which is in order, are below `value`."""
 
     array: str

@@ -25,6 +25,8 @@ LONGEST_TERM = 1_000
 
 
 class Predicate(Structural):
+    """A condition in negation normal form."""
+
     @property
     def truth(self) -> bool | None:
         """What it is, where it is the same for every value of the leaves and that is plain to see."""

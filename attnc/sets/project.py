@@ -32,6 +32,8 @@ PERIOD, LAST_PERIOD = Leaf(Period("first")), Leaf(Period("last"))
 
 @dataclass(frozen=True)
 class Tile:
+    """A tile of the other position, from its first to its last."""
+
     first: Polynomial
     last: Polynomial
 

@@ -25,10 +25,10 @@ from attnc.sets.polynomial import (
     Choice,
     Extreme,
     Leaf,
-    Place,
     Polynomial,
     Quotient,
     Read,
+    SearchSorted,
     polynomial,
 )
 from attnc.sets.predicate import (
@@ -78,7 +78,7 @@ def bounds_of_leaves() -> dict[Atom, Bounds]:
 
 
 class Budget:
-    """How much of terms, in characters of keys, an analysis may still look at, and how deep it is.
+    """The budget of an analysis: how much of terms, in characters of keys, it may still look at, and how deep it is.
 
     Past it nothing is proved. To look again costs as much as one character. What is spent here is spent of `whole` too,
     which several share.
@@ -102,7 +102,7 @@ class Budget:
 
 
 class Prover:
-    """`in_order` has the sizes of the arrays that do not fall along their last axis."""
+    """A prover of facts on integers. `in_order` has the sizes of the arrays that do not fall along their last axis."""
 
     def __init__(
         self,
@@ -218,7 +218,7 @@ class Prover:
                 case Quotient(_, n):
                     if self.prove_nonnegative(n - 1):
                         return any(map(self.prove_nonnegative, self._below(atom, factor, rest, sign)))
-                case Leaf() | Read() | Place():
+                case Leaf() | Read() | SearchSorted():
                     bounds = self._bounds.get(atom, UNBOUNDED)
                     ends = (*(bounds.low if sign > 0 else bounds.high), *self._beside(atom, rest, sign))
                     return any(self.prove_nonnegative(factor * end + rest) for end in ends)
@@ -277,10 +277,10 @@ class Prover:
                             inside = self._is_inside(array, index) and self._is_inside(array, place)
                             if inside and self.prove_nonnegative(ahead):
                                 yield polynomial(other)
-            case Place(array, index, value):
+            case SearchSorted(array, index, value):
                 for other in rest.atoms:
                     match other:
-                        case Place(name, place, wanted) if name == array and place == index:
+                        case SearchSorted(name, place, wanted) if name == array and place == index:
                             if self.prove_nonnegative((value - wanted) * sign):
                                 yield polynomial(other)
                 yield from self._around(array, index, value, sign)

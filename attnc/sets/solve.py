@@ -18,7 +18,17 @@ from typing import Literal
 from attnc.errors import CompilerBug
 from attnc.sets.folding import items_of, quotient
 from attnc.sets.pieces import Piece, Pieces, Plane, Stretch
-from attnc.sets.polynomial import Atom, Choice, Extreme, Leaf, Place, Polynomial, Quotient, Read, polynomial
+from attnc.sets.polynomial import (
+    Atom,
+    Choice,
+    Extreme,
+    Leaf,
+    Polynomial,
+    Quotient,
+    Read,
+    SearchSorted,
+    polynomial,
+)
 from attnc.sets.predicate import (
     All,
     NonNegative,
@@ -42,13 +52,15 @@ DEPTH = 24
 
 @dataclass
 class Limits:
-    """Whether a mask fell apart into more pieces than it is worth following."""
+    """The limits of a solution: whether a mask fell apart into more pieces than it is worth following."""
 
     reached: bool = False
 
 
 @dataclass(frozen=True)
 class Solver:
+    """Solves predicates for the target of a plane, from above or from below."""
+
     plane: Plane
     side: Side
     limits: Limits = field(default_factory=Limits)
@@ -215,7 +227,7 @@ class Solver:
             case Quotient(a, n):
                 return self._undo_division(variable, n, lambda solver: solver._solve_inequality(a - n * end))
             case Read(array, (*row, last)) if self._is_in_order(array, row):
-                return self._deeper._solve_inequality(last - polynomial(Place(array, tuple(row), end)))
+                return self._deeper._solve_inequality(last - polynomial(SearchSorted(array, tuple(row), end)))
             case _:
                 return self._unknown
 
@@ -228,7 +240,7 @@ class Solver:
                 last = n * end + n - 1
                 return self._undo_division(variable, n, lambda solver: solver._solve_inequality(last - a))
             case Read(array, (*row, last)) if self._is_in_order(array, row):
-                above = polynomial(Place(array, tuple(row), end + 1))
+                above = polynomial(SearchSorted(array, tuple(row), end + 1))
                 return self._deeper._solve_inequality(above - 1 - last)
             case _:
                 return self._unknown

@@ -39,7 +39,7 @@ TAB_WIDTH = 4
 
 @dataclass(frozen=True, slots=True)
 class Comment:
-    """`indent` is None where code stands before it on its line."""
+    """A comment. `indent` is None where code stands before it on its line."""
 
     start: int
     end: int
@@ -50,7 +50,7 @@ class Comment:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Characters `[start, end)` without indentation and comment; `block` is the indentation that was due."""
+    """A line: characters `[start, end)` without indentation and comment; `block` is the indentation that was due."""
 
     start: int
     end: int
@@ -61,6 +61,8 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
+    """The lines of a text and its comments."""
+
     lines: tuple[Line, ...]
     comments: tuple[Comment, ...]
 

@@ -11,17 +11,17 @@ from pathlib import Path
 import pytest
 
 from attnc.inspect.figures import Part, count_part, read_log
-from attnc.inspect.instructions import Language, Stretch, find_loops, find_overlap, read_instructions
+from attnc.inspect.instructions import Code, Language, find_loops, find_overlap, read_instructions
 
 HERE = Path(__file__).parent
 SHARE = 256 / (128 * 64)  # threads for a pair of a tile
 
 
-def excerpt(language: Language) -> Stretch:
+def excerpt(language: Language) -> Code:
     return read_instructions((HERE / f"backward_queries.{language.lower()}").read_text(), language)
 
 
-def sass(*lines: str) -> Stretch:
+def sass(*lines: str) -> Code:
     """One instruction a line, at 0x0, 0x10, and so on."""
     numbered = [f"        /*{16 * n:04x}*/                   {line} ;" for n, line in enumerate(lines)]
     return read_instructions("\n".join(numbered), "SASS")

@@ -34,7 +34,7 @@ def lesser(a: Expr, b: Expr) -> Expr:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Where bounds are written, of tiles of `step` of `size` positions."""
+    """A writer of bounds, of tiles of `step` of `size` positions."""
 
     block: Block
     terms: TritonTerms

@@ -62,7 +62,7 @@ class Gradients:
 
 @dataclass(frozen=True, slots=True)
 class Cover:
-    """Which tiles are visited.
+    """The tiles that a sweep visits.
 
     Tiles of the positions in `listed` come from lists that the tile `test` makes, the others from ranges. Of the
     positions in `more_later`, later tiles visit more.
@@ -82,7 +82,7 @@ class Cover:
 
 @dataclass(frozen=True, slots=True)
 class Variants:
-    """Other ways to compute the same.
+    """The variants of a sweep: other ways to compute the same.
 
     `split` says how few queries are forwarded, where they have kernels of their own; `pipelines_values`, whether
     weights wait for the next tile; and `plain`, which kernel of torch's own computes the same on the CPU.

@@ -64,7 +64,7 @@ class Mended:
 
 @dataclass(frozen=True)
 class Recovery:
-    """`file` is None where nothing is left to read; `lost` are the words of what was left out of it."""
+    """What was read of a text with mistakes: `file`, where something is left to read, and the `lost` words."""
 
     mistakes: tuple[Diagnostic, ...]
     file: File | None

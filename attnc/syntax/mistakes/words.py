@@ -76,7 +76,7 @@ def find_words(source: Source, start: int, end: int) -> list[Word]:
 
 @dataclass(frozen=True)
 class Sight:
-    """The parser stopped at `words[at]`, where only `due` was allowed."""
+    """Where the parser stopped: at `words[at]`, where only `due` was allowed."""
 
     words: list[Word]
     at: int

@@ -41,7 +41,8 @@ from attnc.ir.nodes import (
 )
 from attnc.ir.text import print_ir
 from attnc.ir.walk import holds, replace_terms, walk
-from attnc.kernel.nodes import Expr, Lit, Return, Ternary, Var
+from attnc.kernel.expressions import Expr, Lit, Ternary, Var
+from attnc.kernel.nodes import Return
 from attnc.lower.names import SIZES, reserved_names
 from attnc.lower.plain import PRODUCT
 from attnc.lower.torch_terms import TorchTerms, is_number, math, torch

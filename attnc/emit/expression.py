@@ -10,7 +10,21 @@ import math
 from collections.abc import Iterable
 
 from attnc.errors import CompilerBug
-from attnc.kernel.nodes import Attr, Call, Dict, Expr, Item, List, Lit, Op, Ternary, Text, Tuple, Unary, Var
+from attnc.kernel.expressions import (
+    Attr,
+    Call,
+    Dict,
+    Expr,
+    Item,
+    List,
+    Lit,
+    Op,
+    Ternary,
+    Text,
+    Tuple,
+    Unary,
+    Var,
+)
 
 TERNARY, OR, AND, NOT, COMPARE, BIT_OR, BIT_AND, SUM, PRODUCT, SIGN, POWER, POSTFIX = range(12)
 

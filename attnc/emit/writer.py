@@ -26,29 +26,31 @@ from attnc.emit.expression import (
 )
 from attnc.emit.lines import WIDTH, Lines
 from attnc.errors import CompilerBug
-from attnc.kernel.nodes import (
-    Assign,
+from attnc.kernel.expressions import (
     Attr,
-    Blank,
     Call,
-    Comment,
     Dict,
-    Do,
     Expr,
-    For,
-    Function,
-    If,
     Item,
     Lit,
     Op,
+    Ternary,
+    Text,
+    Tuple,
+)
+from attnc.kernel.nodes import (
+    Assign,
+    Blank,
+    Comment,
+    Do,
+    For,
+    Function,
+    If,
     Param,
     Raise,
     Return,
     Stmt,
-    Ternary,
-    Text,
     Try,
-    Tuple,
     With,
 )
 

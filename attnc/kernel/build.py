@@ -11,29 +11,31 @@ from contextlib import contextmanager
 from functools import reduce
 from typing import Protocol
 
-from attnc.kernel.nodes import (
-    Assign,
+from attnc.kernel.expressions import (
     Attr,
-    Blank,
     Call,
-    Comment,
     Dict,
-    Do,
     Expr,
     ExprLike,
+    Op,
+    Tuple,
+    Unary,
+    Var,
+    expr,
+)
+from attnc.kernel.nodes import (
+    Assign,
+    Blank,
+    Comment,
+    Do,
     For,
     Function,
     If,
-    Op,
     Param,
     Raise,
     Return,
     Stmt,
-    Tuple,
-    Unary,
-    Var,
     With,
-    expr,
     read_by,
 )
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from attnc.ir.nodes import Int, Score
 from attnc.kernel.build import Block
-from attnc.kernel.nodes import Function, Param, Var
+from attnc.kernel.expressions import Var
+from attnc.kernel.nodes import Function, Param
 from attnc.lower.scope import note_of
 from attnc.lower.signature import sign_sweep
 from attnc.lower.tiled.sweep import TiledSweep

@@ -11,7 +11,8 @@ from __future__ import annotations
 from attnc.ir.nodes import Index
 from attnc.ir.walk import axes_of
 from attnc.kernel.build import Block, function
-from attnc.kernel.nodes import Expr, Function, Lit, Param, Tuple, Var
+from attnc.kernel.expressions import Expr, Lit, Tuple, Var
+from attnc.kernel.nodes import Function, Param
 from attnc.lower.gradients import ArrayGradient
 from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.torch_terms import AXES, TorchTerms

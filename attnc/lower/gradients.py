@@ -17,7 +17,7 @@ from attnc.algebra.fold import Fold, Softmax
 from attnc.analyze.facts import Reason
 from attnc.ir.nodes import Attention, Dot, Node, Real, RealCall, RealLoad, RealOp
 from attnc.ir.walk import axes_of, holds, is_invariant, walk
-from attnc.kernel.nodes import Expr
+from attnc.kernel.expressions import Expr
 from attnc.lower.regroup import regroup
 from attnc.lower.terms import Terms
 from attnc.lower.token_maps import print_as_written

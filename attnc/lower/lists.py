@@ -26,7 +26,8 @@ from attnc.ir.nodes import (
 )
 from attnc.ir.walk import axes_of, replace_terms, walk
 from attnc.kernel.build import Block, function
-from attnc.kernel.nodes import Expr, Function, Lit, Tuple, Var
+from attnc.kernel.expressions import Expr, Lit, Tuple, Var
+from attnc.kernel.nodes import Function
 from attnc.kernel.nodes import Param as Name
 from attnc.lower.names import fresh_name
 from attnc.lower.scope import note_of

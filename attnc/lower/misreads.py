@@ -13,7 +13,8 @@ from attnc.analyze.misreads import DOT, Misread
 from attnc.ir.nodes import Index, Int, IntParam
 from attnc.ir.walk import axes_of, replace_terms
 from attnc.kernel.build import Block, function
-from attnc.kernel.nodes import Expr, Function, Lit, Param, Unary, Var
+from attnc.kernel.expressions import Expr, Lit, Unary, Var
+from attnc.kernel.nodes import Function, Param
 from attnc.lower.distances import DISTANCE, by_distance
 from attnc.lower.lists import POSITIONS, at_pairs, gathered_terms, kinds_of_tiles
 from attnc.lower.plan import Plan

@@ -19,7 +19,8 @@ from attnc.ir.nodes import (
 )
 from attnc.ir.walk import holds, walk
 from attnc.kernel.build import Block, function
-from attnc.kernel.nodes import Expr, Function, Param, Unary, Var
+from attnc.kernel.expressions import Expr, Unary, Var
+from attnc.kernel.nodes import Function, Param
 from attnc.lower.choices import SEES_A_KEY, is_finite, is_steep, read_where
 from attnc.lower.scope import note_of
 from attnc.lower.sweep import Sweep

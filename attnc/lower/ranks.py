@@ -15,7 +15,7 @@ from attnc.errors import CompilerBug
 from attnc.ir.nodes import Attention, Index, Int, IntConst, IntLoad, IntOp, Node, Param, Rank, TileEnd
 from attnc.ir.walk import Axis, axes_of, replace_terms, walk
 from attnc.kernel.build import function
-from attnc.kernel.nodes import Expr, List, Lit, Var
+from attnc.kernel.expressions import Expr, List, Lit, Var
 from attnc.lower.names import fresh_name
 from attnc.lower.token_maps import SIZES, TokenMap
 from attnc.lower.torch_terms import TorchTerms, is_number, torch

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from attnc.kernel.build import unpacked
-from attnc.kernel.nodes import Expr, Var
+from attnc.kernel.expressions import Expr, Var
 from attnc.lower.collect import need
 from attnc.lower.entries import entries_of
 from attnc.lower.tiled.sweep import TiledSweep

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from attnc.kernel.arguments import arguments_of
-from attnc.kernel.nodes import Assign, For, Function, If, Stmt, Try, With, bound_by
+from attnc.kernel.expressions import bound_by
+from attnc.kernel.nodes import Assign, For, Function, If, Stmt, Try, With
 from attnc.lower.names import SIZES
 from attnc.lower.sweep import Sweep
 

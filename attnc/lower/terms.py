@@ -56,7 +56,7 @@ from attnc.ir.nodes import (
     Truth,
 )
 from attnc.ir.walk import axes_of
-from attnc.kernel.nodes import Expr, Lit, Op, Unary, Var
+from attnc.kernel.expressions import Expr, Lit, Op, Unary, Var
 from attnc.lower.proofs import Proofs
 
 COMPARE = {"<": "<", "<=": "<=", "==": "==", "!=": "!="}

@@ -30,7 +30,7 @@ from attnc.ir.nodes import (
 from attnc.ir.signs import is_positive
 from attnc.ir.walk import walk
 from attnc.kernel.build import Namespace, chain, function
-from attnc.kernel.nodes import Expr, Lit, Op, Ternary, Unary, Var
+from attnc.kernel.expressions import Expr, Lit, Op, Ternary, Unary, Var
 from attnc.lower.terms import Terms, is_scalar
 
 torch = Namespace("torch")

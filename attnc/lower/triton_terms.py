@@ -30,7 +30,7 @@ from attnc.ir.nodes import (
 from attnc.ir.walk import axes_of, walk
 from attnc.kernel.arguments import pointer_to, stride_of
 from attnc.kernel.build import Namespace, chain, function
-from attnc.kernel.nodes import Expr, Lit, Unary, Var
+from attnc.kernel.expressions import Expr, Lit, Unary, Var
 from attnc.lower.conversions import Position, convert_by_token
 from attnc.lower.int_ranges import IntRanges
 from attnc.lower.per_pair import is_searched

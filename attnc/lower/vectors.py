@@ -35,7 +35,7 @@ from attnc.ir.nodes import (
 )
 from attnc.ir.walk import axes_of, holds
 from attnc.kernel.build import Block, Namespace, function
-from attnc.kernel.nodes import Attr, Expr, Lit, Op, Tuple, Var
+from attnc.kernel.expressions import Attr, Expr, Lit, Op, Tuple, Var
 from attnc.lower.choices import shield
 from attnc.lower.distances import DISTANCE
 from attnc.lower.ranks import find_places

@@ -12,7 +12,20 @@ from attnc.emit.expression import emit_expression
 from attnc.emit.lines import WIDTH
 from attnc.emit.writer import Writer
 from attnc.kernel.build import Block
-from attnc.kernel.nodes import Attr, Call, Dict, Expr, Item, Lit, Op, Ternary, Text, Tuple, Unary, Var
+from attnc.kernel.expressions import (
+    Attr,
+    Call,
+    Dict,
+    Expr,
+    Item,
+    Lit,
+    Op,
+    Ternary,
+    Text,
+    Tuple,
+    Unary,
+    Var,
+)
 
 NAMES = st.integers(1, 24).map(lambda width: Var("n" * width))
 TEXTS = st.text('ab "\\', max_size=200).map(Lit)

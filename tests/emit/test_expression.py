@@ -10,7 +10,20 @@ from hypothesis import strategies as st
 
 from attnc.emit.expression import emit_expression
 from attnc.kernel.build import Namespace, function
-from attnc.kernel.nodes import Attr, Call, Expr, Item, List, Lit, Op, Ternary, Text, Tuple, Unary, Var
+from attnc.kernel.expressions import (
+    Attr,
+    Call,
+    Expr,
+    Item,
+    List,
+    Lit,
+    Op,
+    Ternary,
+    Text,
+    Tuple,
+    Unary,
+    Var,
+)
 
 a, b, c = Var("a"), Var("b"), Var("c")
 tl = Namespace("tl")

@@ -11,20 +11,8 @@ from properties import cases
 from attnc.emit.lines import WIDTH
 from attnc.emit.writer import Writer
 from attnc.kernel.build import Block, Namespace, dictionary, function, unpacked, without_dead
-from attnc.kernel.nodes import (
-    Assign,
-    Call,
-    Expr,
-    Function,
-    Lit,
-    Param,
-    Return,
-    Ternary,
-    Text,
-    Try,
-    Tuple,
-    Var,
-)
+from attnc.kernel.expressions import Call, Expr, Lit, Ternary, Text, Tuple, Var
+from attnc.kernel.nodes import Assign, Function, Param, Return, Try
 
 tl = Namespace("tl")
 

@@ -11,7 +11,8 @@ from dataclasses import replace
 from attnc.algebra.fold import Softmax
 from attnc.analyze.facts import Facts, Reason
 from attnc.ir.nodes import Attention
-from attnc.kernel.nodes import Assign, Expr, If, Param, Return, Stmt, Tuple, Var
+from attnc.kernel.expressions import Expr, Tuple, Var
+from attnc.kernel.nodes import Assign, If, Param, Return, Stmt
 from attnc.lower.make_sweep import make_sweeps
 from attnc.lower.schedule import ReadChecks, Schedule, SweepKernels
 from attnc.lower.tiled.schedule import TILED, lower_tiled

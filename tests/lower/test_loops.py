@@ -32,7 +32,7 @@ from attnc.ir import nodes as ir
 from attnc.ir.nodes import Attention, Param, Size
 from attnc.kernel.arguments import pointer_to, stride_of
 from attnc.kernel.build import Block, function
-from attnc.kernel.nodes import Expr, Lit, Var
+from attnc.kernel.expressions import Expr, Lit, Var
 from attnc.lower.int_ranges import find_int_ranges
 from attnc.lower.proofs import Proofs
 from attnc.lower.tiled.bounds import Bounds

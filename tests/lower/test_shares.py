@@ -23,7 +23,7 @@ from attnc.emit.writer import Writer
 from attnc.ir import nodes as ir
 from attnc.ir.nodes import Attention, Size
 from attnc.kernel.build import Block, function
-from attnc.kernel.nodes import Expr, Lit, Var
+from attnc.kernel.expressions import Expr, Lit, Var
 from attnc.lower.int_ranges import find_int_ranges
 from attnc.lower.proofs import Proofs
 from attnc.lower.split.share import find_share

@@ -19,7 +19,7 @@ from attnc.ir import build
 from attnc.ir.nodes import Bool, Node, Real, RealConst, Truth, Vec
 from attnc.ir.walk import axes_of
 from attnc.kernel.build import Block, function
-from attnc.kernel.nodes import Expr, List, Lit, Ternary, Unary, Var
+from attnc.kernel.expressions import Expr, List, Lit, Ternary, Unary, Var
 from attnc.lower.chunked.form import Form
 from attnc.lower.scope import note_of
 from attnc.lower.torch_terms import is_number, torch

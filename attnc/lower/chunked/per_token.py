@@ -9,7 +9,8 @@ from __future__ import annotations
 from attnc.ir.nodes import KEY_HEAD, Index, IntConst, Node, RealLoad, Truth, VecInput, VecLoad
 from attnc.ir.walk import replace_terms, walk
 from attnc.kernel.build import Block
-from attnc.kernel.nodes import Function, Param, Var
+from attnc.kernel.expressions import Var
+from attnc.kernel.nodes import Function, Param
 from attnc.lower.chunked.features import B, FeaturesOfTokens, H, M, N
 from attnc.lower.chunked.sweep import LinearSweep
 from attnc.lower.scope import note_of

@@ -12,7 +12,8 @@ from attnc.ir.nodes import IntParam
 from attnc.ir.text import print_ir
 from attnc.ir.walk import walk
 from attnc.kernel.build import Block, function, unpacked
-from attnc.kernel.nodes import Expr, ExprLike, Function, Lit, Op, Param, Var
+from attnc.kernel.expressions import Expr, ExprLike, Lit, Op, Var
+from attnc.kernel.nodes import Function, Param
 from attnc.lower.chunked.form import Form
 from attnc.lower.chunked.sweep import LinearSweep
 from attnc.lower.signature import Signature

@@ -10,7 +10,8 @@ from attnc.algebra.derivative import ZERO, differentiate
 from attnc.algebra.fold import Softmax
 from attnc.ir.nodes import Real, RealConst, Score
 from attnc.kernel.build import function
-from attnc.kernel.nodes import Expr, Function, Var
+from attnc.kernel.expressions import Expr, Var
+from attnc.kernel.nodes import Function
 from attnc.lower.collect import call_adder, lower_adder, need
 from attnc.lower.cpu.handed import hand_backward
 from attnc.lower.cpu.tile import KV_HEADS, MINUS_INF, NARROW, ROWS, SEEN, Called, TilePath, matmul

@@ -8,7 +8,8 @@ from __future__ import annotations
 from attnc.algebra.fold import Largest, Softmax, Sums
 from attnc.ir.nodes import Real, Score
 from attnc.kernel.build import function
-from attnc.kernel.nodes import Expr, Function, Var
+from attnc.kernel.expressions import Expr, Var
+from attnc.kernel.nodes import Function
 from attnc.lower.cpu.handed import hand_forward
 from attnc.lower.cpu.tile import MINUS_INF, ROWS, Called, N, TilePath
 from attnc.lower.scope import note_of

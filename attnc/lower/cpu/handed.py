@@ -10,7 +10,7 @@ error at 2048 tokens, and takes seven times as long for them on processors witho
 from __future__ import annotations
 
 from attnc.kernel.build import function
-from attnc.kernel.nodes import Expr, Lit, Op, Unary, Var
+from attnc.kernel.expressions import Expr, Lit, Op, Unary, Var
 from attnc.lower.cpu.tile import TilePath
 
 

@@ -27,7 +27,8 @@ from attnc.ir.nodes import (
 )
 from attnc.ir.walk import axes_of, replace_terms, walk
 from attnc.kernel.build import Block, function
-from attnc.kernel.nodes import Do, Expr, For, Function, List, Lit, Param, Tuple, Unary, Var
+from attnc.kernel.expressions import Expr, List, Lit, Tuple, Unary, Var
+from attnc.kernel.nodes import Do, For, Function, Param
 from attnc.lower.scope import Scope, note_of
 from attnc.lower.signature import sign_sweep
 from attnc.lower.tiled.sweep import TiledSweep

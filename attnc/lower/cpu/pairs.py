@@ -6,7 +6,8 @@ Enters: a sweep. Leaves: `_pairs_seen`, which counts them as the CPU path visits
 from __future__ import annotations
 
 from attnc.kernel.build import Block, function
-from attnc.kernel.nodes import For, Function, Param, Tuple, Var
+from attnc.kernel.expressions import Tuple, Var
+from attnc.kernel.nodes import For, Function, Param
 from attnc.lower.cpu.keys import call_keys
 from attnc.lower.lists import call_kinds
 from attnc.lower.signature import sign_sweep

@@ -12,7 +12,8 @@ from attnc.algebra.fold import Softmax
 from attnc.ir.nodes import Dot, Node, Real, RealCall, RealIf, RealLoad, RealOp, Score
 from attnc.ir.walk import Axis, children, is_invariant, walk
 from attnc.kernel.build import Block, function
-from attnc.kernel.nodes import Expr, For, Function, List, Lit, Param, Ternary, Tuple, Unary, Var
+from attnc.kernel.expressions import Expr, List, Lit, Ternary, Tuple, Unary, Var
+from attnc.kernel.nodes import For, Function, Param
 from attnc.lower.cpu.keys import call_hide, call_keys
 from attnc.lower.gradients import is_finite
 from attnc.lower.lists import call_kinds

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 from attnc.kernel.arguments import Argument, arguments_of
 from attnc.kernel.build import Namespace, unpacked
-from attnc.kernel.nodes import Call, Expr, Function, Lit, Var
+from attnc.kernel.expressions import Call, Expr, Lit, Var
+from attnc.kernel.nodes import Function
 
 triton = Namespace("triton")
 Option = tuple[str, Expr]

@@ -17,7 +17,8 @@ from attnc.ir.nodes import Attention, Int, Node, Size
 from attnc.ir.text import print_sizes
 from attnc.ir.walk import walk
 from attnc.kernel.build import Block, function
-from attnc.kernel.nodes import Expr, Function, Lit, Op, Param, Ternary, Text, Tuple, Unary, Var
+from attnc.kernel.expressions import Expr, Lit, Op, Ternary, Text, Tuple, Unary, Var
+from attnc.kernel.nodes import Function, Param
 from attnc.lower.host.names import K, Q, V
 from attnc.lower.names import SIZES
 from attnc.lower.plan import Plan

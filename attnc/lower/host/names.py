@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from attnc.kernel.build import function
-from attnc.kernel.nodes import Var
+from attnc.kernel.expressions import Var
 from attnc.lower.torch_terms import torch
 
 Q, K, V, TILES, LARGE, AGAIN = (Var(name) for name in ("q", "k", "v", "tiles", "large", "again"))

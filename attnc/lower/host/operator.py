@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from attnc.errors import AttncError, Diagnostic
 from attnc.kernel.build import Block, dictionary, function, unpacked
+from attnc.kernel.expressions import Expr, Lit, Op, Ternary, Tuple, Var
 from attnc.kernel.module import Part
-from attnc.kernel.nodes import Assign, Do, Expr, Function, Lit, Op, Param, Ternary, Tuple, Var
+from attnc.kernel.nodes import Assign, Do, Function, Param
 from attnc.lower.schedule import SweepKernels
 from attnc.lower.sweep import Sweep, said_results
 from attnc.lower.torch_terms import torch

@@ -12,7 +12,8 @@ from attnc.ir import nodes as ir
 from attnc.ir.nodes import Attention
 from attnc.ir.text import print_ir
 from attnc.kernel.build import Block, function, unpacked
-from attnc.kernel.nodes import Expr, Function, If, Lit, Param, Return, Ternary, Try, Tuple, Var
+from attnc.kernel.expressions import Expr, Lit, Ternary, Tuple, Var
+from attnc.kernel.nodes import Function, If, Param, Return, Try
 from attnc.lower.host.operator import operator_of
 from attnc.lower.kernels import Kernels
 from attnc.lower.schedule import SweepKernels

@@ -12,7 +12,8 @@ from math import inf
 
 from attnc.algebra.fold import Kept, Largest, Softmax, Sums
 from attnc.kernel.build import Block, function
-from attnc.kernel.nodes import Expr, Function, List, Lit, Var
+from attnc.kernel.expressions import Expr, List, Lit, Var
+from attnc.kernel.nodes import Function
 from attnc.lower.names import part_of
 from attnc.lower.split.forward import DV
 from attnc.lower.split.share import SPLITS

@@ -8,7 +8,8 @@ N]. A share without a key leaves what changes nothing: -inf and zeros.
 from __future__ import annotations
 
 from attnc.errors import CompilerBug
-from attnc.kernel.nodes import Expr, Function, Var
+from attnc.kernel.expressions import Expr, Var
+from attnc.kernel.nodes import Function
 from attnc.lower.names import part_of
 from attnc.lower.split.share import SPLIT, SPLITS, find_share
 from attnc.lower.tiled.again import end_unless_spoiled, is_spoiled

@@ -9,7 +9,8 @@ from __future__ import annotations
 from attnc.errors import CompilerBug
 from attnc.kernel.arguments import arguments_of
 from attnc.kernel.build import Block, dictionary, function
-from attnc.kernel.nodes import Expr, ExprLike, Function, Lit, Param, Tuple, Var
+from attnc.kernel.expressions import Expr, ExprLike, Lit, Tuple, Var
+from attnc.kernel.nodes import Function, Param
 from attnc.lower.host.call import FUSION, Option, call_kernel, padded_widths, triton
 from attnc.lower.host.names import AGAIN, DV, FLOAT32, HKV, LARGE, ON_DEVICE, TILES, B, H, M, N, Q
 from attnc.lower.names import part_of

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from attnc.errors import CompilerBug
 from attnc.kernel.build import Block
-from attnc.kernel.nodes import Expr, Var
+from attnc.kernel.expressions import Expr, Var
 from attnc.lower.tiled.loops import Body, Tiles, count, in_a_row
 from attnc.lower.triton_terms import tl
 

@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from attnc.kernel.build import Block, function
-from attnc.kernel.nodes import Assign, Expr, If, Return, Unary, Var
+from attnc.kernel.expressions import Expr, Unary, Var
+from attnc.kernel.nodes import Assign, If, Return
 from attnc.lower.tiled.frame import AGAIN, Kernel
 from attnc.lower.tiled.layout import Flat
 from attnc.lower.tiled.tile import Tile, add_product

@@ -11,7 +11,8 @@ from __future__ import annotations
 from attnc.ir.nodes import Size
 from attnc.ir.walk import is_invariant
 from attnc.kernel.build import Block
-from attnc.kernel.nodes import Expr, Function, List, Lit, Var
+from attnc.kernel.expressions import Expr, List, Lit, Var
+from attnc.kernel.nodes import Function
 from attnc.lower.gradients import ArrayGradient
 from attnc.lower.tiled.again import add_with_care, end_unless_spoiled, left_rows
 from attnc.lower.tiled.backward_queries import Gradient, factors, scales_after_sum, store_gradients

@@ -8,7 +8,8 @@ is as many queries as fit a bounded buffer, so nothing here grows with queries t
 from __future__ import annotations
 
 from attnc.kernel.build import Block
-from attnc.kernel.nodes import Function, Var
+from attnc.kernel.expressions import Var
+from attnc.kernel.nodes import Function
 from attnc.lower.tiled.forward import N, body_of, enter_query_tile, head_rows, visits_of_keys
 from attnc.lower.tiled.frame import B, H, Kernel
 from attnc.lower.tiled.layout import QUERIES

@@ -13,7 +13,8 @@ from attnc.algebra.derivative import ONE
 from attnc.ir.nodes import Real
 from attnc.ir.walk import axes_of, is_invariant
 from attnc.kernel.build import Block
-from attnc.kernel.nodes import Expr, Function, List, Var
+from attnc.kernel.expressions import Expr, List, Var
+from attnc.kernel.nodes import Function
 from attnc.lower.tiled.again import add_with_care, end_unless_spoiled, left_rows
 from attnc.lower.tiled.forward import (
     N,

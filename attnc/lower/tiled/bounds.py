@@ -13,7 +13,7 @@ from attnc.analyze.facts import Interval
 from attnc.ir import build
 from attnc.ir.nodes import Int, IntConst, Size
 from attnc.kernel.build import Block
-from attnc.kernel.nodes import Expr, Lit, Var, names_in
+from attnc.kernel.expressions import Expr, Lit, Var, names_in
 from attnc.lower.triton_terms import TritonTerms, tl
 
 Segment = tuple[Expr, Expr]

@@ -7,7 +7,8 @@ tiles.
 from __future__ import annotations
 
 from attnc.kernel.build import Block, function
-from attnc.kernel.nodes import Expr, Function, Lit, Op, Param, Ternary, Tuple, Var
+from attnc.kernel.expressions import Expr, Lit, Op, Ternary, Tuple, Var
+from attnc.kernel.nodes import Function, Param
 from attnc.lower.host.call import triton
 from attnc.lower.host.names import Q
 from attnc.lower.torch_terms import torch

@@ -6,7 +6,8 @@ Enters: a sweep. Leaves: the kernel. `out` and `dlse` are contiguous; `dout` has
 from __future__ import annotations
 
 from attnc.kernel.build import function
-from attnc.kernel.nodes import Expr, Function, Var
+from attnc.kernel.expressions import Expr, Var
+from attnc.kernel.nodes import Function
 from attnc.lower.tiled.forward import N, head_rows
 from attnc.lower.tiled.frame import BLOCK_Q, FLOAT32, TILE_ID, H, Kernel, block_width
 from attnc.lower.tiled.layout import QUERIES

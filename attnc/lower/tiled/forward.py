@@ -14,7 +14,8 @@ from attnc.algebra.fold import Fold, Largest, Softmax, Sums
 from attnc.ir.nodes import Real, Score, Size
 from attnc.ir.walk import walk
 from attnc.kernel.build import Block, function
-from attnc.kernel.nodes import Expr, Function, List, Var
+from attnc.kernel.expressions import Expr, List, Var
+from attnc.kernel.nodes import Function
 from attnc.lower.scope import note_of
 from attnc.lower.tiled.again import add_with_care, end_unless_spoiled, left_rows
 from attnc.lower.tiled.bounds import Bounds

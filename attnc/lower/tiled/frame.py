@@ -22,16 +22,8 @@ from attnc.kernel.arguments import (
     tile,
 )
 from attnc.kernel.build import Block, function, without_dead
-from attnc.kernel.nodes import (
-    Expr,
-    ExprLike,
-    Function,
-    Param,
-    Tuple,
-    Var,
-    bound_in,
-    read_by,
-)
+from attnc.kernel.expressions import Expr, ExprLike, Tuple, Var
+from attnc.kernel.nodes import Function, Param, bound_in, read_by
 from attnc.lower.names import part_of
 from attnc.lower.regroup import LOG2_E
 from attnc.lower.scope import Scope

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from attnc.kernel.arguments import arguments_of, takes_tensor
 from attnc.kernel.build import Block, function
-from attnc.kernel.nodes import Expr, ExprLike, Function, Lit, Ternary, Tuple, Var
+from attnc.kernel.expressions import Expr, ExprLike, Lit, Ternary, Tuple, Var
+from attnc.kernel.nodes import Function
 from attnc.lower.host.call import FUSION, Option, call_kernel, padded_widths, triton
 from attnc.lower.host.names import AGAIN, FLOAT32, HKV, LARGE, TILES, B, H, K, Q, V
 from attnc.lower.lists import Listed

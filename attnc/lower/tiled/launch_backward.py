@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from attnc.kernel.build import Block, chain, function
-from attnc.kernel.nodes import Expr, Function, Lit, Param, Tuple, Var
+from attnc.kernel.expressions import Expr, Lit, Tuple, Var
+from attnc.kernel.nodes import Function, Param
 from attnc.lower.collect import call_adder
 from attnc.lower.gradients import ArrayGradient, Home
 from attnc.lower.host.call import triton

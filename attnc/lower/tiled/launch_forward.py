@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from attnc.ir.text import print_ir
 from attnc.kernel.build import Block, function
-from attnc.kernel.nodes import Function, Lit, Param, Var
+from attnc.kernel.expressions import Lit, Var
+from attnc.kernel.nodes import Function, Param
 from attnc.lower.host.names import DV, FLOAT32, ON_DEVICE, B, H, M, N, Q
 from attnc.lower.signature import sign_sweep
 from attnc.lower.split.launch import launch_split

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from attnc.kernel.build import function
-from attnc.kernel.nodes import Expr, ExprLike, Var
+from attnc.kernel.expressions import Expr, ExprLike, Var
 from attnc.lower.triton_terms import INT64, tl
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 from attnc.ir.walk import axes_of
 from attnc.kernel.build import Block
-from attnc.kernel.nodes import Expr, Var
+from attnc.kernel.expressions import Expr, Var
 from attnc.lower.tiled.frame import B, H, Kernel
 from attnc.lower.tiled.layout import KEYS, QUERIES
 from attnc.lower.tiled.loops import Body, count

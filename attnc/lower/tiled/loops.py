@@ -19,7 +19,7 @@ from attnc.analyze.facts import Interval, Periods, Ranges, Shown
 from attnc.ir import build
 from attnc.ir.nodes import IntConst, OverTile, Period
 from attnc.kernel.build import Block, function
-from attnc.kernel.nodes import Expr, Lit, Var
+from attnc.kernel.expressions import Expr, Lit, Var
 from attnc.lower.tiled.bounds import Bounds, Segment, greater, lesser
 from attnc.lower.triton_terms import INT32, tl
 

@@ -19,21 +19,8 @@ from attnc.ir.nodes import Attention, Member, Node
 from attnc.ir.walk import axes_of, walk
 from attnc.kernel.arguments import flag
 from attnc.kernel.build import Block, function
-from attnc.kernel.nodes import (
-    Assign,
-    Call,
-    Expr,
-    For,
-    Function,
-    If,
-    List,
-    Lit,
-    Param,
-    Return,
-    Stmt,
-    Tuple,
-    Var,
-)
+from attnc.kernel.expressions import Call, Expr, List, Lit, Tuple, Var
+from attnc.kernel.nodes import Assign, For, Function, If, Param, Return, Stmt
 from attnc.lower.per_pair import MANY, TOKENS, count_divisions, reads_pair
 from attnc.lower.tiled.frame import BLOCK_K, BLOCK_Q, FLOAT32
 from attnc.lower.tiled.layout import parts_of

@@ -14,7 +14,8 @@ from attnc.algebra.fold import Softmax, Sums
 from attnc.ir.nodes import Node, Real, TileEnd, Truth
 from attnc.ir.walk import Axis, axes_of
 from attnc.kernel.build import Block, function
-from attnc.kernel.nodes import Assign, Expr, ExprLike, If, List, Op, Stmt, Var
+from attnc.kernel.expressions import Expr, ExprLike, List, Op, Var
+from attnc.kernel.nodes import Assign, If, Stmt
 from attnc.lower.gradients import is_finite
 from attnc.lower.scope import note_of
 from attnc.lower.tiled.frame import AGAIN, BLOCK_K, BLOCK_Q, EDGE, FLOAT32, MINUS_INF, Kernel

@@ -15,7 +15,7 @@ from attnc.algebra.fold import Softmax, Sums
 from attnc.ir.nodes import Real, RealLoad, Score
 from attnc.ir.walk import walk
 from attnc.kernel.build import Block
-from attnc.kernel.nodes import Expr, Var
+from attnc.kernel.expressions import Expr, Var
 from attnc.lower.conversions import turn_around
 from attnc.lower.gradients import ArrayGradient, Home, is_finite, pass_back
 from attnc.lower.scope import note_of

@@ -20,8 +20,8 @@ from typing import ClassVar, TypeAlias
 
 from attnc.kernel.expressions import Expr, bound_by, names_in
 
-# Each knows which names it `reads`, and which it `binds`: a plain `=` does, and a loop its variable. What is written
-# into, as `out[rows] = value` or `total += value`, is read.
+# A statement knows which names it `reads`, and which it `binds`: a plain `=` does, and a loop its variable. What is
+# written into, as `out[rows] = value` or `total += value`, is read.
 
 NOTHING: frozenset[str] = frozenset()
 

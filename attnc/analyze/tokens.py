@@ -18,17 +18,7 @@ from attnc.ir import build
 from attnc.ir.nodes import And, Attention, Bool, Index, Int, Truth
 from attnc.ir.walk import axes_of, replace_terms
 from attnc.sets.convert import to_bool, to_int, to_polynomial, to_predicate
-from attnc.sets.polynomial import (
-    ZERO,
-    Atom,
-    Extreme,
-    Leaf,
-    Polynomial,
-    Quotient,
-    Read,
-    SearchSorted,
-    polynomial,
-)
+from attnc.sets.polynomial import ZERO, Atom, Extreme, Leaf, Polynomial, Quotient, Read, Search, polynomial
 from attnc.sets.predicate import NonNegative, conditions_of, nonnegative
 from attnc.sets.prover import Prover
 
@@ -153,7 +143,7 @@ def _atom_rises(atom: Atom, prover: Prover) -> bool:
                 and not any("i" in each.leaves for each in first)
                 and _rises(last, prover)
             )
-        case SearchSorted(_, index, value):
+        case Search(_, index, value):
             return not any("i" in each.leaves for each in index) and _rises(value, prover)
         case Quotient(a, n):
             return "i" not in n.leaves and prover.prove_less(ZERO, n) and _rises(a, prover)

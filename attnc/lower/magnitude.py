@@ -39,7 +39,7 @@ from attnc.sets.polynomial import (
     Polynomial,
     Quotient,
     Read,
-    SearchSorted,
+    Search,
     polynomial,
 )
 
@@ -133,7 +133,7 @@ class Magnitudes:
             case Leaf(IntOp("+" | "-" | "*" as op, a, b)):  # of which the form is too long to work with
                 x, y = self.of(a), self.of(b)
                 return (x * y if op == "*" else x + y,)
-            case SearchSorted(array, index):
+            case Search(array, index):
                 return (to_polynomial(self.attention.param(array).sizes[len(index)]),)
             case Read(array) if array in self.remainders:
                 return (to_polynomial(self.remainders[array]),)

@@ -55,7 +55,7 @@ from attnc.sets.polynomial import (
     Polynomial,
     Quotient,
     Read,
-    SearchSorted,
+    Search,
     polynomial,
 )
 from attnc.sets.predicate import (
@@ -118,7 +118,7 @@ def _polynomial(term: Int) -> Polynomial:
         case IntLoad(array, index):
             return polynomial(Read(array, tuple(map(to_polynomial, index))))
         case Rank(array, index, value):
-            return polynomial(SearchSorted(array, tuple(map(to_polynomial, index)), to_polynomial(value)))
+            return polynomial(Search(array, tuple(map(to_polynomial, index)), to_polynomial(value)))
         case _:
             raise CompilerBug(f"no polynomial for {term!r}")
 
@@ -247,7 +247,7 @@ def _atom(atom: Atom) -> Int:
             return build.choose(to_bool(condition), to_int(a), to_int(b))
         case Read(array, index):
             return IntLoad(array, tuple(map(to_int, index)))
-        case SearchSorted(array, index, value):
+        case Search(array, index, value):
             return Rank(array, tuple(map(to_int, index)), to_int(value))
         case _:
             raise CompilerBug(f"no term for the atom {type(atom).__name__}")

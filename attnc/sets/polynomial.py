@@ -259,7 +259,7 @@ class Read(Atom):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SearchSorted(Atom):
+class Search(Atom):
     """How many entries of `array[index, :]`, which is in order, are below `value`."""
 
     array: str

@@ -28,7 +28,7 @@ from attnc.sets.polynomial import (
     Polynomial,
     Quotient,
     Read,
-    SearchSorted,
+    Search,
     polynomial,
 )
 from attnc.sets.predicate import (
@@ -218,7 +218,7 @@ class Prover:
                 case Quotient(_, n):
                     if self.prove_nonnegative(n - 1):
                         return any(map(self.prove_nonnegative, self._below(atom, factor, rest, sign)))
-                case Leaf() | Read() | SearchSorted():
+                case Leaf() | Read() | Search():
                     bounds = self._bounds.get(atom, UNBOUNDED)
                     ends = (*(bounds.low if sign > 0 else bounds.high), *self._beside(atom, rest, sign))
                     return any(self.prove_nonnegative(factor * end + rest) for end in ends)
@@ -277,10 +277,10 @@ class Prover:
                             inside = self._is_inside(array, index) and self._is_inside(array, place)
                             if inside and self.prove_nonnegative(ahead):
                                 yield polynomial(other)
-            case SearchSorted(array, index, value):
+            case Search(array, index, value):
                 for other in rest.atoms:
                     match other:
-                        case SearchSorted(name, place, wanted) if name == array and place == index:
+                        case Search(name, place, wanted) if name == array and place == index:
                             if self.prove_nonnegative((value - wanted) * sign):
                                 yield polynomial(other)
                 yield from self._around(array, index, value, sign)

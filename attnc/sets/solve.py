@@ -18,17 +18,7 @@ from typing import Literal
 from attnc.errors import CompilerBug
 from attnc.sets.folding import items_of, quotient
 from attnc.sets.pieces import Piece, Pieces, Plane, Stretch
-from attnc.sets.polynomial import (
-    Atom,
-    Choice,
-    Extreme,
-    Leaf,
-    Polynomial,
-    Quotient,
-    Read,
-    SearchSorted,
-    polynomial,
-)
+from attnc.sets.polynomial import Atom, Choice, Extreme, Leaf, Polynomial, Quotient, Read, Search, polynomial
 from attnc.sets.predicate import (
     All,
     NonNegative,
@@ -227,7 +217,7 @@ class Solver:
             case Quotient(a, n):
                 return self._undo_division(variable, n, lambda solver: solver._solve_inequality(a - n * end))
             case Read(array, (*row, last)) if self._is_in_order(array, row):
-                return self._deeper._solve_inequality(last - polynomial(SearchSorted(array, tuple(row), end)))
+                return self._deeper._solve_inequality(last - polynomial(Search(array, tuple(row), end)))
             case _:
                 return self._unknown
 
@@ -240,7 +230,7 @@ class Solver:
                 last = n * end + n - 1
                 return self._undo_division(variable, n, lambda solver: solver._solve_inequality(last - a))
             case Read(array, (*row, last)) if self._is_in_order(array, row):
-                above = polynomial(SearchSorted(array, tuple(row), end + 1))
+                above = polynomial(Search(array, tuple(row), end + 1))
                 return self._deeper._solve_inequality(above - 1 - last)
             case _:
                 return self._unknown

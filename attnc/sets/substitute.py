@@ -13,17 +13,7 @@ from attnc.ir.nodes import Bool, Int, Node
 from attnc.ir.walk import replace_terms
 from attnc.sets.convert import to_int, to_polynomial, to_predicate
 from attnc.sets.folding import choice, extreme, quotient
-from attnc.sets.polynomial import (
-    Atom,
-    Choice,
-    Extreme,
-    Leaf,
-    Polynomial,
-    Quotient,
-    Read,
-    SearchSorted,
-    polynomial,
-)
+from attnc.sets.polynomial import Atom, Choice, Extreme, Leaf, Polynomial, Quotient, Read, Search, polynomial
 from attnc.sets.predicate import All, NonNegative, Opaque, Predicate, Some, every, negation, nonnegative, some
 
 
@@ -65,9 +55,9 @@ def _in_atom(atom: Atom, position: Leaf, value: Polynomial) -> Polynomial:
             return choice(substitute_in(condition, position, value), then, otherwise)
         case Read(array, index):
             return polynomial(Read(array, tuple(substitute(item, position, value) for item in index)))
-        case SearchSorted(array, index, wanted):
+        case Search(array, index, wanted):
             places = tuple(substitute(item, position, value) for item in index)
-            return polynomial(SearchSorted(array, places, substitute(wanted, position, value)))
+            return polynomial(Search(array, places, substitute(wanted, position, value)))
         case _:
             raise CompilerBug(f"no substitution in the atom {type(atom).__name__}")
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from attnc.ir import nodes as ir
 from attnc.ir.nodes import Attention
-from attnc.ir.text import print_ir
+from attnc.ir.text import print_sizes
 from attnc.kernel.build import Block, function, unpacked
 from attnc.kernel.expressions import Expr, Lit, Ternary, Tuple, Var
 from attnc.kernel.nodes import Function, If, Param, Return, Try
@@ -134,8 +134,8 @@ def _said(kernels: Kernels) -> list[str]:
     """Its docstring."""
     lines = ["Attention of q [B, H, N, D] over k [B, HKV, M, D] and v [B, HKV, M, DV]: [B, H, N, DV].", ""]
     for p in kernels.plan.spec.params:
-        sizes = f"[{', '.join(map(print_ir, p.sizes))}]" if p.sizes else ""
-        lines.append(f"{p.name}: {p.sort}{sizes}{', sorted along its last axis' if p.sorted else ''}")
+        order = ", sorted along its last axis" if p.sorted else ""
+        lines.append(f"{p.name}: {p.sort}{print_sizes(p.sizes)}{order}")
     lines.append(
         "scale: what `dot(q, k)` is multiplied with where the spec says `scale`; D ** -0.5 if not given"
     )

@@ -26,15 +26,17 @@ GOLDEN = Path(__file__).parent / "golden"
 Golden = Callable[[str, str], None]
 
 
-# Tests that run or build emitted code: `make check` leaves them out.
+# Tests that run, build or read whole emitted modules: `make check` leaves them out.
 EMITTED = (
     "bench/",
     "compiles/",
     "evaluate/",
+    "emit/test_guest.py",
     "emit/test_names_of_arguments.py",
     "emit/test_no_kernels.py",
     "kernels/",
     "lower/test_counted_tiles.py",
+    "lower/test_frame_names.py",
     "lower/test_lists.py",
     "lower/test_loops.py",
     "lower/test_loops_are_plain.py",

@@ -50,6 +50,7 @@ EMITTED = (
     "run/test_own.py",
     "run/test_sorted_arrays.py",
     "run/test_torch_func.py",
+    "run/test_totals.py",
     "run/test_wrong_calls.py",
     "support/test_chunk_kernels.py",
     "test_long_specs.py",

@@ -129,6 +129,10 @@ class Random:
             st.builds(ir.RealCall, st.sampled_from(FUNCTIONS), a),
             st.builds(ir.RealIf, self.bool(depth - 1), a, a),
             st.builds(lambda *at: ir.RealLoad("bias", at), *(self.place(size, depth) for size in (H, N, M))),
+            st.builds(
+                lambda *at: ir.Total("bias", at),
+                *(self.place(size, depth) for size in (H, N, ir.IntOp("+", M, ir.IntConst(1)))),
+            ),
             st.builds(ir.Dot, vec, vec),
             st.builds(ir.SumD, vec),
         ]  # fmt: skip
@@ -142,6 +146,9 @@ class Random:
         size = N if self.array == "gate" else M
         leaves: list[SearchStrategy[ir.Vec]] = [
             self.place(size, depth).map(lambda x: ir.VecLoad(self.array, (x,))),
+            self.place(ir.IntOp("+", size, ir.IntConst(1)), depth).map(
+                lambda x: ir.VecTotal(self.array, (x,))
+            ),
             *(st.just(ir.VecInput(name)) for name in self.inputs),
         ]
         if depth <= 0:

@@ -71,6 +71,8 @@ def _meaning(term: ir.Node, scene: Scene) -> Any:
             return np.float64(found) if isinstance(term, ir.RealLoad) else found
         case ir.VecLoad(name, index):
             return [np.float64(x) for x in entry(name, index, scene)]
+        case ir.Total(name, index) | ir.VecTotal(name, index):
+            return in_front(name, index, scene)
         case ir.Member(item, name, index):
             x = of(item)
             return x in [y for y in entry(name, index, scene) if y >= 0]
@@ -147,6 +149,21 @@ def entry(name: str, index: tuple[ir.Int, ...], scene: Scene) -> Any:
             raise Undefined
         found = found[place]
     return found
+
+
+def in_front(name: str, index: tuple[ir.Int, ...], scene: Scene) -> Any:
+    """The sum of what stands in front of the last place: numbers, or rows of them."""
+    *before, end = (_meaning(item, scene) for item in index)
+    found = scene.values[name]
+    for place in before:
+        if end != 0 and not 0 <= place < len(found):
+            raise Undefined
+        found = found[place % len(found)]
+    if not 0 <= end <= len(found):
+        raise Undefined
+    if not isinstance(found[0], list):
+        return sum(map(np.float64, found[:end]), np.float64(0.0))
+    return [sum(map(np.float64, column[:end]), np.float64(0.0)) for column in zip(*found, strict=True)]
 
 
 def integer(op: str, x: int, y: int) -> int:

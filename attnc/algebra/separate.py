@@ -43,12 +43,14 @@ from attnc.ir.nodes import (
     RealOp,
     Splat,
     SumD,
+    Total,
     Vec,
     VecCall,
     VecIf,
     VecInput,
     VecLoad,
     VecOp,
+    VecTotal,
 )
 from attnc.ir.signs import is_at_most_0
 from attnc.ir.walk import holds
@@ -164,7 +166,7 @@ class Separator:
             case RealOp("min", a, b):
                 if is_at_most_0(a) and self.known.is_at_least_0(b):
                     return self.sum_of(a)
-            case RealLoad(name) | VecLoad(name):
+            case RealLoad(name) | VecLoad(name) | Total(name) | VecTotal(name):
                 raise Refused(f"reads `{name}` by the query and the key at once")
         raise _refused(term)
 

@@ -30,8 +30,10 @@ from attnc.ir.nodes import (
     Real,
     RealLoad,
     TileEnd,
+    Total,
     Truth,
     VecLoad,
+    VecTotal,
 )
 from attnc.ir.text import print_ir
 from attnc.ir.walk import axes_of, replace_terms, walk
@@ -190,7 +192,7 @@ def _obstacle(term: Bool, plane: Plane) -> str:
                     return f"divides by `{print_ir(n)}`, which may be below 1"
     for axis in (plane.target.key, plane.other.key):
         moving = [node for node in walk(term) if axis in axes_of(node)]
-        if any(isinstance(node, (IntLoad, BoolLoad, RealLoad, VecLoad)) for node in moving):
+        if any(isinstance(node, (IntLoad, BoolLoad, RealLoad, VecLoad, Total, VecTotal)) for node in moving):
             return f"reads an array at {SINGULAR[axis]} positions"
         if any(
             isinstance(node, Member) and any(axis in axes_of(item) for item in node.index) for node in moving

@@ -12,7 +12,20 @@ from attnc.analyze.facts import Implied, Reason
 from attnc.analyze.ranges import make_plane
 from attnc.analyze.requirements import find_requirements
 from attnc.ir import build
-from attnc.ir.nodes import And, Attention, Bool, FromInt, Int, IntAbs, IntIf, IntOp, Node, RealCall, RealIf
+from attnc.ir.nodes import (
+    And,
+    Attention,
+    Bool,
+    FromInt,
+    Int,
+    IntAbs,
+    IntIf,
+    IntOp,
+    Node,
+    RealCall,
+    RealIf,
+    VecIf,
+)
 from attnc.ir.text import print_ir
 from attnc.ir.walk import axes_of, walk
 from attnc.sets.convert import to_int, to_polynomial, to_predicate
@@ -51,7 +64,7 @@ def _simpler(term: Node, visible: Prover) -> Node | None:
             if visible.prove_at_most(x, y):
                 return a if op == "min" else b
             return (b if op == "min" else a) if visible.prove_at_most(y, x) else None
-        case IntIf(cond, a, b) | RealIf(cond, a, b):
+        case IntIf(cond, a, b) | RealIf(cond, a, b) | VecIf(cond, a, b):
             holds = visible.decide(to_predicate(cond))
             return None if holds is None else a if holds else b
     return None

@@ -44,10 +44,12 @@ from attnc.ir.nodes import (
     Score,
     Size,
     SumD,
+    Total,
     Vec,
     VecIf,
     VecInput,
     VecLoad,
+    VecTotal,
 )
 from attnc.ir.walk import Axis, axes_of, children, holds, replace_terms, walk
 from attnc.sets.convert import to_bool, to_polynomial, to_predicate
@@ -212,6 +214,13 @@ class _Reader:
                     yield from self.read(child, where)
                 if isinstance(node, IntLoad | RealLoad | BoolLoad | VecLoad | Member):
                     yield _Read(node.array, node.index, where, self.axes)
+                if isinstance(
+                    node, Total | VecTotal
+                ):  # the last of those in front of its end, if there are some
+                    *before, end = node.index
+                    last = build.integer("-", end, IntConst(1))
+                    there = build.compare("!=", end, IntConst(0))
+                    yield _Read(node.array, (*before, last), (*where, there), self.axes)
 
 
 def _sides(a: Vec, b: Vec) -> tuple[Vec, Vec] | None:

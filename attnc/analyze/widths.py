@@ -26,6 +26,7 @@ from attnc.ir.nodes import (
     VecInput,
     VecLoad,
     VecOp,
+    VecTotal,
 )
 from attnc.ir.walk import walk
 
@@ -69,7 +70,7 @@ def width_of(vec: Vec, attention: Attention) -> Int | None:
     match vec:
         case VecInput(name):
             return _INPUTS[name]
-        case VecLoad(array):
+        case VecLoad(array) | VecTotal(array):
             return attention.param(array).sizes[-1]
         case Splat():
             return None

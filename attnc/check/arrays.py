@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from attnc.check.report import Report
 from attnc.check.sorts import as_int, count
-from attnc.check.values import BROKEN, Array, Broken, Operand, Value, quote
+from attnc.check.values import BROKEN, Array, Broken, Operand, Slice, Value, quote
 from attnc.errors import CompilerBug, Label
 from attnc.ir import nodes as ir
 from attnc.source import Span
@@ -24,7 +24,16 @@ class Whole:
     span: Span
 
 
-Items = Sequence[Operand | Whole]
+@dataclass(frozen=True, slots=True)
+class Between:
+    """The `first : end` of an index."""
+
+    first: Operand
+    end: Operand
+    span: Span
+
+
+Items = Sequence[Operand | Whole | Between]
 
 
 def load(array: Array, items: Items, span: Span, report: Report) -> Value:
@@ -32,6 +41,8 @@ def load(array: Array, items: Items, span: Span, report: Report) -> Value:
     param = array.param
     if not check_index_count(param, items, span, report):
         return BROKEN
+    if any(isinstance(item, Between) for item in items):
+        return _slice(param, items, report)
     index = indices(param, items, report)
     if index is None:
         return BROKEN
@@ -57,6 +68,38 @@ def load(array: Array, items: Items, span: Span, report: Report) -> Value:
             return ir.BoolLoad(param.name, index, span=span)
         case _:
             raise CompilerBug(f"unknown sort of array: {param}")
+
+
+def _slice(param: ir.Param, items: Items, report: Report) -> Value:
+    """`array[index, first : end]`, and perhaps a `:` behind it."""
+    is_row = isinstance(items[-1], Whole)
+    *before, last = items[:-1] if is_row else items
+    for item in before:
+        if isinstance(item, Between):
+            report.error(
+                "misplaced-slice",
+                f"a slice stands last, or in front of the `:`, and {quote(item.span)} does not",
+                item.span,
+                related=_declared(param),
+            )
+            return BROKEN
+    if not isinstance(last, Between):
+        raise CompilerBug("no slice among these items")
+    if param.sort != "float":
+        report.error(
+            "wrong-sort",
+            f"a slice takes floats, and `{param.name}` is an array of {param.sort}",
+            last.span,
+            related=_declared(param),
+        )
+        return BROKEN
+    index = indices(param, before, report)
+    first, end = (
+        as_int(each, f"an end of a slice of `{param.name}`", report) for each in (last.first, last.end)
+    )
+    if index is None or first is None or end is None:
+        return BROKEN
+    return Slice(param, index, first, end, is_row)
 
 
 def member(item: Operand, array: Array, items: Items, span: Span, table: Span, report: Report) -> Value:
@@ -104,8 +147,8 @@ def indices(param: ir.Param, items: Items, report: Report) -> tuple[ir.Int, ...]
     """Every item but a final `:`, as integers inside the array as far as that is known."""
     found: list[ir.Int] = []
     is_fine = True
-    for item, size in zip(items, param.sizes, strict=True):
-        if isinstance(item, Whole):
+    for item, size in zip(items, param.sizes, strict=False):
+        if isinstance(item, Whole | Between):
             continue
         index = as_int(item, f"an index of `{param.name}`", report)
         if index is None or not is_inside(param, index, size, item.span, report):

@@ -18,9 +18,9 @@ from attnc.check.imports import standard_entry
 from attnc.check.names import Entry, Scope
 from attnc.check.normalization import warn_of_formula
 from attnc.check.parameters import check_parameters, declare_parameters
-from attnc.check.sorts import array_without_index, as_bool, as_real, as_vec
+from attnc.check.sorts import array_without_index, as_bool, as_real, as_vec, wrong_sort
 from attnc.check.terms import find_needs
-from attnc.check.values import BROKEN, Array, Operand, Term, Value, quote
+from attnc.check.values import BROKEN, Array, Operand, Slice, Term, Value, quote
 from attnc.check.vocabulary import PLACES, ClauseWord
 from attnc.check.widths import WidthCheck
 from attnc.errors import CompilerBug, Label
@@ -151,6 +151,10 @@ def _check_let(e: tree.Expr, scope: Scope, elaborator: Elaborator) -> Value:
     value = elaborator.value(e, scope, PLACES["let"])
     if isinstance(value, Array):
         array_without_index(value.param, elaborator.span(e), elaborator.report)
+        return BROKEN
+    if isinstance(value, Slice):
+        what, needed = "what a `let` names", "a number, a bool or a vector"
+        wrong_sort(elaborator.span(e), value, what, needed, elaborator.report)
         return BROKEN
     return value
 

@@ -137,6 +137,8 @@ def parts(e: tree.Expr) -> list[tree.Expr]:
             return [*args, *(value for _, value in kwargs)]
         case tree.Index(_, items):
             return list(items)
+        case tree.Slice(first, end):
+            return [first, end]
         case _:
             return []
 

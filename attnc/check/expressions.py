@@ -24,7 +24,7 @@ from attnc.check.meaning import built_in, coordinate, stored
 from attnc.check.names import KIND_TITLES, Entry, Scope
 from attnc.check.report import Report
 from attnc.check.terms import Measures, cite
-from attnc.check.values import BROKEN, Array, Broken, Operand, Value, quote
+from attnc.check.values import BROKEN, Array, Broken, Operand, Slice, Value, quote
 from attnc.check.vocabulary import Place
 from attnc.errors import CompilerBug
 from attnc.ir import build
@@ -218,11 +218,17 @@ class Elaborator:
 
     def _items(
         self, items: tuple[tree.Expr, ...], scope: Scope, place: Place
-    ) -> list[Operand | arrays.Whole]:
-        return [
-            arrays.Whole(self.span(item)) if isinstance(item, tree.All) else self.operand(item, scope, place)
-            for item in items
-        ]
+    ) -> list[Operand | arrays.Whole | arrays.Between]:
+        return [self._item(item, scope, place) for item in items]
+
+    def _item(self, item: tree.Expr, scope: Scope, place: Place) -> Operand | arrays.Whole | arrays.Between:
+        match item:
+            case tree.All():
+                return arrays.Whole(self.span(item))
+            case tree.Slice(first, end):
+                ends = self.operand(first, scope, place), self.operand(end, scope, place)
+                return arrays.Between(*ends, self.span(item))
+        return self.operand(item, scope, place)
 
     def _member(self, e: tree.In, scope: Scope, place: Place) -> Value:
         item, table, span = self.operand(e.item, scope, place), self.span(e.table), self.span(e)
@@ -299,7 +305,7 @@ class Elaborator:
                 inner.entries[param.name.id] = Entry("argument", param.name.span, value)
             found = self.value(macro.body, inner, place)
         is_mine = call.source.name == self.report.source.name
-        if isinstance(found, Array | Broken) or not is_mine:
+        if isinstance(found, Array | Slice | Broken) or not is_mine:
             return found
         return cite(found, call)
 

@@ -5,7 +5,7 @@ Enters: the name of a function and its operands, bound to its signature. Leaves:
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 from attnc.check.report import Report
 from attnc.check.sorts import (
@@ -17,13 +17,18 @@ from attnc.check.sorts import (
     rank,
     wrong_sort,
 )
-from attnc.check.values import BROKEN, Operand, Value
+from attnc.check.values import BROKEN, Operand, Slice, Value
 from attnc.check.vocabulary import ELEMENTWISE, Place
 from attnc.errors import CompilerBug
 from attnc.ir import build
 from attnc.ir import nodes as ir
 from attnc.ir.arithmetic import Function, IntOperator, RealOperator
+from attnc.ir.signs import is_at_least_0
+from attnc.ir.walk import replace_terms, walk
 from attnc.source import Span
+
+# Ends of a slice that are looked at one by one: as many sums as there are choices.
+MOST_EXTREMES = 4
 
 
 def apply_function(name: str, args: list[Operand], span: Span, place: Place, report: Report) -> Value:
@@ -55,6 +60,8 @@ def apply_function(name: str, args: list[Operand], span: Span, place: Place, rep
         case "sum_d", [a]:
             x = as_vec(a, "what `sum_d` adds up", report)
             return BROKEN if x is None else ir.SumD(x, span=span)
+        case "total", [a]:
+            return _total(a, span, report)
         case "l2", [a]:
             x = as_vec(a, "what `l2` scales", report)
             return BROKEN if x is None else build.vec_call("l2", x, span=span)
@@ -67,6 +74,42 @@ def apply_function(name: str, args: list[Operand], span: Span, place: Place, rep
             return ir.Rope(x, position, theta, span=span)
         case _:
             raise CompilerBug(f"no function {name!r} of {len(args)} arguments")
+
+
+def _total(a: Operand, span: Span, report: Report) -> Value:
+    """The sum of a slice: what stands in front of its end, less what stands in front of its beginning."""
+    part = a.value
+    if not isinstance(part, Slice):
+        wrong_sort(
+            a.span, part, "what `total` adds up", "a slice, as in `total(x[b, h, j + 1 : i + 1])`", report
+        )
+        return BROKEN
+    to_end, to_first = (_in_front(part, end, span) for end in (part.end, part.first))
+    nothing = _in_front(part, ir.IntConst(0), span)
+    minus: Any = build.vector if part.is_row else build.real
+    if part.first == ir.IntConst(0) and is_at_least_0(ir.FromInt(part.end)):
+        return cast("Value", to_end)
+    is_there = build.compare("<=", part.first, part.end, span=span)
+    return cast("Value", build.choose(is_there, minus("-", to_end, to_first, span=span), nothing, span=span))
+
+
+def _in_front(part: Slice, end: ir.Int, span: Span) -> Any:
+    """The sum of all in front of `end`. An extreme of two ends chooses between two sums, each perhaps of one token."""
+    zero = ir.RealConst(0.0)
+    if end == ir.IntConst(0):
+        return ir.Splat(zero) if part.is_row else zero
+    extremes = [each for each in walk(end) if isinstance(each, ir.IntOp) and each.op in ("min", "max")]
+    if extremes and len(extremes) <= MOST_EXTREMES:
+        extreme = extremes[0]
+
+        def with_end(chosen: ir.Int) -> Any:
+            instead = replace_terms(end, lambda each: chosen if each == extreme else None)
+            return _in_front(part, cast("ir.Int", instead), span)
+
+        is_first = build.compare("<=" if extreme.op == "min" else ">=", extreme.a, extreme.b, span=span)
+        return build.choose(is_first, with_end(extreme.a), with_end(extreme.b), span=span)
+    kind = ir.VecTotal if part.is_row else ir.Total
+    return kind(part.param.name, (*part.index, end), span=span)
 
 
 def _elementwise(fn: Function, a: Operand, span: Span, report: Report) -> Value:

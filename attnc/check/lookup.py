@@ -51,7 +51,7 @@ ADVICE: dict[str, str] = {
     "tril": "write `mask j <= i`",
     "triu": "write `mask i <= j`",
     "norm": "write `sqrt(dot(a, a))`",
-    "cumsum": "add up in torch and pass the array: `total[b, h, i] - total[b, h, j]`",
+    "cumsum": "write `total(steps[b, h, j + 1 : i + 1])`: what stands in the slice is added up",
     "round": "write `floor(x + 0.5)`",
     "ceil": "write `-floor(-x)`",
     "var": "write `mean((s - mean(s)) ** 2)`",

@@ -14,7 +14,7 @@ from attnc.check.lookup import report_misplaced
 from attnc.check.names import Entry, did_you_mean
 from attnc.check.report import Report
 from attnc.check.terms import find_needs
-from attnc.check.values import BROKEN, Array, Broken, Value
+from attnc.check.values import BROKEN, Array, Broken, Slice, Value
 from attnc.check.vocabulary import Place
 from attnc.errors import CompilerBug
 from attnc.ir import nodes as ir
@@ -57,7 +57,7 @@ def stored(name: str, entry: Entry, place: Place, span: Span, report: Report) ->
             "not-constant", f"{place.title} must be known when the file is read, and `{name}` {why}", span
         )
         return BROKEN
-    if isinstance(value, Broken | Array):
+    if isinstance(value, Broken | Array | Slice):
         return value
     match entry.kind:
         case "parameter" | "const":

@@ -9,7 +9,7 @@ from __future__ import annotations
 from attnc.check.expressions import Elaborator
 from attnc.check.names import Entry, Scope
 from attnc.check.sorts import as_int
-from attnc.check.values import Array, Value, kind, quote
+from attnc.check.values import Array, Slice, Value, kind, quote
 from attnc.check.vocabulary import PLACES, Place
 from attnc.errors import CompilerBug, Label
 from attnc.ir import nodes as ir
@@ -148,7 +148,7 @@ def find_default(param: tree.Param, scope: Scope, elaborator: Elaborator) -> int
             return real
         case "bool", ir.Truth(truth):
             return truth
-        case _, ir.IntConst() | ir.RealConst() | ir.Truth() | Array():
+        case _, ir.IntConst() | ir.RealConst() | ir.Truth() | Array() | Slice():
             report.error(
                 "wrong-default",
                 f"`{param.name.id}` is of type {param.sort}, and its default is {kind(value)}",

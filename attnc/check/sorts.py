@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 from attnc.check.report import Report
-from attnc.check.values import BROKEN, Array, Broken, Operand, Value, kind, quote
+from attnc.check.values import BROKEN, Array, Broken, Operand, Slice, Value, kind, quote
 from attnc.errors import CompilerBug
 from attnc.ir import build
 from attnc.ir import nodes as ir
@@ -83,7 +83,7 @@ def as_vec(a: Operand, what: str, report: Report) -> ir.Vec | None:
 def has_width(a: ir.Vec) -> bool:
     """Does a term know how many features it has? `1.0 if true else q` does not: it is 1.0."""
     match a:
-        case ir.VecInput() | ir.VecLoad():
+        case ir.VecInput() | ir.VecLoad() | ir.VecTotal():
             return True
         case ir.VecCall(_, x) | ir.Rope(x):
             return has_width(x)
@@ -102,6 +102,8 @@ def wrong_sort(span: Span, got: Value, what: str, needed: str, report: Report) -
         case Array(param), _:
             array_without_index(param, span, report)
             return
+        case Slice(), _:
+            code, helps = "wrong-sort", [f"`total({text})` adds up its elements"]
         case ir.Bool(), ("an integer" | "a real" | "a number"):
             code, helps = "bool-and-number", [f"write `1 if {text} else 0` to count a bool as a number"]
         case ((ir.Int() | ir.Real()), "a bool"):
@@ -257,7 +259,7 @@ def compare(op: Comparison, a: Operand, b: Operand, span: Span, report: Report) 
             return BROKEN
         case _:
             for x in (a, b):
-                if isinstance(x.value, ir.Vec | Array):
+                if isinstance(x.value, ir.Vec | Array | Slice):
                     wrong_sort(x.span, x.value, f"each side of `{op}`", "a real", report)
             return BROKEN
 

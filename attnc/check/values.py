@@ -1,6 +1,7 @@
 """What an expression can stand for while it is being checked.
 
-Enters: nothing. Leaves: `Value`s (a term of the IR, an array not yet indexed, or `BROKEN`) and `Operand`s.
+Enters: nothing. Leaves: `Value`s (a term of the IR, an array not yet indexed, a slice of one, or `BROKEN`) and
+`Operand`s.
 """
 
 from __future__ import annotations
@@ -23,13 +24,24 @@ class Array:
 
 
 @dataclass(frozen=True, slots=True)
+class Slice:
+    """Elements of an array from `first` to in front of `end`; rows of it, where a `:` is behind them."""
+
+    param: ir.Param
+    index: tuple[ir.Int, ...]
+    first: ir.Int
+    end: ir.Int
+    is_row: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Broken:
     """What a mistake leaves behind. Whatever is built from it is broken too, and nobody is told twice."""
 
 
 BROKEN: Final = Broken()
 
-Value = Term | Array | Broken
+Value = Term | Array | Slice | Broken
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +65,8 @@ def kind(value: Value) -> str:
             return "a vector"
         case Array():
             return "an array"
+        case Slice():
+            return "a slice"
         case _:
             raise CompilerBug(f"no sort for {value!r}")
 

@@ -51,6 +51,7 @@ SIGNATURES: dict[str, tuple[str, ...] | None] = {
     "ispow2": ("x",),
     "dot": ("a", "b"),
     "sum_d": ("x",),
+    "total": ("x",),
     "l2": ("x",),
     "rope": ("x", "position", "theta"),
     "sum": ("x",),

@@ -55,7 +55,7 @@ class WidthCheck:
         match node:
             case ir.VecInput(name):
                 return WIDTHS[name]
-            case ir.VecLoad(array):
+            case ir.VecLoad(array) | ir.VecTotal(array):
                 sizes = self.params[array].sizes
                 return sizes[-1] if sizes else None  # none: they are wrong, as the reader knows by now
             case ir.VecCall(_, a) | ir.Rope(a):

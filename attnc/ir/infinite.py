@@ -21,6 +21,7 @@ from attnc.ir.nodes import (
     RealParam,
     Score,
     Size,
+    Total,
 )
 from attnc.ir.walk import children, holds, is_invariant
 
@@ -37,7 +38,7 @@ def may_be_minus_infinity(term: Real) -> Real | None:
             return None
         case RealOp("**", a, RealConst(value)) if value > 0:
             return may_be_minus_infinity(a)
-        case RealParam() | RealLoad() | RealCall("log" | "exp") | RealOp("**"):
+        case RealParam() | RealLoad() | Total() | RealCall("log" | "exp") | RealOp("**"):
             return term
         case RealOp("/", _, b) if not (isinstance(b, RealConst) or is_invariant(b)):
             return term

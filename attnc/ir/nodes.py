@@ -264,6 +264,14 @@ class RealLoad(Real):
 
 
 @node
+class Total(Real):
+    """`total(array[index, :end])`: the sum of what stands in front of the last index, which may be the size."""
+
+    array: str
+    index: tuple[Int, ...]
+
+
+@node
 class Dot(Real):
     a: Vec
     b: Vec
@@ -319,6 +327,14 @@ class VecInput(Vec):
 @node
 class VecLoad(Vec):
     """`array[index, :]`: one index per dimension but the last."""
+
+    array: str
+    index: tuple[Int, ...]
+
+
+@node
+class VecTotal(Vec):
+    """`total(array[index, :end, :])`: the sum of the rows in front of the last index, which may be the size."""
 
     array: str
     index: tuple[Int, ...]

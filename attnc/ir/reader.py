@@ -209,6 +209,8 @@ class _Reader:
             self.tokens.need(")")
             return inside
         name = self.tokens.name()
+        if name == "total":
+            return self.total()
         if self.tokens.take("("):
             return self.call(name, self.terms(")"))
         if self.tokens.take("["):
@@ -225,6 +227,23 @@ class _Reader:
                 return tuple(items), True
             items.append(self.term())
         return tuple(items), False
+
+    def total(self) -> ir.Total | ir.VecTotal:
+        """`([b, h, :end])` behind its name, or `([b, h, :end, :])`."""
+        self.tokens.need("(")
+        array, index, is_row = self.tokens.name(), list[ir.Int](), False
+        self.tokens.need("[")
+        for _ in self.tokens.items("]"):
+            is_last = self.tokens.take(":")
+            index.append(self.term())
+            if is_last:
+                if self.tokens.take(","):
+                    self.tokens.need(":")
+                    is_row = True
+                self.tokens.need("]")
+                break
+        self.tokens.need(")")
+        return (ir.VecTotal if is_row else ir.Total)(array, tuple(index))
 
     def word(self, name: str) -> ir.Node:
         match name:

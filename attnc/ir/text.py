@@ -58,12 +58,14 @@ from attnc.ir.nodes import (
     Splat,
     SumD,
     TileEnd,
+    Total,
     Truth,
     VecCall,
     VecIf,
     VecInput,
     VecLoad,
     VecOp,
+    VecTotal,
 )
 from attnc.ir.reader import parse_ir, parse_term
 
@@ -211,6 +213,12 @@ def _atom(node: Node) -> str:
             return f"rank({array}[{_list(index)}{', ' if index else ''}:], {_term(value, _IF)})"
         case IntLoad(array, index) | RealLoad(array, index) | BoolLoad(array, index):
             return f"{array}[{_list(index)}]"
+        case Total(array, index):
+            return f"total({array}[{_list(index[:-1])}{', ' if index[:-1] else ''}:{_term(index[-1], _IF)}])"
+        case VecTotal(array, index):
+            return (
+                f"total({array}[{_list(index[:-1])}{', ' if index[:-1] else ''}:{_term(index[-1], _IF)}, :])"
+            )
         case VecLoad(array, index):
             return f"{array}[{_list(index)}{', ' if index else ''}:]"
         case And(items):

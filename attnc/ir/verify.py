@@ -49,12 +49,14 @@ from attnc.ir.nodes import (
     Size,
     SumD,
     TileEnd,
+    Total,
     Vec,
     VecCall,
     VecIf,
     VecInput,
     VecLoad,
     VecOp,
+    VecTotal,
 )
 from attnc.ir.walk import walk
 
@@ -116,7 +118,7 @@ def _verify_width(clause: Node, where: str) -> None:
 
 def _has_width(vec: Vec) -> bool:
     match vec:
-        case VecInput() | VecLoad():
+        case VecInput() | VecLoad() | VecTotal():
             return True
         case VecCall(_, a) | Rope(a):
             return _has_width(a)
@@ -152,7 +154,9 @@ def _verify_reads(node: Node, params: dict[str, Param], where: str) -> None:
             _verify_read(array, "float", len(index), params, where, is_array=True)
         case BoolLoad(array, index):
             _verify_read(array, "bool", len(index), params, where, is_array=True)
-        case VecLoad(array, index):
+        case Total(array, index):
+            _verify_read(array, "float", len(index), params, where, is_array=True)
+        case VecLoad(array, index) | VecTotal(array, index):
             _verify_read(array, "float", len(index) + 1, params, where, is_array=True)
         case Member(_, array, index):
             _verify_read(array, "int", len(index) + 1, params, where, is_array=True)

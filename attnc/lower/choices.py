@@ -31,11 +31,13 @@ from attnc.ir.nodes import (
     RowSum,
     Splat,
     SumD,
+    Total,
     VecCall,
     VecIf,
     VecInput,
     VecLoad,
     VecOp,
+    VecTotal,
 )
 from attnc.ir.walk import axes_of, map_children, rebuild, replace_terms, walk
 
@@ -115,9 +117,9 @@ def _read_where(cond: Bool, holds: bool, term: T) -> T:
         match part:
             case Int() | Bool():
                 return part
-            case VecInput() | VecLoad():
+            case VecInput() | VecLoad() | VecTotal():
                 return chosen(part, Splat(ONE))
-            case RealLoad() | RowSum() | LogSumExp():
+            case RealLoad() | Total() | RowSum() | LogSumExp():
                 return chosen(part, ONE)
         return None
 

@@ -7,11 +7,23 @@ takes the samples of `vmap`.
 
 from __future__ import annotations
 
-from attnc.ir.nodes import BoolLoad, Index, IntLoad, Member, Node, Rank, RealLoad, Size, VecLoad
+from attnc.ir.nodes import (
+    BoolLoad,
+    Index,
+    IntLoad,
+    Member,
+    Node,
+    Rank,
+    RealLoad,
+    Size,
+    Total,
+    VecLoad,
+    VecTotal,
+)
 from attnc.ir.walk import children
 from attnc.lower.tiled.sweep import TiledSweep
 
-LOADS = (IntLoad, RealLoad, BoolLoad, VecLoad, Member, Rank)
+LOADS = (IntLoad, RealLoad, BoolLoad, VecLoad, Member, Rank, Total, VecTotal)
 
 
 def entries_of(sweep: TiledSweep, vectors: tuple[str, ...]) -> tuple[str, ...]:

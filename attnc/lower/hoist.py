@@ -33,6 +33,7 @@ from attnc.ir.nodes import (
     RealLoad,
     Size,
     SumD,
+    Total,
     Vec,
     VecInput,
     VecLoad,
@@ -98,12 +99,12 @@ class _Hoist:
         if (
             isinstance(term, And | Or | Not | BoolIf)
             or not isinstance(term, Bool)
-            or not holds(term, (SumD, Dot))
+            or not holds(term, (SumD, Dot, Total))
         ):
             return None
         if term not in self.reads:
             for part in walk(term):
-                if isinstance(part, SumD) and {"i", "j"} <= axes_of(part):
+                if isinstance(part, SumD | Total) and {"i", "j"} <= axes_of(part):
                     self._refuse(part)
                 if isinstance(part, Dot) and any({"i", "j"} <= axes_of(side) for side in (part.a, part.b)):
                     self._refuse(part)
@@ -114,7 +115,8 @@ class _Hoist:
             index = tuple(Index(axis) for axis in axes) or (IntConst(0),)
             self.reads[term] = BoolLoad(name, index, span=term.span)
             what = "every pair" if {"i", "j"} <= set(axes) else "every token"
-            why = f"a condition on vectors is computed for {what} at once, before the kernel"
+            on = "vectors" if holds(term, (SumD, Dot)) else "sums over tokens"
+            why = f"a condition on {on} is computed for {what} at once, before the kernel"
             self.because.append(Reason(why, term.span))
         return self.reads[term]
 
@@ -133,6 +135,8 @@ class _Hoist:
                 return self._table(term, a, load)
             case SumD(a):
                 return self._number(term, a)
+            case Total():
+                return self._number(term)
             case Dot(a, b) if not ("i" in axes_of(a) and "j" in axes_of(b)):
                 if "j" in axes_of(a) and "i" in axes_of(b) and not ("i" in axes_of(a) or "j" in axes_of(b)):
                     return Dot(b, a, span=term.span)
@@ -165,7 +169,7 @@ class _Hoist:
         return DotPair(dot, query, key, width)
 
     def _number(self, term: Real, *vectors: Vec) -> Node:
-        axes = frozenset().union(*map(axes_of, vectors))
+        axes = axes_of(term)
         if {"i", "j"} <= axes:
             return self._refuse(term)
         side = "j" if "j" in axes else "i"

@@ -15,6 +15,7 @@ from attnc.ir.nodes import (
     RealLoad,
     Row,
     RowSum,
+    Total,
     VecInput,
 )
 from attnc.ir.walk import holds, walk
@@ -41,7 +42,7 @@ def lower_output(sweep: Sweep) -> Function | None:
         _name_empty_rows(block, sweep)
         vectors.terms.named[SEES_A_KEY] = Unary("~", Var("nothing")).call("unsqueeze", -1)
         output = read_where(SEES_A_KEY, output)
-        if gate is not None and holds(gate, RealLoad):
+        if gate is not None and holds(gate, (RealLoad, Total)):
             gate = read_where(SEES_A_KEY, gate)
     if gate is not None:
         factor = block.let("row_factor", vectors.of_row(gate), note_of(sweep.spec.normalize))

@@ -7,10 +7,12 @@ index that may leave its array is clamped: at a visible pair that is the caller'
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
+from types import MappingProxyType
 
 from attnc.analyze.divisors import find_divisions
+from attnc.ir import build
 from attnc.ir.nodes import (
     Bool,
     BoolLoad,
@@ -26,6 +28,7 @@ from attnc.ir.nodes import (
     RealConst,
     RealLoad,
     RealOp,
+    Total,
 )
 from attnc.ir.signs import is_positive
 from attnc.ir.walk import walk
@@ -48,6 +51,8 @@ class TorchTerms(Terms):
 
     dtype: Expr = DTYPE
     float64 = torch.value("float64")
+    # The running sums of arrays along an axis that have a name.
+    sums: Mapping[tuple[str, int], Expr] = MappingProxyType({})
 
     @property
     def variables(self) -> set[str]:
@@ -72,6 +77,8 @@ class TorchTerms(Terms):
         match term:
             case RealOp("/", a, b) if is_number(term) and self._may_be_0(b):
                 return function("_quotient")(self(a), self(b))
+            case Total(array, index):
+                return self.total(array, index).to(self.dtype)
         return super()._real(term)
 
     def _may_be_0(self, b: Real) -> bool:
@@ -172,6 +179,27 @@ class TorchTerms(Terms):
             ]
         return value.to(self.dtype) if param.sort == "float" else value
 
+    def total(self, array: str, index: tuple[Int, ...]) -> Expr:
+        """What stands in front of the last index, summed in float64: entries, or rows of them."""
+        *before, end = index
+        *sizes, size = self.attention.param(array).sizes[: len(index)]
+        places = [self.clamped(item, of) for item, of in zip(before, sizes, strict=True)]
+        last = self(end)
+        if not self.is_inside(end, build.integer("+", size, IntConst(1))):
+            whole = self(size)
+            last = (
+                function("min")(function("max")(last, 0), whole)
+                if is_number(end)
+                else last.call("clamp", 0, whole)
+            )
+        return self.sums_of(array, len(before))[(*places, last)]
+
+    def sums_of(self, array: str, axis: int) -> Expr:
+        """The running sums of an array, in float64."""
+        if (array, axis) in self.sums:
+            return self.sums[array, axis]
+        return function("_running_sums")(Var(self.attention.variable(array)), axis)
+
     def _slices(self, axes: Sequence[str]) -> tuple[Expr | slice, ...]:
         """The part of an array that a tile of queries and keys sees, as a view that broadcasts."""
         items: list[Expr | slice] = [self.here[axis] if axis in axes else Lit(None) for axis in AXES]
@@ -204,5 +232,5 @@ def is_whole(exponent: Real) -> bool:
 def is_number(term: Node) -> bool:
     """Is the term a plain Python number in the CPU path?"""
     return is_scalar(term) and not any(
-        isinstance(part, RealLoad | IntLoad | BoolLoad | Member | Dot) for part in walk(term)
+        isinstance(part, RealLoad | IntLoad | BoolLoad | Member | Dot | Total) for part in walk(term)
     )

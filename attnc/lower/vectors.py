@@ -6,7 +6,7 @@ number of a token is a column, and has the width 1.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Self
@@ -26,14 +26,16 @@ from attnc.ir.nodes import (
     RowSum,
     Splat,
     SumD,
+    Total,
     Vec,
     VecCall,
     VecIf,
     VecInput,
     VecLoad,
     VecOp,
+    VecTotal,
 )
-from attnc.ir.walk import axes_of, holds
+from attnc.ir.walk import axes_of, holds, walk
 from attnc.kernel.build import Block, Namespace, function
 from attnc.kernel.expressions import Attr, Expr, Lit, Op, Tuple, Var
 from attnc.lower.choices import shield
@@ -91,6 +93,14 @@ class Vectors:
         # One distance more than there is, so that a call without tokens has an empty range and not a negative one.
         block.let("distance", torch.arange(1 - Var("N"), Var("M") + 1, device=device))
 
+    def name_sums(self, block: Block, terms: Iterable[Node]) -> None:
+        """The running sums that these terms read, once for all of them."""
+        parts = (part for term in terms for part in walk(term) if isinstance(part, Total | VecTotal))
+        sums: dict[tuple[str, int], Expr] = {}
+        for array, axis in dict.fromkeys((part.array, len(part.index) - 1) for part in parts):
+            sums[array, axis] = block.let(f"{array}_sums", self.terms.sums_of(array, axis))
+        self.terms.sums = sums
+
     def whole(self, token_map: TokenMap) -> Expr:
         """A map as the tensor that the kernel takes."""
         if token_map.side == "distance":
@@ -113,7 +123,7 @@ class Vectors:
         value = self.number(shield(token_map.term))
         if token_map.side == "j" and holds(token_map.term, VecInput):
             return function("_for_query_heads")(value, Var("H")).call("expand", Var("B"), Var("H"), size)
-        if token_map.side == "j":
+        if token_map.side == "j" and not isinstance(token_map.term, Total):
             value = value.call("expand", Var("B"), Var("k").attr("shape")[1], size)
             return function("_for_query_heads")(value, Var("H"))
         return value.call("expand", Var("B"), Var("H"), size)
@@ -148,6 +158,11 @@ class Vectors:
                 return self._wide(a).call("sum", -1)
             case Dot(a, b):
                 return (self._wide(a) * self._wide(b)).call("sum", -1)
+            case Total():
+                value = self.terms.total(term.array, term.index)
+                if axes_of(term):
+                    value = value.call("squeeze", -2 if "j" in axes_of(term) else -1)
+                return value.to(self.wide)
         raise CompilerBug(f"{type(term).__name__} is no number of a token")
 
     def _wide(self, term: Vec) -> Expr:
@@ -172,6 +187,11 @@ class Vectors:
                 return Var(name)
             case VecLoad(array, index):
                 return self._load(array, index)
+            case VecTotal(array, index):
+                value = self.terms.total(array, index)
+                if axes_of(term):
+                    value = value.call("squeeze", -3 if "j" in axes_of(term) else -2)
+                return value.to(self.dtype)
             case Splat(a):
                 value = self.terms(a)
                 return _turned(value) if "j" in axes_of(a) and not is_number(a) else value

@@ -31,8 +31,10 @@ from attnc.ir.nodes import (
     RealParam,
     Score,
     Size,
+    Total,
     VecInput,
     VecLoad,
+    VecTotal,
 )
 from attnc.ir.walk import walk
 from attnc.run.arguments import check_arguments
@@ -122,7 +124,7 @@ def _used(attention: Attention, keys: Ranges) -> list[Param]:
                 names.add(name)
             case IntLoad(name) | RealLoad(name) | BoolLoad(name) | VecLoad(name) | Rank(name):
                 names.add(name)
-            case Member(_, name):
+            case Member(_, name) | Total(name) | VecTotal(name):
                 names.add(name)
             case _:
                 pass

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from attnc.errors import AttncError, Diagnostic, Label
@@ -17,6 +18,25 @@ from attnc.run.points import Points
 
 def load(name: str, array: Tensor, places: Sequence[Tensor], term: Node, at: Points) -> Tensor:
     """`array[places]`, one entry for each point; a row of entries where the last axis has no place."""
+    check_inside(name, array, places, term, at)
+    return array[tuple(places)] if places else array.expand(len(at), *array.shape)
+
+
+def total(name: str, array: Tensor, places: Sequence[Tensor], term: Node, at: Points) -> Tensor:
+    """The sum of `array[*places[:-1], t]` over all t below the last place, for each point."""
+    *before, end = places
+    last = torch.where(end == 0, 0, end - 1)  # of nothing, nothing is read
+    read = [place[end != 0] for place in (*before, last)]
+    check_inside(name, array, read, term, at.select(end != 0))
+    axis = len(before)
+    nothing = torch.zeros_like(
+        array.narrow(axis, 0, 1) if array.shape[axis] else array.sum(axis, keepdim=True)
+    )
+    return torch.cat([nothing, array.cumsum(axis)], axis)[(*before, end)]
+
+
+def check_inside(name: str, array: Tensor, places: Sequence[Tensor], term: Node, at: Points) -> None:
+    """Refuse to read outside of an array."""
     for axis, place in enumerate(places):
         size = array.shape[axis]
         outside = find((place < 0) | (place >= size))
@@ -24,7 +44,6 @@ def load(name: str, array: Tensor, places: Sequence[Tensor], term: Node, at: Poi
             read = f"index {int(place[outside])} is read at {at.name(outside)}"
             message = f"`{name}` has size {size} along axis {axis}, and {read}"
             raise error("index-out-of-range", message, term)
-    return array[tuple(places)] if places else array.expand(len(at), *array.shape)
 
 
 def check_divisor(divisor: Tensor, op: str, term: Node, at: Points) -> None:

@@ -53,6 +53,7 @@ from attnc.ir.nodes import (
     Size,
     Splat,
     SumD,
+    Total,
     Truth,
     Vec,
     VecCall,
@@ -60,6 +61,7 @@ from attnc.ir.nodes import (
     VecInput,
     VecLoad,
     VecOp,
+    VecTotal,
 )
 from attnc.ir.walk import axes_of
 from attnc.run import reads
@@ -204,6 +206,8 @@ class Terms:
                 return merge_scaled(holds, then, self.number(term.b, at.select(~holds)))
             case RealLoad(array, index):
                 return self._load(array, index, term, at)
+            case Total(array, index):
+                return self._total(array, index, term, at)
             case Dot(a, b):
                 return self._dot(a, b, at)
             case SumD(a):
@@ -236,6 +240,8 @@ class Terms:
                 return self.vectors[name](at)
             case VecLoad(array, index):
                 return self._load(array, index, term, at)
+            case VecTotal(array, index):
+                return self._total(array, index, term, at)
             case Splat(a):
                 return self.real(a, at)[:, None]
             case VecOp(op, a, b):
@@ -264,10 +270,16 @@ class Terms:
         return merge(holds, evaluate(a, at.select(holds)), evaluate(b, at.select(~holds)))
 
     def _load(self, name: str, index: tuple[Int, ...], term: Node, at: Points) -> Tensor:
+        return reads.load(name, self._array(name), [self.integer(item, at) for item in index], term, at)
+
+    def _total(self, name: str, index: tuple[Int, ...], term: Node, at: Points) -> Tensor:
+        return reads.total(name, self._array(name), [self.integer(item, at) for item in index], term, at)
+
+    def _array(self, name: str) -> Tensor:
         array = self.values[name]
         if not isinstance(array, Tensor):
             raise CompilerBug(f"`{name}` is no array")
-        return reads.load(name, array, [self.integer(item, at) for item in index], term, at)
+        return array
 
 
 def as_working(x: Tensor) -> Tensor:

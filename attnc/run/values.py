@@ -54,12 +54,14 @@ from attnc.ir.nodes import (
     Splat,
     SumD,
     TileEnd,
+    Total,
     Truth,
     Vec,
     VecCall,
     VecIf,
     VecLoad,
     VecOp,
+    VecTotal,
 )
 from attnc.ir.text import print_ir
 from attnc.ir.walk import holds
@@ -215,6 +217,8 @@ class Columns:
                 return self._chosen(cond, a, b, self._of, here)
             case RealLoad(array, index):
                 return self._load(array, index, here).astype(np.float64)
+            case Total(array, index):
+                return self._total(array, index, here, 0)
             case Dot(a, b):
                 return sum_features(self._vector(a, here) * self._vector(b, here))
             case SumD(a):
@@ -227,6 +231,8 @@ class Columns:
         match term:
             case VecLoad(array, index):
                 return self._load(array, index, here, 1).astype(np.float64)
+            case VecTotal(array, index):
+                return self._total(array, index, here, 1)
             case Splat(a):
                 return self._of(a, here)[..., None]
             case VecOp(op, a, b):
@@ -292,7 +298,16 @@ class Columns:
 
     def _load(self, name: str, index: Sequence[Int], here: Coordinates, row_of: int = 0) -> Array:
         """An entry for each place, or the row of entries that has `row_of` dimensions more."""
-        array = self._array(name, len(index) + row_of)
+        return self._entries(name, self._array(name, len(index) + row_of), index, here)
+
+    def _total(self, name: str, index: Sequence[Int], here: Coordinates, row_of: int) -> Array:
+        """The sum of the entries in front of each place, or of the rows."""
+        array = self._array(name, len(index) + row_of).astype(np.float64)
+        nothing = np.zeros_like(array[(slice(None),) * (len(index) - 1) + (slice(0, 1),)])
+        sums = np.concatenate([nothing, array.cumsum(len(index) - 1)], len(index) - 1)
+        return self._entries(name, sums, index, here)
+
+    def _entries(self, name: str, array: Array, index: Sequence[Int], here: Coordinates) -> Array:
         places = np.broadcast_arrays(*(self._of(position, here) for position in index))
         outside = [(at < 0) | (at >= size) for at, size in zip(places, array.shape, strict=False)]
         if outside and (bad := np.logical_or.reduce(outside)).any():

@@ -35,6 +35,12 @@ def _without_autocast(function):
     return plain
 
 
+def _running_sums(x, axis):
+    """What stands in front of each place along an axis, and all of it, summed in float64."""
+    sums = x.double().cumsum(axis)
+    return torch.cat([torch.zeros_like(sums.narrow(axis, 0, 0).sum(axis, keepdim=True)), sums], axis)
+
+
 def _add_at(total, index, value):
     """total[index] += value, where an index may occur many times; in the same order every time."""
     flat = torch.zeros((), dtype=torch.long, device=total.device)

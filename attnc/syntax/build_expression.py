@@ -27,6 +27,7 @@ from attnc.syntax.tree import (
     Logic,
     Name,
     Number,
+    Slice,
     Truth,
     Unary,
 )
@@ -97,6 +98,8 @@ class ExpressionBuilder:
                 return self._call(fn, arguments, span)
             case Tree(data="index", children=[base, *items]):
                 return Index(self.name(base), tuple(self._expr(a) for a in items), span=span)
+            case Tree(data="slice", children=[first, end]):
+                return Slice(self._expr(first), self._expr(end), span=span)
             case Tree(data="all"):
                 return All(span=span)
             case Tree(data="axis_of", children=[base, axis]):

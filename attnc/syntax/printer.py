@@ -36,6 +36,7 @@ from attnc.syntax.tree import (
     Name,
     Number,
     Param,
+    Slice,
     Truth,
     Unary,
 )
@@ -195,6 +196,8 @@ def _shape(expr: Expr) -> tuple[str, int]:
             return str(value).lower(), ATOM
         case All():
             return ":", ATOM
+        case Slice(first=first, end=end):
+            return f"{print_expr(first)} : {print_expr(end)}", ATOM
         case Index(base=base, items=items):
             return f"{base.id}[{_listed(items)}]", ATOM
         case Axis(base=base, axis=axis):

@@ -103,6 +103,12 @@ class All(Expr):  # the `:` in gate[b, h, i, :]
 
 
 @tree
+class Slice(Expr):  # the `j + 1 : i + 1` in gate[b, h, j + 1 : i + 1]
+    first: Expr
+    end: Expr
+
+
+@tree
 class Index(Expr):  # bias[h, i, j]
     base: Name
     items: tuple[Expr, ...]

@@ -27,8 +27,10 @@ from attnc.ir.nodes import (
     RealLoad,
     RealParam,
     Size,
+    Total,
     VecInput,
     VecLoad,
+    VecTotal,
 )
 from attnc.ir.walk import walk
 from attnc.run.limits import FAR
@@ -83,7 +85,9 @@ def is_square(attention: Attention) -> bool:
                     return True
                 case IntLoad(name, index) | RealLoad(name, index) | BoolLoad(name, index):
                     pass
-                case VecLoad(name, index) | Member(_, name, index):
+                case (
+                    VecLoad(name, index) | Member(_, name, index) | Total(name, index) | VecTotal(name, index)
+                ):
                     pass
                 case _:
                     continue

@@ -20,7 +20,7 @@ from attnc.algebra.fold import Fold, Largest, Softmax
 from attnc.algebra.products import signed_summands_of
 from attnc.analyze.facts import RowPass
 from attnc.analyze.weights import find_weights
-from attnc.ir.nodes import Attention, Real, RealLoad, Score, Vec, VecLoad
+from attnc.ir.nodes import Attention, Real, RealLoad, Score, Total, Vec, VecLoad, VecTotal
 from attnc.ir.walk import axes_of, walk
 from attnc.run.points import Points, all_pairs
 from attnc.run.rows import Rows
@@ -175,7 +175,7 @@ def _find_sides(attention: Attention, arrays: frozenset[str]) -> tuple[Side, ...
         node
         for term in terms
         for node in walk(term)
-        if isinstance(node, RealLoad | VecLoad) and node.array in arrays
+        if isinstance(node, RealLoad | VecLoad | Total | VecTotal) and node.array in arrays
     }
     of_keys = frozenset(x for x in readings if "j" in axes_of(x) and "i" not in axes_of(x))
     of_rows = frozenset(readings - of_keys)

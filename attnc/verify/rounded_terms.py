@@ -28,10 +28,12 @@ from attnc.ir.nodes import (
     Scale,
     Splat,
     SumD,
+    Total,
     Vec,
     VecCall,
     VecInput,
     VecLoad,
+    VecTotal,
 )
 from attnc.ir.walk import axes_of
 from attnc.run.points import Points
@@ -76,12 +78,15 @@ class RoundedTerms(Terms):
         if not isinstance(x, Tensor) or isinstance(term, RealConst | RealParam | Scale):
             return x
         match term:
-            case RealLoad() if term in self.lost:
+            case RealLoad() | Total() if term in self.lost:
                 return x.detach()
             case RealLoad(array, _):
                 # Its gradient is a sum of this many numbers in working precision.
                 terms = len(at) / max(1, self.values[array].numel())  # type: ignore[union-attr]
                 return r.rounded(x, 0.0, sqrt(max(terms, 1.0)) * r.working)
+            case Total(array, _):  # found in float64, and rounded once
+                terms = len(at) / max(1, self.values[array].numel())  # type: ignore[union-attr]
+                return r.rounded(x, r.working, sqrt(max(terms, 1.0)) * r.working)
             case Dot(a, b):
                 return self._rounded_dot(x, a, b, at)
             case SumD(a):
@@ -138,7 +143,7 @@ class RoundedTerms(Terms):
         match term:
             case VecInput():
                 return r.rounded(x, 0.0, r.stored)
-            case VecLoad() if term in self.lost:
+            case VecLoad() | VecTotal() if term in self.lost:
                 return x.detach()
             case VecLoad(array, _):
                 return r.rounded(x, r.stored if array in self.wider else 0.0, r.stored)

@@ -145,4 +145,4 @@ def test_advice_compiles(name: str) -> None:
         assert Compilation(Source("spec.attn", spec)).plan
 
 
-PASSED = "keep: float[B, H, N, M], chosen: int[B, H, N, 8], threshold: float[B, H, N], total: float[B, H, N]"
+PASSED = "keep: float[B, H, N, M], chosen: int[B, H, N, 8], threshold: float[B, H, N], steps: float[B, H, N]"

@@ -471,6 +471,28 @@ TOKENS = {
         f"score {DOT} * exp(-(i - j) * softplus(decay[h]))",
         "normalize s / max(abs(sum(s)), 1)",
     ),
+    "steps": spec("g: float[B, H, N]", "mask j <= i", f"score {DOT} + total(g[b, h, j + 1 : i + 1])"),
+    "steps_both_ways": spec(
+        "g: float[H, M]",
+        f"score {DOT} + total(g[h, min(i, j) + 1 : max(i, j) + 1]) - 0.1 * total(g[h, 0 : j])",
+        square=True,
+    ),
+    "steps_that_decide": spec(
+        "g: float[B, M]",
+        "mask j <= i and (total(g[b, j + 1 : i + 1]) < 3.0 or i - j < 2)",
+        square=True,
+    ),
+    "steps_of_vectors": spec(
+        "g: float[B, H, N, D], c: float[M, DV]",
+        "score dot(q * sigmoid(total(g[b, h, 0 : i + 1, :])), k) * scale",
+        "output o + total(c[0 : i, :])",
+        square=True,
+    ),
+    "steps_and_sums": spec(
+        "g: float[B, N]",
+        "mask j <= i",
+        "normalize relu(s) * exp(-abs(total(g[b, j + 1 : i + 1]))) / (1 + total(g[b, 0 : i]) ** 2)",
+    ),
     "softplus_l1": spec("doc: int[B, N]", "mask doc[b, i] == doc[b, j]", "normalize softplus_l1", doc=(0, 3)),
     "power": spec(
         "w: int", "mask abs(i - j) <= w", "normalize relu(s) ** 3 / (0.01 + sum(relu(s) ** 3))", w=5
@@ -548,7 +570,7 @@ TOKENS = {
 }
 
 TAKEN = (
-    "acc q0 tile p lse dtype torch tl triton min max out delta row rows dq d_q score visible seen shift left right total "
+    "acc q0 tile p lse dtype torch tl triton min max out delta row rows dq d_q score visible seen shift left right "
     "value index lo hi q1 live_lo full_hi group strip first_row backend return_lse ctx lse_ptr math os float int range "
     "print type match case slot slots stride k0 t g dout ds dp new_max row_max row_sum rescale edge_tiles inside item x "
     "q_ptr k_stride_b TILES LOG2_E MINUS_INF EDGE BLOCK_Q BLOCK_K BLOCK_D TILE Tensor need_bias distance d_bias total_bias "

@@ -42,7 +42,7 @@ def test_every_rule_has_an_example_above_it() -> None:
     assert [line.split(":")[0] for line in bare] == SERVING
 
 
-SERVING = ["macro_line", "attention_line", "body", "clause", "_argument", "keyword", "all"]
+SERVING = ["macro_line", "attention_line", "body", "clause", "_argument", "keyword", "_item", "all"]
 
 
 def pattern(name: str) -> re.Pattern[str]:

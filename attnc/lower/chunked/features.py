@@ -42,7 +42,7 @@ class FeaturesOfTokens:
         self.vectors = {"i": vectors, "j": of_keys}
         self.exact = {side: ExactVectors(each.sweep, each.terms.named) for side, each in self.vectors.items()}
         for each in self.exact.values():
-            each.terms.dtype = each.dtype
+            each.terms.dtype, each.terms.sums = each.dtype, vectors.terms.sums
         self.sees_key: Expr | None = None
         if mask.sees_key != Truth(True):
             self.sees_key = block.let("sees_key", self._column(mask.sees_key, "j"), note_of(mask.sees_key))

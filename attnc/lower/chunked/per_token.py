@@ -6,7 +6,18 @@ documents of every form. Torch differentiates.
 
 from __future__ import annotations
 
-from attnc.ir.nodes import KEY_HEAD, Index, IntConst, Node, RealLoad, Truth, VecInput, VecLoad
+from attnc.ir.nodes import (
+    KEY_HEAD,
+    Index,
+    IntConst,
+    Node,
+    RealLoad,
+    Total,
+    Truth,
+    VecInput,
+    VecLoad,
+    VecTotal,
+)
 from attnc.ir.walk import replace_terms, walk
 from attnc.kernel.build import Block
 from attnc.kernel.expressions import Var
@@ -25,8 +36,11 @@ def lower_per_token(sweep: LinearSweep) -> Function:
     block, vectors, spec = Block(), Vectors(sweep), sweep.spec
     of_keys = vectors if sweep.per_query_head else Vectors(sweep, {KEY_HEAD: Var("h_kv")})
     vectors.enter(block)
-    for name in map(spec.variable, _read_in_numbers(sweep)):  # once, so that their gradients are rounded once
+    numbers = _numbers_of(sweep)
+    for name in map(spec.variable, _read_in(numbers)):  # once, so that their gradients are rounded once
         block.let(name, Var(name).to(torch.value("float64")), of_spec=True)
+    vectors.name_sums(block, numbers)
+    of_keys.terms.sums = vectors.terms.sums
     if sweep.per_query_head:
         for name in ("k", "v"):
             block.let(name, Var(name).call("repeat_interleave", H // Var(name).attr("shape")[1], 1))
@@ -51,14 +65,19 @@ def lower_per_token(sweep: LinearSweep) -> Function:
     return block.function("_per_token", map(Param, names), doc, "_without_autocast")
 
 
-def _read_in_numbers(sweep: LinearSweep) -> list[str]:
-    """The float arrays that numbers of tokens and exponents are made of."""
+def _numbers_of(sweep: LinearSweep) -> list[Node]:
+    """What numbers of tokens and exponents are made of."""
     terms = [term for form in sweep.forms for term in form.terms]
     pairs = [pair for term in terms for pair in (term.exponent, *(dot.gate for dot in term.dots)) if pair]
     numbers: list[Node] = [part for term in terms for part in (term.share, term.query, term.key)]
-    numbers += [part for pair in pairs for part in pair]
-    loads = (part for number in numbers for part in walk(number) if isinstance(part, RealLoad | VecLoad))
-    return list(dict.fromkeys(load.array for load in loads))
+    return [*numbers, *(part for pair in pairs for part in pair)]
+
+
+def _read_in(numbers: list[Node]) -> list[str]:
+    """The float arrays that they read."""
+    reads = RealLoad | VecLoad | Total | VecTotal
+    parts = (part for number in numbers for part in walk(number))
+    return list(dict.fromkeys(part.array for part in parts if isinstance(part, reads)))
 
 
 def _documents(block: Block, vectors: Vectors, sweep: LinearSweep) -> None:

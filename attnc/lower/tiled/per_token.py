@@ -26,6 +26,8 @@ def lower_per_token(sweep: TiledSweep) -> Function | None:
     if sweep.tokens.per_query_head:
         for name in ("k", "v"):
             block.let(name, Var(name).call("repeat_interleave", Var("H") // Var(name).attr("shape")[1], 1))
+    vectors.name_sums(block, (each.term for each in sweep.tokens.maps if each.side != "condition"))
+    of_keys.terms.sums = vectors.terms.sums
     for token_map in sweep.tokens.maps:
         name, term = token_map.name, token_map.term
         if token_map.side == "condition":

@@ -38,7 +38,7 @@ def _misplaced_slice(sight: Sight) -> Diagnostic | None:
         "misplaced-slice",
         "`:` takes the whole last axis, and stands alone there",
         "",
-        "write `:` last, as in `gate[b, h, i, :]`",
+        "write `:` last, as in `gate[b, h, i, :]`; a slice has two ends, as in `total(gate[b, h, 0 : i + 1])`",
     )
 
 

@@ -91,7 +91,7 @@ def print_plan(plan: Plan) -> str:
     sweep = plan.last
     lines = [f"schedule   {plan.schedule.name}"]
     if isinstance(sweep, TiledSweep):
-        base = "  (times log2(e))" if sweep.fold.divides else ""
+        base = "  (times log2(e))" if sweep.score.is_in_base_2 else ""
         lines.append(f"score      {print_ir(sweep.score.term)}{base}")
         lines.append(f"mask       {print_ir(sweep.attention.mask)}")
     for each in plan.before:

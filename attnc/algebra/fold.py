@@ -44,8 +44,6 @@ class Fold:
     name: ClassVar[str] = ""
     # Are the values of a row divided by a sum of the same sweep, so that they leave the kernel as they are wanted?
     divides: ClassVar[bool] = False
-    # Does the gradient of a score follow from what the forward pass has left?
-    saves_results: ClassVar[bool] = False
 
     @property
     def kept(self) -> tuple[Kept, ...]:
@@ -56,6 +54,11 @@ class Fold:
     def left(self) -> tuple[tuple[str, str], ...]:
         """Name and dtype of what a sweep leaves of each row."""
         return tuple((each.name, each.dtype) for each in self.kept)
+
+    @property
+    def remembered(self) -> tuple[tuple[str, str], ...]:
+        """The same of what it leaves for its own backward pass alone."""
+        return ()
 
     @property
     def terms(self) -> tuple[Real, ...]:
@@ -73,7 +76,7 @@ class Softmax(Fold):
 
     __slots__ = ()
     name = "softmax"
-    divides = saves_results = True
+    divides = True
 
     @property
     def kept(self) -> tuple[Kept, ...]:
@@ -82,6 +85,15 @@ class Softmax(Fold):
     @property
     def left(self) -> tuple[tuple[str, str], ...]:
         return (("lse", "float32"),)
+
+    @property
+    def remembered(self) -> tuple[tuple[str, str], ...]:
+        """The largest score, in its base, and the weight of a key that has it; of a row without a key 0 and 0.
+
+        So the weight of every score can be had again. From the log-sum-exp it cannot: next to a large score a float32
+        has no digits for the logarithm of a sum.
+        """
+        return ("row_max", "float32"), ("row_weight", "float32")
 
     @property
     def has_lse(self) -> bool:

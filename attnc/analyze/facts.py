@@ -138,15 +138,11 @@ class TileTest:
 class Rows:
     """Whether a row can be empty, with no key that its query sees.
 
-    `can_be_empty` is False only where the contrary was proved. `by_scores`: by scores of -inf alone, since the mask
-    shows each query a key.
-
     The proof holds where the `requires` of the ranges do.
     """
 
     can_be_empty: bool
     because: tuple[Reason, ...]
-    by_scores: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ def find_rows(attention: Attention) -> Rows:
     why = (
         f"the mask leaves no row empty, but a pair whose score is -inf is not seen: see `{print_ir(culprit)}`"
     )
-    return Rows(True, (Reason(why, culprit.span),), by_scores=True)
+    return Rows(True, (Reason(why, culprit.span),))
 
 
 def _find_rows_of_mask(attention: Attention) -> Rows:

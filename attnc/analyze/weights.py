@@ -151,7 +151,7 @@ def _as_softmax(split: Split) -> Weights | None:
         because.append(Reason(f"lse is log({of}); gradients of what it meets there go back through it"))
     what = "output" if gate == ONE else "softmax"
     one = "this pass over the keys keeps" if split.passes else "one pass over the keys keeps"
-    because.append(Reason(f"{one} a maximum and a sum of each row; its {what} and log-sum-exp are saved"))
+    because.append(Reason(f"{one} a maximum and a sum of each row; both are saved with its {what}"))
     return Weights(Softmax(outside.core), None if gate == ONE else gate, tuple(because))
 
 

@@ -141,7 +141,8 @@ def _run_pass(module: ModuleType, number: str, names: list[str], *args: Any) -> 
     if backward is not None:
         wanted = inspect.signature(backward).parameters
         rows = [name[1:] for name in wanted if name == "dlse" or name.startswith("dsum_")]
-        names = rows if number else ["out", *rows]
+        remembered = [name for name in wanted if name in ("row_max", "row_weight")]
+        names = [*([] if number else ["out"]), *rows, *remembered]
         for name, result in zip(names, left, strict=True):
             values |= {name: result, f"d{name}": torch.zeros_like(result)}
         backward(*(values.get(name, True) for name in wanted))  # True: a gradient is needed

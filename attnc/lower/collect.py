@@ -20,9 +20,10 @@ from attnc.lower.torch_terms import AXES, TorchTerms
 TOTAL, VALUE = Var("total"), Var("value")
 
 
-def adder(gradient: ArrayGradient) -> str:
-    """The name of the function that adds to this gradient."""
-    return f"_add_to_{gradient.name}"
+def adder(sweep: TiledSweep, gradient: ArrayGradient) -> str:
+    """The name of the function that adds to this gradient; with the log-sum-exp, it knows the slope of one pass."""
+    add = sweep.named("_add") if gradient.home == "lse" else "_add"
+    return f"{add}_to_{gradient.name}"
 
 
 def need(gradient: ArrayGradient) -> str:
@@ -55,7 +56,9 @@ def lower_adder(sweep: TiledSweep, gradient: ArrayGradient) -> Function:
     doc = (
         f"Add to the gradient of `{load.array}` what pairs of queries [q0, q1) and keys `seen` say about it."
     )
-    return block.function(adder(gradient), map(Param, known), doc, first=(Param("total"), Param("value")))
+    return block.function(
+        adder(sweep, gradient), map(Param, known), doc, first=(Param("total"), Param("value"))
+    )
 
 
 def call_adder(function_: Function, value: Expr, total: Expr) -> Expr:

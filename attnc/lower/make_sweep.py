@@ -122,6 +122,7 @@ def make_sweep(asked: Asked) -> TiledSweep:
             else []
         ),
         *([] if asked.number else _reasons_of_kernels(inner, ints, why_pipelines)),
+        *([] if asked.number else _why_again(inner, is_softmax)),
     ]
     derivatives = Derivatives(score)
     return TiledSweep(
@@ -231,14 +232,22 @@ def _reasons_of(ranges: Ranges) -> list[Reason]:
 def _reasons_of_kernels(attention: Attention, ints: IntRanges, why_pipelines: Reason | None) -> list[Reason]:
     """Of those of the last sweep; others have the same mask."""
     reasons = why_pipelines, why_int32(attention, ints), why_searched(attention)
-    return [*why_remainders(ints), *(why for why in reasons if why), *_why_again(attention)]
+    return [*why_remainders(ints), *(why for why in reasons if why)]
 
 
-def _why_again(attention: Attention) -> list[Reason]:
-    """What a key that nobody sees costs, which may be no number (ADR 0023)."""
-    if attention.mask == Truth(True):
+def _why_again(attention: Attention, is_softmax: bool) -> list[Reason]:
+    """What keys cost that nobody sees, which may be no numbers (ADR 0023), and large scores (ADR 0030)."""
+    hides = attention.mask != Truth(True)
+    keys = "for keys that the mask hides and that are nan or infinite"
+    rows = "for rows with a score beyond 1024"
+    if not hides and not is_softmax:
         return []
-    what = "kernels are launched a second time, for keys that the mask hides and that are nan or infinite"
+    if not hides:
+        what = f"backward kernels are launched a second time, {rows}"
+    else:
+        what = f"kernels are launched a second time, {keys}" + (
+            f", and backward {rows}" if is_softmax else ""
+        )
     return [Reason(f"{what}: programs whose sums are numbers end at once")]
 
 

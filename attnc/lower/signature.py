@@ -7,7 +7,7 @@ sweeps whose results are rows.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from attnc.kernel.build import unpacked
@@ -17,7 +17,8 @@ from attnc.lower.entries import entries_of
 from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.torch_terms import torch
 
-Q = Var("q")
+Q, WIDE = Var("q"), Var("wide")
+ROWS = Q.attr("shape")[:3]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +27,9 @@ class Signature:
 
     `vectors` are tensors that all have gradients, `arrays` those that the spec captures, of which the `summed` have
     gradients; `scalars` have a sort. Results are made without data, as fake tensors are, from q, k, v and `wide`, the
-    dtype of sums. The backward pass reads those of the results that are `saved`, and is told by
-    `needs` whether it is asked for the gradient of an array, where that costs a kernel of its own.
+    dtype of sums; all of them have gradients. What is `remembered` is left behind them for the backward pass alone, and
+    has none. The backward pass reads those of both that are `saved`, and is told by `needs` whether it is asked for the
+    gradient of an array, where that costs a kernel of its own.
 
     Arrays that are `ordered`, by their names in the spec, are looked at in the tensors that hold them. Tensors of which
     the first axis is that of batch entries are `entries`, where nothing else depends on the entry.
@@ -40,6 +42,7 @@ class Signature:
     arrays: tuple[str, ...]
     scalars: Mapping[str, str]
     results: Mapping[str, Expr]
+    remembered: Mapping[str, Expr]
     saved: tuple[str, ...]
     summed: tuple[str, ...]
     needs: Mapping[str, str]
@@ -69,6 +72,11 @@ class Signature:
         return (*self.tensors, *self.scalars)
 
     @property
+    def outputs(self) -> Mapping[str, Expr]:
+        """All that a forward function leaves, in order."""
+        return {**self.results, **self.remembered}
+
+    @property
     def gradients(self) -> tuple[str, ...]:
         """The gradients of the results."""
         return tuple(f"d{name}" for name in self.results)
@@ -96,6 +104,7 @@ def sign_sweep(sweep: TiledSweep) -> Signature:
         arrays=tuple(variable(p.name) for p in params if p.sizes),
         scalars={"scale": "float"} | {variable(p.name): p.sort for p in params if not p.sizes},
         results=_results(sweep),
+        remembered=_rows(sweep.fold.remembered),
         saved=sweep.saved,
         summed=tuple(dict.fromkeys(variable(g.load.array) for g in sweep.gradients.arrays)),
         needs={need(g): variable(g.load.array) for g in sweep.gradients.home("pair")},
@@ -108,10 +117,14 @@ def sign_sweep(sweep: TiledSweep) -> Signature:
 
 
 def _results(sweep: TiledSweep) -> dict[str, Expr]:
-    wide, shape = Var("wide"), Q.attr("shape")[:3]
-    dtypes = {name: torch.value("int32") if kind == "int32" else wide for name, kind in sweep.fold.left}
-    rows = {name: Q.call("new_empty", shape, dtype=dtype) for name, dtype in dtypes.items()}
+    rows = _rows(sweep.fold.left)
     if not sweep.weighs_values:
         return rows
-    own = {} if sweep.fold.divides else {"dtype": wide}
-    return {"out": Q.call("new_empty", unpacked(shape), Var("v").attr("shape")[3], **own)} | rows
+    own = {} if sweep.fold.divides else {"dtype": WIDE}
+    return {"out": Q.call("new_empty", unpacked(ROWS), Var("v").attr("shape")[3], **own)} | rows
+
+
+def _rows(numbers: Iterable[tuple[str, str]]) -> dict[str, Expr]:
+    """Numbers of each row, by name and dtype."""
+    dtypes = {name: torch.value("int32") if kind == "int32" else WIDE for name, kind in numbers}
+    return {name: Q.call("new_empty", ROWS, dtype=dtype) for name, dtype in dtypes.items()}

@@ -121,8 +121,18 @@ class Sweep:
         return True
 
     @property
+    def is_in_base_2(self) -> bool:
+        """Are scores multiplied with log2(e), so that weights are powers of 2?"""
+        return False
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """All that a forward pass leaves: results, and what it remembers."""
+        return (*self.results, *self.remembered)
+
+    @property
     def results(self) -> tuple[str, ...]:
-        """What a forward pass leaves."""
+        """What a forward pass leaves for others; each of these has a gradient."""
         return ("out", *self.row_results) if self.weighs_values else self.row_results
 
     @property
@@ -131,9 +141,16 @@ class Sweep:
         return tuple(name for name, _ in self.fold.left)
 
     @property
+    def remembered(self) -> tuple[str, ...]:
+        """What a forward pass leaves of each row for the backward pass alone; it has no gradient."""
+        return tuple(name for name, _ in self.fold.remembered)
+
+    @property
     def saved(self) -> tuple[str, ...]:
-        """What of the results the backward pass reads."""
-        return self.results if self.fold.saves_results else ()
+        """What the forward pass has left that the backward pass reads."""
+        if not self.remembered:
+            return ()
+        return ("out", *self.remembered) if self.weighs_values else self.remembered
 
     @property
     def count(self) -> str | None:

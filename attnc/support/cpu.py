@@ -188,6 +188,11 @@ def _are_spoiled(tensors):
     return any(bool(x.sum(dtype=dtype).isnan()) for x, dtype in zip(tensors, wide))
 
 
+def _are_near(row_max):
+    """Has float32 digits for the logarithm of a sum next to each of these scores?"""
+    return bool((row_max.abs() <= 1024.0).all())
+
+
 def _are_finite(*tensors):
     """Is every number of all of them finite?"""
     return all(bool(x.isfinite().all()) for x in tensors)

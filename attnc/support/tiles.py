@@ -30,7 +30,8 @@ def _tiles(kernel, q, *widths):
         if size > max(rows):
             raise ValueError(f"`{name}` needs {max(rows)} or less in a kernel, got {size}")
     parts = {f"PARTS_{name}": _parts_of(size, kernel, q) for name, size in widths}
-    widest = min(width for width in rows if width >= max(size for _, size in widths))
+    needed = max((size for _, size in widths), default=0)
+    widest = min(width for width in rows if width >= needed)
     block_q, block_k, warps, stages = rows[widest]
     options = {"BLOCK_Q": block_q, "BLOCK_K": block_k, "num_warps": warps, "num_stages": stages}
     return {**dict(widths), **parts, **options, "enable_fp_fusion": True}

@@ -35,8 +35,9 @@ Attend = Callable[..., Any]
 def measure(compilation: Compilation, case: Case) -> Measurement:
     """How far emitted code is from the interpreter in this case, and how far it may be."""
     lost, tried = _find_lost(compilation), []
+    in_base_2 = any(sweep.is_in_base_2 for sweep in compilation.plan.sweeps)
     for inputs, expected in find_calls(compilation, case):
-        limits = find_limits(compilation.attention, inputs, expected, lost)
+        limits = find_limits(compilation.attention, inputs, expected, lost, in_base_2)
         share = max(_hides(expected[name], limits[name], case.dtype) for name in limits)
         tried.append((share, inputs, expected, limits))
         if share < 1:

@@ -20,8 +20,8 @@ from attnc.algebra.fold import Fold, Largest, Softmax
 from attnc.algebra.products import signed_summands_of
 from attnc.analyze.facts import RowPass
 from attnc.analyze.weights import find_weights
-from attnc.ir.nodes import Attention, Real, RealLoad, Score, Total, Vec, VecLoad, VecTotal
-from attnc.ir.walk import axes_of, walk
+from attnc.ir.nodes import Attention, Dot, Real, RealLoad, Score, SumD, Total, Vec, VecLoad, VecTotal
+from attnc.ir.walk import axes_of, holds, walk
 from attnc.run.points import Points, all_pairs
 from attnc.run.rows import Rows
 from attnc.run.scaled import plain
@@ -38,12 +38,16 @@ NOTHING: Mapping[Real, Real] = MappingProxyType({})
 
 
 def compute_rounded(
-    attention: Attention, inputs: Inputs, precision: Precision, lost: Mapping[Real, Real] = NOTHING
+    attention: Attention,
+    inputs: Inputs,
+    precision: Precision,
+    lost: Mapping[Real, Real] = NOTHING,
+    in_base_2: bool = True,
 ) -> Results:
     """All results of a call in float64, as kernels compute them, with the errors of `precision`.
 
     `lost` readings are the same for every key of a row, so softmax loses them; their gradient is that of the
-    log-sum-exp, times the slope that they are given with.
+    log-sum-exp, times the slope that they are given with. Scores that are `in_base_2` are multiplied with log2(e).
     """
     tensors, arguments = inputs.leaves(torch.float64)
     q, k, v = tensors.values()
@@ -85,7 +89,7 @@ def compute_rounded(
         }
         rounded = RoundedTerms(values, vectors, None, precision, wider, lost=side.held | lost.keys())
         score = rounded.real(attention.score, pairs)
-        if not any(isinstance(each, Softmax) for each in folds):
+        if not in_base_2 or not any(isinstance(each, Softmax) for each in folds):
             return score
         with torch.no_grad():
             exact = Terms(values, vectors)
@@ -93,6 +97,16 @@ def compute_rounded(
                 finite_part(exact.real(part, pairs)).abs() for part in signed_summands_of(attention.score)
             ]
         return score + precision.error(torch.stack(summands).sum(0), precision.working)
+
+    def find_products() -> Tensor:
+        """How large the summands of a score are that another kernel sums up in another order."""
+        with torch.no_grad():
+            clauses = {"q": attention.query, "k": attention.key}
+            exact = Terms(values, {n: mapped(n, clause, whole[n]) for n, clause in clauses.items()})
+            sums = [part for part in signed_summands_of(attention.score) if holds(part, (Dot, SumD))]
+            sizes = [finite_part(exact.real(part, pairs)).abs() for part in sums]
+        size = torch.stack(sizes).sum(0) if sizes else q.new_zeros(len(pairs))
+        return q.new_zeros(shape).index_put(tuple(pairs.index.values()), size)
 
     weights = find_weights(attention)
     fold, folds = weights.fold, [weights.fold, *(each.fold for each in weights.before)]
@@ -108,10 +122,12 @@ def compute_rounded(
     sides = _find_sides(attention, frozenset(inputs.floats))
     found_before: dict[str, Tensor] = {}
     for each in weights.before:
-        sweep = _Sweep(values, dict(found_before), pairs, find_score, sides, shape, precision, wider)
+        sweep = _Sweep(
+            values, dict(found_before), pairs, find_score, find_products, sides, shape, precision, wider
+        )
         for name, number in sweep.numbers(each):
             found_before[name] = q.new_zeros(shape[:3]).index_put(at_row, number)
-    sweep = _Sweep(values, found_before, pairs, find_score, sides, shape, precision, wider)
+    sweep = _Sweep(values, found_before, pairs, find_score, find_products, sides, shape, precision, wider)
     values |= found_before
     if fold.weight is None:
         out, lse = sweep.softmax(fold.score, values_of_keys)
@@ -201,6 +217,7 @@ class _Sweep:
     numbers_of_rows: dict[str, Tensor]
     pairs: Points
     find_score: Callable[[Side], Tensor]
+    find_products: Callable[[], Tensor]
     sides: tuple[Side, ...]
     shape: tuple[int, int, int, int]
     precision: Precision
@@ -211,6 +228,11 @@ class _Sweep:
     def score(self) -> Tensor:
         """As the forward pass rounds it."""
         return self.find_score(BOTH)
+
+    @cached_property
+    def products(self) -> Tensor:
+        """How large the part of a score is that forward and backward kernels round differently."""
+        return self.find_products()
 
     @cached_property
     def scores_backward(self) -> dict[Side, Tensor]:
@@ -264,7 +286,7 @@ class _Sweep:
     def softmax(self, score: Real, value: Tensor) -> tuple[Tensor, Tensor]:
         """The output and the log-sum-exp of every row."""
         scores = self.seen_forward(score, -torch.inf), *self.seen_backward(score)
-        out, lse = RoundedSoftmax.apply(value, self.precision, *scores)  # type: ignore[no-untyped-call]
+        out, lse = RoundedSoftmax.apply(value, self.precision, self.products, *scores)  # type: ignore[no-untyped-call]
         return out, lse
 
     def weighted(self, weight: Real, value: Tensor) -> Tensor:

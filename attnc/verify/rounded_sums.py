@@ -14,38 +14,47 @@ from torch import Tensor
 
 from attnc.verify.precision import Precision, finite_part
 
+# Backward, the weights of a row are found from the logarithm of a sum, next to a largest score of this size at most.
+LARGEST_LSE = 1024.0
+
 
 class RoundedSoftmax(torch.autograd.Function):
     """Values and scores to output and log-sum-exp: what the kernels do, with their errors.
 
     The first scores are those of the forward pass. Each of the others is what one sum over pairs goes back to: the
-    kernels find the gradient of the score for each of their sums anew.
+    kernels find the gradient of the score for each of their sums anew, and with it the `products` of the score, whose
+    terms each of them adds up in an order of its own.
     """
 
     @staticmethod
-    def forward(ctx: Any, v: Tensor, r: Precision, s: Tensor, *again: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        ctx: Any, v: Tensor, r: Precision, products: Tensor, s: Tensor, *again: Tensor
+    ) -> tuple[Tensor, Tensor]:
         lse = torch.logsumexp(s, -1)
         finite = finite_part(lse)
-        p = (s - finite[..., None]).exp()
+        below = finite_part(s - finite[..., None])
+        p = torch.softmax(s, -1)
+        p = torch.where(lse.isfinite()[..., None], p, torch.zeros_like(p))
         n = sqrt(max(s.shape[-1], 1)) * r.working
-        out = (p + r.error(p, r.product + n)) @ v
+        out = (p + r.error(p * (r.product + n + r.working * below.abs()), 1.0)) @ v
         saved = out + r.error(out.abs(), r.stored)
         lse = torch.where(lse.isfinite(), lse + r.error(finite.abs() + 1, 2 * r.working), lse)
-        ctx.save_for_backward(s, v, finite, p, saved)
+        ctx.save_for_backward(s, v, finite, below, products, p, saved)
         ctx.precision, ctx.sums = r, len(again)
         return saved, lse
 
     @staticmethod
     def backward(ctx: Any, dout: Tensor, dlse: Tensor) -> tuple[Tensor | None, ...]:
-        s, v, lse, p, out = ctx.saved_tensors
+        s, v, lse, below, products, p, out = ctx.saved_tensors
         r: Precision = ctx.precision
         n = sqrt(max(s.shape[-2], 1)) * r.working
         norms = dout.norm(dim=-1)[..., None] * v.norm(dim=-1)[..., None, :]
         delta = (dout * out).sum(-1) + r.error((dout * out).abs().sum(-1), r.working) - dlse
 
         def weight() -> Tensor:
-            """Once more, from the log-sum-exp."""
-            again: Tensor = p + r.error(p * (2 + finite_part(s).abs() + lse.abs()[..., None]), r.working)
+            """Once more, from what is known of the row."""
+            near = finite_part(s).abs().clamp(max=LARGEST_LSE) + lse.abs().clamp(max=LARGEST_LSE)[..., None]
+            again: Tensor = p + r.error(p * (3 + near + below.abs() + products), r.working)
             return again
 
         def score() -> Tensor:
@@ -54,7 +63,7 @@ class RoundedSoftmax(torch.autograd.Function):
             return ds + r.error(ds.abs(), 2 * r.working)
 
         dv = (weight() * (1 + r.error(torch.ones_like(p), r.product + n))).mT @ dout
-        return dv, None, None, *(score() for _ in range(ctx.sums))
+        return dv, None, None, None, *(score() for _ in range(ctx.sums))
 
 
 class RoundedWeights(torch.autograd.Function):

@@ -15,9 +15,11 @@ precision, which is float32 for half precision and else the dtype itself:
     a function of the score (exp, tanh, ...)     2 w; x ** y by way of logarithms: 2 w (1 + (|y| + 1) |log x|)
     their derivatives                            the same; those of tanh, sigmoid and silu come from rounded results,
                                                  as in 1 - tanh(x) ** 2, and are off by another w (1 + 2 tanh(x) ** 2)
-    log2(e), which a score of softmax takes      w, of each of its summands
-    lse, as it is stored and read back           2 w, of |lse| + 1
-    p = exp(s - lse) in the backward pass        w (2 + |s| + |lse|): both are scaled by log2(e)
+    a sum in the score                           w, of its result, and no more than the smaller summand
+    log2(e), which a score in base 2 takes       w, of each of its summands
+    exp(s - lse), forward and backward           w |s - lse|
+    lse, as it is returned                       2 w, of |lse| + 1
+    p in the backward pass                       w (3 + min(|s|, 1024) + min(|lse|, 1024) + |sums of products in s|)
     p and ds before the second product           u (w for float16 on the CPU path, which keeps them in float32)
     a sum over keys or queries, n of them        sqrt(n) w, of each term
     out, where it is saved: delta reads it       u
@@ -27,6 +29,10 @@ precision, which is float32 for half precision and else the dtype itself:
 
 A dot product of n terms of any sign has partial sums that grow as their square root, so n roundings of them add up to
 about w times the product of the norms; a sum over keys or queries is the same with the terms' own errors in front.
+
+The weights of a row add up to 1 forward and backward, however large its scores are: a kernel that finds them from a
+float32 log-sum-exp may do so next to scores up to 1024 alone. Sums of products are another number in each kernel, which
+adds them up in its own order; what else is in a score is the same number wherever it is computed.
 
 Each pass over the keys computes the scores itself, with errors of its own, forward and backward; so do the kernels that
 find what a score says about the weights and what a number of its row does. Where a formula jumps, as in
@@ -57,14 +63,18 @@ FEW_ELEMENTS = 64
 
 
 def find_limits(
-    attention: Attention, inputs: Inputs, expected: Results, lost: Mapping[Real, Real]
+    attention: Attention,
+    inputs: Inputs,
+    expected: Results,
+    lost: Mapping[Real, Real],
+    in_base_2: bool = True,
 ) -> dict[str, float]:
-    """The largest difference from `expected` that rounding explains, for each result. `lost` is what a replay takes."""
+    """The largest difference from `expected` that rounding explains, for each result. A replay takes the last two."""
     case = inputs.case
     stored = UNIT[case.dtype]
     working = min(stored, UNIT["float32"])
     product = working if case.backend == "cpu" and case.dtype == "float16" else stored
-    exact = compute_rounded(attention, inputs, Precision(0.0, 0.0, 0.0, torch.Generator()), lost)
+    exact = compute_rounded(attention, inputs, Precision(0.0, 0.0, 0.0, torch.Generator()), lost, in_base_2)
     for name, x in expected.items():
         if not torch.allclose(finite_part(exact[name]), finite_part(x), rtol=1e-8, atol=1e-8):
             raise CompilerBug(
@@ -75,7 +85,9 @@ def find_limits(
     deviations = {name: torch.zeros_like(x) for name, x in expected.items()}
     for run in range(runs):
         generator = torch.Generator().manual_seed(run)
-        replay = compute_rounded(attention, inputs, Precision(stored, working, product, generator), lost)
+        replay = compute_rounded(
+            attention, inputs, Precision(stored, working, product, generator), lost, in_base_2
+        )
         for name, x in expected.items():
             deviations[name] += finite_part(replay[name] - x) ** 2 / runs
     limits = {}

@@ -95,6 +95,24 @@ def test_the_usual_tiles_are_those_of_a_module(page: Path) -> None:
         assert mine == dict(launched(TARGETS[gpu], width))
 
 
+@pytest.mark.parametrize("name", ["t5_bias", "causal"])
+def test_a_second_look_leaves_the_tiles_of_what_follows(name: str) -> None:
+    """It has one stage; what is launched behind it, also for the next strip of pairs, has those of the table."""
+    target, stages = TARGETS["sm_90"], dict[tuple[str, bool], set[int]]()
+    compilation = example(name)
+    module = load_module(name, compilation.module.replace("max(1, 2**24 //", "max(1, 2**16 //"))
+    call = make_call(compilation.attention, compilation.facts, torch.bfloat16, 64, {"N": 512, "M": 512})
+    launches = find_launches(module, name, call, target)
+    for launch in launches:
+        stages.setdefault((launch.name, launch.is_second), set()).add(launch.options.get("num_stages"))
+    pairs = [launch for launch in launches if launch.name == "backward_pairs" and not launch.is_second]
+    assert len(pairs) == (4 if name == "t5_bias" else 0)
+    for kernel in ("forward", "backward_keys", "backward_queries", *(["backward_pairs"] if pairs else [])):
+        table = "backward_queries" if kernel == "backward_pairs" else kernel
+        assert stages[kernel, False] == {module.TILES["wgmma"][table][64][3]}
+    assert stages["backward_keys", True] == stages["backward_queries", True] == {1}
+
+
 def test_the_usual_tiles_do_not_spill() -> None:
     """Up to heads 128 wide."""
     found = {

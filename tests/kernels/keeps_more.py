@@ -1,6 +1,6 @@
 """A schedule for a test: a CPU path without kernels, whose operator leaves and saves what no other does.
 
-`kept` is the log-sum-exp once more, and the backward pass reads it in its place.
+`kept` is the largest score of each row once more, and the backward pass reads it in its place.
 """
 
 from __future__ import annotations
@@ -30,13 +30,15 @@ def lower(sweep: TiledSweep, checks: ReadChecks) -> SweepKernels:
     tiled = lower_tiled(sweep, checks).without_triton()
     *before, forward, backward = tiled.cpu
     results = tiled.signature.results
-    signature = replace(tiled.signature, results={**results, "kept": results["lse"]}, saved=("out", "kept"))
+    signature = replace(
+        tiled.signature, results={**results, "kept": results["lse"]}, saved=("out", "kept", "row_weight")
+    )
     forward = replace(forward, body=tuple(_leaving_more(forward.body)))
     read: Expr = Var("kept")
     backward = replace(
         backward,
         params=tuple(map(Param, signature.backward)),
-        body=(Assign(Var("lse"), read), *backward.body),
+        body=(Assign(Var("row_max"), read), *backward.body),
     )
     return replace(tiled, signature=signature, cpu=(*before, forward, backward))
 
@@ -44,8 +46,8 @@ def lower(sweep: TiledSweep, checks: ReadChecks) -> SweepKernels:
 def _leaving_more(stmts: Sequence[Stmt]) -> Iterator[Stmt]:
     for stmt in stmts:
         match stmt:
-            case Return(Tuple((out, lse))):
-                yield Return(Tuple((out, lse, lse.call("clone"))))
+            case Return(Tuple((out, lse, largest, weight))):
+                yield Return(Tuple((out, lse, largest.call("clone"), largest, weight)))
             case If(cond, then, other, note):
                 yield If(cond, tuple(_leaving_more(then)), tuple(_leaving_more(other)), note)
             case _:

@@ -10,6 +10,7 @@ READS = ("tests/kernels/test_misreads.py",)
 HELPERS = "attnc/support/cpu.py"
 FORWARD = "attnc/lower/cpu/forward.py"
 BACKWARD = "attnc/lower/cpu/backward.py"
+LARGE = ("tests/kernels/test_large_scores.py::test_sums_of_weights",)
 UNSEEN = ("tests/kernels/test_unseen.py::test_specs",)
 
 
@@ -41,8 +42,8 @@ CPU = (
         "cpu-spoiled-causal",
         "what torch's kernel leaves is taken also where it is spoiled",
         "attnc/lower/cpu/handed.py",
-        'if plain.kind != "causal":',
-        "if True:",
+        'if sweep.variants.plain.kind == "causal":',
+        "if False:",
         UNSEEN,
         "cpu and causal",
     ),
@@ -158,7 +159,7 @@ CPU = (
         "cpu-empty-row-has-a-gradient",
         "a row without a key has a gradient through its log-sum-exp",
         BACKWARD,
-        'none = Var("dlse").call("masked_fill", Var("lse").equals(MINUS_INF), 0.0)',
+        'none = Var("dlse").call("masked_fill", Var("row_weight").equals(0.0), 0.0)',
         'none = Var("dlse").call("clone")',
         ZOO,
         cpu("row_only_slope"),
@@ -185,8 +186,8 @@ CPU = (
         "cpu-negative-scale-handed-over",
         "causal attention is handed to torch with a scale below 0",
         "attnc/lower/cpu/handed.py",
-        "[scale > 0] * (plain.kind",
-        "[scale < 1e9] * (plain.kind",
+        "[path.terms(plain.scale) > 0] * (plain.kind",
+        "[path.terms(plain.scale) < 1e9] * (plain.kind",
         PATH,
         "has_no_kernel",
     ),
@@ -194,10 +195,28 @@ CPU = (
         "cpu-gradient-of-lse-handed-over",
         "backward is handed to torch although the log-sum-exp has a gradient",
         "attnc/lower/cpu/handed.py",
-        '_hand(path, [no_dlse], "_backward_of_torch"',
-        '_hand(path, [no_dlse][:0], "_backward_of_torch"',
+        "_suits(path, [no_dlse, near])",
+        "_suits(path, [near])",
         PATH,
         "has_no_kernel",
+    ),
+    Mutant(
+        "cpu-large-scores-handed-over",
+        "backward is handed to torch although the log-sum-exp has no digits for the weights",
+        HELPERS,
+        "return bool((row_max.abs() <= 1024.0).all())",
+        "return True",
+        LARGE,
+        "plain and cpu-float32",
+    ),
+    Mutant(
+        "cpu-without-the-largest-weight",
+        "in backward, every key of a row weighs as if it were the only one",
+        BACKWARD,
+        'Var("dout")[ROWS].to(DTYPE) * Var("row_weight")[ROWS]',
+        'Var("dout")[ROWS].to(DTYPE)',
+        ZOO,
+        cpu("no_scale"),
     ),
     Mutant(
         "cpu-index-clamped-too-early",

@@ -38,6 +38,7 @@ def sign(sweep: LinearSweep) -> Signature:
         arrays=sweep.documents,
         scalars={sweep.spec.variable(name): "int" for name in dict.fromkeys(names)},
         results={"out": out} | sums,
+        remembered={},
         saved=(),
         summed=(),
         needs={},

@@ -14,14 +14,12 @@ from attnc.kernel.expressions import Expr, Var
 from attnc.kernel.nodes import Function
 from attnc.lower.collect import call_adder, lower_adder, need
 from attnc.lower.cpu.handed import hand_backward
-from attnc.lower.cpu.tile import KV_HEADS, MINUS_INF, NARROW, ROWS, SEEN, Called, TilePath, matmul
+from attnc.lower.cpu.tile import KV_HEADS, NARROW, ROWS, SEEN, Called, TilePath, matmul
 from attnc.lower.gradients import ArrayGradient, pass_back
 from attnc.lower.signature import sign_sweep
 from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.token_maps import DotPair
 from attnc.lower.torch_terms import DTYPE, is_number, torch
-
-LOG2_E = 1.4426950408889634
 
 
 def lower_backward(sweep: TiledSweep, called: Called) -> Function:
@@ -41,7 +39,7 @@ def lower_backward(sweep: TiledSweep, called: Called) -> Function:
     p, ds = _weigh_softmax(path) if isinstance(sweep.fold, Softmax) else _weigh_sums(path)
     path.care(tensors)
     if sweep.weighs_values:
-        _add_to_keys(path, "v", path.step.let("p_narrow", path.narrowed(p)), Var("dout")[ROWS])
+        _add_to_keys(path, "v", path.step.let("p_narrow", path.narrowed(p)), Var("dout_wide"))
     for pair, derivative in zip(sweep.score.dots, sweep.gradients.dots, strict=True):
         _add_dot(path, pair, derivative, ds)
     for gradient in sweep.gradients.arrays:
@@ -60,26 +58,25 @@ def lower_backward(sweep: TiledSweep, called: Called) -> Function:
 
 
 def _weigh_softmax(path: TilePath) -> tuple[Expr, Expr]:
-    """`p` and `ds`, from the log-sum-exp."""
-    sweep, top, step = path.sweep, path.top, path.step
-    if sweep.gradients.home("lse"):
-        none = Var("dlse").call("masked_fill", Var("lse").equals(MINUS_INF), 0.0)
-        top.let("dlse", none, "none where a row sees no key")
-    if sweep.rows.can_be_empty:
-        empty = Var("lse").call("masked_fill", Var("lse").equals(MINUS_INF), 0.0)
-        top.let("lse", empty, "a row that sees no key: avoid inf - inf")
-    if sweep.score.is_in_base_2:
-        top.let("lse", (Var("lse") * LOG2_E).call("unsqueeze", -1), "in base 2, like the score")
-    else:
-        top.let("lse", Var("lse").call("unsqueeze", -1))
+    """`p` and `ds`. The weights are exponentials below the row's largest score, times the weight of a key that has it.
 
+    Everything is linear in them, so that factor goes into what comes in for the row: pairs are more than rows. So
+    weights are as exact where the score is large, and a float32 next to it has no digits for the logarithm of a sum.
+    """
+    sweep, top, step = path.sweep, path.top, path.step
+    for name in ("dlse", "row_max", "row_weight"):
+        top.let(name, Var(name).call("unsqueeze", -1))
+    if sweep.gradients.home("lse"):
+        none = Var("dlse").call("masked_fill", Var("row_weight").equals(0.0), 0.0)
+        top.let("dlse", none, "none where a row sees no key")
     path.score(_later_terms(sweep))
-    p = step.let(
-        "p", Var("score").call("sub_", Var("lse")[ROWS]).call("exp2_" if sweep.score.is_in_base_2 else "exp_")
-    )
-    dlse = Var("dlse")[ROWS].call("unsqueeze", -1)
+    below = Var("score").call("sub_", Var("row_max")[ROWS])
+    step.comment("Weights are p times row_weight, which goes into what comes in for the row.")
+    p = step.let("p", below.call("exp2_" if sweep.score.is_in_base_2 else "exp_"))
+    dlse = Var("dlse")[ROWS] * Var("row_weight")[ROWS]
     if not sweep.weighs_values:
         return p, step.let("ds", p * dlse)
+    step.let("dout_wide", Var("dout")[ROWS].to(DTYPE) * Var("row_weight")[ROWS])
     dp = step.let("dp", _dp(path))
     delta = (Var("dout_wide") * Var("out")[ROWS]).call("sum", -1, keepdim=True) - dlse
     step.let("delta", delta)
@@ -97,6 +94,7 @@ def _weigh_sums(path: TilePath) -> tuple[Expr, Expr]:
     path.scope.bind([*([weight] if weight else []), *slopes, *also], path.place)
     p = path.pairs("p", weight) if weight is not None else Var("score")
     if sweep.weighs_values:
+        step.let("dout_wide", Var("dout")[ROWS].to(DTYPE))
         step.let("dp", _dp(path))
     _through(path, "ds", slopes)
     for gradient in past:
@@ -122,8 +120,7 @@ def _later_terms(sweep: TiledSweep) -> list[Real]:
 
 def _dp(path: TilePath) -> Expr:
     """The gradient of the weights."""
-    dout = path.step.let("dout_wide", Var("dout")[ROWS].to(DTYPE))
-    return matmul(dout, path.wide("v").attr("mT"), path.room("dp_room"))
+    return matmul(Var("dout_wide"), path.wide("v").attr("mT"), path.room("dp_room"))
 
 
 def _add_dot(path: TilePath, pair: DotPair, derivative: Real, ds: Expr) -> None:
@@ -155,7 +152,7 @@ def _add_array(path: TilePath, gradient: ArrayGradient, ds: Expr) -> None:
     step, derivative = path.step, gradient.derivative
     value: Expr = Var(gradient.past)
     if gradient.home == "lse":
-        value = Var("dlse")[ROWS].call("unsqueeze", -1)
+        value = Var("dlse")[ROWS]
     elif derivative != ZERO:
         through = path.shown(f"{gradient.name}_shown", path.terms.times(ds, derivative))
         value = through + value if gradient.passes_score else through

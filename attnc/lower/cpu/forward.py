@@ -22,7 +22,7 @@ LN_2 = 0.6931471805599453
 
 
 def lower_forward(sweep: TiledSweep, called: Called, check: Function | None) -> Function:
-    """`_forward_cpu(...)`: out and lse, after the `check` of what is read."""
+    """`_forward_cpu(...)`: all that it leaves, after the `check` of what is read."""
     path = TilePath(sweep, called)
     top = path.top
     if check is not None:
@@ -32,10 +32,15 @@ def lower_forward(sweep: TiledSweep, called: Called, check: Function | None) -> 
     {Softmax: _softmax, Sums: _sums, Largest: _largest}[type(sweep.fold)](path)
     path.loop()
     if isinstance(sweep.fold, Softmax):
+        weight = Var("row_sum").call("reciprocal")
+        if sweep.rows.can_be_empty:
+            weight = weight.call("masked_fill_", Var("row_sum").equals(0.0), 0.0)
+        top.let("row_weight", weight.call("squeeze", -1))
         lse: Expr = Var("row_max") + Var("row_sum").call("log2_" if sweep.score.is_in_base_2 else "log_")
         lse = lse * LN_2 if sweep.score.is_in_base_2 else lse
         top.let("lse", lse.call("squeeze", -1))
-    top.returns(*map(Var, sweep.results))
+        top.let("row_max", Var("row_max").call("squeeze", -1))
+    top.returns(*map(Var, sweep.outputs))
     doc = f"Forward on the CPU: {said_results(sweep)}."
     return path.function("_forward_cpu", sign_sweep(sweep).forward, doc)
 
@@ -49,7 +54,9 @@ def _softmax(path: TilePath) -> None:
     if not sweep.rows.can_be_empty:
         with top.when(Var("M").equals(0), "else every row sees a key") as none:
             zero = [Var("out").call("zero_")] if sweep.weighs_values else []
-            none.returns(*zero, Var("row_max").call("fill_", MINUS_INF).call("squeeze", -1))
+            nothing = torch.full_like(Var("row_max"), MINUS_INF)
+            remembered = [Var(name).call("zero_") for name in ("row_max", "row_sum")]
+            none.returns(*zero, *(each.call("squeeze", -1) for each in (nothing, *remembered)))
     path.score([])
     if sweep.rows.can_be_empty:
         largest = step.let("largest", function("_row_max")(Var("score")))

@@ -6,7 +6,8 @@ from attnc.kernel.build import function
 from attnc.kernel.expressions import Var
 from attnc.lower.torch_terms import torch
 
-Q, K, V, TILES, LARGE, AGAIN = (Var(name) for name in ("q", "k", "v", "tiles", "large", "again"))
+Q, K, V = (Var(name) for name in ("q", "k", "v"))
+TILES, OPTIONS, LARGE, AGAIN = (Var(name) for name in ("tiles", "options", "large", "again"))
 B, H, HKV, N, M, DV = (Var(name) for name in ("B", "H", "HKV", "N", "M", "DV"))
 FLOAT32 = torch.value("float32")
 ON_DEVICE = function(torch.value("cuda").attr("device_of"))(Q)

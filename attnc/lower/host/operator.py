@@ -75,7 +75,7 @@ class _Operators:
         )
         if not self.sweep.weighs_values:
             said = f"Pass {self.sweep.number}, which weighs no values: {said_results(self.sweep)}"
-        count = len(self.signature.results)
+        count = len(self.signature.outputs)
         return self._operator(self.name, "forward", self.signature.tensors, (), block, count, f"{said}.")
 
     def _backward(self, name: str) -> Function:
@@ -118,7 +118,7 @@ class _Operators:
         block = Block()
         first = Var(self.signature.vectors[0])
         block.let("wide", torch.promote_types(first.attr("dtype"), torch.value("float32")))
-        results = [*self.signature.results.values()]
+        results = [*self.signature.outputs.values()]
         if self.sweep.weighs_values:
             results[0] = block.let("out", results[0])
         block.returns(*results)
@@ -134,13 +134,15 @@ class _Operators:
     def _save(self) -> Function:
         """What keeps all that the backward pass reads."""
         signature, block, count = self.signature, Block(), len(self.signature.tensors)
-        names, output = list(signature.results), Var("output")
-        saved: list[Expr] = [output[names.index(name)] for name in signature.saved]
-        if list(signature.saved) == names:
-            saved = [unpacked(output) if names[1:] else output]
+        saved = [*map(Var, signature.saved)]
+        if saved or signature.remembered:
+            read = {*signature.saved, *signature.remembered}
+            block.lets([name if name in read else "_" for name in signature.outputs], Var("output"))
         block.do(CTX.call("save_for_backward", unpacked(GIVEN[:count]), *saved))
+        if signature.remembered:
+            block.do(CTX.call("mark_non_differentiable", *map(Var, signature.remembered)))
         block.assign(CTX.attr("arguments"), GIVEN[count:])
-        also = ", the output and the log-sum-exp" if self.sweep.weighs_values else " and the log-sum-exp"
+        also = ", the output and numbers of rows" if self.sweep.weighs_values else " and numbers of rows"
         doc = f"Keep what the backward pass reads: all inputs{also if saved else ''}."
         params = tuple(map(Param, ("ctx", "inputs", "output")))
         return Function(self.sweep.named("_save"), params, doc, tuple(block.stmts))
@@ -157,7 +159,8 @@ class _Operators:
         given = [Var(names[n]) if n in names else Lit(None) for n in signature.tensors]
         block.returns(*given, *[None] * len(self.tail))
         doc = f"The gradient of every input of `{self.name}`."
-        params = tuple(map(Param, ("ctx", *signature.gradients)))
+        others_have_none = ["*_"] if signature.remembered else []
+        params = tuple(map(Param, ("ctx", *signature.gradients, *others_have_none)))
         return Function(self.sweep.named("_differentiate"), params, doc, tuple(block.stmts))
 
 

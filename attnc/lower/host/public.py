@@ -13,7 +13,7 @@ from attnc.ir.nodes import Attention
 from attnc.ir.text import print_sizes
 from attnc.kernel.build import Block, function, unpacked
 from attnc.kernel.expressions import Expr, Lit, Ternary, Tuple, Var
-from attnc.kernel.nodes import Function, If, Param, Return, Try
+from attnc.kernel.nodes import Assign, Function, If, Param, Return, Try
 from attnc.lower.host.operator import operator_of
 from attnc.lower.kernels import Kernels
 from attnc.lower.schedule import SweepKernels
@@ -102,7 +102,11 @@ def _call(block: Block, kernels: SweepKernels, chosen: Sequence[Expr]) -> None:
     given = [*map(Var, (*signature.tensors, *signature.wholes)), *chosen]
     if signature.floats:
         given.append(unpacked(function("_floats")(*map(Var, signature.floats))))
-    block.lets(list(signature.results), function(operator_of(kernels.sweep))(*given))
+    call = function(operator_of(kernels.sweep))(*given)
+    if signature.remembered:
+        block.stmts.append(Assign(Tuple((*map(Var, signature.results), unpacked(Var("_")))), call))
+    else:
+        block.lets(list(signature.results), call)
 
 
 def _finish(top: Block, kernels: Kernels) -> None:

@@ -25,6 +25,7 @@ from attnc.lower.tiled.frame import (
     exponential,
     log_sum_exp,
 )
+from attnc.lower.tiled.remembered import remember
 from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.triton_terms import INT32, INT64, tl
 
@@ -121,6 +122,7 @@ def _finish_softmax(kernel: Kernel) -> None:
             total = store.let("total", no_key, "a row that sees no key: 0")
         _store_values(store, tl.sum(Var("acc"), 0) / total)
     store.do(tl.store(Var("lse_ptr") + ROW, log_sum_exp(sweep, Var("row_max"), Var("row_sum"))))
+    remember(store, sweep, ROW)
 
 
 def _finish_sums(kernel: Kernel) -> None:

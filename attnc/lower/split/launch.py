@@ -15,7 +15,7 @@ from attnc.lower.host.call import FUSION, Option, call_kernel, padded_widths, tr
 from attnc.lower.host.names import AGAIN, DV, FLOAT32, HKV, LARGE, ON_DEVICE, TILES, B, H, M, N, Q
 from attnc.lower.names import part_of
 from attnc.lower.tile_sizes import reads_pairs
-from attnc.lower.tiled.launch import TiledKernels, looks, looks_again, split_grid
+from attnc.lower.tiled.launch import TiledKernels, looks, looks_again, options_of, split_grid
 from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.torch_terms import TorchTerms, torch
 
@@ -61,10 +61,10 @@ def launch_split(top: Block, sweep: TiledSweep, kernels: TiledKernels) -> None:
             tiles = triton.cdiv(rows, FEW["BLOCK_Q"])
             grid = inside.let("grid", split_grid(tiles, heads * SPLITS, B, LARGE))
             again = [("AGAIN", AGAIN)] * looks_again(forward)
-            with looks(inside, forward, "few") as look:
-                look.do(call_kernel(forward, grid, ("**", FEW), *again, ("LARGE", LARGE)))
+            with looks(inside, forward, FEW) as look:
+                look.do(call_kernel(forward, grid, options_of(forward, FEW), *again, ("LARGE", LARGE)))
             inside.do(call_kernel(combine, Tuple((B * H * N,)), *_of_combine(combine)))
-        few.returns(*map(Var, sweep.results))
+        few.returns(*map(Var, sweep.outputs))
 
 
 def _most_keys(sweep: TiledSweep) -> Expr:

@@ -14,7 +14,7 @@ from attnc.kernel.build import Block
 from attnc.kernel.expressions import Expr, List, Lit, Var
 from attnc.kernel.nodes import Function
 from attnc.lower.gradients import ArrayGradient
-from attnc.lower.tiled.again import add_with_care, end_unless_spoiled, left_rows
+from attnc.lower.tiled.again import add_with_care, end_unless_spoiled_backward, left_rows
 from attnc.lower.tiled.backward_queries import Gradient, factors, scales_after_sum, store_gradients
 from attnc.lower.tiled.bounds import Bounds
 from attnc.lower.tiled.forward import body_of, head_rows
@@ -35,7 +35,7 @@ from attnc.lower.tiled.listed import find_listed
 from attnc.lower.tiled.loops import Visits, find_visits
 from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.tiled.tile import Tile, dot_rows
-from attnc.lower.tiled.weights import add_up, gradients_in, load_lse, load_row_gradients, weigh
+from attnc.lower.tiled.weights import add_up, gradients_in, load_row_gradients, load_row_sums, weigh
 from attnc.lower.triton_terms import INT64, tl
 
 M, H_KV, GROUP = Var("M"), Var("h_kv"), Var("group")
@@ -80,7 +80,8 @@ def lower_backward_keys(sweep: TiledSweep) -> tuple[Function, Function]:
         _visits_of_queries(kernel).loop(group, body_of(helper, carried))
         per_head.extend(group)
         per_head.extend(_leave_columns(columns))
-    end_unless_spoiled(kernel, [left_rows(f"d{name}", ROW, KEYS, width) for name, width in keys])
+    left = [left_rows(f"d{name}", ROW, KEYS, width) for name, width in keys]
+    end_unless_spoiled_backward(kernel, left)
     _finish(kernel, sweep)
     doc = "One program: what a share of the query heads says about BLOCK_K keys of one key head."
     return helper, kernel.kernel("_backward_keys", doc)
@@ -122,13 +123,13 @@ def _one_tile(tile: Tile, sweep: TiledSweep) -> None:
     # pair or a position takes the registers that the other order needs.
     is_first = all(is_invariant(derivative) for derivative in sweep.gradients.dots)
     if is_first:
-        load_lse(block, Var("row"), sweep)
+        load_row_sums(block, Var("row"), sweep)
     tile.dots()
     if sweep.weighs_values:
         dout = tile.load("dout", "DV")
         block.let("dp", dot_rows(Var("v"), dout))
     if not is_first:
-        load_lse(block, Var("row"), sweep)
+        load_row_sums(block, Var("row"), sweep)
     tile.score([*sweep.gradients.dots, *(g.derivative for g in columns)])
     weigh(tile, columns, of_rows, needs_weights=True)
     if sweep.weighs_values:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from attnc.kernel.build import Block
 from attnc.kernel.expressions import Var
 from attnc.kernel.nodes import Function
+from attnc.lower.tiled.again import end_unless_spoiled_backward, lost_rows
 from attnc.lower.tiled.forward import N, body_of, enter_query_tile, head_rows, visits_of_keys
 from attnc.lower.tiled.frame import B, H, Kernel
 from attnc.lower.tiled.layout import QUERIES
@@ -31,7 +32,8 @@ def lower_backward_pairs(sweep: TiledSweep) -> tuple[Function, ...]:
     if sweep.weighs_values:
         kernel.point("dout", H)
     row = kernel.loads.let("row", head_rows(H))
-    load_row_statistics(kernel.loads, row, sweep, gradients, looks_again=False)
+    load_row_statistics(kernel.loads, row, sweep, gradients)
+    end_unless_spoiled_backward(kernel, lost_rows(sweep, head_rows(H), QUERIES))
     if sweep.weighs_values:
         kernel.loads.let("dout", kernel.rows("dout", QUERIES, "DV"))
     strip_row = (B * Var("H") + H) * Var("strip") + Var("i") - FIRST

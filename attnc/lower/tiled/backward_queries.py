@@ -15,7 +15,12 @@ from attnc.ir.walk import axes_of, is_invariant
 from attnc.kernel.build import Block
 from attnc.kernel.expressions import Expr, List, Var
 from attnc.kernel.nodes import Function
-from attnc.lower.tiled.again import add_with_care, end_unless_spoiled, left_rows
+from attnc.lower.tiled.again import (
+    add_with_care,
+    end_unless_spoiled_backward,
+    left_rows,
+    lost_rows,
+)
 from attnc.lower.tiled.forward import (
     N,
     body_of,
@@ -76,7 +81,7 @@ def lower_backward_queries(sweep: TiledSweep) -> tuple[Function, ...]:
     visits_of_keys(kernel).loop(kernel.loops, body_of(helper, carried))
     widths = dict((pair.query, pair.width) for pair in sweep.score.dots)
     left = [left_rows(f"d{name}", head_rows(H), QUERIES, width) for name, width in widths.items()]
-    end_unless_spoiled(kernel, left)
+    end_unless_spoiled_backward(kernel, left or lost_rows(sweep, head_rows(H), QUERIES))
     _finish(kernel, sweep)
     return helper, kernel.kernel(
         "_backward_queries", "One program: the gradient of BLOCK_Q queries of one head."

@@ -36,6 +36,7 @@ from attnc.lower.tiled.frame import (
 from attnc.lower.tiled.layout import QUERIES, parts_of
 from attnc.lower.tiled.listed import find_listed
 from attnc.lower.tiled.loops import Body, Visits, find_visits
+from attnc.lower.tiled.remembered import remember
 from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.tiled.tile import Tile
 from attnc.lower.triton_terms import tl
@@ -236,6 +237,7 @@ def _finish(kernel: Kernel) -> None:
     rows = store.let("rows", QUERIES.positions)
     lse = log_sum_exp(kernel.sweep, Var("row_max"), row_sum)
     store.do(tl.store(Var("lse_ptr") + row + rows, lse, mask=rows < N))
+    remember(store, kernel.sweep, row, rows, mask=rows < N)
 
 
 def _finish_sums(kernel: Kernel) -> None:

@@ -68,7 +68,7 @@ def kernel_arguments(sweep: TiledSweep) -> tuple[Argument, ...]:
     tensors = [
         *names,
         *map(part_of, ("acc", *(each.name for each in sweep.fold.kept))),
-        *("out", "lse", "at", "dlse", "delta", "dout_size"),
+        *("out", "lse", "row_max", "row_weight", "at", "dlse", "delta", "dout_size"),
         *(f"{d}{name}" for d in ("", "d") for name in sums),
         *(f"d{name}" for name in names),
         *(variable(p.name) for p in arrays),

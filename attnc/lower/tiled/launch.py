@@ -14,7 +14,7 @@ from attnc.kernel.build import Block, function
 from attnc.kernel.expressions import Expr, ExprLike, Lit, Ternary, Tuple, Var
 from attnc.kernel.nodes import Function
 from attnc.lower.host.call import FUSION, Option, call_kernel, padded_widths, triton
-from attnc.lower.host.names import AGAIN, FLOAT32, HKV, LARGE, TILES, B, H, K, Q, V
+from attnc.lower.host.names import AGAIN, FLOAT32, HKV, LARGE, OPTIONS, TILES, B, H, K, Q, V
 from attnc.lower.lists import Listed
 from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.torch_terms import torch
@@ -112,20 +112,28 @@ def find_lists(block: Block, kernels: TiledKernels, kernel: Function) -> None:
 
 
 @contextmanager
-def looks(block: Block, kernel: Function, tiles: str = "tiles") -> Iterator[Block]:
-    """Where a launch goes: into the loop over the first look and the second, if the kernel looks again."""
+def looks(block: Block, kernel: Function, tiles: Var = TILES) -> Iterator[Block]:
+    """Where a launch goes: into the loop over the first look and the second, if the kernel looks again.
+
+    Inside of it `options_of` has the tiles of that look; those of the kernel are left as they were.
+    """
     if not looks_again(kernel):
         yield block
         return
-    with block.loop(("again", tiles), function("_looks")(Var(tiles))) as look:
+    with block.loop(("again", "options"), function("_looks")(tiles)) as look:
         yield look
+
+
+def options_of(kernel: Function, tiles: Var = TILES) -> Option:
+    """The tiles and launch options of a kernel, inside of `looks`."""
+    return "**", OPTIONS if looks_again(kernel) else tiles
 
 
 def launch(block: Block, kernel: Function, length: ExprLike, axis: str, heads: Expr = H) -> None:
     """One launch: a program for each tile, head and batch."""
     grid = split_grid(triton.cdiv(length, TILES[axis]), heads, B, LARGE)
     has_all = _takes(kernel, "BLOCK_Q") and _takes(kernel, "BLOCK_K")
-    options: list[Option] = [("**", TILES), ("LARGE", LARGE)] if has_all else _named_tiles(kernel)
+    options: list[Option] = [options_of(kernel), ("LARGE", LARGE)] if has_all else _named_tiles(kernel)
     if _takes(kernel, "AHEAD"):
         ahead = function("_ahead")(Q, TILES)
         options.append(("AHEAD", Ternary(Lit(None), AGAIN, ahead) if looks_again(kernel) else ahead))

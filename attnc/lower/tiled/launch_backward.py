@@ -60,10 +60,11 @@ class _Backward:
     def _make_room(self) -> None:
         """What kernels write into, and the gradient of the values in the dtype of the values."""
         top, sweep = self.top, self.sweep
-        if sweep.weighs_values:
-            if sweep.fold.divides:
-                top.let("delta", torch.empty_like(Var("lse")))
-            elif sweep.dout_has_any_size:
+        if sweep.weighs_twice:
+            for name in ("lse", *["delta"] * sweep.weighs_values):
+                top.let(name, torch.empty_like(Var("row_max")))
+        elif sweep.weighs_values:
+            if sweep.dout_has_any_size:
                 top.lets(("dout", "dout_size"), function("_sized")(DOUT, V.attr("dtype")))
             else:
                 top.let("dout", DOUT.to(V.attr("dtype")))
@@ -84,7 +85,7 @@ class _Backward:
     def _launch(self, block: Block) -> None:
         sweep, kernels = self.sweep, self.kernels
         if kernels.delta:
-            find_tiles(block, sweep, "backward_queries", only="DV")
+            find_tiles(block, sweep, "backward_queries", only="DV" if sweep.weighs_values else "D")
             launch(block, kernels.delta[-1], N, "BLOCK_Q")
         if kernels.keys:
             find_tiles(block, sweep, "backward_keys")
@@ -136,8 +137,7 @@ class _Backward:
             if not gradients:
                 continue
             if home == "lse":
-                none = Var("lse").equals(float("-inf"))
-                shown = Var("dlse").call("masked_fill", none, 0.0)
+                shown = Var("dlse").call("masked_fill", Var("row_weight").equals(0.0), 0.0)
                 self.top.let("dlse", shown, "none where a row sees no key")
             self._name_positions(self.top, gradients, queries, keys)
             for gradient in gradients:

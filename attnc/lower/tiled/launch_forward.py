@@ -22,7 +22,7 @@ def lower_forward_launch(sweep: TiledSweep, kernels: TiledKernels, check: Functi
     """The function."""
     top = Block()
     *_, kernel = kernels.forward
-    name_sizes(top, sweep, [kernel])
+    name_sizes(top, sweep, [kernel, *kernels.split])
     most = TorchTerms(sweep.spec, {}, places=sweep.tokens.places)(sweep.ints.most)
     top.do(function("_check_reach")(Lit(print_ir(sweep.ints.most)), most))
     if check:
@@ -35,7 +35,7 @@ def lower_forward_launch(sweep: TiledSweep, kernels: TiledKernels, check: Functi
     find_lists(top, kernels, kernel)
     with top.within(ON_DEVICE) as inside:
         launch(inside, kernel, N, "BLOCK_Q")
-    top.returns(*map(Var, sweep.results))
+    top.returns(*map(Var, sweep.outputs))
     params = tuple(map(Param, sign_sweep(sweep).forward))
     doc = f"Forward by the kernels: {said_results(sweep)}."
     return Function(sweep.named("_forward_triton"), params, doc, tuple(top.stmts))
@@ -46,9 +46,10 @@ def _make_results(top: Block, sweep: TiledSweep) -> None:
     divides, make = sweep.fold.divides, Q.attr("new_empty")
     if sweep.weighs_values:
         top.let("out", function(make)(B, H, N, DV, **({} if divides else {"dtype": FLOAT32})))
-    for name, dtype in sweep.fold.left:
+    for name, dtype in (*sweep.fold.left, *sweep.fold.remembered):
         top.let(name, function(make)(B, H, N, dtype=torch.value(dtype)))
     if divides and not sweep.rows.can_be_empty:
         with top.when(M.equals(0), "every row of the kernel sees a key") as none:
             zero = [Var("out").call("zero_")] if sweep.weighs_values else []
-            none.returns(*zero, Var("lse").call("fill_", float("-inf")))
+            nothing = [Var(name).call("zero_") for name in sweep.remembered]
+            none.returns(*zero, Var("lse").call("fill_", float("-inf")), *nothing)

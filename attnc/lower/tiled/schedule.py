@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attnc.algebra.fold import Largest, Softmax
+from attnc.algebra.fold import Largest
 from attnc.kernel.module import Part, Support, TileTable
 from attnc.kernel.nodes import Function
 from attnc.lower.at_key import lower_at_key
@@ -44,7 +44,6 @@ OF_LAUNCHERS = ("_looks", "_ahead", "_strip_rows", "_shares")
 def lower_tiled(sweep: TiledSweep, checks: ReadChecks) -> SweepKernels:
     """Every function of a sweep."""
     lists = lower_lists(sweep)
-    has_delta = isinstance(sweep.fold, Softmax) and sweep.weighs_values
     forward, split = _lower_forward(sweep)
     stop_if_taken((*forward, *split), sweep)
     kinds = lists[-1] if "j" in sweep.cover.listed else None
@@ -54,7 +53,7 @@ def lower_tiled(sweep: TiledSweep, checks: ReadChecks) -> SweepKernels:
         forward=forward,
         split=split,
         combine=(lower_combine(sweep),) if sweep.variants.split else (),
-        delta=(lower_delta(sweep),) if has_delta else (),
+        delta=(lower_delta(sweep),) if sweep.weighs_twice else (),
         keys=lower_backward_keys(sweep) if sweep.has_gradient else (),
         queries=lower_backward_queries(sweep) if sweep.has_gradient else (),
         pairs=lower_backward_pairs(sweep) if sweep.has_gradient else (),

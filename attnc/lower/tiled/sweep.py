@@ -140,6 +140,10 @@ class TiledSweep(Sweep):
         return {each.load: each.derivative for each in self.gradients.home("lse")}
 
     @property
+    def is_in_base_2(self) -> bool:
+        return self.score.is_in_base_2
+
+    @property
     def key_heads(self) -> str | None:
         """The argument that says how many heads the keys of a call have, where kernels see other ones."""
         param = self.tokens.places.get(HKV)
@@ -156,6 +160,11 @@ class TiledSweep(Sweep):
     def looks_twice(self) -> bool:
         """Does the mask hide a pair, of any that kernels multiply?"""
         return self.attention.mask != Truth(True) and not isinstance(self.fold, Largest)
+
+    @property
+    def weighs_twice(self) -> bool:
+        """Does the backward pass find the weights again from numbers of the row, which may lack the digits for it?"""
+        return isinstance(self.fold, Softmax)
 
     @property
     def weights_have_any_size(self) -> bool:

@@ -1,6 +1,6 @@
 """From a score back to the weights and to the gradient of the score.
 
-Enters: a tile's `score` and the row statistics that the forward pass saved. Leaves: `p`, the weights, and `ds`, the
+Enters: a tile's `score` and what the forward pass remembered of the rows. Leaves: `p`, the weights, and `ds`, the
 gradient of the score: ds = p * (dp - delta), where delta = sum(dout * out) - dlse (Dao et al. 2022, with the gradient
 of the log-sum-exp folded in). Weights of one score each have ds = dp * dp/ds, and what comes through the row's sums. A
 pass that weighs no values has no dp.
@@ -16,10 +16,12 @@ from attnc.ir.nodes import Real, RealLoad, Score
 from attnc.ir.walk import walk
 from attnc.kernel.build import Block
 from attnc.kernel.expressions import Expr, Var
+from attnc.kernel.nodes import If
 from attnc.lower.conversions import turn_around
 from attnc.lower.gradients import ArrayGradient, Home, is_finite, pass_back
 from attnc.lower.scope import note_of
-from attnc.lower.tiled.frame import AGAIN, LOG2E, MINUS_INF, exponential
+from attnc.lower.tiled.frame import AGAIN, exponential
+from attnc.lower.tiled.remembered import load_remembered
 from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.tiled.tile import Tile
 from attnc.lower.triton_terms import tl
@@ -28,30 +30,18 @@ I, N = Var("i"), Var("N")
 
 
 def load_row_statistics(
-    block: Block, row: Expr, sweep: TiledSweep, gradients: tuple[ArrayGradient, ...], looks_again: bool = True
+    block: Block, row: Expr, sweep: TiledSweep, gradients: tuple[ArrayGradient, ...]
 ) -> None:
     """What the weights and the gradient of the score need of a row; shaped like `i`."""
-    load_lse(block, row, sweep, looks_again)
+    load_row_sums(block, row, sweep)
     load_row_gradients(block, row, sweep, gradients)
 
 
-def load_lse(block: Block, row: Expr, sweep: TiledSweep, looks_again: bool = True) -> None:
-    """Of softmax `lse`, in the base of the score: what its weights need.
-
-    A row that nothing but scores of -inf empties is rare, and spoils a sum: a kernel that looks again minds it then.
-    """
-    if not isinstance(sweep.fold, Softmax):
-        return
-    lse = tl.load(Var("lse_ptr") + row + I, mask=I < N, other=0.0)
-    block.let("lse", lse * LOG2E if sweep.score.is_in_base_2 else lse)
-    if sweep.rows.can_be_empty:
-        empty = tl.where(Var("lse").equals(MINUS_INF), 0.0, Var("lse"))
-        note = "a row that sees no key: avoid inf - inf"
-        if not (sweep.rows.by_scores and looks_again and sweep.looks_twice):
-            block.let("lse", empty, note)
-            return
-        with block.when(AGAIN) as again:
-            again.let("lse", empty, note)
+def load_row_sums(block: Block, row: Expr, sweep: TiledSweep) -> None:
+    """Of softmax the logarithm of the row's sum; and what the second look finds the weights from."""
+    if sweep.weighs_twice:
+        block.let("lse", tl.load(Var("lse_ptr") + row + I, mask=I < N, other=0.0))
+        load_remembered(block, row, I, mask=I < N, other=0.0)
 
 
 def load_row_gradients(
@@ -87,7 +77,11 @@ def weigh(
     block, sweep = tile.kernel.tile, tile.kernel.sweep
     block.blank()
     if isinstance(sweep.fold, Softmax):
-        p = block.let("p", exponential(sweep, Var("score") - Var("lse")))
+        p = Var("p")
+        first, again = Block(), Block()
+        first.let("p", exponential(sweep, Var("score") - Var("lse")))
+        again.let("p", exponential(sweep, Var("score") - Var("row_max")) * Var("row_weight"))
+        block.stmts.append(If(AGAIN, tuple(again.stmts), tuple(first.stmts)))
         block.extend(of_rows)
         block.let("ds", p * (Var("dp") - Var("delta")) if sweep.weighs_values else p * Var("dlse"))
         return

@@ -384,11 +384,11 @@ def _add_keys(
 
 @triton.jit(do_not_specialize=["N", "M"])
 def _forward(
-    q_ptr, k_ptr, v_ptr, out_ptr, lse_ptr, row_1_ptr, q_stride_b, q_stride_h, q_stride_t,
-    k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t, row_1_stride_0,
-    row_1_stride_1, row_1_stride_2, scale, H, group, N, M, D: tl.constexpr, DV: tl.constexpr,
-    BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
-    AGAIN: tl.constexpr, AHEAD: tl.constexpr, LARGE: tl.constexpr,
+    q_ptr, k_ptr, v_ptr, out_ptr, lse_ptr, row_max_ptr, row_weight_ptr, row_1_ptr, q_stride_b,
+    q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
+    row_1_stride_0, row_1_stride_1, row_1_stride_2, scale, H, group, N, M, D: tl.constexpr,
+    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
+    PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, AHEAD: tl.constexpr, LARGE: tl.constexpr,
 ):
     """One program: BLOCK_Q queries of one head."""
     tiles = tl.cdiv(N, BLOCK_Q)
@@ -459,6 +459,8 @@ def _forward(
     _store_rows(out_ptr + row * DV, q0, N, out, DV, BLOCK_Q, PARTS_DV)
     rows = q0 + tl.arange(0, BLOCK_Q)
     tl.store(lse_ptr + row + rows, (row_max + tl.log2(row_sum)) / LOG2_E, mask=rows < N)
+    tl.store(row_max_ptr + row + rows, row_max, mask=rows < N)
+    tl.store(row_weight_ptr + row + rows, 1.0 / row_sum, mask=rows < N)
 
 
 @triton.jit(do_not_specialize=["splits", "B", "N", "M"])
@@ -549,8 +551,8 @@ def _forward_split(
 
 @triton.jit(do_not_specialize=["splits"])
 def _combine(
-    part_acc_ptr, part_max_ptr, part_sum_ptr, out_ptr, lse_ptr, splits, DV: tl.constexpr,
-    SHARES: tl.constexpr, BLOCK_DV: tl.constexpr,
+    part_acc_ptr, part_max_ptr, part_sum_ptr, out_ptr, lse_ptr, row_max_ptr, row_weight_ptr, splits,
+    DV: tl.constexpr, SHARES: tl.constexpr, BLOCK_DV: tl.constexpr,
 ):
     """One program: one row, from what each share of its keys has left."""
     row = tl.program_id(0).to(tl.int64)
@@ -580,14 +582,17 @@ def _combine(
         mask=col < DV,
     )
     tl.store(lse_ptr + row, (row_max + tl.log2(row_sum)) / LOG2_E)
+    tl.store(row_max_ptr + row, row_max)
+    tl.store(row_weight_ptr + row, 1.0 / row_sum)
 
 
 @triton.jit(do_not_specialize=["N"])
 def _delta(
-    dout_ptr, out_ptr, dlse_ptr, delta_ptr, dout_stride_b, dout_stride_h, dout_stride_t, H, N,
-    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_DV: tl.constexpr, LARGE: tl.constexpr,
+    dout_ptr, out_ptr, lse_ptr, row_max_ptr, row_weight_ptr, dlse_ptr, delta_ptr, dout_stride_b,
+    dout_stride_h, dout_stride_t, H, N, DV: tl.constexpr, BLOCK_Q: tl.constexpr,
+    BLOCK_DV: tl.constexpr, LARGE: tl.constexpr,
 ):
-    """One program: sum(dout * out) - dlse for BLOCK_Q queries of one head."""
+    """One program: sum(dout * out) - dlse, and lse, for BLOCK_Q queries of one head."""
     tiles = tl.cdiv(N, BLOCK_Q)
     tile_id, head_id, batch_id = _program(tiles, H, LARGE)
     q0 = tile_id * BLOCK_Q
@@ -600,20 +605,27 @@ def _delta(
         dout_stride_t = tl.cast(dout_stride_t, tl.int64)
 
     row = (b * H + h) * N
+    rows = q0 + tl.arange(0, BLOCK_Q)
     dout = _load_tile(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, BLOCK_DV, True).to(tl.float32)
     out = _load_tile(out_ptr + row * DV, q0, N, DV, DV, BLOCK_Q, BLOCK_DV, True).to(tl.float32)
-    rows = q0 + tl.arange(0, BLOCK_Q)
     dlse = tl.load(dlse_ptr + row + rows, mask=rows < N, other=0.0)
 
     tl.store(delta_ptr + row + rows, tl.sum(dout * out, 1) - dlse, mask=rows < N)
+    row_max = tl.load(row_max_ptr + row + rows, mask=rows < N, other=0.0)
+    row_weight = tl.load(row_weight_ptr + row + rows, mask=rows < N, other=0.0)
+    lse = row_max - tl.log2(row_weight)
+    # Next to a large score a float32 has no digits for a logarithm: then look again.
+    tl.store(
+        lse_ptr + row + rows, tl.where(tl.abs(row_max) > 1024.0, float("nan"), lse), mask=rows < N,
+    )
 
 
 @triton.jit
 def _add_queries(
-    q0, dv, dk, b, j, k, v, scale_times_log2e, h, row, q_head, dout_head, lse_ptr, delta_ptr,
-    row_1_ptr, q_stride_t, dout_stride_t, row_1_stride_0, row_1_stride_1, row_1_stride_2, scale, N,
-    D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, PARTS_D: tl.constexpr,
-    PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, EDGE: tl.constexpr,
+    q0, dv, dk, b, j, k, v, scale_times_log2e, h, row, q_head, dout_head, lse_ptr, row_max_ptr,
+    row_weight_ptr, delta_ptr, row_1_ptr, q_stride_t, dout_stride_t, row_1_stride_0, row_1_stride_1,
+    row_1_stride_2, scale, N, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Add what queries [q0, q0 + BLOCK_Q) of one head say about the gradient of one key tile."""
     i = (q0 + tl.arange(0, BLOCK_Q))[None, :]
@@ -621,7 +633,9 @@ def _add_queries(
     qk = _dot_rows(k, q)
     dout = _load_rows(dout_head, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, EDGE)
     dp = _dot_rows(v, dout)
-    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
+    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0)
+    row_max = tl.load(row_max_ptr + row + i, mask=i < N, other=0.0)
+    row_weight = tl.load(row_weight_ptr + row + i, mask=i < N, other=0.0)
     row_1_i = tl.load(
         row_1_ptr + b * row_1_stride_0 + h * row_1_stride_1 + i.to(tl.int64) * row_1_stride_2,
         mask=i < N, other=0,
@@ -633,7 +647,10 @@ def _add_queries(
         visible = (j <= i) & (i < N)
         score = tl.where(visible, score, MINUS_INF)
 
-    p = tl.exp2(score - lse)
+    if AGAIN:
+        p = tl.exp2(score - row_max) * row_weight
+    else:
+        p = tl.exp2(score - lse)
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
     ds = p * (dp - delta)
     if AGAIN and EDGE:
@@ -652,12 +669,12 @@ def _add_queries(
 
 @triton.jit(do_not_specialize=["shares", "N", "M"])
 def _backward_keys(
-    q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, delta_ptr, dk_ptr, dv_ptr, row_1_ptr, q_stride_b,
-    q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
-    dout_stride_b, dout_stride_h, dout_stride_t, row_1_stride_0, row_1_stride_1, row_1_stride_2,
-    scale, shares, H, HKV, group, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr,
-    BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr,
-    LARGE: tl.constexpr,
+    q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, row_max_ptr, row_weight_ptr, delta_ptr, dk_ptr, dv_ptr,
+    row_1_ptr, q_stride_b, q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b,
+    v_stride_h, v_stride_t, dout_stride_b, dout_stride_h, dout_stride_t, row_1_stride_0,
+    row_1_stride_1, row_1_stride_2, scale, shares, H, HKV, group, N, M, D: tl.constexpr,
+    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
+    PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, LARGE: tl.constexpr,
 ):
     """One program: what a share of the query heads says about BLOCK_K keys of one key head."""
     tiles = tl.cdiv(M, BLOCK_K)
@@ -675,6 +692,7 @@ def _backward_keys(
 
     if AGAIN:
         # What is hidden has spoiled a sum if that is no number: 0 times nan or infinity is none.
+        # A row whose lse is no number leaves none at first: it is weighed in another way.
         spoiled = _are_spoiled_rows(
             dk_ptr + (b * (HKV * shares) + head_id) * M * D, k0, M, D, BLOCK_K, PARTS_D,
         )
@@ -718,16 +736,16 @@ def _backward_keys(
             tile = tl.where(t < edge_left, live_lo + t, full_hi + t - edge_left)
             dv, dk = _add_queries(
                 tile * BLOCK_Q, dv, dk, b, j, k, v, scale_times_log2e, h, row, q_head, dout_head,
-                lse_ptr, delta_ptr, row_1_ptr, q_stride_t, dout_stride_t, row_1_stride_0,
-                row_1_stride_1, row_1_stride_2, scale, N, D, DV, BLOCK_Q, PARTS_D, PARTS_DV, AGAIN,
-                EDGE=True,
+                lse_ptr, row_max_ptr, row_weight_ptr, delta_ptr, row_1_ptr, q_stride_t,
+                dout_stride_t, row_1_stride_0, row_1_stride_1, row_1_stride_2, scale, N, D, DV,
+                BLOCK_Q, PARTS_D, PARTS_DV, AGAIN, EDGE=True,
             )
         for t in range(full_lo, full_hi):
             dv, dk = _add_queries(
                 t * BLOCK_Q, dv, dk, b, j, k, v, scale_times_log2e, h, row, q_head, dout_head,
-                lse_ptr, delta_ptr, row_1_ptr, q_stride_t, dout_stride_t, row_1_stride_0,
-                row_1_stride_1, row_1_stride_2, scale, N, D, DV, BLOCK_Q, PARTS_D, PARTS_DV, AGAIN,
-                EDGE=False,
+                lse_ptr, row_max_ptr, row_weight_ptr, delta_ptr, row_1_ptr, q_stride_t,
+                dout_stride_t, row_1_stride_0, row_1_stride_1, row_1_stride_2, scale, N, D, DV,
+                BLOCK_Q, PARTS_D, PARTS_DV, AGAIN, EDGE=False,
             )
 
     row = (b * (HKV * shares) + head_id) * M
@@ -737,9 +755,10 @@ def _backward_keys(
 
 @triton.jit
 def _add_keys_backward(
-    k0, dq, d_row_1, i, q, lse, delta, dout, row_1_i, scale_times_log2e, k_ptr, v_ptr, k_stride_t,
-    v_stride_t, scale, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr,
-    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, EDGE: tl.constexpr,
+    k0, dq, d_row_1, i, q, lse, row_max, row_weight, delta, dout, row_1_i, scale_times_log2e, k_ptr,
+    v_ptr, k_stride_t, v_stride_t, scale, M, D: tl.constexpr, DV: tl.constexpr,
+    BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr,
+    EDGE: tl.constexpr,
 ):
     """Add what keys [k0, k0 + BLOCK_K) say about the gradient of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
@@ -754,7 +773,10 @@ def _add_keys_backward(
         visible = (j <= i) & (j < M)
         score = tl.where(visible, score, MINUS_INF)
 
-    p = tl.exp2(score - lse)
+    if AGAIN:
+        p = tl.exp2(score - row_max) * row_weight
+    else:
+        p = tl.exp2(score - lse)
     ds = p * (dp - delta)
     if AGAIN and EDGE:
         dq = _add_seen_rows(
@@ -769,12 +791,12 @@ def _add_keys_backward(
 
 @triton.jit(do_not_specialize=["N", "M"])
 def _backward_queries(
-    q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, delta_ptr, dq_ptr, row_1_ptr, d_row_1_ptr, q_stride_b,
-    q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
-    dout_stride_b, dout_stride_h, dout_stride_t, row_1_stride_0, row_1_stride_1, row_1_stride_2,
-    scale, H, group, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr,
-    BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr,
-    LARGE: tl.constexpr,
+    q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, row_max_ptr, row_weight_ptr, delta_ptr, dq_ptr,
+    row_1_ptr, d_row_1_ptr, q_stride_b, q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t,
+    v_stride_b, v_stride_h, v_stride_t, dout_stride_b, dout_stride_h, dout_stride_t, row_1_stride_0,
+    row_1_stride_1, row_1_stride_2, scale, H, group, N, M, D: tl.constexpr, DV: tl.constexpr,
+    BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
+    AGAIN: tl.constexpr, LARGE: tl.constexpr,
 ):
     """One program: the gradient of BLOCK_Q queries of one head."""
     tiles = tl.cdiv(N, BLOCK_Q)
@@ -793,6 +815,7 @@ def _backward_queries(
 
     if AGAIN:
         # What is hidden has spoiled a sum if that is no number: 0 times nan or infinity is none.
+        # A row whose lse is no number leaves none at first: it is weighed in another way.
         spoiled = _are_spoiled_rows(dq_ptr + (b * H + h) * N * D, q0, N, D, BLOCK_Q, PARTS_D)
         if not spoiled:
             return
@@ -807,7 +830,9 @@ def _backward_queries(
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
     row = (b * H + h) * N
-    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
+    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0)
+    row_max = tl.load(row_max_ptr + row + i, mask=i < N, other=0.0)
+    row_weight = tl.load(row_weight_ptr + row + i, mask=i < N, other=0.0)
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
     dout = _load_rows(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, True)
     row_1_i = tl.load(
@@ -825,15 +850,15 @@ def _backward_queries(
 
     for t in range(full_hi, live_hi):
         dq, d_row_1 = _add_keys_backward(
-            t * BLOCK_K, dq, d_row_1, i, q, lse, delta, dout, row_1_i, scale_times_log2e, k_ptr,
-            v_ptr, k_stride_t, v_stride_t, scale, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, AGAIN,
-            EDGE=True,
+            t * BLOCK_K, dq, d_row_1, i, q, lse, row_max, row_weight, delta, dout, row_1_i,
+            scale_times_log2e, k_ptr, v_ptr, k_stride_t, v_stride_t, scale, M, D, DV, BLOCK_K,
+            PARTS_D, PARTS_DV, AGAIN, EDGE=True,
         )
     for t in range(0, full_hi):
         dq, d_row_1 = _add_keys_backward(
-            t * BLOCK_K, dq, d_row_1, i, q, lse, delta, dout, row_1_i, scale_times_log2e, k_ptr,
-            v_ptr, k_stride_t, v_stride_t, scale, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, AGAIN,
-            EDGE=False,
+            t * BLOCK_K, dq, d_row_1, i, q, lse, row_max, row_weight, delta, dout, row_1_i,
+            scale_times_log2e, k_ptr, v_ptr, k_stride_t, v_stride_t, scale, M, D, DV, BLOCK_K,
+            PARTS_D, PARTS_DV, AGAIN, EDGE=False,
         )
 
     _store_rows(dq_ptr + row * D, q0, N, dq, D, BLOCK_Q, PARTS_D)
@@ -998,7 +1023,10 @@ def _forward_cpu(q, k, v, gain, row_1, scale):
     row_max = q.new_empty(B, H, N, 1, dtype=dtype)
     row_sum = q.new_empty(B, H, N, 1, dtype=dtype)
     if M == 0:                                                          # else every row sees a key
-        return out.zero_(), row_max.fill_(float("-inf")).squeeze(-1)
+        return (
+            out.zero_(), torch.full_like(row_max, float("-inf")).squeeze(-1),
+            row_max.zero_().squeeze(-1), row_sum.zero_().squeeze(-1),
+        )
     room = torch.empty(0, dtype=dtype)
     k_room = torch.empty(0, dtype=dtype)
     scale_times_log2e = scale * 1.4426950408889634
@@ -1030,12 +1058,14 @@ def _forward_cpu(q, k, v, gain, row_1, scale):
                 values = _matmul(p_narrow, v[:, kv_heads, seen].to(narrow), shown=shown)
             out[:, heads, q0:q1] = values / total
 
+    row_weight = row_sum.reciprocal().squeeze(-1)
     lse = ((row_max + row_sum.log2_()) * 0.6931471805599453).squeeze(-1)
-    return out, lse
+    row_max = row_max.squeeze(-1)
+    return out, lse, row_max, row_weight
 
 
 @_on_spare_threads
-def _backward_cpu(dout, dlse, q, k, v, gain, row_1, out, lse, scale):
+def _backward_cpu(dout, dlse, q, k, v, gain, row_1, out, row_max, row_weight, scale):
     """Backward on the CPU: the gradient of every float tensor, in order."""
     B, H, N, D = q.shape
     HKV, M, DV = v.shape[1:]
@@ -1045,14 +1075,16 @@ def _backward_cpu(dout, dlse, q, k, v, gain, row_1, out, lse, scale):
     dk = torch.zeros(k.shape, dtype=dtype)
     dv = torch.zeros(v.shape, dtype=dtype)
     d_row_1 = torch.zeros(row_1.shape, dtype=dtype)
-    lse = (lse * 1.4426950408889634).unsqueeze(-1)                      # in base 2, like the score
+    dlse = dlse.unsqueeze(-1)
+    row_max = row_max.unsqueeze(-1)
+    row_weight = row_weight.unsqueeze(-1)
     room = torch.empty(0, dtype=dtype)
     k_room = torch.empty(0, dtype=dtype)
     scale_times_log2e = scale * 1.4426950408889634
     v_room = torch.empty(0, dtype=dtype)
     dp_room = torch.empty(0, dtype=dtype)
     # 0 times what is not finite is not 0
-    careful = not _are_finite(dout, dlse, q, k, v, out, lse)
+    careful = not _are_finite(dout, dlse, q, k, v, out, row_max, row_weight)
     narrow_room = torch.empty(0, dtype=narrow)
     keys_room = torch.empty(0, dtype=narrow)
     tile = _rows_of_tile(_keys_seen(N - 1, N, M), B * H, q.dtype) if N > 0 else TILE
@@ -1068,12 +1100,13 @@ def _backward_cpu(dout, dlse, q, k, v, gain, row_1, out, lse, scale):
             # adaptive_temperature.attn:5
             score = qk / row_1_i * scale_times_log2e
             _hide(score, float("-inf"), edges, q0, q1, dtype)
-            p = score.sub_(lse[:, heads, q0:q1]).exp2_()
-            dout_wide = dout[:, heads, q0:q1].to(dtype)
+            # Weights are p times row_weight, which goes into what comes in for the row.
+            p = score.sub_(row_max[:, heads, q0:q1]).exp2_()
+            dout_wide = dout[:, heads, q0:q1].to(dtype) * row_weight[:, heads, q0:q1]
             dp = _matmul(dout_wide, _in_room(v[:, kv_heads, seen], v_room).mT, dp_room)
             delta = (
                 (dout_wide * out[:, heads, q0:q1]).sum(-1, keepdim=True)
-                - dlse[:, heads, q0:q1].unsqueeze(-1)
+                - dlse[:, heads, q0:q1] * row_weight[:, heads, q0:q1]
             )
             ds = dp.sub_(delta).mul_(p)
             shown = torch.ones_like(score) if careful else None
@@ -1081,8 +1114,7 @@ def _backward_cpu(dout, dlse, q, k, v, gain, row_1, out, lse, scale):
                 _hide(shown, float(0), edges, q0, q1, dtype)
             p_narrow = _in_room(p, narrow_room)
             _add_transposed(
-                dv[:, kv_heads], seen, p_narrow, dout[:, heads, q0:q1].to(narrow), keys_room,
-                shown=shown,
+                dv[:, kv_heads], seen, p_narrow, dout_wide.to(narrow), keys_room, shown=shown,
             )
             dq_k = ds * (scale / row_1_i)
             _hide(dq_k, float(0), edges, q0, q1, dtype)
@@ -1191,17 +1223,17 @@ def _backward_triton_1(dsum_1, dsum_2, q, k, gain, scale):
         tiles = _tiles("backward_keys", q, ("D", D))
         shares = min(group, _shares(q, triton.cdiv(M, tiles["BLOCK_K"]) * HKV * B))
         dk = _parts(k, shares)
-        for again, tiles in _looks(tiles):
+        for again, options in _looks(tiles):
             _backward_keys_1[_grid(triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B, large)](
                 q, k, dsum_1, dk, *q.stride()[:3], *k.stride()[:3], scale, shares, H, HKV, group, N,
-                M, **tiles, LARGE=large, AGAIN=again,
+                M, **options, LARGE=large, AGAIN=again,
             )
         dk = _sum_of_parts(dk, shares, k.dtype)
         tiles = _tiles("backward_queries", q, ("D", D))
-        for again, tiles in _looks(tiles):
+        for again, options in _looks(tiles):
             _backward_queries_1[_grid(triton.cdiv(N, tiles["BLOCK_Q"]), H, B, large)](
-                q, k, dsum_1, dq, *q.stride()[:3], *k.stride()[:3], scale, H, group, N, M, **tiles,
-                LARGE=large, AGAIN=again,
+                q, k, dsum_1, dq, *q.stride()[:3], *k.stride()[:3], scale, H, group, N, M,
+                **options, LARGE=large, AGAIN=again,
             )
     return dq, dk
 
@@ -1216,8 +1248,10 @@ def _forward_triton(q, k, v, gain, row_1, scale):
     large = _is_large(H, B, q, k, v)
     out = q.new_empty(B, H, N, DV)
     lse = q.new_empty(B, H, N, dtype=torch.float32)
+    row_max = q.new_empty(B, H, N, dtype=torch.float32)
+    row_weight = q.new_empty(B, H, N, dtype=torch.float32)
     if M == 0:  # every row of the kernel sees a key
-        return out.zero_(), lse.fill_(float("-inf"))
+        return out.zero_(), lse.fill_(float("-inf")), row_max.zero_(), row_weight.zero_()
     tiles = _tiles("forward", q, ("D", D), ("DV", DV))
     few = _few_rows(tiles, N * group)
     splits = _splits(q, N * group, B * HKV, min(M, N), few)
@@ -1227,63 +1261,64 @@ def _forward_triton(q, k, v, gain, row_1, scale):
         part_sum = q.new_empty(splits, B, H, N, dtype=torch.float32)
         with torch.cuda.device_of(q):
             grid = _grid(triton.cdiv(N * group, few["BLOCK_Q"]), HKV * splits, B, large)
-            for again, few in _looks(few):
+            for again, options in _looks(few):
                 _forward_split[grid](
                     q, k, v, part_acc, part_max, part_sum, row_1, *q.stride()[:3], *k.stride()[:3],
-                    *v.stride()[:3], *row_1.stride(), scale, splits, B, H, HKV, group, N, M, **few,
-                    AGAIN=again, LARGE=large,
+                    *v.stride()[:3], *row_1.stride(), scale, splits, B, H, HKV, group, N, M,
+                    **options, AGAIN=again, LARGE=large,
                 )
             _combine[(B * H * N,)](
-                part_acc, part_max, part_sum, out, lse, splits, DV=DV, SHARES=16,
-                BLOCK_DV=triton.next_power_of_2(DV), enable_fp_fusion=True,
+                part_acc, part_max, part_sum, out, lse, row_max, row_weight, splits, DV=DV,
+                SHARES=16, BLOCK_DV=triton.next_power_of_2(DV), enable_fp_fusion=True,
             )
-        return out, lse
+        return out, lse, row_max, row_weight
     with torch.cuda.device_of(q):
-        for again, tiles in _looks(tiles):
+        for again, options in _looks(tiles):
             _forward[_grid(triton.cdiv(N, tiles["BLOCK_Q"]), H, B, large)](
-                q, k, v, out, lse, row_1, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
-                *row_1.stride(), scale, H, group, N, M, **tiles, LARGE=large,
+                q, k, v, out, lse, row_max, row_weight, row_1, *q.stride()[:3], *k.stride()[:3],
+                *v.stride()[:3], *row_1.stride(), scale, H, group, N, M, **options, LARGE=large,
                 AHEAD=None if again else _ahead(q, tiles), AGAIN=again,
             )
-    return out, lse
+    return out, lse, row_max, row_weight
 
 
-def _backward_triton(dout, dlse, q, k, v, gain, row_1, out, lse, scale):
+def _backward_triton(dout, dlse, q, k, v, gain, row_1, out, row_max, row_weight, scale):
     """Backward by the kernels: the gradient of every float tensor, in order."""
     B, H, N, D = q.shape
     HKV, M, DV = v.shape[1:]
     group = H // HKV
     q, k, v, dout = map(_with_unit_stride, (q, k, v, dout))
     large = _is_large(H, B, q, k, v, dout)
-    delta = torch.empty_like(lse)
+    lse = torch.empty_like(row_max)
+    delta = torch.empty_like(row_max)
     dq = q.new_empty(q.shape)
     d_row_1 = q.new_empty(B, H, N, dtype=torch.float32)
     total_row_1 = torch.zeros(row_1.shape, dtype=torch.float32, device=q.device)
     with torch.cuda.device_of(q):
         tiles = _tiles("backward_queries", q, ("DV", DV))
         _delta[_grid(triton.cdiv(N, tiles["BLOCK_Q"]), H, B, large)](
-            dout, out, dlse, delta, *dout.stride()[:3], H, N, DV=tiles["DV"],
-            BLOCK_Q=tiles["BLOCK_Q"], BLOCK_DV=triton.next_power_of_2(DV), LARGE=large,
-            num_warps=tiles["num_warps"], enable_fp_fusion=True,
+            dout, out, lse, row_max, row_weight, dlse, delta, *dout.stride()[:3], H, N,
+            DV=tiles["DV"], BLOCK_Q=tiles["BLOCK_Q"], BLOCK_DV=triton.next_power_of_2(DV),
+            LARGE=large, num_warps=tiles["num_warps"], enable_fp_fusion=True,
         )
         tiles = _tiles("backward_keys", q, ("D", D), ("DV", DV))
         shares = min(group, _shares(q, triton.cdiv(M, tiles["BLOCK_K"]) * HKV * B))
         dk = _parts(k, shares)
         dv = _parts(v, shares)
-        for again, tiles in _looks(tiles):
+        for again, options in _looks(tiles):
             _backward_keys[_grid(triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B, large)](
-                q, k, v, dout, lse, delta, dk, dv, row_1, *q.stride()[:3], *k.stride()[:3],
-                *v.stride()[:3], *dout.stride()[:3], *row_1.stride(), scale, shares, H, HKV, group,
-                N, M, **tiles, LARGE=large, AGAIN=again,
+                q, k, v, dout, lse, row_max, row_weight, delta, dk, dv, row_1, *q.stride()[:3],
+                *k.stride()[:3], *v.stride()[:3], *dout.stride()[:3], *row_1.stride(), scale,
+                shares, H, HKV, group, N, M, **options, LARGE=large, AGAIN=again,
             )
         dk = _sum_of_parts(dk, shares, k.dtype)
         dv = _sum_of_parts(dv, shares, v.dtype)
         tiles = _tiles("backward_queries", q, ("D", D), ("DV", DV))
-        for again, tiles in _looks(tiles):
+        for again, options in _looks(tiles):
             _backward_queries[_grid(triton.cdiv(N, tiles["BLOCK_Q"]), H, B, large)](
-                q, k, v, dout, lse, delta, dq, row_1, d_row_1, *q.stride()[:3], *k.stride()[:3],
-                *v.stride()[:3], *dout.stride()[:3], *row_1.stride(), scale, H, group, N, M,
-                **tiles, LARGE=large, AGAIN=again,
+                q, k, v, dout, lse, row_max, row_weight, delta, dq, row_1, d_row_1, *q.stride()[:3],
+                *k.stride()[:3], *v.stride()[:3], *dout.stride()[:3], *row_1.stride(), scale, H,
+                group, N, M, **options, LARGE=large, AGAIN=again,
             )
     q0, q1 = 0, N
     heads = slice(None)
@@ -1377,7 +1412,7 @@ _derive(_rows_1, _differentiate_1, _save_1, ("q", "k"))
 def _attention(
     q: Tensor, k: Tensor, v: Tensor, gain: Tensor, row_1: Tensor, backend: str, floats: list[float],
     changing: Tensor | None,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Output and log-sum-exp."""
     (scale,) = floats if changing is None else changing.tolist()
     forward = _forward_triton if backend == "triton" else _forward_cpu
@@ -1388,7 +1423,10 @@ def _attention(
 def _(q, k, v, gain, row_1, backend, floats, changing):
     wide = torch.promote_types(q.dtype, torch.float32)
     out = q.new_empty(*q.shape[:3], v.shape[3])
-    return out, q.new_empty(q.shape[:3], dtype=wide)
+    return (
+        out, q.new_empty(q.shape[:3], dtype=wide), q.new_empty(q.shape[:3], dtype=wide),
+        q.new_empty(q.shape[:3], dtype=wide),
+    )
 
 
 _count_flops(_attention, {"q": 1, "v": 1})
@@ -1397,16 +1435,17 @@ _count_flops(_attention, {"q": 1, "v": 1})
 @_operator
 def _attention_backward(
     dout: Tensor, dlse: Tensor, q: Tensor, k: Tensor, v: Tensor, gain: Tensor, row_1: Tensor,
-    out: Tensor, lse: Tensor, backend: str, floats: list[float], changing: Tensor | None,
+    out: Tensor, row_max: Tensor, row_weight: Tensor, backend: str, floats: list[float],
+    changing: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every float tensor, in order."""
     (scale,) = floats if changing is None else changing.tolist()
     backward = _backward_triton if backend == "triton" else _backward_cpu
-    return backward(dout, dlse, q, k, v, gain, row_1, out, lse, scale)
+    return backward(dout, dlse, q, k, v, gain, row_1, out, row_max, row_weight, scale)
 
 
 @torch.library.register_fake(_attention_backward, lib=_LIBRARY)
-def _(dout, dlse, q, k, v, gain, row_1, out, lse, backend, floats, changing):
+def _(dout, dlse, q, k, v, gain, row_1, out, row_max, row_weight, backend, floats, changing):
     return (
         q.new_empty(q.shape), k.new_empty(k.shape), v.new_empty(v.shape),
         row_1.new_empty(row_1.shape),
@@ -1415,7 +1454,7 @@ def _(dout, dlse, q, k, v, gain, row_1, out, lse, backend, floats, changing):
 
 _derive(
     _attention_backward, _refuse, _keep_nothing,
-    ("dout", "dlse", "q", "k", "v", "row_1", "out", "lse"),
+    ("dout", "dlse", "q", "k", "v", "row_1", "out", "row_max", "row_weight"),
 )
 
 
@@ -1423,12 +1462,14 @@ _count_flops(_attention_backward, {"q": 3, "v": 2})
 
 
 def _save(ctx, inputs, output):
-    """Keep what the backward pass reads: all inputs, the output and the log-sum-exp."""
-    ctx.save_for_backward(*inputs[:5], *output)
+    """Keep what the backward pass reads: all inputs, the output and numbers of rows."""
+    out, _, row_max, row_weight = output
+    ctx.save_for_backward(*inputs[:5], out, row_max, row_weight)
+    ctx.mark_non_differentiable(row_max, row_weight)
     ctx.arguments = inputs[5:]
 
 
-def _differentiate(ctx, dout, dlse):
+def _differentiate(ctx, dout, dlse, *_):
     """The gradient of every input of `_attention`."""
     dq, dk, dv, d_row_1 = _attention_backward(dout, dlse, *ctx.saved_tensors, *ctx.arguments)
     return dq, dk, dv, None, d_row_1, None, None, None
@@ -1510,5 +1551,5 @@ def adaptive_temperature(
     _tell_counters()
     sum_1, sum_2 = _rows_1(q, k, gain, backend, *_floats(scale))
     row_1 = _numbers_1(sum_1, sum_2, q, gain)
-    out, lse = _attention(q, k, v, gain, row_1, backend, *_floats(scale))
+    out, lse, *_ = _attention(q, k, v, gain, row_1, backend, *_floats(scale))
     return out

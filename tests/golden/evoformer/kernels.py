@@ -59,10 +59,10 @@ def _add_keys(
 
 @triton.jit(do_not_specialize=["N", "M"])
 def _forward(
-    q_ptr, k_ptr, v_ptr, out_ptr, lse_ptr, pair_ptr, length_ptr, q_stride_b, q_stride_h, q_stride_t,
-    k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t, pair_stride_0,
-    pair_stride_1, pair_stride_2, pair_stride_3, length_stride_0, scale, H, group, N, M,
-    D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
+    q_ptr, k_ptr, v_ptr, out_ptr, lse_ptr, row_max_ptr, row_weight_ptr, pair_ptr, length_ptr,
+    q_stride_b, q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h,
+    v_stride_t, pair_stride_0, pair_stride_1, pair_stride_2, pair_stride_3, length_stride_0, scale,
+    H, group, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
     PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, LARGE: tl.constexpr,
 ):
     """One program: BLOCK_Q queries of one head."""
@@ -120,6 +120,10 @@ def _forward(
     _store_rows(out_ptr + row * DV, q0, N, out, DV, BLOCK_Q, PARTS_DV)
     rows = q0 + tl.arange(0, BLOCK_Q)
     tl.store(lse_ptr + row + rows, row_max + tl.log(row_sum), mask=rows < N)
+    tl.store(row_max_ptr + row + rows, tl.where(row_sum == 0.0, 0.0, row_max), mask=rows < N)
+    tl.store(
+        row_weight_ptr + row + rows, tl.where(row_sum == 0.0, 0.0, 1.0 / row_sum), mask=rows < N,
+    )
 
 
 @triton.jit(do_not_specialize=["splits", "B", "N", "M"])
@@ -202,8 +206,8 @@ def _forward_split(
 
 @triton.jit(do_not_specialize=["splits"])
 def _combine(
-    part_acc_ptr, part_max_ptr, part_sum_ptr, out_ptr, lse_ptr, splits, DV: tl.constexpr,
-    SHARES: tl.constexpr, BLOCK_DV: tl.constexpr,
+    part_acc_ptr, part_max_ptr, part_sum_ptr, out_ptr, lse_ptr, row_max_ptr, row_weight_ptr, splits,
+    DV: tl.constexpr, SHARES: tl.constexpr, BLOCK_DV: tl.constexpr,
 ):
     """One program: one row, from what each share of its keys has left."""
     row = tl.program_id(0).to(tl.int64)
@@ -236,14 +240,17 @@ def _combine(
         mask=col < DV,
     )
     tl.store(lse_ptr + row, row_max + tl.log(row_sum))
+    tl.store(row_max_ptr + row, tl.where(row_sum == 0.0, 0.0, row_max))
+    tl.store(row_weight_ptr + row, tl.where(row_sum == 0.0, 0.0, 1.0 / row_sum))
 
 
 @triton.jit(do_not_specialize=["N"])
 def _delta(
-    dout_ptr, out_ptr, dlse_ptr, delta_ptr, dout_stride_b, dout_stride_h, dout_stride_t, H, N,
-    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_DV: tl.constexpr, LARGE: tl.constexpr,
+    dout_ptr, out_ptr, lse_ptr, row_max_ptr, row_weight_ptr, dlse_ptr, delta_ptr, dout_stride_b,
+    dout_stride_h, dout_stride_t, H, N, DV: tl.constexpr, BLOCK_Q: tl.constexpr,
+    BLOCK_DV: tl.constexpr, LARGE: tl.constexpr,
 ):
-    """One program: sum(dout * out) - dlse for BLOCK_Q queries of one head."""
+    """One program: sum(dout * out) - dlse, and lse, for BLOCK_Q queries of one head."""
     tiles = tl.cdiv(N, BLOCK_Q)
     tile_id, head_id, batch_id = _program(tiles, H, LARGE)
     q0 = tile_id * BLOCK_Q
@@ -256,26 +263,33 @@ def _delta(
         dout_stride_t = tl.cast(dout_stride_t, tl.int64)
 
     row = (b * H + h) * N
+    rows = q0 + tl.arange(0, BLOCK_Q)
     dout = _load_tile(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, BLOCK_DV, True).to(tl.float32)
     out = _load_tile(out_ptr + row * DV, q0, N, DV, DV, BLOCK_Q, BLOCK_DV, True).to(tl.float32)
-    rows = q0 + tl.arange(0, BLOCK_Q)
     dlse = tl.load(dlse_ptr + row + rows, mask=rows < N, other=0.0)
 
     tl.store(delta_ptr + row + rows, tl.sum(dout * out, 1) - dlse, mask=rows < N)
+    row_max = tl.load(row_max_ptr + row + rows, mask=rows < N, other=0.0)
+    row_weight = tl.load(row_weight_ptr + row + rows, mask=rows < N, other=0.0)
+    lse = row_max - tl.log(row_weight)
+    # Next to a large score a float32 has no digits for a logarithm: then look again.
+    tl.store(
+        lse_ptr + row + rows, tl.where(tl.abs(row_max) > 1024.0, float("nan"), lse), mask=rows < N,
+    )
 
 
 @triton.jit
 def _add_queries(
-    q0, dv, dk, b, j, k, v, length, h, row, q_head, dout_head, lse_ptr, delta_ptr, pair_ptr,
-    q_stride_t, dout_stride_t, pair_stride_0, pair_stride_1, pair_stride_2, pair_stride_3, scale, N,
-    M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, PARTS_D: tl.constexpr,
-    PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, EDGE: tl.constexpr,
+    q0, dv, dk, b, j, k, v, length, h, row, q_head, dout_head, lse_ptr, row_max_ptr, row_weight_ptr,
+    delta_ptr, pair_ptr, q_stride_t, dout_stride_t, pair_stride_0, pair_stride_1, pair_stride_2,
+    pair_stride_3, scale, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Add what queries [q0, q0 + BLOCK_Q) of one head say about the gradient of one key tile."""
     i = (q0 + tl.arange(0, BLOCK_Q))[None, :]
     lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0)
-    # a row that sees no key: avoid inf - inf
-    lse = tl.where(lse == MINUS_INF, 0.0, lse)
+    row_max = tl.load(row_max_ptr + row + i, mask=i < N, other=0.0)
+    row_weight = tl.load(row_weight_ptr + row + i, mask=i < N, other=0.0)
     q = _load_rows(q_head, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, EDGE)
     qk = _dot_rows(k, q)
     dout = _load_rows(dout_head, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, EDGE)
@@ -296,7 +310,10 @@ def _add_queries(
         visible = (j < length) & (i < N)                                # evoformer.attn:5
         score = tl.where(visible, score, MINUS_INF)
 
-    p = tl.exp(score - lse)
+    if AGAIN:
+        p = tl.exp(score - row_max) * row_weight
+    else:
+        p = tl.exp(score - lse)
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
     ds = p * (dp - delta)
     if AGAIN and EDGE:
@@ -313,11 +330,11 @@ def _add_queries(
 
 @triton.jit(do_not_specialize=["shares", "N", "M"])
 def _backward_keys(
-    q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, delta_ptr, dk_ptr, dv_ptr, pair_ptr, length_ptr,
-    q_stride_b, q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h,
-    v_stride_t, dout_stride_b, dout_stride_h, dout_stride_t, pair_stride_0, pair_stride_1,
-    pair_stride_2, pair_stride_3, length_stride_0, scale, shares, H, HKV, group, N, M,
-    D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
+    q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, row_max_ptr, row_weight_ptr, delta_ptr, dk_ptr, dv_ptr,
+    pair_ptr, length_ptr, q_stride_b, q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t,
+    v_stride_b, v_stride_h, v_stride_t, dout_stride_b, dout_stride_h, dout_stride_t, pair_stride_0,
+    pair_stride_1, pair_stride_2, pair_stride_3, length_stride_0, scale, shares, H, HKV, group, N,
+    M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
     PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, LARGE: tl.constexpr,
 ):
     """One program: what a share of the query heads says about BLOCK_K keys of one key head."""
@@ -336,6 +353,7 @@ def _backward_keys(
 
     if AGAIN:
         # What is hidden has spoiled a sum if that is no number: 0 times nan or infinity is none.
+        # A row whose lse is no number leaves none at first: it is weighed in another way.
         spoiled = _are_spoiled_rows(
             dk_ptr + (b * (HKV * shares) + head_id) * M * D, k0, M, D, BLOCK_K, PARTS_D,
         )
@@ -373,16 +391,16 @@ def _backward_keys(
         for t in range(full_hi, live_hi):
             dv, dk = _add_queries(
                 t * BLOCK_Q, dv, dk, b, j, k, v, length, h, row, q_head, dout_head, lse_ptr,
-                delta_ptr, pair_ptr, q_stride_t, dout_stride_t, pair_stride_0, pair_stride_1,
-                pair_stride_2, pair_stride_3, scale, N, M, D, DV, BLOCK_Q, PARTS_D, PARTS_DV, AGAIN,
-                EDGE=True,
+                row_max_ptr, row_weight_ptr, delta_ptr, pair_ptr, q_stride_t, dout_stride_t,
+                pair_stride_0, pair_stride_1, pair_stride_2, pair_stride_3, scale, N, M, D, DV,
+                BLOCK_Q, PARTS_D, PARTS_DV, AGAIN, EDGE=True,
             )
         for t in range(0, full_hi):
             dv, dk = _add_queries(
                 t * BLOCK_Q, dv, dk, b, j, k, v, length, h, row, q_head, dout_head, lse_ptr,
-                delta_ptr, pair_ptr, q_stride_t, dout_stride_t, pair_stride_0, pair_stride_1,
-                pair_stride_2, pair_stride_3, scale, N, M, D, DV, BLOCK_Q, PARTS_D, PARTS_DV, AGAIN,
-                EDGE=False,
+                row_max_ptr, row_weight_ptr, delta_ptr, pair_ptr, q_stride_t, dout_stride_t,
+                pair_stride_0, pair_stride_1, pair_stride_2, pair_stride_3, scale, N, M, D, DV,
+                BLOCK_Q, PARTS_D, PARTS_DV, AGAIN, EDGE=False,
             )
 
     row = (b * (HKV * shares) + head_id) * M
@@ -392,10 +410,10 @@ def _backward_keys(
 
 @triton.jit
 def _add_keys_backward(
-    k0, dq, h, b, i, q, lse, delta, dout, length, k_ptr, v_ptr, pair_ptr, k_stride_t, v_stride_t,
-    pair_stride_0, pair_stride_1, pair_stride_2, pair_stride_3, scale, N, M, D: tl.constexpr,
-    DV: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
-    AGAIN: tl.constexpr, EDGE: tl.constexpr,
+    k0, dq, h, b, i, q, lse, row_max, row_weight, delta, dout, length, k_ptr, v_ptr, pair_ptr,
+    k_stride_t, v_stride_t, pair_stride_0, pair_stride_1, pair_stride_2, pair_stride_3, scale, N, M,
+    D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
+    PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Add what keys [k0, k0 + BLOCK_K) say about the gradient of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
@@ -419,7 +437,10 @@ def _add_keys_backward(
         visible = (j < length) & (j < M)                                # evoformer.attn:5
         score = tl.where(visible, score, MINUS_INF)
 
-    p = tl.exp(score - lse)
+    if AGAIN:
+        p = tl.exp(score - row_max) * row_weight
+    else:
+        p = tl.exp(score - lse)
     ds = p * (dp - delta)
     if AGAIN and EDGE:
         dq = _add_seen_rows(dq, ds, k, visible)
@@ -431,12 +452,12 @@ def _add_keys_backward(
 
 @triton.jit(do_not_specialize=["N", "M"])
 def _backward_queries(
-    q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, delta_ptr, dq_ptr, pair_ptr, length_ptr, q_stride_b,
-    q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
-    dout_stride_b, dout_stride_h, dout_stride_t, pair_stride_0, pair_stride_1, pair_stride_2,
-    pair_stride_3, length_stride_0, scale, H, group, N, M, D: tl.constexpr, DV: tl.constexpr,
-    BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
-    AGAIN: tl.constexpr, LARGE: tl.constexpr,
+    q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, row_max_ptr, row_weight_ptr, delta_ptr, dq_ptr,
+    pair_ptr, length_ptr, q_stride_b, q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t,
+    v_stride_b, v_stride_h, v_stride_t, dout_stride_b, dout_stride_h, dout_stride_t, pair_stride_0,
+    pair_stride_1, pair_stride_2, pair_stride_3, length_stride_0, scale, H, group, N, M,
+    D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, LARGE: tl.constexpr,
 ):
     """One program: the gradient of BLOCK_Q queries of one head."""
     tiles = tl.cdiv(N, BLOCK_Q)
@@ -452,6 +473,7 @@ def _backward_queries(
 
     if AGAIN:
         # What is hidden has spoiled a sum if that is no number: 0 times nan or infinity is none.
+        # A row whose lse is no number leaves none at first: it is weighed in another way.
         spoiled = _are_spoiled_rows(dq_ptr + (b * H + h) * N * D, q0, N, D, BLOCK_Q, PARTS_D)
         if not spoiled:
             return
@@ -467,8 +489,8 @@ def _backward_queries(
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
     row = (b * H + h) * N
     lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0)
-    # a row that sees no key: avoid inf - inf
-    lse = tl.where(lse == MINUS_INF, 0.0, lse)
+    row_max = tl.load(row_max_ptr + row + i, mask=i < N, other=0.0)
+    row_weight = tl.load(row_weight_ptr + row + i, mask=i < N, other=0.0)
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
     dout = _load_rows(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, True)
     length = tl.load(length_ptr + b * length_stride_0)
@@ -482,15 +504,15 @@ def _backward_queries(
 
     for t in range(full_hi, live_hi):
         dq = _add_keys_backward(
-            t * BLOCK_K, dq, h, b, i, q, lse, delta, dout, length, k_ptr, v_ptr, pair_ptr,
-            k_stride_t, v_stride_t, pair_stride_0, pair_stride_1, pair_stride_2, pair_stride_3,
-            scale, N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, AGAIN, EDGE=True,
+            t * BLOCK_K, dq, h, b, i, q, lse, row_max, row_weight, delta, dout, length, k_ptr,
+            v_ptr, pair_ptr, k_stride_t, v_stride_t, pair_stride_0, pair_stride_1, pair_stride_2,
+            pair_stride_3, scale, N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, AGAIN, EDGE=True,
         )
     for t in range(0, full_hi):
         dq = _add_keys_backward(
-            t * BLOCK_K, dq, h, b, i, q, lse, delta, dout, length, k_ptr, v_ptr, pair_ptr,
-            k_stride_t, v_stride_t, pair_stride_0, pair_stride_1, pair_stride_2, pair_stride_3,
-            scale, N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, AGAIN, EDGE=False,
+            t * BLOCK_K, dq, h, b, i, q, lse, row_max, row_weight, delta, dout, length, k_ptr,
+            v_ptr, pair_ptr, k_stride_t, v_stride_t, pair_stride_0, pair_stride_1, pair_stride_2,
+            pair_stride_3, scale, N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, AGAIN, EDGE=False,
         )
 
     _store_rows(dq_ptr + row * D, q0, N, _scaled(dq, scale), D, BLOCK_Q, PARTS_D)
@@ -498,10 +520,10 @@ def _backward_queries(
 
 @triton.jit
 def _store_pairs(
-    k0, h, b, i, q, lse, delta, dout, pair_row, length, k_ptr, v_ptr, pair_ptr, d_pair_ptr,
-    k_stride_t, v_stride_t, pair_stride_0, pair_stride_1, pair_stride_2, pair_stride_3, scale, N, M,
-    D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
-    PARTS_DV: tl.constexpr, EDGE: tl.constexpr,
+    k0, h, b, i, q, lse, row_max, row_weight, delta, dout, pair_row, length, k_ptr, v_ptr, pair_ptr,
+    d_pair_ptr, k_stride_t, v_stride_t, pair_stride_0, pair_stride_1, pair_stride_2, pair_stride_3,
+    scale, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
+    PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Write what each pair with keys [k0, k0 + BLOCK_K) says about the captured arrays."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
@@ -525,7 +547,10 @@ def _store_pairs(
         visible = (j < length) & (j < M)                                # evoformer.attn:5
         score = tl.where(visible, score, MINUS_INF)
 
-    p = tl.exp(score - lse)
+    if AGAIN:
+        p = tl.exp(score - row_max) * row_weight
+    else:
+        p = tl.exp(score - lse)
     ds = p * (dp - delta)
     d_pair_pairs = ds
     if EDGE:
@@ -535,12 +560,12 @@ def _store_pairs(
 
 @triton.jit(do_not_specialize=["first_row", "strip", "N", "M"])
 def _backward_pairs(
-    q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, delta_ptr, pair_ptr, length_ptr, d_pair_ptr, q_stride_b,
-    q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
-    dout_stride_b, dout_stride_h, dout_stride_t, pair_stride_0, pair_stride_1, pair_stride_2,
-    pair_stride_3, length_stride_0, scale, first_row, strip, H, group, N, M, D: tl.constexpr,
-    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
-    PARTS_DV: tl.constexpr, LARGE: tl.constexpr,
+    q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, row_max_ptr, row_weight_ptr, delta_ptr, pair_ptr,
+    length_ptr, d_pair_ptr, q_stride_b, q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t,
+    v_stride_b, v_stride_h, v_stride_t, dout_stride_b, dout_stride_h, dout_stride_t, pair_stride_0,
+    pair_stride_1, pair_stride_2, pair_stride_3, length_stride_0, scale, first_row, strip, H, group,
+    N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, LARGE: tl.constexpr,
 ):
     """One program: the pairs of BLOCK_Q queries of one head, in a strip."""
     tiles = tl.cdiv(tl.minimum(strip, N - first_row), BLOCK_Q)
@@ -554,6 +579,20 @@ def _backward_pairs(
     v_ptr += b * v_stride_b + h_kv * v_stride_h
     dout_ptr += b * dout_stride_b + h * dout_stride_h
 
+    if AGAIN:
+        # What is hidden has spoiled a sum if that is no number: 0 times nan or infinity is none.
+        # A row whose lse is no number leaves none at first: it is weighed in another way.
+        spoiled = _is_spoiled(
+            (
+                tl.load(
+                    lse_ptr + (b * H + h) * N + (q0 + tl.arange(0, BLOCK_Q)),
+                    mask=q0 + tl.arange(0, BLOCK_Q) < N, other=0.0,
+                ),
+            ),
+        )
+        if not spoiled:
+            return
+
     if LARGE:
         # Rows may lie too far apart for 32 bits.
         q_stride_t = tl.cast(q_stride_t, tl.int64)
@@ -565,8 +604,8 @@ def _backward_pairs(
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
     row = (b * H + h) * N
     lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0)
-    # a row that sees no key: avoid inf - inf
-    lse = tl.where(lse == MINUS_INF, 0.0, lse)
+    row_max = tl.load(row_max_ptr + row + i, mask=i < N, other=0.0)
+    row_weight = tl.load(row_weight_ptr + row + i, mask=i < N, other=0.0)
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
     dout = _load_rows(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, True)
     pair_row = ((b * H + h) * strip + i - first_row).to(tl.int64) * M
@@ -579,15 +618,17 @@ def _backward_pairs(
 
     for t in range(full_hi, live_hi):
         _store_pairs(
-            t * BLOCK_K, h, b, i, q, lse, delta, dout, pair_row, length, k_ptr, v_ptr, pair_ptr,
-            d_pair_ptr, k_stride_t, v_stride_t, pair_stride_0, pair_stride_1, pair_stride_2,
-            pair_stride_3, scale, N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=True,
+            t * BLOCK_K, h, b, i, q, lse, row_max, row_weight, delta, dout, pair_row, length, k_ptr,
+            v_ptr, pair_ptr, d_pair_ptr, k_stride_t, v_stride_t, pair_stride_0, pair_stride_1,
+            pair_stride_2, pair_stride_3, scale, N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, AGAIN,
+            EDGE=True,
         )
     for t in range(0, full_hi):
         _store_pairs(
-            t * BLOCK_K, h, b, i, q, lse, delta, dout, pair_row, length, k_ptr, v_ptr, pair_ptr,
-            d_pair_ptr, k_stride_t, v_stride_t, pair_stride_0, pair_stride_1, pair_stride_2,
-            pair_stride_3, scale, N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=False,
+            t * BLOCK_K, h, b, i, q, lse, row_max, row_weight, delta, dout, pair_row, length, k_ptr,
+            v_ptr, pair_ptr, d_pair_ptr, k_stride_t, v_stride_t, pair_stride_0, pair_stride_1,
+            pair_stride_2, pair_stride_3, scale, N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, AGAIN,
+            EDGE=False,
         )
 
 
@@ -696,12 +737,16 @@ def _forward_cpu(q, k, v, pair, length, gate, scale):
                 values = _matmul(p_narrow, v[:, kv_heads, seen].to(narrow), shown=shown)
             out[:, heads, q0:q1] = values / total
 
+    row_weight = row_sum.reciprocal().masked_fill_(row_sum == 0.0, 0.0).squeeze(-1)
     lse = (row_max + row_sum.log_()).squeeze(-1)
-    return out, lse
+    row_max = row_max.squeeze(-1)
+    return out, lse, row_max, row_weight
 
 
 @_on_spare_threads
-def _backward_cpu(dout, dlse, q, k, v, pair, length, gate, out, lse, scale, need_pair):
+def _backward_cpu(
+    dout, dlse, q, k, v, pair, length, gate, out, row_max, row_weight, scale, need_pair,
+):
     """Backward on the CPU: the gradient of every float tensor, in order."""
     B, H, N, D = q.shape
     HKV, M, DV = v.shape[1:]
@@ -711,15 +756,15 @@ def _backward_cpu(dout, dlse, q, k, v, pair, length, gate, out, lse, scale, need
     dk = torch.zeros(k.shape, dtype=dtype)
     dv = torch.zeros(v.shape, dtype=dtype)
     d_pair = torch.zeros(pair.shape, dtype=dtype)
-    # a row that sees no key: avoid inf - inf
-    lse = lse.masked_fill(lse == float("-inf"), 0.0)
-    lse = lse.unsqueeze(-1)
+    dlse = dlse.unsqueeze(-1)
+    row_max = row_max.unsqueeze(-1)
+    row_weight = row_weight.unsqueeze(-1)
     room = torch.empty(0, dtype=dtype)
     k_room = torch.empty(0, dtype=dtype)
     v_room = torch.empty(0, dtype=dtype)
     dp_room = torch.empty(0, dtype=dtype)
     # 0 times what is not finite is not 0
-    careful = not _are_finite(dout, dlse, q, k, v, out, lse)
+    careful = not _are_finite(dout, dlse, q, k, v, out, row_max, row_weight)
     narrow_room = torch.empty(0, dtype=narrow)
     keys_room = torch.empty(0, dtype=narrow)
     tile = _rows_of_tile(_keys_seen(M, length), B * H, q.dtype) if N > 0 else TILE
@@ -735,12 +780,13 @@ def _backward_cpu(dout, dlse, q, k, v, pair, length, gate, out, lse, scale, need
             pair_ij = pair[:, heads, q0:q1, seen].to(dtype)
             score = qk + pair_ij                                        # evoformer.attn:6
             _hide(score, float("-inf"), edges, length)
-            p = score.sub_(lse[:, heads, q0:q1]).exp_()
-            dout_wide = dout[:, heads, q0:q1].to(dtype)
+            # Weights are p times row_weight, which goes into what comes in for the row.
+            p = score.sub_(row_max[:, heads, q0:q1]).exp_()
+            dout_wide = dout[:, heads, q0:q1].to(dtype) * row_weight[:, heads, q0:q1]
             dp = _matmul(dout_wide, _in_room(v[:, kv_heads, seen], v_room).mT, dp_room)
             delta = (
                 (dout_wide * out[:, heads, q0:q1]).sum(-1, keepdim=True)
-                - dlse[:, heads, q0:q1].unsqueeze(-1)
+                - dlse[:, heads, q0:q1] * row_weight[:, heads, q0:q1]
             )
             ds = dp.sub_(delta).mul_(p)
             shown = torch.ones_like(score) if careful else None
@@ -748,8 +794,7 @@ def _backward_cpu(dout, dlse, q, k, v, pair, length, gate, out, lse, scale, need
                 _hide(shown, float(0), edges, length)
             p_narrow = _in_room(p, narrow_room)
             _add_transposed(
-                dv[:, kv_heads], seen, p_narrow, dout[:, heads, q0:q1].to(narrow), keys_room,
-                shown=shown,
+                dv[:, kv_heads], seen, p_narrow, dout_wide.to(narrow), keys_room, shown=shown,
             )
             ds_narrow = _in_room(ds, narrow_room)
             dq[:, heads, q0:q1] = (
@@ -825,6 +870,8 @@ def _forward_triton(q, k, v, pair, length, gate, scale):
     large = _is_large(H, B, q, k, v)
     out = q.new_empty(B, H, N, DV)
     lse = q.new_empty(B, H, N, dtype=torch.float32)
+    row_max = q.new_empty(B, H, N, dtype=torch.float32)
+    row_weight = q.new_empty(B, H, N, dtype=torch.float32)
     tiles = _tiles("forward", q, ("D", D), ("DV", DV))
     few = _few_rows(tiles, N * group)
     splits = _splits(q, N * group, B * HKV, M, few)
@@ -834,73 +881,79 @@ def _forward_triton(q, k, v, pair, length, gate, scale):
         part_sum = q.new_empty(splits, B, H, N, dtype=torch.float32)
         with torch.cuda.device_of(q):
             grid = _grid(triton.cdiv(N * group, few["BLOCK_Q"]), HKV * splits, B, large)
-            for again, few in _looks(few):
+            for again, options in _looks(few):
                 _forward_split[grid](
                     q, k, v, part_acc, part_max, part_sum, pair, length, *q.stride()[:3],
                     *k.stride()[:3], *v.stride()[:3], *pair.stride(), *length.stride(), scale,
-                    splits, B, H, HKV, group, N, M, **few, AGAIN=again, LARGE=large,
+                    splits, B, H, HKV, group, N, M, **options, AGAIN=again, LARGE=large,
                 )
             _combine[(B * H * N,)](
-                part_acc, part_max, part_sum, out, lse, splits, DV=DV, SHARES=16,
-                BLOCK_DV=triton.next_power_of_2(DV), enable_fp_fusion=True,
+                part_acc, part_max, part_sum, out, lse, row_max, row_weight, splits, DV=DV,
+                SHARES=16, BLOCK_DV=triton.next_power_of_2(DV), enable_fp_fusion=True,
             )
-        return out, lse
+        return out, lse, row_max, row_weight
     with torch.cuda.device_of(q):
-        for again, tiles in _looks(tiles):
+        for again, options in _looks(tiles):
             _forward[_grid(triton.cdiv(N, tiles["BLOCK_Q"]), H, B, large)](
-                q, k, v, out, lse, pair, length, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
-                *pair.stride(), *length.stride(), scale, H, group, N, M, **tiles, LARGE=large,
-                AGAIN=again,
+                q, k, v, out, lse, row_max, row_weight, pair, length, *q.stride()[:3],
+                *k.stride()[:3], *v.stride()[:3], *pair.stride(), *length.stride(), scale, H, group,
+                N, M, **options, LARGE=large, AGAIN=again,
             )
-    return out, lse
+    return out, lse, row_max, row_weight
 
 
-def _backward_triton(dout, dlse, q, k, v, pair, length, gate, out, lse, scale, need_pair):
+def _backward_triton(
+    dout, dlse, q, k, v, pair, length, gate, out, row_max, row_weight, scale, need_pair,
+):
     """Backward by the kernels: the gradient of every float tensor, in order."""
     B, H, N, D = q.shape
     HKV, M, DV = v.shape[1:]
     group = H // HKV
     q, k, v, dout = map(_with_unit_stride, (q, k, v, dout))
     large = _is_large(H, B, q, k, v, dout)
-    delta = torch.empty_like(lse)
+    lse = torch.empty_like(row_max)
+    delta = torch.empty_like(row_max)
     dq = q.new_empty(q.shape)
     total_pair = torch.zeros(pair.shape, dtype=torch.float32, device=q.device)
     with torch.cuda.device_of(q):
         tiles = _tiles("backward_queries", q, ("DV", DV))
         _delta[_grid(triton.cdiv(N, tiles["BLOCK_Q"]), H, B, large)](
-            dout, out, dlse, delta, *dout.stride()[:3], H, N, DV=tiles["DV"],
-            BLOCK_Q=tiles["BLOCK_Q"], BLOCK_DV=triton.next_power_of_2(DV), LARGE=large,
-            num_warps=tiles["num_warps"], enable_fp_fusion=True,
+            dout, out, lse, row_max, row_weight, dlse, delta, *dout.stride()[:3], H, N,
+            DV=tiles["DV"], BLOCK_Q=tiles["BLOCK_Q"], BLOCK_DV=triton.next_power_of_2(DV),
+            LARGE=large, num_warps=tiles["num_warps"], enable_fp_fusion=True,
         )
         tiles = _tiles("backward_keys", q, ("D", D), ("DV", DV))
         shares = min(group, _shares(q, triton.cdiv(M, tiles["BLOCK_K"]) * HKV * B))
         dk = _parts(k, shares)
         dv = _parts(v, shares)
-        for again, tiles in _looks(tiles):
+        for again, options in _looks(tiles):
             _backward_keys[_grid(triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B, large)](
-                q, k, v, dout, lse, delta, dk, dv, pair, length, *q.stride()[:3], *k.stride()[:3],
-                *v.stride()[:3], *dout.stride()[:3], *pair.stride(), *length.stride(), scale,
-                shares, H, HKV, group, N, M, **tiles, LARGE=large, AGAIN=again,
+                q, k, v, dout, lse, row_max, row_weight, delta, dk, dv, pair, length,
+                *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], *dout.stride()[:3],
+                *pair.stride(), *length.stride(), scale, shares, H, HKV, group, N, M, **options,
+                LARGE=large, AGAIN=again,
             )
         dk = _sum_of_parts(dk, shares, k.dtype)
         dv = _sum_of_parts(dv, shares, v.dtype)
         tiles = _tiles("backward_queries", q, ("D", D), ("DV", DV))
-        for again, tiles in _looks(tiles):
+        for again, options in _looks(tiles):
             _backward_queries[_grid(triton.cdiv(N, tiles["BLOCK_Q"]), H, B, large)](
-                q, k, v, dout, lse, delta, dq, pair, length, *q.stride()[:3], *k.stride()[:3],
-                *v.stride()[:3], *dout.stride()[:3], *pair.stride(), *length.stride(), scale, H,
-                group, N, M, **tiles, LARGE=large, AGAIN=again,
+                q, k, v, dout, lse, row_max, row_weight, delta, dq, pair, length, *q.stride()[:3],
+                *k.stride()[:3], *v.stride()[:3], *dout.stride()[:3], *pair.stride(),
+                *length.stride(), scale, H, group, N, M, **options, LARGE=large, AGAIN=again,
             )
         if need_pair:
             strip = _strip_rows(B * H * M, tiles["BLOCK_Q"])
             for first_row in range(0, N, strip):
                 q0, q1 = first_row, min(first_row + strip, N)
                 d_pair = q.new_zeros(B, H, strip, M, dtype=torch.float32)
-                _backward_pairs[_grid(triton.cdiv(q1 - q0, tiles["BLOCK_Q"]), H, B, large)](
-                    q, k, v, dout, lse, delta, pair, length, d_pair, *q.stride()[:3],
-                    *k.stride()[:3], *v.stride()[:3], *dout.stride()[:3], *pair.stride(),
-                    *length.stride(), scale, first_row, strip, H, group, N, M, **tiles, LARGE=large,
-                )
+                for again, options in _looks(tiles):
+                    _backward_pairs[_grid(triton.cdiv(q1 - q0, tiles["BLOCK_Q"]), H, B, large)](
+                        q, k, v, dout, lse, row_max, row_weight, delta, pair, length, d_pair,
+                        *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], *dout.stride()[:3],
+                        *pair.stride(), *length.stride(), scale, first_row, strip, H, group, N, M,
+                        **options, LARGE=large, AGAIN=again,
+                    )
                 heads = slice(None)
                 seen = slice(None)
                 _add_to_d_pair(total_pair, d_pair[:, :, : q1 - q0], q0, q1, heads, seen)
@@ -937,7 +990,7 @@ def _pairs_seen(q, k, length):
 def _attention(
     q: Tensor, k: Tensor, v: Tensor, pair: Tensor, length: Tensor, gate: Tensor, backend: str,
     floats: list[float], changing: Tensor | None,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Output and log-sum-exp."""
     (scale,) = floats if changing is None else changing.tolist()
     forward = _forward_triton if backend == "triton" else _forward_cpu
@@ -948,7 +1001,10 @@ def _attention(
 def _(q, k, v, pair, length, gate, backend, floats, changing):
     wide = torch.promote_types(q.dtype, torch.float32)
     out = q.new_empty(*q.shape[:3], v.shape[3])
-    return out, q.new_empty(q.shape[:3], dtype=wide)
+    return (
+        out, q.new_empty(q.shape[:3], dtype=wide), q.new_empty(q.shape[:3], dtype=wide),
+        q.new_empty(q.shape[:3], dtype=wide),
+    )
 
 
 _count_flops(_attention, {"q": 1, "v": 1})
@@ -957,17 +1013,22 @@ _count_flops(_attention, {"q": 1, "v": 1})
 @_operator
 def _attention_backward(
     dout: Tensor, dlse: Tensor, q: Tensor, k: Tensor, v: Tensor, pair: Tensor, length: Tensor,
-    gate: Tensor, out: Tensor, lse: Tensor, need_pair: bool, backend: str, floats: list[float],
-    changing: Tensor | None,
+    gate: Tensor, out: Tensor, row_max: Tensor, row_weight: Tensor, need_pair: bool, backend: str,
+    floats: list[float], changing: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every float tensor, in order."""
     (scale,) = floats if changing is None else changing.tolist()
     backward = _backward_triton if backend == "triton" else _backward_cpu
-    return backward(dout, dlse, q, k, v, pair, length, gate, out, lse, scale, need_pair)
+    return backward(
+        dout, dlse, q, k, v, pair, length, gate, out, row_max, row_weight, scale, need_pair,
+    )
 
 
 @torch.library.register_fake(_attention_backward, lib=_LIBRARY)
-def _(dout, dlse, q, k, v, pair, length, gate, out, lse, need_pair, backend, floats, changing):
+def _(
+    dout, dlse, q, k, v, pair, length, gate, out, row_max, row_weight, need_pair, backend, floats,
+    changing,
+):
     return (
         q.new_empty(q.shape), k.new_empty(k.shape), v.new_empty(v.shape),
         pair.new_empty(pair.shape),
@@ -976,7 +1037,7 @@ def _(dout, dlse, q, k, v, pair, length, gate, out, lse, need_pair, backend, flo
 
 _derive(
     _attention_backward, _refuse, _keep_nothing,
-    ("dout", "dlse", "q", "k", "v", "pair", "length", "gate", "out", "lse"),
+    ("dout", "dlse", "q", "k", "v", "pair", "length", "gate", "out", "row_max", "row_weight"),
 )
 
 
@@ -984,12 +1045,14 @@ _count_flops(_attention_backward, {"q": 3, "v": 2})
 
 
 def _save(ctx, inputs, output):
-    """Keep what the backward pass reads: all inputs, the output and the log-sum-exp."""
-    ctx.save_for_backward(*inputs[:6], *output)
+    """Keep what the backward pass reads: all inputs, the output and numbers of rows."""
+    out, _, row_max, row_weight = output
+    ctx.save_for_backward(*inputs[:6], out, row_max, row_weight)
+    ctx.mark_non_differentiable(row_max, row_weight)
     ctx.arguments = inputs[6:]
 
 
-def _differentiate(ctx, dout, dlse):
+def _differentiate(ctx, dout, dlse, *_):
     """The gradient of every input of `_attention`."""
     dq, dk, dv, d_pair = _attention_backward(
         dout, dlse, *ctx.saved_tensors, ctx.needs_input_grad[3], *ctx.arguments,
@@ -1064,6 +1127,6 @@ def evoformer(
     except (TypeError, ValueError) as mistake:
         return _refused(mistake, q, v, return_lse)
     _tell_counters()
-    out, lse = _attention(q, k, v, pair, length, gate, _choose(backend, q), *_floats(scale))
+    out, lse, *_ = _attention(q, k, v, pair, length, gate, _choose(backend, q), *_floats(scale))
     out = _output(out, lse, q, gate)
     return (out, lse) if return_lse else out

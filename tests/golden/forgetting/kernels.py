@@ -69,11 +69,12 @@ def _add_keys(
 
 @triton.jit(do_not_specialize=["N", "M"])
 def _forward(
-    q_ptr, k_ptr, v_ptr, out_ptr, lse_ptr, log_forget_ptr, q_stride_b, q_stride_h, q_stride_t,
-    k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t, log_forget_stride_0,
-    log_forget_stride_1, log_forget_stride_2, scale, H, group, N, M, D: tl.constexpr,
-    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
-    PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, AHEAD: tl.constexpr, LARGE: tl.constexpr,
+    q_ptr, k_ptr, v_ptr, out_ptr, lse_ptr, row_max_ptr, row_weight_ptr, log_forget_ptr, q_stride_b,
+    q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
+    log_forget_stride_0, log_forget_stride_1, log_forget_stride_2, scale, H, group, N, M,
+    D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, AHEAD: tl.constexpr,
+    LARGE: tl.constexpr,
 ):
     """One program: BLOCK_Q queries of one head."""
     tiles = tl.cdiv(N, BLOCK_Q)
@@ -152,6 +153,10 @@ def _forward(
     _store_rows(out_ptr + row * DV, q0, N, out, DV, BLOCK_Q, PARTS_DV)
     rows = q0 + tl.arange(0, BLOCK_Q)
     tl.store(lse_ptr + row + rows, row_max + tl.log(row_sum), mask=rows < N)
+    tl.store(row_max_ptr + row + rows, tl.where(row_sum == 0.0, 0.0, row_max), mask=rows < N)
+    tl.store(
+        row_weight_ptr + row + rows, tl.where(row_sum == 0.0, 0.0, 1.0 / row_sum), mask=rows < N,
+    )
 
 
 @triton.jit(do_not_specialize=["splits", "B", "N", "M"])
@@ -249,8 +254,8 @@ def _forward_split(
 
 @triton.jit(do_not_specialize=["splits"])
 def _combine(
-    part_acc_ptr, part_max_ptr, part_sum_ptr, out_ptr, lse_ptr, splits, DV: tl.constexpr,
-    SHARES: tl.constexpr, BLOCK_DV: tl.constexpr,
+    part_acc_ptr, part_max_ptr, part_sum_ptr, out_ptr, lse_ptr, row_max_ptr, row_weight_ptr, splits,
+    DV: tl.constexpr, SHARES: tl.constexpr, BLOCK_DV: tl.constexpr,
 ):
     """One program: one row, from what each share of its keys has left."""
     row = tl.program_id(0).to(tl.int64)
@@ -283,14 +288,17 @@ def _combine(
         mask=col < DV,
     )
     tl.store(lse_ptr + row, row_max + tl.log(row_sum))
+    tl.store(row_max_ptr + row, tl.where(row_sum == 0.0, 0.0, row_max))
+    tl.store(row_weight_ptr + row, tl.where(row_sum == 0.0, 0.0, 1.0 / row_sum))
 
 
 @triton.jit(do_not_specialize=["N"])
 def _delta(
-    dout_ptr, out_ptr, dlse_ptr, delta_ptr, dout_stride_b, dout_stride_h, dout_stride_t, H, N,
-    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_DV: tl.constexpr, LARGE: tl.constexpr,
+    dout_ptr, out_ptr, lse_ptr, row_max_ptr, row_weight_ptr, dlse_ptr, delta_ptr, dout_stride_b,
+    dout_stride_h, dout_stride_t, H, N, DV: tl.constexpr, BLOCK_Q: tl.constexpr,
+    BLOCK_DV: tl.constexpr, LARGE: tl.constexpr,
 ):
-    """One program: sum(dout * out) - dlse for BLOCK_Q queries of one head."""
+    """One program: sum(dout * out) - dlse, and lse, for BLOCK_Q queries of one head."""
     tiles = tl.cdiv(N, BLOCK_Q)
     tile_id, head_id, batch_id = _program(tiles, H, LARGE)
     q0 = tile_id * BLOCK_Q
@@ -303,27 +311,34 @@ def _delta(
         dout_stride_t = tl.cast(dout_stride_t, tl.int64)
 
     row = (b * H + h) * N
+    rows = q0 + tl.arange(0, BLOCK_Q)
     dout = _load_tile(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, BLOCK_DV, True).to(tl.float32)
     out = _load_tile(out_ptr + row * DV, q0, N, DV, DV, BLOCK_Q, BLOCK_DV, True).to(tl.float32)
-    rows = q0 + tl.arange(0, BLOCK_Q)
     dlse = tl.load(dlse_ptr + row + rows, mask=rows < N, other=0.0)
 
     tl.store(delta_ptr + row + rows, tl.sum(dout * out, 1) - dlse, mask=rows < N)
+    row_max = tl.load(row_max_ptr + row + rows, mask=rows < N, other=0.0)
+    row_weight = tl.load(row_weight_ptr + row + rows, mask=rows < N, other=0.0)
+    lse = row_max - tl.log(row_weight)
+    # Next to a large score a float32 has no digits for a logarithm: then look again.
+    tl.store(
+        lse_ptr + row + rows, tl.where(tl.abs(row_max) > 1024.0, float("nan"), lse), mask=rows < N,
+    )
 
 
 @triton.jit
 def _add_queries(
     q0, dv, dk, d_log_forget_2, b, j, k, v, h, row, q_head, dout_head, log_forget_j, lse_ptr,
-    delta_ptr, log_forget_ptr, q_stride_t, dout_stride_t, log_forget_stride_0, log_forget_stride_1,
-    log_forget_stride_2, scale, N, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr,
-    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, EDGE: tl.constexpr,
+    row_max_ptr, row_weight_ptr, delta_ptr, log_forget_ptr, q_stride_t, dout_stride_t,
+    log_forget_stride_0, log_forget_stride_1, log_forget_stride_2, scale, N, D: tl.constexpr,
+    DV: tl.constexpr, BLOCK_Q: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
+    AGAIN: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Add what queries [q0, q0 + BLOCK_Q) of one head say about the gradient of one key tile."""
     i = (q0 + tl.arange(0, BLOCK_Q))[None, :]
     lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0)
-    if AGAIN:
-        # a row that sees no key: avoid inf - inf
-        lse = tl.where(lse == MINUS_INF, 0.0, lse)
+    row_max = tl.load(row_max_ptr + row + i, mask=i < N, other=0.0)
+    row_weight = tl.load(row_weight_ptr + row + i, mask=i < N, other=0.0)
     q = _load_rows(q_head, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, EDGE)
     qk = _dot_rows(k, q)
     dout = _load_rows(dout_head, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, EDGE)
@@ -343,7 +358,10 @@ def _add_queries(
         visible = (j <= i) & (i < N)                                    # forgetting.attn:5
         score = tl.where(visible, score, MINUS_INF)
 
-    p = tl.exp(score - lse)
+    if AGAIN:
+        p = tl.exp(score - row_max) * row_weight
+    else:
+        p = tl.exp(score - lse)
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
     ds = p * (dp - delta)
     if AGAIN and EDGE:
@@ -364,9 +382,9 @@ def _add_queries(
 
 @triton.jit(do_not_specialize=["shares", "N", "M"])
 def _backward_keys(
-    q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, delta_ptr, dk_ptr, dv_ptr, log_forget_ptr,
-    d_log_forget_2_ptr, q_stride_b, q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t,
-    v_stride_b, v_stride_h, v_stride_t, dout_stride_b, dout_stride_h, dout_stride_t,
+    q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, row_max_ptr, row_weight_ptr, delta_ptr, dk_ptr, dv_ptr,
+    log_forget_ptr, d_log_forget_2_ptr, q_stride_b, q_stride_h, q_stride_t, k_stride_b, k_stride_h,
+    k_stride_t, v_stride_b, v_stride_h, v_stride_t, dout_stride_b, dout_stride_h, dout_stride_t,
     log_forget_stride_0, log_forget_stride_1, log_forget_stride_2, scale, shares, H, HKV, group, N,
     M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
     PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, LARGE: tl.constexpr,
@@ -387,6 +405,7 @@ def _backward_keys(
 
     if AGAIN:
         # What is hidden has spoiled a sum if that is no number: 0 times nan or infinity is none.
+        # A row whose lse is no number leaves none at first: it is weighed in another way.
         spoiled = _are_spoiled_rows(
             dk_ptr + (b * (HKV * shares) + head_id) * M * D, k0, M, D, BLOCK_K, PARTS_D,
         )
@@ -440,16 +459,16 @@ def _backward_keys(
             tile = tl.where(t < edge_left, live_lo + t, full_hi + t - edge_left)
             dv, dk, d_log_forget_2 = _add_queries(
                 tile * BLOCK_Q, dv, dk, d_log_forget_2, b, j, k, v, h, row, q_head, dout_head,
-                log_forget_j, lse_ptr, delta_ptr, log_forget_ptr, q_stride_t, dout_stride_t,
-                log_forget_stride_0, log_forget_stride_1, log_forget_stride_2, scale, N, D, DV,
-                BLOCK_Q, PARTS_D, PARTS_DV, AGAIN, EDGE=True,
+                log_forget_j, lse_ptr, row_max_ptr, row_weight_ptr, delta_ptr, log_forget_ptr,
+                q_stride_t, dout_stride_t, log_forget_stride_0, log_forget_stride_1,
+                log_forget_stride_2, scale, N, D, DV, BLOCK_Q, PARTS_D, PARTS_DV, AGAIN, EDGE=True,
             )
         for t in range(full_lo, full_hi):
             dv, dk, d_log_forget_2 = _add_queries(
                 t * BLOCK_Q, dv, dk, d_log_forget_2, b, j, k, v, h, row, q_head, dout_head,
-                log_forget_j, lse_ptr, delta_ptr, log_forget_ptr, q_stride_t, dout_stride_t,
-                log_forget_stride_0, log_forget_stride_1, log_forget_stride_2, scale, N, D, DV,
-                BLOCK_Q, PARTS_D, PARTS_DV, AGAIN, EDGE=False,
+                log_forget_j, lse_ptr, row_max_ptr, row_weight_ptr, delta_ptr, log_forget_ptr,
+                q_stride_t, dout_stride_t, log_forget_stride_0, log_forget_stride_1,
+                log_forget_stride_2, scale, N, D, DV, BLOCK_Q, PARTS_D, PARTS_DV, AGAIN, EDGE=False,
             )
         columns = k0 + tl.arange(0, BLOCK_K)
         tl.store(d_log_forget_2_ptr + (b * H + h) * M + columns, d_log_forget_2, mask=columns < M)
@@ -461,10 +480,10 @@ def _backward_keys(
 
 @triton.jit
 def _add_keys_backward(
-    k0, dq, h, b, i, q, lse, delta, dout, log_forget_i, k_ptr, v_ptr, log_forget_ptr, k_stride_t,
-    v_stride_t, log_forget_stride_0, log_forget_stride_1, log_forget_stride_2, scale, N, M,
-    D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
-    PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, EDGE: tl.constexpr,
+    k0, dq, h, b, i, q, lse, row_max, row_weight, delta, dout, log_forget_i, k_ptr, v_ptr,
+    log_forget_ptr, k_stride_t, v_stride_t, log_forget_stride_0, log_forget_stride_1,
+    log_forget_stride_2, scale, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Add what keys [k0, k0 + BLOCK_K) say about the gradient of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
@@ -487,7 +506,10 @@ def _add_keys_backward(
         visible = (j <= i) & (j < M)                                    # forgetting.attn:5
         score = tl.where(visible, score, MINUS_INF)
 
-    p = tl.exp(score - lse)
+    if AGAIN:
+        p = tl.exp(score - row_max) * row_weight
+    else:
+        p = tl.exp(score - lse)
     ds = p * (dp - delta)
     if AGAIN and EDGE:
         dq = _add_seen_rows(dq, ds, k, visible)
@@ -499,12 +521,12 @@ def _add_keys_backward(
 
 @triton.jit(do_not_specialize=["N", "M"])
 def _backward_queries(
-    q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, delta_ptr, dq_ptr, log_forget_ptr, q_stride_b,
-    q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
-    dout_stride_b, dout_stride_h, dout_stride_t, log_forget_stride_0, log_forget_stride_1,
-    log_forget_stride_2, scale, H, group, N, M, D: tl.constexpr, DV: tl.constexpr,
-    BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
-    AGAIN: tl.constexpr, LARGE: tl.constexpr,
+    q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, row_max_ptr, row_weight_ptr, delta_ptr, dq_ptr,
+    log_forget_ptr, q_stride_b, q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t,
+    v_stride_b, v_stride_h, v_stride_t, dout_stride_b, dout_stride_h, dout_stride_t,
+    log_forget_stride_0, log_forget_stride_1, log_forget_stride_2, scale, H, group, N, M,
+    D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, LARGE: tl.constexpr,
 ):
     """One program: the gradient of BLOCK_Q queries of one head."""
     tiles = tl.cdiv(N, BLOCK_Q)
@@ -523,6 +545,7 @@ def _backward_queries(
 
     if AGAIN:
         # What is hidden has spoiled a sum if that is no number: 0 times nan or infinity is none.
+        # A row whose lse is no number leaves none at first: it is weighed in another way.
         spoiled = _are_spoiled_rows(dq_ptr + (b * H + h) * N * D, q0, N, D, BLOCK_Q, PARTS_D)
         if not spoiled:
             return
@@ -538,9 +561,8 @@ def _backward_queries(
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
     row = (b * H + h) * N
     lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0)
-    if AGAIN:
-        # a row that sees no key: avoid inf - inf
-        lse = tl.where(lse == MINUS_INF, 0.0, lse)
+    row_max = tl.load(row_max_ptr + row + i, mask=i < N, other=0.0)
+    row_weight = tl.load(row_weight_ptr + row + i, mask=i < N, other=0.0)
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
     dout = _load_rows(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, True)
     log_forget_i = tl.load(
@@ -562,14 +584,14 @@ def _backward_queries(
 
     for t in range(full_hi, live_hi):
         dq = _add_keys_backward(
-            t * BLOCK_K, dq, h, b, i, q, lse, delta, dout, log_forget_i, k_ptr, v_ptr,
-            log_forget_ptr, k_stride_t, v_stride_t, log_forget_stride_0, log_forget_stride_1,
+            t * BLOCK_K, dq, h, b, i, q, lse, row_max, row_weight, delta, dout, log_forget_i, k_ptr,
+            v_ptr, log_forget_ptr, k_stride_t, v_stride_t, log_forget_stride_0, log_forget_stride_1,
             log_forget_stride_2, scale, N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, AGAIN, EDGE=True,
         )
     for t in range(0, full_hi):
         dq = _add_keys_backward(
-            t * BLOCK_K, dq, h, b, i, q, lse, delta, dout, log_forget_i, k_ptr, v_ptr,
-            log_forget_ptr, k_stride_t, v_stride_t, log_forget_stride_0, log_forget_stride_1,
+            t * BLOCK_K, dq, h, b, i, q, lse, row_max, row_weight, delta, dout, log_forget_i, k_ptr,
+            v_ptr, log_forget_ptr, k_stride_t, v_stride_t, log_forget_stride_0, log_forget_stride_1,
             log_forget_stride_2, scale, N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, AGAIN, EDGE=False,
         )
 
@@ -693,12 +715,14 @@ def _forward_cpu(q, k, v, log_forget, scale):
                 values = _matmul(p_narrow, v[:, kv_heads, seen].to(narrow), shown=shown)
             out[:, heads, q0:q1] = values / total
 
+    row_weight = row_sum.reciprocal().masked_fill_(row_sum == 0.0, 0.0).squeeze(-1)
     lse = (row_max + row_sum.log_()).squeeze(-1)
-    return out, lse
+    row_max = row_max.squeeze(-1)
+    return out, lse, row_max, row_weight
 
 
 @_on_spare_threads
-def _backward_cpu(dout, dlse, q, k, v, log_forget, out, lse, scale):
+def _backward_cpu(dout, dlse, q, k, v, log_forget, out, row_max, row_weight, scale):
     """Backward on the CPU: the gradient of every float tensor, in order."""
     B, H, N, D = q.shape
     HKV, M, DV = v.shape[1:]
@@ -709,17 +733,17 @@ def _backward_cpu(dout, dlse, q, k, v, log_forget, out, lse, scale):
     dk = torch.zeros(k.shape, dtype=dtype)
     dv = torch.zeros(v.shape, dtype=dtype)
     d_log_forget = torch.zeros(log_forget.shape, dtype=dtype)
+    dlse = dlse.unsqueeze(-1)
+    row_max = row_max.unsqueeze(-1)
+    row_weight = row_weight.unsqueeze(-1)
     # none where a row sees no key
-    dlse = dlse.masked_fill(lse == float("-inf"), 0.0)
-    # a row that sees no key: avoid inf - inf
-    lse = lse.masked_fill(lse == float("-inf"), 0.0)
-    lse = lse.unsqueeze(-1)
+    dlse = dlse.masked_fill(row_weight == 0.0, 0.0)
     room = torch.empty(0, dtype=dtype)
     k_room = torch.empty(0, dtype=dtype)
     v_room = torch.empty(0, dtype=dtype)
     dp_room = torch.empty(0, dtype=dtype)
     # 0 times what is not finite is not 0
-    careful = not _are_finite(dout, dlse, q, k, v, out, lse)
+    careful = not _are_finite(dout, dlse, q, k, v, out, row_max, row_weight)
     narrow_room = torch.empty(0, dtype=narrow)
     keys_room = torch.empty(0, dtype=narrow)
     tile = _rows_of_tile(_keys_seen(N - 1, N, M), B * H, q.dtype) if N > 0 else TILE
@@ -738,12 +762,13 @@ def _backward_cpu(dout, dlse, q, k, v, log_forget, out, lse, scale):
             log_forget_j = log_forget[b, h, j.clamp(0, N - 1)].to(dtype)
             score = qk + log_forget_i - log_forget_j                    # forgetting.attn:6
             _hide(score, float("-inf"), edges, q0, q1, dtype)
-            p = score.sub_(lse[:, heads, q0:q1]).exp_()
-            dout_wide = dout[:, heads, q0:q1].to(dtype)
+            # Weights are p times row_weight, which goes into what comes in for the row.
+            p = score.sub_(row_max[:, heads, q0:q1]).exp_()
+            dout_wide = dout[:, heads, q0:q1].to(dtype) * row_weight[:, heads, q0:q1]
             dp = _matmul(dout_wide, _in_room(v[:, kv_heads, seen], v_room).mT, dp_room)
             delta = (
                 (dout_wide * out[:, heads, q0:q1]).sum(-1, keepdim=True)
-                - dlse[:, heads, q0:q1].unsqueeze(-1)
+                - dlse[:, heads, q0:q1] * row_weight[:, heads, q0:q1]
             )
             ds = dp.sub_(delta).mul_(p)
             shown = torch.ones_like(score) if careful else None
@@ -751,8 +776,7 @@ def _backward_cpu(dout, dlse, q, k, v, log_forget, out, lse, scale):
                 _hide(shown, float(0), edges, q0, q1, dtype)
             p_narrow = _in_room(p, narrow_room)
             _add_transposed(
-                dv[:, kv_heads], seen, p_narrow, dout[:, heads, q0:q1].to(narrow), keys_room,
-                shown=shown,
+                dv[:, kv_heads], seen, p_narrow, dout_wide.to(narrow), keys_room, shown=shown,
             )
             ds_narrow = _in_room(ds, narrow_room)
             dq[:, heads, q0:q1] = (
@@ -763,7 +787,7 @@ def _backward_cpu(dout, dlse, q, k, v, log_forget, out, lse, scale):
                 dk[:, kv_heads], seen, ds_narrow, q[:, heads, q0:q1].to(narrow), keys_room,
                 shown=shown,
             )
-            _add_to_d_log_forget(d_log_forget, dlse[:, heads, q0:q1].unsqueeze(-1), q0, q1, heads)
+            _add_to_d_log_forget(d_log_forget, dlse[:, heads, q0:q1], q0, q1, heads)
             d_log_forget_2_shown = ds * -1.0
             _hide(d_log_forget_2_shown, float(0), edges, q0, q1, dtype)
             _add_to_d_log_forget_2(d_log_forget, d_log_forget_2_shown, b, h, j, N)
@@ -837,6 +861,8 @@ def _forward_triton(q, k, v, log_forget, scale):
     large = _is_large(H, B, q, k, v)
     out = q.new_empty(B, H, N, DV)
     lse = q.new_empty(B, H, N, dtype=torch.float32)
+    row_max = q.new_empty(B, H, N, dtype=torch.float32)
+    row_weight = q.new_empty(B, H, N, dtype=torch.float32)
     tiles = _tiles("forward", q, ("D", D), ("DV", DV))
     few = _few_rows(tiles, N * group)
     splits = _splits(q, N * group, B * HKV, min(M, N), few)
@@ -846,66 +872,68 @@ def _forward_triton(q, k, v, log_forget, scale):
         part_sum = q.new_empty(splits, B, H, N, dtype=torch.float32)
         with torch.cuda.device_of(q):
             grid = _grid(triton.cdiv(N * group, few["BLOCK_Q"]), HKV * splits, B, large)
-            for again, few in _looks(few):
+            for again, options in _looks(few):
                 _forward_split[grid](
                     q, k, v, part_acc, part_max, part_sum, log_forget, *q.stride()[:3],
                     *k.stride()[:3], *v.stride()[:3], *log_forget.stride(), scale, splits, B, H,
-                    HKV, group, N, M, **few, AGAIN=again, LARGE=large,
+                    HKV, group, N, M, **options, AGAIN=again, LARGE=large,
                 )
             _combine[(B * H * N,)](
-                part_acc, part_max, part_sum, out, lse, splits, DV=DV, SHARES=16,
-                BLOCK_DV=triton.next_power_of_2(DV), enable_fp_fusion=True,
+                part_acc, part_max, part_sum, out, lse, row_max, row_weight, splits, DV=DV,
+                SHARES=16, BLOCK_DV=triton.next_power_of_2(DV), enable_fp_fusion=True,
             )
-        return out, lse
+        return out, lse, row_max, row_weight
     with torch.cuda.device_of(q):
-        for again, tiles in _looks(tiles):
+        for again, options in _looks(tiles):
             _forward[_grid(triton.cdiv(N, tiles["BLOCK_Q"]), H, B, large)](
-                q, k, v, out, lse, log_forget, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
-                *log_forget.stride(), scale, H, group, N, M, **tiles, LARGE=large,
-                AHEAD=None if again else _ahead(q, tiles), AGAIN=again,
+                q, k, v, out, lse, row_max, row_weight, log_forget, *q.stride()[:3],
+                *k.stride()[:3], *v.stride()[:3], *log_forget.stride(), scale, H, group, N, M,
+                **options, LARGE=large, AHEAD=None if again else _ahead(q, tiles), AGAIN=again,
             )
-    return out, lse
+    return out, lse, row_max, row_weight
 
 
-def _backward_triton(dout, dlse, q, k, v, log_forget, out, lse, scale):
+def _backward_triton(dout, dlse, q, k, v, log_forget, out, row_max, row_weight, scale):
     """Backward by the kernels: the gradient of every float tensor, in order."""
     B, H, N, D = q.shape
     HKV, M, DV = v.shape[1:]
     group = H // HKV
     q, k, v, dout = map(_with_unit_stride, (q, k, v, dout))
     large = _is_large(H, B, q, k, v, dout)
-    delta = torch.empty_like(lse)
+    lse = torch.empty_like(row_max)
+    delta = torch.empty_like(row_max)
     dq = q.new_empty(q.shape)
     d_log_forget_2 = q.new_empty(B, H, M, dtype=torch.float32)
     total_log_forget = torch.zeros(log_forget.shape, dtype=torch.float32, device=q.device)
     with torch.cuda.device_of(q):
         tiles = _tiles("backward_queries", q, ("DV", DV))
         _delta[_grid(triton.cdiv(N, tiles["BLOCK_Q"]), H, B, large)](
-            dout, out, dlse, delta, *dout.stride()[:3], H, N, DV=tiles["DV"],
-            BLOCK_Q=tiles["BLOCK_Q"], BLOCK_DV=triton.next_power_of_2(DV), LARGE=large,
-            num_warps=tiles["num_warps"], enable_fp_fusion=True,
+            dout, out, lse, row_max, row_weight, dlse, delta, *dout.stride()[:3], H, N,
+            DV=tiles["DV"], BLOCK_Q=tiles["BLOCK_Q"], BLOCK_DV=triton.next_power_of_2(DV),
+            LARGE=large, num_warps=tiles["num_warps"], enable_fp_fusion=True,
         )
         tiles = _tiles("backward_keys", q, ("D", D), ("DV", DV))
         shares = min(group, _shares(q, triton.cdiv(M, tiles["BLOCK_K"]) * HKV * B))
         dk = _parts(k, shares)
         dv = _parts(v, shares)
-        for again, tiles in _looks(tiles):
+        for again, options in _looks(tiles):
             _backward_keys[_grid(triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B, large)](
-                q, k, v, dout, lse, delta, dk, dv, log_forget, d_log_forget_2, *q.stride()[:3],
-                *k.stride()[:3], *v.stride()[:3], *dout.stride()[:3], *log_forget.stride(), scale,
-                shares, H, HKV, group, N, M, **tiles, LARGE=large, AGAIN=again,
+                q, k, v, dout, lse, row_max, row_weight, delta, dk, dv, log_forget, d_log_forget_2,
+                *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], *dout.stride()[:3],
+                *log_forget.stride(), scale, shares, H, HKV, group, N, M, **options, LARGE=large,
+                AGAIN=again,
             )
         dk = _sum_of_parts(dk, shares, k.dtype)
         dv = _sum_of_parts(dv, shares, v.dtype)
         tiles = _tiles("backward_queries", q, ("D", D), ("DV", DV))
-        for again, tiles in _looks(tiles):
+        for again, options in _looks(tiles):
             _backward_queries[_grid(triton.cdiv(N, tiles["BLOCK_Q"]), H, B, large)](
-                q, k, v, dout, lse, delta, dq, log_forget, *q.stride()[:3], *k.stride()[:3],
-                *v.stride()[:3], *dout.stride()[:3], *log_forget.stride(), scale, H, group, N, M,
-                **tiles, LARGE=large, AGAIN=again,
+                q, k, v, dout, lse, row_max, row_weight, delta, dq, log_forget, *q.stride()[:3],
+                *k.stride()[:3], *v.stride()[:3], *dout.stride()[:3], *log_forget.stride(), scale,
+                H, group, N, M, **options, LARGE=large, AGAIN=again,
             )
     # none where a row sees no key
-    dlse = dlse.masked_fill(lse == float("-inf"), 0.0)
+    dlse = dlse.masked_fill(row_weight == 0.0, 0.0)
     q0, q1 = 0, N
     heads = slice(None)
     _add_to_d_log_forget(total_log_forget, dlse.unsqueeze(-1), q0, q1, heads)
@@ -946,7 +974,7 @@ def _pairs_seen(q, k):
 def _attention(
     q: Tensor, k: Tensor, v: Tensor, log_forget: Tensor, backend: str, floats: list[float],
     changing: Tensor | None,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Output and log-sum-exp."""
     (scale,) = floats if changing is None else changing.tolist()
     forward = _forward_triton if backend == "triton" else _forward_cpu
@@ -957,7 +985,10 @@ def _attention(
 def _(q, k, v, log_forget, backend, floats, changing):
     wide = torch.promote_types(q.dtype, torch.float32)
     out = q.new_empty(*q.shape[:3], v.shape[3])
-    return out, q.new_empty(q.shape[:3], dtype=wide)
+    return (
+        out, q.new_empty(q.shape[:3], dtype=wide), q.new_empty(q.shape[:3], dtype=wide),
+        q.new_empty(q.shape[:3], dtype=wide),
+    )
 
 
 _count_flops(_attention, {"q": 1, "v": 1})
@@ -966,16 +997,16 @@ _count_flops(_attention, {"q": 1, "v": 1})
 @_operator
 def _attention_backward(
     dout: Tensor, dlse: Tensor, q: Tensor, k: Tensor, v: Tensor, log_forget: Tensor, out: Tensor,
-    lse: Tensor, backend: str, floats: list[float], changing: Tensor | None,
+    row_max: Tensor, row_weight: Tensor, backend: str, floats: list[float], changing: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every float tensor, in order."""
     (scale,) = floats if changing is None else changing.tolist()
     backward = _backward_triton if backend == "triton" else _backward_cpu
-    return backward(dout, dlse, q, k, v, log_forget, out, lse, scale)
+    return backward(dout, dlse, q, k, v, log_forget, out, row_max, row_weight, scale)
 
 
 @torch.library.register_fake(_attention_backward, lib=_LIBRARY)
-def _(dout, dlse, q, k, v, log_forget, out, lse, backend, floats, changing):
+def _(dout, dlse, q, k, v, log_forget, out, row_max, row_weight, backend, floats, changing):
     return (
         q.new_empty(q.shape), k.new_empty(k.shape), v.new_empty(v.shape),
         log_forget.new_empty(log_forget.shape),
@@ -984,7 +1015,7 @@ def _(dout, dlse, q, k, v, log_forget, out, lse, backend, floats, changing):
 
 _derive(
     _attention_backward, _refuse, _keep_nothing,
-    ("dout", "dlse", "q", "k", "v", "log_forget", "out", "lse"),
+    ("dout", "dlse", "q", "k", "v", "log_forget", "out", "row_max", "row_weight"),
 )
 
 
@@ -992,12 +1023,14 @@ _count_flops(_attention_backward, {"q": 3, "v": 2})
 
 
 def _save(ctx, inputs, output):
-    """Keep what the backward pass reads: all inputs, the output and the log-sum-exp."""
-    ctx.save_for_backward(*inputs[:4], *output)
+    """Keep what the backward pass reads: all inputs, the output and numbers of rows."""
+    out, _, row_max, row_weight = output
+    ctx.save_for_backward(*inputs[:4], out, row_max, row_weight)
+    ctx.mark_non_differentiable(row_max, row_weight)
     ctx.arguments = inputs[4:]
 
 
-def _differentiate(ctx, dout, dlse):
+def _differentiate(ctx, dout, dlse, *_):
     """The gradient of every input of `_attention`."""
     dq, dk, dv, d_log_forget = _attention_backward(dout, dlse, *ctx.saved_tensors, *ctx.arguments)
     return dq, dk, dv, d_log_forget, None, None, None
@@ -1055,5 +1088,5 @@ def forgetting(
     except (TypeError, ValueError) as mistake:
         return _refused(mistake, q, v, return_lse)
     _tell_counters()
-    out, lse = _attention(q, k, v, log_forget, _choose(backend, q), *_floats(scale))
+    out, lse, *_ = _attention(q, k, v, log_forget, _choose(backend, q), *_floats(scale))
     return (out, lse) if return_lse else out

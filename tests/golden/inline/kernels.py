@@ -792,9 +792,7 @@ def _backward_cpu(dout, q, k, v, row_1, scale):
             ds = dp
             d_row_1_past = dp * -1.0
             p_narrow = _in_room(p, narrow_room)
-            _add_transposed(
-                dv[:, kv_heads], seen, p_narrow, dout[:, heads, q0:q1].to(narrow), keys_room,
-            )
+            _add_transposed(dv[:, kv_heads], seen, p_narrow, dout_wide.to(narrow), keys_room)
             ds_narrow = _in_room(ds, narrow_room)
             dq[:, heads, q0:q1] = _matmul(ds_narrow, k[:, kv_heads, seen].to(narrow)) * scale
             _add_transposed(

@@ -67,10 +67,10 @@ def _add_keys(
 
 @triton.jit(do_not_specialize=["N", "M"])
 def _forward(
-    v_ptr, out_ptr, lse_ptr, key_number_1_ptr, v_stride_b, v_stride_h, v_stride_t,
-    key_number_1_stride_0, key_number_1_stride_1, key_number_1_stride_2, scale, H, group, N, M,
-    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_DV: tl.constexpr,
-    AGAIN: tl.constexpr, AHEAD: tl.constexpr, LARGE: tl.constexpr,
+    v_ptr, out_ptr, lse_ptr, row_max_ptr, row_weight_ptr, key_number_1_ptr, v_stride_b, v_stride_h,
+    v_stride_t, key_number_1_stride_0, key_number_1_stride_1, key_number_1_stride_2, scale, H,
+    group, N, M, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
+    PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, AHEAD: tl.constexpr, LARGE: tl.constexpr,
 ):
     """One program: BLOCK_Q queries of one head."""
     tiles = tl.cdiv(N, BLOCK_Q)
@@ -134,6 +134,8 @@ def _forward(
     _store_rows(out_ptr + row * DV, q0, N, out, DV, BLOCK_Q, PARTS_DV)
     rows = q0 + tl.arange(0, BLOCK_Q)
     tl.store(lse_ptr + row + rows, (row_max + tl.log2(row_sum)) / LOG2_E, mask=rows < N)
+    tl.store(row_max_ptr + row + rows, row_max, mask=rows < N)
+    tl.store(row_weight_ptr + row + rows, 1.0 / row_sum, mask=rows < N)
 
 
 @triton.jit(do_not_specialize=["splits", "B", "N", "M"])
@@ -217,8 +219,8 @@ def _forward_split(
 
 @triton.jit(do_not_specialize=["splits"])
 def _combine(
-    part_acc_ptr, part_max_ptr, part_sum_ptr, out_ptr, lse_ptr, splits, DV: tl.constexpr,
-    SHARES: tl.constexpr, BLOCK_DV: tl.constexpr,
+    part_acc_ptr, part_max_ptr, part_sum_ptr, out_ptr, lse_ptr, row_max_ptr, row_weight_ptr, splits,
+    DV: tl.constexpr, SHARES: tl.constexpr, BLOCK_DV: tl.constexpr,
 ):
     """One program: one row, from what each share of its keys has left."""
     row = tl.program_id(0).to(tl.int64)
@@ -248,14 +250,17 @@ def _combine(
         mask=col < DV,
     )
     tl.store(lse_ptr + row, (row_max + tl.log2(row_sum)) / LOG2_E)
+    tl.store(row_max_ptr + row, row_max)
+    tl.store(row_weight_ptr + row, 1.0 / row_sum)
 
 
 @triton.jit(do_not_specialize=["N"])
 def _delta(
-    dout_ptr, out_ptr, dlse_ptr, delta_ptr, dout_stride_b, dout_stride_h, dout_stride_t, H, N,
-    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_DV: tl.constexpr, LARGE: tl.constexpr,
+    dout_ptr, out_ptr, lse_ptr, row_max_ptr, row_weight_ptr, dlse_ptr, delta_ptr, dout_stride_b,
+    dout_stride_h, dout_stride_t, H, N, DV: tl.constexpr, BLOCK_Q: tl.constexpr,
+    BLOCK_DV: tl.constexpr, LARGE: tl.constexpr,
 ):
-    """One program: sum(dout * out) - dlse for BLOCK_Q queries of one head."""
+    """One program: sum(dout * out) - dlse, and lse, for BLOCK_Q queries of one head."""
     tiles = tl.cdiv(N, BLOCK_Q)
     tile_id, head_id, batch_id = _program(tiles, H, LARGE)
     q0 = tile_id * BLOCK_Q
@@ -268,23 +273,33 @@ def _delta(
         dout_stride_t = tl.cast(dout_stride_t, tl.int64)
 
     row = (b * H + h) * N
+    rows = q0 + tl.arange(0, BLOCK_Q)
     dout = _load_tile(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, BLOCK_DV, True).to(tl.float32)
     out = _load_tile(out_ptr + row * DV, q0, N, DV, DV, BLOCK_Q, BLOCK_DV, True).to(tl.float32)
-    rows = q0 + tl.arange(0, BLOCK_Q)
     dlse = tl.load(dlse_ptr + row + rows, mask=rows < N, other=0.0)
 
     tl.store(delta_ptr + row + rows, tl.sum(dout * out, 1) - dlse, mask=rows < N)
+    row_max = tl.load(row_max_ptr + row + rows, mask=rows < N, other=0.0)
+    row_weight = tl.load(row_weight_ptr + row + rows, mask=rows < N, other=0.0)
+    lse = row_max - tl.log2(row_weight)
+    # Next to a large score a float32 has no digits for a logarithm: then look again.
+    tl.store(
+        lse_ptr + row + rows, tl.where(tl.abs(row_max) > 1024.0, float("nan"), lse), mask=rows < N,
+    )
 
 
 @triton.jit
 def _add_queries(
     q0, dv, d_key_number_1, j, v, scale_times_log2e, row, dout_head, key_number_1_j, lse_ptr,
-    delta_ptr, dout_stride_t, scale, N, DV: tl.constexpr, BLOCK_Q: tl.constexpr,
-    BLOCK_K: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, EDGE: tl.constexpr,
+    row_max_ptr, row_weight_ptr, delta_ptr, dout_stride_t, scale, N, DV: tl.constexpr,
+    BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr,
+    EDGE: tl.constexpr,
 ):
     """Add what queries [q0, q0 + BLOCK_Q) of one head say about the gradient of one key tile."""
     i = (q0 + tl.arange(0, BLOCK_Q))[None, :]
-    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
+    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0)
+    row_max = tl.load(row_max_ptr + row + i, mask=i < N, other=0.0)
+    row_weight = tl.load(row_weight_ptr + row + i, mask=i < N, other=0.0)
     dout = _load_rows(dout_head, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, EDGE)
     dp = _dot_rows(v, dout)
     # key_only_softmax.attn:6
@@ -293,7 +308,10 @@ def _add_queries(
         visible = (j <= i) & (i < N)                                    # key_only_softmax.attn:5
         score = tl.where(visible, score, MINUS_INF)
 
-    p = tl.exp2(score - lse)
+    if AGAIN:
+        p = tl.exp2(score - row_max) * row_weight
+    else:
+        p = tl.exp2(score - lse)
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
     ds = p * (dp - delta)
     if AGAIN and EDGE:
@@ -310,11 +328,11 @@ def _add_queries(
 
 @triton.jit(do_not_specialize=["shares", "N", "M"])
 def _backward_keys(
-    v_ptr, dout_ptr, lse_ptr, delta_ptr, dv_ptr, key_number_1_ptr, d_key_number_1_ptr, v_stride_b,
-    v_stride_h, v_stride_t, dout_stride_b, dout_stride_h, dout_stride_t, key_number_1_stride_0,
-    key_number_1_stride_1, key_number_1_stride_2, scale, shares, H, HKV, group, N, M,
-    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_DV: tl.constexpr,
-    AGAIN: tl.constexpr, LARGE: tl.constexpr,
+    v_ptr, dout_ptr, lse_ptr, row_max_ptr, row_weight_ptr, delta_ptr, dv_ptr, key_number_1_ptr,
+    d_key_number_1_ptr, v_stride_b, v_stride_h, v_stride_t, dout_stride_b, dout_stride_h,
+    dout_stride_t, key_number_1_stride_0, key_number_1_stride_1, key_number_1_stride_2, scale,
+    shares, H, HKV, group, N, M, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
+    PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, LARGE: tl.constexpr,
 ):
     """One program: what a share of the query heads says about BLOCK_K keys of one key head."""
     tiles = tl.cdiv(M, BLOCK_K)
@@ -331,6 +349,7 @@ def _backward_keys(
 
     if AGAIN:
         # What is hidden has spoiled a sum if that is no number: 0 times nan or infinity is none.
+        # A row whose lse is no number leaves none at first: it is weighed in another way.
         spoiled = _are_spoiled_rows(
             dv_ptr + (b * (HKV * shares) + head_id) * M * DV, k0, M, DV, BLOCK_K, PARTS_DV,
         )
@@ -377,14 +396,14 @@ def _backward_keys(
             tile = tl.where(t < edge_left, live_lo + t, full_hi + t - edge_left)
             dv, d_key_number_1 = _add_queries(
                 tile * BLOCK_Q, dv, d_key_number_1, j, v, scale_times_log2e, row, dout_head,
-                key_number_1_j, lse_ptr, delta_ptr, dout_stride_t, scale, N, DV, BLOCK_Q, BLOCK_K,
-                PARTS_DV, AGAIN, EDGE=True,
+                key_number_1_j, lse_ptr, row_max_ptr, row_weight_ptr, delta_ptr, dout_stride_t,
+                scale, N, DV, BLOCK_Q, BLOCK_K, PARTS_DV, AGAIN, EDGE=True,
             )
         for t in range(full_lo, full_hi):
             dv, d_key_number_1 = _add_queries(
                 t * BLOCK_Q, dv, d_key_number_1, j, v, scale_times_log2e, row, dout_head,
-                key_number_1_j, lse_ptr, delta_ptr, dout_stride_t, scale, N, DV, BLOCK_Q, BLOCK_K,
-                PARTS_DV, AGAIN, EDGE=False,
+                key_number_1_j, lse_ptr, row_max_ptr, row_weight_ptr, delta_ptr, dout_stride_t,
+                scale, N, DV, BLOCK_Q, BLOCK_K, PARTS_DV, AGAIN, EDGE=False,
             )
         columns = k0 + tl.arange(0, BLOCK_K)
         tl.store(d_key_number_1_ptr + (b * H + h) * M + columns, d_key_number_1, mask=columns < M)
@@ -474,7 +493,10 @@ def _forward_cpu(q, k, v, key_number_1, scale):
     row_max = q.new_empty(B, H, N, 1, dtype=dtype)
     row_sum = q.new_empty(B, H, N, 1, dtype=dtype)
     if M == 0:                                                          # else every row sees a key
-        return out.zero_(), row_max.fill_(float("-inf")).squeeze(-1)
+        return (
+            out.zero_(), torch.full_like(row_max, float("-inf")).squeeze(-1),
+            row_max.zero_().squeeze(-1), row_sum.zero_().squeeze(-1),
+        )
     scale_times_log2e = scale * 1.4426950408889634
     narrow_room = torch.empty(0, dtype=narrow)
     tile = _rows_of_tile(_keys_seen(N - 1, N, M), B * H, q.dtype) if N > 0 else TILE
@@ -506,12 +528,14 @@ def _forward_cpu(q, k, v, key_number_1, scale):
                 values = _matmul(p_narrow, v[:, kv_heads, seen].to(narrow), shown=shown)
             out[:, heads, q0:q1] = values / total
 
+    row_weight = row_sum.reciprocal().squeeze(-1)
     lse = ((row_max + row_sum.log2_()) * 0.6931471805599453).squeeze(-1)
-    return out, lse
+    row_max = row_max.squeeze(-1)
+    return out, lse, row_max, row_weight
 
 
 @_on_spare_threads
-def _backward_cpu(dout, dlse, q, k, v, key_number_1, out, lse, scale):
+def _backward_cpu(dout, dlse, q, k, v, key_number_1, out, row_max, row_weight, scale):
     """Backward on the CPU: the gradient of every float tensor, in order."""
     B, H, N, D = q.shape
     HKV, M, DV = v.shape[1:]
@@ -521,12 +545,14 @@ def _backward_cpu(dout, dlse, q, k, v, key_number_1, out, lse, scale):
     dk = torch.zeros(k.shape, dtype=dtype)
     dv = torch.zeros(v.shape, dtype=dtype)
     d_key_number_1 = torch.zeros(key_number_1.shape, dtype=dtype)
-    lse = (lse * 1.4426950408889634).unsqueeze(-1)                      # in base 2, like the score
+    dlse = dlse.unsqueeze(-1)
+    row_max = row_max.unsqueeze(-1)
+    row_weight = row_weight.unsqueeze(-1)
     scale_times_log2e = scale * 1.4426950408889634
     v_room = torch.empty(0, dtype=dtype)
     dp_room = torch.empty(0, dtype=dtype)
     # 0 times what is not finite is not 0
-    careful = not _are_finite(dout, dlse, q, k, v, out, lse)
+    careful = not _are_finite(dout, dlse, q, k, v, out, row_max, row_weight)
     narrow_room = torch.empty(0, dtype=narrow)
     keys_room = torch.empty(0, dtype=narrow)
     tile = _rows_of_tile(_keys_seen(N - 1, N, M), B * H, q.dtype) if N > 0 else TILE
@@ -544,12 +570,13 @@ def _backward_cpu(dout, dlse, q, k, v, key_number_1, out, lse, scale):
                 * scale_times_log2e
             ).expand(B, h.shape[0], q1 - q0, j.shape[1]).clone()
             _hide(score, float("-inf"), edges, q0, q1, dtype)
-            p = score.sub_(lse[:, heads, q0:q1]).exp2_()
-            dout_wide = dout[:, heads, q0:q1].to(dtype)
+            # Weights are p times row_weight, which goes into what comes in for the row.
+            p = score.sub_(row_max[:, heads, q0:q1]).exp2_()
+            dout_wide = dout[:, heads, q0:q1].to(dtype) * row_weight[:, heads, q0:q1]
             dp = _matmul(dout_wide, _in_room(v[:, kv_heads, seen], v_room).mT, dp_room)
             delta = (
                 (dout_wide * out[:, heads, q0:q1]).sum(-1, keepdim=True)
-                - dlse[:, heads, q0:q1].unsqueeze(-1)
+                - dlse[:, heads, q0:q1] * row_weight[:, heads, q0:q1]
             )
             ds = dp.sub_(delta).mul_(p)
             shown = torch.ones_like(score) if careful else None
@@ -557,8 +584,7 @@ def _backward_cpu(dout, dlse, q, k, v, key_number_1, out, lse, scale):
                 _hide(shown, float(0), edges, q0, q1, dtype)
             p_narrow = _in_room(p, narrow_room)
             _add_transposed(
-                dv[:, kv_heads], seen, p_narrow, dout[:, heads, q0:q1].to(narrow), keys_room,
-                shown=shown,
+                dv[:, kv_heads], seen, p_narrow, dout_wide.to(narrow), keys_room, shown=shown,
             )
             d_key_number_1_shown = ds * scale
             _hide(d_key_number_1_shown, float(0), edges, q0, q1, dtype)
@@ -625,8 +651,10 @@ def _forward_triton(q, k, v, key_number_1, scale):
     large = _is_large(H, B, v)
     out = q.new_empty(B, H, N, DV)
     lse = q.new_empty(B, H, N, dtype=torch.float32)
+    row_max = q.new_empty(B, H, N, dtype=torch.float32)
+    row_weight = q.new_empty(B, H, N, dtype=torch.float32)
     if M == 0:  # every row of the kernel sees a key
-        return out.zero_(), lse.fill_(float("-inf"))
+        return out.zero_(), lse.fill_(float("-inf")), row_max.zero_(), row_weight.zero_()
     tiles = _tiles("forward", q, ("DV", DV))
     few = _few_rows(tiles, N * group)
     splits = _splits(q, N * group, B * HKV, min(M, N), few)
@@ -636,34 +664,36 @@ def _forward_triton(q, k, v, key_number_1, scale):
         part_sum = q.new_empty(splits, B, H, N, dtype=torch.float32)
         with torch.cuda.device_of(q):
             grid = _grid(triton.cdiv(N * group, few["BLOCK_Q"]), HKV * splits, B, large)
-            for again, few in _looks(few):
+            for again, options in _looks(few):
                 _forward_split[grid](
                     v, part_acc, part_max, part_sum, key_number_1, *v.stride()[:3],
-                    *key_number_1.stride(), scale, splits, B, H, HKV, group, N, M, **few,
+                    *key_number_1.stride(), scale, splits, B, H, HKV, group, N, M, **options,
                     AGAIN=again, LARGE=large,
                 )
             _combine[(B * H * N,)](
-                part_acc, part_max, part_sum, out, lse, splits, DV=DV, SHARES=16,
-                BLOCK_DV=triton.next_power_of_2(DV), enable_fp_fusion=True,
+                part_acc, part_max, part_sum, out, lse, row_max, row_weight, splits, DV=DV,
+                SHARES=16, BLOCK_DV=triton.next_power_of_2(DV), enable_fp_fusion=True,
             )
-        return out, lse
+        return out, lse, row_max, row_weight
     with torch.cuda.device_of(q):
-        for again, tiles in _looks(tiles):
+        for again, options in _looks(tiles):
             _forward[_grid(triton.cdiv(N, tiles["BLOCK_Q"]), H, B, large)](
-                v, out, lse, key_number_1, *v.stride()[:3], *key_number_1.stride(), scale, H, group,
-                N, M, **tiles, LARGE=large, AHEAD=None if again else _ahead(q, tiles), AGAIN=again,
+                v, out, lse, row_max, row_weight, key_number_1, *v.stride()[:3],
+                *key_number_1.stride(), scale, H, group, N, M, **options, LARGE=large,
+                AHEAD=None if again else _ahead(q, tiles), AGAIN=again,
             )
-    return out, lse
+    return out, lse, row_max, row_weight
 
 
-def _backward_triton(dout, dlse, q, k, v, key_number_1, out, lse, scale):
+def _backward_triton(dout, dlse, q, k, v, key_number_1, out, row_max, row_weight, scale):
     """Backward by the kernels: the gradient of every float tensor, in order."""
     B, H, N, D = q.shape
     HKV, M, DV = v.shape[1:]
     group = H // HKV
     v, dout = map(_with_unit_stride, (v, dout))
     large = _is_large(H, B, v, dout)
-    delta = torch.empty_like(lse)
+    lse = torch.empty_like(row_max)
+    delta = torch.empty_like(row_max)
     dq = q.new_zeros(q.shape)
     dk = k.new_zeros(k.shape)
     d_key_number_1 = q.new_empty(B, H, M, dtype=torch.float32)
@@ -671,18 +701,18 @@ def _backward_triton(dout, dlse, q, k, v, key_number_1, out, lse, scale):
     with torch.cuda.device_of(q):
         tiles = _tiles("backward_queries", q, ("DV", DV))
         _delta[_grid(triton.cdiv(N, tiles["BLOCK_Q"]), H, B, large)](
-            dout, out, dlse, delta, *dout.stride()[:3], H, N, DV=tiles["DV"],
-            BLOCK_Q=tiles["BLOCK_Q"], BLOCK_DV=triton.next_power_of_2(DV), LARGE=large,
-            num_warps=tiles["num_warps"], enable_fp_fusion=True,
+            dout, out, lse, row_max, row_weight, dlse, delta, *dout.stride()[:3], H, N,
+            DV=tiles["DV"], BLOCK_Q=tiles["BLOCK_Q"], BLOCK_DV=triton.next_power_of_2(DV),
+            LARGE=large, num_warps=tiles["num_warps"], enable_fp_fusion=True,
         )
         tiles = _tiles("backward_keys", q, ("DV", DV))
         shares = min(group, _shares(q, triton.cdiv(M, tiles["BLOCK_K"]) * HKV * B))
         dv = _parts(v, shares)
-        for again, tiles in _looks(tiles):
+        for again, options in _looks(tiles):
             _backward_keys[_grid(triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B, large)](
-                v, dout, lse, delta, dv, key_number_1, d_key_number_1, *v.stride()[:3],
-                *dout.stride()[:3], *key_number_1.stride(), scale, shares, H, HKV, group, N, M,
-                **tiles, LARGE=large, AGAIN=again,
+                v, dout, lse, row_max, row_weight, delta, dv, key_number_1, d_key_number_1,
+                *v.stride()[:3], *dout.stride()[:3], *key_number_1.stride(), scale, shares, H, HKV,
+                group, N, M, **options, LARGE=large, AGAIN=again,
             )
         dv = _sum_of_parts(dv, shares, v.dtype)
     heads = slice(None)
@@ -721,7 +751,7 @@ def _pairs_seen(q, k):
 def _attention(
     q: Tensor, k: Tensor, v: Tensor, key_number_1: Tensor, backend: str, floats: list[float],
     changing: Tensor | None,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Output and log-sum-exp."""
     (scale,) = floats if changing is None else changing.tolist()
     forward = _forward_triton if backend == "triton" else _forward_cpu
@@ -732,7 +762,10 @@ def _attention(
 def _(q, k, v, key_number_1, backend, floats, changing):
     wide = torch.promote_types(q.dtype, torch.float32)
     out = q.new_empty(*q.shape[:3], v.shape[3])
-    return out, q.new_empty(q.shape[:3], dtype=wide)
+    return (
+        out, q.new_empty(q.shape[:3], dtype=wide), q.new_empty(q.shape[:3], dtype=wide),
+        q.new_empty(q.shape[:3], dtype=wide),
+    )
 
 
 _count_flops(_attention, {"v": 1})
@@ -741,16 +774,16 @@ _count_flops(_attention, {"v": 1})
 @_operator
 def _attention_backward(
     dout: Tensor, dlse: Tensor, q: Tensor, k: Tensor, v: Tensor, key_number_1: Tensor, out: Tensor,
-    lse: Tensor, backend: str, floats: list[float], changing: Tensor | None,
+    row_max: Tensor, row_weight: Tensor, backend: str, floats: list[float], changing: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every float tensor, in order."""
     (scale,) = floats if changing is None else changing.tolist()
     backward = _backward_triton if backend == "triton" else _backward_cpu
-    return backward(dout, dlse, q, k, v, key_number_1, out, lse, scale)
+    return backward(dout, dlse, q, k, v, key_number_1, out, row_max, row_weight, scale)
 
 
 @torch.library.register_fake(_attention_backward, lib=_LIBRARY)
-def _(dout, dlse, q, k, v, key_number_1, out, lse, backend, floats, changing):
+def _(dout, dlse, q, k, v, key_number_1, out, row_max, row_weight, backend, floats, changing):
     return (
         q.new_empty(q.shape), k.new_empty(k.shape), v.new_empty(v.shape),
         key_number_1.new_empty(key_number_1.shape),
@@ -759,7 +792,7 @@ def _(dout, dlse, q, k, v, key_number_1, out, lse, backend, floats, changing):
 
 _derive(
     _attention_backward, _refuse, _keep_nothing,
-    ("dout", "dlse", "q", "k", "v", "key_number_1", "out", "lse"),
+    ("dout", "dlse", "q", "k", "v", "key_number_1", "out", "row_max", "row_weight"),
 )
 
 
@@ -767,12 +800,14 @@ _count_flops(_attention_backward, {"v": 2})
 
 
 def _save(ctx, inputs, output):
-    """Keep what the backward pass reads: all inputs, the output and the log-sum-exp."""
-    ctx.save_for_backward(*inputs[:4], *output)
+    """Keep what the backward pass reads: all inputs, the output and numbers of rows."""
+    out, _, row_max, row_weight = output
+    ctx.save_for_backward(*inputs[:4], out, row_max, row_weight)
+    ctx.mark_non_differentiable(row_max, row_weight)
     ctx.arguments = inputs[4:]
 
 
-def _differentiate(ctx, dout, dlse):
+def _differentiate(ctx, dout, dlse, *_):
     """The gradient of every input of `_attention`."""
     dq, dk, dv, d_key_number_1 = _attention_backward(dout, dlse, *ctx.saved_tensors, *ctx.arguments)
     return dq, dk, dv, d_key_number_1, None, None, None
@@ -839,5 +874,5 @@ def key_only_softmax(
         return _refused(mistake, q, v, return_lse)
     q, k, v, key_number_1 = _per_token(q, k, v)
     _tell_counters()
-    out, lse = _attention(q, k, v, key_number_1, _choose(backend, q), *_floats(scale))
+    out, lse, *_ = _attention(q, k, v, key_number_1, _choose(backend, q), *_floats(scale))
     return (out, lse) if return_lse else out

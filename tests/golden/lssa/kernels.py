@@ -565,8 +565,7 @@ def _backward_cpu(dout, dsum_1, q, k, v, scale):
                 _hide(shown, float(0), edges, q0, q1, dtype)
             p_narrow = _in_room(p, narrow_room)
             _add_transposed(
-                dv[:, kv_heads], seen, p_narrow, dout[:, heads, q0:q1].to(narrow), keys_room,
-                shown=shown,
+                dv[:, kv_heads], seen, p_narrow, dout_wide.to(narrow), keys_room, shown=shown,
             )
             dq_k = ds * (log_D * torch.log((i + 1).to(dtype)))
             _hide(dq_k, float(0), edges, q0, q1, dtype)
@@ -638,10 +637,10 @@ def _forward_triton(q, k, v, scale):
         part_sum_1 = q.new_empty(splits, B, H, N, dtype=torch.float32)
         with torch.cuda.device_of(q):
             grid = _grid(triton.cdiv(N * group, few["BLOCK_Q"]), HKV * splits, B, large)
-            for again, few in _looks(few):
+            for again, options in _looks(few):
                 _forward_split[grid](
                     q, k, v, part_acc, part_sum_1, *q.stride()[:3], *k.stride()[:3],
-                    *v.stride()[:3], splits, B, H, HKV, group, N, M, **few, AGAIN=again,
+                    *v.stride()[:3], splits, B, H, HKV, group, N, M, **options, AGAIN=again,
                     LARGE=large,
                 )
             _combine[(B * H * N,)](
@@ -650,10 +649,10 @@ def _forward_triton(q, k, v, scale):
             )
         return out, sum_1
     with torch.cuda.device_of(q):
-        for again, tiles in _looks(tiles):
+        for again, options in _looks(tiles):
             _forward[_grid(triton.cdiv(N, tiles["BLOCK_Q"]), H, B, large)](
                 q, k, v, out, sum_1, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], H, group, N,
-                M, **tiles, LARGE=large, AGAIN=again,
+                M, **options, LARGE=large, AGAIN=again,
             )
     return out, sum_1
 
@@ -672,19 +671,19 @@ def _backward_triton(dout, dsum_1, q, k, v, scale):
         shares = min(group, _shares(q, triton.cdiv(M, tiles["BLOCK_K"]) * HKV * B))
         dk = _parts(k, shares)
         dv = _parts(v, shares)
-        for again, tiles in _looks(tiles):
+        for again, options in _looks(tiles):
             _backward_keys[_grid(triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B, large)](
                 q, k, v, dout, dout_size, dsum_1, dk, dv, *q.stride()[:3], *k.stride()[:3],
-                *v.stride()[:3], *dout.stride()[:3], shares, H, HKV, group, N, M, **tiles,
+                *v.stride()[:3], *dout.stride()[:3], shares, H, HKV, group, N, M, **options,
                 LARGE=large, AGAIN=again,
             )
         dk = _sum_of_parts(dk, shares, k.dtype)
         dv = _sum_of_parts(dv, shares, v.dtype)
         tiles = _tiles("backward_queries", q, ("D", D), ("DV", DV))
-        for again, tiles in _looks(tiles):
+        for again, options in _looks(tiles):
             _backward_queries[_grid(triton.cdiv(N, tiles["BLOCK_Q"]), H, B, large)](
                 q, k, v, dout, dout_size, dsum_1, dq, *q.stride()[:3], *k.stride()[:3],
-                *v.stride()[:3], *dout.stride()[:3], H, group, N, M, **tiles, LARGE=large,
+                *v.stride()[:3], *dout.stride()[:3], H, group, N, M, **options, LARGE=large,
                 AGAIN=again,
             )
     return dq, dk, dv

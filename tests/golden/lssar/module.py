@@ -1516,8 +1516,7 @@ def _backward_cpu(dout, dsum_1, q, k, v, row_1, row_2, scale, p_):
                 _hide(shown, float(0), edges, q0, q1, dtype)
             p_narrow = _in_room(p, narrow_room)
             _add_transposed(
-                dv[:, kv_heads], seen, p_narrow, dout[:, heads, q0:q1].to(narrow), keys_room,
-                shown=shown,
+                dv[:, kv_heads], seen, p_narrow, dout_wide.to(narrow), keys_room, shown=shown,
             )
             dq_k = ds * (log_D * torch.log((i + 1).to(dtype)))
             _hide(dq_k, float(0), edges, q0, q1, dtype)
@@ -1579,7 +1578,8 @@ def _tiles(kernel, q, *widths):
         if size > max(rows):
             raise ValueError(f"`{name}` needs {max(rows)} or less in a kernel, got {size}")
     parts = {f"PARTS_{name}": _parts_of(size, kernel, q) for name, size in widths}
-    widest = min(width for width in rows if width >= max(size for _, size in widths))
+    needed = max((size for _, size in widths), default=0)
+    widest = min(width for width in rows if width >= needed)
     block_q, block_k, warps, stages = rows[widest]
     options = {"BLOCK_Q": block_q, "BLOCK_K": block_k, "num_warps": warps, "num_stages": stages}
     return {**dict(widths), **parts, **options, "enable_fp_fusion": True}
@@ -1670,16 +1670,16 @@ def _backward_triton_1(dsum_1, dsum_2, q, k, scale, p_):
         tiles = _tiles("backward_keys", q, ("D", D))
         shares = min(group, _shares(q, triton.cdiv(M, tiles["BLOCK_K"]) * HKV * B))
         dk = _parts(k, shares)
-        for again, tiles in _looks(tiles):
+        for again, options in _looks(tiles):
             _backward_keys_1[_grid(triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B, large)](
                 q, k, dsum_2, dk, *q.stride()[:3], *k.stride()[:3], shares, H, HKV, group, N, M,
-                **tiles, LARGE=large, AGAIN=again,
+                **options, LARGE=large, AGAIN=again,
             )
         dk = _sum_of_parts(dk, shares, k.dtype)
         tiles = _tiles("backward_queries", q, ("D", D))
-        for again, tiles in _looks(tiles):
+        for again, options in _looks(tiles):
             _backward_queries_1[_grid(triton.cdiv(N, tiles["BLOCK_Q"]), H, B, large)](
-                q, k, dsum_2, dq, *q.stride()[:3], *k.stride()[:3], H, group, N, M, **tiles,
+                q, k, dsum_2, dq, *q.stride()[:3], *k.stride()[:3], H, group, N, M, **options,
                 LARGE=large, AGAIN=again,
             )
     return dq, dk
@@ -1703,11 +1703,11 @@ def _forward_triton(q, k, v, row_1, row_2, scale, p_):
         part_sum_1 = q.new_empty(splits, B, H, N, dtype=torch.float32)
         with torch.cuda.device_of(q):
             grid = _grid(triton.cdiv(N * group, few["BLOCK_Q"]), HKV * splits, B, large)
-            for again, few in _looks(few):
+            for again, options in _looks(few):
                 _forward_split[grid](
                     q, k, v, part_acc, part_sum_1, row_1, row_2, *q.stride()[:3], *k.stride()[:3],
                     *v.stride()[:3], *row_1.stride(), *row_2.stride(), p_, splits, B, H, HKV, group,
-                    N, M, **few, AGAIN=again, LARGE=large,
+                    N, M, **options, AGAIN=again, LARGE=large,
                 )
             _combine[(B * H * N,)](
                 part_acc, part_sum_1, out, sum_1, splits, DV=DV, SHARES=16,
@@ -1715,10 +1715,10 @@ def _forward_triton(q, k, v, row_1, row_2, scale, p_):
             )
         return out, sum_1
     with torch.cuda.device_of(q):
-        for again, tiles in _looks(tiles):
+        for again, options in _looks(tiles):
             _forward[_grid(triton.cdiv(N, tiles["BLOCK_Q"]), H, B, large)](
                 q, k, v, out, sum_1, row_1, row_2, *q.stride()[:3], *k.stride()[:3],
-                *v.stride()[:3], *row_1.stride(), *row_2.stride(), p_, H, group, N, M, **tiles,
+                *v.stride()[:3], *row_1.stride(), *row_2.stride(), p_, H, group, N, M, **options,
                 LARGE=large, AGAIN=again,
             )
     return out, sum_1
@@ -1740,20 +1740,21 @@ def _backward_triton(dout, dsum_1, q, k, v, row_1, row_2, scale, p_):
         shares = min(group, _shares(q, triton.cdiv(M, tiles["BLOCK_K"]) * HKV * B))
         dk = _parts(k, shares)
         dv = _parts(v, shares)
-        for again, tiles in _looks(tiles):
+        for again, options in _looks(tiles):
             _backward_keys[_grid(triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B, large)](
                 q, k, v, dout, dout_size, dsum_1, dk, dv, row_1, row_2, *q.stride()[:3],
                 *k.stride()[:3], *v.stride()[:3], *dout.stride()[:3], *row_1.stride(),
-                *row_2.stride(), p_, shares, H, HKV, group, N, M, **tiles, LARGE=large, AGAIN=again,
+                *row_2.stride(), p_, shares, H, HKV, group, N, M, **options, LARGE=large,
+                AGAIN=again,
             )
         dk = _sum_of_parts(dk, shares, k.dtype)
         dv = _sum_of_parts(dv, shares, v.dtype)
         tiles = _tiles("backward_queries", q, ("D", D), ("DV", DV))
-        for again, tiles in _looks(tiles):
+        for again, options in _looks(tiles):
             _backward_queries[_grid(triton.cdiv(N, tiles["BLOCK_Q"]), H, B, large)](
                 q, k, v, dout, dout_size, dsum_1, dq, row_1, row_2, d_row_2, *q.stride()[:3],
                 *k.stride()[:3], *v.stride()[:3], *dout.stride()[:3], *row_1.stride(),
-                *row_2.stride(), p_, H, group, N, M, **tiles, LARGE=large, AGAIN=again,
+                *row_2.stride(), p_, H, group, N, M, **options, LARGE=large, AGAIN=again,
             )
     q0, q1 = 0, N
     heads = slice(None)

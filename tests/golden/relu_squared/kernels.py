@@ -571,8 +571,7 @@ def _backward_cpu(dout, dsum_1, q, k, v, scale, window):
                 _hide(shown, float(0), edges, q0, q1, dtype, window)
             p_narrow = _in_room(p, narrow_room)
             _add_transposed(
-                dv[:, kv_heads], seen, p_narrow, dout[:, heads, q0:q1].to(narrow), keys_room,
-                shown=shown,
+                dv[:, kv_heads], seen, p_narrow, dout_wide.to(narrow), keys_room, shown=shown,
             )
             ds_narrow = _in_room(ds, narrow_room)
             dq[:, heads, q0:q1] = (
@@ -648,10 +647,10 @@ def _forward_triton(q, k, v, scale, window):
         part_sum_1 = q.new_empty(splits, B, H, N, dtype=torch.float32)
         with torch.cuda.device_of(q):
             grid = _grid(triton.cdiv(N * group, few["BLOCK_Q"]), HKV * splits, B, large)
-            for again, few in _looks(few):
+            for again, options in _looks(few):
                 _forward_split[grid](
                     q, k, v, part_acc, part_sum_1, *q.stride()[:3], *k.stride()[:3],
-                    *v.stride()[:3], scale, window, splits, B, H, HKV, group, N, M, **few,
+                    *v.stride()[:3], scale, window, splits, B, H, HKV, group, N, M, **options,
                     AGAIN=again, LARGE=large,
                 )
             _combine[(B * H * N,)](
@@ -660,10 +659,10 @@ def _forward_triton(q, k, v, scale, window):
             )
         return out, sum_1
     with torch.cuda.device_of(q):
-        for again, tiles in _looks(tiles):
+        for again, options in _looks(tiles):
             _forward[_grid(triton.cdiv(N, tiles["BLOCK_Q"]), H, B, large)](
                 q, k, v, out, sum_1, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], scale,
-                window, H, group, N, M, **tiles, LARGE=large, AGAIN=again,
+                window, H, group, N, M, **options, LARGE=large, AGAIN=again,
             )
     return out, sum_1
 
@@ -683,19 +682,19 @@ def _backward_triton(dout, dsum_1, q, k, v, scale, window):
         shares = min(group, _shares(q, triton.cdiv(M, tiles["BLOCK_K"]) * HKV * B))
         dk = _parts(k, shares)
         dv = _parts(v, shares)
-        for again, tiles in _looks(tiles):
+        for again, options in _looks(tiles):
             _backward_keys[_grid(triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B, large)](
                 q, k, v, dout, dout_size, dk, dv, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
-                *dout.stride()[:3], scale, window, shares, H, HKV, group, N, M, **tiles,
+                *dout.stride()[:3], scale, window, shares, H, HKV, group, N, M, **options,
                 LARGE=large, AGAIN=again,
             )
         dk = _sum_of_parts(dk, shares, k.dtype)
         dv = _sum_of_parts(dv, shares, v.dtype)
         tiles = _tiles("backward_queries", q, ("D", D), ("DV", DV))
-        for again, tiles in _looks(tiles):
+        for again, options in _looks(tiles):
             _backward_queries[_grid(triton.cdiv(N, tiles["BLOCK_Q"]), H, B, large)](
                 q, k, v, dout, dout_size, dq, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
-                *dout.stride()[:3], scale, window, H, group, N, M, **tiles, LARGE=large,
+                *dout.stride()[:3], scale, window, H, group, N, M, **options, LARGE=large,
                 AGAIN=again,
             )
     return dq, dk, dv

@@ -534,8 +534,7 @@ def _backward_cpu(dout, q, k, v, scale):
                 _hide(shown, float(0), edges, q0, q1, dtype)
             p_narrow = _in_room(p, narrow_room)
             _add_transposed(
-                dv[:, kv_heads], seen, p_narrow, dout[:, heads, q0:q1].to(narrow), keys_room,
-                shown=shown,
+                dv[:, kv_heads], seen, p_narrow, dout_wide.to(narrow), keys_room, shown=shown,
             )
             ds_narrow = _in_room(ds, narrow_room)
             dq[:, heads, q0:q1] = (
@@ -608,10 +607,10 @@ def _forward_triton(q, k, v, scale):
         part_acc = q.new_empty(splits, B, H, N, DV, dtype=torch.float32)
         with torch.cuda.device_of(q):
             grid = _grid(triton.cdiv(N * group, few["BLOCK_Q"]), HKV * splits, B, large)
-            for again, few in _looks(few):
+            for again, options in _looks(few):
                 _forward_split[grid](
                     q, k, v, part_acc, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], scale,
-                    splits, B, H, HKV, group, N, M, **few, AGAIN=again, LARGE=large,
+                    splits, B, H, HKV, group, N, M, **options, AGAIN=again, LARGE=large,
                 )
             _combine[(B * H * N,)](
                 part_acc, out, splits, DV=DV, SHARES=16, BLOCK_DV=triton.next_power_of_2(DV),
@@ -619,10 +618,10 @@ def _forward_triton(q, k, v, scale):
             )
         return out
     with torch.cuda.device_of(q):
-        for again, tiles in _looks(tiles):
+        for again, options in _looks(tiles):
             _forward[_grid(triton.cdiv(N, tiles["BLOCK_Q"]), H, B, large)](
                 q, k, v, out, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], scale, H, group, N,
-                M, **tiles, LARGE=large, AGAIN=again,
+                M, **options, LARGE=large, AGAIN=again,
             )
     return out
 
@@ -641,19 +640,19 @@ def _backward_triton(dout, q, k, v, scale):
         shares = min(group, _shares(q, triton.cdiv(M, tiles["BLOCK_K"]) * HKV * B))
         dk = _parts(k, shares)
         dv = _parts(v, shares)
-        for again, tiles in _looks(tiles):
+        for again, options in _looks(tiles):
             _backward_keys[_grid(triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B, large)](
                 q, k, v, dout, dk, dv, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
-                *dout.stride()[:3], scale, shares, H, HKV, group, N, M, **tiles, LARGE=large,
+                *dout.stride()[:3], scale, shares, H, HKV, group, N, M, **options, LARGE=large,
                 AGAIN=again,
             )
         dk = _sum_of_parts(dk, shares, k.dtype)
         dv = _sum_of_parts(dv, shares, v.dtype)
         tiles = _tiles("backward_queries", q, ("D", D), ("DV", DV))
-        for again, tiles in _looks(tiles):
+        for again, options in _looks(tiles):
             _backward_queries[_grid(triton.cdiv(N, tiles["BLOCK_Q"]), H, B, large)](
                 q, k, v, dout, dq, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
-                *dout.stride()[:3], scale, H, group, N, M, **tiles, LARGE=large, AGAIN=again,
+                *dout.stride()[:3], scale, H, group, N, M, **options, LARGE=large, AGAIN=again,
             )
     return dq, dk, dv
 

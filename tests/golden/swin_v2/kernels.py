@@ -56,10 +56,10 @@ def _add_keys(
 
 @triton.jit(do_not_specialize=["N", "M"])
 def _forward(
-    q_ptr, k_ptr, v_ptr, out_ptr, lse_ptr, log_temperature_ptr, bias_ptr, q_stride_b, q_stride_h,
-    q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
-    log_temperature_stride_0, bias_stride_0, bias_stride_1, bias_stride_2, H, group, N, M,
-    D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
+    q_ptr, k_ptr, v_ptr, out_ptr, lse_ptr, row_max_ptr, row_weight_ptr, log_temperature_ptr,
+    bias_ptr, q_stride_b, q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b,
+    v_stride_h, v_stride_t, log_temperature_stride_0, bias_stride_0, bias_stride_1, bias_stride_2,
+    H, group, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
     PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, LARGE: tl.constexpr,
 ):
     """One program: BLOCK_Q queries of one head."""
@@ -110,6 +110,8 @@ def _forward(
     _store_rows(out_ptr + row * DV, q0, N, out, DV, BLOCK_Q, PARTS_DV)
     rows = q0 + tl.arange(0, BLOCK_Q)
     tl.store(lse_ptr + row + rows, (row_max + tl.log2(row_sum)) / LOG2_E, mask=rows < N)
+    tl.store(row_max_ptr + row + rows, row_max, mask=rows < N)
+    tl.store(row_weight_ptr + row + rows, 1.0 / row_sum, mask=rows < N)
 
 
 @triton.jit(do_not_specialize=["splits", "B", "N", "M"])
@@ -181,8 +183,8 @@ def _forward_split(
 
 @triton.jit(do_not_specialize=["splits"])
 def _combine(
-    part_acc_ptr, part_max_ptr, part_sum_ptr, out_ptr, lse_ptr, splits, DV: tl.constexpr,
-    SHARES: tl.constexpr, BLOCK_DV: tl.constexpr,
+    part_acc_ptr, part_max_ptr, part_sum_ptr, out_ptr, lse_ptr, row_max_ptr, row_weight_ptr, splits,
+    DV: tl.constexpr, SHARES: tl.constexpr, BLOCK_DV: tl.constexpr,
 ):
     """One program: one row, from what each share of its keys has left."""
     row = tl.program_id(0).to(tl.int64)
@@ -212,14 +214,17 @@ def _combine(
         mask=col < DV,
     )
     tl.store(lse_ptr + row, (row_max + tl.log2(row_sum)) / LOG2_E)
+    tl.store(row_max_ptr + row, row_max)
+    tl.store(row_weight_ptr + row, 1.0 / row_sum)
 
 
 @triton.jit(do_not_specialize=["N"])
 def _delta(
-    dout_ptr, out_ptr, dlse_ptr, delta_ptr, dout_stride_b, dout_stride_h, dout_stride_t, H, N,
-    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_DV: tl.constexpr, LARGE: tl.constexpr,
+    dout_ptr, out_ptr, lse_ptr, row_max_ptr, row_weight_ptr, dlse_ptr, delta_ptr, dout_stride_b,
+    dout_stride_h, dout_stride_t, H, N, DV: tl.constexpr, BLOCK_Q: tl.constexpr,
+    BLOCK_DV: tl.constexpr, LARGE: tl.constexpr,
 ):
-    """One program: sum(dout * out) - dlse for BLOCK_Q queries of one head."""
+    """One program: sum(dout * out) - dlse, and lse, for BLOCK_Q queries of one head."""
     tiles = tl.cdiv(N, BLOCK_Q)
     tile_id, head_id, batch_id = _program(tiles, H, LARGE)
     q0 = tile_id * BLOCK_Q
@@ -232,25 +237,34 @@ def _delta(
         dout_stride_t = tl.cast(dout_stride_t, tl.int64)
 
     row = (b * H + h) * N
+    rows = q0 + tl.arange(0, BLOCK_Q)
     dout = _load_tile(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, BLOCK_DV, True).to(tl.float32)
     out = _load_tile(out_ptr + row * DV, q0, N, DV, DV, BLOCK_Q, BLOCK_DV, True).to(tl.float32)
-    rows = q0 + tl.arange(0, BLOCK_Q)
     dlse = tl.load(dlse_ptr + row + rows, mask=rows < N, other=0.0)
 
     tl.store(delta_ptr + row + rows, tl.sum(dout * out, 1) - dlse, mask=rows < N)
+    row_max = tl.load(row_max_ptr + row + rows, mask=rows < N, other=0.0)
+    row_weight = tl.load(row_weight_ptr + row + rows, mask=rows < N, other=0.0)
+    lse = row_max - tl.log2(row_weight)
+    # Next to a large score a float32 has no digits for a logarithm: then look again.
+    tl.store(
+        lse_ptr + row + rows, tl.where(tl.abs(row_max) > 1024.0, float("nan"), lse), mask=rows < N,
+    )
 
 
 @triton.jit
 def _add_queries(
     q0, dv, dk, j, k, v, h, row, q_head, dout_head, exp_log_temperature_min_100,
-    exp_log_temperature_min_100_times_log2e, lse_ptr, delta_ptr, bias_ptr, q_stride_t,
-    dout_stride_t, bias_stride_0, bias_stride_1, bias_stride_2, N, M, D: tl.constexpr,
-    DV: tl.constexpr, BLOCK_Q: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
-    EDGE: tl.constexpr,
+    exp_log_temperature_min_100_times_log2e, lse_ptr, row_max_ptr, row_weight_ptr, delta_ptr,
+    bias_ptr, q_stride_t, dout_stride_t, bias_stride_0, bias_stride_1, bias_stride_2, N, M,
+    D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, PARTS_D: tl.constexpr,
+    PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Add what queries [q0, q0 + BLOCK_Q) of one head say about the gradient of one key tile."""
     i = (q0 + tl.arange(0, BLOCK_Q))[None, :]
-    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
+    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0)
+    row_max = tl.load(row_max_ptr + row + i, mask=i < N, other=0.0)
+    row_weight = tl.load(row_weight_ptr + row + i, mask=i < N, other=0.0)
     q = _load_rows(q_head, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, EDGE)
     qk = _dot_rows(k, q)
     dout = _load_rows(dout_head, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, EDGE)
@@ -271,7 +285,10 @@ def _add_queries(
         visible = i < N
         score = tl.where(visible, score, MINUS_INF)
 
-    p = tl.exp2(score - lse)
+    if AGAIN:
+        p = tl.exp2(score - row_max) * row_weight
+    else:
+        p = tl.exp2(score - lse)
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
     ds = p * (dp - delta)
     dv = _add_rows(dv, p, dout)
@@ -282,12 +299,12 @@ def _add_queries(
 
 @triton.jit(do_not_specialize=["shares", "N", "M"])
 def _backward_keys(
-    q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, delta_ptr, dk_ptr, dv_ptr, log_temperature_ptr,
-    bias_ptr, q_stride_b, q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b,
-    v_stride_h, v_stride_t, dout_stride_b, dout_stride_h, dout_stride_t, log_temperature_stride_0,
-    bias_stride_0, bias_stride_1, bias_stride_2, shares, H, HKV, group, N, M, D: tl.constexpr,
-    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
-    PARTS_DV: tl.constexpr, LARGE: tl.constexpr,
+    q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, row_max_ptr, row_weight_ptr, delta_ptr, dk_ptr, dv_ptr,
+    log_temperature_ptr, bias_ptr, q_stride_b, q_stride_h, q_stride_t, k_stride_b, k_stride_h,
+    k_stride_t, v_stride_b, v_stride_h, v_stride_t, dout_stride_b, dout_stride_h, dout_stride_t,
+    log_temperature_stride_0, bias_stride_0, bias_stride_1, bias_stride_2, shares, H, HKV, group, N,
+    M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, LARGE: tl.constexpr,
 ):
     """One program: what a share of the query heads says about BLOCK_K keys of one key head."""
     tiles = tl.cdiv(M, BLOCK_K)
@@ -300,6 +317,17 @@ def _backward_keys(
     v_ptr += b * v_stride_b + h_kv * v_stride_h
     h_first = head_id // shares * group + share * group // shares
     h_end = head_id // shares * group + (share + 1) * group // shares
+
+    if AGAIN:
+        # A row whose lse is no number leaves none at first: it is weighed in another way.
+        spoiled = _are_spoiled_rows(
+            dk_ptr + (b * (HKV * shares) + head_id) * M * D, k0, M, D, BLOCK_K, PARTS_D,
+        )
+        spoiled |= _are_spoiled_rows(
+            dv_ptr + (b * (HKV * shares) + head_id) * M * DV, k0, M, DV, BLOCK_K, PARTS_DV,
+        )
+        if not spoiled:
+            return
 
     if LARGE:
         # Rows may lie too far apart for 32 bits.
@@ -331,15 +359,17 @@ def _backward_keys(
             dv, dk = _add_queries(
                 t * BLOCK_Q, dv, dk, j, k, v, h, row, q_head, dout_head,
                 exp_log_temperature_min_100, exp_log_temperature_min_100_times_log2e, lse_ptr,
-                delta_ptr, bias_ptr, q_stride_t, dout_stride_t, bias_stride_0, bias_stride_1,
-                bias_stride_2, N, M, D, DV, BLOCK_Q, PARTS_D, PARTS_DV, EDGE=True,
+                row_max_ptr, row_weight_ptr, delta_ptr, bias_ptr, q_stride_t, dout_stride_t,
+                bias_stride_0, bias_stride_1, bias_stride_2, N, M, D, DV, BLOCK_Q, PARTS_D,
+                PARTS_DV, AGAIN, EDGE=True,
             )
         for t in range(0, full_hi):
             dv, dk = _add_queries(
                 t * BLOCK_Q, dv, dk, j, k, v, h, row, q_head, dout_head,
                 exp_log_temperature_min_100, exp_log_temperature_min_100_times_log2e, lse_ptr,
-                delta_ptr, bias_ptr, q_stride_t, dout_stride_t, bias_stride_0, bias_stride_1,
-                bias_stride_2, N, M, D, DV, BLOCK_Q, PARTS_D, PARTS_DV, EDGE=False,
+                row_max_ptr, row_weight_ptr, delta_ptr, bias_ptr, q_stride_t, dout_stride_t,
+                bias_stride_0, bias_stride_1, bias_stride_2, N, M, D, DV, BLOCK_Q, PARTS_D,
+                PARTS_DV, AGAIN, EDGE=False,
             )
 
     row = (b * (HKV * shares) + head_id) * M
@@ -349,10 +379,11 @@ def _backward_keys(
 
 @triton.jit
 def _add_keys_backward(
-    k0, dq, d_log_temperature, h, i, q, lse, delta, dout, exp_log_temperature,
+    k0, dq, d_log_temperature, h, i, q, lse, row_max, row_weight, delta, dout, exp_log_temperature,
     exp_log_temperature_min_100_times_log2e, k_ptr, v_ptr, bias_ptr, k_stride_t, v_stride_t,
     bias_stride_0, bias_stride_1, bias_stride_2, N, M, D: tl.constexpr, DV: tl.constexpr,
-    BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, EDGE: tl.constexpr,
+    BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr,
+    EDGE: tl.constexpr,
 ):
     """Add what keys [k0, k0 + BLOCK_K) say about the gradient of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
@@ -376,7 +407,10 @@ def _add_keys_backward(
         visible = j < M
         score = tl.where(visible, score, MINUS_INF)
 
-    p = tl.exp2(score - lse)
+    if AGAIN:
+        p = tl.exp2(score - row_max) * row_weight
+    else:
+        p = tl.exp2(score - lse)
     ds = p * (dp - delta)
     dq = _add_rows(dq, ds, k)
     d_log_temperature_pairs = (
@@ -396,12 +430,13 @@ def _add_keys_backward(
 
 @triton.jit(do_not_specialize=["N", "M"])
 def _backward_queries(
-    q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, delta_ptr, dq_ptr, log_temperature_ptr, bias_ptr,
-    d_log_temperature_ptr, q_stride_b, q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t,
-    v_stride_b, v_stride_h, v_stride_t, dout_stride_b, dout_stride_h, dout_stride_t,
-    log_temperature_stride_0, bias_stride_0, bias_stride_1, bias_stride_2, H, group, N, M,
-    D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
-    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, LARGE: tl.constexpr,
+    q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, row_max_ptr, row_weight_ptr, delta_ptr, dq_ptr,
+    log_temperature_ptr, bias_ptr, d_log_temperature_ptr, q_stride_b, q_stride_h, q_stride_t,
+    k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t, dout_stride_b,
+    dout_stride_h, dout_stride_t, log_temperature_stride_0, bias_stride_0, bias_stride_1,
+    bias_stride_2, H, group, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr,
+    BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr,
+    LARGE: tl.constexpr,
 ):
     """One program: the gradient of BLOCK_Q queries of one head."""
     tiles = tl.cdiv(N, BLOCK_Q)
@@ -415,6 +450,12 @@ def _backward_queries(
     v_ptr += b * v_stride_b + h_kv * v_stride_h
     dout_ptr += b * dout_stride_b + h * dout_stride_h
 
+    if AGAIN:
+        # A row whose lse is no number leaves none at first: it is weighed in another way.
+        spoiled = _are_spoiled_rows(dq_ptr + (b * H + h) * N * D, q0, N, D, BLOCK_Q, PARTS_D)
+        if not spoiled:
+            return
+
     if LARGE:
         # Rows may lie too far apart for 32 bits.
         q_stride_t = tl.cast(q_stride_t, tl.int64)
@@ -425,7 +466,9 @@ def _backward_queries(
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
     row = (b * H + h) * N
-    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
+    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0)
+    row_max = tl.load(row_max_ptr + row + i, mask=i < N, other=0.0)
+    row_weight = tl.load(row_weight_ptr + row + i, mask=i < N, other=0.0)
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
     dout = _load_rows(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, True)
     log_temperature = tl.load(log_temperature_ptr + h * log_temperature_stride_0).to(tl.float32)
@@ -442,17 +485,17 @@ def _backward_queries(
 
     for t in range(full_hi, live_hi):
         dq, d_log_temperature = _add_keys_backward(
-            t * BLOCK_K, dq, d_log_temperature, h, i, q, lse, delta, dout, exp_log_temperature,
-            exp_log_temperature_min_100_times_log2e, k_ptr, v_ptr, bias_ptr, k_stride_t, v_stride_t,
-            bias_stride_0, bias_stride_1, bias_stride_2, N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV,
-            EDGE=True,
+            t * BLOCK_K, dq, d_log_temperature, h, i, q, lse, row_max, row_weight, delta, dout,
+            exp_log_temperature, exp_log_temperature_min_100_times_log2e, k_ptr, v_ptr, bias_ptr,
+            k_stride_t, v_stride_t, bias_stride_0, bias_stride_1, bias_stride_2, N, M, D, DV,
+            BLOCK_K, PARTS_D, PARTS_DV, AGAIN, EDGE=True,
         )
     for t in range(0, full_hi):
         dq, d_log_temperature = _add_keys_backward(
-            t * BLOCK_K, dq, d_log_temperature, h, i, q, lse, delta, dout, exp_log_temperature,
-            exp_log_temperature_min_100_times_log2e, k_ptr, v_ptr, bias_ptr, k_stride_t, v_stride_t,
-            bias_stride_0, bias_stride_1, bias_stride_2, N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV,
-            EDGE=False,
+            t * BLOCK_K, dq, d_log_temperature, h, i, q, lse, row_max, row_weight, delta, dout,
+            exp_log_temperature, exp_log_temperature_min_100_times_log2e, k_ptr, v_ptr, bias_ptr,
+            k_stride_t, v_stride_t, bias_stride_0, bias_stride_1, bias_stride_2, N, M, D, DV,
+            BLOCK_K, PARTS_D, PARTS_DV, AGAIN, EDGE=False,
         )
 
     _store_rows(
@@ -464,10 +507,11 @@ def _backward_queries(
 
 @triton.jit
 def _store_pairs(
-    k0, h, i, q, lse, delta, dout, pair_row, exp_log_temperature_min_100_times_log2e, k_ptr, v_ptr,
-    bias_ptr, d_bias_ptr, k_stride_t, v_stride_t, bias_stride_0, bias_stride_1, bias_stride_2, N, M,
-    D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
-    PARTS_DV: tl.constexpr, EDGE: tl.constexpr,
+    k0, h, i, q, lse, row_max, row_weight, delta, dout, pair_row,
+    exp_log_temperature_min_100_times_log2e, k_ptr, v_ptr, bias_ptr, d_bias_ptr, k_stride_t,
+    v_stride_t, bias_stride_0, bias_stride_1, bias_stride_2, N, M, D: tl.constexpr,
+    DV: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
+    AGAIN: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Write what each pair with keys [k0, k0 + BLOCK_K) says about the captured arrays."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
@@ -492,7 +536,10 @@ def _store_pairs(
         visible = j < M
         score = tl.where(visible, score, MINUS_INF)
 
-    p = tl.exp2(score - lse)
+    if AGAIN:
+        p = tl.exp2(score - row_max) * row_weight
+    else:
+        p = tl.exp2(score - lse)
     ds = p * (dp - delta)
     d_bias_pairs = ds * (16.0 * (sigmoid_term * (1.0 - sigmoid_term)))
     tl.store(d_bias_ptr + pair_row + j, d_bias_pairs, mask=(i < N) & (j < M))
@@ -500,12 +547,13 @@ def _store_pairs(
 
 @triton.jit(do_not_specialize=["first_row", "strip", "N", "M"])
 def _backward_pairs(
-    q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, delta_ptr, log_temperature_ptr, bias_ptr, d_bias_ptr,
-    q_stride_b, q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h,
-    v_stride_t, dout_stride_b, dout_stride_h, dout_stride_t, log_temperature_stride_0,
-    bias_stride_0, bias_stride_1, bias_stride_2, first_row, strip, H, group, N, M, D: tl.constexpr,
-    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
-    PARTS_DV: tl.constexpr, LARGE: tl.constexpr,
+    q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, row_max_ptr, row_weight_ptr, delta_ptr,
+    log_temperature_ptr, bias_ptr, d_bias_ptr, q_stride_b, q_stride_h, q_stride_t, k_stride_b,
+    k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t, dout_stride_b, dout_stride_h,
+    dout_stride_t, log_temperature_stride_0, bias_stride_0, bias_stride_1, bias_stride_2, first_row,
+    strip, H, group, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr,
+    BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr,
+    LARGE: tl.constexpr,
 ):
     """One program: the pairs of BLOCK_Q queries of one head, in a strip."""
     tiles = tl.cdiv(tl.minimum(strip, N - first_row), BLOCK_Q)
@@ -519,6 +567,19 @@ def _backward_pairs(
     v_ptr += b * v_stride_b + h_kv * v_stride_h
     dout_ptr += b * dout_stride_b + h * dout_stride_h
 
+    if AGAIN:
+        # A row whose lse is no number leaves none at first: it is weighed in another way.
+        spoiled = _is_spoiled(
+            (
+                tl.load(
+                    lse_ptr + (b * H + h) * N + (q0 + tl.arange(0, BLOCK_Q)),
+                    mask=q0 + tl.arange(0, BLOCK_Q) < N, other=0.0,
+                ),
+            ),
+        )
+        if not spoiled:
+            return
+
     if LARGE:
         # Rows may lie too far apart for 32 bits.
         q_stride_t = tl.cast(q_stride_t, tl.int64)
@@ -529,7 +590,9 @@ def _backward_pairs(
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
     row = (b * H + h) * N
-    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
+    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0)
+    row_max = tl.load(row_max_ptr + row + i, mask=i < N, other=0.0)
+    row_weight = tl.load(row_weight_ptr + row + i, mask=i < N, other=0.0)
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
     dout = _load_rows(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, True)
     pair_row = ((b * H + h) * strip + i - first_row).to(tl.int64) * M
@@ -542,17 +605,17 @@ def _backward_pairs(
 
     for t in range(full_hi, live_hi):
         _store_pairs(
-            t * BLOCK_K, h, i, q, lse, delta, dout, pair_row,
+            t * BLOCK_K, h, i, q, lse, row_max, row_weight, delta, dout, pair_row,
             exp_log_temperature_min_100_times_log2e, k_ptr, v_ptr, bias_ptr, d_bias_ptr, k_stride_t,
             v_stride_t, bias_stride_0, bias_stride_1, bias_stride_2, N, M, D, DV, BLOCK_K, PARTS_D,
-            PARTS_DV, EDGE=True,
+            PARTS_DV, AGAIN, EDGE=True,
         )
     for t in range(0, full_hi):
         _store_pairs(
-            t * BLOCK_K, h, i, q, lse, delta, dout, pair_row,
+            t * BLOCK_K, h, i, q, lse, row_max, row_weight, delta, dout, pair_row,
             exp_log_temperature_min_100_times_log2e, k_ptr, v_ptr, bias_ptr, d_bias_ptr, k_stride_t,
             v_stride_t, bias_stride_0, bias_stride_1, bias_stride_2, N, M, D, DV, BLOCK_K, PARTS_D,
-            PARTS_DV, EDGE=False,
+            PARTS_DV, AGAIN, EDGE=False,
         )
 
 
@@ -569,6 +632,8 @@ def _backward_pairs(
 # _add_rows: attnc/support/kernels.py
 # _scaled: attnc/support/kernels.py
 # _divided: attnc/support/kernels.py
+# _is_spoiled: attnc/support/kernels.py
+# _are_spoiled_rows: attnc/support/kernels.py
 # _without_autocast: attnc/support/torch_functions.py
 # _check_reach: attnc/support/torch_functions.py
 # _with_unit_stride: attnc/support/torch_functions.py
@@ -606,7 +671,10 @@ def _forward_cpu(q, k, v, log_temperature, bias, scale):
     row_max = q.new_empty(B, H, N, 1, dtype=dtype)
     row_sum = q.new_empty(B, H, N, 1, dtype=dtype)
     if M == 0:                                                          # else every row sees a key
-        return out.zero_(), row_max.fill_(float("-inf")).squeeze(-1)
+        return (
+            out.zero_(), torch.full_like(row_max, float("-inf")).squeeze(-1),
+            row_max.zero_().squeeze(-1), row_sum.zero_().squeeze(-1),
+        )
     room = torch.empty(0, dtype=dtype)
     k_room = torch.empty(0, dtype=dtype)
     narrow_room = torch.empty(0, dtype=narrow)
@@ -635,12 +703,16 @@ def _forward_cpu(q, k, v, log_temperature, bias, scale):
             p_narrow = _in_room(p, narrow_room)
             out[:, heads, q0:q1] = _matmul(p_narrow, v[:, kv_heads, seen].to(narrow)) / total
 
+    row_weight = row_sum.reciprocal().squeeze(-1)
     lse = ((row_max + row_sum.log2_()) * 0.6931471805599453).squeeze(-1)
-    return out, lse
+    row_max = row_max.squeeze(-1)
+    return out, lse, row_max, row_weight
 
 
 @_on_spare_threads
-def _backward_cpu(dout, dlse, q, k, v, log_temperature, bias, out, lse, scale, need_bias):
+def _backward_cpu(
+    dout, dlse, q, k, v, log_temperature, bias, out, row_max, row_weight, scale, need_bias,
+):
     """Backward on the CPU: the gradient of every float tensor, in order."""
     B, H, N, D = q.shape
     HKV, M, DV = v.shape[1:]
@@ -651,7 +723,9 @@ def _backward_cpu(dout, dlse, q, k, v, log_temperature, bias, out, lse, scale, n
     dv = torch.zeros(v.shape, dtype=dtype)
     d_log_temperature = torch.zeros(log_temperature.shape, dtype=dtype)
     d_bias = torch.zeros(bias.shape, dtype=dtype)
-    lse = (lse * 1.4426950408889634).unsqueeze(-1)                      # in base 2, like the score
+    dlse = dlse.unsqueeze(-1)
+    row_max = row_max.unsqueeze(-1)
+    row_weight = row_weight.unsqueeze(-1)
     room = torch.empty(0, dtype=dtype)
     k_room = torch.empty(0, dtype=dtype)
     v_room = torch.empty(0, dtype=dtype)
@@ -681,18 +755,17 @@ def _backward_cpu(dout, dlse, q, k, v, log_temperature, bias, out, lse, scale, n
                 qk * exp_log_temperature_min_100_times_log2e
                 + sigmoid_term * (16.0 * 1.4426950408889634)
             )
-            p = score.sub_(lse[:, heads, q0:q1]).exp2_()
-            dout_wide = dout[:, heads, q0:q1].to(dtype)
+            # Weights are p times row_weight, which goes into what comes in for the row.
+            p = score.sub_(row_max[:, heads, q0:q1]).exp2_()
+            dout_wide = dout[:, heads, q0:q1].to(dtype) * row_weight[:, heads, q0:q1]
             dp = _matmul(dout_wide, _in_room(v[:, kv_heads, seen], v_room).mT, dp_room)
             delta = (
                 (dout_wide * out[:, heads, q0:q1]).sum(-1, keepdim=True)
-                - dlse[:, heads, q0:q1].unsqueeze(-1)
+                - dlse[:, heads, q0:q1] * row_weight[:, heads, q0:q1]
             )
             ds = dp.sub_(delta).mul_(p)
             p_narrow = _in_room(p, narrow_room)
-            _add_transposed(
-                dv[:, kv_heads], seen, p_narrow, dout[:, heads, q0:q1].to(narrow), keys_room,
-            )
+            _add_transposed(dv[:, kv_heads], seen, p_narrow, dout_wide.to(narrow), keys_room)
             dq_k = _in_room(ds * exp_log_temperature_min_100, narrow_room)
             dq[:, heads, q0:q1] = _matmul(dq_k, k[:, kv_heads, seen].to(narrow))
             _add_transposed(dk[:, kv_heads], seen, dq_k, q[:, heads, q0:q1].to(narrow), keys_room)
@@ -764,6 +837,7 @@ TILES = {
 # _generation: attnc/support/tiles.py
 # _tiles: attnc/support/tiles.py
 # _parts_of: attnc/support/tiles.py
+# _looks: attnc/support/launch.py
 # _strip_rows: attnc/support/launch.py
 # _shares: attnc/support/launch.py
 
@@ -788,8 +862,10 @@ def _forward_triton(q, k, v, log_temperature, bias, scale):
     large = _is_large(H, B, q, k, v)
     out = q.new_empty(B, H, N, DV)
     lse = q.new_empty(B, H, N, dtype=torch.float32)
+    row_max = q.new_empty(B, H, N, dtype=torch.float32)
+    row_weight = q.new_empty(B, H, N, dtype=torch.float32)
     if M == 0:  # every row of the kernel sees a key
-        return out.zero_(), lse.fill_(float("-inf"))
+        return out.zero_(), lse.fill_(float("-inf")), row_max.zero_(), row_weight.zero_()
     tiles = _tiles("forward", q, ("D", D), ("DV", DV))
     few = _few_rows(tiles, N * group)
     splits = _splits(q, N * group, B * HKV, M, few)
@@ -805,27 +881,30 @@ def _forward_triton(q, k, v, log_temperature, bias, scale):
                 B, H, HKV, group, N, M, **few, LARGE=large,
             )
             _combine[(B * H * N,)](
-                part_acc, part_max, part_sum, out, lse, splits, DV=DV, SHARES=16,
-                BLOCK_DV=triton.next_power_of_2(DV), enable_fp_fusion=True,
+                part_acc, part_max, part_sum, out, lse, row_max, row_weight, splits, DV=DV,
+                SHARES=16, BLOCK_DV=triton.next_power_of_2(DV), enable_fp_fusion=True,
             )
-        return out, lse
+        return out, lse, row_max, row_weight
     with torch.cuda.device_of(q):
         _forward[_grid(triton.cdiv(N, tiles["BLOCK_Q"]), H, B, large)](
-            q, k, v, out, lse, log_temperature, bias, *q.stride()[:3], *k.stride()[:3],
-            *v.stride()[:3], *log_temperature.stride(), *bias.stride(), H, group, N, M, **tiles,
-            LARGE=large,
+            q, k, v, out, lse, row_max, row_weight, log_temperature, bias, *q.stride()[:3],
+            *k.stride()[:3], *v.stride()[:3], *log_temperature.stride(), *bias.stride(), H, group,
+            N, M, **tiles, LARGE=large,
         )
-    return out, lse
+    return out, lse, row_max, row_weight
 
 
-def _backward_triton(dout, dlse, q, k, v, log_temperature, bias, out, lse, scale, need_bias):
+def _backward_triton(
+    dout, dlse, q, k, v, log_temperature, bias, out, row_max, row_weight, scale, need_bias,
+):
     """Backward by the kernels: the gradient of every float tensor, in order."""
     B, H, N, D = q.shape
     HKV, M, DV = v.shape[1:]
     group = H // HKV
     q, k, v, dout = map(_with_unit_stride, (q, k, v, dout))
     large = _is_large(H, B, q, k, v, dout)
-    delta = torch.empty_like(lse)
+    lse = torch.empty_like(row_max)
+    delta = torch.empty_like(row_max)
     dq = q.new_empty(q.shape)
     d_log_temperature = q.new_empty(B, H, N, dtype=torch.float32)
     total_log_temperature = torch.zeros(log_temperature.shape, dtype=torch.float32, device=q.device)
@@ -833,37 +912,43 @@ def _backward_triton(dout, dlse, q, k, v, log_temperature, bias, out, lse, scale
     with torch.cuda.device_of(q):
         tiles = _tiles("backward_queries", q, ("DV", DV))
         _delta[_grid(triton.cdiv(N, tiles["BLOCK_Q"]), H, B, large)](
-            dout, out, dlse, delta, *dout.stride()[:3], H, N, DV=tiles["DV"],
-            BLOCK_Q=tiles["BLOCK_Q"], BLOCK_DV=triton.next_power_of_2(DV), LARGE=large,
-            num_warps=tiles["num_warps"], enable_fp_fusion=True,
+            dout, out, lse, row_max, row_weight, dlse, delta, *dout.stride()[:3], H, N,
+            DV=tiles["DV"], BLOCK_Q=tiles["BLOCK_Q"], BLOCK_DV=triton.next_power_of_2(DV),
+            LARGE=large, num_warps=tiles["num_warps"], enable_fp_fusion=True,
         )
         tiles = _tiles("backward_keys", q, ("D", D), ("DV", DV))
         shares = min(group, _shares(q, triton.cdiv(M, tiles["BLOCK_K"]) * HKV * B))
         dk = _parts(k, shares)
         dv = _parts(v, shares)
-        _backward_keys[_grid(triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B, large)](
-            q, k, v, dout, lse, delta, dk, dv, log_temperature, bias, *q.stride()[:3],
-            *k.stride()[:3], *v.stride()[:3], *dout.stride()[:3], *log_temperature.stride(),
-            *bias.stride(), shares, H, HKV, group, N, M, **tiles, LARGE=large,
-        )
+        for again, options in _looks(tiles):
+            _backward_keys[_grid(triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B, large)](
+                q, k, v, dout, lse, row_max, row_weight, delta, dk, dv, log_temperature, bias,
+                *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], *dout.stride()[:3],
+                *log_temperature.stride(), *bias.stride(), shares, H, HKV, group, N, M, **options,
+                LARGE=large, AGAIN=again,
+            )
         dk = _sum_of_parts(dk, shares, k.dtype)
         dv = _sum_of_parts(dv, shares, v.dtype)
         tiles = _tiles("backward_queries", q, ("D", D), ("DV", DV))
-        _backward_queries[_grid(triton.cdiv(N, tiles["BLOCK_Q"]), H, B, large)](
-            q, k, v, dout, lse, delta, dq, log_temperature, bias, d_log_temperature,
-            *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], *dout.stride()[:3],
-            *log_temperature.stride(), *bias.stride(), H, group, N, M, **tiles, LARGE=large,
-        )
+        for again, options in _looks(tiles):
+            _backward_queries[_grid(triton.cdiv(N, tiles["BLOCK_Q"]), H, B, large)](
+                q, k, v, dout, lse, row_max, row_weight, delta, dq, log_temperature, bias,
+                d_log_temperature, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
+                *dout.stride()[:3], *log_temperature.stride(), *bias.stride(), H, group, N, M,
+                **options, LARGE=large, AGAIN=again,
+            )
         if need_bias:
             strip = _strip_rows(B * H * M, tiles["BLOCK_Q"])
             for first_row in range(0, N, strip):
                 q0, q1 = first_row, min(first_row + strip, N)
                 d_bias = q.new_zeros(B, H, strip, M, dtype=torch.float32)
-                _backward_pairs[_grid(triton.cdiv(q1 - q0, tiles["BLOCK_Q"]), H, B, large)](
-                    q, k, v, dout, lse, delta, log_temperature, bias, d_bias, *q.stride()[:3],
-                    *k.stride()[:3], *v.stride()[:3], *dout.stride()[:3], *log_temperature.stride(),
-                    *bias.stride(), first_row, strip, H, group, N, M, **tiles, LARGE=large,
-                )
+                for again, options in _looks(tiles):
+                    _backward_pairs[_grid(triton.cdiv(q1 - q0, tiles["BLOCK_Q"]), H, B, large)](
+                        q, k, v, dout, lse, row_max, row_weight, delta, log_temperature, bias,
+                        d_bias, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
+                        *dout.stride()[:3], *log_temperature.stride(), *bias.stride(), first_row,
+                        strip, H, group, N, M, **options, LARGE=large, AGAIN=again,
+                    )
                 heads = slice(None)
                 seen = slice(None)
                 _add_to_d_bias(total_bias, d_bias[:, :, : q1 - q0], q0, q1, heads, seen)
@@ -902,7 +987,7 @@ def _pairs_seen(q, k):
 def _attention(
     q: Tensor, k: Tensor, v: Tensor, log_temperature: Tensor, bias: Tensor, backend: str,
     floats: list[float], changing: Tensor | None,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Output and log-sum-exp."""
     (scale,) = floats if changing is None else changing.tolist()
     forward = _forward_triton if backend == "triton" else _forward_cpu
@@ -913,7 +998,10 @@ def _attention(
 def _(q, k, v, log_temperature, bias, backend, floats, changing):
     wide = torch.promote_types(q.dtype, torch.float32)
     out = q.new_empty(*q.shape[:3], v.shape[3])
-    return out, q.new_empty(q.shape[:3], dtype=wide)
+    return (
+        out, q.new_empty(q.shape[:3], dtype=wide), q.new_empty(q.shape[:3], dtype=wide),
+        q.new_empty(q.shape[:3], dtype=wide),
+    )
 
 
 _count_flops(_attention, {"q": 1, "v": 1})
@@ -922,17 +1010,22 @@ _count_flops(_attention, {"q": 1, "v": 1})
 @_operator
 def _attention_backward(
     dout: Tensor, dlse: Tensor, q: Tensor, k: Tensor, v: Tensor, log_temperature: Tensor,
-    bias: Tensor, out: Tensor, lse: Tensor, need_bias: bool, backend: str, floats: list[float],
-    changing: Tensor | None,
+    bias: Tensor, out: Tensor, row_max: Tensor, row_weight: Tensor, need_bias: bool, backend: str,
+    floats: list[float], changing: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every float tensor, in order."""
     (scale,) = floats if changing is None else changing.tolist()
     backward = _backward_triton if backend == "triton" else _backward_cpu
-    return backward(dout, dlse, q, k, v, log_temperature, bias, out, lse, scale, need_bias)
+    return backward(
+        dout, dlse, q, k, v, log_temperature, bias, out, row_max, row_weight, scale, need_bias,
+    )
 
 
 @torch.library.register_fake(_attention_backward, lib=_LIBRARY)
-def _(dout, dlse, q, k, v, log_temperature, bias, out, lse, need_bias, backend, floats, changing):
+def _(
+    dout, dlse, q, k, v, log_temperature, bias, out, row_max, row_weight, need_bias, backend,
+    floats, changing,
+):
     return (
         q.new_empty(q.shape), k.new_empty(k.shape), v.new_empty(v.shape),
         log_temperature.new_empty(log_temperature.shape), bias.new_empty(bias.shape),
@@ -946,12 +1039,14 @@ _count_flops(_attention_backward, {"q": 3, "v": 2})
 
 
 def _save(ctx, inputs, output):
-    """Keep what the backward pass reads: all inputs, the output and the log-sum-exp."""
-    ctx.save_for_backward(*inputs[:5], *output)
+    """Keep what the backward pass reads: all inputs, the output and numbers of rows."""
+    out, _, row_max, row_weight = output
+    ctx.save_for_backward(*inputs[:5], out, row_max, row_weight)
+    ctx.mark_non_differentiable(row_max, row_weight)
     ctx.arguments = inputs[5:]
 
 
-def _differentiate(ctx, dout, dlse):
+def _differentiate(ctx, dout, dlse, *_):
     """The gradient of every input of `_attention`."""
     dq, dk, dv, d_log_temperature, d_bias = _attention_backward(
         dout, dlse, *ctx.saved_tensors, ctx.needs_input_grad[4], *ctx.arguments,
@@ -1024,5 +1119,5 @@ def swin_v2(
         return _refused(mistake, q, v, return_lse)
     q, k, v = _per_token(q, k, v)
     _tell_counters()
-    out, lse = _attention(q, k, v, log_temperature, bias, _choose(backend, q), *_floats(scale))
+    out, lse, *_ = _attention(q, k, v, log_temperature, bias, _choose(backend, q), *_floats(scale))
     return (out, lse) if return_lse else out

@@ -55,11 +55,11 @@ def _add_keys(
 
 @triton.jit(do_not_specialize=["buckets", "N", "M"])
 def _forward(
-    q_ptr, k_ptr, v_ptr, out_ptr, lse_ptr, bias_ptr, by_distance_1_ptr, q_stride_b, q_stride_h,
-    q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
-    bias_stride_0, bias_stride_1, by_distance_1_stride_0, buckets, H, group, N, M, D: tl.constexpr,
-    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
-    PARTS_DV: tl.constexpr, LARGE: tl.constexpr,
+    q_ptr, k_ptr, v_ptr, out_ptr, lse_ptr, row_max_ptr, row_weight_ptr, bias_ptr, by_distance_1_ptr,
+    q_stride_b, q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h,
+    v_stride_t, bias_stride_0, bias_stride_1, by_distance_1_stride_0, buckets, H, group, N, M,
+    D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, LARGE: tl.constexpr,
 ):
     """One program: BLOCK_Q queries of one head."""
     tiles = tl.cdiv(N, BLOCK_Q)
@@ -108,6 +108,10 @@ def _forward(
     _store_rows(out_ptr + row * DV, q0, N, out, DV, BLOCK_Q, PARTS_DV)
     rows = q0 + tl.arange(0, BLOCK_Q)
     tl.store(lse_ptr + row + rows, row_max + tl.log(row_sum), mask=rows < N)
+    tl.store(row_max_ptr + row + rows, tl.where(row_sum == 0.0, 0.0, row_max), mask=rows < N)
+    tl.store(
+        row_weight_ptr + row + rows, tl.where(row_sum == 0.0, 0.0, 1.0 / row_sum), mask=rows < N,
+    )
 
 
 @triton.jit(do_not_specialize=["buckets", "splits", "B", "N", "M"])
@@ -177,8 +181,8 @@ def _forward_split(
 
 @triton.jit(do_not_specialize=["splits"])
 def _combine(
-    part_acc_ptr, part_max_ptr, part_sum_ptr, out_ptr, lse_ptr, splits, DV: tl.constexpr,
-    SHARES: tl.constexpr, BLOCK_DV: tl.constexpr,
+    part_acc_ptr, part_max_ptr, part_sum_ptr, out_ptr, lse_ptr, row_max_ptr, row_weight_ptr, splits,
+    DV: tl.constexpr, SHARES: tl.constexpr, BLOCK_DV: tl.constexpr,
 ):
     """One program: one row, from what each share of its keys has left."""
     row = tl.program_id(0).to(tl.int64)
@@ -211,14 +215,17 @@ def _combine(
         mask=col < DV,
     )
     tl.store(lse_ptr + row, row_max + tl.log(row_sum))
+    tl.store(row_max_ptr + row, tl.where(row_sum == 0.0, 0.0, row_max))
+    tl.store(row_weight_ptr + row, tl.where(row_sum == 0.0, 0.0, 1.0 / row_sum))
 
 
 @triton.jit(do_not_specialize=["N"])
 def _delta(
-    dout_ptr, out_ptr, dlse_ptr, delta_ptr, dout_stride_b, dout_stride_h, dout_stride_t, H, N,
-    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_DV: tl.constexpr, LARGE: tl.constexpr,
+    dout_ptr, out_ptr, lse_ptr, row_max_ptr, row_weight_ptr, dlse_ptr, delta_ptr, dout_stride_b,
+    dout_stride_h, dout_stride_t, H, N, DV: tl.constexpr, BLOCK_Q: tl.constexpr,
+    BLOCK_DV: tl.constexpr, LARGE: tl.constexpr,
 ):
-    """One program: sum(dout * out) - dlse for BLOCK_Q queries of one head."""
+    """One program: sum(dout * out) - dlse, and lse, for BLOCK_Q queries of one head."""
     tiles = tl.cdiv(N, BLOCK_Q)
     tile_id, head_id, batch_id = _program(tiles, H, LARGE)
     q0 = tile_id * BLOCK_Q
@@ -231,26 +238,33 @@ def _delta(
         dout_stride_t = tl.cast(dout_stride_t, tl.int64)
 
     row = (b * H + h) * N
+    rows = q0 + tl.arange(0, BLOCK_Q)
     dout = _load_tile(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, BLOCK_DV, True).to(tl.float32)
     out = _load_tile(out_ptr + row * DV, q0, N, DV, DV, BLOCK_Q, BLOCK_DV, True).to(tl.float32)
-    rows = q0 + tl.arange(0, BLOCK_Q)
     dlse = tl.load(dlse_ptr + row + rows, mask=rows < N, other=0.0)
 
     tl.store(delta_ptr + row + rows, tl.sum(dout * out, 1) - dlse, mask=rows < N)
+    row_max = tl.load(row_max_ptr + row + rows, mask=rows < N, other=0.0)
+    row_weight = tl.load(row_weight_ptr + row + rows, mask=rows < N, other=0.0)
+    lse = row_max - tl.log(row_weight)
+    # Next to a large score a float32 has no digits for a logarithm: then look again.
+    tl.store(
+        lse_ptr + row + rows, tl.where(tl.abs(row_max) > 1024.0, float("nan"), lse), mask=rows < N,
+    )
 
 
 @triton.jit
 def _add_queries(
-    q0, dv, dk, j, k, v, h, row, q_head, dout_head, lse_ptr, delta_ptr, bias_ptr, by_distance_1_ptr,
-    q_stride_t, dout_stride_t, bias_stride_0, bias_stride_1, by_distance_1_stride_0, buckets, N, M,
-    D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, PARTS_D: tl.constexpr,
-    PARTS_DV: tl.constexpr, EDGE: tl.constexpr,
+    q0, dv, dk, j, k, v, h, row, q_head, dout_head, lse_ptr, row_max_ptr, row_weight_ptr, delta_ptr,
+    bias_ptr, by_distance_1_ptr, q_stride_t, dout_stride_t, bias_stride_0, bias_stride_1,
+    by_distance_1_stride_0, buckets, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Add what queries [q0, q0 + BLOCK_Q) of one head say about the gradient of one key tile."""
     i = (q0 + tl.arange(0, BLOCK_Q))[None, :]
     lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0)
-    # a row that sees no key: avoid inf - inf
-    lse = tl.where(lse == MINUS_INF, 0.0, lse)
+    row_max = tl.load(row_max_ptr + row + i, mask=i < N, other=0.0)
+    row_weight = tl.load(row_weight_ptr + row + i, mask=i < N, other=0.0)
     q = _load_rows(q_head, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, EDGE)
     qk = _dot_rows(k, q)
     dout = _load_rows(dout_head, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, EDGE)
@@ -269,7 +283,10 @@ def _add_queries(
         visible = i < N
         score = tl.where(visible, score, MINUS_INF)
 
-    p = tl.exp(score - lse)
+    if AGAIN:
+        p = tl.exp(score - row_max) * row_weight
+    else:
+        p = tl.exp(score - lse)
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
     ds = p * (dp - delta)
     dv = _add_rows(dv, p, dout)
@@ -280,12 +297,12 @@ def _add_queries(
 
 @triton.jit(do_not_specialize=["buckets", "shares", "N", "M"])
 def _backward_keys(
-    q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, delta_ptr, dk_ptr, dv_ptr, bias_ptr, by_distance_1_ptr,
-    q_stride_b, q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h,
-    v_stride_t, dout_stride_b, dout_stride_h, dout_stride_t, bias_stride_0, bias_stride_1,
-    by_distance_1_stride_0, buckets, shares, H, HKV, group, N, M, D: tl.constexpr, DV: tl.constexpr,
-    BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
-    LARGE: tl.constexpr,
+    q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, row_max_ptr, row_weight_ptr, delta_ptr, dk_ptr, dv_ptr,
+    bias_ptr, by_distance_1_ptr, q_stride_b, q_stride_h, q_stride_t, k_stride_b, k_stride_h,
+    k_stride_t, v_stride_b, v_stride_h, v_stride_t, dout_stride_b, dout_stride_h, dout_stride_t,
+    bias_stride_0, bias_stride_1, by_distance_1_stride_0, buckets, shares, H, HKV, group, N, M,
+    D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, LARGE: tl.constexpr,
 ):
     """One program: what a share of the query heads says about BLOCK_K keys of one key head."""
     tiles = tl.cdiv(M, BLOCK_K)
@@ -298,6 +315,17 @@ def _backward_keys(
     v_ptr += b * v_stride_b + h_kv * v_stride_h
     h_first = head_id // shares * group + share * group // shares
     h_end = head_id // shares * group + (share + 1) * group // shares
+
+    if AGAIN:
+        # A row whose lse is no number leaves none at first: it is weighed in another way.
+        spoiled = _are_spoiled_rows(
+            dk_ptr + (b * (HKV * shares) + head_id) * M * D, k0, M, D, BLOCK_K, PARTS_D,
+        )
+        spoiled |= _are_spoiled_rows(
+            dv_ptr + (b * (HKV * shares) + head_id) * M * DV, k0, M, DV, BLOCK_K, PARTS_DV,
+        )
+        if not spoiled:
+            return
 
     if LARGE:
         # Rows may lie too far apart for 32 bits.
@@ -324,17 +352,17 @@ def _backward_keys(
         full_hi = N // BLOCK_Q
         for t in range(full_hi, live_hi):
             dv, dk = _add_queries(
-                t * BLOCK_Q, dv, dk, j, k, v, h, row, q_head, dout_head, lse_ptr, delta_ptr,
-                bias_ptr, by_distance_1_ptr, q_stride_t, dout_stride_t, bias_stride_0,
-                bias_stride_1, by_distance_1_stride_0, buckets, N, M, D, DV, BLOCK_Q, PARTS_D,
-                PARTS_DV, EDGE=True,
+                t * BLOCK_Q, dv, dk, j, k, v, h, row, q_head, dout_head, lse_ptr, row_max_ptr,
+                row_weight_ptr, delta_ptr, bias_ptr, by_distance_1_ptr, q_stride_t, dout_stride_t,
+                bias_stride_0, bias_stride_1, by_distance_1_stride_0, buckets, N, M, D, DV, BLOCK_Q,
+                PARTS_D, PARTS_DV, AGAIN, EDGE=True,
             )
         for t in range(0, full_hi):
             dv, dk = _add_queries(
-                t * BLOCK_Q, dv, dk, j, k, v, h, row, q_head, dout_head, lse_ptr, delta_ptr,
-                bias_ptr, by_distance_1_ptr, q_stride_t, dout_stride_t, bias_stride_0,
-                bias_stride_1, by_distance_1_stride_0, buckets, N, M, D, DV, BLOCK_Q, PARTS_D,
-                PARTS_DV, EDGE=False,
+                t * BLOCK_Q, dv, dk, j, k, v, h, row, q_head, dout_head, lse_ptr, row_max_ptr,
+                row_weight_ptr, delta_ptr, bias_ptr, by_distance_1_ptr, q_stride_t, dout_stride_t,
+                bias_stride_0, bias_stride_1, by_distance_1_stride_0, buckets, N, M, D, DV, BLOCK_Q,
+                PARTS_D, PARTS_DV, AGAIN, EDGE=False,
             )
 
     row = (b * (HKV * shares) + head_id) * M
@@ -344,10 +372,10 @@ def _backward_keys(
 
 @triton.jit
 def _add_keys_backward(
-    k0, dq, h, i, q, lse, delta, dout, k_ptr, v_ptr, bias_ptr, by_distance_1_ptr, k_stride_t,
-    v_stride_t, bias_stride_0, bias_stride_1, by_distance_1_stride_0, buckets, N, M,
-    D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
-    PARTS_DV: tl.constexpr, EDGE: tl.constexpr,
+    k0, dq, h, i, q, lse, row_max, row_weight, delta, dout, k_ptr, v_ptr, bias_ptr,
+    by_distance_1_ptr, k_stride_t, v_stride_t, bias_stride_0, bias_stride_1, by_distance_1_stride_0,
+    buckets, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
+    PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Add what keys [k0, k0 + BLOCK_K) say about the gradient of one query tile."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
@@ -369,7 +397,10 @@ def _add_keys_backward(
         visible = j < M
         score = tl.where(visible, score, MINUS_INF)
 
-    p = tl.exp(score - lse)
+    if AGAIN:
+        p = tl.exp(score - row_max) * row_weight
+    else:
+        p = tl.exp(score - lse)
     ds = p * (dp - delta)
     dq = _add_rows(dq, ds, k)
 
@@ -378,12 +409,12 @@ def _add_keys_backward(
 
 @triton.jit(do_not_specialize=["buckets", "N", "M"])
 def _backward_queries(
-    q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, delta_ptr, dq_ptr, bias_ptr, by_distance_1_ptr,
-    q_stride_b, q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h,
-    v_stride_t, dout_stride_b, dout_stride_h, dout_stride_t, bias_stride_0, bias_stride_1,
-    by_distance_1_stride_0, buckets, H, group, N, M, D: tl.constexpr, DV: tl.constexpr,
-    BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
-    LARGE: tl.constexpr,
+    q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, row_max_ptr, row_weight_ptr, delta_ptr, dq_ptr,
+    bias_ptr, by_distance_1_ptr, q_stride_b, q_stride_h, q_stride_t, k_stride_b, k_stride_h,
+    k_stride_t, v_stride_b, v_stride_h, v_stride_t, dout_stride_b, dout_stride_h, dout_stride_t,
+    bias_stride_0, bias_stride_1, by_distance_1_stride_0, buckets, H, group, N, M, D: tl.constexpr,
+    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
+    PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, LARGE: tl.constexpr,
 ):
     """One program: the gradient of BLOCK_Q queries of one head."""
     tiles = tl.cdiv(N, BLOCK_Q)
@@ -397,6 +428,12 @@ def _backward_queries(
     v_ptr += b * v_stride_b + h_kv * v_stride_h
     dout_ptr += b * dout_stride_b + h * dout_stride_h
 
+    if AGAIN:
+        # A row whose lse is no number leaves none at first: it is weighed in another way.
+        spoiled = _are_spoiled_rows(dq_ptr + (b * H + h) * N * D, q0, N, D, BLOCK_Q, PARTS_D)
+        if not spoiled:
+            return
+
     if LARGE:
         # Rows may lie too far apart for 32 bits.
         q_stride_t = tl.cast(q_stride_t, tl.int64)
@@ -408,8 +445,8 @@ def _backward_queries(
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
     row = (b * H + h) * N
     lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0)
-    # a row that sees no key: avoid inf - inf
-    lse = tl.where(lse == MINUS_INF, 0.0, lse)
+    row_max = tl.load(row_max_ptr + row + i, mask=i < N, other=0.0)
+    row_weight = tl.load(row_weight_ptr + row + i, mask=i < N, other=0.0)
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
     dout = _load_rows(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, True)
 
@@ -421,15 +458,17 @@ def _backward_queries(
 
     for t in range(full_hi, live_hi):
         dq = _add_keys_backward(
-            t * BLOCK_K, dq, h, i, q, lse, delta, dout, k_ptr, v_ptr, bias_ptr, by_distance_1_ptr,
-            k_stride_t, v_stride_t, bias_stride_0, bias_stride_1, by_distance_1_stride_0, buckets,
-            N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=True,
+            t * BLOCK_K, dq, h, i, q, lse, row_max, row_weight, delta, dout, k_ptr, v_ptr, bias_ptr,
+            by_distance_1_ptr, k_stride_t, v_stride_t, bias_stride_0, bias_stride_1,
+            by_distance_1_stride_0, buckets, N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, AGAIN,
+            EDGE=True,
         )
     for t in range(0, full_hi):
         dq = _add_keys_backward(
-            t * BLOCK_K, dq, h, i, q, lse, delta, dout, k_ptr, v_ptr, bias_ptr, by_distance_1_ptr,
-            k_stride_t, v_stride_t, bias_stride_0, bias_stride_1, by_distance_1_stride_0, buckets,
-            N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=False,
+            t * BLOCK_K, dq, h, i, q, lse, row_max, row_weight, delta, dout, k_ptr, v_ptr, bias_ptr,
+            by_distance_1_ptr, k_stride_t, v_stride_t, bias_stride_0, bias_stride_1,
+            by_distance_1_stride_0, buckets, N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, AGAIN,
+            EDGE=False,
         )
 
     _store_rows(dq_ptr + row * D, q0, N, dq, D, BLOCK_Q, PARTS_D)
@@ -437,10 +476,10 @@ def _backward_queries(
 
 @triton.jit
 def _store_pairs(
-    k0, h, i, q, lse, delta, dout, pair_row, k_ptr, v_ptr, bias_ptr, by_distance_1_ptr, d_bias_ptr,
-    k_stride_t, v_stride_t, bias_stride_0, bias_stride_1, by_distance_1_stride_0, buckets, N, M,
-    D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
-    PARTS_DV: tl.constexpr, EDGE: tl.constexpr,
+    k0, h, i, q, lse, row_max, row_weight, delta, dout, pair_row, k_ptr, v_ptr, bias_ptr,
+    by_distance_1_ptr, d_bias_ptr, k_stride_t, v_stride_t, bias_stride_0, bias_stride_1,
+    by_distance_1_stride_0, buckets, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Write what each pair with keys [k0, k0 + BLOCK_K) says about the captured arrays."""
     j = (k0 + tl.arange(0, BLOCK_K))[None, :]
@@ -462,7 +501,10 @@ def _store_pairs(
         visible = j < M
         score = tl.where(visible, score, MINUS_INF)
 
-    p = tl.exp(score - lse)
+    if AGAIN:
+        p = tl.exp(score - row_max) * row_weight
+    else:
+        p = tl.exp(score - lse)
     ds = p * (dp - delta)
     d_bias_pairs = ds
     tl.store(d_bias_ptr + pair_row + j, d_bias_pairs, mask=(i < N) & (j < M))
@@ -470,12 +512,12 @@ def _store_pairs(
 
 @triton.jit(do_not_specialize=["buckets", "first_row", "strip", "N", "M"])
 def _backward_pairs(
-    q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, delta_ptr, bias_ptr, by_distance_1_ptr, d_bias_ptr,
-    q_stride_b, q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h,
-    v_stride_t, dout_stride_b, dout_stride_h, dout_stride_t, bias_stride_0, bias_stride_1,
-    by_distance_1_stride_0, buckets, first_row, strip, H, group, N, M, D: tl.constexpr,
-    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
-    PARTS_DV: tl.constexpr, LARGE: tl.constexpr,
+    q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, row_max_ptr, row_weight_ptr, delta_ptr, bias_ptr,
+    by_distance_1_ptr, d_bias_ptr, q_stride_b, q_stride_h, q_stride_t, k_stride_b, k_stride_h,
+    k_stride_t, v_stride_b, v_stride_h, v_stride_t, dout_stride_b, dout_stride_h, dout_stride_t,
+    bias_stride_0, bias_stride_1, by_distance_1_stride_0, buckets, first_row, strip, H, group, N, M,
+    D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
+    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, LARGE: tl.constexpr,
 ):
     """One program: the pairs of BLOCK_Q queries of one head, in a strip."""
     tiles = tl.cdiv(tl.minimum(strip, N - first_row), BLOCK_Q)
@@ -489,6 +531,19 @@ def _backward_pairs(
     v_ptr += b * v_stride_b + h_kv * v_stride_h
     dout_ptr += b * dout_stride_b + h * dout_stride_h
 
+    if AGAIN:
+        # A row whose lse is no number leaves none at first: it is weighed in another way.
+        spoiled = _is_spoiled(
+            (
+                tl.load(
+                    lse_ptr + (b * H + h) * N + (q0 + tl.arange(0, BLOCK_Q)),
+                    mask=q0 + tl.arange(0, BLOCK_Q) < N, other=0.0,
+                ),
+            ),
+        )
+        if not spoiled:
+            return
+
     if LARGE:
         # Rows may lie too far apart for 32 bits.
         q_stride_t = tl.cast(q_stride_t, tl.int64)
@@ -500,8 +555,8 @@ def _backward_pairs(
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
     row = (b * H + h) * N
     lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0)
-    # a row that sees no key: avoid inf - inf
-    lse = tl.where(lse == MINUS_INF, 0.0, lse)
+    row_max = tl.load(row_max_ptr + row + i, mask=i < N, other=0.0)
+    row_weight = tl.load(row_weight_ptr + row + i, mask=i < N, other=0.0)
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
     dout = _load_rows(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, True)
     pair_row = ((b * H + h) * strip + i - first_row).to(tl.int64) * M
@@ -512,15 +567,17 @@ def _backward_pairs(
 
     for t in range(full_hi, live_hi):
         _store_pairs(
-            t * BLOCK_K, h, i, q, lse, delta, dout, pair_row, k_ptr, v_ptr, bias_ptr,
-            by_distance_1_ptr, d_bias_ptr, k_stride_t, v_stride_t, bias_stride_0, bias_stride_1,
-            by_distance_1_stride_0, buckets, N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=True,
+            t * BLOCK_K, h, i, q, lse, row_max, row_weight, delta, dout, pair_row, k_ptr, v_ptr,
+            bias_ptr, by_distance_1_ptr, d_bias_ptr, k_stride_t, v_stride_t, bias_stride_0,
+            bias_stride_1, by_distance_1_stride_0, buckets, N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV,
+            AGAIN, EDGE=True,
         )
     for t in range(0, full_hi):
         _store_pairs(
-            t * BLOCK_K, h, i, q, lse, delta, dout, pair_row, k_ptr, v_ptr, bias_ptr,
-            by_distance_1_ptr, d_bias_ptr, k_stride_t, v_stride_t, bias_stride_0, bias_stride_1,
-            by_distance_1_stride_0, buckets, N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV, EDGE=False,
+            t * BLOCK_K, h, i, q, lse, row_max, row_weight, delta, dout, pair_row, k_ptr, v_ptr,
+            bias_ptr, by_distance_1_ptr, d_bias_ptr, k_stride_t, v_stride_t, bias_stride_0,
+            bias_stride_1, by_distance_1_stride_0, buckets, N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV,
+            AGAIN, EDGE=False,
         )
 
 
@@ -537,6 +594,8 @@ def _backward_pairs(
 # _add_rows: attnc/support/kernels.py
 # _scaled: attnc/support/kernels.py
 # _divided: attnc/support/kernels.py
+# _is_spoiled: attnc/support/kernels.py
+# _are_spoiled_rows: attnc/support/kernels.py
 # _without_autocast: attnc/support/torch_functions.py
 # _add_at: attnc/support/torch_functions.py
 # _check_reach: attnc/support/torch_functions.py
@@ -684,13 +743,16 @@ def _forward_cpu(q, k, v, bias, by_distance_1, scale, buckets, max_distance):
             p_narrow = _in_room(p, narrow_room)
             out[:, heads, q0:q1] = _matmul(p_narrow, v[:, kv_heads, seen].to(narrow)) / total
 
+    row_weight = row_sum.reciprocal().masked_fill_(row_sum == 0.0, 0.0).squeeze(-1)
     lse = (row_max + row_sum.log_()).squeeze(-1)
-    return out, lse
+    row_max = row_max.squeeze(-1)
+    return out, lse, row_max, row_weight
 
 
 @_on_spare_threads
 def _backward_cpu(
-    dout, dlse, q, k, v, bias, by_distance_1, out, lse, scale, buckets, max_distance, need_bias,
+    dout, dlse, q, k, v, bias, by_distance_1, out, row_max, row_weight, scale, buckets,
+    max_distance, need_bias,
 ):
     """Backward on the CPU: the gradient of every float tensor, in order."""
     B, H, N, D = q.shape
@@ -701,9 +763,9 @@ def _backward_cpu(
     dk = torch.zeros(k.shape, dtype=dtype)
     dv = torch.zeros(v.shape, dtype=dtype)
     d_bias = torch.zeros(bias.shape, dtype=dtype)
-    # a row that sees no key: avoid inf - inf
-    lse = lse.masked_fill(lse == float("-inf"), 0.0)
-    lse = lse.unsqueeze(-1)
+    dlse = dlse.unsqueeze(-1)
+    row_max = row_max.unsqueeze(-1)
+    row_weight = row_weight.unsqueeze(-1)
     room = torch.empty(0, dtype=dtype)
     k_room = torch.empty(0, dtype=dtype)
     v_room = torch.empty(0, dtype=dtype)
@@ -726,18 +788,17 @@ def _backward_cpu(
             by_distance_1_ij = by_distance_1[by_distance_1_index]
             bias_ij = bias[h, by_distance_1_ij.clamp(0, buckets - 1)].to(dtype)
             score = qk + bias_ij                                        # t5_bias.attn:7
-            p = score.sub_(lse[:, heads, q0:q1]).exp_()
-            dout_wide = dout[:, heads, q0:q1].to(dtype)
+            # Weights are p times row_weight, which goes into what comes in for the row.
+            p = score.sub_(row_max[:, heads, q0:q1]).exp_()
+            dout_wide = dout[:, heads, q0:q1].to(dtype) * row_weight[:, heads, q0:q1]
             dp = _matmul(dout_wide, _in_room(v[:, kv_heads, seen], v_room).mT, dp_room)
             delta = (
                 (dout_wide * out[:, heads, q0:q1]).sum(-1, keepdim=True)
-                - dlse[:, heads, q0:q1].unsqueeze(-1)
+                - dlse[:, heads, q0:q1] * row_weight[:, heads, q0:q1]
             )
             ds = dp.sub_(delta).mul_(p)
             p_narrow = _in_room(p, narrow_room)
-            _add_transposed(
-                dv[:, kv_heads], seen, p_narrow, dout[:, heads, q0:q1].to(narrow), keys_room,
-            )
+            _add_transposed(dv[:, kv_heads], seen, p_narrow, dout_wide.to(narrow), keys_room)
             ds_narrow = _in_room(ds, narrow_room)
             dq[:, heads, q0:q1] = _matmul(ds_narrow, k[:, kv_heads, seen].to(narrow))
             _add_transposed(
@@ -783,6 +844,7 @@ TILES = {
 # _generation: attnc/support/tiles.py
 # _tiles: attnc/support/tiles.py
 # _parts_of: attnc/support/tiles.py
+# _looks: attnc/support/launch.py
 # _strip_rows: attnc/support/launch.py
 # _shares: attnc/support/launch.py
 
@@ -807,6 +869,8 @@ def _forward_triton(q, k, v, bias, by_distance_1, scale, buckets, max_distance):
     large = _is_large(H, B, q, k, v)
     out = q.new_empty(B, H, N, DV)
     lse = q.new_empty(B, H, N, dtype=torch.float32)
+    row_max = q.new_empty(B, H, N, dtype=torch.float32)
+    row_weight = q.new_empty(B, H, N, dtype=torch.float32)
     tiles = _tiles("forward", q, ("D", D), ("DV", DV))
     few = _few_rows(tiles, N * group)
     splits = _splits(q, N * group, B * HKV, M, few)
@@ -822,21 +886,22 @@ def _forward_triton(q, k, v, bias, by_distance_1, scale, buckets, max_distance):
                 splits, B, H, HKV, group, N, M, **few, LARGE=large,
             )
             _combine[(B * H * N,)](
-                part_acc, part_max, part_sum, out, lse, splits, DV=DV, SHARES=16,
-                BLOCK_DV=triton.next_power_of_2(DV), enable_fp_fusion=True,
+                part_acc, part_max, part_sum, out, lse, row_max, row_weight, splits, DV=DV,
+                SHARES=16, BLOCK_DV=triton.next_power_of_2(DV), enable_fp_fusion=True,
             )
-        return out, lse
+        return out, lse, row_max, row_weight
     with torch.cuda.device_of(q):
         _forward[_grid(triton.cdiv(N, tiles["BLOCK_Q"]), H, B, large)](
-            q, k, v, out, lse, bias, by_distance_1, *q.stride()[:3], *k.stride()[:3],
-            *v.stride()[:3], *bias.stride(), *by_distance_1.stride(), buckets, H, group, N, M,
-            **tiles, LARGE=large,
+            q, k, v, out, lse, row_max, row_weight, bias, by_distance_1, *q.stride()[:3],
+            *k.stride()[:3], *v.stride()[:3], *bias.stride(), *by_distance_1.stride(), buckets, H,
+            group, N, M, **tiles, LARGE=large,
         )
-    return out, lse
+    return out, lse, row_max, row_weight
 
 
 def _backward_triton(
-    dout, dlse, q, k, v, bias, by_distance_1, out, lse, scale, buckets, max_distance, need_bias,
+    dout, dlse, q, k, v, bias, by_distance_1, out, row_max, row_weight, scale, buckets,
+    max_distance, need_bias,
 ):
     """Backward by the kernels: the gradient of every float tensor, in order."""
     B, H, N, D = q.shape
@@ -844,44 +909,50 @@ def _backward_triton(
     group = H // HKV
     q, k, v, dout = map(_with_unit_stride, (q, k, v, dout))
     large = _is_large(H, B, q, k, v, dout)
-    delta = torch.empty_like(lse)
+    lse = torch.empty_like(row_max)
+    delta = torch.empty_like(row_max)
     dq = q.new_empty(q.shape)
     total_bias = torch.zeros(bias.shape, dtype=torch.float32, device=q.device)
     with torch.cuda.device_of(q):
         tiles = _tiles("backward_queries", q, ("DV", DV))
         _delta[_grid(triton.cdiv(N, tiles["BLOCK_Q"]), H, B, large)](
-            dout, out, dlse, delta, *dout.stride()[:3], H, N, DV=tiles["DV"],
-            BLOCK_Q=tiles["BLOCK_Q"], BLOCK_DV=triton.next_power_of_2(DV), LARGE=large,
-            num_warps=tiles["num_warps"], enable_fp_fusion=True,
+            dout, out, lse, row_max, row_weight, dlse, delta, *dout.stride()[:3], H, N,
+            DV=tiles["DV"], BLOCK_Q=tiles["BLOCK_Q"], BLOCK_DV=triton.next_power_of_2(DV),
+            LARGE=large, num_warps=tiles["num_warps"], enable_fp_fusion=True,
         )
         tiles = _tiles("backward_keys", q, ("D", D), ("DV", DV))
         shares = min(group, _shares(q, triton.cdiv(M, tiles["BLOCK_K"]) * HKV * B))
         dk = _parts(k, shares)
         dv = _parts(v, shares)
-        _backward_keys[_grid(triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B, large)](
-            q, k, v, dout, lse, delta, dk, dv, bias, by_distance_1, *q.stride()[:3],
-            *k.stride()[:3], *v.stride()[:3], *dout.stride()[:3], *bias.stride(),
-            *by_distance_1.stride(), buckets, shares, H, HKV, group, N, M, **tiles, LARGE=large,
-        )
+        for again, options in _looks(tiles):
+            _backward_keys[_grid(triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B, large)](
+                q, k, v, dout, lse, row_max, row_weight, delta, dk, dv, bias, by_distance_1,
+                *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], *dout.stride()[:3],
+                *bias.stride(), *by_distance_1.stride(), buckets, shares, H, HKV, group, N, M,
+                **options, LARGE=large, AGAIN=again,
+            )
         dk = _sum_of_parts(dk, shares, k.dtype)
         dv = _sum_of_parts(dv, shares, v.dtype)
         tiles = _tiles("backward_queries", q, ("D", D), ("DV", DV))
-        _backward_queries[_grid(triton.cdiv(N, tiles["BLOCK_Q"]), H, B, large)](
-            q, k, v, dout, lse, delta, dq, bias, by_distance_1, *q.stride()[:3], *k.stride()[:3],
-            *v.stride()[:3], *dout.stride()[:3], *bias.stride(), *by_distance_1.stride(), buckets,
-            H, group, N, M, **tiles, LARGE=large,
-        )
+        for again, options in _looks(tiles):
+            _backward_queries[_grid(triton.cdiv(N, tiles["BLOCK_Q"]), H, B, large)](
+                q, k, v, dout, lse, row_max, row_weight, delta, dq, bias, by_distance_1,
+                *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], *dout.stride()[:3],
+                *bias.stride(), *by_distance_1.stride(), buckets, H, group, N, M, **options,
+                LARGE=large, AGAIN=again,
+            )
         if need_bias:
             strip = _strip_rows(B * H * M, tiles["BLOCK_Q"])
             for first_row in range(0, N, strip):
                 q0, q1 = first_row, min(first_row + strip, N)
                 d_bias = q.new_zeros(B, H, strip, M, dtype=torch.float32)
-                _backward_pairs[_grid(triton.cdiv(q1 - q0, tiles["BLOCK_Q"]), H, B, large)](
-                    q, k, v, dout, lse, delta, bias, by_distance_1, d_bias, *q.stride()[:3],
-                    *k.stride()[:3], *v.stride()[:3], *dout.stride()[:3], *bias.stride(),
-                    *by_distance_1.stride(), buckets, first_row, strip, H, group, N, M, **tiles,
-                    LARGE=large,
-                )
+                for again, options in _looks(tiles):
+                    _backward_pairs[_grid(triton.cdiv(q1 - q0, tiles["BLOCK_Q"]), H, B, large)](
+                        q, k, v, dout, lse, row_max, row_weight, delta, bias, by_distance_1, d_bias,
+                        *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], *dout.stride()[:3],
+                        *bias.stride(), *by_distance_1.stride(), buckets, first_row, strip, H,
+                        group, N, M, **options, LARGE=large, AGAIN=again,
+                    )
                 h = torch.arange(H, device=q.device)[:, None, None]
                 i = torch.arange(q0, q1, device=q.device)[:, None]
                 j = torch.arange(0, M, device=q.device)[None, :]
@@ -921,7 +992,7 @@ def _pairs_seen(q, k):
 def _attention(
     q: Tensor, k: Tensor, v: Tensor, bias: Tensor, by_distance_1: Tensor, buckets: int,
     max_distance: int, backend: str, floats: list[float], changing: Tensor | None,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Output and log-sum-exp."""
     (scale,) = floats if changing is None else changing.tolist()
     forward = _forward_triton if backend == "triton" else _forward_cpu
@@ -932,7 +1003,10 @@ def _attention(
 def _(q, k, v, bias, by_distance_1, buckets, max_distance, backend, floats, changing):
     wide = torch.promote_types(q.dtype, torch.float32)
     out = q.new_empty(*q.shape[:3], v.shape[3])
-    return out, q.new_empty(q.shape[:3], dtype=wide)
+    return (
+        out, q.new_empty(q.shape[:3], dtype=wide), q.new_empty(q.shape[:3], dtype=wide),
+        q.new_empty(q.shape[:3], dtype=wide),
+    )
 
 
 _count_flops(_attention, {"q": 1, "v": 1})
@@ -941,21 +1015,22 @@ _count_flops(_attention, {"q": 1, "v": 1})
 @_operator
 def _attention_backward(
     dout: Tensor, dlse: Tensor, q: Tensor, k: Tensor, v: Tensor, bias: Tensor,
-    by_distance_1: Tensor, out: Tensor, lse: Tensor, need_bias: bool, buckets: int,
-    max_distance: int, backend: str, floats: list[float], changing: Tensor | None,
+    by_distance_1: Tensor, out: Tensor, row_max: Tensor, row_weight: Tensor, need_bias: bool,
+    buckets: int, max_distance: int, backend: str, floats: list[float], changing: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every float tensor, in order."""
     (scale,) = floats if changing is None else changing.tolist()
     backward = _backward_triton if backend == "triton" else _backward_cpu
     return backward(
-        dout, dlse, q, k, v, bias, by_distance_1, out, lse, scale, buckets, max_distance, need_bias,
+        dout, dlse, q, k, v, bias, by_distance_1, out, row_max, row_weight, scale, buckets,
+        max_distance, need_bias,
     )
 
 
 @torch.library.register_fake(_attention_backward, lib=_LIBRARY)
 def _(
-    dout, dlse, q, k, v, bias, by_distance_1, out, lse, need_bias, buckets, max_distance, backend,
-    floats, changing,
+    dout, dlse, q, k, v, bias, by_distance_1, out, row_max, row_weight, need_bias, buckets,
+    max_distance, backend, floats, changing,
 ):
     return (
         q.new_empty(q.shape), k.new_empty(k.shape), v.new_empty(v.shape),
@@ -970,12 +1045,14 @@ _count_flops(_attention_backward, {"q": 3, "v": 2})
 
 
 def _save(ctx, inputs, output):
-    """Keep what the backward pass reads: all inputs, the output and the log-sum-exp."""
-    ctx.save_for_backward(*inputs[:5], *output)
+    """Keep what the backward pass reads: all inputs, the output and numbers of rows."""
+    out, _, row_max, row_weight = output
+    ctx.save_for_backward(*inputs[:5], out, row_max, row_weight)
+    ctx.mark_non_differentiable(row_max, row_weight)
     ctx.arguments = inputs[5:]
 
 
-def _differentiate(ctx, dout, dlse):
+def _differentiate(ctx, dout, dlse, *_):
     """The gradient of every input of `_attention`."""
     dq, dk, dv, d_bias = _attention_backward(
         dout, dlse, *ctx.saved_tensors, ctx.needs_input_grad[3], *ctx.arguments,
@@ -1075,7 +1152,7 @@ def t5_bias(
         return _refused(mistake, q, v, return_lse)
     q, k, v, by_distance_1 = _per_token(q, k, v, buckets, max_distance)
     _tell_counters()
-    out, lse = _attention(
+    out, lse, *_ = _attention(
         q, k, v, bias, by_distance_1, buckets, max_distance, _choose(backend, q), *_floats(scale),
     )
     return (out, lse) if return_lse else out

@@ -60,12 +60,12 @@ def _add_keys(
 
 @triton.jit(do_not_specialize=["context", "N", "M"])
 def _forward(
-    q_ptr, k_ptr, v_ptr, out_ptr, lse_ptr, ancestor_ptr, q_stride_b, q_stride_h, q_stride_t,
-    k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t, ancestor_stride_0,
-    ancestor_stride_1, ancestor_stride_2, edge_start_ptr, edge_tiles_ptr, full_start_ptr,
-    full_tiles_ptr, scale, context, H, group, N, M, D: tl.constexpr, DV: tl.constexpr,
-    BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr,
-    AGAIN: tl.constexpr, LARGE: tl.constexpr,
+    q_ptr, k_ptr, v_ptr, out_ptr, lse_ptr, row_max_ptr, row_weight_ptr, ancestor_ptr, q_stride_b,
+    q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
+    ancestor_stride_0, ancestor_stride_1, ancestor_stride_2, edge_start_ptr, edge_tiles_ptr,
+    full_start_ptr, full_tiles_ptr, scale, context, H, group, N, M, D: tl.constexpr,
+    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
+    PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, LARGE: tl.constexpr,
 ):
     """One program: BLOCK_Q queries of one head."""
     tiles = tl.cdiv(N, BLOCK_Q)
@@ -123,14 +123,19 @@ def _forward(
     _store_rows(out_ptr + row * DV, q0, N, out, DV, BLOCK_Q, PARTS_DV)
     rows = q0 + tl.arange(0, BLOCK_Q)
     tl.store(lse_ptr + row + rows, (row_max + tl.log2(row_sum)) / LOG2_E, mask=rows < N)
+    tl.store(row_max_ptr + row + rows, tl.where(row_sum == 0.0, 0.0, row_max), mask=rows < N)
+    tl.store(
+        row_weight_ptr + row + rows, tl.where(row_sum == 0.0, 0.0, 1.0 / row_sum), mask=rows < N,
+    )
 
 
 @triton.jit(do_not_specialize=["N"])
 def _delta(
-    dout_ptr, out_ptr, dlse_ptr, delta_ptr, dout_stride_b, dout_stride_h, dout_stride_t, H, N,
-    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_DV: tl.constexpr, LARGE: tl.constexpr,
+    dout_ptr, out_ptr, lse_ptr, row_max_ptr, row_weight_ptr, dlse_ptr, delta_ptr, dout_stride_b,
+    dout_stride_h, dout_stride_t, H, N, DV: tl.constexpr, BLOCK_Q: tl.constexpr,
+    BLOCK_DV: tl.constexpr, LARGE: tl.constexpr,
 ):
-    """One program: sum(dout * out) - dlse for BLOCK_Q queries of one head."""
+    """One program: sum(dout * out) - dlse, and lse, for BLOCK_Q queries of one head."""
     tiles = tl.cdiv(N, BLOCK_Q)
     tile_id, head_id, batch_id = _program(tiles, H, LARGE)
     q0 = tile_id * BLOCK_Q
@@ -143,26 +148,34 @@ def _delta(
         dout_stride_t = tl.cast(dout_stride_t, tl.int64)
 
     row = (b * H + h) * N
+    rows = q0 + tl.arange(0, BLOCK_Q)
     dout = _load_tile(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, BLOCK_DV, True).to(tl.float32)
     out = _load_tile(out_ptr + row * DV, q0, N, DV, DV, BLOCK_Q, BLOCK_DV, True).to(tl.float32)
-    rows = q0 + tl.arange(0, BLOCK_Q)
     dlse = tl.load(dlse_ptr + row + rows, mask=rows < N, other=0.0)
 
     tl.store(delta_ptr + row + rows, tl.sum(dout * out, 1) - dlse, mask=rows < N)
+    row_max = tl.load(row_max_ptr + row + rows, mask=rows < N, other=0.0)
+    row_weight = tl.load(row_weight_ptr + row + rows, mask=rows < N, other=0.0)
+    lse = row_max - tl.log2(row_weight)
+    # Next to a large score a float32 has no digits for a logarithm: then look again.
+    tl.store(
+        lse_ptr + row + rows, tl.where(tl.abs(row_max) > 1024.0, float("nan"), lse), mask=rows < N,
+    )
 
 
 @triton.jit
 def _add_queries(
-    q0, dv, dk, b, j, k, v, scale_times_log2e, row, q_head, dout_head, lse_ptr, delta_ptr,
-    ancestor_ptr, q_stride_t, dout_stride_t, ancestor_stride_0, ancestor_stride_1,
-    ancestor_stride_2, context, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr,
-    PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, EDGE: tl.constexpr,
+    q0, dv, dk, b, j, k, v, scale_times_log2e, row, q_head, dout_head, lse_ptr, row_max_ptr,
+    row_weight_ptr, delta_ptr, ancestor_ptr, q_stride_t, dout_stride_t, ancestor_stride_0,
+    ancestor_stride_1, ancestor_stride_2, context, N, M, D: tl.constexpr, DV: tl.constexpr,
+    BLOCK_Q: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr,
+    EDGE: tl.constexpr,
 ):
     """Add what queries [q0, q0 + BLOCK_Q) of one head say about the gradient of one key tile."""
     i = (q0 + tl.arange(0, BLOCK_Q))[None, :]
-    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
-    # a row that sees no key: avoid inf - inf
-    lse = tl.where(lse == MINUS_INF, 0.0, lse)
+    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0)
+    row_max = tl.load(row_max_ptr + row + i, mask=i < N, other=0.0)
+    row_weight = tl.load(row_weight_ptr + row + i, mask=i < N, other=0.0)
     q = _load_rows(q_head, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, EDGE)
     qk = _dot_rows(k, q)
     dout = _load_rows(dout_head, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, EDGE)
@@ -183,7 +196,10 @@ def _add_queries(
         visible = ((j < context) | (j - context <= i) & ancestor_ij) & (i < N)
         score = tl.where(visible, score, MINUS_INF)
 
-    p = tl.exp2(score - lse)
+    if AGAIN:
+        p = tl.exp2(score - row_max) * row_weight
+    else:
+        p = tl.exp2(score - lse)
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
     ds = p * (dp - delta)
     if AGAIN and EDGE:
@@ -200,13 +216,13 @@ def _add_queries(
 
 @triton.jit(do_not_specialize=["context", "shares", "N", "M"])
 def _backward_keys(
-    q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, delta_ptr, dk_ptr, dv_ptr, ancestor_ptr, q_stride_b,
-    q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
-    dout_stride_b, dout_stride_h, dout_stride_t, ancestor_stride_0, ancestor_stride_1,
-    ancestor_stride_2, edge_start_ptr, edge_tiles_ptr, full_start_ptr, full_tiles_ptr, scale,
-    context, shares, H, HKV, group, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr,
-    BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr,
-    LARGE: tl.constexpr,
+    q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, row_max_ptr, row_weight_ptr, delta_ptr, dk_ptr, dv_ptr,
+    ancestor_ptr, q_stride_b, q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t,
+    v_stride_b, v_stride_h, v_stride_t, dout_stride_b, dout_stride_h, dout_stride_t,
+    ancestor_stride_0, ancestor_stride_1, ancestor_stride_2, edge_start_ptr, edge_tiles_ptr,
+    full_start_ptr, full_tiles_ptr, scale, context, shares, H, HKV, group, N, M, D: tl.constexpr,
+    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
+    PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, LARGE: tl.constexpr,
 ):
     """One program: what a share of the query heads says about BLOCK_K keys of one key head."""
     tiles = tl.cdiv(M, BLOCK_K)
@@ -222,6 +238,7 @@ def _backward_keys(
 
     if AGAIN:
         # What is hidden has spoiled a sum if that is no number: 0 times nan or infinity is none.
+        # A row whose lse is no number leaves none at first: it is weighed in another way.
         spoiled = _are_spoiled_rows(
             dk_ptr + (b * (HKV * shares) + head_id) * M * D, k0, M, D, BLOCK_K, PARTS_D,
         )
@@ -257,16 +274,16 @@ def _backward_keys(
         for t in range(tl.load(edge_start_ptr + list_row), tl.load(edge_start_ptr + list_row + 1)):
             dv, dk = _add_queries(
                 tl.load(edge_tiles_ptr + t) * BLOCK_Q, dv, dk, b, j, k, v, scale_times_log2e, row,
-                q_head, dout_head, lse_ptr, delta_ptr, ancestor_ptr, q_stride_t, dout_stride_t,
-                ancestor_stride_0, ancestor_stride_1, ancestor_stride_2, context, N, M, D, DV,
-                BLOCK_Q, PARTS_D, PARTS_DV, AGAIN, EDGE=True,
+                q_head, dout_head, lse_ptr, row_max_ptr, row_weight_ptr, delta_ptr, ancestor_ptr,
+                q_stride_t, dout_stride_t, ancestor_stride_0, ancestor_stride_1, ancestor_stride_2,
+                context, N, M, D, DV, BLOCK_Q, PARTS_D, PARTS_DV, AGAIN, EDGE=True,
             )
         for t in range(tl.load(full_start_ptr + list_row), tl.load(full_start_ptr + list_row + 1)):
             dv, dk = _add_queries(
                 tl.load(full_tiles_ptr + t) * BLOCK_Q, dv, dk, b, j, k, v, scale_times_log2e, row,
-                q_head, dout_head, lse_ptr, delta_ptr, ancestor_ptr, q_stride_t, dout_stride_t,
-                ancestor_stride_0, ancestor_stride_1, ancestor_stride_2, context, N, M, D, DV,
-                BLOCK_Q, PARTS_D, PARTS_DV, AGAIN, EDGE=False,
+                q_head, dout_head, lse_ptr, row_max_ptr, row_weight_ptr, delta_ptr, ancestor_ptr,
+                q_stride_t, dout_stride_t, ancestor_stride_0, ancestor_stride_1, ancestor_stride_2,
+                context, N, M, D, DV, BLOCK_Q, PARTS_D, PARTS_DV, AGAIN, EDGE=False,
             )
 
     row = (b * (HKV * shares) + head_id) * M
@@ -276,9 +293,9 @@ def _backward_keys(
 
 @triton.jit
 def _add_keys_backward(
-    k0, dq, b, i, q, lse, delta, dout, scale_times_log2e, k_ptr, v_ptr, ancestor_ptr, k_stride_t,
-    v_stride_t, ancestor_stride_0, ancestor_stride_1, ancestor_stride_2, context, N, M,
-    D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
+    k0, dq, b, i, q, lse, row_max, row_weight, delta, dout, scale_times_log2e, k_ptr, v_ptr,
+    ancestor_ptr, k_stride_t, v_stride_t, ancestor_stride_0, ancestor_stride_1, ancestor_stride_2,
+    context, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
     PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, EDGE: tl.constexpr,
 ):
     """Add what keys [k0, k0 + BLOCK_K) say about the gradient of one query tile."""
@@ -303,7 +320,10 @@ def _add_keys_backward(
         visible = ((j < context) | (j - context <= i) & ancestor_ij) & (j < M)
         score = tl.where(visible, score, MINUS_INF)
 
-    p = tl.exp2(score - lse)
+    if AGAIN:
+        p = tl.exp2(score - row_max) * row_weight
+    else:
+        p = tl.exp2(score - lse)
     ds = p * (dp - delta)
     if AGAIN and EDGE:
         dq = _add_seen_rows(dq, ds, k, visible)
@@ -315,13 +335,13 @@ def _add_keys_backward(
 
 @triton.jit(do_not_specialize=["context", "N", "M"])
 def _backward_queries(
-    q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, delta_ptr, dq_ptr, ancestor_ptr, q_stride_b, q_stride_h,
-    q_stride_t, k_stride_b, k_stride_h, k_stride_t, v_stride_b, v_stride_h, v_stride_t,
-    dout_stride_b, dout_stride_h, dout_stride_t, ancestor_stride_0, ancestor_stride_1,
-    ancestor_stride_2, edge_start_ptr, edge_tiles_ptr, full_start_ptr, full_tiles_ptr, scale,
-    context, H, group, N, M, D: tl.constexpr, DV: tl.constexpr, BLOCK_Q: tl.constexpr,
-    BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr,
-    LARGE: tl.constexpr,
+    q_ptr, k_ptr, v_ptr, dout_ptr, lse_ptr, row_max_ptr, row_weight_ptr, delta_ptr, dq_ptr,
+    ancestor_ptr, q_stride_b, q_stride_h, q_stride_t, k_stride_b, k_stride_h, k_stride_t,
+    v_stride_b, v_stride_h, v_stride_t, dout_stride_b, dout_stride_h, dout_stride_t,
+    ancestor_stride_0, ancestor_stride_1, ancestor_stride_2, edge_start_ptr, edge_tiles_ptr,
+    full_start_ptr, full_tiles_ptr, scale, context, H, group, N, M, D: tl.constexpr,
+    DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_D: tl.constexpr,
+    PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, LARGE: tl.constexpr,
 ):
     """One program: the gradient of BLOCK_Q queries of one head."""
     tiles = tl.cdiv(N, BLOCK_Q)
@@ -338,6 +358,7 @@ def _backward_queries(
 
     if AGAIN:
         # What is hidden has spoiled a sum if that is no number: 0 times nan or infinity is none.
+        # A row whose lse is no number leaves none at first: it is weighed in another way.
         spoiled = _are_spoiled_rows(dq_ptr + (b * H + h) * N * D, q0, N, D, BLOCK_Q, PARTS_D)
         if not spoiled:
             return
@@ -352,9 +373,9 @@ def _backward_queries(
     i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
     q = _load_rows(q_ptr, q0, N, q_stride_t, D, BLOCK_Q, PARTS_D, True)
     row = (b * H + h) * N
-    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0) * LOG2_E
-    # a row that sees no key: avoid inf - inf
-    lse = tl.where(lse == MINUS_INF, 0.0, lse)
+    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0)
+    row_max = tl.load(row_max_ptr + row + i, mask=i < N, other=0.0)
+    row_weight = tl.load(row_weight_ptr + row + i, mask=i < N, other=0.0)
     delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
     dout = _load_rows(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, True)
     scale_times_log2e = scale * LOG2_E
@@ -366,17 +387,17 @@ def _backward_queries(
 
     for t in range(tl.load(edge_start_ptr + list_row), tl.load(edge_start_ptr + list_row + 1)):
         dq = _add_keys_backward(
-            tl.load(edge_tiles_ptr + t) * BLOCK_K, dq, b, i, q, lse, delta, dout, scale_times_log2e,
-            k_ptr, v_ptr, ancestor_ptr, k_stride_t, v_stride_t, ancestor_stride_0,
-            ancestor_stride_1, ancestor_stride_2, context, N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV,
-            AGAIN, EDGE=True,
+            tl.load(edge_tiles_ptr + t) * BLOCK_K, dq, b, i, q, lse, row_max, row_weight, delta,
+            dout, scale_times_log2e, k_ptr, v_ptr, ancestor_ptr, k_stride_t, v_stride_t,
+            ancestor_stride_0, ancestor_stride_1, ancestor_stride_2, context, N, M, D, DV, BLOCK_K,
+            PARTS_D, PARTS_DV, AGAIN, EDGE=True,
         )
     for t in range(tl.load(full_start_ptr + list_row), tl.load(full_start_ptr + list_row + 1)):
         dq = _add_keys_backward(
-            tl.load(full_tiles_ptr + t) * BLOCK_K, dq, b, i, q, lse, delta, dout, scale_times_log2e,
-            k_ptr, v_ptr, ancestor_ptr, k_stride_t, v_stride_t, ancestor_stride_0,
-            ancestor_stride_1, ancestor_stride_2, context, N, M, D, DV, BLOCK_K, PARTS_D, PARTS_DV,
-            AGAIN, EDGE=False,
+            tl.load(full_tiles_ptr + t) * BLOCK_K, dq, b, i, q, lse, row_max, row_weight, delta,
+            dout, scale_times_log2e, k_ptr, v_ptr, ancestor_ptr, k_stride_t, v_stride_t,
+            ancestor_stride_0, ancestor_stride_1, ancestor_stride_2, context, N, M, D, DV, BLOCK_K,
+            PARTS_D, PARTS_DV, AGAIN, EDGE=False,
         )
 
     _store_rows(dq_ptr + row * D, q0, N, _scaled(dq, scale), D, BLOCK_Q, PARTS_D)
@@ -518,12 +539,14 @@ def _forward_cpu(q, k, v, ancestor, scale, context):
                 values = _matmul(p_narrow, v[:, kv_heads, seen].to(narrow), shown=shown)
             out[:, heads, q0:q1] = values / total
 
+    row_weight = row_sum.reciprocal().masked_fill_(row_sum == 0.0, 0.0).squeeze(-1)
     lse = ((row_max + row_sum.log2_()) * 0.6931471805599453).squeeze(-1)
-    return out, lse
+    row_max = row_max.squeeze(-1)
+    return out, lse, row_max, row_weight
 
 
 @_on_spare_threads
-def _backward_cpu(dout, dlse, q, k, v, ancestor, out, lse, scale, context):
+def _backward_cpu(dout, dlse, q, k, v, ancestor, out, row_max, row_weight, scale, context):
     """Backward on the CPU: the gradient of every float tensor, in order."""
     B, H, N, D = q.shape
     HKV, M, DV = v.shape[1:]
@@ -536,16 +559,16 @@ def _backward_cpu(dout, dlse, q, k, v, ancestor, out, lse, scale, context):
     dq = torch.empty(q.shape, dtype=q.dtype)
     dk = torch.zeros(k.shape, dtype=dtype)
     dv = torch.zeros(v.shape, dtype=dtype)
-    # a row that sees no key: avoid inf - inf
-    lse = lse.masked_fill(lse == float("-inf"), 0.0)
-    lse = (lse * 1.4426950408889634).unsqueeze(-1)                      # in base 2, like the score
+    dlse = dlse.unsqueeze(-1)
+    row_max = row_max.unsqueeze(-1)
+    row_weight = row_weight.unsqueeze(-1)
     scale_times_log2e = scale * 1.4426950408889634
     room = torch.empty(0, dtype=dtype)
     k_room = torch.empty(0, dtype=dtype)
     v_room = torch.empty(0, dtype=dtype)
     dp_room = torch.empty(0, dtype=dtype)
     # 0 times what is not finite is not 0
-    careful = not _are_finite(dout, dlse, q, k, v, out, lse)
+    careful = not _are_finite(dout, dlse, q, k, v, out, row_max, row_weight)
     narrow_room = torch.empty(0, dtype=narrow)
     keys_room = torch.empty(0, dtype=narrow)
 
@@ -559,12 +582,13 @@ def _backward_cpu(dout, dlse, q, k, v, ancestor, out, lse, scale, context):
                 _in_room(k[:, kv_heads, seen], k_room).mT, room,
             )
             _hide(score, float("-inf"), edges, b, i, M, ancestor, context)
-            p = score.sub_(lse[:, heads, q0:q1]).exp2_()
-            dout_wide = dout[:, heads, q0:q1].to(dtype)
+            # Weights are p times row_weight, which goes into what comes in for the row.
+            p = score.sub_(row_max[:, heads, q0:q1]).exp2_()
+            dout_wide = dout[:, heads, q0:q1].to(dtype) * row_weight[:, heads, q0:q1]
             dp = _matmul(dout_wide, _in_room(v[:, kv_heads, seen], v_room).mT, dp_room)
             delta = (
                 (dout_wide * out[:, heads, q0:q1]).sum(-1, keepdim=True)
-                - dlse[:, heads, q0:q1].unsqueeze(-1)
+                - dlse[:, heads, q0:q1] * row_weight[:, heads, q0:q1]
             )
             ds = dp.sub_(delta).mul_(p)
             shown = torch.ones_like(score) if careful else None
@@ -572,8 +596,7 @@ def _backward_cpu(dout, dlse, q, k, v, ancestor, out, lse, scale, context):
                 _hide(shown, float(0), edges, b, i, M, ancestor, context)
             p_narrow = _in_room(p, narrow_room)
             _add_transposed(
-                dv[:, kv_heads], seen, p_narrow, dout[:, heads, q0:q1].to(narrow), keys_room,
-                shown=shown,
+                dv[:, kv_heads], seen, p_narrow, dout_wide.to(narrow), keys_room, shown=shown,
             )
             ds_narrow = _in_room(ds, narrow_room)
             dq[:, heads, q0:q1] = (
@@ -629,35 +652,38 @@ def _forward_triton(q, k, v, ancestor, scale, context):
     large = _is_large(H, B, q, k, v)
     out = q.new_empty(B, H, N, DV)
     lse = q.new_empty(B, H, N, dtype=torch.float32)
+    row_max = q.new_empty(B, H, N, dtype=torch.float32)
+    row_weight = q.new_empty(B, H, N, dtype=torch.float32)
     tiles = _tiles("forward", q, ("D", D), ("DV", DV))
     edge_start, edge_tiles, full_start, full_tiles = _lists_of_keys(
         tiles["BLOCK_Q"], tiles["BLOCK_K"], q.device, ancestor, context, B, N, M,
     )
     with torch.cuda.device_of(q):
-        for again, tiles in _looks(tiles):
+        for again, options in _looks(tiles):
             _forward[_grid(triton.cdiv(N, tiles["BLOCK_Q"]), H, B, large)](
-                q, k, v, out, lse, ancestor, *q.stride()[:3], *k.stride()[:3], *v.stride()[:3],
-                *ancestor.stride(), edge_start, edge_tiles, full_start, full_tiles, scale, context,
-                H, group, N, M, **tiles, LARGE=large, AGAIN=again,
+                q, k, v, out, lse, row_max, row_weight, ancestor, *q.stride()[:3], *k.stride()[:3],
+                *v.stride()[:3], *ancestor.stride(), edge_start, edge_tiles, full_start, full_tiles,
+                scale, context, H, group, N, M, **options, LARGE=large, AGAIN=again,
             )
-    return out, lse
+    return out, lse, row_max, row_weight
 
 
-def _backward_triton(dout, dlse, q, k, v, ancestor, out, lse, scale, context):
+def _backward_triton(dout, dlse, q, k, v, ancestor, out, row_max, row_weight, scale, context):
     """Backward by the kernels: the gradient of every float tensor, in order."""
     B, H, N, D = q.shape
     HKV, M, DV = v.shape[1:]
     group = H // HKV
     q, k, v, dout = map(_with_unit_stride, (q, k, v, dout))
     large = _is_large(H, B, q, k, v, dout)
-    delta = torch.empty_like(lse)
+    lse = torch.empty_like(row_max)
+    delta = torch.empty_like(row_max)
     dq = q.new_empty(q.shape)
     with torch.cuda.device_of(q):
         tiles = _tiles("backward_queries", q, ("DV", DV))
         _delta[_grid(triton.cdiv(N, tiles["BLOCK_Q"]), H, B, large)](
-            dout, out, dlse, delta, *dout.stride()[:3], H, N, DV=tiles["DV"],
-            BLOCK_Q=tiles["BLOCK_Q"], BLOCK_DV=triton.next_power_of_2(DV), LARGE=large,
-            num_warps=tiles["num_warps"], enable_fp_fusion=True,
+            dout, out, lse, row_max, row_weight, dlse, delta, *dout.stride()[:3], H, N,
+            DV=tiles["DV"], BLOCK_Q=tiles["BLOCK_Q"], BLOCK_DV=triton.next_power_of_2(DV),
+            LARGE=large, num_warps=tiles["num_warps"], enable_fp_fusion=True,
         )
         tiles = _tiles("backward_keys", q, ("D", D), ("DV", DV))
         edge_start, edge_tiles, full_start, full_tiles = _lists_of_queries(
@@ -666,12 +692,12 @@ def _backward_triton(dout, dlse, q, k, v, ancestor, out, lse, scale, context):
         shares = min(group, _shares(q, triton.cdiv(M, tiles["BLOCK_K"]) * HKV * B))
         dk = _parts(k, shares)
         dv = _parts(v, shares)
-        for again, tiles in _looks(tiles):
+        for again, options in _looks(tiles):
             _backward_keys[_grid(triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B, large)](
-                q, k, v, dout, lse, delta, dk, dv, ancestor, *q.stride()[:3], *k.stride()[:3],
-                *v.stride()[:3], *dout.stride()[:3], *ancestor.stride(), edge_start, edge_tiles,
-                full_start, full_tiles, scale, context, shares, H, HKV, group, N, M, **tiles,
-                LARGE=large, AGAIN=again,
+                q, k, v, dout, lse, row_max, row_weight, delta, dk, dv, ancestor, *q.stride()[:3],
+                *k.stride()[:3], *v.stride()[:3], *dout.stride()[:3], *ancestor.stride(),
+                edge_start, edge_tiles, full_start, full_tiles, scale, context, shares, H, HKV,
+                group, N, M, **options, LARGE=large, AGAIN=again,
             )
         dk = _sum_of_parts(dk, shares, k.dtype)
         dv = _sum_of_parts(dv, shares, v.dtype)
@@ -679,12 +705,12 @@ def _backward_triton(dout, dlse, q, k, v, ancestor, out, lse, scale, context):
         edge_start, edge_tiles, full_start, full_tiles = _lists_of_keys(
             tiles["BLOCK_Q"], tiles["BLOCK_K"], q.device, ancestor, context, B, N, M,
         )
-        for again, tiles in _looks(tiles):
+        for again, options in _looks(tiles):
             _backward_queries[_grid(triton.cdiv(N, tiles["BLOCK_Q"]), H, B, large)](
-                q, k, v, dout, lse, delta, dq, ancestor, *q.stride()[:3], *k.stride()[:3],
-                *v.stride()[:3], *dout.stride()[:3], *ancestor.stride(), edge_start, edge_tiles,
-                full_start, full_tiles, scale, context, H, group, N, M, **tiles, LARGE=large,
-                AGAIN=again,
+                q, k, v, dout, lse, row_max, row_weight, delta, dq, ancestor, *q.stride()[:3],
+                *k.stride()[:3], *v.stride()[:3], *dout.stride()[:3], *ancestor.stride(),
+                edge_start, edge_tiles, full_start, full_tiles, scale, context, H, group, N, M,
+                **options, LARGE=large, AGAIN=again,
             )
     return dq, dk, dv
 
@@ -722,7 +748,7 @@ def _pairs_seen(q, k, ancestor, context):
 def _attention(
     q: Tensor, k: Tensor, v: Tensor, ancestor: Tensor, context: int, backend: str,
     floats: list[float], changing: Tensor | None,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Output and log-sum-exp."""
     (scale,) = floats if changing is None else changing.tolist()
     forward = _forward_triton if backend == "triton" else _forward_cpu
@@ -733,7 +759,10 @@ def _attention(
 def _(q, k, v, ancestor, context, backend, floats, changing):
     wide = torch.promote_types(q.dtype, torch.float32)
     out = q.new_empty(*q.shape[:3], v.shape[3])
-    return out, q.new_empty(q.shape[:3], dtype=wide)
+    return (
+        out, q.new_empty(q.shape[:3], dtype=wide), q.new_empty(q.shape[:3], dtype=wide),
+        q.new_empty(q.shape[:3], dtype=wide),
+    )
 
 
 _count_flops(_attention, {"q": 1, "v": 1})
@@ -742,22 +771,23 @@ _count_flops(_attention, {"q": 1, "v": 1})
 @_operator
 def _attention_backward(
     dout: Tensor, dlse: Tensor, q: Tensor, k: Tensor, v: Tensor, ancestor: Tensor, out: Tensor,
-    lse: Tensor, context: int, backend: str, floats: list[float], changing: Tensor | None,
+    row_max: Tensor, row_weight: Tensor, context: int, backend: str, floats: list[float],
+    changing: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradient of every float tensor, in order."""
     (scale,) = floats if changing is None else changing.tolist()
     backward = _backward_triton if backend == "triton" else _backward_cpu
-    return backward(dout, dlse, q, k, v, ancestor, out, lse, scale, context)
+    return backward(dout, dlse, q, k, v, ancestor, out, row_max, row_weight, scale, context)
 
 
 @torch.library.register_fake(_attention_backward, lib=_LIBRARY)
-def _(dout, dlse, q, k, v, ancestor, out, lse, context, backend, floats, changing):
+def _(dout, dlse, q, k, v, ancestor, out, row_max, row_weight, context, backend, floats, changing):
     return q.new_empty(q.shape), k.new_empty(k.shape), v.new_empty(v.shape)
 
 
 _derive(
     _attention_backward, _refuse, _keep_nothing,
-    ("dout", "dlse", "q", "k", "v", "ancestor", "out", "lse"),
+    ("dout", "dlse", "q", "k", "v", "ancestor", "out", "row_max", "row_weight"),
 )
 
 
@@ -765,12 +795,14 @@ _count_flops(_attention_backward, {"q": 3, "v": 2})
 
 
 def _save(ctx, inputs, output):
-    """Keep what the backward pass reads: all inputs, the output and the log-sum-exp."""
-    ctx.save_for_backward(*inputs[:4], *output)
+    """Keep what the backward pass reads: all inputs, the output and numbers of rows."""
+    out, _, row_max, row_weight = output
+    ctx.save_for_backward(*inputs[:4], out, row_max, row_weight)
+    ctx.mark_non_differentiable(row_max, row_weight)
     ctx.arguments = inputs[4:]
 
 
-def _differentiate(ctx, dout, dlse):
+def _differentiate(ctx, dout, dlse, *_):
     """The gradient of every input of `_attention`."""
     dq, dk, dv = _attention_backward(dout, dlse, *ctx.saved_tensors, *ctx.arguments)
     return dq, dk, dv, None, None, None, None, None
@@ -836,5 +868,5 @@ def tree_decoding(
     except (TypeError, ValueError) as mistake:
         return _refused(mistake, q, v, return_lse)
     _tell_counters()
-    out, lse = _attention(q, k, v, ancestor, context, _choose(backend, q), *_floats(scale))
+    out, lse, *_ = _attention(q, k, v, ancestor, context, _choose(backend, q), *_floats(scale))
     return (out, lse) if return_lse else out

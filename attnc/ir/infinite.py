@@ -1,6 +1,7 @@
 """Scores that may be -inf: such a pair is not seen, as if the mask had hidden it.
 
-Enters: terms. Leaves: what may make a score -inf, and whether a weight is 0 there by itself.
+Enters: terms. Leaves: what may make a score -inf, whether what stands in an exponential is -inf there too, and whether
+a weight is 0 there by itself.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from attnc.ir.nodes import (
     Size,
     Total,
 )
+from attnc.ir.signs import is_positive
 from attnc.ir.walk import children, holds, is_invariant
 
 
@@ -63,6 +65,22 @@ def _least(term: Int) -> int:
         case IntOp("max", a, b):
             return max(_least(a), _least(b))
     return -1
+
+
+def falls(term: Real) -> bool:
+    """Is it -inf where the score is -inf, if other numbers are finite?"""
+    match term:
+        case Score():
+            return True
+        case RealOp("+", a, b):
+            return (falls(a) and not holds(b, Score)) or (falls(b) and not holds(a, Score))
+        case RealOp("-", a, b):
+            return falls(a) and not holds(b, Score)
+        case RealOp("*", a, b):
+            return (falls(a) and is_positive(b)) or (falls(b) and is_positive(a))
+        case RealOp("/", a, b):
+            return falls(a) and is_positive(b)
+    return False
 
 
 def vanishes(term: Real) -> bool:

@@ -8,11 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import inf
 
 from attnc.algebra.derivative import ONE, Derivatives
 from attnc.algebra.fold import Fold, Softmax, Sums
 from attnc.analyze.facts import Facts, Implied, Ranges, Reason, RowPass
-from attnc.ir.nodes import Attention, Bool, Dot, IntParam, Node, Param, Real, Score, Size, Truth, VecInput
+from attnc.ir.infinite import falls, may_be_minus_infinity
+from attnc.ir.nodes import (
+    Attention,
+    Bool,
+    Compare,
+    Dot,
+    IntParam,
+    Node,
+    Param,
+    Real,
+    RealConst,
+    RealIf,
+    Score,
+    Size,
+    Truth,
+    VecInput,
+)
 from attnc.ir.text import print_ir
 from attnc.ir.walk import replace_terms, walk
 from attnc.lower.choices import shield_tokens
@@ -32,6 +49,7 @@ from attnc.lower.tiled.pipeline import find_pipelining
 from attnc.lower.tiled.sweep import HKV, Cover, Gradients, PairScore, TiledSweep, TokenWork, Variants
 
 ROWS = (Size("B"), Size("H"), Size("N"))
+MINUS_INF = RealConst(-inf)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +192,8 @@ def _bare(asked: Asked) -> Attention:
     attention = asked.attention
     score = replace_terms(asked.fold.score, lambda part: attention.score if part == Score() else None)
     assert isinstance(score, Real)
+    if _has_to_hide(asked):
+        score = RealIf(Compare("<", MINUS_INF, attention.score), score, MINUS_INF)
     before: tuple[RowPass, ...] = ()
     if asked.number:
         attention = replace(attention, value=VecInput("v"), output=VecInput("o"))
@@ -182,6 +202,16 @@ def _bare(asked: Asked) -> Attention:
     lets = tuple((name, _with_arrays(term, before)) for name, term in attention.lets)
     whole = replace(attention, score=score, lets=lets, params=(*attention.params, *asked.row_arrays))
     return simplified(whole, asked.facts.implied)
+
+
+def _has_to_hide(asked: Asked) -> bool:
+    """May a score be -inf, so that its pair is not seen, where what softmax takes of it is not -inf?"""
+    is_softmax = isinstance(asked.fold, Softmax)
+    return (
+        is_softmax
+        and not falls(asked.fold.score)
+        and may_be_minus_infinity(asked.attention.score) is not None
+    )
 
 
 def _with_arrays(term: Node, passes: tuple[RowPass, ...]) -> Node:

@@ -31,6 +31,13 @@ SPECS = {
     "key penalties": "score dot(q, k) * scale + pen[b, j]",
     "row penalties": "mask i - j < 6\n    score dot(q, k) * scale + row[b, i]",
     "a sink": "score dot(q, k) * scale + bias[b, h, i, j]\n    normalize sink(z[h])",
+    "of minus the score": "score dot(q, k) * scale + bias[b, h, i, j]\n    normalize exp(-s) / sum(exp(-s))",
+    "of what saturates": "score dot(q, k) * scale + pen[b, j]\n    normalize exp(tanh(s)) / sum(exp(tanh(s)))",
+    "a sign by head": (
+        "score dot(q, k) * scale + pen[b, j]\n"
+        "    normalize exp(s * (1 - 2 * (h % 2))) / sum(exp(s * (1 - 2 * (h % 2))))"
+    ),
+    "minus, in a pass": "score dot(q, k) * scale + pen[b, j]\n    normalize sigmoid(s) * tanh(log(sum(exp(-s))))",
     "a choice": "score dot(q, k) * scale if (i + j) % 3 == 0 else w",
     "counted": "mask j <= i\n    score dot(q, k) * scale + bias[b, h, i, j]\n    normalize sigmoid(s) / (1 + count())",
     "no_score is 0": "score dot(q, k) * scale + bias[b, h, i, j]\n    normalize (2 + tanh(s)) / (1 + count())",

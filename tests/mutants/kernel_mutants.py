@@ -436,6 +436,15 @@ SOFTMAX = (
         "biases",
     ),
     Mutant(
+        "minus-infinity-of-minus",
+        "softmax of minus the score sees a pair whose score is -inf",
+        "attnc/lower/make_sweep.py",
+        "    if _has_to_hide(asked):\n",
+        "    if False:\n",
+        EXTREME,
+        "minus",
+    ),
+    Mutant(
         "pairs-of-minus-infinity",
         "of weights other than softmax, a pair whose score is -inf is seen",
         "attnc/lower/tiled/sweep.py",

@@ -40,7 +40,7 @@ class Rows:
             power = finite(self._largest(x.power.detach()))
             mantissa = x.mantissa * (x.power - power[self.of]).exp()
             return Scaled(self._reduce(kind, mantissa), power)
-        return self._reduce(kind, x)
+        return self._reduce(kind, plain(x))
 
     def log_sum_exp(self) -> Tensor:
         """The natural logarithm of the sum of exp(s), for each row."""

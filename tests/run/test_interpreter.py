@@ -394,6 +394,26 @@ def test_scores_that_overflow_an_exponential(normalize: str) -> None:
     close(lse, (scores(q, k) * 1000).logsumexp(-1))
 
 
+@pytest.mark.parametrize("size", [1e9, -1e15, 1e100, -1e300])
+@pytest.mark.parametrize(
+    "normalize",
+    [
+        "exp(s - log(sum(exp(s))))",
+        "exp(0.0 - (log(sum(exp(s))) - s))",
+        "exp(c + s - log(sum(exp(s))) - c)",
+        "exp(s) * exp(0.0 - log(sum(exp(s))))",
+        "exp(s - 2.0 * c - (log(sum(exp(s))) - c) + c)",
+    ],
+)
+def test_a_logarithm_loses_nothing_next_to_a_large_score(normalize: str, size: float) -> None:
+    q, k, v = tensors()
+    found = spec("c: float", score="dot(q, k) * 0.0 + c", normalize=normalize)
+    q.requires_grad_()
+    got, _ = interpret(found, q, k, v, {"c": size}, return_lse=True)
+    close(got, weighted(torch.softmax(scores(q, k) * 0, -1), v))
+    assert torch.autograd.grad(got.sum(), q)[0].isfinite().all()
+
+
 def test_scores_that_all_underflow_an_exponential() -> None:
     q, k, v = tensors()
     got = interpret(spec(score="dot(q, k) - 5000.0"), q, k, v, {})

@@ -57,7 +57,7 @@ class Fold:
 
     @property
     def remembered(self) -> tuple[tuple[str, str], ...]:
-        """The same of what it leaves for its own backward pass alone."""
+        """The same of what has no gradient: it is left for the backward pass, and later passes read it too."""
         return ()
 
     @property

@@ -168,9 +168,9 @@ class Weights:
 class RowPass:
     """A pass over the keys that weighs no values: it leaves `numbers` of each row.
 
-    A number is a term in the `LogSumExp` of a softmax, in the `RowSum`s of sums, or, where the pass finds the key with
-    the largest number, in the `Score` of that key. Later passes read it as an array [B, H, N] of its name: `arrays`
-    says what that takes the place of.
+    A number is a term in the `RowMax` and the `RowLog` of a softmax, in the `RowSum`s of sums, or, where the pass finds
+    the key with the largest number, in the `Score` of that key. Later passes read it as an array [B, H, N] of its name:
+    `arrays` says what that takes the place of.
     """
 
     fold: Fold

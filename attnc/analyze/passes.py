@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 from attnc.algebra.fold import Largest, Softmax, Sums
 from attnc.algebra.products import factors_of, quotient
 from attnc.analyze.facts import Reason, RowPass
+from attnc.analyze.row_arrays import read_row_arrays
 from attnc.analyze.row_terms import as_exponential, holds_row, is_constant_along_row, is_number_of_row
 from attnc.analyze.sums import GROWS, number_sums, plain_sums
 from attnc.ir import build
-from attnc.ir.nodes import Count, Index, LogSumExp, Node, Real, RealCall, RealLoad, RealOp, Row, Score
+from attnc.ir.nodes import Count, Index, Node, Real, RealCall, RealLoad, RealOp, Row, RowLog, RowMax, Score
 from attnc.ir.signs import exceeds_1
 from attnc.ir.text import print_ir
 from attnc.ir.walk import children, holds, replace_terms, walk
@@ -134,28 +135,35 @@ def _split_extreme(split: Split, row: Row, taken: set[str]) -> Split | str:
 
 
 def _split_exponentials(split: Split, number: Real, taken: set[str]) -> Split | str:
-    """A pass that finds the logarithm of a sum of exponentials."""
+    """A pass that finds the logarithm of a sum of exponentials, in two parts: the largest, and what is left."""
     total = next(row for row in _rows(number) if exceeds_1(row, split.bounded))
     inside = as_exponential(total.a)
     if total.kind != "sum" or inside is None or not is_number_of_row(inside.shift):
         return GROWS
-    (name,) = _fresh(1, taken)
-    logarithm = build.call("log", total)
-    why = Reason(
-        f"a pass over the keys comes first, for {name} = {print_ir(logarithm)}: weights need it", total.span
+    logarithm, names = build.call("log", total), _fresh(2, taken)
+    made = f"{' + '.join(names)} = {print_ir(logarithm)}"
+    why = Reason(f"a pass over the keys comes first, for {made}: weights need it", total.span)
+    largest, rest = (_array(name, total) for name in names)
+    lse = build.real("+", largest, rest)
+
+    def without(log: Real, whole: Real) -> Split:
+        arrays = (logarithm, whole), (total, build.call("exp", whole))
+        numbers = tuple(zip(names, (RowMax(), log), strict=True))
+        later = _replaced(split, RowPass(Softmax(inside.core), numbers, arrays, (why,)))
+        if not isinstance(total.a, RealCall):
+            return later
+        return replace(later, bounded=(*later.bounded, RealOp("-", total.a.a, whole)))
+
+    # What is added to every score of a row is added to its number, unless the same is subtracted where that is read.
+    found = (
+        without(build.real("+", RowLog(), inside.shift), lse),
+        without(RowLog(), build.real("+", lse, inside.shift)),
     )
-    lse = build.real("+", LogSumExp(), inside.shift)
-    array = _array(name, total)
-    arrays = (logarithm, array), (total, build.call("exp", array))
-    done = RowPass(Softmax(inside.core), ((name, lse),), arrays, (why,))
-    later = _replaced(split, done)
-    if not isinstance(total.a, RealCall):
-        return later
-    return replace(later, bounded=(*later.bounded, RealOp("-", total.a.a, array)))
+    return min(found, key=lambda later: sum(1 for _ in walk(later.formula)))
 
 
 def _replaced(split: Split, done: RowPass) -> Split:
-    formula = replace_terms(split.formula, dict(done.arrays).get)
+    formula = read_row_arrays(split.formula, done)
     assert isinstance(formula, Real)
     return replace(split, formula=replace(formula, span=split.formula.span), passes=(*split.passes, done))
 

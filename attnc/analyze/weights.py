@@ -17,7 +17,7 @@ from math import log
 
 from attnc.algebra.fold import Softmax
 from attnc.algebra.products import factors_of, quotient, summands_of
-from attnc.analyze.facts import Reason, Weights
+from attnc.analyze.facts import Reason, RowPass, Weights
 from attnc.analyze.passes import Split, pair_exponentials, split_rows
 from attnc.analyze.row_terms import Exponential, as_exponential, holds_row, is_number_of_row
 from attnc.analyze.sums import find_sums
@@ -31,6 +31,7 @@ from attnc.ir.nodes import (
     RealCall,
     RealConst,
     RealIf,
+    RealLoad,
     RealOp,
     Row,
     Score,
@@ -58,8 +59,9 @@ def find_weights(attention: Attention) -> Weights:
             found = f"it takes more than {MOST_PASSES} passes over the keys"
             return Weights(None, None, (Reason(NOT_SOFTMAX, formula.span), Reason(found, formula.span)))
         if isinstance(found, Weights):
-            earlier = [*signs, *(reason for each in split.passes for reason in each.because)]
-            return replace(found, because=(*earlier, *found.because), before=split.passes)
+            before = _needed(split.passes, found)
+            earlier = [*signs, *(reason for each in before for reason in each.because)]
+            return replace(found, because=(*earlier, *found.because), before=before)
         paired = pair_exponentials(split.formula)
         later = (
             replace(split, formula=replace(paired, span=formula.span))
@@ -70,6 +72,19 @@ def find_weights(attention: Attention) -> Weights:
             why = found if later is None else later
             return Weights(None, None, (Reason(NOT_SOFTMAX, formula.span), Reason(why, formula.span)))
         split = later
+
+
+def _needed(passes: tuple[RowPass, ...], last: Weights) -> tuple[RowPass, ...]:
+    """Without those whose numbers nobody reads: the maximum in exp(s - max(s)) / sum(exp(s - max(s))) cancels."""
+    assert last.fold is not None
+    terms = [last.fold.score, *last.fold.terms, *([] if last.gate is None else [last.gate])]
+    kept: list[RowPass] = []
+    for each in reversed(passes):
+        read = {part.array for term in terms for part in walk(term) if isinstance(part, RealLoad)}
+        if any(name in read for name, _ in each.numbers):
+            kept.insert(0, each)
+            terms += [each.fold.score, *each.fold.terms, *(number for _, number in each.numbers)]
+    return tuple(kept)
 
 
 def _without_signs(attention: Attention) -> tuple[Real, list[Reason]]:

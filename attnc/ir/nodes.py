@@ -308,6 +308,16 @@ class LogSumExp(Real):
 
 
 @node
+class RowMax(Real):
+    """`row_max`: the largest score of the row. Only in facts, never in a spec."""
+
+
+@node
+class RowLog(Real):
+    """`row_log`: the logarithm of the sum of exponentials below `row_max`, so `lse` without it. Only in facts."""
+
+
+@node
 class RowSum(Real):
     """`sum_1`, `sum_2`: a sum over the visible keys of the row, by its number. Only in facts, never in a spec."""
 

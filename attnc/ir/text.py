@@ -51,6 +51,8 @@ from attnc.ir.nodes import (
     RealParam,
     Rope,
     Row,
+    RowLog,
+    RowMax,
     RowSum,
     Scale,
     Score,
@@ -201,6 +203,10 @@ def _atom(node: Node) -> str:
             return "count()"
         case LogSumExp():
             return "lse"
+        case RowMax():
+            return "row_max"
+        case RowLog():
+            return "row_log"
         case RowSum(number):
             return f"sum_{number}"
         case TileEnd(axis, end):

@@ -34,6 +34,8 @@ from attnc.ir.nodes import (
     RealIf,
     RealOp,
     Row,
+    RowLog,
+    RowMax,
     RowSum,
     Score,
     VecCall,
@@ -96,7 +98,7 @@ def axes_of(node: Node) -> frozenset[Axis]:
                 below = _OF_KEY
             case Score():
                 below = _OF_PAIR
-            case Row() | Count() | LogSumExp() | RowSum():
+            case Row() | Count() | LogSumExp() | RowMax() | RowLog() | RowSum():
                 below = _OF_QUERY
         object.__setattr__(node, "axes", below)
     return node.axes

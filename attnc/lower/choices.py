@@ -28,6 +28,7 @@ from attnc.ir.nodes import (
     RealIf,
     RealLoad,
     RealOp,
+    RowLog,
     RowSum,
     Splat,
     SumD,
@@ -119,7 +120,7 @@ def _read_where(cond: Bool, holds: bool, term: T) -> T:
                 return part
             case VecInput() | VecLoad() | VecTotal():
                 return chosen(part, Splat(ONE))
-            case RealLoad() | Total() | RowSum() | LogSumExp():
+            case RealLoad() | Total() | RowSum() | RowLog() | LogSumExp():
                 return chosen(part, ONE)
         return None
 

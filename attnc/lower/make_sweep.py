@@ -13,6 +13,7 @@ from math import inf
 from attnc.algebra.derivative import ONE, Derivatives
 from attnc.algebra.fold import Fold, Softmax, Sums
 from attnc.analyze.facts import Facts, Implied, Ranges, Reason, RowPass
+from attnc.analyze.row_arrays import read_row_arrays
 from attnc.ir.infinite import falls, may_be_minus_infinity
 from attnc.ir.nodes import (
     Attention,
@@ -106,7 +107,8 @@ def make_sweep(asked: Asked) -> TiledSweep:
     if asked.leaves_count:
         fold = _with_count(fold)
     is_softmax = isinstance(fold, Softmax)
-    is_in_base_2 = is_softmax and fits_base_2(score)
+    # A later pass reads the largest score, and knows scores as they are.
+    is_in_base_2 = is_softmax and not asked.number and fits_base_2(score)
 
     requires = (*facts.keys.requires, *facts.queries.requires)
     split, why_split = find_split(inner, facts.keys)
@@ -217,7 +219,7 @@ def _has_to_hide(asked: Asked) -> bool:
 def _with_arrays(term: Node, passes: tuple[RowPass, ...]) -> Node:
     """A `let` of the spec as the last pass sees it."""
     for each in passes:
-        term = replace_terms(term, dict(each.arrays).get)
+        term = read_row_arrays(term, each)
     return term
 
 

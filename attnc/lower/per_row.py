@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from attnc.ir.nodes import (
     Count,
-    LogSumExp,
     Node,
     Real,
     RealIf,
     RealLoad,
     Row,
+    RowLog,
+    RowMax,
     RowSum,
     Total,
     VecInput,
@@ -64,7 +65,8 @@ def _name_empty_rows(block: Block, sweep: Sweep) -> None:
     """`nothing`: which rows see no key. Their numbers are changed, so that nothing is made of infinite ones."""
     empty = Var(sweep.count).equals(0.0) if sweep.count else Var("lse").equals(function("float")("-inf"))
     block.let("nothing", empty)
-    for name in sweep.row_results:
+    weights = [name for name in sweep.remembered if name == "row_weight" and sweep.number]
+    for name in (*sweep.row_results, *weights):
         block.let(name, Var(name).call("masked_fill", Var("nothing"), 1.0), "no key: any number will do")
 
 
@@ -74,13 +76,18 @@ def lower_numbers(sweep: Sweep) -> Function:
     vectors.enter(block)
     if sweep.rows.can_be_empty:
         _name_empty_rows(block, sweep)
+    row_log: Expr = function("_row_log")(Var("lse"), Var("row_weight"))
+    if any(holds(term, RowLog) and term != RowLog() for _, term in sweep.numbers):
+        row_log = block.let("row_log", row_log)
     is_chosen = _chooses_between_numbers(sweep.spec.normalize)
     for name, term in sweep.numbers:
         match term:
             case RowSum(number):
                 value: Expr = Var(f"sum_{number}")
-            case LogSumExp():
-                value = Var("lse")
+            case RowMax():
+                value = Var("row_max")
+            case RowLog():
+                value = row_log
             case _:
                 value = vectors.of_row(term).call("squeeze", -1)
         found = block.let(sweep.spec.variable(name), value, note_of(term))
@@ -90,7 +97,7 @@ def lower_numbers(sweep: Sweep) -> Function:
             value = vectors.of_row(read_where(is_finite(term), term)).call("squeeze", -1)
             block.let(sweep.spec.variable(name), torch.where(finite, value, found.call("detach")))
     block.returns(*(Var(sweep.spec.variable(name)) for name, _ in sweep.numbers))
-    names = [*sweep.row_results, "q", "k", "scale", *map(sweep.spec.variable, vectors.params)]
+    names = [*sweep.outputs, "q", "k", "scale", *map(sweep.spec.variable, vectors.params)]
     doc = "What later passes read of each row."
     return block.function(sweep.named("_numbers"), map(Param, names), doc, "_without_autocast")
 

@@ -27,8 +27,8 @@ class Signature:
 
     `vectors` are tensors that all have gradients, `arrays` those that the spec captures, of which the `summed` have
     gradients; `scalars` have a sort. Results are made without data, as fake tensors are, from q, k, v and `wide`, the
-    dtype of sums; all of them have gradients. What is `remembered` is left behind them for the backward pass alone, and
-    has none. The backward pass reads those of both that are `saved`, and is told by `needs` whether it is asked for the
+    dtype of sums; all of them have gradients. What is `remembered` is left behind them for the backward pass, and has
+    none. The backward pass reads those of both that are `saved`, and is told by `needs` whether it is asked for the
     gradient of an array, where that costs a kernel of its own.
 
     Arrays that are `ordered`, by their names in the spec, are looked at in the tensors that hold them. Tensors of which

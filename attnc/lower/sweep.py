@@ -14,7 +14,7 @@ from typing import Self
 from attnc.algebra.derivative import ONE
 from attnc.algebra.fold import Fold, Largest
 from attnc.analyze.facts import Reason, Requirement, Rows
-from attnc.ir.nodes import Attention, Int, LogSumExp, Node, Param, Real, RealLoad, RowSum, Score
+from attnc.ir.nodes import Attention, Int, Node, Param, Real, RealLoad, RowLog, RowSum, Score
 from attnc.ir.walk import walk
 
 NOTHING: Mapping[Node, Node] = MappingProxyType({})
@@ -112,7 +112,7 @@ class Sweep:
         """As a count is."""
         for part in walk(number):
             match part:
-                case LogSumExp() | RealLoad():
+                case RowLog() | RealLoad():
                     return False
                 case RowSum(n):
                     each = self.fold.sums[n - 1]
@@ -142,7 +142,7 @@ class Sweep:
 
     @property
     def remembered(self) -> tuple[str, ...]:
-        """What a forward pass leaves of each row for the backward pass alone; it has no gradient."""
+        """What a forward pass leaves of each row for the backward pass; it has no gradient."""
         return tuple(name for name, _ in self.fold.remembered)
 
     @property

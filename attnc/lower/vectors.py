@@ -23,6 +23,8 @@ from attnc.ir.nodes import (
     Rank,
     Real,
     Rope,
+    RowLog,
+    RowMax,
     RowSum,
     Splat,
     SumD,
@@ -317,6 +319,10 @@ class _RowTerms(_TokenTerms):
         match term:
             case LogSumExp():
                 return Var("lse").call("unsqueeze", -1)
+            case RowMax():
+                return Var("row_max").call("unsqueeze", -1)
+            case RowLog():
+                return Var("row_log").call("unsqueeze", -1)
             case RowSum(number):
                 return Var(f"sum_{number}").call("unsqueeze", -1)
         return super()._real(term)

@@ -94,6 +94,11 @@ def _sum_of_parts(parts, shares, dtype):
     return parts if shares == 1 else parts.unflatten(1, (-1, shares)).sum(2).to(dtype)
 
 
+def _row_log(lse, row_weight):
+    """`lse` without the largest score of a row, next to which it has no digits, and with its gradient."""
+    return (lse - lse.detach()) - row_weight.log()
+
+
 def _nonzero(divisor):
     """1 for a divisor of 0, where nothing is visible."""
     return divisor.masked_fill(divisor == 0, 1) if isinstance(divisor, Tensor) else divisor or 1

@@ -130,7 +130,7 @@ def compute_rounded(
     sweep = _Sweep(values, found_before, pairs, find_score, find_products, sides, shape, precision, wider)
     values |= found_before
     if fold.weight is None:
-        out, lse = sweep.softmax(fold.score, values_of_keys)
+        out, lse, _ = sweep.softmax(fold.score, values_of_keys)
         for load, slope in lost.items():
             rows = RoundedTerms(values, {}, None, precision, wider)
             through = rows.real(load, seeing) * rows.real(slope, seeing).detach()
@@ -283,11 +283,11 @@ class _Sweep:
             self.found[kind] = whole.index_put(tuple(self.pairs.index.values()), here.real(term, self.pairs))
         return self.found[kind]
 
-    def softmax(self, score: Real, value: Tensor) -> tuple[Tensor, Tensor]:
-        """The output and the log-sum-exp of every row."""
+    def softmax(self, score: Real, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The output and the log-sum-exp of every row, and this without the largest score."""
         scores = self.seen_forward(score, -torch.inf), *self.seen_backward(score)
-        out, lse = RoundedSoftmax.apply(value, self.precision, self.products, *scores)  # type: ignore[no-untyped-call]
-        return out, lse
+        out, lse, log = RoundedSoftmax.apply(value, self.precision, self.products, *scores)  # type: ignore[no-untyped-call]
+        return out, lse, log
 
     def weighted(self, weight: Real, value: Tensor) -> Tensor:
         """The sum of weighted values of every row."""
@@ -312,8 +312,9 @@ class _Sweep:
         r = self.precision
         if isinstance(fold, Softmax):
             nothing = self.score.new_zeros(*self.shape[:2], self.shape[3], 1)
-            _, lse = self.softmax(fold.score, nothing)
-            return RoundedTerms(self._known, {}, None, r, self.wider, lse=lse)
+            _, _, row_log = self.softmax(fold.score, nothing)
+            row_max = self.seen_forward(fold.score, -torch.inf).amax(-1)
+            return RoundedTerms(self._known, {}, None, r, self.wider, row_max=row_max, row_log=row_log)
         n = sqrt(max(self.shape[-1], 1)) * r.working
         tables = map(self.seen, fold.sums)
         sums = tuple(x.sum(-1) + r.error(x.abs().sum(-1), n) for x in tables)

@@ -19,7 +19,7 @@ LARGEST_LSE = 1024.0
 
 
 class RoundedSoftmax(torch.autograd.Function):
-    """Values and scores to output and log-sum-exp: what the kernels do, with their errors.
+    """Values and scores to output, log-sum-exp, and this without the largest score: kernels, with their errors.
 
     The first scores are those of the forward pass. Each of the others is what one sum over pairs goes back to: the
     kernels find the gradient of the score for each of their sums anew, and with it the `products` of the score, whose
@@ -29,7 +29,7 @@ class RoundedSoftmax(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, v: Tensor, r: Precision, products: Tensor, s: Tensor, *again: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         lse = torch.logsumexp(s, -1)
         finite = finite_part(lse)
         below = finite_part(s - finite[..., None])
@@ -39,17 +39,19 @@ class RoundedSoftmax(torch.autograd.Function):
         out = (p + r.error(p * (r.product + n + r.working * below.abs()), 1.0)) @ v
         saved = out + r.error(out.abs(), r.stored)
         lse = torch.where(lse.isfinite(), lse + r.error(finite.abs() + 1, 2 * r.working), lse)
+        log = torch.logsumexp(s - finite_part(s.amax(-1, keepdim=True)), -1)
+        log = torch.where(log.isfinite(), log + r.error(finite_part(log).abs() + 1, 2 * r.working), log)
         ctx.save_for_backward(s, v, finite, below, products, p, saved)
         ctx.precision, ctx.sums = r, len(again)
-        return saved, lse
+        return saved, lse, log
 
     @staticmethod
-    def backward(ctx: Any, dout: Tensor, dlse: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, dout: Tensor, dlse: Tensor, dlog: Tensor) -> tuple[Tensor | None, ...]:
         s, v, lse, below, products, p, out = ctx.saved_tensors
         r: Precision = ctx.precision
         n = sqrt(max(s.shape[-2], 1)) * r.working
         norms = dout.norm(dim=-1)[..., None] * v.norm(dim=-1)[..., None, :]
-        delta = (dout * out).sum(-1) + r.error((dout * out).abs().sum(-1), r.working) - dlse
+        delta = (dout * out).sum(-1) + r.error((dout * out).abs().sum(-1), r.working) - (dlse + dlog)
 
         def weight() -> Tensor:
             """Once more, from what is known of the row."""

@@ -24,6 +24,8 @@ from attnc.ir.nodes import (
     RealOp,
     RealParam,
     Rope,
+    RowLog,
+    RowMax,
     RowSum,
     Scale,
     Splat,
@@ -50,7 +52,7 @@ class RoundedTerms(Terms):
     """The terms of the interpreter, each followed by its error.
 
     `wider` names the arrays that are more precise than q; `coarse` is set within the map of a single token; `lost`
-    readings get no gradient here; `lse` and `sums` are the log-sum-exp and the sums of every row.
+    readings get no gradient here; `lse`, its two parts, and `sums` are what passes leave of every row.
     """
 
     precision: Precision | None = None
@@ -58,6 +60,8 @@ class RoundedTerms(Terms):
     coarse: bool = False
     lost: frozenset[Real | Vec] = frozenset()
     lse: Tensor | None = None
+    row_max: Tensor | None = None
+    row_log: Tensor | None = None
     sums: tuple[Tensor, ...] = ()
 
     # What jumps must jump in the same places: integers and conditions are exact here, as kernels owe them.
@@ -73,10 +77,9 @@ class RoundedTerms(Terms):
         unit = r.stored if self.coarse or isinstance(term, SumD) else r.working
         if isinstance(term, RealCall):
             return self._called(term, unit, at)
-        if isinstance(term, LogSumExp) and self.lse is not None:
-            return self.lse[at.index["b"], at.index["h"], at.index["i"]]
-        if isinstance(term, RowSum):
-            return self.sums[term.number - 1][at.index["b"], at.index["h"], at.index["i"]]
+        left = self._left(term)
+        if left is not None:
+            return left[at.index["b"], at.index["h"], at.index["i"]]
         x = super().number(term, at)
         if not isinstance(x, Tensor) or isinstance(term, RealConst | RealParam | Scale):
             return x
@@ -107,6 +110,19 @@ class RoundedTerms(Terms):
             case RealOp("+" | "-" | "*" | "/"):
                 return r.rounded(x, unit, unit)
         return x
+
+    def _left(self, term: Real) -> Tensor | None:
+        """What a pass has left of each row."""
+        match term:
+            case LogSumExp():
+                return self.lse
+            case RowMax():
+                return self.row_max
+            case RowLog():
+                return self.row_log
+            case RowSum(number):
+                return self.sums[number - 1]
+        return None
 
     def _lost_in_sum(self, size: Tensor, a: Real, b: Real, at: Points) -> Tensor:
         """A sum is rounded by no more than the smaller of its summands: at worst to the other one."""

@@ -16,7 +16,20 @@ from attnc.algebra.fold import Fold, Softmax
 from attnc.algebra.separated import Term
 from attnc.analyze.facts import Linear, TokenMask
 from attnc.compiler import Compilation
-from attnc.ir.nodes import Attention, Index, Int, LogSumExp, Node, Real, RealLoad, RowSum, VecInput
+from attnc.ir.nodes import (
+    Attention,
+    Index,
+    Int,
+    LogSumExp,
+    Node,
+    Real,
+    RealLoad,
+    RowLog,
+    RowMax,
+    RowSum,
+    VecInput,
+)
+from attnc.ir.text import print_ir
 from attnc.ir.walk import replace_terms
 from attnc.run.interpreter import interpret
 from attnc.run.sizes import sizes_of
@@ -100,15 +113,16 @@ class Rebuilt:
         """A number of each row, of its sums."""
         numbers = {f"sum_{n}_": total for n, total in enumerate(sums, 1)}
         if isinstance(fold, Softmax):
-            numbers["lse_"] = sums[0].log()
+            numbers["lse_"] = numbers["row_log_"] = sums[0].log()
+            numbers["row_max_"] = torch.zeros_like(sums[0])
         self.sides.values |= numbers
 
         def read(part: Node) -> Node | None:
             match part:
                 case RowSum(number):
                     return RealLoad(f"sum_{number}_", AT_ROW)
-                case LogSumExp():
-                    return RealLoad("lse_", AT_ROW)
+                case LogSumExp() | RowMax() | RowLog():
+                    return RealLoad(f"{print_ir(part)}_", AT_ROW)
             return None
 
         found = replace_terms(term, read)

@@ -50,6 +50,7 @@ def said(weights: Weights) -> list[str]:
 
 
 ROW = "row_1[b, h, i]"
+LSE = "row_1[b, h, i] - row_2[b, h, i]"
 FOUND = {
     "exp(s / t[b, h, i]) / sum(exp(s / t[b, h, i]))": ["softmax of s / t[b, h, i]"],
     "exp((s - max(s)) / c) / sum(exp((s - max(s)) / c))": ["softmax of s / c"],
@@ -58,8 +59,8 @@ FOUND = {
     "exp(s) * relu(s + u[j]) / (1 + sum(exp(s) * relu(s + u[j])))": [
         "softmax of s + log(relu(s + u[j]))", "times sigmoid(lse)"
     ],
-    "exp(s) * sigmoid(s) / sum(exp(s))": ["lse of s: row_1 = lse", f"exp(s - {ROW}) * sigmoid(s)"],
-    "exp(s) * tanh(s) / sum(exp(s))": ["lse of s: row_1 = lse", f"exp(s - {ROW}) * tanh(s)"],
+    "exp(s) * sigmoid(s) / sum(exp(s))": ["lse of s: row_1 = row_max, row_2 = row_log", f"exp(s - {LSE}) * sigmoid(s)"],
+    "exp(s) * tanh(s) / sum(exp(s))": ["lse of s: row_1 = row_max, row_2 = row_log", f"exp(s - {LSE}) * tanh(s)"],
     "s - mean(s)": ["s and 1.0: row_1 = sum_1 / sum_2", f"s - {ROW}"],
     "s / (1 + sum(abs(s - mean(s))))": [
         "s and 1.0: row_1 = sum_1 / sum_2", f"s and abs(s - {ROW})", "times 1.0 / (1.0 + sum_1)"
@@ -79,26 +80,48 @@ FOUND = {
         f"largest abs(s - {ROW}): row_2 = abs(s - {ROW})",
         "tanh(s - row_2[b, h, i])",
     ],
-    "s - log(sum(exp(s)))": ["lse of s: row_1 = lse", f"s - {ROW}"],
+    "s - log(sum(exp(s)))": ["lse of s: row_1 = row_max, row_2 = row_log", f"s - {LSE}"],
     "tanh(s) * log(sum(exp(s - mean(s))))": [
-        "s and 1.0: row_1 = sum_1 / sum_2", f"lse of s: row_2 = lse + -{ROW}", "tanh(s)", "times row_2[b, h, i]"
+        "s and 1.0: row_1 = sum_1 / sum_2",
+        f"lse of s: row_2 = row_max, row_3 = row_log + -{ROW}",
+        "tanh(s)",
+        "times row_2[b, h, i] + row_3[b, h, i]",
     ],
-    "s - log(sum(exp(s + c)))": ["lse of s: row_1 = lse + c", f"s - {ROW}"],
-    "s * exp(s) / sum(exp(s))": ["lse of s: row_1 = lse", f"s * exp(s - {ROW})"],
-    "exp(s) / mean(exp(s))": ["lse of s: row_1 = lse", f"exp(s - {ROW}) and 1.0", "times sum_1"],
+    "sigmoid(log(sum(exp(s + u[j]))) - u[j] - s)": [
+        "lse of s + u[j]: row_1 = row_max, row_2 = row_log", "sigmoid(row_1[b, h, i] - (s + u[j]) + row_2[b, h, i])"
+    ],
+    "tanh(u[j] - log(sum(exp(s + u[j]))) + 2 * s)": [
+        "lse of s + u[j]: row_1 = row_max, row_2 = row_log",
+        f"tanh(u[j] + 2.0 * s - {LSE})",
+    ],
+    "tanh(u[j] - log(sum(exp(s))) + t[b, h, i] * s)": [
+        "lse of s: row_1 = row_max, row_2 = row_log",
+        f"tanh(t[b, h, i] * s - {ROW} + u[j] - row_2[b, h, i])",
+    ],
+    "tanh(s - log(sum(exp(s + s))))": ["lse of s + s: row_1 = row_max, row_2 = row_log", f"tanh(s - {LSE})"],
+    "exp(s - max(s)) * tanh(s) / sum(exp(s - max(s)))": [
+        "lse of s: row_2 = row_max, row_3 = row_log", "exp(s - row_2[b, h, i] - row_3[b, h, i]) * tanh(s)"
+    ],
+    "exp(s + t[b, h, i]) * tanh(s) / sum(exp(s + t[b, h, i]))": [
+        "lse of s: row_1 = row_max, row_2 = row_log", f"exp(s - {LSE}) * tanh(s)"
+    ],
+    "s - log(sum(exp(s + c)))": ["lse of s: row_1 = row_max, row_2 = row_log + c", f"s - {LSE}"],
+    "s * exp(s) / sum(exp(s))": ["lse of s: row_1 = row_max, row_2 = row_log", f"s * exp(s - {LSE})"],
+    "exp(s) / mean(exp(s))": ["lse of s: row_1 = row_max, row_2 = row_log", f"exp(s - {LSE}) and 1.0", "times sum_1"],
     "tanh(s) * exp(sigmoid(s)) / sum(exp(sigmoid(s)))": [
         "tanh(s) * exp(sigmoid(s)) and exp(sigmoid(s))", "times 1.0 / sum_1"
     ],
     "sigmoid(s + tanh(mean(s))) * exp(sigmoid(s)) / sum(exp(sigmoid(s)))": [
         "s and 1.0: row_1 = tanh(sum_1 / sum_2)",
-        "lse of sigmoid(s): row_2 = lse",
-        "sigmoid(s + row_1[b, h, i]) * exp(sigmoid(s) - row_2[b, h, i])",
+        "lse of sigmoid(s): row_2 = row_max, row_3 = row_log",
+        "sigmoid(s + row_1[b, h, i]) * exp(sigmoid(s) - row_2[b, h, i] - row_3[b, h, i])",
     ],
     "exp(2 * s) * tanh(s) / sum(exp(2 * s))": [
-        "lse of 2.0 * s: row_1 = lse", f"exp(2.0 * s - {ROW}) * tanh(s)"
+        "lse of 2.0 * s: row_1 = row_max, row_2 = row_log", f"exp(2.0 * s - {LSE}) * tanh(s)"
     ],
     "exp(s) / sum(exp(s)) / sum(exp(s))": [
-        "lse of s: row_1 = lse", f"exp(s - {ROW})", f"times 1.0 / exp({ROW})"
+        "lse of s: row_1 = row_max, row_2 = row_log", f"exp(s - {LSE})",
+        "times 1.0 / exp(row_1[b, h, i] + row_2[b, h, i])",
     ],
     "tanh(s + sum(s) + z[h])": ["s: row_1 = sum_1", f"tanh(s + {ROW} + z[h])"],
     "tanh(s + sum(s) * z[h])": ["s: row_1 = sum_1 * z[h]", f"tanh(s + {ROW})"],

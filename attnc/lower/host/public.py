@@ -103,10 +103,10 @@ def _call(block: Block, kernels: SweepKernels, chosen: Sequence[Expr]) -> None:
     if signature.floats:
         given.append(unpacked(function("_floats")(*map(Var, signature.floats))))
     call = function(operator_of(kernels.sweep))(*given)
-    if signature.remembered:
+    if signature.remembered and not kernels.numbers:
         block.stmts.append(Assign(Tuple((*map(Var, signature.results), unpacked(Var("_")))), call))
     else:
-        block.lets(list(signature.results), call)
+        block.lets(list(signature.outputs), call)
 
 
 def _finish(top: Block, kernels: Kernels) -> None:

@@ -98,6 +98,9 @@ FOUND = {
         "lse of s: row_1 = row_max, row_2 = row_log",
         f"tanh(t[b, h, i] * s - {ROW} + u[j] - row_2[b, h, i])",
     ],
+    "tanh((s + c - log(sum(exp(s))) + c) / 8)": [
+        "lse of s: row_1 = row_max, row_2 = row_log", f"tanh((s - {ROW} + c - row_2[b, h, i] + c) / 8.0)"
+    ],
     "tanh(s - log(sum(exp(s + s))))": ["lse of s + s: row_1 = row_max, row_2 = row_log", f"tanh(s - {LSE})"],
     "exp(s - max(s)) * tanh(s) / sum(exp(s - max(s)))": [
         "lse of s: row_2 = row_max, row_3 = row_log", "exp(s - row_2[b, h, i] - row_3[b, h, i]) * tanh(s)"

@@ -14,6 +14,8 @@ TILE_TEST = ("tests/sets/test_tile_test.py",)
 SIGNS = ("tests/ir/test_ir_signs.py",)
 DERIVATIVE = ("tests/algebra/test_derivative.py",)
 SEPARATE = ("tests/algebra/test_separate.py",)
+PASSES = ("tests/analyze/test_passes.py::test_they_mean_the_formula",)
+LATER = ("tests/kernels/test_large_passes.py::test_formulas",)
 
 SETS = (
     Mutant(
@@ -526,4 +528,49 @@ LINEAR = (
     ),
 )
 
-ANALYSIS = (*SETS, *TILES, *TERMS, *LINEAR)
+NUMBERS = (
+    Mutant(
+        "later-passes-round-the-lse",
+        "a later pass adds up both parts of a log-sum-exp before it subtracts them from a score",
+        "attnc/analyze/row_arrays.py",
+        "    if not isinstance(done.fold, Softmax):\n",
+        "    if True:\n",
+        LATER,
+    ),
+    Mutant(
+        "largest-in-base-2",
+        "a pass whose largest score is read by later ones has its scores in base 2",
+        "attnc/lower/make_sweep.py",
+        "is_softmax and not asked.number and fits_base_2(score)",
+        "is_softmax and fits_base_2(score)",
+        LATER,
+    ),
+    Mutant(
+        "logarithm-without-its-gradient",
+        "what a later pass says about a log-sum-exp goes nowhere",
+        "attnc/support/torch_functions.py",
+        "return (lse - lse.detach()) - row_weight.log()",
+        "return -row_weight.log()",
+        PASSES,
+    ),
+    Mutant(
+        "half-a-score-is-taken-for-it",
+        "a score meets the largest one where only a part of it stands in a sum",
+        "attnc/analyze/row_arrays.py",
+        "if (plus == sign, each) not in others:\n                break\n"
+        "            others.remove((plus == sign, each))",
+        "if (plus == sign, each) not in summands:\n                break\n"
+        "            others = [other for other in others if other != (plus == sign, each)]",
+        PASSES,
+    ),
+    Mutant(
+        "equal-signs-cancel",
+        "a number that is added twice to all scores of a row is left out",
+        "attnc/analyze/row_arrays.py",
+        "if (not plus, each) in kept and is_constant_along_row(each):\n            kept.remove((not plus, each))",
+        "if (plus, each) in kept and is_constant_along_row(each):\n            kept.remove((plus, each))",
+        PASSES,
+    ),
+)
+
+ANALYSIS = (*SETS, *TILES, *TERMS, *LINEAR, *NUMBERS)

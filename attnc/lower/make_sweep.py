@@ -12,7 +12,7 @@ from math import inf
 
 from attnc.algebra.derivative import ONE, Derivatives
 from attnc.algebra.fold import Fold, Softmax, Sums
-from attnc.analyze.facts import Facts, Implied, Ranges, Reason, RowPass
+from attnc.analyze.facts import Facts, Implied, Ranges, Reason, RowPass, Weights
 from attnc.analyze.row_arrays import read_row_arrays
 from attnc.ir.infinite import falls, may_be_minus_infinity
 from attnc.ir.nodes import (
@@ -142,7 +142,7 @@ def make_sweep(asked: Asked) -> TiledSweep:
             else []
         ),
         *([] if asked.number else _reasons_of_kernels(inner, ints, why_pipelines)),
-        *([] if asked.number else _why_again(inner, is_softmax)),
+        *([] if asked.number else _why_again(inner, facts.weights)),
     ]
     derivatives = Derivatives(score)
     return TiledSweep(
@@ -267,9 +267,12 @@ def _reasons_of_kernels(attention: Attention, ints: IntRanges, why_pipelines: Re
     return [*why_remainders(ints), *(why for why in reasons if why)]
 
 
-def _why_again(attention: Attention, is_softmax: bool) -> list[Reason]:
+def _why_again(attention: Attention, weights: Weights) -> list[Reason]:
     """What keys cost that nobody sees, which may be no numbers (ADR 0023), and large scores (ADR 0030)."""
     hides = attention.mask != Truth(True)
+    is_softmax = any(
+        isinstance(fold, Softmax) for fold in (weights.fold, *(each.fold for each in weights.before))
+    )
     keys = "for keys that the mask hides and that are nan or infinite"
     rows = "for rows with a score beyond 1024"
     if not hides and not is_softmax:

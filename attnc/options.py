@@ -15,7 +15,7 @@ from attnc.errors import Diagnostic, raise_all
 from attnc.tiles import ChosenTiles
 
 Backend = Literal["auto", "triton", "cpu", "reference"]
-ScheduleName = Literal["auto", "tiled"]
+ScheduleName = Literal["auto", "linear", "tiled"]
 
 
 def _about(
@@ -40,7 +40,8 @@ class Options:
     schedule: ScheduleName = field(
         default="auto",
         metadata=_about(
-            "how a call is computed; auto: by a state of the keys where attention is linear; tiled: pair by pair",
+            "how a call is computed; linear: by a state of the keys, in time that grows with the tokens; "
+            "tiled: pair by pair; auto: linear where that is found and pays, and else tiled",
             str,
             get_args(ScheduleName),
         ),

@@ -20,6 +20,7 @@ OF_TOKENS = ("chunked", "products")
 # What a chunk of tokens is in the count of products, and the width of queries and values.
 CHUNK, WIDTH = 64, 64
 LONGEST = 400
+MOST_KEYS = 2048  # of most calls
 GLUE = "\u00a0"  # a space at which no line ends
 
 
@@ -74,6 +75,19 @@ def say_products(linear: Linear, schedule: str, keys: int) -> str | None:
     what = "a state and the keys of a chunk" if own else "a state"
     dense = f"the products of dense attention (M = {keys}, D = DV = {WIDTH})"
     return f"{100 * share:.3g} % of {dense}: {what} for each query"
+
+
+def say_dear(linear: Linear) -> str | None:
+    """Why pairs are cheaper in most calls; None where they are not."""
+    number = _at_width(linear.features)
+    if number is not None and _pays_from(number) <= MOST_KEYS:
+        return None
+    if number is None:
+        many, cost = plain_text(linear.features), "may cost more than the keys of a call"
+    else:
+        at = f" at D{GLUE}={GLUE}{WIDTH}" if Size("D") in walk(linear.features) else ""
+        many, cost = f"{number}{at}", f"cost as much as {_pays_from(number)} keys"
+    return f'products of features, {many}, {cost}; `schedule="linear"` takes them'
 
 
 def _pays_from(features: int) -> int:

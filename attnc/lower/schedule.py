@@ -61,7 +61,7 @@ class Schedule:
     """A schedule. `says` is what it does, in the words of `explain`.
 
     `make` makes the sweeps of an attention, the last of which weighs values, or says why the schedule is not for it;
-    nothing, where nobody would expect that it is.
+    nothing, where nobody would expect that it is. `find_dear` says why pairs are cheaper in most calls, if they are.
     `lower` takes a sweep and the checks of what it reads. `common` is what the launchers of all sweeps call, with tiles
     that were chosen for one GPU, if they were; `constants` are lines at the head of a module.
     """
@@ -72,3 +72,4 @@ class Schedule:
     lower: Callable[[Any, ReadChecks], SweepKernels]
     common: Callable[[Sequence[Any], ChosenTiles | None], tuple[Part, ...]]
     constants: tuple[str, ...] = ()
+    find_dear: Callable[[Attention, Facts], Reason | None] = lambda attention, facts: None

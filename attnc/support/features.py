@@ -47,22 +47,15 @@ def _at_last_key(running, offset, N):
 
 def _powers(x, power):
     """Every product of `power` features, so that their dot products are powers of dot products."""
-    chosen = torch.combinations(
-        torch.arange(x.shape[3], device=x.device), power, with_replacement=True
-    )
-    ways = [_ways(each) for each in chosen.tolist()]
-    return x[..., chosen].prod(4) * torch.tensor(
-        ways, dtype=torch.float64, device=x.device
-    ).sqrt().to(x.dtype)
-
-
-def _ways(chosen):
-    """In how many orders the same features can be chosen."""
-    ways = run = 1
-    for n in range(1, len(chosen)):
-        run = run + 1 if chosen[n] == chosen[n - 1] else 1
-        ways = ways * (n + 1) // run
-    return ways
+    features = torch.arange(x.shape[3], device=x.device)
+    chosen = torch.combinations(features, power, with_replacement=True).mT
+    found, run = x[..., chosen[0]], torch.ones_like(chosen[0])
+    orders = run.to(torch.float64)  # in how many the same features can be chosen
+    for n in range(1, power):
+        found = found * x[..., chosen[n]]
+        run = torch.where(chosen[n] == chosen[n - 1], run + 1, 1)
+        orders = orders * (n + 1) / run
+    return found * orders.sqrt().to(x.dtype)
 
 
 def _products(x, y):

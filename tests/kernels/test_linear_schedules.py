@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from compilations import EXAMPLES, LINEAR, NAMES, example
+from compilations import EXAMPLES, LINEAR, NAMES, compiled, example
 from kernel_checks import Measure, assert_holds
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
@@ -70,6 +70,22 @@ SPECS = {
 }
 
 
+# Features are products of features, which have to be asked for.
+PRODUCTS_OF_FEATURES = {
+    "taylor2": spec("", "j <= i", "dot(q, k) * scale", "(1 + s + s ** 2 / 2) / sum(1 + s + s ** 2 / 2)"),
+    "square": spec("", "true", "dot(q, k)", "s ** 2 / (1e-6 + sum(s ** 2))"),
+    "cube": spec("pad: bool[B, M]", "j <= i and pad[b, j]", "dot(q, k) * scale", "s ** 3"),
+    "fourth": spec("", "true", "(1 + dot(q, k)) ** 4", "s / count()"),
+    "two_dots": spec("", "j <= i", "dot(q, k) ** 2 * dot(sigmoid(q), sigmoid(k)) / 10"),
+    "gated": spec(
+        "g: float[H]",
+        "j <= i",
+        "exp(-abs(g[h]) * (i - j)) * (1 + dot(q, k)) ** 2",
+        "s / sum(s)",
+    ),
+}
+
+
 def test_these_examples_are_linear() -> None:
     assert {*CHUNKED, *PRODUCTS} == LINEAR
     assert all(example(name).plan.schedule.name == "tiled" for name in NAMES if name not in LINEAR)
@@ -92,8 +108,51 @@ def test_masks_and_decays(measure: Measure, name: str) -> None:
         assert_holds(measure(compilation, case))
 
 
+@pytest.mark.parametrize("name", PRODUCTS_OF_FEATURES)
+def test_products_of_features(measure: Measure, name: str) -> None:
+    compilation = compiled(PRODUCTS_OF_FEATURES[name], f"{name}.attn", schedule="linear")
+    assert compilation.plan.schedule.name in ("chunked", "products")
+    assert compiled(PRODUCTS_OF_FEATURES[name], f"{name}.attn").plan.schedule.name == "tiled"
+    for case in [*CASES, *([] if name == "gated" else UNEQUAL)]:
+        assert_holds(measure(compilation, case))
+
+
+def test_few_products_of_features_are_not_asked_for() -> None:
+    """Where their width is that of an array, they are as many in every call."""
+    sizes = "A: float[B, H, N, {0}], C: float[B, H, M, {0}]"
+    for width, schedule in ((16, "chunked"), (32, "chunked"), (64, "tiled")):
+        text = spec(sizes.format(width), "j <= i", "1 + dot(A[b, h, i, :], C[b, h, j, :]) ** 2", "s / sum(s)")
+        assert compiled(text).plan.schedule.name == schedule
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            spec("", "j <= i", "dot(q, k)", "softmax"),
+            "softmax takes the exponential of `dot(q, k)`, in which a dot product stands",
+        ),
+        (
+            spec("", "j <= i", "dot(q, k) * (1 + i - j)"),
+            "differences of positions would be those of large numbers",
+        ),
+        (
+            spec("G: float[B, H, N, D]", "j <= i", "sum_d(q * k * exp(G[b, h, i, :] - G[b, h, j, :])) ** 2"),
+            "products of features have no gates of single channels",
+        ),
+    ],
+)
+def test_who_asks_in_vain_is_told_why(text: str, message: str) -> None:
+    with pytest.raises(AttncError) as caught:
+        compiled(text, schedule="linear").plan  # noqa: B018
+    (told,) = caught.value.diagnostics
+    assert told.code == "not-linear"
+    assert told.message == f"`a` is not computed in time that grows with the tokens: {message}"
+    assert told.helps == ('`schedule="auto"` computes it pair by pair',)
+
+
 REFUSED = {
-    "features are products of features, which are more than the keys of most calls": spec(
+    'products of features, 2080 at D\u00a0=\u00a064, cost as much as 6304 keys; `schedule="linear"` takes them': spec(
         "", "j <= i", "dot(q, k)", "s ** 2 / sum(s ** 2)"
     ),
     "a decay is not counted from the last key that a query sees": spec(

@@ -108,8 +108,10 @@ class FeaturesOfTokens:
         return (of_query + met).call("exp"), of_key, fade
 
     def _products(self, vectors: Sequence[Vec], powers: Sequence[int], side: str) -> Expr | None:
-        """The products of vectors of each token; None where there are none."""
-        mapped = map(self.vectors[side].mapped, vectors)
+        """The products of vectors of each token, in a wide dtype; a vector alone is itself, and none are None."""
+        mapped = [self.vectors[side].mapped(vector) for vector in vectors]
+        if sum(powers) > 1:
+            mapped = [value.to(Var("wide")) for value in mapped]
         parts = [
             value if power == 1 else function("_powers")(value, power)
             for value, power in zip(mapped, powers, strict=True)

@@ -12,6 +12,7 @@ from typing import Literal
 from attnc.algebra.fold import Softmax, Sums
 from attnc.algebra.separated import Term
 from attnc.analyze.facts import Facts, Linear, Reason
+from attnc.analyze.linear_words import say_dear
 from attnc.analyze.misreads import find_misreads
 from attnc.ir.nodes import (
     Attention,
@@ -67,8 +68,8 @@ def _why_not(attention: Attention, linear: Linear, facts: Facts) -> Reason | Non
         return Reason("an earlier pass over the keys finds numbers of each row", at)
     if isinstance(facts.weights.fold, Softmax):
         return Reason("a softmax leaves the log-sum-exp of its row, which a state does not have", at)
-    if any(dot.power > 1 for term in terms for dot in term.dots) or any(term.dots[1:] for term in terms):
-        return Reason("features are products of features, which are more than the keys of most calls", at)
+    if any(_is_product(term) and any(dot.gate for dot in term.dots) for term in terms):
+        return Reason("products of features have no gates of single channels", at)
     if mask.causal is None and (mask.document is not None or mask.sees_query != EVERYWHERE):
         return Reason(
             "queries differ in the keys that they see, and see keys behind them", attention.mask.span
@@ -97,6 +98,20 @@ def _why_not(attention: Attention, linear: Linear, facts: Facts) -> Reason | Non
     if unnumbered:
         return Reason(f"`{unnumbered[0]}` is sorted, and numbers no documents", attention.mask.span)
     return None
+
+
+def find_dear(attention: Attention, facts: Facts) -> Reason | None:
+    """Whether products of features are more than the keys of most calls; single features are not."""
+    linear = facts.linear
+    if not isinstance(linear, Linear) or not any(map(_is_product, linear.weight)):
+        return None
+    why = say_dear(linear)
+    return Reason(why, attention.normalize.span) if why else None
+
+
+def _is_product(term: Term) -> bool:
+    """Are its features products of features?"""
+    return bool(term.dots[1:]) or any(dot.power > 1 for dot in term.dots)
 
 
 def _has_position(number: Real, axis: Literal["i", "j"]) -> bool:
@@ -193,6 +208,7 @@ CHUNKED = Schedule(
     lower=lower_linear,
     common=lambda sweeps, tiles: (),
     constants=("CHUNK = 64  # tokens whose pairs are computed at once",),
+    find_dear=find_dear,
 )
 PRODUCTS = Schedule(
     name="products",
@@ -200,4 +216,5 @@ PRODUCTS = Schedule(
     make=make_products,
     lower=lower_linear,
     common=lambda sweeps, tiles: (),
+    find_dear=find_dear,
 )

@@ -161,6 +161,11 @@ REFUSED = {
     "a state may be of a later document than the query": spec(
         "doc: sorted int[B, N]", "j <= i + 1 and doc[b, i] == doc[b, j]", "dot(q, k)"
     ),
+    "an exponent would be counted from the largest of an earlier document": spec(
+        "doc: sorted int[B, N], c: float[B, M]",
+        "j <= i and doc[b, i] == doc[b, j]",
+        "dot(q, k) * exp(c[b, j])",
+    ),
     "differences of positions would be those of large numbers": spec("", "j <= i", "dot(q, k) * (1 + i - j)"),
     "`a[b, j]` may be -inf, and hide pairs": spec("a: float[B, M]", "j <= i", "dot(q, k) + a[b, j]"),
     "an earlier pass over the keys finds numbers of each row": spec(

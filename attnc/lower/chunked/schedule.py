@@ -85,6 +85,10 @@ def _why_not(attention: Attention, linear: Linear, facts: Facts) -> Reason | Non
         return Reason("a state may be of a later document than the query", attention.mask.span)
     if mask.causal is not None and any(map(_is_apart, make_forms(linear))):
         return Reason("a decay is not counted from the last key that a query sees", attention.score.span)
+    if mask.document is not None and any(map(_is_counted_from_largest, make_forms(linear))):
+        return Reason(
+            "an exponent would be counted from the largest of an earlier document", attention.score.span
+        )
     for base in linear.positive:
         if mask.causal is None or not any(RealCall("log", base) in walk(each) for each in _exponents(terms)):
             return Reason(f"`{print_ir(base)}` may be below 0", base.span or at)
@@ -138,6 +142,12 @@ def _is_apart(form: Form) -> bool:
         pair for term in form.terms for pair in (term.exponent, *(dot.gate for dot in term.dots)) if pair
     ]
     return not _is_decay(form) and any("i" in axes_of(a) and "j" in axes_of(b) for a, b in pairs)
+
+
+def _is_counted_from_largest(form: Form) -> bool:
+    """Are there exponents that are no decay?"""
+    has_exponents = any(term.exponent or any(dot.gate for dot in term.dots) for term in form.terms)
+    return has_exponents and not _is_decay(form)
 
 
 def _is_decay(form: Form) -> bool:

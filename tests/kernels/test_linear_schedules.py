@@ -234,6 +234,18 @@ def test_what_nobody_sees_spoils_nothing() -> None:
         torch.testing.assert_close(found[finite], expected[finite], atol=1e-9, rtol=1e-9)
 
 
+def test_a_query_that_sees_nothing_is_in_no_document() -> None:
+    """Documents may have any numbers, also those below 0."""
+    mask = "j <= i and doc[b, i] == doc[b, j] and real[b, i]"
+    text = spec("doc: sorted int[B, N], real: bool[B, N]", mask, "dot(q, k)")
+    doc, real = torch.tensor([[-3, -1, -1, -1, 0, 0]]), torch.tensor([[True, False, True] * 2])
+    for dtype in (torch.int32, torch.int64):
+        out = attnc.compile(text)(**drawn(6), doc=doc.to(dtype), real=real)
+        expected = attnc.compile(text, backend="reference")(**drawn(6), doc=doc.to(dtype), real=real)
+        assert out[:, :, ~real[0]].count_nonzero() == 0
+        torch.testing.assert_close(out, expected)
+
+
 @pytest.mark.parametrize("name", ["retention", "linear_attention", "l2vit"])
 def test_operators_are_what_they_say(name: str) -> None:
     """Under torch.compile, and for samples of `vmap`: values and gradients are the same."""

@@ -93,7 +93,8 @@ def _documents(block: Block, vectors: Vectors, sweep: LinearSweep) -> None:
         for term in (document, at_key)
     )
     if mask.sees_query != Truth(True):
-        of_queries = torch.where(vectors.terms(mask.sees_query), of_queries, -1)
+        none = torch.iinfo(torch.value("int64")).attr("min")
+        of_queries = torch.where(vectors.terms(mask.sees_query), of_queries.call("long"), none)
     queries, keys = sweep.documents
     block.let(queries, of_queries.call("expand", B, 1, N, 1).call("flatten", 1), note_of(document))
     block.let(keys, of_keys.call("expand", B, 1, 1, M).call("flatten", 1))

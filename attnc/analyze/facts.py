@@ -202,6 +202,11 @@ class TokenMask:
     sees_query: Bool = EVERYWHERE
     sees_key: Bool = EVERYWHERE
 
+    @property
+    def is_of_all(self) -> bool:
+        """Does every query see the same keys?"""
+        return self.causal is None and self.document is None and self.sees_query == EVERYWHERE
+
 
 @dataclass(frozen=True, slots=True)
 class Linear:

@@ -70,9 +70,12 @@ def say_products(linear: Linear, schedule: str, keys: int) -> str | None:
     features = _at_width(linear.features)
     if schedule not in OF_TOKENS or features is None:
         return None
-    own = CHUNK * (features + WIDTH) if linear.mask.causal is not None else 0
-    share = (own + 2 * features * WIDTH) / (2 * WIDTH * max(1, keys))
+    own = 0 if linear.mask.is_of_all else CHUNK * (features + WIDTH)
+    ways = 2 if own and linear.mask.causal is None else 1
+    share = ways * (own + 2 * features * WIDTH) / (2 * WIDTH * max(1, keys))
     what = "a state and the keys of a chunk" if own else "a state"
+    if ways == 2:
+        what += ", forth and back,"
     dense = f"the products of dense attention (M = {keys}, D = DV = {WIDTH})"
     return f"{100 * share:.3g} % of {dense}: {what} for each query"
 

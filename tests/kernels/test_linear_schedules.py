@@ -66,6 +66,22 @@ SPECS = {
     "other_sums": spec("c: float[B, M]", "j <= i", "dot(q, k) * exp(c[b, j])", "s / (1 + count())"),
     "cosine": spec("w: float[H]", "j <= i", "dot(q, k) * (1 + cos(w[h] * (i - j)))"),
     "all_keys": spec("c: float[H]", "true", "dot(q, k) * exp(c[h] * (i - j) / (N + M))", "s / N"),
+    "documents_before": spec(
+        "doc: sorted int[B, N]", "j <= i - 2 and doc[b, i] == doc[b, j]", "dot(q, k)", "s / (1 + count())"
+    ),
+    "documents_both_ways": spec(
+        "doc: sorted int[B, N], pad: bool[B, M], real: bool[B, N]",
+        "j < N and doc[b, i] == doc[b, j] and pad[b, j] and real[b, i]",
+        "dot(q, k) * scale",
+        "s / max(sum(s), 3)",
+    ),
+    "blocks_both_ways": spec("w: int", "i // w == j // w", "dot(q, k) * scale", "s / max(count(), 1)"),
+    "hidden_queries": spec(
+        "real: bool[B, N], pad: bool[B, M], c: float[B, M]",
+        "real[b, i] and pad[b, j]",
+        "dot(q, k) * exp(c[b, j])",
+        "s / max(count(), 1)",
+    ),
     "hidden_keys": spec("pad: bool[B, M]", "pad[b, j]", "dot(q, k) * scale", "s / max(count(), 1)"),
 }
 
@@ -86,6 +102,13 @@ PRODUCTS_OF_FEATURES = {
 }
 
 
+# These take other numbers of queries and of keys.
+TAKE_ANY = (
+    *("behind", "before", "key_weights", "cosine", "all_keys", "hidden_keys", "hidden_queries"),
+    "blocks_both_ways",
+)
+
+
 def test_these_examples_are_linear() -> None:
     assert {*CHUNKED, *PRODUCTS} == LINEAR
     assert all(example(name).plan.schedule.name == "tiled" for name in NAMES if name not in LINEAR)
@@ -103,7 +126,7 @@ def test_examples(measure: Measure, name: str) -> None:
 def test_masks_and_decays(measure: Measure, name: str) -> None:
     compilation = Compilation(Source(f"{name}.attn", SPECS[name]))
     assert compilation.plan.schedule.name in ("chunked", "products")
-    takes_any = name in ("behind", "before", "key_weights", "cosine", "all_keys", "hidden_keys")
+    takes_any = name in TAKE_ANY
     for case in [*CASES, *(UNEQUAL if takes_any else [])]:
         assert_holds(measure(compilation, case))
 
@@ -161,7 +184,7 @@ REFUSED = {
     "a state may be of a later document than the query": spec(
         "doc: sorted int[B, N]", "j <= i + 1 and doc[b, i] == doc[b, j]", "dot(q, k)"
     ),
-    "an exponent would be counted from the largest of an earlier document": spec(
+    "an exponent would be counted from the largest of another document": spec(
         "doc: sorted int[B, N], c: float[B, M]",
         "j <= i and doc[b, i] == doc[b, j]",
         "dot(q, k) * exp(c[b, j])",
@@ -170,9 +193,6 @@ REFUSED = {
     "`a[b, j]` may be -inf, and hide pairs": spec("a: float[B, M]", "j <= i", "dot(q, k) + a[b, j]"),
     "an earlier pass over the keys finds numbers of each row": spec(
         "", "true", "dot(q, k)", "s - mean(s) + 1 / M"
-    ),
-    "queries differ in the keys that they see, and see keys behind them": spec(
-        "doc: sorted int[B, N]", "doc[b, i] == doc[b, j]", "dot(q, k)"
     ),
 }
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 from attnc.algebra.fold import Softmax, Sums
 from attnc.algebra.separated import Term
-from attnc.analyze.facts import Facts, Linear, Reason
+from attnc.analyze.facts import Facts, Linear, Reason, TokenMask
 from attnc.analyze.linear_words import say_dear
 from attnc.analyze.misreads import find_misreads
 from attnc.ir.nodes import (
@@ -25,7 +25,6 @@ from attnc.ir.nodes import (
     RealCall,
     RealOp,
     Size,
-    Truth,
     VecInput,
 )
 from attnc.ir.text import print_ir
@@ -38,25 +37,29 @@ from attnc.lower.chunked.torch_path import lower_backward, lower_forward, lower_
 from attnc.lower.hoist import axes_of_arrays
 from attnc.lower.schedule import ReadChecks, Schedule, SweepKernels
 
-EVERYWHERE = Truth(True)
 WHY_CHUNKED = (
     "a state goes from chunk to chunk, and pairs are only those of a chunk: time grows with the tokens"
+)
+WHY_BOTH_WAYS = (
+    "a state goes from chunk to chunk, and another one back, for the keys behind a query: "
+    "time grows with the tokens"
 )
 WHY_PRODUCTS = "one state for all queries: time grows with the tokens"
 
 
 def make_chunked(attention: Attention, facts: Facts) -> tuple[LinearSweep, ...] | Reason | None:
-    """Where a query sees the keys behind it; None where there is nothing linear to compute so."""
+    """Where queries differ in the keys that they see; None where there is nothing linear to compute so."""
     linear = facts.linear
-    if not isinstance(linear, Linear) or linear.mask.causal is None:
+    if not isinstance(linear, Linear) or linear.mask.is_of_all:
         return None
-    return _why_not(attention, linear, facts) or (_make(attention, linear, facts, WHY_CHUNKED),)
+    why = WHY_CHUNKED if linear.mask.causal is not None else WHY_BOTH_WAYS
+    return _why_not(attention, linear, facts) or (_make(attention, linear, facts, why),)
 
 
 def make_products(attention: Attention, facts: Facts) -> tuple[LinearSweep, ...] | Reason | None:
     """Where every query sees every key that is not hidden from all of them."""
     linear = facts.linear
-    if not isinstance(linear, Linear) or linear.mask.causal is not None:
+    if not isinstance(linear, Linear) or not linear.mask.is_of_all:
         return None
     return _why_not(attention, linear, facts) or (_make(attention, linear, facts, WHY_PRODUCTS),)
 
@@ -70,10 +73,6 @@ def _why_not(attention: Attention, linear: Linear, facts: Facts) -> Reason | Non
         return Reason("a softmax leaves the log-sum-exp of its row, which a state does not have", at)
     if any(_is_product(term) and any(dot.gate for dot in term.dots) for term in terms):
         return Reason("products of features have no gates of single channels", at)
-    if mask.causal is None and (mask.document is not None or mask.sees_query != EVERYWHERE):
-        return Reason(
-            "queries differ in the keys that they see, and see keys behind them", attention.mask.span
-        )
     if linear.infinite is not None and not isinstance(linear.infinite, RealCall | RealOp):
         what = f"`{print_ir(linear.infinite)}` may be -inf, and hide pairs"
         return Reason(what, linear.infinite.span)
@@ -81,14 +80,13 @@ def _why_not(attention: Attention, linear: Linear, facts: Facts) -> Reason | Non
         _has_position(term.key, "j") for term in terms
     ):
         return Reason("differences of positions would be those of large numbers", attention.score.span)
-    if mask.document is not None and mask.causal != IntConst(0):
+    if mask.document is not None and not _is_at_query(mask):
         return Reason("a state may be of a later document than the query", attention.mask.span)
     if mask.causal is not None and any(map(_is_apart, make_forms(linear))):
         return Reason("a decay is not counted from the last key that a query sees", attention.score.span)
     if mask.document is not None and any(map(_is_counted_from_largest, make_forms(linear))):
-        return Reason(
-            "an exponent would be counted from the largest of an earlier document", attention.score.span
-        )
+        text = "an exponent would be counted from the largest of another document"
+        return Reason(text, attention.score.span)
     for base in linear.positive:
         if mask.causal is None or not any(RealCall("log", base) in walk(each) for each in _exponents(terms)):
             return Reason(f"`{print_ir(base)}` may be below 0", base.span or at)
@@ -142,6 +140,11 @@ def _is_apart(form: Form) -> bool:
         pair for term in form.terms for pair in (term.exponent, *(dot.gate for dot in term.dots)) if pair
     ]
     return not _is_decay(form) and any("i" in axes_of(a) and "j" in axes_of(b) for a, b in pairs)
+
+
+def _is_at_query(mask: TokenMask) -> bool:
+    """Is the last key of a state no later than the query? Both ways, that is so of each."""
+    return mask.causal is None or (isinstance(mask.causal, IntConst) and mask.causal.value <= 0)
 
 
 def _is_counted_from_largest(form: Form) -> bool:

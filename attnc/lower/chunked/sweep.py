@@ -27,6 +27,11 @@ class LinearSweep(Sweep):
     bases: tuple[Real, ...]
 
     @property
+    def is_both_ways(self) -> bool:
+        """Do queries see keys on both sides, and not all the same? Torch alone computes that."""
+        return self.mask.causal is None and not self.mask.is_of_all
+
+    @property
     def positive(self) -> tuple[Real, ...]:
         return self.bases
 

@@ -95,13 +95,17 @@ def lower_pairs(sweep: LinearSweep) -> Function:
     block = Block()
     F, DV = Q.attr("shape")[3], V.attr("shape")[3]
     state = Op("//", F * 2 * DV, F + DV)
-    of_row: Expr = state if sweep.mask.causal is None else state + CHUNK
+    of_row: Expr = state if sweep.mask.is_of_all else state + CHUNK
+    if sweep.is_both_ways:
+        of_row = of_row * 2
     block.returns(Q.attr("shape")[:3].call("numel") * of_row)
     doc = "How many pairs of a query and a key cost as much as the states and the chunks."
     return block.function("_pairs_seen", map(Param, (Q.name, V.name)), doc)
 
 
 def _call(sweep: LinearSweep, what: str, given: Sequence[ExprLike]) -> Expr:
+    if sweep.is_both_ways:
+        return function(f"_both_ways_{what}")(*given)
     kind = f"_products_{what}" if sweep.mask.causal is None else f"_chunked_{what}_cpu"
     return function(kind)(*given)
 
@@ -118,7 +122,7 @@ def _mask(block: Block, sweep: LinearSweep) -> list[Expr]:
     """The documents, and how far behind its position a query sees keys."""
     causal = sweep.mask.causal
     if causal is None:
-        return []
+        return [*map(Var, sweep.documents)]
     block.let("N", Q.attr("shape")[2])
     block.let("M", K.attr("shape")[2])
     offset = TorchTerms(sweep.spec, {})(causal)

@@ -61,7 +61,8 @@ def _parts(kernels: Kernels, options: Options) -> Iterator[Part]:
     """All but the function that people call."""
     yield from kernels.triton
     yield from map(
-        Support, ("kernels", "torch_functions", "cpu", "features", "chunks", "linear_pairs", "products")
+        Support,
+        ("kernels", "torch_functions", "cpu", "features", "chunks", "linear_pairs", "both_ways", "products"),
     )
     yield from kernels.plain
     yield from kernels.launch

@@ -18,6 +18,8 @@ from attnc.support.of_module import CHUNK
 def _chunked_forward_cpu(f, g, v, steps, of_queries, of_keys, offset, with_sums):
     """`_chunked_forward`; where something is nan or infinite, it spoils those who see it."""
     given = f, g, v, steps, of_queries, of_keys, offset, with_sums
+    if f.shape[0] == 0:
+        return _pairs_forward(*given)
     out, sums = _chunked_forward(*given)
     if _are_spoiled([out, sums] if with_sums else [out]):
         return _pairs_forward(*given)
@@ -27,6 +29,8 @@ def _chunked_forward_cpu(f, g, v, steps, of_queries, of_keys, offset, with_sums)
 def _chunked_backward_cpu(dout, dsums, f, g, v, steps, of_queries, of_keys, offset):
     """`_chunked_backward`, in the same way."""
     given = dout, dsums, f, g, v, steps, of_queries, of_keys, offset
+    if f.shape[0] == 0:
+        return _pairs_backward(*given)
     gradients = _chunked_backward(*given)
     if _are_spoiled([each for each in gradients if each is not None]):
         return _pairs_backward(*given)
@@ -160,7 +164,7 @@ def _tokens_of(x, first, B, count):
 
 def _documents(of_queries, of_keys, offset, chunks):
     """Documents of queries, at the last key that they see, and of keys: [B, chunks, CHUNK]."""
-    if of_keys is None:
+    if of_keys is None or of_keys.shape[1] == 0 or of_queries.shape[1] == 0:
         return None
     places = torch.arange(chunks * CHUNK, device=of_keys.device)
     queries = of_queries[:, (places - offset).clamp(0, of_queries.shape[1] - 1)]

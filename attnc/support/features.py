@@ -6,6 +6,7 @@ Exponents are [B, heads, tokens, 1 or F], in float64. Copied by name; it knows n
 import torch
 
 from attnc.support.of_call import _mistake
+from attnc.support.torch_functions import _refuse_read
 
 
 def _steps_of(running):
@@ -21,6 +22,19 @@ def _check_decay(base, steps):
         torch._assert_async(holds, words)
     elif not holds:
         raise _mistake("not-positive", f'{words}; `schedule="tiled"` takes any')
+
+
+def _check_length(array, axis, axes, index, f, g):
+    """Raise where an array of queries is read at every key, by an `index` j, and is too short; i, the other way."""
+    (B, _, N), M = f.shape[:3], g.shape[2]
+    size, tokens, pair = (N, M, (0, 0, 0, N)) if index == "j" else (M, N, (0, 0, M, 0))
+    if tokens > size and B * N * M > 0:
+        _refuse_read(array, axis, size, size, axes, pair)
+
+
+def _with_places(x):
+    """An array that is read at tokens of a call, also where there are none."""
+    return x if x.numel() else x.new_zeros([max(1, size) for size in x.shape])
 
 
 def _largest_so_far(exponents):

@@ -80,7 +80,7 @@ def _blocks(f, g, steps, of_queries, of_keys, offset):
         clean = steps.to(torch.float64).reshape(B, H, M, width)
         bad = clean.isfinite().logical_not()
         running, spoiled = clean.masked_fill(bad, 0).cumsum(2), bad.cumsum(2)
-    size = max(1, 2**24 // (B * H * max(1, M) * width))
+    size = max(1, 2**24 // max(1, B * H * M * width))
     for first in range(0, N, size):
         rows = slice(first, min(first + size, N))
         ends = torch.arange(rows.start, rows.stop, device=f.device) + offset

@@ -82,6 +82,11 @@ SPECS = {
         "dot(q, k) * exp(c[b, j])",
         "s / max(count(), 1)",
     ),
+    "documents_first": spec(
+        "doc: sorted int[B, N], g: float[H]",
+        "doc[b, i] == doc[b, j] and j <= i",
+        "dot(q, k) * exp(-abs(g[h]) * (i - j))",
+    ),
     "hidden_keys": spec("pad: bool[B, M]", "pad[b, j]", "dot(q, k) * scale", "s / max(count(), 1)"),
 }
 
@@ -264,6 +269,35 @@ def test_a_query_that_sees_nothing_is_in_no_document() -> None:
         expected = attnc.compile(text, backend="reference")(**drawn(6), doc=doc.to(dtype), real=real)
         assert out[:, :, ~real[0]].count_nonzero() == 0
         torch.testing.assert_close(out, expected)
+
+
+DOCUMENTS = spec("doc: sorted int[B, N]", "doc[b, i] == doc[b, j] and j <= i", "dot(q, k)", "s / count()")
+
+
+def test_an_array_of_queries_that_is_too_short_for_the_keys() -> None:
+    """It is refused in the words of the schedule that goes pair by pair."""
+    tensors = drawn(8)
+    tensors["q"] = tensors["q"][:, :, :6]
+    said = r"`doc` has size 6 along axis 1, and index 6 is read at b = 0, h = 0, i = 0, j = 6"
+    for schedule in ("auto", "linear", "tiled"):
+        with pytest.raises(ValueError, match=said):
+            attnc.compile(DOCUMENTS, schedule=schedule)(**tensors, doc=torch.zeros(1, 6, dtype=torch.long))
+
+
+@pytest.mark.parametrize(
+    "mask", ["true", "j <= i", "doc[b, i] == doc[b, j]", "doc[b, i] == doc[b, j] and j <= i"]
+)
+def test_calls_of_nothing(mask: str) -> None:
+    """No batch entry, no query or no key: results and gradients of 0."""
+    params = "doc: sorted int[B, N]" if "doc" in mask else ""
+    f = attnc.compile(spec(params, mask, "dot(q, k)"), schedule="linear")
+    for B, N, M in ((0, 3, 3), (1, 0, 3), (1, 3, 0), (1, 0, 0)):
+        q, k, v = (torch.ones(B, 2, tokens, 4, requires_grad=True) for tokens in (N, M, M))
+        arrays = {"doc": torch.zeros(B, N, dtype=torch.long)} if params else {}
+        out = f(q, k, v, **arrays)
+        assert out.shape == (B, 2, N, 4) and out.count_nonzero() == 0
+        for x, grad in zip((q, k, v), torch.autograd.grad(out.sum(), (q, k, v)), strict=True):
+            assert grad.shape == x.shape and grad.count_nonzero() == 0
 
 
 @pytest.mark.parametrize("name", ["retention", "linear_attention", "l2vit"])

@@ -10,6 +10,7 @@ from attnc.ir.nodes import (
     KEY_HEAD,
     Index,
     IntConst,
+    IntLoad,
     Node,
     RealLoad,
     Total,
@@ -19,7 +20,7 @@ from attnc.ir.nodes import (
     VecTotal,
 )
 from attnc.ir.walk import replace_terms, walk
-from attnc.kernel.build import Block
+from attnc.kernel.build import Block, function
 from attnc.kernel.expressions import Var
 from attnc.kernel.nodes import Function, Param
 from attnc.lower.chunked.features import B, FeaturesOfTokens, H, M, N
@@ -85,6 +86,9 @@ def _documents(block: Block, vectors: Vectors, sweep: LinearSweep) -> None:
     if not sweep.documents:
         return
     mask, document = sweep.mask, sweep.mask.document or IntConst(0)
+    arrays = dict.fromkeys(load.array for load in walk(document) if isinstance(load, IntLoad))
+    for name in map(sweep.spec.variable, arrays):
+        block.let(name, function("_with_places")(Var(name)), of_spec=True)
     at_key = replace_terms(document, lambda part: Index("j") if part == Index("i") else None)
     of_queries, of_keys = (
         torch.as_tensor(vectors.terms(term), device=Var("q").attr("device"))

@@ -13,10 +13,12 @@ from attnc.algebra.fold import Softmax, Sums
 from attnc.algebra.separated import Term
 from attnc.analyze.facts import Facts, Linear, Reason, TokenMask
 from attnc.analyze.linear_words import say_dear
-from attnc.analyze.misreads import find_misreads
+from attnc.analyze.misreads import Misread, find_misreads
+from attnc.ir import build
 from attnc.ir.nodes import (
     Attention,
     FromInt,
+    Index,
     IntConst,
     IntLoad,
     Node,
@@ -90,7 +92,7 @@ def _why_not(attention: Attention, linear: Linear, facts: Facts) -> Reason | Non
     for base in linear.positive:
         if mask.causal is None or not any(RealCall("log", base) in walk(each) for each in _exponents(terms)):
             return Reason(f"`{print_ir(base)}` may be below 0", base.span or at)
-    if find_misreads(attention).checked:
+    if not all(map(_is_by_length, find_misreads(attention).checked)):
         return Reason(
             "an array may be read outside of its sizes, which is checked pair by pair", attention.score.span
         )
@@ -142,6 +144,13 @@ def _is_apart(form: Form) -> bool:
     return not _is_decay(form) and any("i" in axes_of(a) and "j" in axes_of(b) for a, b in pairs)
 
 
+def _is_by_length(misread: Misread) -> bool:
+    """Is an array of queries read at every key, or the other way round, so that a call's lengths say all?"""
+    index, size = misread.index, misread.size
+    everywhere = misread.holds == build.compare("<=", size, index)
+    return everywhere and (index, size) in ((Index("j"), Size("N")), (Index("i"), Size("M")))
+
+
 def _is_at_query(mask: TokenMask) -> bool:
     """Is the last key of a state no later than the query? Both ways, that is so of each."""
     return mask.causal is None or (isinstance(mask.causal, IntConst) and mask.causal.value <= 0)
@@ -181,6 +190,7 @@ def _make(attention: Attention, linear: Linear, facts: Facts, why: str) -> Linea
         forms=forms,
         mask=linear.mask,
         bases=linear.positive,
+        misreads=find_misreads(attention).checked,
         per_query_head=any("h" in axes_of_arrays(part) for part in _of_keys(attention, forms)),
     )
 

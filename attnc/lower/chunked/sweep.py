@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from attnc.analyze.facts import TokenMask
+from attnc.analyze.misreads import Misread
 from attnc.ir.nodes import IntLoad, Real, Truth
 from attnc.lower.chunked.form import Form
 from attnc.lower.sweep import Sweep
@@ -18,13 +19,15 @@ class LinearSweep(Sweep):
     """The only pass over the keys. `forms` begin with the one that weighs values.
 
     Where something that is made for keys knows the query head, keys and values are laid out `per_query_head`. `bases`
-    are those of powers that fade: their logarithms are steps.
+    are those of powers that fade: their logarithms are steps. `misreads` are there where a call has
+    fewer queries than keys, or fewer keys than queries.
     """
 
     forms: tuple[Form, ...]
     mask: TokenMask
     per_query_head: bool
     bases: tuple[Real, ...]
+    misreads: tuple[Misread, ...]
 
     @property
     def is_both_ways(self) -> bool:

@@ -53,6 +53,9 @@ def sign(sweep: LinearSweep) -> Signature:
 def lower_forward(sweep: LinearSweep) -> Function:
     """`_forward_cpu(...)`: out, and the sums of each row."""
     block = Block()
+    for misread in sweep.misreads:
+        axes, index = "".join(misread.axes), print_ir(misread.index)
+        block.do(function("_check_length")(misread.array, misread.axis, axes, index, Q, K))
     rest = _mask(block, sweep)
     bases = ", ".join(map(print_ir, sweep.bases))
     for steps in (form.steps for form in sweep.forms if bases and form.steps):

@@ -194,6 +194,9 @@ REFUSED = {
         "j <= i and doc[b, i] == doc[b, j]",
         "dot(q, k) * exp(c[b, j])",
     ),
+    "how far keys go behind a query is no one number of the call": spec(
+        "back: int[H]", "j <= i + back[h]", "dot(q, k)"
+    ),
     "differences of positions would be those of large numbers": spec("", "j <= i", "dot(q, k) * (1 + i - j)"),
     "`a[b, j]` may be -inf, and hide pairs": spec("a: float[B, M]", "j <= i", "dot(q, k) + a[b, j]"),
     "an earlier pass over the keys finds numbers of each row": spec(

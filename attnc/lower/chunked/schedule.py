@@ -19,8 +19,10 @@ from attnc.ir.nodes import (
     Attention,
     FromInt,
     Index,
+    Int,
     IntConst,
     IntLoad,
+    IntParam,
     Node,
     Param,
     Real,
@@ -82,6 +84,8 @@ def _why_not(attention: Attention, linear: Linear, facts: Facts) -> Reason | Non
         _has_position(term.key, "j") for term in terms
     ):
         return Reason("differences of positions would be those of large numbers", attention.score.span)
+    if mask.causal is not None and not _is_of_call(mask.causal):
+        return Reason("how far keys go behind a query is no one number of the call", attention.mask.span)
     if mask.document is not None and not _is_at_query(mask):
         return Reason("a state may be of a later document than the query", attention.mask.span)
     if mask.causal is not None and any(map(_is_apart, make_forms(linear))):
@@ -142,6 +146,12 @@ def _is_apart(form: Form) -> bool:
         pair for term in form.terms for pair in (term.exponent, *(dot.gate for dot in term.dots)) if pair
     ]
     return not _is_decay(form) and any("i" in axes_of(a) and "j" in axes_of(b) for a, b in pairs)
+
+
+def _is_of_call(term: Int) -> bool:
+    """Is it made of ints and lengths of a call alone?"""
+    leaves = (part for part in walk(term) if not children(part))
+    return all(isinstance(leaf, IntConst | IntParam) or leaf in (Size("N"), Size("M")) for leaf in leaves)
 
 
 def _is_by_length(misread: Misread) -> bool:

@@ -31,11 +31,6 @@ class DotFactor:
     power: int = 1
 
     @property
-    def is_relative(self) -> bool:
-        """Is the gate a decay: the key's part the same as the query's, at the key's place?"""
-        return self.gate is not None and at_key(self.gate[0]) == self.gate[1]
-
-    @property
     def term(self) -> Real:
         """As a term of a pair."""
         dot: Real = Dot(self.query, self.key)
@@ -61,9 +56,10 @@ class Term:
     dots: tuple[DotFactor, ...] = ()
 
     @property
-    def is_relative(self) -> bool:
-        """Is the exponent a decay: the key's part the same as the query's, at the key's place?"""
-        return self.exponent is not None and at_key(self.exponent[0]) == self.exponent[1]
+    def exponents(self) -> tuple[tuple[Real, Real] | tuple[Vec, Vec], ...]:
+        """Its own, and the gates of its dot products."""
+        own = (self.exponent,) if self.exponent else ()
+        return (*own, *(dot.gate for dot in self.dots if dot.gate))
 
     @property
     def term(self) -> Real:

@@ -14,6 +14,7 @@ from attnc.algebra.fold import Fold, Largest, Softmax
 from attnc.algebra.known import Known
 from attnc.algebra.separate import separate, separate_exponential
 from attnc.algebra.separated import DotFactor, Refused, Term, difference
+from attnc.analyze.decays import left_at_last_key
 from attnc.analyze.facts import Implied, Linear, NotLinear, Reason, TokenMask, Weights
 from attnc.analyze.tokens import find_tokens
 from attnc.analyze.widths import width_of
@@ -123,7 +124,7 @@ def _separated(
         before=sums[:-1],
         mask=mask,
         features=_features(weight, attention),
-        because=(*_why(weight, positive), *because),
+        because=(*_why(weight, positive, mask.causal), *because),
         positive=tuple(positive),
         infinite=None if is_finite else may_be_minus_infinity(attention.score),
     )
@@ -132,14 +133,15 @@ def _separated(
 # ---- in words and numbers --------------------------------------------------------------------------
 
 
-def _why(weight: tuple[Term, ...], positive: Mapping[Real, None]) -> list[Reason]:
+def _why(weight: tuple[Term, ...], positive: Mapping[Real, None], causal: Int | None) -> list[Reason]:
     """What fades on its way from a key to a query, and what that asks of a call."""
+    offset = causal or IntConst(0)
     fading: dict[Node, None] = {}
     for term in weight:
-        if term.is_relative and term.exponent:
+        if term.exponent and left_at_last_key(term.exponent, offset) is not None:
             fading[build.call("exp", difference(*term.exponent))] = None
         for dot in term.dots:
-            if dot.is_relative and dot.gate:
+            if dot.gate and left_at_last_key(dot.gate, offset) is not None:
                 fading[build.vec_call("exp", build.vector("-", *dot.gate))] = None
     because = [Reason(f"{say(each)} is a decay: a state fades by it from token to token") for each in fading]
     return because + [Reason(f"this holds where {say(each)} is above 0") for each in positive]

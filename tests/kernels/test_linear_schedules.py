@@ -82,6 +82,22 @@ SPECS = {
         "dot(q, k) * exp(c[b, j])",
         "s / max(count(), 1)",
     ),
+    "from_the_end": spec(
+        "g: float[H]", "j <= i + M - N", "dot(q, k) * exp(-abs(g[h]) * (i + M - N - j))", "s / (1 + count())"
+    ),
+    "gates_from_the_end": spec(
+        "G: float[B, H, M, D]",
+        "j <= i + M - N",
+        "sum_d(q * k * exp(G[b, h, i + M - N, :] - G[b, h, j, :]))",
+    ),
+    "powers_from_the_end": spec(
+        "g: float[H]",
+        "j <= i + M - N",
+        "dot(q, k) * sigmoid(g[h]) ** (i + M - N - j)",
+        "s / max(abs(sum(s)), 1)",
+    ),
+    "decay_before": spec("g: float[H]", "j < i", "dot(q, k) * exp(-abs(g[h]) * (i - j))"),
+    "decay_ahead": spec("g: float[H]", "j <= i + 5", "dot(q, k) * exp(-sigmoid(g[h]) * (i - j))"),
     "documents_first": spec(
         "doc: sorted int[B, N], g: float[H]",
         "doc[b, i] == doc[b, j] and j <= i",
@@ -110,7 +126,8 @@ PRODUCTS_OF_FEATURES = {
 # These take other numbers of queries and of keys.
 TAKE_ANY = (
     *("behind", "before", "key_weights", "cosine", "all_keys", "hidden_keys", "hidden_queries"),
-    "blocks_both_ways",
+    *("blocks_both_ways", "from_the_end", "powers_from_the_end", "gates_from_the_end"),
+    *("decay_before", "decay_ahead"),
 )
 
 
@@ -184,7 +201,7 @@ REFUSED = {
         "", "j <= i", "dot(q, k)", "s ** 2 / sum(s ** 2)"
     ),
     "a decay is not counted from the last key that a query sees": spec(
-        "g: float[H]", "j <= i + 3", "dot(q, k) * exp(g[h] * (i - j))"
+        "G: float[B, H, N]", "j < i", "dot(q, k) * exp(G[b, h, i] - G[b, h, j])"
     ),
     "a state may be of a later document than the query": spec(
         "doc: sorted int[B, N]", "j <= i + 1 and doc[b, i] == doc[b, j]", "dot(q, k)"

@@ -13,10 +13,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import reduce
 
+from attnc.algebra.polynomials import Polynomial
 from attnc.algebra.separated import Term
+from attnc.analyze.decays import left_at_last_key
 from attnc.analyze.facts import TokenMask
 from attnc.ir import build
-from attnc.ir.nodes import Bool, Node, Real, RealConst, Truth, Vec
+from attnc.ir.nodes import Bool, Int, IntConst, Node, Real, RealConst, Size, Truth, Vec
 from attnc.ir.walk import axes_of
 from attnc.kernel.build import Block, function
 from attnc.kernel.expressions import Expr, List, Lit, Ternary, Unary, Var
@@ -24,6 +26,7 @@ from attnc.lower.chunked.form import Form
 from attnc.lower.scope import note_of
 from attnc.lower.torch_terms import is_number, torch
 from attnc.lower.vectors import ExactVectors, Vectors
+from attnc.sets.convert import to_int, to_polynomial
 
 ONE = RealConst(1.0)
 # Below the exponent of every key that is seen.
@@ -76,23 +79,18 @@ class FeaturesOfTokens:
 
     def _exponents(self, form: Form, term: Term, suffix: str) -> tuple[Expr | None, Expr | None, Expr | None]:
         """What features of queries and of keys are multiplied with, and how the state fades."""
-        gates = [dot for dot in term.dots if dot.gate]
-        pairs: list[tuple[Node, Node]] = [term.exponent] if term.exponent else []
-        pairs += [dot.gate for dot in gates if dot.gate]
+        pairs = term.exponents
         if not pairs:
             return None, None, None
         heads = H if any("h" in axes_of(each) for _, each in pairs) else 1
+        width = -1 if any(dot.gate for dot in term.dots) else 1
         name = "" if pairs[1:] else f"running{suffix}"
         running = reduce(Expr.__add__, (self._column(each, "j", name) for _, each in pairs))
-        running = self.block.let(f"running{suffix}", running.call("expand", B, heads, M, -1 if gates else 1))
-        relative = [*([term.is_relative] if term.exponent else []), *(dot.is_relative for dot in gates)]
-        if form.is_decay and all(relative):
+        running = self.block.let(f"running{suffix}", running.call("expand", B, heads, M, width))
+        if form.is_decay:
             name = name and f"reached{suffix}"
             of_query = reduce(Expr.__add__, (self._column(each, "i", name) for each, _ in pairs))
-            apart = of_query - function("_at_last_key")(running, 0, N)
-            behind = Ternary(apart.call("exp"), N > M, Lit(1.0))
-            of_query = self.block.let(f"behind{suffix}", behind, "the decay goes on behind the last key")
-            return of_query, None, function("_steps_of")(running)
+            return self._behind(of_query, running, pairs, suffix), None, function("_steps_of")(running)
         exponents: Expr = Unary("-", running)
         if self.sees_key is not None:
             exponents = torch.where(self.sees_key, exponents, LEAST)
@@ -106,6 +104,25 @@ class FeaturesOfTokens:
             met = function("_at_last_key")(met, self.vectors["i"].terms(causal), N)
         of_query = reduce(Expr.__add__, (self._column(each, "i") for each, _ in pairs))
         return (of_query + met).call("exp"), of_key, fade
+
+    def _behind(
+        self, of_query: Expr, running: Expr, pairs: Sequence[tuple[Node, Node]], suffix: str
+    ) -> Expr | None:
+        """The decay from the last key that a query sees to the query; None where there is none."""
+        causal = self.mask.causal
+        assert causal is not None
+        goes_on = all(left_at_last_key(pair, causal) == Polynomial() for pair in pairs)
+        if goes_on and _are_keys(causal):
+            return None
+        offset = self.vectors["i"].terms(causal)
+        apart = of_query - function("_at_last_key")(running, offset, N)
+        if not (isinstance(causal, IntConst) and causal.value >= 0):
+            apart = apart.call("masked_fill", Var("i") + offset < 0, 0.0)  # queries that see no key
+        if not goes_on:
+            return self.block.let(f"behind{suffix}", apart.call("exp"), "the decay from the last key")
+        is_behind = N > M if causal == IntConst(0) else N + offset > M
+        behind = Ternary(apart.call("exp"), is_behind, Lit(1.0))
+        return self.block.let(f"behind{suffix}", behind, "the decay goes on behind the last key")
 
     def _products(self, vectors: Sequence[Vec], powers: Sequence[int], side: str) -> Expr | None:
         """The products of vectors of each token, in a wide dtype; a vector alone is itself, and none are None."""
@@ -163,6 +180,13 @@ class FeaturesOfTokens:
             for fade, key in zip(fades, keys, strict=True)
         ]
         return _joined(parts)
+
+
+def _are_keys(causal: Int) -> bool:
+    """Is there a key at all places up to which a query may see, in every call?"""
+    beyond = build.integer("-", build.integer("+", Size("N"), causal), Size("M"))
+    found = to_int(to_polynomial(beyond))
+    return isinstance(found, IntConst) and found.value <= 0
 
 
 def _joined(parts: Sequence[Expr]) -> Expr:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from attnc.algebra.separated import Term
+from attnc.analyze.decays import left_at_last_key
 from attnc.analyze.facts import TokenMask
-from attnc.ir.nodes import IntConst
 
 Gates = Literal["none", "steps", "channels"]
 
@@ -66,8 +66,11 @@ class Form:
 
     @property
     def is_decay(self) -> bool:
-        """Do queries stand at their own keys, so that a relative exponent is 0 there?"""
-        return self.mask.causal == IntConst(0)
+        """Do all exponents fade from the last key that a query sees?"""
+        offset = self.mask.causal
+        return offset is not None and all(
+            left_at_last_key(pair, offset) is not None for term in self.terms for pair in term.exponents
+        )
 
     def _named(self, name: str) -> str:
         return name if self.weighs_values else f"{name}_{self.number}"

@@ -69,7 +69,7 @@ def lower_per_token(sweep: LinearSweep) -> Function:
 def _numbers_of(sweep: LinearSweep) -> list[Node]:
     """What numbers of tokens and exponents are made of."""
     terms = [term for form in sweep.forms for term in form.terms]
-    pairs = [pair for term in terms for pair in (term.exponent, *(dot.gate for dot in term.dots)) if pair]
+    pairs = [pair for term in terms for pair in term.exponents]
     numbers: list[Node] = [part for term in terms for part in (term.share, term.query, term.key)]
     return [*numbers, *(part for pair in pairs for part in pair)]
 

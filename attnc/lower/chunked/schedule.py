@@ -138,14 +138,12 @@ def _exponents(terms: list[Term]) -> Iterator[Node]:
 
 
 def _is_apart(form: Form) -> bool:
-    """Do exponents of the query and the key, which both move, not meet at the query's own key?
+    """Do exponents of the query and the key, which both move, not meet at the last key that the query sees?
 
     They would be as long as the sequence, and the gradient of what they have in common the difference of large sums.
     """
-    pairs = [
-        pair for term in form.terms for pair in (term.exponent, *(dot.gate for dot in term.dots)) if pair
-    ]
-    return not _is_decay(form) and any("i" in axes_of(a) and "j" in axes_of(b) for a, b in pairs)
+    pairs = [pair for term in form.terms for pair in term.exponents]
+    return not form.is_decay and any("i" in axes_of(a) and "j" in axes_of(b) for a, b in pairs)
 
 
 def _is_of_call(term: Int) -> bool:
@@ -168,14 +166,7 @@ def _is_at_query(mask: TokenMask) -> bool:
 
 def _is_counted_from_largest(form: Form) -> bool:
     """Are there exponents that are no decay?"""
-    has_exponents = any(term.exponent or any(dot.gate for dot in term.dots) for term in form.terms)
-    return has_exponents and not _is_decay(form)
-
-
-def _is_decay(form: Form) -> bool:
-    gates = [dot.is_relative for term in form.terms for dot in term.dots if dot.gate]
-    exponents = [term.is_relative for term in form.terms if term.exponent]
-    return form.is_decay and all((*gates, *exponents))
+    return any(term.exponents for term in form.terms) and not form.is_decay
 
 
 def _numbers(document: Node | None, param: Param) -> bool:
@@ -211,9 +202,8 @@ def _of_keys(attention: Attention, forms: tuple[Form, ...]) -> Iterator[Node]:
     for form in forms:
         for term in form.terms:
             yield from (term.key, *(dot.key for dot in term.dots))
-            if not _is_decay(form):
-                gates = (term.exponent, *(dot.gate for dot in term.dots))
-                yield from (pair[1] for pair in gates if pair)
+            if not form.is_decay:
+                yield from (pair[1] for pair in term.exponents)
 
 
 def lower_linear(sweep: LinearSweep, checks: ReadChecks) -> SweepKernels:

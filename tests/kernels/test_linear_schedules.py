@@ -33,7 +33,7 @@ UNEQUAL = [
     Case("cpu", "float64", 33, 90, 8, 8, 4, 2, 2, variant=1),
 ]
 CHUNKED = ["cosformer", "gla", "lightning", "linear_attention", "mamba2", "retention", "simple_gla"]
-PRODUCTS = ["in_context", "l2vit"]
+PRODUCTS = ["flow_attention", "flow_conserved", "in_context", "l2vit"]
 
 HEAD = "attention a({params}):\n    mask {mask}\n    score {score}\n    normalize {normalize}\n"
 
@@ -142,6 +142,25 @@ def test_examples(measure: Measure, name: str) -> None:
     assert compilation.plan.schedule.name == ("chunked" if name in CHUNKED else "products")
     for case in CASES:
         assert_holds(measure(compilation, case))
+
+
+def test_flow_attention_in_two_specs() -> None:
+    """As its authors write it, pair by pair: conserved flows choose among sources, and what a sink takes."""
+    flows, attend = (attnc.load(EXAMPLES / f"flow_{name}.attn") for name in ("conserved", "attention"))
+    q, k, v = (x.requires_grad_() for x in drawn(70).values())
+    ones = torch.ones_like(v[..., :1])
+    incoming, outgoing = flows(q, k, ones), flows(k, q, ones)
+    competition = flows(k, q, 1 / incoming).squeeze(3).softmax(2) * k.shape[2]
+    allocation = flows(q, k, 1 / outgoing).squeeze(3).sigmoid()
+    found = attend(q, k, v, competition=competition, allocation=allocation)
+
+    pairs = q.sigmoid() @ k.sigmoid().mT
+    sinks, sources = 1 / pairs.sum(3, keepdim=True), 1 / pairs.sum(2, keepdim=True)
+    weights = pairs * sinks * ((pairs * sinks).sum(2, keepdim=True).softmax(3) * k.shape[2])
+    expected = (pairs * sources).sum(3, keepdim=True).sigmoid() * (weights @ v)
+    results = [[out, *torch.autograd.grad(out.square().sum(), (q, k, v))] for out in (found, expected)]
+    for one, two in zip(*results, strict=True):
+        torch.testing.assert_close(one, two, atol=1e-10, rtol=1e-10)
 
 
 @pytest.mark.parametrize("name", SPECS)

@@ -38,17 +38,22 @@ def _with_places(x):
 
 
 def _largest_so_far(exponents):
-    """The largest exponent of the keys up to each: the largest weight. It has no gradient."""
-    return exponents.detach().cummax(2).values
+    """The largest exponent of the keys up to each, -inf at hidden ones: the largest weight. It has no gradient.
+
+    Before the first key that is seen it is that one's, so that no step between is infinite.
+    """
+    largest = exponents.detach().cummax(2).values
+    first = largest.masked_fill(largest == -torch.inf, torch.inf)
+    first = first.amin(2, keepdim=True) if exponents.shape[2] else first.sum(2, True)
+    return torch.maximum(largest, first.masked_fill_(first == torch.inf, 0))
 
 
 def _largest_of_all(exponents):
     """The largest exponent of all keys, as that of one."""
-    return (
-        exponents.detach().amax(2, keepdim=True)
-        if exponents.shape[2]
-        else exponents.detach().sum(2, True)
-    )
+    if exponents.shape[2] == 0:
+        return exponents.detach().sum(2, True)
+    largest = exponents.detach().amax(2, keepdim=True)
+    return largest.masked_fill_(largest == -torch.inf, 0)
 
 
 def _at_last_key(running, offset, N):

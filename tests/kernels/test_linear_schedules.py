@@ -63,6 +63,16 @@ SPECS = {
     ),
     "channels": spec("G: float[B, H, N, D]", "j <= i", "sum_d(q * k * exp(G[b, h, i, :] - G[b, h, j, :]))"),
     "key_weights": spec("c: float[B, M]", "j <= i", "dot(q, k) * exp(c[b, j])"),
+    "weights_of_keys": spec("", "j <= i", "dot(q, k) * exp(sum_d(k) * scale)"),
+    "hidden_first": spec(
+        "c: float[B, M], pad: int[B]",
+        "j <= i and abs(pad[b]) <= j",
+        "dot(q, k) * exp(c[b, j])",
+        "s / (1 + count())",
+    ),
+    "hidden_weights": spec(
+        "c: float[B, M], pad: bool[B, M]", "j <= i and pad[b, j]", "dot(q, k) * exp(3 * c[b, j])"
+    ),
     "other_sums": spec("c: float[B, M]", "j <= i", "dot(q, k) * exp(c[b, j])", "s / (1 + count())"),
     "cosine": spec("w: float[H]", "j <= i", "dot(q, k) * (1 + cos(w[h] * (i - j)))"),
     "all_keys": spec("c: float[H]", "true", "dot(q, k) * exp(c[h] * (i - j) / (N + M))", "s / N"),
@@ -296,6 +306,19 @@ def test_what_nobody_sees_spoils_nothing() -> None:
         finite = expected.isfinite()
         assert finite.any()
         torch.testing.assert_close(found[finite], expected[finite], atol=1e-9, rtol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_keys_that_are_hidden_in_front_of_others_take_no_digits(dtype: torch.dtype) -> None:
+    """The largest exponent so far is none there; the step from none to one would be without end."""
+    text = spec("c: float[B, M], pad: bool[B, M]", "j <= i and pad[b, j]", "dot(q, k) * exp(c[b, j])")
+    c, pad = torch.arange(70, dtype=dtype)[None] / 10, torch.arange(70)[None] > 20
+    found, expected = (
+        attnc.compile(text, backend=backend)(**drawn(70, dtype), c=c, pad=pad)
+        for backend in ("auto", "reference")
+    )
+    unit = float(expected.abs().max()) * torch.finfo(dtype).eps
+    torch.testing.assert_close(found, expected, atol=16 * unit, rtol=0)
 
 
 def test_a_query_that_sees_nothing_is_in_no_document() -> None:

@@ -29,8 +29,6 @@ from attnc.lower.vectors import ExactVectors, Vectors
 from attnc.sets.convert import to_int, to_polynomial
 
 ONE = RealConst(1.0)
-# Below the exponent of every key that is seen.
-LEAST = -1e300
 B, H, N, M = map(Var, "BHNM")
 
 
@@ -93,7 +91,7 @@ class FeaturesOfTokens:
             return self._behind(of_query, running, pairs, suffix), None, function("_steps_of")(running)
         exponents: Expr = Unary("-", running)
         if self.sees_key is not None:
-            exponents = torch.where(self.sees_key, exponents, LEAST)
+            exponents = torch.where(self.sees_key, exponents, function("float")("-inf"))
         exponents = self.block.let(f"exponents{suffix}", exponents)
         causal, fade = self.mask.causal, None
         reference = "_largest_of_all" if causal is None else "_largest_so_far"

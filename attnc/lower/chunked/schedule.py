@@ -192,18 +192,27 @@ def _make(attention: Attention, linear: Linear, facts: Facts, why: str) -> Linea
         mask=linear.mask,
         bases=linear.positive,
         misreads=find_misreads(attention).checked,
-        per_query_head=any("h" in axes_of_arrays(part) for part in _of_keys(attention, forms)),
+        per_query_head=_knows_query_head(attention, forms),
+    )
+
+
+def _knows_query_head(attention: Attention, forms: tuple[Form, ...]) -> bool:
+    """Does what is made for keys know the query head? Exponents of keys do, where they know any head."""
+    exponents = (
+        pair[1] for form in forms if not form.is_decay for term in form.terms for pair in term.exponents
+    )
+    of_keys = _of_keys(attention, forms)
+    return any("h" in axes_of_arrays(each) for each in of_keys) or any(
+        "h" in axes_of(each) for each in exponents
     )
 
 
 def _of_keys(attention: Attention, forms: tuple[Form, ...]) -> Iterator[Node]:
-    """What keys, values and features of keys are made of. Decays are steps, which every query head has of its own."""
+    """What keys, values and features of keys are made of. Steps are of every query head."""
     yield from (attention.key, attention.value, forms[0].mask.sees_key)
     for form in forms:
         for term in form.terms:
             yield from (term.key, *(dot.key for dot in term.dots))
-            if not form.is_decay:
-                yield from (pair[1] for pair in term.exponents)
 
 
 def lower_linear(sweep: LinearSweep, checks: ReadChecks) -> SweepKernels:

@@ -12,8 +12,8 @@ import re
 from attnc.emit.support import whole
 
 SUPPORT = (
-    "kernels", "torch_functions", "cpu", "features", "chunks", "linear_pairs", "both_ways", "products", "checks",
-    "launch", "tiles", "library", "call", "refused",
+    "kernels", "torch_functions", "cpu", "features", "chunks", "linear_pairs", "both_ways", "products",
+    "key_softmax", "checks",    "launch", "tiles", "library", "call", "refused",
 )  # fmt: skip
 SOURCES = {f"support/{file}": whole(file) for file in SUPPORT}
 GAP = "\n\n\n"

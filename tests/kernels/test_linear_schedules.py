@@ -32,7 +32,16 @@ UNEQUAL = [
     Case("cpu", "float64", 70, 33, 8, 8, 4, 2, 2),
     Case("cpu", "float64", 33, 90, 8, 8, 4, 2, 2, variant=1),
 ]
-CHUNKED = ["cosformer", "gla", "lightning", "linear_attention", "mamba2", "retention", "simple_gla"]
+CHUNKED = [
+    "cosformer",
+    "gla",
+    "key_only_softmax",
+    "lightning",
+    "linear_attention",
+    "mamba2",
+    "retention",
+    "simple_gla",
+]
 PRODUCTS = ["flow_attention", "flow_conserved", "in_context", "l2vit"]
 
 HEAD = "attention a({params}):\n    mask {mask}\n    score {score}\n    normalize {normalize}\n"
@@ -72,6 +81,15 @@ SPECS = {
     ),
     "hidden_weights": spec(
         "c: float[B, M], pad: bool[B, M]", "j <= i and pad[b, j]", "dot(q, k) * exp(3 * c[b, j])"
+    ),
+    "softmax_of_keys": spec("", "j <= i", "sum_d(silu(k)) * scale", "softmax"),
+    "softmax_of_all_keys": spec("c: float[H, M]", "true", "3 * c[h, j] + sum_d(q)", "softmax"),
+    "softmax_of_hidden_keys": spec(
+        "c: float[B, M], pad: bool[B, M]", "j <= i + 2 and pad[b, j]", "9 * c[b, j] - i / 7", "softmax"
+    ),
+    "softmax_of_all_hidden_keys": spec("c: float[B, M], pad: bool[B, M]", "pad[b, j]", "c[b, j]", "softmax"),
+    "softmax_from_the_end": spec(
+        "c: float[H, M]", "j <= i + M - N", "c[h, j] + sum_d(k)", "exp(s) / (2 + sum(exp(s)))"
     ),
     "other_sums": spec("c: float[B, M]", "j <= i", "dot(q, k) * exp(c[b, j])", "s / (1 + count())"),
     "cosine": spec("w: float[H]", "j <= i", "dot(q, k) * (1 + cos(w[h] * (i - j)))"),
@@ -137,7 +155,8 @@ PRODUCTS_OF_FEATURES = {
 TAKE_ANY = (
     *("behind", "before", "key_weights", "cosine", "all_keys", "hidden_keys", "hidden_queries"),
     *("blocks_both_ways", "from_the_end", "powers_from_the_end", "gates_from_the_end"),
-    *("decay_before", "decay_ahead"),
+    *("decay_before", "decay_ahead", "softmax_of_keys", "softmax_of_all_keys", "softmax_of_hidden_keys"),
+    *("softmax_of_all_hidden_keys", "softmax_from_the_end"),
 )
 
 
@@ -306,6 +325,24 @@ def test_what_nobody_sees_spoils_nothing() -> None:
         finite = expected.isfinite()
         assert finite.any()
         torch.testing.assert_close(found[finite], expected[finite], atol=1e-9, rtol=1e-9)
+
+
+@pytest.mark.parametrize("mask", ["true", "j <= i", "j < i - 3"])
+def test_softmax_of_keys_of_any_size(mask: str) -> None:
+    """Scores of thousands, of -inf, which hide their key, and rows that see none: results, log-sum-exps, gradients."""
+    text = spec("c: float[B, M]", mask, "c[b, j] + 0.5 * i", "softmax")
+    generator = torch.Generator().manual_seed(1)
+    c = 1000 * torch.randn(1, 150, dtype=torch.float64, generator=generator)
+    c[:, [0, 1, 7, 70]] = -torch.inf
+    tensors, results = drawn(150), []
+    for backend in ("auto", "reference"):
+        leaves = {n: x.clone().requires_grad_() for n, x in {**tensors, "c": c}.items()}
+        out, lse = attnc.compile(text, backend=backend)(**leaves, return_lse=True)
+        seen = lse.masked_fill(lse == -torch.inf, 0)
+        gradients = torch.autograd.grad(out.square().sum() + seen.sin().sum(), [leaves["v"], leaves["c"]])
+        results.append([out, lse, *gradients])
+    for found, expected in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected, atol=1e-9, rtol=1e-9)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -28,7 +28,7 @@ from attnc.lower.torch_terms import is_number, torch
 from attnc.lower.vectors import ExactVectors, Vectors
 from attnc.sets.convert import to_int, to_polynomial
 
-ONE = RealConst(1.0)
+ONE, ZERO = RealConst(1.0), RealConst(0.0)
 B, H, N, M = map(Var, "BHNM")
 
 
@@ -50,6 +50,9 @@ class FeaturesOfTokens:
 
     def write(self, form: Form) -> None:
         """The tensors of the form, under the names that it has for them."""
+        if form.divides:
+            self._write_softmax(form)
+            return
         parts = [
             self._term(form, term, f"_{n}" if form.terms[1:] else "") for n, term in enumerate(form.terms, 1)
         ]
@@ -58,6 +61,33 @@ class FeaturesOfTokens:
             self.block.let(form.steps, self._steps(form, fades, keys).to(Var("wide")))
         self.block.let(form.query, _joined(queries))
         self.block.let(form.key, self.of_seen_keys(_joined(keys)))
+
+    def _write_softmax(self, form: Form) -> None:
+        """Weights of keys, steps from one log-sum-exp to the next, and that of each row."""
+        (term,) = form.terms
+        assert term.exponent is not None
+        of_query, of_key = term.exponent
+        causal, k_heads = self.mask.causal, Var("k").attr("shape")[1]
+        heads = k_heads if "h" in axes_of(of_key) else 1
+        scores = Unary("-", self._column(of_key, "j")).call("expand", B, heads, M, 1)
+        if self.sees_key is not None:
+            scores = torch.where(self.sees_key, scores, function("float")("-inf"))
+        scores = self.block.let("scores", scores)
+        sums: Expr = self.block.let("sums", function("_sums_of_keys")(scores, causal is not None))
+        known = self.block.let("sums_from_first", function("_sums_from_first")(sums))
+        if form.steps and causal is not None:
+            steps = function("_steps_of")(Unary("-", known)).call("expand", B, H, M, 1)
+            self.block.let(form.steps, steps.call("squeeze", 3).to(Var("wide")))
+            sums = function("_sums_at_rows")(sums, self.vectors["i"].terms(causal), N)
+        row_lse = sums if of_query == ZERO else sums + self._column(of_query, "i")
+        self.block.let("row_lse", row_lse.call("expand", B, H, N, 1).call("squeeze", 3).to(Var("wide")))
+        ones = Var("q").call("new_ones", B, H, N, 1, dtype=Var("wide"))
+        if of_query != ZERO:
+            is_number = self._column(of_query, "i").call("isfinite")
+            ones = torch.where(is_number, ones, function("float")("nan"))
+        self.block.let(form.query, ones)
+        weights = function("_weights_of_keys")(scores, known).to(Var("wide"))
+        self.block.let(form.key, weights.call("expand", B, k_heads, M, 1))
 
     def of_seen_keys(self, value: Expr) -> Expr:
         """0 at keys that are hidden."""

@@ -20,13 +20,15 @@ Gates = Literal["none", "steps", "channels"]
 class Form:
     """A weight or a sum of weights, as features of queries and keys. `number` tells the tensors of several apart.
 
-    `sums` are the numbers of the sums that it is, counted from 1; the first form weighs values too.
+    `sums` are the numbers of the sums that it is, counted from 1; the first form weighs values too. One that `divides`
+    is a softmax of scores that know no query but for what cancels: its weights come to 1.
     """
 
     terms: tuple[Term, ...]
     mask: TokenMask
     number: int
     sums: tuple[int, ...]
+    divides: bool = False
 
     @property
     def weighs_values(self) -> bool:
@@ -57,6 +59,8 @@ class Form:
         """One number for each step, where all features fade alike; one for each channel, where they do not."""
         if self.mask.causal is None:
             return "none"
+        if self.divides:
+            return "steps"
         if any(dot.gate for term in self.terms for dot in term.dots):
             return "channels"
         exponents = {term.exponent for term in self.terms}
@@ -68,8 +72,12 @@ class Form:
     def is_decay(self) -> bool:
         """Do all exponents fade from the last key that a query sees?"""
         offset = self.mask.causal
-        return offset is not None and all(
-            left_at_last_key(pair, offset) is not None for term in self.terms for pair in term.exponents
+        return (
+            not self.divides
+            and offset is not None
+            and all(
+                left_at_last_key(pair, offset) is not None for term in self.terms for pair in term.exponents
+            )
         )
 
     def _named(self, name: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from attnc.algebra.fold import Sums
+from attnc.algebra.fold import Fold, Softmax, Sums
 from attnc.algebra.separated import Term
 from attnc.analyze.facts import Linear
 from attnc.ir.nodes import RealConst
@@ -23,8 +23,10 @@ def with_count(fold: Sums, linear: Linear) -> tuple[Sums, Linear]:
     return replace(fold, sums=(*fold.sums, ONE)), replace(linear, sums=(*linear.sums, (Term(),)))
 
 
-def make_forms(linear: Linear) -> tuple[Form, ...]:
+def make_forms(linear: Linear, fold: Fold | None) -> tuple[Form, ...]:
     """The form that weighs values, and then the others; sums of the same weights are one."""
+    if isinstance(fold, Softmax):
+        return (Form(linear.weight, linear.mask, 1, (), divides=True),)
     sums: dict[tuple[Term, ...], list[int]] = {linear.weight: []}
     for number, terms in enumerate(linear.sums, 1):
         sums.setdefault(terms, []).append(number)

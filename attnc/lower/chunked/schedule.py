@@ -29,6 +29,7 @@ from attnc.ir.nodes import (
     RealCall,
     RealOp,
     Size,
+    Truth,
     VecInput,
 )
 from attnc.ir.text import print_ir
@@ -73,8 +74,12 @@ def _why_not(attention: Attention, linear: Linear, facts: Facts) -> Reason | Non
     terms = [term for terms in (linear.weight, *linear.sums) for term in terms]
     if linear.before:
         return Reason("an earlier pass over the keys finds numbers of each row", at)
-    if isinstance(facts.weights.fold, Softmax):
-        return Reason("a softmax leaves the log-sum-exp of its row, which a state does not have", at)
+    forms = make_forms(linear, facts.weights.fold)
+    is_softmax = isinstance(facts.weights.fold, Softmax)
+    if is_softmax and (mask.document is not None or mask.sees_query != Truth(True)):
+        return Reason("a softmax is not taken up again in each document", attention.mask.span)
+    if is_softmax and linear.positive:
+        return Reason("a softmax has no check of what has to be above 0", at)
     if any(_is_product(term) and any(dot.gate for dot in term.dots) for term in terms):
         return Reason("products of features have no gates of single channels", at)
     if linear.infinite is not None and not isinstance(linear.infinite, RealCall | RealOp):
@@ -88,9 +93,9 @@ def _why_not(attention: Attention, linear: Linear, facts: Facts) -> Reason | Non
         return Reason("how far keys go behind a query is no one number of the call", attention.mask.span)
     if mask.document is not None and not _is_at_query(mask):
         return Reason("a state may be of a later document than the query", attention.mask.span)
-    if mask.causal is not None and any(map(_is_apart, make_forms(linear))):
+    if mask.causal is not None and not is_softmax and any(map(_is_apart, forms)):
         return Reason("a decay is not counted from the last key that a query sees", attention.score.span)
-    if mask.document is not None and any(map(_is_counted_from_largest, make_forms(linear))):
+    if mask.document is not None and any(map(_is_counted_from_largest, forms)):
         text = "an exponent would be counted from the largest of another document"
         return Reason(text, attention.score.span)
     for base in linear.positive:
@@ -174,15 +179,15 @@ def _numbers(document: Node | None, param: Param) -> bool:
 
 
 def _make(attention: Attention, linear: Linear, facts: Facts, why: str) -> LinearSweep:
-    sums, gate = facts.weights.fold, facts.weights.gate
-    assert isinstance(sums, Sums)
+    fold, gate = facts.weights.fold, facts.weights.gate
+    assert fold is not None
     is_finished_later = gate is not None or attention.output != VecInput("o")
-    if facts.rows.can_be_empty and is_finished_later:
-        sums, linear = with_count(sums, linear)
-    forms = make_forms(linear)
+    if isinstance(fold, Sums) and facts.rows.can_be_empty and is_finished_later:
+        fold, linear = with_count(fold, linear)
+    forms = make_forms(linear, fold)
     return LinearSweep(
         spec=attention,
-        fold=sums,
+        fold=fold,
         gate=gate,
         rows=facts.rows,
         number=0,

@@ -40,9 +40,11 @@ class LinearSweep(Sweep):
 
     @property
     def vectors(self) -> tuple[str, ...]:
-        """The tensors that have gradients: q, k, v, steps, and those of the other forms."""
+        """The tensors that have gradients: q, k, v, steps, those of the other forms, the log-sum-exp of a softmax."""
         first, *others = self.forms
-        more = (name for form in others for name in form.tensors)
+        more = [name for form in others for name in form.tensors]
+        if first.divides:
+            more.append("row_lse")
         return (first.query, first.key, "v", *([first.steps] if first.steps else []), *more)
 
     @property

@@ -20,7 +20,7 @@ from attnc.lower.signature import Signature
 from attnc.lower.torch_terms import TorchTerms
 
 NOTHING = Lit(None)
-Q, K, V, DOUT = Var("query"), Var("key"), Var("v"), Var("dout")
+Q, K, V, DOUT, ROW_LSE = Var("query"), Var("key"), Var("v"), Var("dout"), Var("row_lse")
 # A key of a chunk costs a pair, and its part of the state as much as so many.
 CHUNK = 64
 
@@ -31,7 +31,8 @@ def sign(sweep: LinearSweep) -> Signature:
     causal = sweep.mask.causal
     names = [part.name for part in walk(causal) if isinstance(part, IntParam)] if causal else []
     wide = {"dtype": Var("wide")}
-    out = Q.call("new_empty", unpacked(rows), V.attr("shape")[3], **wide)
+    given = {"dtype": V.attr("dtype")} if sweep.fold.divides else wide
+    out = Q.call("new_empty", unpacked(rows), V.attr("shape")[3], **given)
     sums = {name: Q.call("new_empty", rows, **wide) for name in sweep.row_results}
     return Signature(
         vectors=sweep.vectors,
@@ -66,6 +67,9 @@ def lower_forward(sweep: LinearSweep) -> Function:
         block.lets(["out" if form.weighs_values else "_", name], _call(sweep, "forward", given))
         for again in form.sums[1:]:
             block.let(f"sum_{again}", Var(name))
+    if sweep.fold.divides:
+        block.let("out", Var("out").to(V.attr("dtype")))
+        block.let("lse", ROW_LSE.call("clone"))
     # As the shapes of an operator without data say that they lie.
     block.returns(*(Var(name).call("contiguous") for name in ("out", *sweep.row_results)))
     doc = "Weighted values [B, H, N, DV], and sums of each row [B, H, N]."
@@ -85,6 +89,8 @@ def lower_backward(sweep: LinearSweep) -> Function:
         if sweep.mask.causal is not None:
             names.append(_gradient(form.steps) if form.steps else "_")
         block.lets(names, _call(sweep, "backward", [dout, dsums, *_tensors(form, sweep), *rest]))
+    if sweep.fold.divides:
+        block.let(_gradient(ROW_LSE.name), Var("dlse").call("clone"))
     gradients = (Var(_gradient(name)).to(Var(name).attr("dtype")) for name in sweep.vectors)
     block.returns(*(gradient.call("contiguous") for gradient in gradients))
     doc = "The gradient of every float tensor, in order."

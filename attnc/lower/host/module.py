@@ -62,7 +62,17 @@ def _parts(kernels: Kernels, options: Options) -> Iterator[Part]:
     yield from kernels.triton
     yield from map(
         Support,
-        ("kernels", "torch_functions", "cpu", "features", "chunks", "linear_pairs", "both_ways", "products"),
+        (
+            "kernels",
+            "torch_functions",
+            "cpu",
+            "features",
+            "chunks",
+            "linear_pairs",
+            "both_ways",
+            "products",
+            "key_softmax",
+        ),
     )
     yield from kernels.plain
     yield from kernels.launch

@@ -2,735 +2,80 @@ import inspect
 import numbers
 import os
 import sys
-from functools import lru_cache
 
 import torch
-import triton
-import triton.language as tl
 from torch import Tensor
 
-LOG2_E = tl.constexpr(1.4426950408889634)
-MINUS_INF = tl.constexpr(float("-inf"))
-TILE = 128  # queries in a tile of the CPU path, unless fewer or more are faster
+CHUNK = 64  # tokens whose pairs are computed at once
 
 
-@triton.jit
-def _add_keys(
-    k0, acc, row_max, row_sum, late_k0, late_p, late_rescale, h, b, i, scale_times_log2e, v_ptr,
-    key_number_1_ptr, v_stride_t, key_number_1_stride_0, key_number_1_stride_1,
-    key_number_1_stride_2, M, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
-    PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, AHEAD: tl.constexpr, EDGE: tl.constexpr,
-):
-    """Fold keys [k0, k0 + BLOCK_K) into the running softmax of one query tile."""
-    j = (k0 + tl.arange(0, BLOCK_K))[None, :]
-    if AHEAD:
-        # The values of the last tile, while the weights of this one are computed.
-        acc = _add_values(
-            acc, late_k0, late_p, late_rescale, v_ptr, v_stride_t, M, DV, BLOCK_K, PARTS_DV,
-        )
-    key_number_1_j = tl.load(
-        (
-            key_number_1_ptr
-            + b * key_number_1_stride_0
-            + h * key_number_1_stride_1
-            + j.to(tl.int64) * key_number_1_stride_2
-        ),
-        mask=j < M,
-        other=0,
-    ).to(tl.float32)
-    # key_only_softmax.attn:6
-    score = tl.zeros([BLOCK_Q, BLOCK_K], tl.float32) + key_number_1_j * scale_times_log2e
-    if EDGE:
-        visible = (j <= i) & (j < M)                                    # key_only_softmax.attn:5
-        score = tl.where(visible, score, MINUS_INF)
-
-    new_max = tl.maximum(row_max, tl.max(score, 1))
-    # no key yet: avoid inf - inf
-    shift = tl.where(new_max == MINUS_INF, 0.0, new_max)
-    p = tl.exp2(score - shift[:, None])
-    rescale = tl.exp2(row_max - shift)
-    row_sum = row_sum * rescale + tl.sum(p, 1)
-    row_max = new_max
-    if AHEAD:
-        late_k0 = tl.cast(k0, tl.int32)
-        late_p = _bits(p, v_ptr.dtype.element_ty)
-        late_rescale = rescale
-    else:
-        v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, PARTS_DV, EDGE)
-        if AGAIN and EDGE:
-            acc = _add_seen_rows(_scaled(acc, rescale[:, None]), p, v, visible)
-        else:
-            acc = _add_rows(_scaled(acc, rescale[:, None]), p, v)
-
-    return acc, row_max, row_sum, late_k0, late_p, late_rescale
-
-
-@triton.jit(do_not_specialize=["N", "M"])
-def _forward(
-    v_ptr, out_ptr, lse_ptr, row_max_ptr, row_weight_ptr, key_number_1_ptr, v_stride_b, v_stride_h,
-    v_stride_t, key_number_1_stride_0, key_number_1_stride_1, key_number_1_stride_2, scale, H,
-    group, N, M, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
-    PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, AHEAD: tl.constexpr, LARGE: tl.constexpr,
-):
-    """One program: BLOCK_Q queries of one head."""
-    tiles = tl.cdiv(N, BLOCK_Q)
-    tile_id, head_id, batch_id = _program(tiles, H, LARGE)
-    # Later tiles may have more keys: they begin first.
-    q0 = (tiles - 1 - tile_id) * BLOCK_Q
-    h = head_id.to(tl.int64)
-    b = batch_id.to(tl.int64)
-    i_first = q0
-    i_last = tl.minimum(q0 + BLOCK_Q, N) - 1
-    h_kv = h // group
-    v_ptr += b * v_stride_b + h_kv * v_stride_h
-
-    if AGAIN:
-        # What is hidden has spoiled a sum if that is no number: 0 times nan or infinity is none.
-        spoiled = _are_spoiled_rows(out_ptr + (b * H + h) * N * DV, q0, N, DV, BLOCK_Q, PARTS_DV)
-        if not spoiled:
-            return
-
-    if LARGE:
-        # Rows may lie too far apart for 32 bits.
-        v_stride_t = tl.cast(v_stride_t, tl.int64)
-
-    i = (q0 + tl.arange(0, BLOCK_Q))[:, None]
-    scale_times_log2e = scale * LOG2_E
-
-    acc = _zeros(BLOCK_Q, PARTS_DV)
-    row_max = tl.full([BLOCK_Q], MINUS_INF, tl.float32)
-    row_sum = tl.zeros([BLOCK_Q], tl.float32)
-    # No weights wait for their values yet: behind the last key, rows are zero.
-    late_k0 = M
-    late_p = _bits(tl.zeros([BLOCK_Q, BLOCK_K], tl.float32), v_ptr.dtype.element_ty)
-    late_rescale = tl.zeros([BLOCK_Q], tl.float32)
-
-    # Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none.
-    live_hi = tl.cdiv(tl.minimum(i_last + 1, M), BLOCK_K)
-    full_hi = tl.minimum(i_first + 1, M) // BLOCK_K
-
-    for t in tl.range(full_hi, live_hi, num_stages=AHEAD):
-        acc, row_max, row_sum, late_k0, late_p, late_rescale = _add_keys(
-            t * BLOCK_K, acc, row_max, row_sum, late_k0, late_p, late_rescale, h, b, i,
-            scale_times_log2e, v_ptr, key_number_1_ptr, v_stride_t, key_number_1_stride_0,
-            key_number_1_stride_1, key_number_1_stride_2, M, DV, BLOCK_Q, BLOCK_K, PARTS_DV, AGAIN,
-            AHEAD, EDGE=True,
-        )
-    for t in tl.range(0, full_hi, num_stages=AHEAD):
-        acc, row_max, row_sum, late_k0, late_p, late_rescale = _add_keys(
-            t * BLOCK_K, acc, row_max, row_sum, late_k0, late_p, late_rescale, h, b, i,
-            scale_times_log2e, v_ptr, key_number_1_ptr, v_stride_t, key_number_1_stride_0,
-            key_number_1_stride_1, key_number_1_stride_2, M, DV, BLOCK_Q, BLOCK_K, PARTS_DV, AGAIN,
-            AHEAD, EDGE=False,
-        )
-    if AHEAD:
-        # The values of the last of all tiles.
-        acc = _add_values(
-            acc, late_k0, late_p, late_rescale, v_ptr, v_stride_t, M, DV, BLOCK_K, PARTS_DV,
-        )
-
-    out = _divided(acc, row_sum[:, None])
-    row = (b * H + h) * N
-    _store_rows(out_ptr + row * DV, q0, N, out, DV, BLOCK_Q, PARTS_DV)
-    rows = q0 + tl.arange(0, BLOCK_Q)
-    tl.store(lse_ptr + row + rows, (row_max + tl.log2(row_sum)) / LOG2_E, mask=rows < N)
-    tl.store(row_max_ptr + row + rows, row_max, mask=rows < N)
-    tl.store(row_weight_ptr + row + rows, 1.0 / row_sum, mask=rows < N)
-
-
-@triton.jit(do_not_specialize=["splits", "B", "N", "M"])
-def _forward_split(
-    v_ptr, part_acc_ptr, part_max_ptr, part_sum_ptr, key_number_1_ptr, v_stride_b, v_stride_h,
-    v_stride_t, key_number_1_stride_0, key_number_1_stride_1, key_number_1_stride_2, scale, splits,
-    B, H, HKV, group, N, M, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
-    PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, LARGE: tl.constexpr,
-):
-    """One program: a share of the keys of BLOCK_Q rows, of one key head."""
-    # Row r is query r // group of head r % group, of those that share their keys.
-    tiles = tl.cdiv(N * group, BLOCK_Q)
-    tile_id, head_id, batch_id = _program(tiles, HKV * splits, LARGE)
-    r0 = tile_id * BLOCK_Q
-    row = r0 + tl.arange(0, BLOCK_Q)[:, None]
-    split = head_id % splits
-    h_kv = (head_id // splits).to(tl.int64)
-    h = h_kv * group + row % group
-    b = batch_id.to(tl.int64)
-    i_first = r0 // group
-    i_last = (tl.minimum(r0 + BLOCK_Q, N * group) - 1) // group
-    i = row // group
-    v_ptr += b * v_stride_b + h_kv * v_stride_h
-
-    if AGAIN:
-        # What is hidden has spoiled a sum if that is no number: 0 times nan or infinity is none.
-        spoiled = _is_spoiled(
-            _load_rows_at(
-                part_acc_ptr + (((split * B + b) * H + h) * N + i) * DV, i < N, DV, PARTS_DV,
-            ),
-        )
-        if not spoiled:
-            return
-
-    if LARGE:
-        # Rows may lie too far apart for 32 bits.
-        v_stride_t = tl.cast(v_stride_t, tl.int64)
-
-    scale_times_log2e = scale * LOG2_E
-
-    acc = _zeros(BLOCK_Q, PARTS_DV)
-    row_max = tl.full([BLOCK_Q], MINUS_INF, tl.float32)
-    row_sum = tl.zeros([BLOCK_Q], tl.float32)
-    # No weights wait for their values yet: behind the last key, rows are zero.
-    late_k0 = M
-    late_p = _bits(tl.zeros([BLOCK_Q, BLOCK_K], tl.float32), v_ptr.dtype.element_ty)
-    late_rescale = tl.zeros([BLOCK_Q], tl.float32)
-
-    # Tiles of keys: [live_lo, live_hi) hold a visible key, [full_lo, full_hi) hide none.
-    live_hi = tl.cdiv(tl.minimum(i_last + 1, M), BLOCK_K)
-    full_hi = tl.minimum(i_first + 1, M) // BLOCK_K
-
-    # The share of this program: edge tiles are counted first, then full ones.
-    edge_tiles = live_hi - full_hi
-    count = edge_tiles + full_hi
-    share = count // splits
-    rest = count % splits
-    share_lo = split * share + tl.minimum(split, rest)
-    share_hi = (split + 1) * share + tl.minimum(split + 1, rest)
-    for t in range(tl.minimum(share_lo, edge_tiles), tl.minimum(share_hi, edge_tiles)):
-        tile = full_hi + t
-        acc, row_max, row_sum, late_k0, late_p, late_rescale = _add_keys(
-            tile * BLOCK_K, acc, row_max, row_sum, late_k0, late_p, late_rescale, h, b, i,
-            scale_times_log2e, v_ptr, key_number_1_ptr, v_stride_t, key_number_1_stride_0,
-            key_number_1_stride_1, key_number_1_stride_2, M, DV, BLOCK_Q, BLOCK_K, PARTS_DV, AGAIN,
-            AHEAD=None, EDGE=True,
-        )
-    for t in range(tl.maximum(share_lo - edge_tiles, 0), tl.maximum(share_hi - edge_tiles, 0)):
-        acc, row_max, row_sum, late_k0, late_p, late_rescale = _add_keys(
-            t * BLOCK_K, acc, row_max, row_sum, late_k0, late_p, late_rescale, h, b, i,
-            scale_times_log2e, v_ptr, key_number_1_ptr, v_stride_t, key_number_1_stride_0,
-            key_number_1_stride_1, key_number_1_stride_2, M, DV, BLOCK_Q, BLOCK_K, PARTS_DV, AGAIN,
-            AHEAD=None, EDGE=False,
-        )
-
-    place = ((split * B + b) * H + h) * N + i
-    _store_rows_at(part_acc_ptr + place * DV, i < N, acc, DV, PARTS_DV)
-    tl.store(part_max_ptr + place, row_max[:, None], mask=i < N)
-    tl.store(part_sum_ptr + place, row_sum[:, None], mask=i < N)
-
-
-@triton.jit(do_not_specialize=["splits"])
-def _combine(
-    part_acc_ptr, part_max_ptr, part_sum_ptr, out_ptr, lse_ptr, row_max_ptr, row_weight_ptr, splits,
-    DV: tl.constexpr, SHARES: tl.constexpr, BLOCK_DV: tl.constexpr,
-):
-    """One program: one row, from what each share of its keys has left."""
-    row = tl.program_id(0).to(tl.int64)
-    rows = tl.num_programs(0).to(tl.int64)
-    part = tl.arange(0, SHARES)[:, None]
-
-    row_max = tl.full([SHARES, 1], MINUS_INF, tl.float32)
-    for first in range(0, splits, SHARES):
-        inside = first + part < splits
-        place = (first + part) * rows + row
-        row_max = tl.maximum(row_max, tl.load(part_max_ptr + place, mask=inside, other=MINUS_INF))
-    row_max = tl.max(row_max)
-
-    row_sum = tl.zeros([SHARES, 1], tl.float32)
-    acc = tl.zeros([SHARES, BLOCK_DV], tl.float32)
-    for first in range(0, splits, SHARES):
-        inside = first + part < splits
-        place = (first + part) * rows + row
-        rescale = tl.exp2(tl.load(part_max_ptr + place, mask=inside, other=MINUS_INF) - row_max)
-        row_sum += rescale * tl.load(part_sum_ptr + place, mask=inside, other=0.0)
-        acc += rescale * _load_tile_at(part_acc_ptr + place * DV, inside, DV, BLOCK_DV)
-
-    row_sum = tl.sum(row_sum)
-    col = tl.arange(0, BLOCK_DV)
-    tl.store(
-        out_ptr + row * DV + col, (tl.sum(acc, 0) / row_sum).to(out_ptr.dtype.element_ty),
-        mask=col < DV,
-    )
-    tl.store(lse_ptr + row, (row_max + tl.log2(row_sum)) / LOG2_E)
-    tl.store(row_max_ptr + row, row_max)
-    tl.store(row_weight_ptr + row, 1.0 / row_sum)
-
-
-@triton.jit(do_not_specialize=["N"])
-def _delta(
-    dout_ptr, out_ptr, lse_ptr, row_max_ptr, row_weight_ptr, dlse_ptr, delta_ptr, dout_stride_b,
-    dout_stride_h, dout_stride_t, H, N, DV: tl.constexpr, BLOCK_Q: tl.constexpr,
-    BLOCK_DV: tl.constexpr, LARGE: tl.constexpr,
-):
-    """One program: sum(dout * out) - dlse, and lse, for BLOCK_Q queries of one head."""
-    tiles = tl.cdiv(N, BLOCK_Q)
-    tile_id, head_id, batch_id = _program(tiles, H, LARGE)
-    q0 = tile_id * BLOCK_Q
-    h = head_id.to(tl.int64)
-    b = batch_id.to(tl.int64)
-    dout_ptr += b * dout_stride_b + h * dout_stride_h
-
-    if LARGE:
-        # Rows may lie too far apart for 32 bits.
-        dout_stride_t = tl.cast(dout_stride_t, tl.int64)
-
-    row = (b * H + h) * N
-    rows = q0 + tl.arange(0, BLOCK_Q)
-    dout = _load_tile(dout_ptr, q0, N, dout_stride_t, DV, BLOCK_Q, BLOCK_DV, True).to(tl.float32)
-    out = _load_tile(out_ptr + row * DV, q0, N, DV, DV, BLOCK_Q, BLOCK_DV, True).to(tl.float32)
-    dlse = tl.load(dlse_ptr + row + rows, mask=rows < N, other=0.0)
-
-    tl.store(delta_ptr + row + rows, tl.sum(dout * out, 1) - dlse, mask=rows < N)
-    row_max = tl.load(row_max_ptr + row + rows, mask=rows < N, other=0.0)
-    row_weight = tl.load(row_weight_ptr + row + rows, mask=rows < N, other=0.0)
-    lse = row_max - tl.log2(row_weight)
-    # Next to a large score a float32 has no digits for a logarithm: then look again.
-    tl.store(
-        lse_ptr + row + rows, tl.where(tl.abs(row_max) > 1024.0, float("nan"), lse), mask=rows < N,
-    )
-
-
-@triton.jit
-def _add_queries(
-    q0, dv, d_key_number_1, j, v, scale_times_log2e, row, dout_head, key_number_1_j, lse_ptr,
-    row_max_ptr, row_weight_ptr, delta_ptr, dout_stride_t, scale, N, DV: tl.constexpr,
-    BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, PARTS_DV: tl.constexpr, AGAIN: tl.constexpr,
-    EDGE: tl.constexpr,
-):
-    """Add what queries [q0, q0 + BLOCK_Q) of one head say about the gradient of one key tile."""
-    i = (q0 + tl.arange(0, BLOCK_Q))[None, :]
-    lse = tl.load(lse_ptr + row + i, mask=i < N, other=0.0)
-    row_max = tl.load(row_max_ptr + row + i, mask=i < N, other=0.0)
-    row_weight = tl.load(row_weight_ptr + row + i, mask=i < N, other=0.0)
-    dout = _load_rows(dout_head, q0, N, dout_stride_t, DV, BLOCK_Q, PARTS_DV, EDGE)
-    dp = _dot_rows(v, dout)
-    # key_only_softmax.attn:6
-    score = tl.zeros([BLOCK_K, BLOCK_Q], tl.float32) + key_number_1_j * scale_times_log2e
-    if EDGE:
-        visible = (j <= i) & (i < N)                                    # key_only_softmax.attn:5
-        score = tl.where(visible, score, MINUS_INF)
-
-    if AGAIN:
-        p = tl.exp2(score - row_max) * row_weight
-    else:
-        p = tl.exp2(score - lse)
-    delta = tl.load(delta_ptr + row + i, mask=i < N, other=0.0)
-    ds = p * (dp - delta)
-    if AGAIN and EDGE:
-        dv = _add_seen_rows(dv, p, dout, visible)
-    else:
-        dv = _add_rows(dv, p, dout)
-    d_key_number_1_pairs = ds * scale
-    if EDGE:
-        d_key_number_1_pairs = tl.where(visible, d_key_number_1_pairs, 0.0)
-    d_key_number_1 += tl.sum(d_key_number_1_pairs, 1)
-
-    return dv, d_key_number_1
-
-
-@triton.jit(do_not_specialize=["shares", "N", "M"])
-def _backward_keys(
-    v_ptr, dout_ptr, lse_ptr, row_max_ptr, row_weight_ptr, delta_ptr, dv_ptr, key_number_1_ptr,
-    d_key_number_1_ptr, v_stride_b, v_stride_h, v_stride_t, dout_stride_b, dout_stride_h,
-    dout_stride_t, key_number_1_stride_0, key_number_1_stride_1, key_number_1_stride_2, scale,
-    shares, H, HKV, group, N, M, DV: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
-    PARTS_DV: tl.constexpr, AGAIN: tl.constexpr, LARGE: tl.constexpr,
-):
-    """One program: what a share of the query heads says about BLOCK_K keys of one key head."""
-    tiles = tl.cdiv(M, BLOCK_K)
-    tile_id, head_id, batch_id = _program(tiles, HKV * shares, LARGE)
-    k0 = tile_id * BLOCK_K
-    share = head_id % shares
-    h_kv = (head_id // shares).to(tl.int64)
-    b = batch_id.to(tl.int64)
-    j_first = k0
-    j_last = tl.minimum(k0 + BLOCK_K, M) - 1
-    v_ptr += b * v_stride_b + h_kv * v_stride_h
-    h_first = head_id // shares * group + share * group // shares
-    h_end = head_id // shares * group + (share + 1) * group // shares
-
-    if AGAIN:
-        # What is hidden has spoiled a sum if that is no number: 0 times nan or infinity is none.
-        # A row whose lse is no number leaves none at first: it is weighed in another way.
-        spoiled = _are_spoiled_rows(
-            dv_ptr + (b * (HKV * shares) + head_id) * M * DV, k0, M, DV, BLOCK_K, PARTS_DV,
-        )
-        if not spoiled:
-            return
-
-    if LARGE:
-        # Rows may lie too far apart for 32 bits.
-        v_stride_t = tl.cast(v_stride_t, tl.int64)
-        dout_stride_t = tl.cast(dout_stride_t, tl.int64)
-
-    j = (k0 + tl.arange(0, BLOCK_K))[:, None]
-    v = _load_rows(v_ptr, k0, M, v_stride_t, DV, BLOCK_K, PARTS_DV, True)
-    scale_times_log2e = scale * LOG2_E
-
-    dv = _zeros(BLOCK_K, PARTS_DV)
-
-    for g in tl.range(h_first, h_end, disable_licm=True):
-        h = tl.cast(g, tl.int64)
-        row = (b * H + h) * N
-        dout_head = dout_ptr + (b * dout_stride_b + h * dout_stride_h)
-        key_number_1_j = tl.load(
-            (
-                key_number_1_ptr
-                + b * key_number_1_stride_0
-                + h * key_number_1_stride_1
-                + j.to(tl.int64) * key_number_1_stride_2
-            ),
-            mask=j < M,
-            other=0,
-        ).to(tl.float32)
-        d_key_number_1 = tl.zeros([BLOCK_K], tl.float32)
-
-        # Tiles of queries: [live_lo, live_hi) see one of these keys, [full_lo, full_hi) see all.
-        query_lo = j_first
-        query_hi = N
-        live_lo = query_lo // BLOCK_Q
-        live_hi = tl.where(query_lo < query_hi, tl.cdiv(query_hi, BLOCK_Q), live_lo)
-        full_lo = tl.minimum(tl.cdiv(j_last, BLOCK_Q), live_hi)
-        full_hi = tl.maximum(N // BLOCK_Q, full_lo)
-        edge_left = full_lo - live_lo
-        edge_tiles = edge_left + (live_hi - full_hi)
-        for t in range(0, edge_tiles):
-            tile = tl.where(t < edge_left, live_lo + t, full_hi + t - edge_left)
-            dv, d_key_number_1 = _add_queries(
-                tile * BLOCK_Q, dv, d_key_number_1, j, v, scale_times_log2e, row, dout_head,
-                key_number_1_j, lse_ptr, row_max_ptr, row_weight_ptr, delta_ptr, dout_stride_t,
-                scale, N, DV, BLOCK_Q, BLOCK_K, PARTS_DV, AGAIN, EDGE=True,
-            )
-        for t in range(full_lo, full_hi):
-            dv, d_key_number_1 = _add_queries(
-                t * BLOCK_Q, dv, d_key_number_1, j, v, scale_times_log2e, row, dout_head,
-                key_number_1_j, lse_ptr, row_max_ptr, row_weight_ptr, delta_ptr, dout_stride_t,
-                scale, N, DV, BLOCK_Q, BLOCK_K, PARTS_DV, AGAIN, EDGE=False,
-            )
-        columns = k0 + tl.arange(0, BLOCK_K)
-        tl.store(d_key_number_1_ptr + (b * H + h) * M + columns, d_key_number_1, mask=columns < M)
-
-    row = (b * (HKV * shares) + head_id) * M
-    _store_rows(dv_ptr + row * DV, k0, M, dv, DV, BLOCK_K, PARTS_DV)
-
-
-# _program: attnc/support/kernels.py
-# _load_tile: attnc/support/kernels.py
-# _load_rows: attnc/support/kernels.py
-# _store_rows: attnc/support/kernels.py
-# _load_tile_at: attnc/support/kernels.py
-# _load_rows_at: attnc/support/kernels.py
-# _store_rows_at: attnc/support/kernels.py
-# _zero_tile: attnc/support/kernels.py
-# _zeros: attnc/support/kernels.py
-# _dot_rows: attnc/support/kernels.py
-# _add_rows: attnc/support/kernels.py
-# _scaled: attnc/support/kernels.py
-# _divided: attnc/support/kernels.py
-# _bits: attnc/support/kernels.py
-# _add_values: attnc/support/kernels.py
-# _add_rows_of_any_size: attnc/support/kernels.py
-# _add_seen_rows: attnc/support/kernels.py
-# _is_spoiled: attnc/support/kernels.py
-# _are_spoiled_rows: attnc/support/kernels.py
 # _without_autocast: attnc/support/torch_functions.py
-# _check_reach: attnc/support/torch_functions.py
-# _with_unit_stride: attnc/support/torch_functions.py
-# _is_large: attnc/support/torch_functions.py
-# _grid: attnc/support/torch_functions.py
-# _parts: attnc/support/torch_functions.py
-# _sum_of_parts: attnc/support/torch_functions.py
-# _for_query_heads: attnc/support/torch_functions.py
-# _on_spare_threads: attnc/support/cpu.py
-# _spare_processors: attnc/support/cpu.py
-# _quota: attnc/support/cpu.py
-# _join: attnc/support/cpu.py
-# _positions: attnc/support/cpu.py
-# _count: attnc/support/cpu.py
-# _rows_of_tile: attnc/support/cpu.py
-# _steps: attnc/support/cpu.py
-# _narrow: attnc/support/cpu.py
-# _bits_of_pairs: attnc/support/cpu.py
-# _fill_hidden: attnc/support/cpu.py
 # _matmul: attnc/support/cpu.py
 # _are_spoiled: attnc/support/cpu.py
-# _are_finite: attnc/support/cpu.py
-# _in_room: attnc/support/cpu.py
-# _add_transposed: attnc/support/cpu.py
+# _steps_of: attnc/support/features.py
+# _chunked_forward_cpu: attnc/support/chunks.py
+# _chunked_backward_cpu: attnc/support/chunks.py
+# _chunked_forward: attnc/support/chunks.py
+# _chunked_backward: attnc/support/chunks.py
+# _carry: attnc/support/chunks.py
+# _in_chunks: attnc/support/chunks.py
+# _with_ones: attnc/support/chunks.py
+# _chunks_of: attnc/support/chunks.py
+# _tokens_of: attnc/support/chunks.py
+# _documents: attnc/support/chunks.py
+# _slabs: attnc/support/chunks.py
+# _of_group: attnc/support/chunks.py
+# _sum_of_group: attnc/support/chunks.py
+# _sight: attnc/support/chunks.py
+# _times: attnc/support/chunks.py
+# _hide_pairs: attnc/support/chunks.py
+# _exp: attnc/support/chunks.py
+# _decay: attnc/support/chunks.py
+# _weights: attnc/support/chunks.py
+# _halves: attnc/support/chunks.py
+# _weights_backward: attnc/support/chunks.py
+# _of_running: attnc/support/chunks.py
+# _pairs_forward: attnc/support/linear_pairs.py
+# _pairs_backward: attnc/support/linear_pairs.py
+# _blocks: attnc/support/linear_pairs.py
+# _pair_weights: attnc/support/linear_pairs.py
+# _at_ends: attnc/support/linear_pairs.py
+# _of_steps: attnc/support/linear_pairs.py
+# _sums_of_keys: attnc/support/key_softmax.py
+# _sums_from_first: attnc/support/key_softmax.py
+# _weights_of_keys: attnc/support/key_softmax.py
+# _sums_at_rows: attnc/support/key_softmax.py
 
 
-def _keys_seen(q0, q1, M):
-    """The keys that queries [q0, q1) see, and the edges, where some are hidden."""
-    i_first = q0
-    i_last = q1 - 1
-    return _join(M, (0, i_last + 1, 0, i_first + 1))
+@_without_autocast
+def _forward_cpu(query, key, v, steps, row_lse):
+    """Weighted values [B, H, N, DV], and sums of each row [B, H, N]."""
+    out, _ = _chunked_forward_cpu(query, key, v, steps, None, None, 0, False)
+    out = out.to(v.dtype)
+    lse = row_lse.clone()
+    return out.contiguous(), lse.contiguous()
 
 
-@lru_cache(maxsize=16)
-def _hidden(rows, lo, hi, dtype, otherwise):
-    """What hides the unseen of the keys [lo, hi), counted from the first of `rows` queries."""
-    i = torch.arange(rows)[:, None]
-    j = torch.arange(lo, hi)[None, :]
-    visible = j <= i                                                    # key_only_softmax.attn:5
-    return _bits_of_pairs(visible, dtype, otherwise)
+@_without_autocast
+def _backward_cpu(dout, dlse, query, key, v, steps, row_lse):
+    """The gradient of every float tensor, in order."""
+    d_query, d_key, dv, d_steps = _chunked_backward_cpu(
+        dout, None, query, key, v, steps, None, None, 0,
+    )
+    d_row_lse = dlse.clone()
+    return (
+        d_query.to(query.dtype).contiguous(), d_key.to(key.dtype).contiguous(),
+        dv.to(v.dtype).contiguous(), d_steps.to(steps.dtype).contiguous(),
+        d_row_lse.to(row_lse.dtype).contiguous(),
+    )
 
 
-def _hide(pairs, otherwise, edges, q0, q1, dtype):
-    """Fill in every pair of a tile that the mask hides."""
-    for columns, seen in edges:
-        _fill_hidden(
-            pairs[:, :, :, columns],
-            *_hidden(q1 - q0, seen.start - q0, seen.stop - q0, dtype, otherwise),
-        )
-
-
-@_on_spare_threads
-def _forward_cpu(q, k, v, key_number_1, scale):
-    """Forward on the CPU: out [B, H, N, DV] and lse [B, H, N]."""
-    B, H, N, D = q.shape
-    HKV, M, DV = v.shape[1:]
-    dtype = torch.promote_types(q.dtype, torch.float32)
-    narrow = _narrow(q.dtype)
-    out = q.new_empty(B, H, N, DV)
-    row_max = q.new_empty(B, H, N, 1, dtype=dtype)
-    row_sum = q.new_empty(B, H, N, 1, dtype=dtype)
-    if M == 0:                                                          # else every row sees a key
-        return (
-            out.zero_(), torch.full_like(row_max, float("-inf")).squeeze(-1),
-            row_max.zero_().squeeze(-1), row_sum.zero_().squeeze(-1),
-        )
-    scale_times_log2e = scale * 1.4426950408889634
-    narrow_room = torch.empty(0, dtype=narrow)
-    tile = _rows_of_tile(_keys_seen(N - 1, N, M), B * H, q.dtype) if N > 0 else TILE
-
-    for q0 in range(0, N, tile):
-        q1 = min(q0 + tile, N)
-        seen, edges = _keys_seen(q0, q1, M)
-        j = _positions(seen)[None, :]
-        for heads, kv_heads in _steps(H, HKV, B * (q1 - q0), seen):
-            h = torch.arange(heads.start, heads.stop)[:, None, None]
-            key_number_1_j = key_number_1[:, heads, None, seen].to(dtype)
-            # key_only_softmax.attn:6
-            score = (
-                key_number_1_j
-                * scale_times_log2e
-            ).expand(B, h.shape[0], q1 - q0, j.shape[1]).clone()
-            _hide(score, float("-inf"), edges, q0, q1, dtype)
-            largest = score.amax(-1, keepdim=True)
-            p = score.sub_(largest).exp2_()
-            total = p.sum(-1, keepdim=True)
-            row_max[:, heads, q0:q1] = largest
-            row_sum[:, heads, q0:q1] = total
-            p_narrow = _in_room(p, narrow_room)
-            values = _matmul(p_narrow, v[:, kv_heads, seen].to(narrow))
-            if _are_spoiled([values]):
-                # 0 times what is not finite is not 0: once more, without what a row does not see.
-                shown = torch.ones_like(score)
-                _hide(shown, float(0), edges, q0, q1, dtype)
-                values = _matmul(p_narrow, v[:, kv_heads, seen].to(narrow), shown=shown)
-            out[:, heads, q0:q1] = values / total
-
-    row_weight = row_sum.reciprocal().squeeze(-1)
-    lse = ((row_max + row_sum.log2_()) * 0.6931471805599453).squeeze(-1)
-    row_max = row_max.squeeze(-1)
-    return out, lse, row_max, row_weight
-
-
-@_on_spare_threads
-def _backward_cpu(dout, dlse, q, k, v, key_number_1, out, row_max, row_weight, scale):
-    """Backward on the CPU: the gradient of every float tensor, in order."""
-    B, H, N, D = q.shape
-    HKV, M, DV = v.shape[1:]
-    dtype = torch.promote_types(q.dtype, torch.float32)
-    narrow = _narrow(q.dtype)
-    dq = torch.zeros(q.shape, dtype=dtype)
-    dk = torch.zeros(k.shape, dtype=dtype)
-    dv = torch.zeros(v.shape, dtype=dtype)
-    d_key_number_1 = torch.zeros(key_number_1.shape, dtype=dtype)
-    dlse = dlse.unsqueeze(-1)
-    row_max = row_max.unsqueeze(-1)
-    row_weight = row_weight.unsqueeze(-1)
-    scale_times_log2e = scale * 1.4426950408889634
-    v_room = torch.empty(0, dtype=dtype)
-    dp_room = torch.empty(0, dtype=dtype)
-    # 0 times what is not finite is not 0
-    careful = not _are_finite(dout, dlse, q, k, v, out, row_max, row_weight)
-    narrow_room = torch.empty(0, dtype=narrow)
-    keys_room = torch.empty(0, dtype=narrow)
-    tile = _rows_of_tile(_keys_seen(N - 1, N, M), B * H, q.dtype) if N > 0 else TILE
-
-    for q0 in range(0, N, tile):
-        q1 = min(q0 + tile, N)
-        seen, edges = _keys_seen(q0, q1, M)
-        j = _positions(seen)[None, :]
-        for heads, kv_heads in _steps(H, HKV, B * (q1 - q0), seen):
-            h = torch.arange(heads.start, heads.stop)[:, None, None]
-            key_number_1_j = key_number_1[:, heads, None, seen].to(dtype)
-            # key_only_softmax.attn:6
-            score = (
-                key_number_1_j
-                * scale_times_log2e
-            ).expand(B, h.shape[0], q1 - q0, j.shape[1]).clone()
-            _hide(score, float("-inf"), edges, q0, q1, dtype)
-            # Weights are p times row_weight, which goes into what comes in for the row.
-            p = score.sub_(row_max[:, heads, q0:q1]).exp2_()
-            dout_wide = dout[:, heads, q0:q1].to(dtype) * row_weight[:, heads, q0:q1]
-            dp = _matmul(dout_wide, _in_room(v[:, kv_heads, seen], v_room).mT, dp_room)
-            delta = (
-                (dout_wide * out[:, heads, q0:q1]).sum(-1, keepdim=True)
-                - dlse[:, heads, q0:q1] * row_weight[:, heads, q0:q1]
-            )
-            ds = dp.sub_(delta).mul_(p)
-            shown = torch.ones_like(score) if careful else None
-            if careful:
-                _hide(shown, float(0), edges, q0, q1, dtype)
-            p_narrow = _in_room(p, narrow_room)
-            _add_transposed(
-                dv[:, kv_heads], seen, p_narrow, dout_wide.to(narrow), keys_room, shown=shown,
-            )
-            d_key_number_1_shown = ds * scale
-            _hide(d_key_number_1_shown, float(0), edges, q0, q1, dtype)
-            _add_to_d_key_number_1(d_key_number_1, d_key_number_1_shown, heads, seen)
-
-    return dq.to(q.dtype), dk.to(k.dtype), dv.to(v.dtype), d_key_number_1.to(key_number_1.dtype)
-
-
-def _add_to_d_key_number_1(total, value, heads, seen):
-    """Add to the gradient of `key_number_1` what pairs of queries [q0, q1) and keys `seen` say
-    about it.
-    """
-    total[:, heads, seen] += value.sum((2,))
-
-
-# Queries and keys of a tile, warps, pipeline stages: of each kernel, by the widest head they serve.
-TILES = {
-    "wgmma": {  # data center Hopper and Blackwell: 227 KiB of shared memory
-        "forward": {
-            64: (128, 64, 8, 3), 128: (128, 64, 8, 3), 192: (128, 64, 8, 2), 256: (128, 32, 8, 2),
-        },
-        "backward_keys": {64: (32, 128, 8, 3), 128: (32, 128, 8, 3), 256: (32, 64, 8, 2)},
-        "backward_queries": {64: (128, 64, 8, 2), 128: (128, 64, 8, 2), 256: (128, 32, 8, 2)},
-    },
-    "mma": {  # other GPUs: some have no more than 64 KiB
-        "forward": {64: (128, 64, 8, 2), 128: (128, 32, 8, 2), 256: (64, 32, 4, 1)},
-        "backward_keys": {64: (32, 64, 4, 2), 128: (32, 32, 4, 2), 256: (16, 32, 4, 1)},
-        "backward_queries": {64: (64, 32, 4, 2), 128: (64, 32, 4, 2), 256: (32, 32, 4, 1)},
-    },
-    "float32": {  # exact products of float32, without matrix units
-        "forward": {128: (32, 32, 8, 1), 256: (16, 32, 8, 1)},
-        "backward_keys": {128: (32, 32, 8, 1), 256: (16, 16, 4, 1)},
-        "backward_queries": {128: (32, 32, 8, 1), 256: (16, 16, 4, 1)},
-    },
-}
-
-
-# _table: attnc/support/tiles.py
-# _generation: attnc/support/tiles.py
-# _tiles: attnc/support/tiles.py
-# _parts_of: attnc/support/tiles.py
-# _looks: attnc/support/launch.py
-# _ahead: attnc/support/launch.py
-# _shares: attnc/support/launch.py
-
-
-def _few_rows(tiles, rows):
-    """The tiles of a forward kernel for so many rows of a key head, each a query of a head."""
-    if rows <= 16:
-        return {**tiles, "BLOCK_Q": 16, "num_warps": 4}
-    return {**tiles, "BLOCK_Q": min(64, tiles["BLOCK_Q"]), "num_warps": 4}
-
-
-# _splits: attnc/support/launch.py
-
-
-def _forward_triton(q, k, v, key_number_1, scale):
-    """Forward by the kernels: out [B, H, N, DV] and lse [B, H, N]."""
-    B, H, N, D = q.shape
-    HKV, M, DV = v.shape[1:]
-    group = H // HKV
-    _check_reach("M + N", M + N)
-    v = _with_unit_stride(v)
-    large = _is_large(H, B, v)
-    out = q.new_empty(B, H, N, DV)
-    lse = q.new_empty(B, H, N, dtype=torch.float32)
-    row_max = q.new_empty(B, H, N, dtype=torch.float32)
-    row_weight = q.new_empty(B, H, N, dtype=torch.float32)
-    if M == 0:  # every row of the kernel sees a key
-        return out.zero_(), lse.fill_(float("-inf")), row_max.zero_(), row_weight.zero_()
-    tiles = _tiles("forward", q, ("DV", DV))
-    few = _few_rows(tiles, N * group)
-    splits = _splits(q, N * group, B * HKV, min(M, N), few)
-    if splits:
-        part_acc = q.new_empty(splits, B, H, N, DV, dtype=torch.float32)
-        part_max = q.new_empty(splits, B, H, N, dtype=torch.float32)
-        part_sum = q.new_empty(splits, B, H, N, dtype=torch.float32)
-        with torch.cuda.device_of(q):
-            grid = _grid(triton.cdiv(N * group, few["BLOCK_Q"]), HKV * splits, B, large)
-            for again, options in _looks(few):
-                _forward_split[grid](
-                    v, part_acc, part_max, part_sum, key_number_1, *v.stride()[:3],
-                    *key_number_1.stride(), scale, splits, B, H, HKV, group, N, M, **options,
-                    AGAIN=again, LARGE=large,
-                )
-            _combine[(B * H * N,)](
-                part_acc, part_max, part_sum, out, lse, row_max, row_weight, splits, DV=DV,
-                SHARES=16, BLOCK_DV=triton.next_power_of_2(DV), enable_fp_fusion=True,
-            )
-        return out, lse, row_max, row_weight
-    with torch.cuda.device_of(q):
-        for again, options in _looks(tiles):
-            _forward[_grid(triton.cdiv(N, tiles["BLOCK_Q"]), H, B, large)](
-                v, out, lse, row_max, row_weight, key_number_1, *v.stride()[:3],
-                *key_number_1.stride(), scale, H, group, N, M, **options, LARGE=large,
-                AHEAD=None if again else _ahead(q, tiles), AGAIN=again,
-            )
-    return out, lse, row_max, row_weight
-
-
-def _backward_triton(dout, dlse, q, k, v, key_number_1, out, row_max, row_weight, scale):
-    """Backward by the kernels: the gradient of every float tensor, in order."""
-    B, H, N, D = q.shape
-    HKV, M, DV = v.shape[1:]
-    group = H // HKV
-    v, dout = map(_with_unit_stride, (v, dout))
-    large = _is_large(H, B, v, dout)
-    lse = torch.empty_like(row_max)
-    delta = torch.empty_like(row_max)
-    dq = q.new_zeros(q.shape)
-    dk = k.new_zeros(k.shape)
-    d_key_number_1 = q.new_empty(B, H, M, dtype=torch.float32)
-    total_key_number_1 = torch.zeros(key_number_1.shape, dtype=torch.float32, device=q.device)
-    with torch.cuda.device_of(q):
-        tiles = _tiles("backward_queries", q, ("DV", DV))
-        _delta[_grid(triton.cdiv(N, tiles["BLOCK_Q"]), H, B, large)](
-            dout, out, lse, row_max, row_weight, dlse, delta, *dout.stride()[:3], H, N,
-            DV=tiles["DV"], BLOCK_Q=tiles["BLOCK_Q"], BLOCK_DV=triton.next_power_of_2(DV),
-            LARGE=large, num_warps=tiles["num_warps"], enable_fp_fusion=True,
-        )
-        tiles = _tiles("backward_keys", q, ("DV", DV))
-        shares = min(group, _shares(q, triton.cdiv(M, tiles["BLOCK_K"]) * HKV * B))
-        dv = _parts(v, shares)
-        for again, options in _looks(tiles):
-            _backward_keys[_grid(triton.cdiv(M, tiles["BLOCK_K"]), HKV * shares, B, large)](
-                v, dout, lse, row_max, row_weight, delta, dv, key_number_1, d_key_number_1,
-                *v.stride()[:3], *dout.stride()[:3], *key_number_1.stride(), scale, shares, H, HKV,
-                group, N, M, **options, LARGE=large, AGAIN=again,
-            )
-        dv = _sum_of_parts(dv, shares, v.dtype)
-    heads = slice(None)
-    seen = slice(None)
-    _add_to_d_key_number_1(total_key_number_1, d_key_number_1.unsqueeze(-2), heads, seen)
-    return dq, dk, dv, total_key_number_1.to(key_number_1.dtype)
-
-
-def _pairs_seen(q, k):
-    """How many pairs of a query and a key are in the tiles that are visited, of all heads."""
-    B, H, N, D = q.shape
-    HKV, M = k.shape[1:3]
-    pairs = 0
-    for q0 in range(0, N, TILE):
-        q1 = min(q0 + TILE, N)
-        seen, edges = _keys_seen(q0, q1, M)
-        pairs += (q1 - q0) * _count(seen)
-    return B * H * pairs
+def _pairs_seen(query, v):
+    """How many pairs of a query and a key cost as much as the states and the chunks."""
+    return (
+        query.shape[:3].numel()
+        * (query.shape[3] * 2 * v.shape[3] // (query.shape[3] + v.shape[3]) + 64)
+    )
 
 
 # _library: attnc/support/library.py
@@ -749,86 +94,88 @@ def _pairs_seen(q, k):
 
 @_operator
 def _attention(
-    q: Tensor, k: Tensor, v: Tensor, key_number_1: Tensor, backend: str, floats: list[float],
-    changing: Tensor | None,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    query: Tensor, key: Tensor, v: Tensor, steps: Tensor, row_lse: Tensor,
+) -> tuple[Tensor, Tensor]:
     """Output and log-sum-exp."""
-    (scale,) = floats if changing is None else changing.tolist()
-    forward = _forward_triton if backend == "triton" else _forward_cpu
-    return forward(q, k, v, key_number_1, scale)
+    return _forward_cpu(query, key, v, steps, row_lse)
 
 
 @torch.library.register_fake(_attention, lib=_LIBRARY)
-def _(q, k, v, key_number_1, backend, floats, changing):
-    wide = torch.promote_types(q.dtype, torch.float32)
-    out = q.new_empty(*q.shape[:3], v.shape[3])
-    return (
-        out, q.new_empty(q.shape[:3], dtype=wide), q.new_empty(q.shape[:3], dtype=wide),
-        q.new_empty(q.shape[:3], dtype=wide),
-    )
+def _(query, key, v, steps, row_lse):
+    wide = torch.promote_types(query.dtype, torch.float32)
+    out = query.new_empty(*query.shape[:3], v.shape[3], dtype=v.dtype)
+    return out, query.new_empty(query.shape[:3], dtype=wide)
 
 
-_count_flops(_attention, {"v": 1})
+_count_flops(_attention, {"query": 1, "v": 1})
 
 
 @_operator
 def _attention_backward(
-    dout: Tensor, dlse: Tensor, q: Tensor, k: Tensor, v: Tensor, key_number_1: Tensor, out: Tensor,
-    row_max: Tensor, row_weight: Tensor, backend: str, floats: list[float], changing: Tensor | None,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    dout: Tensor, dlse: Tensor, query: Tensor, key: Tensor, v: Tensor, steps: Tensor,
+    row_lse: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every float tensor, in order."""
-    (scale,) = floats if changing is None else changing.tolist()
-    backward = _backward_triton if backend == "triton" else _backward_cpu
-    return backward(dout, dlse, q, k, v, key_number_1, out, row_max, row_weight, scale)
+    return _backward_cpu(dout, dlse, query, key, v, steps, row_lse)
 
 
 @torch.library.register_fake(_attention_backward, lib=_LIBRARY)
-def _(dout, dlse, q, k, v, key_number_1, out, row_max, row_weight, backend, floats, changing):
+def _(dout, dlse, query, key, v, steps, row_lse):
     return (
-        q.new_empty(q.shape), k.new_empty(k.shape), v.new_empty(v.shape),
-        key_number_1.new_empty(key_number_1.shape),
+        query.new_empty(query.shape), key.new_empty(key.shape), v.new_empty(v.shape),
+        steps.new_empty(steps.shape), row_lse.new_empty(row_lse.shape),
     )
 
 
 _derive(
     _attention_backward, _refuse, _keep_nothing,
-    ("dout", "dlse", "q", "k", "v", "key_number_1", "out", "row_max", "row_weight"),
+    ("dout", "dlse", "query", "key", "v", "steps", "row_lse"),
 )
 
 
-_count_flops(_attention_backward, {"v": 2})
+_count_flops(_attention_backward, {"query": 3, "v": 2})
 
 
 def _save(ctx, inputs, output):
-    """Keep what the backward pass reads: all inputs, the output and numbers of rows."""
-    out, _, row_max, row_weight = output
-    ctx.save_for_backward(*inputs[:4], out, row_max, row_weight)
-    ctx.mark_non_differentiable(row_max, row_weight)
-    ctx.arguments = inputs[4:]
+    """Keep what the backward pass reads: all inputs."""
+    ctx.save_for_backward(*inputs[:5])
+    ctx.arguments = inputs[5:]
 
 
-def _differentiate(ctx, dout, dlse, *_):
+def _differentiate(ctx, dout, dlse):
     """The gradient of every input of `_attention`."""
-    dq, dk, dv, d_key_number_1 = _attention_backward(dout, dlse, *ctx.saved_tensors, *ctx.arguments)
-    return dq, dk, dv, d_key_number_1, None, None, None
+    d_query, d_key, dv, d_steps, d_row_lse = _attention_backward(
+        dout, dlse, *ctx.saved_tensors, *ctx.arguments,
+    )
+    return d_query, d_key, dv, d_steps, d_row_lse
 
 
-_derive(_attention, _differentiate, _save, ("q", "k", "v", "key_number_1"))
+_derive(_attention, _differentiate, _save, ("query", "key", "v", "steps", "row_lse"))
 
 
 @_without_autocast
-def _per_token(q, k, v):
+def _per_token(q, k, v, scale):
     """What the spec asks of single tokens, once for each."""
     B, H, N, D = q.shape
     HKV, M, DV = v.shape[1:]
     dtype = q.dtype
     wide = torch.promote_types(dtype, torch.float32)
-    key_number_1 = _for_query_heads((k * torch.sigmoid(k)).to(wide).sum(-1), H).expand(B, H, M)
-    return q, k, v, key_number_1
+    k = k.repeat_interleave(H // k.shape[1], 1)
+    v = v.repeat_interleave(H // v.shape[1], 1)
+    scores = (-(-(scale * (k * torch.sigmoid(k)).sum(-1).unsqueeze(-1).mT)).mT).expand(
+        B, k.shape[1], M, 1,
+    )
+    sums = _sums_of_keys(scores, True)
+    sums_from_first = _sums_from_first(sums)
+    steps = _steps_of(-sums_from_first).expand(B, H, M, 1).squeeze(3).to(wide)
+    row_lse = _sums_at_rows(sums, 0, N).expand(B, H, N, 1).squeeze(3).to(wide)
+    query = q.new_ones(B, H, N, 1, dtype=wide)
+    key = _weights_of_keys(scores, sums_from_first).to(wide).expand(B, k.shape[1], M, 1)
+    v = v.expand(B, k.shape[1], M, -1)
+    return query, key, v, steps, row_lse
 
 
 # _choose: attnc/support/call.py
-# _floats: attnc/support/call.py
 # _as_autocast: attnc/support/call.py
 # _refusal: attnc/support/refused.py
 # _: attnc/support/refused.py
@@ -872,7 +219,8 @@ def key_only_softmax(
         scale = _check(q, k, v, scale)
     except (TypeError, ValueError) as mistake:
         return _refused(mistake, q, v, return_lse)
-    q, k, v, key_number_1 = _per_token(q, k, v)
+    query, key, v, steps, row_lse = _per_token(q, k, v, scale)
+    _choose(backend, q)
     _tell_counters()
-    out, lse, *_ = _attention(q, k, v, key_number_1, _choose(backend, q), *_floats(scale))
+    out, lse = _attention(query, key, v, steps, row_lse)
     return (out, lse) if return_lse else out

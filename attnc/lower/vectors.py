@@ -267,6 +267,10 @@ class ExactVectors(Vectors):
 
     dtype = wide = torch.value("float64")
 
+    def __call__(self, term: Node) -> Expr:
+        value = super().__call__(term)
+        return value.to(self.dtype) if isinstance(term, VecInput) else value
+
     def condition(self, term: Node) -> Expr:
         """A condition, as a tensor that broadcasts to [B, H, N, M]."""
         self.terms.dtype = self.dtype

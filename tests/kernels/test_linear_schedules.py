@@ -327,6 +327,14 @@ def test_what_nobody_sees_spoils_nothing() -> None:
         torch.testing.assert_close(found[finite], expected[finite], atol=1e-9, rtol=1e-9)
 
 
+@pytest.mark.parametrize("name", ["softmax_of_keys", "weights_of_keys"])
+def test_exponents_of_vectors_in_half_precision_are_sums_in_float64(name: str) -> None:
+    """Else each score would be rounded to eight bits, and its exponential to fewer."""
+    f, tensors = attnc.compile(SPECS[name]), {n: 4 * x for n, x in drawn(300, torch.bfloat16, 1, 64).items()}
+    exact = attnc.compile(SPECS[name], backend="reference")(**{n: x.double() for n, x in tensors.items()})
+    assert float((f(**tensors) - exact).abs().max() / exact.abs().max()) < 2**-8
+
+
 @pytest.mark.parametrize("mask", ["true", "j <= i", "j < i - 3"])
 def test_softmax_of_keys_of_any_size(mask: str) -> None:
     """Scores of thousands, of -inf, which hide their key, and rows that see none: results, log-sum-exps, gradients."""

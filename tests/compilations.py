@@ -20,8 +20,8 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 NAMES = sorted(path.stem for path in EXAMPLES.glob("*.attn"))
 # Linear attention is computed without kernels (`test_linear_schedules.py` says that it is these).
 LINEAR = frozenset([
-    "cosformer", "flow_attention", "flow_conserved", "gla", "in_context", "key_only_softmax", "l2vit", "lightning",
-    "linear_attention", "mamba2", "retention", "simple_gla",
+    "cosformer", "flow_attention", "flow_conserved", "gla", "in_context", "inline", "key_only_softmax", "l2vit",
+    "lightning", "linear_attention", "mamba2", "retention", "simple_gla",
 ])  # fmt: skip
 WITH_KERNELS = [name for name in NAMES if name not in LINEAR]
 MEASURED = ("causal", "gemma2_local")  # whose machine code has golden files, for each version of Triton

@@ -68,7 +68,8 @@ class Kernels:
     def around(self) -> list[Function]:
         """The functions of single tokens and rows, which torch calls before and after the kernels."""
         numbers = [each.numbers for each in self.before]
-        return [fn for fn in (self.last.per_token, *numbers, self.output) if fn]
+        of_tokens = [each.per_token for each in self.sweeps]
+        return [fn for fn in (*of_tokens, *numbers, self.output) if fn]
 
     @property
     def functions(self) -> list[Function]:

@@ -42,7 +42,7 @@ CHUNKED = [
     "retention",
     "simple_gla",
 ]
-PRODUCTS = ["flow_attention", "flow_conserved", "in_context", "l2vit"]
+PRODUCTS = ["flow_attention", "flow_conserved", "in_context", "inline", "l2vit"]
 
 HEAD = "attention a({params}):\n    mask {mask}\n    score {score}\n    normalize {normalize}\n"
 
@@ -91,6 +91,14 @@ SPECS = {
     "softmax_from_the_end": spec(
         "c: float[H, M]", "j <= i + M - N", "c[h, j] + sum_d(k)", "exp(s) / (2 + sum(exp(s)))"
     ),
+    "less_the_mean": spec("", "j <= i", "dot(q, k) * scale", "s - mean(s) + 1 / count()"),
+    "two_passes": spec(
+        "pad: bool[B, M], g: float[H]",
+        "j <= i + M - N and pad[b, j]",
+        "dot(q, k) * scale * exp(-abs(g[h]) * (i + M - N - j))",
+        "(s - mean(s)) / (1 + count())",
+    ),
+    "mean_both_ways": spec("w: int", "i // w == j // w", "dot(q, k) * scale", "s - mean(s) + 1 / M"),
     "other_sums": spec("c: float[B, M]", "j <= i", "dot(q, k) * exp(c[b, j])", "s / (1 + count())"),
     "cosine": spec("w: float[H]", "j <= i", "dot(q, k) * (1 + cos(w[h] * (i - j)))"),
     "all_keys": spec("c: float[H]", "true", "dot(q, k) * exp(c[h] * (i - j) / (N + M))", "s / N"),
@@ -156,7 +164,7 @@ TAKE_ANY = (
     *("behind", "before", "key_weights", "cosine", "all_keys", "hidden_keys", "hidden_queries"),
     *("blocks_both_ways", "from_the_end", "powers_from_the_end", "gates_from_the_end"),
     *("decay_before", "decay_ahead", "softmax_of_keys", "softmax_of_all_keys", "softmax_of_hidden_keys"),
-    *("softmax_of_all_hidden_keys", "softmax_from_the_end"),
+    *("softmax_of_all_hidden_keys", "softmax_from_the_end", "less_the_mean", "two_passes", "mean_both_ways"),
 )
 
 
@@ -264,9 +272,6 @@ REFUSED = {
     ),
     "differences of positions would be those of large numbers": spec("", "j <= i", "dot(q, k) * (1 + i - j)"),
     "`a[b, j]` may be -inf, and hide pairs": spec("a: float[B, M]", "j <= i", "dot(q, k) + a[b, j]"),
-    "an earlier pass over the keys finds numbers of each row": spec(
-        "", "true", "dot(q, k)", "s - mean(s) + 1 / M"
-    ),
 }
 
 

@@ -20,7 +20,7 @@ Gates = Literal["none", "steps", "channels"]
 class Form:
     """A weight or a sum of weights, as features of queries and keys. `number` tells the tensors of several apart.
 
-    `sums` are the numbers of the sums that it is, counted from 1; the first form weighs values too. One that `divides`
+    `sums` are the numbers of the sums that it is, counted from 1; one may weigh values too. One that `divides`
     is a softmax of scores that know no query but for what cancels: its weights come to 1.
     """
 
@@ -28,11 +28,8 @@ class Form:
     mask: TokenMask
     number: int
     sums: tuple[int, ...]
+    weighs_values: bool = False
     divides: bool = False
-
-    @property
-    def weighs_values(self) -> bool:
-        return self.number == 1
 
     @property
     def query(self) -> str:
@@ -81,4 +78,4 @@ class Form:
         )
 
     def _named(self, name: str) -> str:
-        return name if self.weighs_values else f"{name}_{self.number}"
+        return name if self.number == 1 else f"{name}_{self.number}"

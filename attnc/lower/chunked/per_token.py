@@ -33,37 +33,40 @@ Q, K, V = VecInput("q"), VecInput("k"), VecInput("v")
 
 
 def lower_per_token(sweep: LinearSweep) -> Function:
-    """`_per_token(q, k, v, ...)`: the tensors of the recurrence."""
+    """`_per_token(q, k, v, ...)`: the tensors of the recurrence; without v, where no value is weighed."""
     block, vectors, spec = Block(), Vectors(sweep), sweep.spec
     of_keys = vectors if sweep.per_query_head else Vectors(sweep, {KEY_HEAD: Var("h_kv")})
     vectors.enter(block)
     numbers = _numbers_of(sweep)
-    for name in map(spec.variable, _read_in(numbers)):  # once, so that their gradients are rounded once
-        block.let(name, Var(name).to(torch.value("float64")), of_spec=True)
+    of_rows = {array.name for array in sweep.row_arrays}
+    for array in _read_in(numbers):  # once, so that their gradients are rounded once
+        name = spec.variable(array)
+        block.let(name, Var(name).to(torch.value("float64")), of_spec=array not in of_rows)
     vectors.name_sums(block, numbers)
     of_keys.terms.sums = vectors.terms.sums
     if sweep.per_query_head:
-        for name in ("k", "v"):
+        for name in ("k", "v") if sweep.weighs_values else ("k",):
             block.let(name, Var(name).call("repeat_interleave", H // Var(name).attr("shape")[1], 1))
     for of, given, clause in ((vectors, Q, spec.query), (of_keys, K, spec.key), (of_keys, V, spec.value)):
-        if clause != given:
+        if clause != given and (given != V or sweep.weighs_values):
             block.let(given.name, of.mapped(clause), note_of(clause))
     tokens = FeaturesOfTokens(block, vectors, of_keys, sweep.mask)
     for form in sweep.forms:
         tokens.write(form)
-    heads = Var("k").attr("shape")[1]
-    block.let("v", tokens.of_seen_keys(Var("v").call("expand", B, heads, M, -1)))
+    if sweep.weighs_values:
+        heads = Var("k").attr("shape")[1]
+        block.let("v", tokens.of_seen_keys(Var("v").call("expand", B, heads, M, -1)))
     _documents(block, vectors, sweep)
     block.returns(*map(Var, (*sweep.vectors, *sweep.documents)))
     names = [
         "q",
         "k",
-        "v",
+        *(["v"] if sweep.weighs_values else []),
         "scale",
         *(sweep.spec.variable(p.name) for p in (*spec.params, *sweep.row_arrays)),
     ]
     doc = "What the spec asks of single tokens, once for each."
-    return block.function("_per_token", map(Param, names), doc, "_without_autocast")
+    return block.function(sweep.named("_per_token"), map(Param, names), doc, "_without_autocast")
 
 
 def _numbers_of(sweep: LinearSweep) -> list[Node]:

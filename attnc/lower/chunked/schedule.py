@@ -30,16 +30,16 @@ from attnc.ir.nodes import (
     RealOp,
     Size,
     Truth,
-    VecInput,
 )
 from attnc.ir.text import print_ir
 from attnc.ir.walk import axes_of, children, walk
 from attnc.lower.chunked.form import Form
-from attnc.lower.chunked.make_forms import make_forms, with_count
+from attnc.lower.chunked.make_forms import make_forms
+from attnc.lower.chunked.make_sweep import SweepMaker
 from attnc.lower.chunked.per_token import lower_per_token
 from attnc.lower.chunked.sweep import LinearSweep
 from attnc.lower.chunked.torch_path import lower_backward, lower_forward, lower_pairs, sign
-from attnc.lower.hoist import axes_of_arrays
+from attnc.lower.per_row import lower_numbers
 from attnc.lower.schedule import ReadChecks, Schedule, SweepKernels
 
 WHY_CHUNKED = (
@@ -58,7 +58,7 @@ def make_chunked(attention: Attention, facts: Facts) -> tuple[LinearSweep, ...] 
     if not isinstance(linear, Linear) or linear.mask.is_of_all:
         return None
     why = WHY_CHUNKED if linear.mask.causal is not None else WHY_BOTH_WAYS
-    return _why_not(attention, linear, facts) or (_make(attention, linear, facts, why),)
+    return _why_not(attention, linear, facts) or SweepMaker(attention, linear, facts, why).make()
 
 
 def make_products(attention: Attention, facts: Facts) -> tuple[LinearSweep, ...] | Reason | None:
@@ -66,16 +66,20 @@ def make_products(attention: Attention, facts: Facts) -> tuple[LinearSweep, ...]
     linear = facts.linear
     if not isinstance(linear, Linear) or not linear.mask.is_of_all:
         return None
-    return _why_not(attention, linear, facts) or (_make(attention, linear, facts, WHY_PRODUCTS),)
+    return _why_not(attention, linear, facts) or SweepMaker(attention, linear, facts, WHY_PRODUCTS).make()
 
 
 def _why_not(attention: Attention, linear: Linear, facts: Facts) -> Reason | None:
     mask, at = linear.mask, attention.normalize.span
-    terms = [term for terms in (linear.weight, *linear.sums) for term in terms]
-    if linear.before:
-        return Reason("an earlier pass over the keys finds numbers of each row", at)
-    forms = make_forms(linear, facts.weights.fold)
+    passes = (*linear.before, linear.sums)
+    terms = [term for terms in (linear.weight, *(each for sums in passes for each in sums)) for term in terms]
     is_softmax = isinstance(facts.weights.fold, Softmax)
+    if any(not isinstance(each.fold, Sums) for each in facts.weights.before) or (
+        is_softmax and linear.before
+    ):
+        return Reason("a softmax is one of several passes over the keys", at)
+    forms = [form for sums in linear.before for form in make_forms(None, sums, mask)]
+    forms += make_forms(linear.weight, linear.sums, mask)
     if is_softmax and (mask.document is not None or mask.sees_query != Truth(True)):
         return Reason("a softmax is not taken up again in each document", attention.mask.span)
     if is_softmax and linear.positive:
@@ -178,48 +182,6 @@ def _numbers(document: Node | None, param: Param) -> bool:
     return isinstance(document, IntLoad) and document.array == param.name
 
 
-def _make(attention: Attention, linear: Linear, facts: Facts, why: str) -> LinearSweep:
-    fold, gate = facts.weights.fold, facts.weights.gate
-    assert fold is not None
-    is_finished_later = gate is not None or attention.output != VecInput("o")
-    if isinstance(fold, Sums) and facts.rows.can_be_empty and is_finished_later:
-        fold, linear = with_count(fold, linear)
-    forms = make_forms(linear, fold)
-    return LinearSweep(
-        spec=attention,
-        fold=fold,
-        gate=gate,
-        rows=facts.rows,
-        number=0,
-        numbers=(),
-        because=(*facts.implied.because, Reason(why)),
-        forms=forms,
-        mask=linear.mask,
-        bases=linear.positive,
-        misreads=find_misreads(attention).checked,
-        per_query_head=_knows_query_head(attention, forms),
-    )
-
-
-def _knows_query_head(attention: Attention, forms: tuple[Form, ...]) -> bool:
-    """Does what is made for keys know the query head? Exponents of keys do, where they know any head."""
-    exponents = (
-        pair[1] for form in forms if not form.is_decay for term in form.terms for pair in term.exponents
-    )
-    of_keys = _of_keys(attention, forms)
-    return any("h" in axes_of_arrays(each) for each in of_keys) or any(
-        "h" in axes_of(each) for each in exponents
-    )
-
-
-def _of_keys(attention: Attention, forms: tuple[Form, ...]) -> Iterator[Node]:
-    """What keys, values and features of keys are made of. Steps are of every query head."""
-    yield from (attention.key, attention.value, forms[0].mask.sees_key)
-    for form in forms:
-        for term in form.terms:
-            yield from (term.key, *(dot.key for dot in term.dots))
-
-
 def lower_linear(sweep: LinearSweep, checks: ReadChecks) -> SweepKernels:
     """Every function of the sweep."""
     return SweepKernels(
@@ -232,8 +194,8 @@ def lower_linear(sweep: LinearSweep, checks: ReadChecks) -> SweepKernels:
         adders=(),
         lists=(),
         tile_lists=(),
-        numbers=None,
-        pairs=lower_pairs(sweep),
+        numbers=lower_numbers(sweep) if sweep.number else None,
+        pairs=lower_pairs(sweep) if sweep.weighs_values else None,
         is_for_any_device=True,
     )
 

@@ -11,15 +11,16 @@ from attnc.analyze.facts import TokenMask
 from attnc.analyze.misreads import Misread
 from attnc.ir.nodes import IntLoad, Real, Truth
 from attnc.lower.chunked.form import Form
-from attnc.lower.sweep import Sweep
+from attnc.lower.sweep import RowArray, Sweep
 
 
 @dataclass(frozen=True, slots=True)
 class LinearSweep(Sweep):
-    """The only pass over the keys. `forms` begin with the one that weighs values.
+    """A pass over the keys.
 
-    Where something that is made for keys knows the query head, keys and values are laid out `per_query_head`. `bases`
-    are those of powers that fade: their logarithms are steps. `misreads` are there where a call has
+    `forms` begin with the one that weighs values, if the pass does. Where something that is made for keys knows the
+    query head, keys and values are laid out `per_query_head`. `bases` are those of powers that fade: their logarithms
+    are steps. `rows_before` are numbers of rows that earlier passes have left. `misreads` are there where a call has
     fewer queries than keys, or fewer keys than queries.
     """
 
@@ -27,12 +28,17 @@ class LinearSweep(Sweep):
     mask: TokenMask
     per_query_head: bool
     bases: tuple[Real, ...]
+    rows_before: tuple[RowArray, ...]
     misreads: tuple[Misread, ...]
 
     @property
     def is_both_ways(self) -> bool:
         """Do queries see keys on both sides, and not all the same? Torch alone computes that."""
         return self.mask.causal is None and not self.mask.is_of_all
+
+    @property
+    def row_arrays(self) -> tuple[RowArray, ...]:
+        return self.rows_before
 
     @property
     def positive(self) -> tuple[Real, ...]:
@@ -45,7 +51,8 @@ class LinearSweep(Sweep):
         more = [name for form in others for name in form.tensors]
         if first.divides:
             more.append("row_lse")
-        return (first.query, first.key, "v", *([first.steps] if first.steps else []), *more)
+        values = ["v"] if self.weighs_values else []
+        return (first.query, first.key, *values, *([first.steps] if first.steps else []), *more)
 
     @property
     def documents(self) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from attnc.kernel.nodes import Function, Param
 from attnc.lower.chunked.form import Form
 from attnc.lower.chunked.sweep import LinearSweep
 from attnc.lower.signature import Signature
+from attnc.lower.sweep import said_results
 from attnc.lower.torch_terms import TorchTerms
 
 NOTHING = Lit(None)
@@ -32,13 +33,13 @@ def sign(sweep: LinearSweep) -> Signature:
     names = [part.name for part in walk(causal) if isinstance(part, IntParam)] if causal else []
     wide = {"dtype": Var("wide")}
     given = {"dtype": V.attr("dtype")} if sweep.fold.divides else wide
-    out = Q.call("new_empty", unpacked(rows), V.attr("shape")[3], **given)
+    out = {"out": Q.call("new_empty", unpacked(rows), V.attr("shape")[3], **given)}
     sums = {name: Q.call("new_empty", rows, **wide) for name in sweep.row_results}
     return Signature(
         vectors=sweep.vectors,
         arrays=sweep.documents,
         scalars={sweep.spec.variable(name): "int" for name in dict.fromkeys(names)},
-        results={"out": out} | sums,
+        results=(out if sweep.weighs_values else {}) | sums,
         remembered={},
         saved=(),
         summed=(),
@@ -46,13 +47,13 @@ def sign(sweep: LinearSweep) -> Signature:
         ordered={sweep.numbered_by: "of_keys"} if sweep.numbered_by else {},
         entries=(*sweep.vectors, *sweep.documents),
         made=(*sweep.vectors, *sweep.documents),
-        forward_cost={Q.name: 1, V.name: 1},
-        backward_cost={Q.name: 3, V.name: 2},
+        forward_cost={Q.name: 1, V.name: 1} if sweep.weighs_values else {Q.name: 1},
+        backward_cost={Q.name: 3, V.name: 2} if sweep.weighs_values else {Q.name: 3},
     )
 
 
 def lower_forward(sweep: LinearSweep) -> Function:
-    """`_forward_cpu(...)`: out, and the sums of each row."""
+    """`_forward_cpu(...)`: out, where values are weighed, and the sums of each row."""
     block = Block()
     for misread in sweep.misreads:
         axes, index = "".join(misread.axes), print_ir(misread.index)
@@ -71,10 +72,12 @@ def lower_forward(sweep: LinearSweep) -> Function:
         block.let("out", Var("out").to(V.attr("dtype")))
         block.let("lse", ROW_LSE.call("clone"))
     # As the shapes of an operator without data say that they lie.
-    block.returns(*(Var(name).call("contiguous") for name in ("out", *sweep.row_results)))
+    block.returns(*(Var(name).call("contiguous") for name in sweep.results))
     doc = "Weighted values [B, H, N, DV], and sums of each row [B, H, N]."
+    if not sweep.weighs_values:
+        doc = f"Pass {sweep.number}: {said_results(sweep)}."
     params = tuple(map(Param, sign(sweep).forward))
-    return block.function("_forward_cpu", (), doc, "_without_autocast", params)
+    return block.function(sweep.named("_forward_cpu"), (), doc, "_without_autocast", params)
 
 
 def lower_backward(sweep: LinearSweep) -> Function:
@@ -84,7 +87,7 @@ def lower_backward(sweep: LinearSweep) -> Function:
     for form in sweep.forms:
         each: list[Expr] = [Var(f"dsum_{n}") for n in form.sums]
         dsums: Expr = reduce(Expr.__add__, each) if each else NOTHING
-        dout: Expr = DOUT if form.weighs_values else DOUT[..., :0]
+        dout: Expr = DOUT if form.weighs_values else DOUT[..., :0] if sweep.weighs_values else Q[..., :0]
         names = [_gradient(form.query), _gradient(form.key), "dv" if form.weighs_values else "_"]
         if sweep.mask.causal is not None:
             names.append(_gradient(form.steps) if form.steps else "_")
@@ -95,7 +98,7 @@ def lower_backward(sweep: LinearSweep) -> Function:
     block.returns(*(gradient.call("contiguous") for gradient in gradients))
     doc = "The gradient of every float tensor, in order."
     return block.function(
-        "_backward_cpu", (), doc, "_without_autocast", tuple(map(Param, signature.backward))
+        sweep.named("_backward_cpu"), (), doc, "_without_autocast", tuple(map(Param, signature.backward))
     )
 
 
@@ -121,7 +124,7 @@ def _call(sweep: LinearSweep, what: str, given: Sequence[ExprLike]) -> Expr:
 
 def _tensors(form: Form, sweep: LinearSweep) -> list[Expr]:
     """Features, values and steps of a form; a sum weighs no values."""
-    values: Expr = V if form.weighs_values else V[..., :0]
+    values: Expr = V if form.weighs_values else V[..., :0] if sweep.weighs_values else K[..., :0]
     if sweep.mask.causal is None:
         return [Var(form.query), Var(form.key), values]
     return [Var(form.query), Var(form.key), values, Var(form.steps) if form.steps else NOTHING]

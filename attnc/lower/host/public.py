@@ -34,8 +34,8 @@ def lower_public(kernels: Kernels) -> Function:
             asked.fail(function("ValueError")(NO_LSE))
     if sweep.key_heads:
         top.let(sweep.key_heads, K.attr("shape")[1])
-    if kernels.last.per_token:
-        top.lets(kernels.last.signature.made, _called(kernels.last.per_token))
+    if not _reads_rows(kernels):
+        _call_per_token(top, kernels.last)
     _call_sweeps(top, kernels)
     _finish(top, kernels)
     if sweep.fold.has_lse:
@@ -82,6 +82,7 @@ def _call_sweeps(top: Block, kernels: Kernels) -> None:
         chosen = [top.let("backend", chosen[0])]
     top.do(function("_tell_counters")())
     for each in kernels.before:
+        _call_per_token(top, each)
         where = Block()
         _call(where, each, chosen)
         if each.sweep.has_gradient:
@@ -93,7 +94,21 @@ def _call_sweeps(top: Block, kernels: Kernels) -> None:
             top.lets(
                 [each.sweep.spec.variable(name) for name, _ in each.sweep.numbers], _called(each.numbers)
             )
+    if _reads_rows(kernels):
+        _call_per_token(top, kernels.last)
     _call(top, kernels.last, chosen)
+
+
+def _call_per_token(block: Block, kernels: SweepKernels) -> None:
+    """The work on single tokens before a sweep."""
+    if kernels.per_token:
+        block.lets(kernels.signature.made, _called(kernels.per_token))
+
+
+def _reads_rows(kernels: Kernels) -> bool:
+    """Does the work on single tokens before the last sweep need what the others leave?"""
+    rows = {sweep.spec.variable(name) for sweep in kernels.plan.before for name, _ in sweep.numbers}
+    return kernels.last.per_token is not None and any(p.name in rows for p in kernels.last.per_token.params)
 
 
 def _call(block: Block, kernels: SweepKernels, chosen: Sequence[Expr]) -> None:

@@ -57,6 +57,8 @@ NEITHER = {
     "cosformer": "its `query` clause is more than `q`",
     "differential": "its `output` clause is more than `o`",
     "evoformer": "its `output` clause is more than `o`",
+    "flow_attention": "its `query` clause is more than `q`",
+    "flow_conserved": "its `query` clause is more than `q`",
     "gated_attention": "its `output` clause is more than `o`",
     "gla": "its normalization is no softmax of the score",
     "in_context": "its normalization is no softmax of the score",

@@ -99,6 +99,13 @@ SPECS = {
         "(s - mean(s)) / (1 + count())",
     ),
     "mean_both_ways": spec("w: int", "i // w == j // w", "dot(q, k) * scale", "s - mean(s) + 1 / M"),
+    "exponents_of_both": spec(
+        "a: float[B, N], c: float[H, M]",
+        "j <= i",
+        "dot(q, k) * sqrt(exp(a[b, i]) * exp(c[h, j]))",
+        "s / (1 + count())",
+    ),
+    "fades_beside_keys": spec("c: float[B, M]", "j <= i + 2", "dot(q, k) * exp((j - i) / 9 + c[b, j])"),
     "other_sums": spec("c: float[B, M]", "j <= i", "dot(q, k) * exp(c[b, j])", "s / (1 + count())"),
     "cosine": spec("w: float[H]", "j <= i", "dot(q, k) * (1 + cos(w[h] * (i - j)))"),
     "all_keys": spec("c: float[H]", "true", "dot(q, k) * exp(c[h] * (i - j) / (N + M))", "s / N"),
@@ -165,6 +172,7 @@ TAKE_ANY = (
     *("blocks_both_ways", "from_the_end", "powers_from_the_end", "gates_from_the_end"),
     *("decay_before", "decay_ahead", "softmax_of_keys", "softmax_of_all_keys", "softmax_of_hidden_keys"),
     *("softmax_of_all_hidden_keys", "softmax_from_the_end", "less_the_mean", "two_passes", "mean_both_ways"),
+    *("exponents_of_both", "fades_beside_keys"),
 )
 
 

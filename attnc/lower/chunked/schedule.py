@@ -27,9 +27,12 @@ from attnc.ir.nodes import (
     Param,
     Real,
     RealCall,
+    RealLoad,
     RealOp,
+    RealParam,
     Size,
     Truth,
+    VecLoad,
 )
 from attnc.ir.text import print_ir
 from attnc.ir.walk import axes_of, children, walk
@@ -147,12 +150,20 @@ def _exponents(terms: list[Term]) -> Iterator[Node]:
 
 
 def _is_apart(form: Form) -> bool:
-    """Do exponents of the query and the key, which both move, not meet at the last key that the query sees?
+    """Have exponents of the query and the key parameters in common, and do not meet at the last key that it sees?
 
     They would be as long as the sequence, and the gradient of what they have in common the difference of large sums.
     """
     pairs = [pair for term in form.terms for pair in term.exponents]
-    return not form.is_decay and any("i" in axes_of(a) and "j" in axes_of(b) for a, b in pairs)
+    return not form.is_decay and any(_names(a) & _names(b) for a, b in pairs)
+
+
+def _names(exponent: Node) -> set[str]:
+    """The parameters that an exponent of a query or a key has a gradient for."""
+    if not axes_of(exponent) & {"i", "j"}:
+        return set()
+    arrays = {part.array for part in walk(exponent) if isinstance(part, RealLoad | VecLoad)}
+    return arrays | {part.name for part in walk(exponent) if isinstance(part, RealParam)}
 
 
 def _is_of_call(term: Int) -> bool:

@@ -97,6 +97,12 @@ def test_elu1() -> None:
     assert found == pytest.approx([math.exp(-1), 1.5])
 
 
+def test_decay_and_gated() -> None:
+    scene = {"i": 6, "j": 2, "h": 0, "b": 0, "x": [0.5], "y": [[[-0.25 * t for t in range(8)]]]}
+    assert bias_of("decay(x[h])", **scene) == 0.5**4
+    assert bias_of("gated(y)", **scene) == pytest.approx(math.exp(-1))
+
+
 def t5_bucket(distance: int, buckets: int, max_distance: int, bidirectional: bool) -> int:
     """T5's own function, `distance` being key position minus query position, one number at a time."""
     bucket = 0

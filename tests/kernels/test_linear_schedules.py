@@ -290,6 +290,13 @@ def test_who_refuses_says_why(why: str) -> None:
     assert any(reason.text.partition(": ")[2] == why for reason in plan.because), plan.because
 
 
+@pytest.mark.parametrize("factor", ["decay(sigmoid(g[h]))", "gated(G)"])
+def test_decays_of_the_library_are_found(factor: str) -> None:
+    head = "from std import decay, gated\n\n"
+    text = head + spec("g: float[H], G: float[B, H, N]", "j <= i", f"dot(q, k) * {factor}")
+    assert compiled(text).plan.schedule.name == "chunked"
+
+
 RETENTION = spec("gamma: float[H]", "j <= i", "dot(q, k) * scale * gamma[h] ** (i - j)")
 
 

@@ -16,6 +16,7 @@ from attnc.compiler import Compilation
 from attnc.errors import AttncError
 from attnc.inspect import inspect
 from attnc.inspect.targets import SM_90
+from attnc.lower.chunked.sweep import LinearSweep
 from attnc.options import make_options
 from attnc.source import Source
 from attnc.syntax.reading import read_source
@@ -224,6 +225,22 @@ def test_products_of_features(measure: Measure, name: str) -> None:
     assert compiled(PRODUCTS_OF_FEATURES[name], f"{name}.attn").plan.schedule.name == "tiled"
     for case in [*CASES, *([] if name == "gated" else UNEQUAL)]:
         assert_holds(measure(compilation, case))
+
+
+def test_what_is_for_torch_alone() -> None:
+    """Kernels of chunks go one way, and add up."""
+    torchs = {
+        name
+        for name, text in SPECS.items()
+        if any(
+            isinstance(sweep, LinearSweep) and sweep.is_torchs_alone for sweep in compiled(text).plan.sweeps
+        )
+    }
+    assert torchs == {
+        *("documents_both_ways", "blocks_both_ways", "hidden_queries", "mean_both_ways"),
+        *("softmax_of_keys", "softmax_of_all_keys", "softmax_of_hidden_keys", "softmax_of_all_hidden_keys"),
+        *("softmax_from_the_end", "less_the_mean", "two_passes"),
+    }
 
 
 def test_few_products_of_features_are_not_asked_for() -> None:

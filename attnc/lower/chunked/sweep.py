@@ -33,8 +33,13 @@ class LinearSweep(Sweep):
 
     @property
     def is_both_ways(self) -> bool:
-        """Do queries see keys on both sides, and not all the same? Torch alone computes that."""
+        """Do queries see keys on both sides, and not all the same?"""
         return self.mask.causal is None and not self.mask.is_of_all
+
+    @property
+    def is_torchs_alone(self) -> bool:
+        """Is it what kernels of chunks do not know: keys on both sides, a softmax, one of several passes?"""
+        return self.is_both_ways or self.fold.divides or bool(self.number or self.rows_before)
 
     @property
     def row_arrays(self) -> tuple[RowArray, ...]:

@@ -18,12 +18,10 @@ from attnc.syntax.reading import read_source
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 NAMES = sorted(path.stem for path in EXAMPLES.glob("*.attn"))
-# Linear attention is computed without kernels (`test_linear_schedules.py` says that it is these).
-LINEAR = frozenset([
-    "cosformer", "flow_attention", "flow_conserved", "gla", "in_context", "inline", "key_only_softmax", "l2vit",
-    "lightning", "linear_attention", "mamba2", "retention", "simple_gla",
-])  # fmt: skip
-WITH_KERNELS = [name for name in NAMES if name not in LINEAR]
+# Linear attention, by chunks or by products (`test_linear_schedules.py` says that it is these); some by torch alone.
+CHUNKED = ("cosformer", "gla", "lightning", "linear_attention", "mamba2", "retention", "simple_gla")
+BY_TORCH = ("flow_attention", "flow_conserved", "in_context", "inline", "key_only_softmax", "l2vit")
+WITH_KERNELS = [name for name in NAMES if name not in BY_TORCH]
 MEASURED = ("causal", "gemma2_local")  # whose machine code has golden files, for each version of Triton
 
 
@@ -38,12 +36,31 @@ def example(name: str, **options: object) -> Compilation:
 
 
 def on_tiles(compilation: Compilation) -> Compilation:
-    """The same pair by pair, where another schedule would be chosen: that one has no kernels."""
+    """The same pair by pair, where another schedule would be chosen."""
+    return compilation if _schedule_of(compilation) in (None, "tiled") else _tiled(compilation)
+
+
+def with_kernels(compilation: Compilation) -> Compilation:
+    """The same, and pair by pair where torch would compute it on every device."""
+    return compilation if has_kernels(compilation) else _tiled(compilation)
+
+
+def has_kernels(compilation: Compilation) -> bool:
+    """Are there kernels, of its own or support code?"""
     try:
-        if compilation.plan.schedule.name == "tiled":
-            return compilation
+        return bool(compilation.kernels.launch)
     except AttncError:
-        return compilation
+        return False
+
+
+def _schedule_of(compilation: Compilation) -> str | None:
+    try:
+        return compilation.plan.schedule.name
+    except AttncError:
+        return None
+
+
+def _tiled(compilation: Compilation) -> Compilation:
     return replace(compilation, options=replace(compilation.options, schedule="tiled"))
 
 

@@ -126,6 +126,10 @@ def choose(
 
     launched = {TABLES.get(launch.table) for launch in launches}
     kernels = [kernel for kernel in dict.fromkeys(TABLES.values()) if kernel in launched]
+    if not kernels:
+        what = f"`{compilation.attention.name}` goes from chunk to chunk, in tiles that serve every GPU"
+        helps = ('compile it with `schedule="tiled"`: tiles of queries and keys are chosen',)
+        raise AttncError(Diagnostic("no-tile", what, helps=helps))
     choices: list[Choice] = []
     for kernel in kernels:
         for width in widths:

@@ -84,14 +84,12 @@ def find_launches(
             get_device_properties=lambda device: SimpleNamespace(gcnArchName=target.name),
         ),
     ):
-        rows, generation = module._table(card) | (tiles or {}), module._generation(card)
-        numbers = {"_splits": 0, "_shares": 1}
+        numbers = {"_splits": 0, "_shares": 1, "_needs_pairs": False}
         whole = {name: partial(_same, n) for name, n in numbers.items() if hasattr(module, name)}
-        chosen = {
-            "_choose": lambda backend, q: "triton",
-            "_table": lambda q: rows,
-            "_generation": lambda q: generation,
-        }
+        chosen: dict[str, Any] = {"_choose": lambda backend, q: "triton"}
+        if hasattr(module, "_table"):  # kernels of chunks have tiles for every card
+            rows, generation = module._table(card) | (tiles or {}), module._generation(card)
+            chosen |= {"_table": lambda q: rows, "_generation": lambda q: generation}
         with _replaced(module, **operators, **whole, **chosen):
             getattr(module, name)(**arguments)
     return found
@@ -104,7 +102,7 @@ def _same(number: int, *sizes: object) -> int:
 def _check_compiled(module: ModuleType, name: str) -> None:
     if any(isinstance(each, JITFunction) for each in vars(module).values()):
         return
-    if not hasattr(module, "TILES"):
+    if not hasattr(module, "TILES") and not hasattr(module, "CHUNKS"):
         what = f"`{name}` has no kernels: torch computes it on every device"
         helps = ('compile it with `schedule="tiled"`: that has kernels, which go pair by pair',)
         raise AttncError(Diagnostic("no-kernel", what, helps=helps))
@@ -127,7 +125,7 @@ def _run_pass(module: ModuleType, number: str, names: list[str], *args: Any) -> 
     """Forward and backward of one pass over the keys; the last has no number. `args` are those of its operator."""
     forward: Callable[..., Any] = getattr(module, f"_forward_triton{number}")
     given = dict(zip(names, args, strict=True))
-    floats = iter(given["floats"])
+    floats = iter(given.get("floats", ()))
     takes = inspect.signature(forward).parameters
     values = {name: given[name] if name in given else next(floats) for name in takes}
     results = forward(**values)

@@ -45,7 +45,7 @@ class Kernels:
     @property
     def has_triton(self) -> bool:
         """Or is the CPU path all there is?"""
-        return bool(self.last.triton)
+        return bool(self.last.launch)
 
     @property
     def takes_backend(self) -> bool:

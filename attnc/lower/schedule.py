@@ -26,10 +26,10 @@ class SweepKernels:
     Before a sweep comes `per_token`, which makes the tensors of its signature of q, k, v, what the spec takes and what
     earlier sweeps left, where they are others; where earlier sweeps have none, that of the last makes theirs too.
     `launch` has `_forward_triton` and `_backward_triton`, which take and leave what the `signature` says, as do
-    `_forward_cpu` and `_backward_cpu` in `cpu`; an operator chooses between them. Where there are no kernels, and
-    `is_for_any_device`, torch computes the latter on a GPU too. A kernel that the sweep does not need is not there.
-    `numbers` makes of its sums what later sweeps read; the last one has none, and has `pairs`, which counts the pairs
-    of a call.
+    `_forward_cpu` and `_backward_cpu` in `cpu`; an operator chooses between them. The kernels of `launch` are those of
+    `triton`, or support code. Where there are none, and `is_for_any_device`, torch computes the latter on a GPU too. A
+    kernel that the sweep does not need is not there. `numbers` makes of its sums what later sweeps read; the last one
+    has none, and has `pairs`, which counts the pairs of a call.
     """
 
     sweep: Sweep

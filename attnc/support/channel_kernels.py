@@ -73,7 +73,7 @@ def _channel_weights(
     enters = _enters(t0, t0 - 1, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS, SUB)
     for before in range(0, part):
         s0 = chunk * CHUNK + before * SUB
-        leaves = _leaves(s0, t0 - 1, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS, SUB)
+        leaves = _leaves(s0, t0 - 1, of_keys_ptr, N, M, offset, DOCUMENTS, SUB)
         weights = tl.zeros([SUB, SUB], tl.float32)
         for f0 in range(0, F, BLOCK_F):
             between = _load_row(decay_ptr, t0 - 1, end, f0, F, BLOCK_F)
@@ -181,7 +181,6 @@ def _channel_values(
     g_ptr,
     dout_ptr,
     decay_ptr,
-    of_queries_ptr,
     of_keys_ptr,
     dstates_ptr,
     weights_ptr,
@@ -217,12 +216,11 @@ def _channel_values(
     weights_ptr += head * chunks * (CHUNK * CHUNK)
     dstates_ptr += (head * (chunks + 1) + chunk + 1) * (ROWS * F)
     if DOCUMENTS:
-        of_queries_ptr += b * N
         of_keys_ptr += b * M
 
     i, j = chunk * CHUNK - offset, chunk * CHUNK
     at = j + (CHUNK - 1)
-    leaves = _leaves(j, at, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS, CHUNK)
+    leaves = _leaves(j, at, of_keys_ptr, N, M, offset, DOCUMENTS, CHUNK)
     dv = tl.zeros([CHUNK, BLOCK_V], tl.float32)
     for f0 in range(0, F, BLOCK_F):
         g = _load_block(g_ptr, j, M, g_stride_t, f0, F, CHUNK, BLOCK_F)
@@ -313,7 +311,6 @@ def _channel_queries(
 def _channel_keys(
     v_ptr,
     decay_ptr,
-    of_queries_ptr,
     of_keys_ptr,
     dstates_ptr,
     dg_ptr,
@@ -347,7 +344,6 @@ def _channel_keys(
     decay_ptr += head * chunks * (CHUNK * F)
     dstates_ptr += (head * (chunks + 1) + chunk + 1) * (ROWS * F)
     if DOCUMENTS:
-        of_queries_ptr += b * N
         of_keys_ptr += b * M
 
     j = chunk * CHUNK
@@ -361,7 +357,7 @@ def _channel_keys(
         dg += _load_numbers(dstates_ptr + DV * F, f0, F, BLOCK_F)[None, :]
     decay = _load_block(decay_ptr, j, chunks * CHUNK, F, f0, F, CHUNK, BLOCK_F)
     last = _load_row(decay_ptr, at, chunks * CHUNK, f0, F, BLOCK_F)
-    leaves = _leaves(j, at, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS, CHUNK)
+    leaves = _leaves(j, at, of_keys_ptr, N, M, offset, DOCUMENTS, CHUNK)
     dg = _selected(dg, leaves[:, None], last[None, :] - decay, True)
     _store_block(dg_ptr + head * M * F, dg, j, M, f0, F, CHUNK, BLOCK_F)
 
@@ -437,7 +433,7 @@ def _channel_pairs(
         between = _load_row(decay_ptr, t0 - 1, end, f0, F, BLOCK_F)
         for other in range(0, part):
             s0 = chunk * CHUNK + other * SUB
-            leaves = _leaves(s0, t0 - 1, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS, SUB)
+            leaves = _leaves(s0, t0 - 1, of_keys_ptr, N, M, offset, DOCUMENTS, SUB)
             x = _load_block(g_ptr, s0, M, g_stride_t, f0, F, SUB, BLOCK_F)
             of_x = _load_block(decay_ptr, s0, end, F, f0, F, SUB, BLOCK_F)
             x = _selected(x, leaves[:, None], between[None, :] - of_x, True)
@@ -468,7 +464,7 @@ def _channel_pairs(
             dweights_ptr, other * SUB, CHUNK, CHUNK, part * SUB, CHUNK, SUB, SUB
         )
         acc = _add_product(acc, dweights, x, DTYPE)
-    leaves = _leaves(t0, last, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS, SUB)
+    leaves = _leaves(t0, last, of_keys_ptr, N, M, offset, DOCUMENTS, SUB)
     dg += _selected(acc, leaves[:, None], between[None, :] - decay, True)
 
     # Its own pairs, token by token: each as the key of later queries, and as the query of earlier keys.

@@ -175,7 +175,7 @@ def _chunk_values(
 
     decay, end = _load_decay(decay_ptr, head, chunk, chunks, GATED, CHUNK)
     at = j + (CHUNK - 1)
-    leaves = _leaves(j, at, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS, CHUNK)
+    leaves = _leaves(j, at, of_keys_ptr, N, M, offset, DOCUMENTS, CHUNK)
     dv = _selected(dv, leaves[:, None], (end - decay)[:, None], GATED)
     row, col = tl.arange(0, CHUNK)[:, None], tl.arange(0, CHUNK)[None, :]
     seen = _meets(i + col, j + row, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS)
@@ -354,7 +354,7 @@ def _chunk_keys(
 
     decay, end = _load_decay(decay_ptr, head, chunk, chunks, GATED, CHUNK)
     at = j + (CHUNK - 1)
-    leaves = _leaves(j, at, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS, CHUNK)
+    leaves = _leaves(j, at, of_keys_ptr, N, M, offset, DOCUMENTS, CHUNK)
     dg = _selected(dg, leaves[:, None], (end - decay)[:, None], GATED)
     row, col = tl.arange(0, CHUNK)[:, None], tl.arange(0, CHUNK)[None, :]
     seen = _meets(i + col, j + row, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS)

@@ -143,30 +143,20 @@ def _load_decay(decay_ptr, head, chunk, chunks, GATED: tl.constexpr, CHUNK: tl.c
 
 
 @triton.jit
-def _is_read(at, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS: tl.constexpr):
-    """Does a query behind this position see the key there? The first is asked: documents are sorted."""
-    first = tl.maximum(at + 1 - offset, 0)
-    is_one = first < N
+def _is_read(at, of_keys_ptr, N, M, offset, DOCUMENTS: tl.constexpr):
+    """May a query behind this position see the key there? Documents are sorted: the next key says it."""
+    is_one = tl.maximum(at + 1 - offset, 0) < N
     if DOCUMENTS:
-        own = tl.load(of_queries_ptr + first, mask=is_one, other=0)
-        is_one = is_one & (own == tl.load(of_keys_ptr + tl.minimum(at, M - 1)))
+        own = tl.load(of_keys_ptr + tl.minimum(at, M - 1))
+        is_one = is_one & (own == tl.load(of_keys_ptr + tl.minimum(at + 1, M - 1)))
     return is_one
 
 
 @triton.jit
-def _is_kept(
-    chunk,
-    of_queries_ptr,
-    of_keys_ptr,
-    N,
-    M,
-    offset,
-    DOCUMENTS: tl.constexpr,
-    CHUNK: tl.constexpr,
-):
-    """Does a query behind this chunk see the last key before it?"""
+def _is_kept(chunk, of_keys_ptr, N, M, offset, DOCUMENTS: tl.constexpr, CHUNK: tl.constexpr):
+    """May a query behind this chunk see the last key before it?"""
     before, last = chunk * CHUNK - 1, chunk * CHUNK + (CHUNK - 1)
-    kept = _is_read(last, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS) & (before >= 0)
+    kept = _is_read(last, of_keys_ptr, N, M, offset, DOCUMENTS) & (before >= 0)
     if DOCUMENTS:
         of_first = tl.load(of_keys_ptr + tl.minimum(before, M - 1), mask=before >= 0, other=0)
         kept = kept & (of_first == tl.load(of_keys_ptr + tl.minimum(last, M - 1)))
@@ -196,20 +186,10 @@ def _enters(
 
 
 @triton.jit
-def _leaves(
-    first,
-    at,
-    of_queries_ptr,
-    of_keys_ptr,
-    N,
-    M,
-    offset,
-    DOCUMENTS: tl.constexpr,
-    COUNT: tl.constexpr,
-):
-    """Which keys from a position on are seen by queries behind the key at a later one, as it is."""
+def _leaves(first, at, of_keys_ptr, N, M, offset, DOCUMENTS: tl.constexpr, COUNT: tl.constexpr):
+    """Which keys from a position on queries behind a later one may see, as they do the key there."""
     j = first + tl.arange(0, COUNT)
-    seen = (j < M) & _is_read(at, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS)
+    seen = (j < M) & _is_read(at, of_keys_ptr, N, M, offset, DOCUMENTS)
     if DOCUMENTS:
         of_key = tl.load(of_keys_ptr + tl.minimum(at, M - 1))
         seen = seen & (tl.load(of_keys_ptr + j, mask=j < M, other=0) == of_key)

@@ -30,7 +30,6 @@ def _chunk_states(
     g_ptr,
     v_ptr,
     decay_ptr,
-    of_queries_ptr,
     of_keys_ptr,
     states_ptr,
     g_stride_b,
@@ -68,7 +67,6 @@ def _chunk_states(
     if CHANNELS:
         decay_ptr += (b * H + h) * chunks * (CHUNK * F)
     if DOCUMENTS:
-        of_queries_ptr += b * N
         of_keys_ptr += b * M
 
     state = tl.zeros([BLOCK_V, BLOCK_F], tl.float32)
@@ -81,9 +79,9 @@ def _chunk_states(
         g = _load_block(g_ptr, chunk * CHUNK, M, g_stride_t, f0, F, CHUNK, BLOCK_F)
         v = _load_turned(v_ptr, chunk * CHUNK, M, v_stride_t, v0, DV, CHUNK, BLOCK_V)
         j, at = chunk * CHUNK, chunk * CHUNK + (CHUNK - 1)
-        leaves = _leaves(j, at, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS, CHUNK)
+        leaves = _leaves(j, at, of_keys_ptr, N, M, offset, DOCUMENTS, CHUNK)
         if CHANNELS:
-            kept = _is_kept(chunk, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS, CHUNK)
+            kept = _is_kept(chunk, of_keys_ptr, N, M, offset, DOCUMENTS, CHUNK)
             decay = _load_block(decay_ptr, j, chunks * CHUNK, F, f0, F, CHUNK, BLOCK_F)
             end = _load_row(decay_ptr, at, chunks * CHUNK, f0, F, BLOCK_F)
             g = _selected(g, leaves[:, None], end[None, :] - decay, True)
@@ -92,7 +90,7 @@ def _chunk_states(
         else:
             decay, end = _load_decay(decay_ptr, b * H + h, chunk, chunks, GATED, CHUNK)
             if GATED or DOCUMENTS:
-                kept = _is_kept(chunk, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS, CHUNK)
+                kept = _is_kept(chunk, of_keys_ptr, N, M, offset, DOCUMENTS, CHUNK)
                 v = _selected(v, leaves[None, :], (end - decay)[None, :], GATED)
                 state = _selected(state, kept, end, GATED)
                 total = _selected(total, kept, end, GATED)
@@ -173,7 +171,7 @@ def _chunk_state_gradients(
         j = chunk * CHUNK
         enters = _enters(j, j - 1, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS, CHUNK)
         if CHANNELS:
-            kept = _is_kept(chunk, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS, CHUNK)
+            kept = _is_kept(chunk, of_keys_ptr, N, M, offset, DOCUMENTS, CHUNK)
             decay = _load_block(decay_ptr, j, chunks * CHUNK, F, f0, F, CHUNK, BLOCK_F)
             end = _load_row(decay_ptr, j + (CHUNK - 1), chunks * CHUNK, f0, F, BLOCK_F)
             f = _selected(f, enters[:, None], decay, True)
@@ -182,7 +180,7 @@ def _chunk_state_gradients(
         else:
             decay, end = _load_decay(decay_ptr, b * H + h, chunk, chunks, GATED, CHUNK)
             if GATED or DOCUMENTS:
-                kept = _is_kept(chunk, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS, CHUNK)
+                kept = _is_kept(chunk, of_keys_ptr, N, M, offset, DOCUMENTS, CHUNK)
                 dout = _selected(dout, enters[None, :], decay[None, :], GATED)
                 dstate = _selected(dstate, kept, end, GATED)
                 total = _selected(total, kept, end, GATED)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from math import inf
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -112,11 +113,7 @@ def emitted(compilation: Compilation, case: Case) -> Attend:
     module = load(name, compilation.module)
     if case.backend != "cpu":
         vars(module)["_choose"] = lambda backend, q: backend
-        block_q, block_k = case.tile
-        for kernels in module.TILES.values():
-            for kernel, widths in kernels.items():
-                tile = (block_k, block_q) if kernel == "backward_keys" else (block_q, block_k)
-                kernels[kernel] = dict.fromkeys(widths, (*tile, 4, 1))
+        _set_tiles(module, *case.tile)
         if hasattr(module, "_splits"):
             vars(module)["_splits"] = lambda *sizes: case.splits
         if hasattr(module, "_shares"):
@@ -134,6 +131,17 @@ def emitted(compilation: Compilation, case: Case) -> Attend:
         return function(q, k, v, **arguments, scale=scale, return_lse=True, backend=path)
 
     return attend
+
+
+def _set_tiles(module: ModuleType, block_q: int, block_k: int) -> None:
+    """Queries and keys of a tile; where chunks have kernels, their tokens, and features and values of a block."""
+    for kernels in getattr(module, "TILES", {}).values():
+        for kernel, widths in kernels.items():
+            tile = (block_k, block_q) if kernel == "backward_keys" else (block_q, block_k)
+            kernels[kernel] = dict.fromkeys(widths, (*tile, 4, 1))
+    for kernels in getattr(module, "CHUNKS", {}).values():
+        for kernel, widths in kernels.items():
+            kernels[kernel] = dict.fromkeys(widths, (block_q, block_k, 16, 4, 1))
 
 
 def has_lse(compilation: Compilation) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from compilations import example, on_tiles
+from compilations import example, with_kernels
 
 from attnc.inspect import Report, inspect, plan_launches
 from attnc.inspect.launches import Launch
@@ -16,7 +16,7 @@ def launches(
     name: str, target: Target = SM_90, d: int = 64, dtype: str = "bfloat16", **numbers: int | float
 ) -> list[Launch]:
     """What a call of an example launches."""
-    return plan_launches(on_tiles(example(name)), target, d, dtype, NUMBERS.get(name, {}) | numbers)
+    return plan_launches(with_kernels(example(name)), target, d, dtype, NUMBERS.get(name, {}) | numbers)
 
 
 def report(
@@ -24,4 +24,4 @@ def report(
 ) -> Report:
     """The machine code of an example."""
     numbers = NUMBERS.get(name, {}) | numbers
-    return inspect(on_tiles(example(name)), target, head_dim=d, dtype=dtype, numbers=numbers)
+    return inspect(with_kernels(example(name)), target, head_dim=d, dtype=dtype, numbers=numbers)

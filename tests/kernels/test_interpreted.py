@@ -13,7 +13,7 @@ import pytest
 import test_few_queries
 import test_formulas
 import test_shared_heads
-from compilations import on_tiles
+from compilations import with_kernels
 from kernel_checks import TRITON, Measure, assert_holds, case_for, compile_text
 from test_kernels_of_examples import EXAMPLES, compilations
 from test_zoo import ZOO
@@ -27,7 +27,7 @@ def check_example(measure: Measure, at: int, turn: int | None = None) -> None:
     for compilation in compilations(EXAMPLES[at]):
         cases = plan_cases("triton", is_square(compilation.attention), quick=True)
         for case in cases if turn is None else [cases[(at + turn) % len(cases)]]:
-            assert_holds(measure(on_tiles(compilation), case))
+            assert_holds(measure(with_kernels(compilation), case))
 
 
 @pytest.mark.parametrize("at", in_turn(range(len(EXAMPLES)), turns=2), ids=lambda at: EXAMPLES[at].stem)

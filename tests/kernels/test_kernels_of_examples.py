@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from compilations import file, on_tiles, one_of
+from compilations import file, one_of, with_kernels
 from kernel_checks import Measure, assert_holds
 from turns import in_turn
 
@@ -37,7 +37,7 @@ def has_kernel(compilation: Compilation) -> bool:
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_examples(measure: Measure, path: Path, backend: Backend) -> None:
     for compilation in compilations(path):
-        chosen = compilation if backend == "cpu" else on_tiles(compilation)
+        chosen = compilation if backend == "cpu" else with_kernels(compilation)
         for case in plan_cases(backend, is_square(compilation.attention), quick=True):
             assert_holds(measure(chosen, case))
 
@@ -50,4 +50,4 @@ def test_examples_by_turns(measure: Measure, path: Path) -> None:
         square = is_square(compilation.attention)
         cases = [case for backend in (*BACKENDS, "triton") for case in plan_cases(backend, square)]
         for case in in_turn(cases, EXAMPLES.index(path)):
-            assert_holds(measure(compilation if case.backend == "cpu" else on_tiles(compilation), case))
+            assert_holds(measure(compilation if case.backend == "cpu" else with_kernels(compilation), case))

@@ -22,20 +22,31 @@ import torch
 import triton
 import triton.language as tl
 """.strip()
-OWN = ("chunk_parts", "chunk_states", "chunk_kernels", "channel_kernels", "chunk_launch")
+OWN = (
+    "chunk_parts", "chunk_states", "chunk_kernels", "channel_kernels", "linear_pairs", "chunk_tiles", "chunk_call",
+    "chunk_launch", "channel_launch",
+)  # fmt: skip
 
 
 @cache
 def module_text() -> str:
     """The module that a spec of linear attention carries."""
-    called = functions_of("kernels") | functions_of("torch_functions")
+    called = functions_of("kernels") | functions_of("torch_functions") | functions_of("cpu")
     own = [whole(file) for file in OWN]
-    return GAP.join([HEAD, *select(called, ["_program", "_with_unit_stride"]).values(), *own]) + "\n"
+    called = select(called, ["_program", "_check_reach", "_with_unit_stride", "_matmul"])
+    return GAP.join([HEAD, *called.values(), *own]) + "\n"
 
 
 @cache
 def evaluated() -> ModuleType:
-    return load_evaluated("chunked", module_text())
+    """The kernels alone: no call that all its rows see as numbers is computed pair by pair."""
+    module = load_evaluated("chunked", module_text())
+    vars(module).update(_pairs_forward=_refuse, _pairs_backward=_refuse)
+    return module
+
+
+def _refuse(*given: Any) -> Any:
+    raise AssertionError("a result of the kernels is no number")
 
 
 @dataclass(frozen=True)
@@ -112,12 +123,21 @@ def _every_second(x: Tensor) -> Tensor:
 def by_kernels(call: Call, module: ModuleType, device: str = "cpu") -> dict[str, Tensor | None]:
     """Outputs and gradients."""
     given = {name: _to(value, device) for name, value in call.tensors().items()}
-    out, sums, states = module._chunked_forward_triton(**given)
+    out, sums = forward(call, module)(**given)
     del given["with_sums"]
     dout, dsums = (_to(x, device) for x in call.gradients())
-    found = module._chunked_backward_triton(dout, dsums, **given, states=states)
+    found = backward(call, module)(dout, dsums, **given)
     results = zip(("out", "sums", "df", "dg", "dv", "dsteps"), (out, sums, *found), strict=True)
     return {name: _to(x, "cpu") for name, x in results}
+
+
+def forward(call: Call, module: ModuleType) -> Any:
+    """The launcher for its gates."""
+    return module._channel_forward_triton if call.gates == "channels" else module._chunked_forward_triton
+
+
+def backward(call: Call, module: ModuleType) -> Any:
+    return module._channel_backward_triton if call.gates == "channels" else module._chunked_backward_triton
 
 
 def _to(value: Any, device: str) -> Any:

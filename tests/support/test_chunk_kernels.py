@@ -15,7 +15,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from chunked_calls import Call, assert_right, by_kernels, by_pairs, evaluated, limit, module_text
+from chunked_calls import (
+    Call,
+    assert_right,
+    backward,
+    by_kernels,
+    by_pairs,
+    evaluated,
+    forward,
+    limit,
+    module_text,
+)  # fmt: skip
 from hypothesis import given
 from hypothesis import strategies as st
 from properties import cases
@@ -75,8 +85,7 @@ def test_one_gate_for_all_steps() -> None:
     given, (dout, _) = call.tensors(), call.gradients()
     del given["with_sums"]
     given["steps"] = torch.full((1, 1, 2048), 0.9).log()
-    _, _, states = evaluated()._chunked_forward_triton(**given, with_sums=False)
-    dsteps = evaluated()._chunked_backward_triton(dout, None, **given, states=states)[3]
+    dsteps = evaluated()._chunked_backward_triton(dout, None, **given)[3]
 
     steps = given["steps"].double().requires_grad_()
     lost, seen = steps.cumsum(2), torch.ones(2048, 2048, dtype=torch.bool).tril()
@@ -96,8 +105,9 @@ def test_gates_that_wander(steep: float, dtypes: tuple[torch.dtype, ...]) -> Non
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_rows_are_finite_where_their_weights_are(seed: int) -> None:
+def test_rows_are_finite_where_their_weights_are(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Up to the first that is not: what a state has lost, no later row finds again."""
+    monkeypatch.setitem(vars(evaluated()), "_needs_pairs", lambda *results: False)
     call = Call(N=200, M=200, steep=6.0, walk=True, seed=seed)
     found, expected = by_kernels(call, evaluated())["out"], by_pairs(call)["out"]
     assert found is not None and expected is not None
@@ -113,11 +123,11 @@ def test_weights_beyond_float16() -> None:
     call = Call(N=130, M=130, dtypes=HALF, gates="none")
     given = call.tensors()
     given["f"], given["g"] = given["f"] * 300, given["g"] * 300
-    out, sums, states = evaluated()._chunked_forward_triton(**given)
-    assert states.abs().max() > 2000 and sums.abs().max() > torch.finfo(torch.float16).max
+    out, sums = evaluated()._chunked_forward_triton(**given)
+    assert sums.abs().max() > torch.finfo(torch.float16).max
     given.pop("with_sums")
     dout, dsums = call.gradients()
-    found = evaluated()._chunked_backward_triton(dout * 1e-6, dsums * 1e-6, **given, states=states)
+    found = evaluated()._chunked_backward_triton(dout * 1e-6, dsums * 1e-6, **given)
     expected = by_pairs(call)
     pairs = zip((out, *found), (expected[name] for name in ("out", "df", "dg", "dv")), strict=False)
     for (got, want), factor in zip(pairs, (9e4, 3e-4, 3e-4, 9e-2), strict=True):
@@ -133,10 +143,10 @@ def test_what_nobody_sees_may_be_infinite(gates: str) -> None:
     given["steps"][:, :, 40:] = 90.0
     starts = torch.cat([torch.ones(2, 1, dtype=torch.bool), given["of_keys"].diff(dim=1) != 0], 1)
     given["steps"][starts[:, None].expand(-1, 2, -1)] = 90.0
-    out, sums, states = evaluated()._chunked_forward_triton(**given)
+    out, sums = forward(call, evaluated())(**given)
     assert out.isfinite().all() and sums.isfinite().all()
     del given["with_sums"]
-    for gradient in evaluated()._chunked_backward_triton(*call.gradients(), **given, states=states):
+    for gradient in backward(call, evaluated())(*call.gradients(), **given):
         assert gradient.isfinite().all()
         if gradient.shape[2] == call.M:
             assert not gradient[:, :, 40:].any()
@@ -144,10 +154,11 @@ def test_what_nobody_sees_may_be_infinite(gates: str) -> None:
 
 @pytest.mark.parametrize("gates", ["number", "channels"])
 def test_the_first_step_has_no_key_before_it(gates: str) -> None:
-    given = Call(gates=gates).tensors()
-    out = evaluated()._chunked_forward_triton(**given)[0]
+    call = Call(gates=gates)
+    given = call.tensors()
+    out = forward(call, evaluated())(**given)[0]
     given["steps"][:, :, 0] = 1e30
-    assert torch.equal(evaluated()._chunked_forward_triton(**given)[0], out)
+    assert torch.equal(forward(call, evaluated())(**given)[0], out)
 
 
 @pytest.mark.parametrize("empty", [{"N": 0}, {"M": 0}, {"B": 0}])
@@ -177,8 +188,9 @@ def test_launches_have_one_axis(of_batch: int, monkeypatch: pytest.MonkeyPatch) 
     module, grids = evaluated(), []
     kernel = type(module._chunk_states)
     monkeypatch.setattr(kernel, "_launch", lambda self, grid, args, kwargs: grids.append(grid))
+    monkeypatch.setitem(vars(module), "_needs_pairs", lambda *results: False)
     by_kernels(Call(B=of_batch, N=2, M=2, F=1, DV=1), module)
-    assert len(grids) == 6 and all(grid[0] % of_batch == 0 and grid[1:] == (1, 1) for grid in grids)
+    assert len(grids) == 7 and all(grid[0] % of_batch == 0 and grid[1:] == (1, 1) for grid in grids)
 
 
 INTERPRETED = """

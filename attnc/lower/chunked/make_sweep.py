@@ -15,7 +15,7 @@ from attnc.ir.nodes import Attention, Node, Real, Size, VecInput
 from attnc.ir.walk import axes_of
 from attnc.lower.chunked.form import Form
 from attnc.lower.chunked.make_forms import Terms, make_forms, make_softmax_form, with_count
-from attnc.lower.chunked.sweep import LinearSweep
+from attnc.lower.chunked.sweep import LinearSweep, why_torch_alone
 from attnc.lower.hoist import axes_of_arrays
 from attnc.lower.sweep import RowArray
 
@@ -27,7 +27,19 @@ class SweepMaker:
 
     def __init__(self, attention: Attention, linear: Linear, facts: Facts, why: str) -> None:
         self.attention, self.linear, self.facts = attention, linear, facts
-        self.because = (*facts.implied.because, Reason(why))
+        self.because = (*facts.implied.because, Reason(why), *self._computed_by())
+
+    def _computed_by(self) -> Iterator[Reason]:
+        """Products are torch's anyway."""
+        if self.linear.mask.is_of_all:
+            return
+        weights = self.facts.weights
+        assert weights.fold is not None
+        unknown = why_torch_alone(self.linear.mask, weights.fold, bool(weights.before))
+        if unknown is None:
+            yield Reason("kernels compute it on a GPU, and torch on a CPU")
+        else:
+            yield Reason(f"torch computes it on every device: kernels of chunks do not know {unknown}")
 
     def make(self) -> tuple[LinearSweep, ...]:
         """Those of earlier passes, which leave numbers of each row, and the last."""

@@ -1,12 +1,13 @@
 """The schedules of linear attention: by chunks under a causal mask, by products where every key is seen.
 
 Enters: an attention that was found to be linear. Leaves: its sweep, or why pairs are cheaper or surer, and its
-functions. Torch computes both on every device.
+functions: kernels of chunks on a GPU, and torch for all else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Literal
 
 from attnc.algebra.fold import Softmax, Sums
@@ -36,12 +37,13 @@ from attnc.ir.nodes import (
 )
 from attnc.ir.text import print_ir
 from attnc.ir.walk import axes_of, children, walk
+from attnc.kernel.module import Support
 from attnc.lower.chunked.form import Form
 from attnc.lower.chunked.make_forms import make_forms
 from attnc.lower.chunked.make_sweep import SweepMaker
+from attnc.lower.chunked.paths import lower_backward, lower_forward, lower_pairs, sign
 from attnc.lower.chunked.per_token import lower_per_token
 from attnc.lower.chunked.sweep import LinearSweep
-from attnc.lower.chunked.torch_path import lower_backward, lower_forward, lower_pairs, sign
 from attnc.lower.per_row import lower_numbers
 from attnc.lower.schedule import ReadChecks, Schedule, SweepKernels
 
@@ -193,15 +195,23 @@ def _numbers(document: Node | None, param: Param) -> bool:
     return isinstance(document, IntLoad) and document.array == param.name
 
 
-def lower_linear(sweep: LinearSweep, checks: ReadChecks) -> SweepKernels:
-    """Every function of the sweep."""
+def lower_chunked(sweep: LinearSweep, checks: ReadChecks) -> SweepKernels:
+    """Every function of the sweep; its kernels stand in support code, if there are some."""
+    if sweep.is_torchs_alone:
+        return lower_products(sweep, checks)
+    launch = (lower_forward(sweep, "triton"), lower_backward(sweep, "triton"))
+    return replace(lower_products(sweep, checks), launch=launch, is_for_any_device=False)
+
+
+def lower_products(sweep: LinearSweep, checks: ReadChecks) -> SweepKernels:
+    """Every function of the sweep, for any device."""
     return SweepKernels(
         sweep=sweep,
         signature=sign(sweep),
         per_token=lower_per_token(sweep),
         triton=(),
         launch=(),
-        cpu=(lower_forward(sweep), lower_backward(sweep)),
+        cpu=(lower_forward(sweep, "cpu"), lower_backward(sweep, "cpu")),
         adders=(),
         lists=(),
         tile_lists=(),
@@ -211,20 +221,24 @@ def lower_linear(sweep: LinearSweep, checks: ReadChecks) -> SweepKernels:
     )
 
 
+OF_LAUNCHERS = (
+    Support("chunk_tiles", whole=True),
+    *map(Support, ("chunk_call", "chunk_launch", "channel_launch")),
+)
 CHUNKED = Schedule(
     name="chunked",
-    says="a state of features and values for each head, handed from chunk to chunk, by torch on every device",
+    says="a state of features and values for each head, handed from chunk to chunk",
     make=make_chunked,
-    lower=lower_linear,
-    common=lambda sweeps, tiles: (),
-    constants=("CHUNK = 64  # tokens whose pairs are computed at once",),
+    lower=lower_chunked,
+    common=lambda sweeps, tiles: () if sweeps[-1].is_torchs_alone else OF_LAUNCHERS,
+    constants=("CHUNK = 64  # tokens of the CPU path whose pairs are computed at once",),
     find_dear=find_dear,
 )
 PRODUCTS = Schedule(
     name="products",
     says="features of queries times the sum of features and values over all keys, by torch on every device",
     make=make_products,
-    lower=lower_linear,
+    lower=lower_products,
     common=lambda sweeps, tiles: (),
     find_dear=find_dear,
 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from attnc.algebra.fold import Fold
 from attnc.analyze.facts import TokenMask
 from attnc.analyze.misreads import Misread
 from attnc.ir.nodes import IntLoad, Real, Truth
@@ -34,12 +35,12 @@ class LinearSweep(Sweep):
     @property
     def is_both_ways(self) -> bool:
         """Do queries see keys on both sides, and not all the same?"""
-        return self.mask.causal is None and not self.mask.is_of_all
+        return _is_both_ways(self.mask)
 
     @property
     def is_torchs_alone(self) -> bool:
-        """Is it what kernels of chunks do not know: keys on both sides, a softmax, one of several passes?"""
-        return self.is_both_ways or self.fold.divides or bool(self.number or self.rows_before)
+        """Is it what kernels of chunks do not know?"""
+        return why_torch_alone(self.mask, self.fold, bool(self.number or self.rows_before)) is not None
 
     @property
     def row_arrays(self) -> tuple[RowArray, ...]:
@@ -71,3 +72,16 @@ class LinearSweep(Sweep):
         """The sorted array that documents are the numbers of, as they stand in it."""
         document = self.mask.document
         return document.array if isinstance(document, IntLoad) else None
+
+
+def why_torch_alone(mask: TokenMask, fold: Fold, is_of_several: bool) -> str | None:
+    """What of a sweep kernels of chunks do not know; None where they know all."""
+    if _is_both_ways(mask):
+        return "keys on both sides of a query"
+    if fold.divides:
+        return "a log-sum-exp"
+    return "several passes" if is_of_several else None
+
+
+def _is_both_ways(mask: TokenMask) -> bool:
+    return mask.causal is None and not mask.is_of_all

@@ -21,13 +21,18 @@ IN_KERNELS = (
     "LOG2_E = tl.constexpr(1.4426950408889634)",
     'MINUS_INF = tl.constexpr(float("-inf"))',
 )
+# Kernels of chunks, and what torch computes.
+IN_FRONT = (
+    "kernels", "chunk_parts", "chunk_states", "chunk_kernels", "channel_kernels",
+    "torch_functions", "cpu", "features", "chunks", "linear_pairs", "both_ways", "products", "key_softmax",
+)  # fmt: skip
 LEFT_ALONE = ("fmt: off", "isort: skip_file", "ruff: noqa", "flake8: noqa", "mypy: ignore-errors")
 
 
 def lower_module(kernels: Kernels, found: list[str], options: Options) -> Module:
     return Module(
         head=tuple(_head(kernels, found, options)),
-        constants=IN_KERNELS * kernels.has_triton + kernels.plan.schedule.constants,
+        constants=IN_KERNELS * bool(kernels.triton) + kernels.plan.schedule.constants,
         parts=tuple(_parts(kernels, options)),
         public=lower_public(kernels),
     )
@@ -60,20 +65,7 @@ def _head(kernels: Kernels, found: list[str], options: Options) -> Iterator[str]
 def _parts(kernels: Kernels, options: Options) -> Iterator[Part]:
     """All but the function that people call."""
     yield from kernels.triton
-    yield from map(
-        Support,
-        (
-            "kernels",
-            "torch_functions",
-            "cpu",
-            "features",
-            "chunks",
-            "linear_pairs",
-            "both_ways",
-            "products",
-            "key_softmax",
-        ),
-    )
+    yield from map(Support, IN_FRONT)
     yield from kernels.plain
     yield from kernels.launch
     for each in kernels.sweeps:

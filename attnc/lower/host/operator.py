@@ -39,7 +39,7 @@ class _Operators:
         self.kernels, self.sweep, self.signature = kernels, kernels.sweep, kernels.signature
         self.name = operator_of(self.sweep)
         whole = {name: sort for name, sort in self.signature.scalars.items() if sort != "float"}
-        backend = {"backend": "str"} if kernels.triton else {}
+        backend = {"backend": "str"} if kernels.launch else {}
         # What an operator takes behind its tensors; floats are last.
         floats = {"floats": "list[float]", "changing": "Tensor | None"} if self.signature.floats else {}
         self.tail = whole | backend | floats
@@ -110,7 +110,7 @@ class _Operators:
             block.stmts.append(Assign(Tuple(tuple(map(Var, self.signature.floats))), floats))
         on_gpu, on_cpu = (Var(self.sweep.named(f"_{what}_{path}")) for path in ("triton", "cpu"))
         chosen: Expr = on_cpu
-        if self.kernels.triton:
+        if self.kernels.launch:
             chosen = block.let(what, Ternary(on_gpu, Var("backend").equals("triton"), on_cpu))
         block.returns(function(chosen)(*map(Var, given)))
 

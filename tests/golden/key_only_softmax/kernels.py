@@ -6,7 +6,7 @@ import sys
 import torch
 from torch import Tensor
 
-CHUNK = 64  # tokens whose pairs are computed at once
+CHUNK = 64  # tokens of the CPU path whose pairs are computed at once
 
 
 # _without_autocast: attnc/support/torch_functions.py

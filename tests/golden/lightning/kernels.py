@@ -4,12 +4,40 @@ import os
 import sys
 
 import torch
+import triton
+import triton.language as tl
 from torch import Tensor
 
-CHUNK = 64  # tokens whose pairs are computed at once
+CHUNK = 64  # tokens of the CPU path whose pairs are computed at once
 
 
+# _program: attnc/support/kernels.py
+# _load_block: attnc/support/chunk_parts.py
+# _load_turned: attnc/support/chunk_parts.py
+# _store_block: attnc/support/chunk_parts.py
+# _load_numbers: attnc/support/chunk_parts.py
+# _load_row: attnc/support/chunk_parts.py
+# _store_numbers: attnc/support/chunk_parts.py
+# _store_total: attnc/support/chunk_parts.py
+# _narrowed: attnc/support/chunk_parts.py
+# _add_product: attnc/support/chunk_parts.py
+# _selected: attnc/support/chunk_parts.py
+# _load_decay: attnc/support/chunk_parts.py
+# _is_read: attnc/support/chunk_parts.py
+# _is_kept: attnc/support/chunk_parts.py
+# _enters: attnc/support/chunk_parts.py
+# _leaves: attnc/support/chunk_parts.py
+# _meets: attnc/support/chunk_parts.py
+# _own: attnc/support/chunk_parts.py
+# _chunk_states: attnc/support/chunk_states.py
+# _chunk_state_gradients: attnc/support/chunk_states.py
+# _chunk_outputs: attnc/support/chunk_kernels.py
+# _chunk_values: attnc/support/chunk_kernels.py
+# _chunk_queries: attnc/support/chunk_kernels.py
+# _chunk_keys: attnc/support/chunk_kernels.py
 # _without_autocast: attnc/support/torch_functions.py
+# _check_reach: attnc/support/torch_functions.py
+# _with_unit_stride: attnc/support/torch_functions.py
 # _matmul: attnc/support/cpu.py
 # _are_spoiled: attnc/support/cpu.py
 # _steps_of: attnc/support/features.py
@@ -63,6 +91,45 @@ def _backward_cpu(dout, query, key, v, steps):
     )
 
 
+# _dtype_of_products: attnc/support/chunk_tiles.py
+# CHUNKS: attnc/support/chunk_tiles.py
+# _chunk_tiles: attnc/support/chunk_tiles.py
+# _chunk_kinds: attnc/support/chunk_call.py
+# _states_before_chunks: attnc/support/chunk_call.py
+# _gradients_of_states: attnc/support/chunk_call.py
+# _has_channels: attnc/support/chunk_call.py
+# _for_products: attnc/support/chunk_call.py
+# _contiguous: attnc/support/chunk_call.py
+# _within_reach: attnc/support/chunk_call.py
+# _tiles_of_queries: attnc/support/chunk_call.py
+# _decays_of_chunks: attnc/support/chunk_call.py
+# _gradient_of_steps: attnc/support/chunk_call.py
+# _of_heads_of_keys: attnc/support/chunk_call.py
+# _ones_like_values: attnc/support/chunk_call.py
+# _needs_pairs: attnc/support/chunk_call.py
+# _chunked_forward_triton: attnc/support/chunk_launch.py
+# _chunked_backward_triton: attnc/support/chunk_launch.py
+
+
+def _forward_triton(query, key, v, steps):
+    """Weighted values [B, H, N, DV], and sums of each row [B, H, N]."""
+    with torch.cuda.device_of(query):
+        out, _ = _chunked_forward_triton(query, key, v, steps, None, None, 0, False)
+        return out.contiguous()
+
+
+def _backward_triton(dout, query, key, v, steps):
+    """The gradient of every float tensor, in order."""
+    with torch.cuda.device_of(query):
+        d_query, d_key, dv, d_steps = _chunked_backward_triton(
+            dout, None, query, key, v, steps, None, None, 0,
+        )
+        return (
+            d_query.to(query.dtype).contiguous(), d_key.to(key.dtype).contiguous(),
+            dv.to(v.dtype).contiguous(), d_steps.to(steps.dtype).contiguous(),
+        )
+
+
 def _pairs_seen(query, v):
     """How many pairs of a query and a key cost as much as the states and the chunks."""
     return (
@@ -86,13 +153,14 @@ def _pairs_seen(query, v):
 
 
 @_operator
-def _attention(query: Tensor, key: Tensor, v: Tensor, steps: Tensor) -> Tensor:
+def _attention(query: Tensor, key: Tensor, v: Tensor, steps: Tensor, backend: str) -> Tensor:
     """Weighted values, and sums of each row."""
-    return _forward_cpu(query, key, v, steps)
+    forward = _forward_triton if backend == "triton" else _forward_cpu
+    return forward(query, key, v, steps)
 
 
 @torch.library.register_fake(_attention, lib=_LIBRARY)
-def _(query, key, v, steps):
+def _(query, key, v, steps, backend):
     wide = torch.promote_types(query.dtype, torch.float32)
     out = query.new_empty(*query.shape[:3], v.shape[3], dtype=wide)
     return out
@@ -103,14 +171,15 @@ _count_flops(_attention, {"query": 1, "v": 1})
 
 @_operator
 def _attention_backward(
-    dout: Tensor, query: Tensor, key: Tensor, v: Tensor, steps: Tensor,
+    dout: Tensor, query: Tensor, key: Tensor, v: Tensor, steps: Tensor, backend: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The gradient of every float tensor, in order."""
-    return _backward_cpu(dout, query, key, v, steps)
+    backward = _backward_triton if backend == "triton" else _backward_cpu
+    return backward(dout, query, key, v, steps)
 
 
 @torch.library.register_fake(_attention_backward, lib=_LIBRARY)
-def _(dout, query, key, v, steps):
+def _(dout, query, key, v, steps, backend):
     return (
         query.new_empty(query.shape), key.new_empty(key.shape), v.new_empty(v.shape),
         steps.new_empty(steps.shape),
@@ -132,7 +201,7 @@ def _save(ctx, inputs, output):
 def _differentiate(ctx, dout):
     """The gradient of every input of `_attention`."""
     d_query, d_key, dv, d_steps = _attention_backward(dout, *ctx.saved_tensors, *ctx.arguments)
-    return d_query, d_key, dv, d_steps
+    return d_query, d_key, dv, d_steps, None
 
 
 _derive(_attention, _differentiate, _save, ("query", "key", "v", "steps"))
@@ -231,8 +300,7 @@ def lightning(
             "`return_lse` needs a normalization by sum(exp(s)): this one has no log-sum-exp",
         )
     query, key, v, steps = _per_token(q, k, v, slope)
-    _choose(backend, q)
     _tell_counters()
-    out = _attention(query, key, v, steps)
+    out = _attention(query, key, v, steps, _choose(backend, q))
     out = _output(out, q)
     return out

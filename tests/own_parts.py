@@ -12,8 +12,9 @@ import re
 from attnc.emit.support import whole
 
 SUPPORT = (
-    "kernels", "chunk_parts", "chunk_states", "chunk_kernels", "channel_kernels", "torch_functions", "cpu", "features",
-    "chunks", "linear_pairs", "both_ways", "products", "key_softmax", "chunk_tiles", "chunk_call", "chunk_launch",
+    "kernels", "chunk_parts", "chunk_states", "chunk_kernels", "channel_kernels", "pair_kernels", "torch_functions",
+    "cpu", "features", "chunks", "linear_pairs", "both_ways", "products", "key_softmax", "chunk_tiles", "chunk_call",
+    "pair_launch", "chunk_launch",
     "channel_launch", "checks", "launch", "tiles", "library", "call", "refused",
 )  # fmt: skip
 SOURCES = {f"support/{file}": whole(file) for file in SUPPORT}

@@ -84,7 +84,7 @@ def find_launches(
             get_device_properties=lambda device: SimpleNamespace(gcnArchName=target.name),
         ),
     ):
-        numbers = {"_splits": 0, "_shares": 1, "_needs_pairs": False}
+        numbers = {"_splits": 0, "_shares": 1}
         whole = {name: partial(_same, n) for name, n in numbers.items() if hasattr(module, name)}
         chosen: dict[str, Any] = {"_choose": lambda backend, q: "triton"}
         if hasattr(module, "_table"):  # kernels of chunks have tiles for every card

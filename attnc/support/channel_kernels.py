@@ -392,10 +392,10 @@ def _channel_pairs(
     SUB: tl.constexpr,
     BLOCK_F: tl.constexpr,
 ):
-    """One program: what a block of the features at SUB positions gets from the pairs of their chunk.
+    """One program: what a block of the features at SUB positions gets from pairs of their chunk.
 
-    It is added to what came by way of the states. What the decays get is f * df - g * dg, without the
-    pair of a query and the key at its position.
+    It is added to what came by way of the states. What the decays get is f * df - g * dg, without
+    the pair of a query and the key at its position.
     """
     PARTS: tl.constexpr = CHUNK // SUB
     BLOCKS: tl.constexpr = tl.cdiv(F, BLOCK_F)
@@ -467,7 +467,7 @@ def _channel_pairs(
     leaves = _leaves(t0, last, of_keys_ptr, N, M, offset, DOCUMENTS, SUB)
     dg += _selected(acc, leaves[:, None], between[None, :] - decay, True)
 
-    # Its own pairs, token by token: each as the key of later queries, and as the query of earlier keys.
+    # Its own pairs, token by token: each is the key of later queries and the query of earlier keys.
     row = tl.arange(0, SUB)
     for s in range(0, SUB):
         of_s = _load_row(decay_ptr, t0 + s, end, f0, F, BLOCK_F)[None, :]

@@ -1,4 +1,4 @@
-"""What launchers of chunks of linear attention have in common: kinds of kernels, decays, states, and a second look.
+"""What launchers of chunks of linear attention have in common: kinds of kernels, decays, and states.
 
 Enters: tensors of a call. Leaves: what kernels are compiled for, sums of steps since a chunk began, the state before
 every chunk, and its gradient. Copied by name.
@@ -101,7 +101,7 @@ def _gradient_of_steps(ddecay, dends, M):
     ddecay[:, :, :, -1] += dends
     dsteps = ddecay.flip(3).cumsum(3).flip(3).flatten(2, 3)[:, :, :M]
     dsteps[:, :, 0] = 0.0
-    return dsteps
+    return dsteps.contiguous()
 
 
 def _of_heads_of_keys(x, group):
@@ -112,14 +112,3 @@ def _of_heads_of_keys(x, group):
 def _ones_like_values(g):
     """Values that are 1: what they add up to is the sum of the weights."""
     return g.new_ones(1, 1, 1, 1).expand(*g.shape[:3], 1)
-
-
-def _needs_pairs(*results):
-    """Is some number of a result none? A GPU is waited for; a CUDA graph asserts that there is none."""
-    found = [x.sum(dtype=torch.float32) for x in results if x is not None]
-    spoiled = torch.stack(found).isnan().any()
-    if spoiled.is_cuda and torch.cuda.is_current_stream_capturing():
-        words = "in a CUDA graph, results of linear attention have to be numbers"
-        torch._assert_async(spoiled.logical_not(), words)
-        return False
-    return bool(spoiled)

@@ -321,8 +321,8 @@ def _chunk_keys(
 ):
     """One program: a block of what the features of one chunk's keys get from one head of queries.
 
-    What the decays get through these features is -g . dg, without the pair of a key and the query at
-    its position.
+    What the decays get through these features is -g . dg, without the pair of a key and the query
+    at its position.
     """
     BLOCKS: tl.constexpr = tl.cdiv(F, BLOCK_F)
     ROWS: tl.constexpr = DV + SUMS

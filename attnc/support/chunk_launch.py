@@ -14,7 +14,6 @@ from attnc.support.chunk_call import (
     _for_products,
     _gradient_of_steps,
     _gradients_of_states,
-    _needs_pairs,
     _of_heads_of_keys,
     _ones_like_values,
     _states_before_chunks,
@@ -28,7 +27,7 @@ from attnc.support.chunk_kernels import (
     _chunk_values,
 )
 from attnc.support.chunk_tiles import _chunk_tiles, _dtype_of_products
-from attnc.support.linear_pairs import _pairs_backward, _pairs_forward
+from attnc.support.pair_launch import _look_again, _look_again_back
 from attnc.support.torch_functions import _check_reach, _with_unit_stride
 
 
@@ -36,13 +35,12 @@ def _chunked_forward_triton(f, g, v, steps, of_queries, of_keys, offset, with_su
     """Query i of f [B, H, N, F] over the keys j <= i + offset of g [B, HG, M, F] in its document.
 
     steps is None or [B, H, M]. Leaves out [B, H, N, DV], and the sums of weights [B, H, N] or None.
-    Documents are sorted. Where a result is no number, pairs say who sees what spoils it.
+    Documents are sorted. Where a result is no number, all are computed pair by pair.
     """
     (B, H, N, F), (HG, M, DV) = f.shape, v.shape[1:]
-    given = f, g, v, steps, of_queries, of_keys, offset, with_sums
     if with_sums and DV == 0:
         ones = _ones_like_values(g)
-        sums, _ = _chunked_forward_triton(f, g, ones, *given[3:7], False)
+        sums, _ = _chunked_forward_triton(f, g, ones, steps, of_queries, of_keys, offset, False)
         return f.new_empty((B, H, N, 0), dtype=torch.float32), sums.squeeze(3)
     out = f.new_zeros((B, H, N, DV), dtype=torch.float32)
     sums = f.new_zeros((B, H, N), dtype=torch.float32) if with_sums else None
@@ -51,7 +49,7 @@ def _chunked_forward_triton(f, g, v, steps, of_queries, of_keys, offset, with_su
     _check_reach("N + M", N + M)
     narrow, offset = _dtype_of_products(f, g, v), _within_reach(offset, N, M)
     f, g, v = map(_with_unit_stride, (f.to(narrow), g, v))
-    of_queries, of_keys = _contiguous(of_queries), _contiguous(of_keys)
+    steps, of_queries, of_keys = map(_contiguous, (steps, of_queries, of_keys))
     kinds = _chunk_kinds(narrow, steps is not None, of_keys, with_sums)
     decay = _decays_of_chunks(steps, narrow)
     states = _states_before_chunks(f, g, v, decay, of_keys, offset, kinds)
@@ -63,23 +61,23 @@ def _chunked_forward_triton(f, g, v, steps, of_queries, of_keys, offset, with_su
         *v.stride()[:3], H, H // HG, states.shape[2] - 1, first, count, N, M, offset, F=F, DV=DV,
         **tiles, **kinds,
     )
-    return _pairs_forward(*given) if _needs_pairs(out, sums) else (out, sums)
+    _look_again(out, sums, f, g, v, steps, of_queries, of_keys, offset)
+    return out, sums
 
 
 def _chunked_backward_triton(dout, dsums, f, g, v, steps, of_queries, of_keys, offset):
     """Gradients of f, g, v and steps, in float32. `dsums` is None where there are no sums."""
     (B, H, N, F), (HG, M, DV) = f.shape, v.shape[1:]
-    given = dout, dsums, f, g, v, steps, of_queries, of_keys, offset
     if dsums is not None and DV == 0:
-        dout, ones = dsums.unsqueeze(3), _ones_like_values(g)
-        df, dg, _, dsteps = _chunked_backward_triton(dout, None, f, g, ones, *given[5:])
+        given = f, g, _ones_like_values(g), steps, of_queries, of_keys, offset
+        df, dg, _, dsteps = _chunked_backward_triton(dsums.unsqueeze(3), None, *given)
         return df, dg, torch.zeros_like(v), dsteps
     if 0 in (B, H, N, M, DV):
         return tuple(None if x is None else torch.zeros_like(x) for x in (f, g, v, steps))
     narrow, offset, group = _dtype_of_products(f, g, v), _within_reach(offset, N, M), H // HG
     f, g, v = map(_with_unit_stride, (f.to(narrow), g, v))
     dout, dsums = _for_products(dout, narrow), _contiguous(dsums)
-    of_queries, of_keys = _contiguous(of_queries), _contiguous(of_keys)
+    steps, of_queries, of_keys = map(_contiguous, (steps, of_queries, of_keys))
     kinds = _chunk_kinds(narrow, steps is not None, of_keys, dsums is not None)
     decay = _decays_of_chunks(steps, narrow)
     states = _states_before_chunks(f, g, v, decay, of_keys, offset, kinds)
@@ -114,10 +112,10 @@ def _chunked_backward_triton(dout, dsums, f, g, v, steps, of_queries, of_keys, o
         *g.stride()[:3], *v.stride()[:3], B, H, group, chunks, N, M, offset, F=F, DV=DV, **tiles,
         **kinds,
     )
-    dg, dv = _of_heads_of_keys(dg, group), _of_heads_of_keys(dv, group)
     dsteps = None
     if decay is not None:
         dsteps = _gradient_of_steps(ddecay.sum((0, 1)), dends.sum(3), M)
-    if _needs_pairs(df, dg, dv, dsteps):
-        return _pairs_backward(*given)
-    return df, dg, dv, dsteps
+    _look_again_back(
+        df, dg, dv, dsteps, dout, dsums, f, g, v, steps, of_queries, of_keys, offset,
+    )
+    return df, _of_heads_of_keys(dg, group), _of_heads_of_keys(dv, group), dsteps

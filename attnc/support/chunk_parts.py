@@ -18,7 +18,7 @@ def _load_block(
     ROWS: tl.constexpr,
     COLS: tl.constexpr,
 ):
-    """A block of a matrix [end, WIDTH] from this row and column; what lies outside reads as zero."""
+    """A block of a matrix [end, WIDTH] from this row and column; zero outside."""
     row = first + tl.arange(0, ROWS)[:, None]
     col = column + tl.arange(0, COLS)[None, :]
     place = (ptr + tl.cast(row, tl.int64) * stride) + col
@@ -131,7 +131,7 @@ def _selected(tile, seen, exponent, GATED: tl.constexpr):
 
 @triton.jit
 def _load_decay(decay_ptr, head, chunk, chunks, GATED: tl.constexpr, CHUNK: tl.constexpr):
-    """The sums of a chunk's steps and the last of them; zero before the first key and behind the last."""
+    """The sums of a chunk's steps and the last of them; zero where there are no keys."""
     if GATED:
         decay_ptr += head * chunks * CHUNK
         decay = _load_numbers(decay_ptr, chunk * CHUNK, chunks * CHUNK, CHUNK)
@@ -144,7 +144,7 @@ def _load_decay(decay_ptr, head, chunk, chunks, GATED: tl.constexpr, CHUNK: tl.c
 
 @triton.jit
 def _is_read(at, of_keys_ptr, N, M, offset, DOCUMENTS: tl.constexpr):
-    """May a query behind this position see the key there? Documents are sorted: the next key says it."""
+    """May a query behind see the key there? Documents are sorted: the next key says it."""
     is_one = tl.maximum(at + 1 - offset, 0) < N
     if DOCUMENTS:
         own = tl.load(of_keys_ptr + tl.minimum(at, M - 1))
@@ -175,7 +175,7 @@ def _enters(
     DOCUMENTS: tl.constexpr,
     COUNT: tl.constexpr,
 ):
-    """Which queries from a position on see the key at an earlier one; before the first key is none."""
+    """Which queries from a position on see the key at an earlier one, if there is one."""
     i = first - offset + tl.arange(0, COUNT)
     inside = (i >= 0) & (i < N)
     seen = inside & (at >= 0)
@@ -187,7 +187,7 @@ def _enters(
 
 @triton.jit
 def _leaves(first, at, of_keys_ptr, N, M, offset, DOCUMENTS: tl.constexpr, COUNT: tl.constexpr):
-    """Which keys from a position on queries behind a later one may see, as they do the key there."""
+    """Which keys from a position on are in sight behind a later one, as the key there is."""
     j = first + tl.arange(0, COUNT)
     seen = (j < M) & _is_read(at, of_keys_ptr, N, M, offset, DOCUMENTS)
     if DOCUMENTS:

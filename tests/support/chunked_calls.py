@@ -23,30 +23,23 @@ import triton
 import triton.language as tl
 """.strip()
 OWN = (
-    "chunk_parts", "chunk_states", "chunk_kernels", "channel_kernels", "linear_pairs", "chunk_tiles", "chunk_call",
-    "chunk_launch", "channel_launch",
+    "chunk_parts", "chunk_states", "chunk_kernels", "channel_kernels", "pair_kernels", "chunk_tiles", "chunk_call",
+    "pair_launch", "chunk_launch", "channel_launch",
 )  # fmt: skip
 
 
 @cache
 def module_text() -> str:
     """The module that a spec of linear attention carries."""
-    called = functions_of("kernels") | functions_of("torch_functions") | functions_of("cpu")
+    called = functions_of("kernels") | functions_of("torch_functions")
     own = [whole(file) for file in OWN]
-    called = select(called, ["_program", "_check_reach", "_with_unit_stride", "_matmul"])
+    called = select(called, ["_program", "_check_reach", "_with_unit_stride"])
     return GAP.join([HEAD, *called.values(), *own]) + "\n"
 
 
 @cache
 def evaluated() -> ModuleType:
-    """The kernels alone: no call that all its rows see as numbers is computed pair by pair."""
-    module = load_evaluated("chunked", module_text())
-    vars(module).update(_pairs_forward=_refuse, _pairs_backward=_refuse)
-    return module
-
-
-def _refuse(*given: Any) -> Any:
-    raise AssertionError("a result of the kernels is no number")
+    return load_evaluated("chunked", module_text())
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,14 @@ from turns import in_turn
 
 from attnc.run.loader import load_module
 
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernels of chunks, without a second look."""
+    never = torch.zeros((), dtype=torch.int32)
+    monkeypatch.setitem(vars(evaluated()), "_is_spoiled_anywhere", lambda *results: never)
+
+
 HALF, BRAIN, WIDE = (torch.float16,) * 3, (torch.bfloat16,) * 3, (torch.float32,) * 3
 LENGTHS = (1, 37, 64, 65, 200)
 GATES = ("none", "number", "channels")
@@ -105,9 +113,8 @@ def test_gates_that_wander(steep: float, dtypes: tuple[torch.dtype, ...]) -> Non
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_rows_are_finite_where_their_weights_are(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_finite_where_their_weights_are(seed: int, alone: None) -> None:
     """Up to the first that is not: what a state has lost, no later row finds again."""
-    monkeypatch.setitem(vars(evaluated()), "_needs_pairs", lambda *results: False)
     call = Call(N=200, M=200, steep=6.0, walk=True, seed=seed)
     found, expected = by_kernels(call, evaluated())["out"], by_pairs(call)["out"]
     assert found is not None and expected is not None
@@ -136,7 +143,7 @@ def test_weights_beyond_float16() -> None:
 
 
 @pytest.mark.parametrize("gates", ["number", "channels"])
-def test_what_nobody_sees_may_be_infinite(gates: str) -> None:
+def test_what_nobody_sees_may_be_infinite(gates: str, alone: None) -> None:
     """Steps behind the last query, and from document to document."""
     call = Call(N=40, M=100, offset=0, documents=True, gates=gates)
     given = call.tensors()
@@ -182,15 +189,33 @@ def test_any_call(call: Call) -> None:
     assert_right(call, evaluated())
 
 
+@given(
+    st.builds(
+        Call,
+        N=st.integers(1, 20), M=st.integers(1, 20), F=st.integers(1, 9), DV=st.integers(1, 9),
+        B=st.integers(1, 2), H=st.sampled_from([2, 4]), HG=st.sampled_from([1, 2]),
+        gates=st.sampled_from(GATES), steep=st.sampled_from([0.1, 1.0, 10.0]), documents=st.booleans(),
+        offset=st.integers(-20, 20), sums=st.booleans(), strided=st.booleans(), seed=st.integers(0, 99),
+        dtypes=st.sampled_from([WIDE, HALF, BRAIN]),
+    )
+)  # fmt: skip
+@cases(many=300, few=25)
+def test_a_second_look_at_any_call(call: Call) -> None:
+    """Pair by pair, where all numbers are numbers."""
+    module, always = evaluated(), torch.ones((), dtype=torch.int32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(vars(module), "_is_spoiled_anywhere", lambda *results: always)
+        assert_right(call, module)
+
+
 @pytest.mark.parametrize("of_batch", [1, 70000])
 def test_launches_have_one_axis(of_batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of which 2^31 - 1 programs fit; an axis of heads or batch entries would take 65535."""
     module, grids = evaluated(), []
     kernel = type(module._chunk_states)
     monkeypatch.setattr(kernel, "_launch", lambda self, grid, args, kwargs: grids.append(grid))
-    monkeypatch.setitem(vars(module), "_needs_pairs", lambda *results: False)
     by_kernels(Call(B=of_batch, N=2, M=2, F=1, DV=1), module)
-    assert len(grids) == 7 and all(grid[0] % of_batch == 0 and grid[1:] == (1, 1) for grid in grids)
+    assert len(grids) == 10 and all(grid[0] < 2**31 and grid[1:] == (1, 1) for grid in grids)
 
 
 INTERPRETED = """

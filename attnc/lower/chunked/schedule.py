@@ -223,7 +223,7 @@ def lower_products(sweep: LinearSweep, checks: ReadChecks) -> SweepKernels:
 
 OF_LAUNCHERS = (
     Support("chunk_tiles", whole=True),
-    *map(Support, ("chunk_call", "chunk_launch", "channel_launch")),
+    *map(Support, ("chunk_call", "pair_launch", "chunk_launch", "channel_launch")),
 )
 CHUNKED = Schedule(
     name="chunked",

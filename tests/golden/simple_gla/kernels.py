@@ -35,6 +35,15 @@ CHUNK = 64  # tokens of the CPU path whose pairs are computed at once
 # _chunk_values: attnc/support/chunk_kernels.py
 # _chunk_queries: attnc/support/chunk_kernels.py
 # _chunk_keys: attnc/support/chunk_kernels.py
+# _load_token: attnc/support/pair_kernels.py
+# _store_token: attnc/support/pair_kernels.py
+# _load_number: attnc/support/pair_kernels.py
+# _load_step: attnc/support/pair_kernels.py
+# _document: attnc/support/pair_kernels.py
+# _pair_outputs: attnc/support/pair_kernels.py
+# _pair_gradients: attnc/support/pair_kernels.py
+# _of_pair: attnc/support/pair_kernels.py
+# _pair_steps: attnc/support/pair_kernels.py
 # _without_autocast: attnc/support/torch_functions.py
 # _check_reach: attnc/support/torch_functions.py
 # _with_unit_stride: attnc/support/torch_functions.py
@@ -106,7 +115,11 @@ def _backward_cpu(dout, query, key, v, steps):
 # _gradient_of_steps: attnc/support/chunk_call.py
 # _of_heads_of_keys: attnc/support/chunk_call.py
 # _ones_like_values: attnc/support/chunk_call.py
-# _needs_pairs: attnc/support/chunk_call.py
+# _look_again: attnc/support/pair_launch.py
+# _look_again_back: attnc/support/pair_launch.py
+# _pair_kinds: attnc/support/pair_launch.py
+# _share_of: attnc/support/pair_launch.py
+# _is_spoiled_anywhere: attnc/support/pair_launch.py
 # _chunked_forward_triton: attnc/support/chunk_launch.py
 # _chunked_backward_triton: attnc/support/chunk_launch.py
 

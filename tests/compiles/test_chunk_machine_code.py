@@ -95,6 +95,7 @@ def _is_awaited(name: str, later: list[str]) -> bool:
 
 KINDS = [(gates, full) for gates in ("none", "number", "channels") for full in (False, True)]
 OF_16_ROWS = ("channel_weights", "channel_pairs")  # too few for wgmma
+OF_PAIRS = ("pair_outputs", "pair_gradients", "pair_steps")  # which multiply no matrices
 
 
 @pytest.mark.parametrize(("kind", "width", "target"), in_turn(product(KINDS, (64, 128), (SM_90, SM_80))))
@@ -107,8 +108,10 @@ def test_machine_code(
         figures, ttgir = built(monkeypatch, launch, target)
         assert (launch.name, figures.spilled, figures.serialized) == (launch.name, 0, False)
         assert figures.shared <= target.shared_memory
-        has_wgmma = target is SM_90 and launch.name not in OF_16_ROWS
-        assert (figures.whole.wgmma > 0, figures.whole.mma > 0) == (has_wgmma, not has_wgmma)
+        has_products = launch.name not in OF_PAIRS
+        has_wgmma = has_products and target is SM_90 and launch.name not in OF_16_ROWS
+        has_mma = has_products and not has_wgmma
+        assert (figures.whole.wgmma > 0, figures.whole.mma > 0) == (has_wgmma, has_mma), launch.name
         assert find_hazards(ttgir) == [], launch.name
 
 

@@ -188,7 +188,7 @@ def test_these_examples_are_linear() -> None:
 @pytest.mark.parametrize("name", [*CHUNKED, *BY_TORCH])
 def test_examples(measure: Measure, name: str) -> None:
     compilation = Compilation(read_source(EXAMPLES / f"{name}.attn"))
-    for case in [*CASES, *(KERNELS if name in CHUNKED else [])]:
+    for case in CASES:  # kernels: `test_kernels_of_examples.py`
         assert_holds(measure(compilation, case))
 
 

@@ -13,6 +13,7 @@ import triton.language as tl
 
 from attnc.support.chunk_parts import (
     _add_product,
+    _add_weighted,
     _enters,
     _leaves,
     _load_block,
@@ -231,7 +232,7 @@ def _channel_values(
         dv = _add_product(dv, g, dstate, DTYPE)
     weights = _load_turned(weights_ptr, j, chunks * CHUNK, CHUNK, 0, CHUNK, CHUNK, CHUNK)
     dout = _load_block(dout_ptr + head * N * DV, i, N, DV, v0, DV, CHUNK, BLOCK_V)
-    dv = _add_product(dv, weights, dout, DTYPE)
+    dv = _add_weighted(dv, weights, dout, DTYPE)
     _store_block(dv_ptr + head * M * DV, dv, j, M, v0, DV, CHUNK, BLOCK_V)
 
 

@@ -21,6 +21,7 @@ import triton.language as tl
 
 from attnc.support.chunk_parts import (
     _add_product,
+    _add_weighted,
     _enters,
     _leaves,
     _load_block,
@@ -181,7 +182,7 @@ def _chunk_values(
     seen = _meets(i + col, j + row, of_queries_ptr, of_keys_ptr, N, M, offset, DOCUMENTS)
     weights = _selected(weights, seen, decay[None, :] - decay[:, None], GATED)
     dout = _load_block(dout_ptr + head * N * DV, i, N, DV, v0, DV, CHUNK, BLOCK_V)
-    dv = _add_product(dv, weights, dout, DTYPE)
+    dv = _add_weighted(dv, weights, dout, DTYPE)
     _store_block(dv_ptr + head * M * DV, dv, j, M, v0, DV, CHUNK, BLOCK_V)
 
 

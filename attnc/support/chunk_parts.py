@@ -121,6 +121,18 @@ def _add_product(total, a, b, DTYPE: tl.constexpr):
 
 
 @triton.jit
+def _add_weighted(total, weights, rows, DTYPE: tl.constexpr):
+    """The same, where weights leave some rows out: each row has its own size, which they take."""
+    if DTYPE == tl.float16 and rows.dtype != tl.float16:
+        largest = tl.max(tl.abs(rows), 1)
+        size = tl.where(largest == 0.0, 1.0, largest)
+        narrow = (rows / size[:, None]).to(tl.float16)
+        return _add_product(total, weights * size[None, :], narrow, DTYPE)
+    else:
+        return _add_product(total, weights, rows, DTYPE)
+
+
+@triton.jit
 def _selected(tile, seen, exponent, GATED: tl.constexpr):
     """tile * exp(exponent) where it is seen, and zero elsewhere, whatever stands there."""
     if GATED:

@@ -142,6 +142,18 @@ def test_weights_beyond_float16() -> None:
         assert float((got / factor - want).abs().max() / want.abs().max()) < 2 * limit(call)
 
 
+@each_kind
+def test_gradients_of_earlier_rows_may_be_large(gates: str) -> None:
+    """Values behind them know nothing of them, in any dtype."""
+    call = Call(N=40, M=40, dtypes=HALF, gates=gates, sums=False, steep=0.1)
+    given, (dout, _) = call.tensors(), call.gradients()
+    del given["with_sums"]
+    expected = backward(call, evaluated())(dout, None, **given)[2][:, :, 25:]
+    dout[:, :, :20] *= 1e9
+    found = backward(call, evaluated())(dout, None, **given)[2][:, :, 25:]
+    assert float((found - expected).abs().max() / expected.abs().max()) < limit(call)
+
+
 @pytest.mark.parametrize("gates", ["number", "channels"])
 def test_what_nobody_sees_may_be_infinite(gates: str, alone: None) -> None:
     """Steps behind the last query, and from document to document."""

@@ -32,7 +32,7 @@ CHUNKS = {
     "float32": {  # exact products of float32, without matrix units
         "states": {32: (32, 32, 32, 4, 1)},
         "states_and_sums": {32: (32, 32, 32, 4, 1)},
-        "outputs": {32: (32, 32, 32, 4, 1)},
+        "outputs": {32: (32, 32, 32, 8, 1)},
         "features": {32: (32, 32, 32, 4, 1)},
     },
 }

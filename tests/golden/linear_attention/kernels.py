@@ -21,6 +21,7 @@ CHUNK = 64  # tokens of the CPU path whose pairs are computed at once
 # _store_total: attnc/support/chunk_parts.py
 # _narrowed: attnc/support/chunk_parts.py
 # _add_product: attnc/support/chunk_parts.py
+# _add_weighted: attnc/support/chunk_parts.py
 # _selected: attnc/support/chunk_parts.py
 # _load_decay: attnc/support/chunk_parts.py
 # _is_read: attnc/support/chunk_parts.py

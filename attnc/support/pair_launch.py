@@ -49,11 +49,12 @@ def _look_again_back(
 def _pair_kinds(f, v, steps, of_keys, sums):
     """What the kernels are compiled for."""
     F, DV = f.shape[3], v.shape[3]
+    block_f, block_v = triton.next_power_of_2(F), triton.next_power_of_2(DV)
     return {
         "F": F, "DV": DV, "GATED": steps is not None,
         "CHANNELS": steps is not None and steps.ndim == 4, "DOCUMENTS": of_keys is not None,
-        "SUMS": sums is not None, "BLOCK_F": triton.next_power_of_2(F),
-        "BLOCK_V": triton.next_power_of_2(DV), "num_warps": 4, "enable_fp_fusion": True,
+        "SUMS": sums is not None, "BLOCK_F": block_f, "BLOCK_V": block_v,
+        "num_warps": 4 if block_f + block_v <= 128 else 8, "enable_fp_fusion": True,
     }  # fmt: skip
 
 

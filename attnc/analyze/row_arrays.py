@@ -30,7 +30,10 @@ def read_row_arrays(term: Node, done: RowPass) -> Node:
     def regroup(part: Node) -> Node | None:
         if not isinstance(part, RealOp) or part.op not in ("+", "-"):
             return None
-        summands = _without_opposites(_summands(part))
+        summands = list(_summands(part))
+        if not any(each in largest for _, each in summands):
+            return None
+        summands = _without_opposites(summands)
         score, others = _take(done.fold.score, summands)
         if not score:
             return None

@@ -6,7 +6,7 @@ known.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from fractions import Fraction
 from functools import lru_cache
 from math import isfinite
@@ -73,7 +73,8 @@ def is_multiple(term: Node, of: Node) -> bool:
     return len(times) == 1 and min(times) > 0
 
 
-def _weights(term: Node) -> dict[Node, Fraction]:
+@lru_cache(MOST_KEPT)
+def _weights(term: Node) -> Mapping[Node, Fraction]:
     """How often each part is in a sum."""
     found: dict[Node, Fraction] = {}
     todo = [(term, Fraction(1))]

@@ -44,8 +44,18 @@ def taken_names(functions: Iterable[Function], sweeps: Sequence[Sweep]) -> tuple
         own.update(name for name in given if name not in theirs or given.count(name) > 1)
         for name, of_spec in bound_names(function.body):
             (terms if of_spec else own).add(name)
+        own.update(_called_alike(function))
     own -= {*made, *SIZES, "scale"}
     return tuple(theirs.get(name, name) for name in sorted(own & {*theirs, *terms}))
+
+
+def _called_alike(function: Function) -> Iterator[str]:
+    """Tensors whose pointers or strides have the name of a variable: of `bias_ptr` a gradient is `d_bias_ptr`."""
+    names = [param.name for param in function.params]
+    bound = {name for name, _ in bound_names(function.body)}
+    for each in arguments_of(function):
+        if each.kind in ("tensor", "stride") and (each.name in bound or names.count(each.name) > 1):
+            yield each.of
 
 
 def bound_names(stmts: Iterable[Stmt]) -> Iterator[tuple[str, bool]]:

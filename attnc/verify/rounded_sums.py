@@ -39,7 +39,8 @@ class RoundedSoftmax(torch.autograd.Function):
         out = (p + r.error(p * (r.product + n + r.working * below.abs()), 1.0)) @ v
         saved = out + r.error(out.abs(), r.stored)
         lse = torch.where(lse.isfinite(), lse + r.error(finite.abs() + 1, 2 * r.working), lse)
-        log = torch.logsumexp(s - finite_part(s.amax(-1, keepdim=True)), -1)
+        largest = s.amax(-1, keepdim=True) if s.shape[-1] else lse[..., None]
+        log = torch.logsumexp(s - finite_part(largest), -1)
         log = torch.where(log.isfinite(), log + r.error(finite_part(log).abs() + 1, 2 * r.working), log)
         ctx.save_for_backward(s, v, finite, below, products, p, saved)
         ctx.precision, ctx.sums = r, len(again)

@@ -6,7 +6,7 @@ before it in the table are not for it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from attnc.analyze.facts import Facts, NotLinear, Reason
 from attnc.errors import AttncError, Diagnostic, Label
@@ -17,7 +17,7 @@ from attnc.lower.sweep import Sweep
 from attnc.lower.tiled.schedule import TILED
 from attnc.options import ScheduleName
 
-SCHEDULES: Mapping[ScheduleName, tuple[Schedule, ...]] = {
+SCHEDULES: dict[ScheduleName, tuple[Schedule, ...]] = {
     "auto": (PRODUCTS, CHUNKED, TILED),
     "linear": (PRODUCTS, CHUNKED),
     "tiled": (TILED,),

@@ -9,13 +9,16 @@ import torch
 
 
 def _sums_of_keys(scores, is_causal):
-    """The log-sum-exp of scores [B, heads, M, 1], -inf at hidden keys: of those up to each key, or of all as of one."""
+    """The log-sum-exp of scores [B, heads, M, 1] up to each key, or of all as that of one.
+
+    Scores of hidden keys are -inf.
+    """
     scores = scores.masked_fill(scores == -torch.inf, -torch.inf)  # no gradient comes to these
     return torch.logcumsumexp(scores, 2) if is_causal else torch.logsumexp(scores, 2, True)
 
 
 def _sums_from_first(sums):
-    """The same, and before the first key that is seen its own, so that no step between is infinite."""
+    """The same, and before the first key that is seen its own: no step between is infinite."""
     first = sums.detach().masked_fill(sums == -torch.inf, torch.inf)
     first = first.amin(2, keepdim=True) if sums.shape[2] else first.sum(2, True)
     return torch.where(sums == -torch.inf, first.masked_fill_(first == torch.inf, 0), sums)

@@ -33,7 +33,7 @@ def compiled(name: str) -> Compilation:
 
 @pytest.fixture
 def _with_every_tile(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(schedules, "SCHEDULES", (EVERY_TILE, *schedules.SCHEDULES))
+    monkeypatch.setitem(schedules.SCHEDULES, "auto", (EVERY_TILE, *schedules.SCHEDULES["auto"]))
 
 
 @pytest.mark.usefixtures("_with_every_tile")
@@ -76,7 +76,7 @@ def results_of(compilation: Compilation) -> list[Tensor]:
 def test_a_schedule_brings_its_own_results_and_launch(monkeypatch: pytest.MonkeyPatch) -> None:
     """What an operator leaves and saves is said by the schedule: nothing that prints or registers knows of it."""
     expected = results_of(Compilation(Source("near.attn", SPEC)))
-    monkeypatch.setattr(schedules, "SCHEDULES", (KEEPS_MORE, *schedules.SCHEDULES))
+    monkeypatch.setitem(schedules.SCHEDULES, "auto", (KEEPS_MORE, *schedules.SCHEDULES["auto"]))
     compilation = Compilation(Source("near.attn", SPEC))
     text = compilation.module
     assert compilation.plan.schedule is KEEPS_MORE
@@ -89,5 +89,5 @@ def test_a_schedule_brings_its_own_results_and_launch(monkeypatch: pytest.Monkey
 
 
 def test_the_table_chooses_the_first_that_fits() -> None:
-    assert [each.name for each in schedules.SCHEDULES] == ["products", "chunked", "tiled"]
+    assert [each.name for each in schedules.SCHEDULES["auto"]] == ["products", "chunked", "tiled"]
     assert compiled("causal").plan.schedule is schedules.TILED

@@ -162,9 +162,11 @@ def _per_token(q, k, v, scale):
     wide = torch.promote_types(dtype, torch.float32)
     k = k.repeat_interleave(H // k.shape[1], 1)
     v = v.repeat_interleave(H // v.shape[1], 1)
-    scores = (-(-(scale * (k.to(torch.float64) * torch.sigmoid(k.to(torch.float64))).sum(-1).unsqueeze(-1).mT)).mT).expand(
-        B, k.shape[1], M, 1,
+    scores = (
+        scale
+        * (k.to(torch.float64) * torch.sigmoid(k.to(torch.float64))).sum(-1).unsqueeze(-1).mT
     )
+    scores = scores.mT.expand(B, k.shape[1], M, 1)
     sums = _sums_of_keys(scores, True)
     sums_from_first = _sums_from_first(sums)
     steps = _steps_of(-sums_from_first).expand(B, H, M, 1).squeeze(3).to(wide)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from compilations import NAMES, example
+from turns import in_turn
 
 import attnc
 from attnc import compiler
@@ -28,7 +29,7 @@ def functions(text: str) -> dict[str, str]:
     return {name: body for name, body in found.items() if name not in CHOOSING}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", in_turn(NAMES, turns=2))
 def test_what_is_left(name: str) -> None:
     whole, text = (example(name, kernels=kernels).module for kernels in (True, False))
     assert not re.search(r"\btl\b|import triton|@triton|\bbackend\b", text.split("\nimport torch\n")[1])

@@ -60,7 +60,7 @@ def test_values_and_gradients(measure: Measure, name: str) -> None:
         assert_holds(measure(compilation, case_for(compilation, case, tile=(16, 16))))
 
 
-@pytest.mark.parametrize("name", in_turn(ZOO, turns=4))
+@pytest.mark.parametrize("name", in_turn(ZOO))
 def test_zoo(measure: Measure, name: str) -> None:
     spec = ZOO[name]
     compilation = compile_text(spec.text)

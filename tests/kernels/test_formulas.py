@@ -74,7 +74,7 @@ def compiled(formula: str) -> Compilation:
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("name", in_turn(FORMULAS, turns=2))
+@pytest.mark.parametrize("name", in_turn(FORMULAS, turns=4))
 def test_formula(measure: Measure, name: str, case: str) -> None:
     chosen = CASES[case]
     if chosen.dtype == "float16":

@@ -75,14 +75,14 @@ def test_names_of_parameters(measure: Measure, kind: str) -> None:
     plain = [name for name in names if not name.endswith("_")]
     size = CHUNKS[kind]
     chunks = [plain[start : start + size] for start in range(0, len(plain), size)]
-    for chunk in in_turn([*chunks, [name for name in names if name.endswith("_")]], turns=4):
+    for chunk in in_turn([*chunks, [name for name in names if name.endswith("_")]], turns=8):
         compilation = compile_text(write(chunk))
         for case in SMALL:
             assert_holds(measure(compilation, case))
 
 
 def test_names_of_attentions(measure: Measure) -> None:
-    for name in in_turn(TAKEN, turns=4):
+    for name in in_turn(TAKEN, turns=8):
         compilation = compile_text(f"attention {name}({name}: int = 3):\n    mask j <= i + {name}\n")
         if not is_refused(compilation):
             assert_holds(measure(compilation, SMALL[0]))

@@ -33,13 +33,14 @@ def has_kernel(compilation: Compilation) -> bool:
     return True
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_examples(measure: Measure, path: Path, backend: Backend) -> None:
+def test_examples(measure: Measure, path: Path) -> None:
+    """The quick grid, of one path; that of the other in the next run."""
     for compilation in compilations(path):
-        chosen = compilation if backend == "cpu" else with_kernels(compilation)
-        for case in plan_cases(backend, is_square(compilation.attention), quick=True):
-            assert_holds(measure(chosen, case))
+        for backend in in_turn(BACKENDS, EXAMPLES.index(path), turns=2):
+            chosen = compilation if backend == "cpu" else with_kernels(compilation)
+            for case in plan_cases(backend, is_square(compilation.attention), quick=True):
+                assert_holds(measure(chosen, case))
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ size of the scores.
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from kernel_checks import compile_text
 from properties import cases
 from random_specs import ENTRIES, PARAMS
 from torch import Tensor
-from turns import TURNS
+from turns import TURNS, in_turn
 
 from attnc.verify.cases import Case
 from attnc.verify.inputs import Inputs
@@ -87,8 +88,11 @@ def with_scores(inputs: Inputs, seed: int, numbers: tuple[float, ...]) -> Inputs
     return replace(inputs, arguments=arguments)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.backend}-{case.dtype}-{case.unit}")
-@pytest.mark.parametrize("formula", FORMULAS)
+@pytest.mark.parametrize(
+    ("formula", "case"),
+    in_turn(product(FORMULAS, CASES), turns=3),
+    ids=lambda each: f"{each.backend}-{each.dtype}-{each.unit}" if isinstance(each, Case) else each,
+)
 def test_formulas(formula: str, case: Case) -> None:
     number = list(FORMULAS).index(formula) + CASES.index(case)
     check(MASKS[number % len(MASKS)], FORMULAS[formula], case, number, LARGE)

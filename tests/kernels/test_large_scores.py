@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from kernel_checks import compile_text
 from properties import cases
 from random_specs import ENTRIES, PARAMS, Writer
 from torch import Tensor
-from turns import TURNS
+from turns import TURNS, in_turn
 
 from attnc.compiler import Compilation
 from attnc.errors import AttncError
@@ -136,8 +137,11 @@ def check(text: str, case: Case, seed: int, numbers: tuple[float, ...], sums: bo
                 assert error <= limits[name], f"{name}: {error} of {limits[name]}"
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.backend}-{case.dtype}-{case.unit}")
-@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize(
+    ("score", "case"),
+    in_turn(product(SCORES, CASES), turns=4),
+    ids=lambda each: f"{each.backend}-{each.dtype}-{each.unit}" if isinstance(each, Case) else each,
+)
 def test_sums_of_weights(score: str, case: Case) -> None:
     for n, mask in enumerate(MASKS.values()):
         scale = SCALES[(n + 2) % len(SCALES)]

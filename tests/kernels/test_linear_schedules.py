@@ -11,6 +11,7 @@ from compilations import BY_TORCH, CHUNKED, EXAMPLES, NAMES, compiled, example, 
 from kernel_checks import Measure, assert_holds, evaluated
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
+from turns import in_turn
 
 import attnc
 from attnc.compiler import Compilation
@@ -219,7 +220,8 @@ def test_masks_and_decays(measure: Measure, name: str) -> None:
     for case in [*CASES, *(UNEQUAL if takes_any else [])]:
         assert_holds(measure(compilation, case))
     if has_kernels(compilation):
-        for case in [*KERNELS, *(UNEQUAL_KERNELS if takes_any else [])]:
+        cases = [*KERNELS, *(UNEQUAL_KERNELS if takes_any else [])]
+        for case in in_turn(cases, list(SPECS).index(name), turns=2):
             assert_holds(measure(compilation, case))
 
 

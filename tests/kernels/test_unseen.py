@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import product
 from random import Random
 
 import pytest
@@ -18,7 +19,7 @@ from kernel_checks import CPU, NUMPY, case_for, compile_text
 from properties import cases
 from random_specs import ENTRIES, specs
 from torch import Tensor
-from turns import TURNS
+from turns import TURNS, in_turn
 from zoo import BIASES, DISTANCES, MASKS, SCORES, TOKENS
 
 from attnc.compiler import Compilation
@@ -183,8 +184,11 @@ every_case = pytest.mark.parametrize(
 )
 
 
-@every_case
-@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize(
+    ("name", "case"),
+    in_turn(product(SPECS, EVERY_CASE), turns=2),
+    ids=lambda each: f"{each.backend}-{each.dtype}-{each.N}" if isinstance(each, Case) else each,
+)
 def test_specs(name: str, case: Case) -> None:
     check(f"attention zoo({PARAMS}):\n    {SPECS[name]}\n", case, seed=len(name))
 

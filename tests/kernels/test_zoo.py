@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 import pytest
 import torch
@@ -34,8 +35,11 @@ LARGER = [
 ]
 
 
-@pytest.mark.parametrize("name", ZOO)
-@pytest.mark.parametrize("case", [CPU, NUMPY, HALF], ids=lambda case: f"{case.backend}-{case.dtype}")
+@pytest.mark.parametrize(
+    ("case", "name"),
+    [*product([CPU, NUMPY], ZOO), *product([HALF], in_turn(ZOO, turns=2))],
+    ids=lambda each: f"{each.backend}-{each.dtype}" if isinstance(each, Case) else each,
+)
 def test_zoo(measure: Measure, case: Case, name: str) -> None:
     spec = ZOO[name]
     compilation = compile_text(spec.text)

@@ -69,7 +69,7 @@ def own_names() -> list[str]:
     return sorted(RESERVED.union(*functions(compilation.module).values()) - given)
 
 
-@pytest.mark.parametrize("kind", [SCALAR, ARRAY], ids=["scalar", "array"])
+@pytest.mark.parametrize("kind", in_turn([SCALAR, ARRAY], turns=2))
 def test_no_name_of_a_spec_meets_another(kind: dict[str, str]) -> None:
     """Whatever a parameter is called: the module is that of a name which nobody has, with another in its place."""
     expected = ast.parse(everything(NOBODY, kind).module).body
@@ -93,7 +93,7 @@ def test_no_name_of_a_spec_meets_another(kind: dict[str, str]) -> None:
     assert tried > 3
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", in_turn(NAMES, turns=2))
 def test_what_is_no_function_of_the_kernel_language_binds_listed_names(name: str) -> None:
     """Launchers and operators are text: what they bind is what their kernels take, or listed, or no name of a spec."""
     compilation = example(name)

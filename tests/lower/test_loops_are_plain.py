@@ -110,7 +110,7 @@ def check(functions: dict[str, ast.FunctionDef]) -> int:
     return len(tiles)
 
 
-@pytest.mark.parametrize("name", in_turn(SPECS, turns=4))
+@pytest.mark.parametrize("name", in_turn(SPECS))
 def test_no_tile_loop_branches(name: str) -> None:
     assert check(functions_of(name)) >= 3 or name == "zoo:empty", "no loops were found"
 

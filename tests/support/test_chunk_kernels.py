@@ -244,6 +244,7 @@ print(json.dumps(found))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("gates", "dtypes"), [("number", WIDE), ("channels", WIDE), ("none", HALF)])
 def test_in_tritons_interpreter(gates: str, dtypes: tuple[torch.dtype, ...]) -> None:
     """Another meaning of the same language, by other people; it is chosen where triton is imported."""

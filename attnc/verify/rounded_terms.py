@@ -86,10 +86,9 @@ class RoundedTerms(Terms):
         match term:
             case RealLoad() | Total() if term in self.lost:
                 return x.detach()
-            case RealLoad(array, _):
-                # Its gradient is a sum of this many numbers in working precision.
-                terms = len(at) / max(1, self.values[array].numel())  # type: ignore[union-attr]
-                return r.rounded(x, 0.0, sqrt(max(terms, 1.0)) * r.working)
+            case RealLoad(array, index):
+                # Its gradient is a sum of as many numbers in working precision as there are readings of it.
+                return r.rounded(x, 0.0, self._readings(array, index, at).sqrt() * r.working)
             case Total(array, _):  # found in float64, and rounded once
                 terms = len(at) / max(1, self.values[array].numel())  # type: ignore[union-attr]
                 return r.rounded(x, r.working, sqrt(max(terms, 1.0)) * r.working)
@@ -133,6 +132,13 @@ class RoundedTerms(Terms):
             for part in (a, b):
                 size = torch.minimum(size, exact.real(part, at).abs())
         return size
+
+    def _readings(self, array: str, index: tuple[Int, ...], at: Points) -> Tensor:
+        """How often the element is read that is read at each point."""
+        shape, place = self._array(array).shape, torch.zeros(len(at), dtype=torch.int64)
+        for item, size in zip(index, shape, strict=True):
+            place = place * size + self.integer(item, at)
+        return torch.bincount(place)[place].to(torch.float64) if len(at) else place.to(torch.float64)
 
     def _called(self, term: RealCall, unit: float, at: Points) -> Tensor:
         """A function of a number. Its derivative is computed from its rounded result: `1 - tanh(x) ** 2`."""

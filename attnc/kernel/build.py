@@ -176,7 +176,7 @@ def _target(names: Sequence[str]) -> Expr:
 
 
 def without_dead(stmts: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
-    """The statements less every plain `name = value` or `a, b = value` of which nothing is read."""
+    """The statements less every plain `name = value` or `a, b = value` of which nothing is read, and empty loops."""
     while True:
         alive = _prune(stmts, read_by(stmts))
         if alive == stmts:
@@ -192,7 +192,8 @@ def _prune(stmts: tuple[Stmt, ...], read: frozenset[str]) -> tuple[Stmt, ...]:
                 continue
             case For(var, over, body):
                 kept = _prune(body, read)
-                alive.append(stmt if kept == body else For(var, over, kept))
+                if not all(isinstance(each, Comment | Blank) for each in kept):
+                    alive.append(stmt if kept == body else For(var, over, kept))
             case _:
                 alive.append(stmt)
     return tuple(alive)

@@ -42,8 +42,8 @@ M, H_KV, GROUP = Var("M"), Var("h_kv"), Var("group")
 ROW = (B * (Var("HKV") * SHARES) + HEAD_ID) * M
 
 
-def lower_backward_keys(sweep: TiledSweep) -> tuple[Function, Function]:
-    """The helper and the kernel."""
+def lower_backward_keys(sweep: TiledSweep) -> tuple[Function, ...]:
+    """The helper and the kernel; nothing where no gradient is to be had from keys."""
     kernel = Kernel(sweep)
     group = kernel.group
     keys = [*dict.fromkeys((pair.key, pair.width) for pair in sweep.score.dots)]
@@ -68,6 +68,8 @@ def lower_backward_keys(sweep: TiledSweep) -> tuple[Function, Function]:
     values = ["dv"] if sweep.weighs_values else []
     products = tuple(dict.fromkeys([*values, *(f"d{pair.key}" for pair in sweep.score.dots)]))
     carried = (*products, *(g.name for g in columns))
+    if not carried:
+        return ()
     doc = "Add what queries [q0, q0 + BLOCK_Q) of one head say about the gradient of one key tile."
     helper = kernel.helper("_add_queries", "q0", carried, doc)
 

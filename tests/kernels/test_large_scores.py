@@ -160,6 +160,13 @@ def test_normalizations(normalize: str, score: str) -> None:
         check(text_of("j <= i", SCORES[score], formula), case, 2, NUMBERS, sums=normalize in SOFTMAX)
 
 
+@pytest.mark.parametrize("mask", ["abs(i - j) < 7", "M < 0"], ids=["window", "never"])
+def test_a_pass_that_has_gradients_of_pairs_alone(mask: str) -> None:
+    """No kernel of keys or of queries has anything to do; nor has a loop, where no key is ever seen."""
+    text = text_of(mask, "bias[h, i, j]", "tanh(s) * sigmoid(log(sum(exp(s))) - s)")
+    check(text, CASES[3], 7, (0.0, 1.0), sums=False)
+
+
 @cases(200, 25)
 @given(
     st.data(), st.sampled_from(CASES), st.integers(0, 10**6), st.sets(st.sampled_from(NUMBERS), min_size=1)

@@ -94,9 +94,9 @@ class _Backward:
             find_tiles(block, sweep, "backward_queries")
             find_lists(block, kernels, kernels.queries[-1])
             launch(block, kernels.queries[-1], N, "BLOCK_Q")
-        if kernels.pairs and not (kernels.keys or kernels.queries):
-            find_tiles(block, sweep, "backward_queries")
         if kernels.pairs:
+            if not (kernels.keys or kernels.queries):
+                find_tiles(block, sweep, "backward_queries")
             with block.when(chain("or", [*map(Var, self.signature.needs)])) as needed:
                 self._launch_pairs(needed, kernels.pairs[-1], sweep.gradients.home("pair"))
 

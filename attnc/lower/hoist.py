@@ -136,6 +136,8 @@ class _Hoist:
             case SumD(a):
                 return self._number(term, a)
             case Total():
+                why = "sums of a slice are found in float64, and rounded once to the precision of scores"
+                self.because.append(Reason(why, term.span))
                 return self._number(term)
             case Dot(a, b) if not ("i" in axes_of(a) and "j" in axes_of(b)):
                 if "j" in axes_of(a) and "i" in axes_of(b) and not ("i" in axes_of(a) or "j" in axes_of(b)):

@@ -106,6 +106,15 @@ def test_a_decay_by_its_steps_is_linear(mask: str, params: str, score: str) -> N
         assert "keys leave the window again" in explained
 
 
+def test_pair_by_pair_it_is_said_that_sums_are_rounded() -> None:
+    said = "sums of a slice are found in float64, and rounded once to the precision of scores"
+    steps = "total(g[b, h, j + 1 : i + 1])"
+    assert said in " ".join(of(f"dot(q, k) + {steps}", mask="j <= i").explain().split())
+    assert said not in " ".join(
+        of(f"dot(q, k) * exp({steps})", mask="j <= i", normalize="none").explain().split()
+    )
+
+
 def test_steps_do_not_lose_what_a_running_sum_in_float32_does() -> None:
     """Neighbors at the end of a long sequence: the exponent between them is that of one step."""
     n = 40_000

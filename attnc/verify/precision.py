@@ -29,6 +29,17 @@ class Precision:
         uniform = torch.rand(size.shape, generator=self.generator, dtype=torch.float64) * 2 - 1
         return size.detach() * uniform * unit
 
+    def on_grid(self, x: Tensor, unit: float) -> Tensor:
+        """`x` as a number with that unit roundoff: the nearest, or either of two that are about as near.
+
+        Where summands are lost next to others, what was different becomes the same; no error of a range makes it so.
+        """
+        if not unit or not x.numel():
+            return x
+        spacing = torch.ldexp(torch.full_like(x, unit, requires_grad=False), torch.frexp(x.detach()).exponent)
+        near = torch.round(x.detach() / spacing + self.error(torch.ones_like(x), 0.25)) * spacing
+        return x + torch.where(near.isfinite(), near - x.detach(), torch.zeros_like(near))
+
     def rounded(
         self, x: Tensor, unit: float, backward: float | Tensor = 0.0, size: Tensor | None = None
     ) -> Tensor:

@@ -30,7 +30,7 @@ from attnc.run.terms import Terms
 from attnc.verify.inputs import Inputs
 from attnc.verify.precision import UNIT, Precision, finite_part
 from attnc.verify.rounded_sums import RoundedSoftmax, RoundedWeights
-from attnc.verify.rounded_terms import RoundedTerms
+from attnc.verify.rounded_terms import LARGE, RoundedTerms
 
 Results = dict[str, Tensor]
 
@@ -96,7 +96,9 @@ def compute_rounded(
             summands = [
                 finite_part(exact.real(part, pairs)).abs() for part in signed_summands_of(attention.score)
             ]
-        return score + precision.error(torch.stack(summands).sum(0), precision.working)
+        size = torch.stack(summands).sum(0)
+        score = score + precision.error(size, precision.working)
+        return precision.on_grid(score, precision.working) if bool((size > LARGE).any()) else score
 
     def find_products() -> Tensor:
         """How large the summands of a score are that another kernel sums up in another order."""

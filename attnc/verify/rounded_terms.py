@@ -43,7 +43,7 @@ from attnc.run.scaled import Number, call_scaled, plain
 from attnc.run.terms import Terms
 from attnc.verify.precision import Precision, finite_part
 
-# Sums beyond are looked at more closely.
+# Beyond, it matters that numbers have only so many digits.
 LARGE = 1e3
 
 
@@ -104,9 +104,9 @@ class RoundedTerms(Terms):
                     logarithm = exact.real(a, at).abs().log() * (exact.real(b, at).abs() + 1)
                 size = 1 + finite_part(logarithm).abs()
                 return r.rounded(x, 2 * unit, 2 * unit * size, size=x.detach().abs() * size)
-            case RealOp("+" | "-", a, b) if unit and bool((x.detach().abs() > LARGE).any()):
-                return r.rounded(x, 1.0, unit, size=self._lost_in_sum(unit * x.detach().abs(), a, b, at))
             case RealOp("+" | "-" | "*" | "/"):
+                if bool((x.detach().abs() > LARGE).any()):
+                    return r.rounded(r.on_grid(x, unit), 0.0, unit)
                 return r.rounded(x, unit, unit)
         return x
 
@@ -122,16 +122,6 @@ class RoundedTerms(Terms):
             case RowSum(number):
                 return self.sums[number - 1]
         return None
-
-    def _lost_in_sum(self, size: Tensor, a: Real, b: Real, at: Points) -> Tensor:
-        """A sum is rounded by no more than the smaller of its summands: at worst to the other one."""
-        r = self.precision
-        assert r is not None
-        exact = replace(self, precision=Precision(0.0, 0.0, 0.0, r.generator))
-        with torch.no_grad():
-            for part in (a, b):
-                size = torch.minimum(size, exact.real(part, at).abs())
-        return size
 
     def _readings(self, array: str, index: tuple[Int, ...], at: Points) -> Tensor:
         """How often the element is read that is read at each point."""

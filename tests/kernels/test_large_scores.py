@@ -133,10 +133,10 @@ def check(text: str, case: Case, seed: int, numbers: tuple[float, ...], sums: bo
             for name, x in got.items():
                 dtype = inputs.floats[name].dtype if name in inputs.floats else getattr(torch, case.dtype)
                 fits = expected[name].abs() + limits[name] < torch.finfo(dtype).max
-                if (
-                    compilation.plan.before
-                ):  # each pass leaves its part of a gradient in that dtype (ADR 0011)
-                    fits &= fits.all()
+                if compilation.plan.before:
+                    # Each pass leaves its part of a gradient in that dtype (ADR 0011), and parts may be larger than
+                    # what they add up to: then the limit has a rounding of theirs.
+                    fits &= fits.all() and limits[name] < torch.finfo(dtype).eps / 2 * torch.finfo(dtype).max
                 error = (x - expected[name])[fits].abs().max() if fits.any() else torch.zeros(())
                 assert error <= limits[name], f"{name}: {error} of {limits[name]}"
 

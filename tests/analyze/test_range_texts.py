@@ -399,7 +399,7 @@ HEAVY: dict[str, ir.Bool] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", in_turn(HEAVY, turns=2))
+@pytest.mark.parametrize("name", in_turn(HEAVY, turns=4))
 def test_no_mask_takes_long(name: str) -> None:
     """Each of them takes for ever to a solver without limits."""
     attention = attention_of(HEAVY[name])

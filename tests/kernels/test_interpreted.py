@@ -30,7 +30,7 @@ def check_example(measure: Measure, at: int, turn: int | None = None) -> None:
             assert_holds(measure(with_kernels(compilation), case))
 
 
-@pytest.mark.parametrize("at", in_turn(range(len(EXAMPLES)), turns=4), ids=lambda at: EXAMPLES[at].stem)
+@pytest.mark.parametrize("at", in_turn(range(len(EXAMPLES))), ids=lambda at: EXAMPLES[at].stem)
 def test_a_case_of_an_example(measure: Measure, at: int) -> None:
     check_example(measure, at, TURN)
 

@@ -221,7 +221,7 @@ def test_masks_and_decays(measure: Measure, name: str) -> None:
         assert_holds(measure(compilation, case))
     if has_kernels(compilation):
         cases = [*KERNELS, *(UNEQUAL_KERNELS if takes_any else [])]
-        for case in in_turn(cases, list(SPECS).index(name), turns=2):
+        for case in in_turn(cases, list(SPECS).index(name), turns=4):
             assert_holds(measure(compilation, case))
 
 

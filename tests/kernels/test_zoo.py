@@ -37,7 +37,7 @@ LARGER = [
 
 @pytest.mark.parametrize(
     ("case", "name"),
-    [*product([CPU, NUMPY], ZOO), *product([HALF], in_turn(ZOO, turns=2))],
+    [*product([CPU, NUMPY], ZOO), *product([HALF], in_turn(ZOO, turns=4))],
     ids=lambda each: f"{each.backend}-{each.dtype}" if isinstance(each, Case) else each,
 )
 def test_zoo(measure: Measure, case: Case, name: str) -> None:

@@ -266,7 +266,7 @@ DEEP = {
 }
 
 
-@pytest.mark.parametrize("text", in_turn(DEEP.values(), turns=2), ids=in_turn(DEEP, turns=2))
+@pytest.mark.parametrize("text", in_turn(DEEP.values(), turns=4), ids=in_turn(DEEP, turns=4))
 def test_deep_nesting_is_a_mistake(text: str) -> None:
     with at_most(12_000_000):  # of which a few hundred for each level
         (found,) = mistakes(f"attention f():\n    score {text}\n")

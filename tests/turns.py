@@ -13,7 +13,7 @@ from itertools import islice
 from typing import TypeVar
 
 T = TypeVar("T")
-TURNS = int(os.environ.get("TURNS", "8"))
+TURNS = int(os.environ.get("TURNS", "16"))
 # Processes that pytest starts take what the first of them has drawn.
 TURN = int(os.environ.setdefault("TURN", str(random.SystemRandom().randrange(TURNS))))
 

@@ -36,7 +36,7 @@ def test_a_case_of_an_example(measure: Measure, at: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("at", in_turn(range(len(EXAMPLES)), turns=4), ids=lambda at: EXAMPLES[at].stem)
+@pytest.mark.parametrize("at", in_turn(range(len(EXAMPLES)), turns=8), ids=lambda at: EXAMPLES[at].stem)
 def test_examples(measure: Measure, at: int) -> None:
     check_example(measure, at)
 

@@ -186,7 +186,7 @@ every_case = pytest.mark.parametrize(
 
 @pytest.mark.parametrize(
     ("name", "case"),
-    in_turn(product(SPECS, EVERY_CASE), turns=2),
+    in_turn(product(SPECS, EVERY_CASE), turns=4),
     ids=lambda each: f"{each.backend}-{each.dtype}-{each.N}" if isinstance(each, Case) else each,
 )
 def test_specs(name: str, case: Case) -> None:

@@ -74,7 +74,7 @@ def test_no_name_of_a_spec_meets_another(kind: dict[str, str]) -> None:
     """Whatever a parameter is called: the module is that of a name which nobody has, with another in its place."""
     expected = ast.parse(everything(NOBODY, kind).module).body
     tried = 0
-    for name in in_turn(own_names(), turns=24):
+    for name in in_turn(own_names(), turns=16):
         compilation = everything(name, kind)
         try:
             _ = compilation.attention

@@ -21,7 +21,7 @@ from attnc.verify import BACKENDS, Report, verify
 from attnc.verify import rounding as rounding_room
 from attnc.verify.cases import Case, cover, plan_cases
 from attnc.verify.inputs import is_square
-from attnc.verify.measure import find_calls, measure
+from attnc.verify.measure import emitted, find_calls, measure, reference, run
 from attnc.verify.precision import Precision, finite_part
 from attnc.verify.replay import compute_rounded
 from attnc.verify.report import Measurement, Quantity, from_json, to_json
@@ -145,6 +145,19 @@ def test_sums_for_queries_and_for_keys_round_apart(normalize: str) -> None:
     dp, score = inputs.dout.norm(dim=-1) * v.norm(dim=-1), (q * k).sum(-1).abs()
     limits = find_limits(decay.attention, inputs, expected, {})
     assert limits["A"] > 2.0**-24 * float((dp * score).max())
+
+
+def test_a_number_of_a_vector_has_its_dtype() -> None:
+    """In bfloat16 0.27049 is 0.2695, which a vector may have: then `max` gives half of a gradient to each."""
+    compilation = of("attention a():\n    value max(v, 0.27049)\n")
+    case = Case("cpu", "bfloat16", 1, 1, 8, 8, 1, 1, 1)
+    inputs, _ = next(find_calls(compilation, case))
+    inputs.tensors["v"][..., 0] = 0.27049
+    expected = reference(compilation, inputs)
+    got = run(emitted(compilation, case), inputs)
+    limits = find_limits(compilation.attention, inputs, expected, {})
+    assert float((got["v"] - expected["v"]).abs().max()) <= limits["v"]
+    assert not expected["v"][..., 0].any() and got["v"][..., 0].all()
 
 
 def test_forward_and_backward_may_see_a_jump_on_two_sides() -> None:

@@ -174,8 +174,8 @@ class RoundedTerms(Terms):
                 return x.detach()
             case VecLoad(array, _):
                 return r.rounded(x, r.stored if array in self.wider else 0.0, r.stored)
-            case Splat():
-                return r.rounded(x, r.stored, r.stored)
+            case Splat():  # a number of the dtype, which a vector may be equal to
+                return r.rounded(r.on_grid(x, r.stored), 0.0, r.stored)
             case Rope():
                 first, second = x.detach().chunk(2, -1)
                 length = (first**2 + second**2).sqrt()

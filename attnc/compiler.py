@@ -27,7 +27,7 @@ from attnc.options import DEFAULTS, Options, make_options
 from attnc.source import Source
 
 if TYPE_CHECKING:
-    from attnc.analyze.facts import Facts
+    from attnc.analyze.facts import Facts, Reason
     from attnc.check import Checked
     from attnc.ir.nodes import Attention, Int
     from attnc.lower.kernels import Kernels
@@ -128,6 +128,11 @@ class Compilation:
     def counts(self) -> tuple[Int, ...]:
         """What every sweep keeps below 2**29 in a call."""
         return tuple(sweep.counted for sweep in self.plan.sweeps if sweep.counted is not None)
+
+    @property
+    def why_no_state(self) -> Reason | None:
+        """Why a call takes no `initial_state`; None where it does."""
+        return self.plan.why_no_state
 
     @cached_property
     def kernels(self) -> Kernels:

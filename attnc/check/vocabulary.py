@@ -26,7 +26,7 @@ GRAMMAR = ("attention", "def", "from", "import", "and", "or", "not", "in", "if",
 LATER = ("source", "stage", "select", "state", "where", "over", "quant")
 
 # Arguments that every compiled attention takes beside its own parameters.
-CALL_WORDS = ("self", "return_lse", "backend")
+CALL_WORDS = ("self", "return_lse", "initial_state", "return_state", "backend")
 
 # What a module speaks of at its top, beside names that start with `_`: no attention can be called that.
 MODULE_WORDS = (

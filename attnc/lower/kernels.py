@@ -69,7 +69,9 @@ class Kernels:
         """The functions of single tokens and rows, which torch calls before and after the kernels."""
         numbers = [each.numbers for each in self.before]
         of_tokens = [each.per_token for each in self.sweeps]
-        return [fn for fn in (*of_tokens, *numbers, self.output) if fn]
+        state = self.last.state
+        of_state = (state.enter, state.leave) if state else ()
+        return [fn for fn in (*of_tokens, *numbers, *of_state, self.output) if fn]
 
     @property
     def functions(self) -> list[Function]:

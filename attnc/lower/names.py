@@ -21,7 +21,8 @@ OF_TRITON = frozenset([
 ])  # fmt: skip
 # What torch and people call, which is made of everything else, takes and binds.
 OF_OPERATORS = frozenset([
-    "backend", "backward", "changing", "ctx", "floats", "forward", "inputs", "mistake", "output", "return_lse",
+    "backend", "backward", "changing", "ctx", "floats", "forward", "initial_state", "inputs", "mistake", "output",
+    "return_lse", "return_state",
 ])  # fmt: skip
 RESERVED = frozenset((*dir(builtins), *keyword.softkwlist, *MODULES, *OF_TRITON, *OF_OPERATORS))
 

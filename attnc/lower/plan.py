@@ -43,6 +43,16 @@ class Plan:
         """Those that leave numbers of rows."""
         return self.sweeps[:-1]
 
+    @property
+    def why_no_state(self) -> Reason | None:
+        """Why no tokens can stand in front of those of a call; None where they can."""
+        find = self.schedule.find_no_state
+        return (
+            find(self.last)
+            if find
+            else Reason("its keys are looked at pair by pair, and no state holds them")
+        )
+
     def setting_apart(self, names: tuple[str, ...]) -> Plan:
         """The same, where these names of the spec are others in emitted code."""
         sweeps = tuple(each.setting_apart(names) for each in self.sweeps)
@@ -61,8 +71,18 @@ def make_plan(attention: Attention, facts: Facts, wanted: ScheduleName = "auto")
         spec=attention,
         sweeps=sweeps,
         misreads=misreads.checked,
-        because=(*refused, *sweeps[-1].because, *misreads.because),
+        because=(*refused, *sweeps[-1].because, *_on_states(schedule, sweeps[-1]), *misreads.because),
     )
+
+
+def _on_states(schedule: Schedule, sweep: Sweep) -> tuple[Reason, ...]:
+    """Whether a call can be cut, where the schedule has states."""
+    if schedule.find_no_state is None:
+        return ()
+    reason = schedule.find_no_state(sweep)
+    if reason is None:
+        return (Reason("a call may leave its state to a later one: `return_state`, `initial_state`"),)
+    return (Reason(f"it takes no state: {reason.text}", reason.span),)
 
 
 def _why_no_kernel(attention: Attention, facts: Facts) -> AttncError:

@@ -20,6 +20,20 @@ from attnc.tiles import ChosenTiles
 
 
 @dataclass(frozen=True, slots=True)
+class StateFunctions:
+    """What takes up the state that an earlier call has left, and leaves one to a later call.
+
+    `enter` adds to the results of rows what they see of the state, `leave` makes the new one. `names` are those of the
+    tensors of a state. Where formulas know positions, `before` is the variable for how many tokens stand in front.
+    """
+
+    enter: Function
+    leave: Function
+    names: tuple[str, ...]
+    before: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class SweepKernels:
     """The functions of one sweep: `triton` in the order in which a module defines them, and the CPU path.
 
@@ -29,7 +43,7 @@ class SweepKernels:
     `_forward_cpu` and `_backward_cpu` in `cpu`; an operator chooses between them. The kernels of `launch` are those of
     `triton`, or support code. Where there are none, and `is_for_any_device`, torch computes the latter on a GPU too. A
     kernel that the sweep does not need is not there. `numbers` makes of its sums what later sweeps read; the last one
-    has none, and has `pairs`, which counts the pairs of a call.
+    has none, and has `pairs`, which counts the pairs of a call, and `state` where tokens may stand in front of a call.
     """
 
     sweep: Sweep
@@ -44,6 +58,7 @@ class SweepKernels:
     numbers: Function | None
     pairs: Function | None
     is_for_any_device: bool = False
+    state: StateFunctions | None = None
 
     def without_triton(self) -> SweepKernels:
         return replace(self, triton=(), launch=(), tile_lists=(), is_for_any_device=False)
@@ -64,7 +79,8 @@ class Schedule:
     `make` makes the sweeps of an attention, the last of which weighs values, or says why the schedule is not for it;
     nothing, where nobody would expect that it is. `find_dear` says why pairs are cheaper in most calls, if they are.
     `lower` takes a sweep and the checks of what it reads. `common` is what the launchers of all sweeps call, with tiles
-    that were chosen for one GPU, if they were; `constants` are lines at the head of a module.
+    that were chosen for one GPU, if they were; `constants` are lines at the head of a module. `find_no_state` says why
+    no tokens can stand in front of those of a call; it is there where the schedule has states at all.
     """
 
     name: str
@@ -74,3 +90,4 @@ class Schedule:
     common: Callable[[Sequence[Any], ChosenTiles | None], tuple[Part, ...]]
     constants: tuple[str, ...] = ()
     find_dear: Callable[[Attention, Facts], Reason | None] = lambda attention, facts: None
+    find_no_state: Callable[[Any], Reason | None] | None = None

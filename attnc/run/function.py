@@ -7,24 +7,28 @@ checked attention alone, `tiles` its facts, and only a call needs the emitted mo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from inspect import Parameter, Signature
+from inspect import Parameter, Signature, signature
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Protocol
 
-from attnc.errors import AttncError, Diagnostic
+from attnc.errors import AttncError, Diagnostic, Label
 from attnc.options import Options
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import Tensor
 
-    from attnc.analyze.facts import Facts
+    from attnc.analyze.facts import Facts, Reason
     from attnc.ir.nodes import Attention, Int
     from attnc.run.memory import Declared
     from attnc.run.tiles import Tiles
     from attnc.source import Source
 
-    Result = Tensor | tuple[Tensor, Tensor]
+    State = Mapping[str, Tensor]
+    Result = Tensor | tuple[Tensor, Tensor] | tuple[Tensor, State]
+
+
+OF_STATES = ("initial_state", "return_state")
 
 
 class Drawing(Protocol):
@@ -50,6 +54,8 @@ class Compiled(Protocol):
     def declared(self) -> Declared: ...
     @property
     def text(self) -> str: ...
+    @property
+    def why_no_state(self) -> Reason | None: ...
     @property
     def on_cpu(self) -> Compiled: ...
     def explain(self) -> str: ...
@@ -77,23 +83,37 @@ class AttentionFunction:
         *others: object,
         scale: float | None = None,
         return_lse: bool = False,
+        initial_state: State | None = None,
+        return_state: bool = False,
         **parameters: Any,
     ) -> Result:
-        """`q [B, H, N, D]`, `k [B, HKV, M, D]`, `v [B, HKV, M, DV]` and the parameters of the spec; differentiable."""
+        """`q [B, H, N, D]`, `k [B, HKV, M, D]`, `v [B, HKV, M, DV]` and the parameters of the spec; differentiable.
+
+        Linear attention can be cut: with `return_state` a call also returns what it leaves of its tokens, a dict of
+        tensors, and with that as its `initial_state` a later call is as if those tokens stood in front of its own.
+        """
         if others:
             raise self._by_position(others)
         backend = self._compilation.options.backend
+        is_cut = initial_state is not None or return_state
+        if is_cut and backend == "reference":
+            raise AttncError(Diagnostic("no-state", "the interpreter has no states: call it with all keys"))
         if backend == "reference":
             return self.reference(q, k, v, scale=scale, return_lse=return_lse, **parameters)
         needs_kernels = self._needs_kernels(q)
         self._load(needs_kernels)
+        if is_cut and not self._takes_state(needs_kernels):
+            raise self._no_state()
         choice = {"backend": backend} if needs_kernels else {}
+        if is_cut:
+            parameters |= {"initial_state": initial_state, "return_state": return_state}
         try:
             return self._emitted[needs_kernels](
                 q, k, v, scale=scale, return_lse=return_lse, **choice, **parameters
             )
         except (TypeError, ValueError):
-            self._explain_refusal(q, k, v, scale, parameters)
+            given = {name: x for name, x in parameters.items() if name not in OF_STATES}
+            self._explain_refusal(q, k, v, scale, given)
             raise
 
     def reference(
@@ -161,6 +181,14 @@ class AttentionFunction:
         """The text of the emitted module."""
         return self._compilation.text
 
+    def _no_state(self) -> AttncError:
+        """Why tokens cannot stand in front of those of a call."""
+        reason = self._compilation.why_no_state
+        assert reason is not None
+        label = Label(reason.span) if reason.span else None
+        what = f"`{self.__name__}` takes no state: {reason.text}"
+        return AttncError(Diagnostic("no-state", what, label, helps=("call it with all keys at once",)))
+
     def _by_position(self, others: tuple[object, ...]) -> AttncError:
         """What is wrong with a call that has more than q, k and v before the names."""
         names = [name for name, _ in self._compilation.declared.parameters]
@@ -217,9 +245,13 @@ class AttentionFunction:
             self._emitted[needs_kernels] = getattr(module, self.__name__)
         return True
 
+    def _takes_state(self, needs_kernels: bool) -> bool:
+        return "initial_state" in signature(self._emitted[needs_kernels]).parameters
+
     # What `torch.compiler.assume_constant_result` sets, without importing torch for it: torch.compile runs this when it
     # traces a call and does not look inside. What it returns must be a constant, so it is not the function itself.
     _load._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    _takes_state._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
     def __reduce__(self) -> tuple[type[AttentionFunction], tuple[Compiled]]:
         return AttentionFunction, (self._compilation,)
@@ -254,5 +286,7 @@ def _signature(declared: Declared) -> Signature:
     call = [
         Parameter("scale", Parameter.KEYWORD_ONLY, default=None),
         Parameter("return_lse", Parameter.KEYWORD_ONLY, default=False),
+        Parameter("initial_state", Parameter.KEYWORD_ONLY, default=None),
+        Parameter("return_state", Parameter.KEYWORD_ONLY, default=False),
     ]
     return Signature([*tensors, *own, *call])

@@ -55,6 +55,19 @@ one state for all queries; or `tiled`, pair by pair, where that is cheaper or su
 keys of most calls, as those of a power of a dot product are: 2145 at D = 64, but 153 at D = 16. Where a power fades, as
 `gamma[h] ** (i - j)`, its base has to be above 0 in a call.
 
+## States
+
+```python
+out, state = f(q, k, v, return_state=True)
+out, state = f(q1, k1, v1, initial_state=state, return_state=True)  # as if q, k, v stood in front
+```
+
+A state is a dict of tensors, with gradients through it, and may be learned. Queries and keys of a call are of the same
+tokens, one or more; arrays are those of the new tokens, positions count on, and a document goes on where its number is
+that of the last token before. What knows the number of all tokens has no state: `attnc explain` says so, with the line.
+
+## This page
+
 The page is made by `python tests/analyze/linear_page.py` of [linear.attn](../tests/analyze/specs/linear.attn) and
 [not_linear.attn](../tests/analyze/specs/not_linear.attn). That the terms make the weight of every pair is a test.
 """

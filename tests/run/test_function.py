@@ -56,7 +56,8 @@ def test_it_looks_like_a_function() -> None:
     f = attnc.compile(WINDOW)
     assert f.__name__ == "window"
     assert f.__doc__ == "Near keys, with a bias."
-    assert str(inspect.signature(f)) == "(q, k, v, *, width=4, bias, scale=None, return_lse=False)"
+    call = "scale=None, return_lse=False, initial_state=None, return_state=False"
+    assert str(inspect.signature(f)) == f"(q, k, v, *, width=4, bias, {call})"
     assert repr(f) == f"<attention window{inspect.signature(f)} of <string>>"
     assert (
         attnc.compile("attention bare():\n    mask j <= i\n").__doc__ == "The attention `bare` of <string>."

@@ -18,6 +18,7 @@ from attnc.kernel.build import Block, function, unpacked
 from attnc.kernel.expressions import Expr, ExprLike, Lit, Op, Var
 from attnc.kernel.nodes import Function, Param
 from attnc.lower.chunked.form import Form
+from attnc.lower.chunked.state import made_of_tokens
 from attnc.lower.chunked.sweep import LinearSweep
 from attnc.lower.signature import Signature
 from attnc.lower.sweep import said_results
@@ -51,7 +52,7 @@ def sign(sweep: LinearSweep) -> Signature:
         needs={},
         ordered={sweep.numbered_by: "of_keys"} if sweep.numbered_by else {},
         entries=(*sweep.vectors, *sweep.documents),
-        made=(*sweep.vectors, *sweep.documents),
+        made=made_of_tokens(sweep),
         forward_cost={Q.name: 1, V.name: 1} if sweep.weighs_values else {Q.name: 1},
         backward_cost={Q.name: 3, V.name: 2} if sweep.weighs_values else {Q.name: 3},
     )

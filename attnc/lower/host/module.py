@@ -77,6 +77,7 @@ def _parts(kernels: Kernels, options: Options) -> Iterator[Part]:
     ordered = [p.name for p in kernels.plan.spec.params if p.sorted and options.check_sorted]
     for each in kernels.sweeps:
         yield from lower_operators(each, ordered if each is kernels.sweeps[0] else [])
+    yield Support("state")
     yield from kernels.around
     yield from (Support("call"), Support("refused", whole=True))
     yield Constants("of_call", find_dtypes(kernels.plan.spec))

@@ -12,15 +12,17 @@ from attnc.ir import nodes as ir
 from attnc.ir.nodes import Attention
 from attnc.ir.text import print_sizes
 from attnc.kernel.build import Block, function, unpacked
-from attnc.kernel.expressions import Expr, Lit, Ternary, Tuple, Var
+from attnc.kernel.expressions import Expr, Lit, Op, Ternary, Tuple, Var
 from attnc.kernel.nodes import Assign, Function, If, Param, Return, Try
 from attnc.lower.host.operator import operator_of
 from attnc.lower.kernels import Kernels
-from attnc.lower.schedule import SweepKernels
+from attnc.lower.schedule import StateFunctions, SweepKernels
 from attnc.lower.torch_terms import torch
 
 Q, K, V, OUT, LSE = (Var(name) for name in ("q", "k", "v", "out", "lse"))
 ASKED = Var("return_lse")
+INITIAL = Var("initial_state")
+GIVEN = Op("is not", INITIAL, Lit(None))
 NO_LSE = "`return_lse` needs a normalization by sum(exp(s)): this one has no log-sum-exp"
 WRONG_CALL = Tuple((Var("TypeError"), Var("ValueError")))
 
@@ -32,14 +34,22 @@ def lower_public(kernels: Kernels) -> Function:
     if not sweep.fold.has_lse:
         with top.when(ASKED) as asked:
             asked.fail(function("ValueError")(NO_LSE))
+    state = kernels.last.state
+    if state:
+        _enter(top, state)
     if sweep.key_heads:
         top.let(sweep.key_heads, K.attr("shape")[1])
     if not _reads_rows(kernels):
         _call_per_token(top, kernels.last)
     _call_sweeps(top, kernels)
+    if state:
+        with top.when(GIVEN) as entering:
+            entering.lets(kernels.last.sweep.results, _called(state.enter, state=INITIAL))
     _finish(top, kernels)
     if sweep.fold.has_lse:
         top.returns(Ternary(Tuple((OUT, LSE)), ASKED, OUT))
+    elif state:
+        top.returns(Ternary(Tuple((OUT, _called(state.leave, state=INITIAL))), Var("return_state"), OUT))
     else:
         top.returns(OUT)
     tensors = [Param(name, "Tensor") for name in ("q", "k", "v")]
@@ -47,10 +57,14 @@ def lower_public(kernels: Kernels) -> Function:
         Param("scale", "float | None", default=Lit(None)),
         Param("return_lse", "bool", default=Lit(False)),
     ]
+    if state:
+        options.append(Param("initial_state", "dict[str, Tensor] | None", default=Lit(None)))
+        options.append(Param("return_state", "bool", default=Lit(False)))
     if kernels.takes_backend:
         options.append(Param("backend", "str", default=Lit("auto")))
     params = (*tensors, Param("*"), *map(_declared, spec.params), *options)
     returns = "Tensor | tuple[Tensor, Tensor]" if sweep.fold.has_lse else "Tensor"
+    returns = "Tensor | tuple[Tensor, dict[str, Tensor]]" if state else returns
     doc = "\n".join(_said(kernels))
     return Function(spec.name, params, doc, tuple(top.stmts), returns=returns)
 
@@ -144,9 +158,18 @@ def _finish(top: Block, kernels: Kernels) -> None:
     top.stmts.append(If(has_keys, tuple(finished.stmts), tuple(other.stmts), note))
 
 
-def _called(fn: Function) -> Expr:
-    """A call of a function with the names as it has them."""
-    return function(fn.name)(*(Var(p.name) for p in fn.params))
+def _enter(top: Block, state: StateFunctions) -> None:
+    """What a call has to be for a state, and where its positions begin."""
+    with top.when(Op("or", GIVEN, Var("return_state"))) as asked:
+        names = Tuple(tuple(map(Lit, state.names)))
+        asked.do(function("_check_state")(INITIAL, names, Q, K))
+    if state.before:
+        top.let(state.before, Ternary(INITIAL["tokens"], GIVEN, Lit(0)))
+
+
+def _called(fn: Function, **others: Expr) -> Expr:
+    """A call of a function with the names as it has them, or with others."""
+    return function(fn.name)(*(others.get(p.name, Var(p.name)) for p in fn.params))
 
 
 def _said(kernels: Kernels) -> list[str]:
@@ -160,6 +183,11 @@ def _said(kernels: Kernels) -> list[str]:
     )
     if kernels.plan.last.fold.has_lse:
         lines.append("return_lse: also return the log-sum-exp of each row, [B, H, N]")
+    if kernels.last.state:
+        lines.append(
+            "initial_state: what an earlier call left of the tokens in front of these: a dict of tensors"
+        )
+        lines.append("return_state: also return what this call leaves to a later one")
     if kernels.takes_backend:
         lines.append('backend: "auto" (by the device of the tensors), "triton" or "cpu"')
     if kernels.last.tile_lists:

@@ -221,8 +221,87 @@ def _differentiate(ctx, dout):
 _derive(_attention, _differentiate, _save, ("query", "key", "v", "steps"))
 
 
+def _check_state(state, names, q, k):
+    """Raise where a state is none of this attention, or the call none that continues."""
+    N, M = q.shape[2], k.shape[2]
+    if N != M or N == 0:
+        words = "with `initial_state` or `return_state` queries and keys are of the same tokens"
+        raise _mistake("wrong-size", f"{words}, one or more; these are of {N} queries and {M} keys")
+    if state is None:
+        return
+    if not hasattr(state, "keys") or set(state.keys()) != set(names):
+        given = type(state).__name__
+        if hasattr(state, "keys"):
+            given = ", ".join(map(str, state.keys()))
+        raise _mistake(
+            "wrong-type",
+            f"`initial_state` is what a call with `return_state=True` leaves: {', '.join(names)}; "
+            f"this is {given}",
+        )
+    for name in names:
+        if not isinstance(state[name], torch.Tensor):
+            kind = type(state[name]).__name__
+            words = f"`{name}` of `initial_state` is a tensor"
+            raise _mistake("wrong-type", f"{words}; this is {kind}")
+    sizes = {"tokens": (), "document": q.shape[:1]}
+    for name in names:
+        if name in sizes and state[name].shape != sizes[name]:
+            words = f"`{name}` of `initial_state` has the sizes {list(sizes[name])} in this call"
+            raise _mistake("wrong-size", f"{words}; these are {list(state[name].shape)}")
+
+
+def _check_sizes(state, name, x, width):
+    """Raise where a tensor of a state has not the features of x [B, H, tokens, F], and a width."""
+    (B, H, _, F), found = x.shape, list(state[name].shape)
+    if len(found) < 2 or found[0] != B or H % found[1] or found[2:] != [F, *width]:
+        words = f"`{name}` of `initial_state` has the sizes {[B, H, F, *width]} in this call"
+        raise _mistake("wrong-size", f"{words}; these are {found}")
+
+
+def _seen_of_state(query, fades, goes_on):
+    """Features of queries as they meet a state: 0 where its document ended."""
+    seen = query.to(torch.promote_types(query.dtype, torch.float32))
+    if fades is not None:
+        seen = seen * fades.exp().to(seen.dtype)
+    return seen if goes_on is None else torch.where(goes_on, seen, 0.0)
+
+
+def _times_state(seen, state, goes_on):
+    """seen [B, H, N, F] times a state [B, heads, F, width], spoiling nobody who does not see it."""
+    found = seen @ _of_query_heads(state.to(seen.dtype), seen.shape[1])
+    return found if goes_on is None else torch.where(goes_on, found, 0.0)
+
+
+def _left_by_keys(key, fades, remains):
+    """Features of keys as they have faded at the last one: 0 where their document ended before."""
+    left = key.to(torch.promote_types(key.dtype, torch.float32))
+    if fades is not None:
+        left = _of_query_heads(left, fades.shape[1]) * fades.exp().to(left.dtype)
+    return left if remains is None else torch.where(remains, left, 0.0)
+
+
+def _sum_of_products(left, v, remains):
+    """Features times values, summed over keys: [B, heads, F, DV]."""
+    v = _of_query_heads(v.to(left.dtype), left.shape[1])
+    return left.mT @ (v if remains is None else torch.where(remains, v, 0.0))
+
+
+def _kept_of_state(state, fades, goes_on):
+    """What is left of a state behind the last key."""
+    if fades is not None:
+        factor = fades.exp().to(state.dtype)
+        state = state * (factor.unsqueeze(3) if state.ndim == 4 else factor)
+    if goes_on is None:
+        return state
+    return torch.where(goes_on.view(-1, *[1] * (state.ndim - 1)), state, 0.0)
+
+
+def _of_query_heads(x, heads):
+    return x if x.shape[1] == heads else x.repeat_interleave(heads // x.shape[1], 1)
+
+
 @_without_autocast
-def _per_token(q, k, v, slope):
+def _per_token(q, k, v, tokens_before, slope):
     """What the spec asks of single tokens, once for each."""
     B, H, N, D = q.shape
     HKV, M, DV = v.shape[1:]
@@ -236,7 +315,7 @@ def _per_token(q, k, v, slope):
             slope[:, None, None].to(torch.float64),
             torch.zeros_like(slope[:, None, None].to(torch.float64)),
         )
-        * j.to(torch.float64)
+        * (j + tokens_before).to(torch.float64)
     )
     running = (-running).mT.expand(B, H, M, 1)
     reached = (
@@ -244,7 +323,7 @@ def _per_token(q, k, v, slope):
             slope[:, None, None].to(torch.float64),
             torch.zeros_like(slope[:, None, None].to(torch.float64)),
         )
-        * i.to(torch.float64)
+        * (i + tokens_before).to(torch.float64)
     )
     # the decay goes on behind the last key
     behind = (-reached - _at_last_key(running, 0, N)).exp() if N > M else 1.0
@@ -252,7 +331,30 @@ def _per_token(q, k, v, slope):
     query = (q * behind).to(wide).expand(B, H, N, -1)
     key = k.expand(B, k.shape[1], M, -1)
     v = v.expand(B, k.shape[1], M, -1)
-    return query, key, v, steps
+    return query, key, v, steps, running
+
+
+@_without_autocast
+def _with_state(state, query, running, out):
+    """The results of a call in front of which the tokens of a state stand."""
+    _check_sizes(state, "values", query, out.shape[3:])
+    _check_sizes(state, "gate", running, ())
+    seen = _seen_of_state(query, running - state["gate"][:, :, None], None)
+    out = out + _times_state(seen, state["values"], None)
+    return out
+
+
+@_without_autocast
+def _state_behind(state, key, v, running, tokens_before):
+    """The state that a call leaves to a later one."""
+    left = _left_by_keys(key, running[:, :, -1 :] - running, None)
+    values = _sum_of_products(left, v, None)
+    if state is not None:
+        values = values + _kept_of_state(state["values"], running[:, :, -1] - state["gate"], None)
+    return {
+        "values": values, "gate": running[:, :, -1].clone(),
+        "tokens": torch.as_tensor(tokens_before + key.shape[2]),
+    }
 
 
 @_without_autocast
@@ -296,12 +398,15 @@ def _check(q, k, v, scale, slope):
 
 def lightning(
     q: Tensor, k: Tensor, v: Tensor, *, slope: Tensor, scale: float | None = None,
-    return_lse: bool = False, backend: str = "auto",
-) -> Tensor:
+    return_lse: bool = False, initial_state: dict[str, Tensor] | None = None,
+    return_state: bool = False, backend: str = "auto",
+) -> Tensor | tuple[Tensor, dict[str, Tensor]]:
     """Attention of q [B, H, N, D] over k [B, HKV, M, D] and v [B, HKV, M, DV]: [B, H, N, DV].
 
     slope: float[H]
     scale: what `dot(q, k)` is multiplied with where the spec says `scale`; D ** -0.5 if not given
+    initial_state: what an earlier call left of the tokens in front of these: a dict of tensors
+    return_state: also return what this call leaves to a later one
     backend: "auto" (by the device of the tensors), "triton" or "cpu"
     """
     q, k, v = map(_as_autocast, (q, k, v))
@@ -313,8 +418,17 @@ def lightning(
         raise ValueError(
             "`return_lse` needs a normalization by sum(exp(s)): this one has no log-sum-exp",
         )
-    query, key, v, steps = _per_token(q, k, v, slope)
+    if initial_state is not None or return_state:
+        _check_state(initial_state, ("values", "gate", "tokens"), q, k)
+    tokens_before = initial_state["tokens"] if initial_state is not None else 0
+    query, key, v, steps, running = _per_token(q, k, v, tokens_before, slope)
     _tell_counters()
     out = _attention(query, key, v, steps, _choose(backend, q))
+    if initial_state is not None:
+        out = _with_state(initial_state, query, running, out)
     out = _output(out, q)
-    return out
+    return (
+        (out, _state_behind(initial_state, key, v, running, tokens_before))
+        if return_state
+        else out
+    )

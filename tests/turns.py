@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Iterable
-from itertools import islice
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -19,6 +18,10 @@ TURN = int(os.environ.setdefault("TURN", str(random.SystemRandom().randrange(TUR
 
 
 def in_turn(cases: Iterable[T], first: int = 0, turns: int = TURNS) -> list[T]:
-    """Those whose turn it is, where the turns begin with this one; all of them come up in so many `turns`."""
-    turns = min(turns, TURNS)
-    return list(islice(cases, (first + TURN) % turns, None, turns))
+    """Those whose turn it is, where the turns begin with this one; all of them come up in so many `turns`.
+
+    Of fewer cases there are fewer turns: one is there in every run.
+    """
+    cases = list(cases)
+    turns = max(1, min(turns, TURNS, len(cases)))
+    return cases[(first + TURN) % turns :: turns]

@@ -12,6 +12,8 @@ Heads are those of keys, or of queries where each fades in its own way. Copied b
 import torch
 
 from attnc.support.of_call import _mistake
+from attnc.support.products import _wide
+from attnc.support.torch_functions import _for_query_heads
 
 
 def _check_state(state, names, q, k):
@@ -53,7 +55,7 @@ def _check_sizes(state, name, x, width):
 
 def _seen_of_state(query, fades, goes_on):
     """Features of queries as they meet a state: 0 where its document ended."""
-    seen = query.to(torch.promote_types(query.dtype, torch.float32))
+    seen = _wide(query)
     if fades is not None:
         seen = seen * fades.exp().to(seen.dtype)
     return seen if goes_on is None else torch.where(goes_on, seen, 0.0)
@@ -67,7 +69,7 @@ def _times_state(seen, state, goes_on):
 
 def _left_by_keys(key, fades, remains):
     """Features of keys as they have faded at the last one: 0 where their document ended before."""
-    left = key.to(torch.promote_types(key.dtype, torch.float32))
+    left = _wide(key)
     if fades is not None:
         left = _of_query_heads(left, fades.shape[1]) * fades.exp().to(left.dtype)
     return left if remains is None else torch.where(remains, left, 0.0)
@@ -90,4 +92,4 @@ def _kept_of_state(state, fades, goes_on):
 
 
 def _of_query_heads(x, heads):
-    return x if x.shape[1] == heads else x.repeat_interleave(heads // x.shape[1], 1)
+    return x if x.shape[1] == heads else _for_query_heads(x, heads)

@@ -48,6 +48,7 @@ CHUNK = 64  # tokens of the CPU path whose pairs are computed at once
 # _without_autocast: attnc/support/torch_functions.py
 # _check_reach: attnc/support/torch_functions.py
 # _with_unit_stride: attnc/support/torch_functions.py
+# _for_query_heads: attnc/support/torch_functions.py
 # _matmul: attnc/support/cpu.py
 # _are_spoiled: attnc/support/cpu.py
 # _steps_of: attnc/support/features.py
@@ -80,6 +81,7 @@ CHUNK = 64  # tokens of the CPU path whose pairs are computed at once
 # _pair_weights: attnc/support/linear_pairs.py
 # _at_ends: attnc/support/linear_pairs.py
 # _of_steps: attnc/support/linear_pairs.py
+# _wide: attnc/support/products.py
 
 
 @_without_autocast
@@ -260,7 +262,7 @@ def _check_sizes(state, name, x, width):
 
 def _seen_of_state(query, fades, goes_on):
     """Features of queries as they meet a state: 0 where its document ended."""
-    seen = query.to(torch.promote_types(query.dtype, torch.float32))
+    seen = _wide(query)
     if fades is not None:
         seen = seen * fades.exp().to(seen.dtype)
     return seen if goes_on is None else torch.where(goes_on, seen, 0.0)
@@ -274,7 +276,7 @@ def _times_state(seen, state, goes_on):
 
 def _left_by_keys(key, fades, remains):
     """Features of keys as they have faded at the last one: 0 where their document ended before."""
-    left = key.to(torch.promote_types(key.dtype, torch.float32))
+    left = _wide(key)
     if fades is not None:
         left = _of_query_heads(left, fades.shape[1]) * fades.exp().to(left.dtype)
     return left if remains is None else torch.where(remains, left, 0.0)
@@ -297,7 +299,7 @@ def _kept_of_state(state, fades, goes_on):
 
 
 def _of_query_heads(x, heads):
-    return x if x.shape[1] == heads else x.repeat_interleave(heads // x.shape[1], 1)
+    return x if x.shape[1] == heads else _for_query_heads(x, heads)
 
 
 @_without_autocast

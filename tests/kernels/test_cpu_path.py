@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import ModuleType
 from typing import Any, cast
 
@@ -66,6 +67,20 @@ def test_steps_have_every_head_once(groups: int, group: int, rows: int, keys: in
     for some, of_keys in steps:
         read = {h // group for h in range(some.start, some.stop)}
         assert read == set(range(of_keys.start, of_keys.stop))
+
+
+NUMBERS = st.sampled_from([0.0, 1.0, -3e38, 3e38, 65504.0, -65504.0, math.inf, -math.inf, math.nan])
+
+
+@HOUSE
+@given(
+    st.sampled_from([torch.float16, torch.bfloat16, torch.float32, torch.float64]),
+    st.lists(st.lists(NUMBERS, max_size=6), max_size=3),
+)
+def test_numbers_are_finite_if_each_is(dtype: torch.dtype, lists: list[list[float]]) -> None:
+    """Their sum is not, where it is beyond float32 itself, nor where inf meets -inf."""
+    tensors = [torch.tensor(numbers, dtype=dtype) for numbers in lists]
+    assert cpu._are_finite(*tensors) == all(math.isfinite(x) for each in tensors for x in each.tolist())
 
 
 @pytest.mark.parametrize(

@@ -44,13 +44,13 @@ def _chunked_forward(f, g, v, steps, of_queries, of_keys, offset, with_sums):
     [B, H, N] or None, in a wide dtype.
     """
     (B, H, N, F), DV = f.shape, v.shape[3]
-    x, y, z, running, seen = _in_chunks(
+    x, y, z, steps, seen = _in_chunks(
         f, g, _with_ones(v) if with_sums else v, steps, of_queries, of_keys, offset
     )
     out, state = z.new_empty(*x.shape[:3], z.shape[3]), z.new_zeros(B * H, F, z.shape[3])
     for rows, heads, group, n in _slabs(x, y):
         f, g, v = x[rows, n], _of_group(y[heads, n], group), _of_group(z[heads, n], group)
-        gates = None if running is None else running[rows, n]
+        gates = None if steps is None else _running(steps[rows, n])
         inside, enters, leaves, stays = _sight(seen, rows, n, H, gates, z.dtype)
         states = _carry(state[rows], _times(g, leaves).mT @ v, stays)
         state[rows] = states[:, -1]
@@ -65,15 +65,15 @@ def _chunked_backward(dout, dsums, f, g, v, steps, of_queries, of_keys, offset):
     (B, H, N, F), (M, DV) = f.shape, v.shape[2:]
     if dsums is not None:
         dout, v = torch.cat([dout, dsums.unsqueeze(3)], 3), _with_ones(v)
-    x, y, z, running, seen = _in_chunks(f, g, v, steps, of_queries, of_keys, offset)
+    x, y, z, by_chunks, seen = _in_chunks(f, g, v, steps, of_queries, of_keys, offset)
     d = _chunks_of(dout, offset, x.shape[1])
     dx, dy, dz = torch.empty_like(x), torch.empty_like(y), torch.empty_like(z)
-    dsteps = None if running is None else torch.empty_like(running, dtype=z.dtype)
+    dsteps = None if steps is None else torch.empty_like(by_chunks, dtype=z.dtype)
     slabs, befores = list(_slabs(x, y)), []
     state = z.new_zeros(B * H, F, z.shape[3])
     for rows, heads, group, n in slabs:  # the states before each slab
         befores.append(state[rows].clone())
-        gates = None if running is None else running[rows, n]
+        gates = None if steps is None else _running(by_chunks[rows, n])
         _, _, leaves, stays = _sight(seen, rows, n, H, gates, z.dtype)
         added = _times(_of_group(y[heads, n], group), leaves).mT @ _of_group(z[heads, n], group)
         state[rows] = _carry(state[rows], added, stays)[:, -1]
@@ -85,7 +85,7 @@ def _chunked_backward(dout, dsums, f, g, v, steps, of_queries, of_keys, offset):
             _of_group(z[heads, n], group),
             d[rows, n],
         )
-        gates = None if running is None else running[rows, n]
+        gates = None if steps is None else _running(by_chunks[rows, n])
         inside, enters, leaves, stays = _sight(seen, rows, n, H, gates, z.dtype)
         states = _carry(before, _times(g, leaves).mT @ v, stays)
         back = None if stays is None else stays.flip(1)
@@ -123,17 +123,17 @@ def _carry(state, added, stays):
 
 
 def _in_chunks(f, g, v, steps, of_queries, of_keys, offset):
-    """Everything by rows, chunks and tokens: a query stands at the last key that it sees.
-
-    Of steps the sums from the start of their chunk on, in float64: their differences are exponents.
-    """
+    """Everything by rows, chunks and tokens: a query stands at the last key that it sees."""
     chunks = max(1, -(-max(g.shape[2], f.shape[2] + offset) // CHUNK))
     tokens = _chunks_of(f, offset, chunks), _chunks_of(g, 0, chunks), _chunks_of(v, 0, chunks)
-    running = None
     if steps is not None:
-        steps = (steps if steps.ndim == 4 else steps.unsqueeze(3)).to(torch.float64)
-        running = _chunks_of(steps, 0, chunks).cumsum(2)
-    return *tokens, running, _documents(of_queries, of_keys, offset, chunks)
+        steps = _chunks_of(steps if steps.ndim == 4 else steps.unsqueeze(3), 0, chunks)
+    return *tokens, steps, _documents(of_queries, of_keys, offset, chunks)
+
+
+def _running(steps):
+    """Sums from the start of their chunk on, in float64: their differences are exponents."""
+    return steps.to(torch.float64).cumsum(2)
 
 
 def _with_ones(v):

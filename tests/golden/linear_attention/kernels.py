@@ -57,6 +57,7 @@ CHUNK = 64  # tokens of the CPU path whose pairs are computed at once
 # _chunked_backward: attnc/support/chunks.py
 # _carry: attnc/support/chunks.py
 # _in_chunks: attnc/support/chunks.py
+# _running: attnc/support/chunks.py
 # _with_ones: attnc/support/chunks.py
 # _chunks_of: attnc/support/chunks.py
 # _tokens_of: attnc/support/chunks.py

@@ -24,6 +24,7 @@ from pathlib import Path
 
 import torch
 from gpu_cases import CASES, Case, make_small
+from gpu_linear import find_linear
 from gpu_report import Result, find_work, save, show
 
 from attnc.bench import make_call
@@ -100,7 +101,8 @@ def _measure(
     # Peers check nothing either; a check of `sorted` waits for the GPU.
     compilation = Compilation(Source(f"{case.name}.attn", case.spec), make_options(check_sorted=False))
     call = make_call(compilation.attention, compilation.facts, device, torch.bfloat16, case.values)
-    result.numbers, result.work = call.numbers, find_work(compilation, call)
+    result.numbers = call.numbers
+    result.work = None if case.linear else find_work(compilation, call)
     contenders, left_out = _find_contenders(compilation, call, case, with_flex)
     parts = choose_parts(call)
     result.errors = find_errors(compilation.attention, contenders[0].attend, call, parts, case.has_backward)
@@ -117,7 +119,11 @@ def _find_contenders(
     compilation: Compilation, call: Call, case: Case, with_flex: bool
 ) -> tuple[list[Contender], list[LeftOut]]:
     contenders, left_out = find_contenders(compilation, call, with_reference=False, with_flex=with_flex)
-    return [each for each in contenders if case.new_mask or each.name != "flex + mask"], left_out
+    chosen = [each for each in contenders if case.new_mask or each.name != "flex + mask"]
+    if case.linear:
+        peer = find_linear(case.linear, call)
+        (chosen if isinstance(peer, Contender) else left_out).append(peer)  # type: ignore[arg-type]
+    return chosen, left_out
 
 
 # ---- all of them -----------------------------------------------------------------------------------

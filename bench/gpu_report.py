@@ -103,15 +103,18 @@ def _cells(result: Result, row: Row) -> str:
 
 
 def figures(result: Result, row: Row) -> dict[str, float | None]:
-    """Ratio to attnc's time, and rates: of visible pairs, of pairs in visited tiles, of what has to be read."""
+    """Ratio to attnc's time; where it goes by pairs, rates: of visible ones, of pairs in tiles, of what is read."""
     own = next(
         (r.median for r in result.rows if (r.direction, r.contender) == (row.direction, "attnc")), None
     )
-    if row.median is None or result.work is None:
-        return dict.fromkeys(("ratio", "tflops", "tile_tflops", "read_tb_s"))
+    found = dict[str, float | None].fromkeys(("ratio", "tflops", "tile_tflops", "read_tb_s"))
+    if row.median is None:
+        return found
+    found["ratio"] = row.median / own if own else None
+    if result.work is None:
+        return found
     work, tera_per_ms = result.work, 1e-9 / row.median
-    return {
-        "ratio": row.median / own if own else None,
+    return found | {
         "tflops": work.operations(row.direction, work.pairs) * tera_per_ms,
         "tile_tflops": work.operations(row.direction, work.tile_pairs) * tera_per_ms,
         "read_tb_s": work.read * tera_per_ms,

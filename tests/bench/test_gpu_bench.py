@@ -8,10 +8,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from attnc.bench.call import make_call
 from attnc.bench.contenders import Flex, LeftOut
@@ -20,13 +22,15 @@ from attnc.bench.flex import write_functions
 from attnc.bench.report import Row
 from attnc.compiler import Compilation
 from attnc.ir.walk import axes_of
+from attnc.run.interpreter import interpret
 from attnc.run.loader import load_module
 from attnc.source import Source
 
 BENCH = Path(__file__).parent.parent.parent / "bench"
 sys.path.insert(0, str(BENCH))
 gpu, cases, report = map(importlib.import_module, ("gpu", "gpu_cases", "gpu_report"))
-FEW = ["causal D128 8k", "documents", "decode", "sinks"]
+linear = importlib.import_module("gpu_linear")
+FEW = ["causal D128 8k", "documents", "retention", "decode", "sinks"]
 
 
 def dry_run(path: Path, *options: str) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
@@ -59,11 +63,12 @@ def check(done: subprocess.CompletedProcess[str], saved: dict[str, Any]) -> None
 def test_a_dry_run(tmp_path: Path) -> None:
     done, saved = dry_run(tmp_path / "gpu.json", "--only", *FEW)
     check(done, saved)
-    assert [case["case"].split()[0] for case in saved["cases"]] == ["causal", "documents", "decode", "sinks"]
+    assert [case["case"].split()[0] for case in saved["cases"]] == [name.split()[0] for name in FEW]
     assert {row["contender"] for row in saved["cases"][0]["rows"]} == {"attnc", "sdpa"}
     table = (tmp_path / "gpu.txt").read_text()
     assert done.stdout.splitlines()[-1] == f"saved in {tmp_path / 'gpu.json'} and {tmp_path / 'gpu.txt'}"
     assert "left out: sdpa, both: its normalization is more than softmax" in table
+    assert "left out: fla, both: flash-linear-attention needs a GPU" in table
 
 
 @pytest.mark.slow
@@ -134,6 +139,60 @@ def test_sizes_of_a_dry_run_are_small() -> None:
         assert case.given["H"] % case.given["HKV"] == 0
     grouped = [case.name for case in cases.CASES if case.given["H"] != case.given["HKV"]]
     assert grouped == [case.name for case in cases.CASES if "8:1" in case.name]
+
+
+# ---- flash-linear-attention ------------------------------------------------------------------------
+
+
+def recurrence(q: Tensor, k: Tensor, v: Tensor, g: Tensor, scale: float) -> tuple[Tensor, None]:
+    """What its operators say that they compute, token by token: [B, N, H, D], and log gates that fit k."""
+    state, rows = q.new_zeros(*q.shape[::2], k.shape[3], v.shape[3]), []
+    for t in range(q.shape[1]):
+        state = state * g[:, t].exp().unsqueeze(3) + k[:, t].unsqueeze(3) * v[:, t].unsqueeze(2)
+        rows.append(scale * (q[:, t].unsqueeze(2) @ state).squeeze(2))
+    return torch.stack(rows, 1), None
+
+
+def gated(q: Tensor, k: Tensor, v: Tensor, g: Tensor | None = None, g_gamma: Tensor | None = None) -> Any:
+    steps = g_gamma.expand(q.shape[:3]) if g is None and g_gamma is not None else g
+    assert steps is not None
+    return recurrence(q, k, v, steps if steps.ndim == 4 else steps.unsqueeze(3), q.shape[3] ** -0.5)
+
+
+def normalized(q: Tensor, k: Tensor, v: Tensor) -> Any:
+    none = torch.zeros_like(k)
+    return recurrence(q, k, v, none, 1.0)[0] / recurrence(q, k, torch.ones_like(v), none, 1.0)[0], None
+
+
+@pytest.mark.parametrize("case", [case for case in cases.CASES if case.linear], ids=lambda case: case.linear)
+def test_linear_attention_of_others_is_the_same_call(case: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = cases.make_small(case)
+    compilation = Compilation(Source("<string>", small.spec))
+    device = torch.device("cpu")
+    call = make_call(compilation.attention, compilation.facts, device, torch.float64, small.values)
+    ops = {"simple_gla": {"chunk_simple_gla": gated}, "gla": {"chunk_gla": gated}}
+    ops["linear_attn"] = {"chunk_linear_attn": normalized}
+    for name in ("fla", "fla.ops"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    for name, functions in ops.items():
+        module = ModuleType(f"fla.ops.{name}")
+        vars(module).update(functions)
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    theirs = linear.MAKE[small.linear](call)
+    ours = interpret(compilation.attention, call.q, call.k, call.v, call.arguments)
+    torch.testing.assert_close(theirs(call.q, call.k, call.v), ours, rtol=1e-9, atol=1e-9)
+
+
+def test_linear_attention_of_others_may_not_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    class OfGPU:
+        device = torch.device("cuda")
+
+    monkeypatch.setitem(sys.modules, "fla", None)
+    found = linear.find_linear("linear_attn", OfGPU())
+    assert found.why.startswith("ModuleNotFoundError: ")
+
+
+# ---- what its figures mean -------------------------------------------------------------------------
 
 
 def a_result(*rows: Row) -> Any:

@@ -94,10 +94,9 @@ def kinds_of_tiles(
     some, every = _with_ends(tiles.some), _with_ends(tiles.every)
     for term in dict.fromkeys(part for test in (some, every) for part in walk(test)):
         if isinstance(term, OverTile) and term not in terms.named:
-            step, dim = (ROWS, -2) if term.axis == "i" else (COLUMNS, -1)
-            value = function("_over_tiles")(
-                terms(term.a), "amin" if term.kind == "min" else "amax", step, dim
-            )
+            step = ROWS if term.axis == "i" else COLUMNS
+            reduce = "amin" if term.kind == "min" else "amax"
+            value = function("_over_tiles")(terms(term.a), reduce, step, Var(term.axis))
             terms.named[term] = block.let(_fresh(term, terms), value)
     for word, test in (("some", some), ("every", every)):
         value = torch.tensor(terms(test), device=DEVICE) if is_number(test) else terms(test)

@@ -159,8 +159,14 @@ def _remembered(function):
     return remembering
 
 
-def _over_tiles(values, reduce, step, dim):
-    """The least ("amin") or the greatest ("amax") of each `step` values along a dimension."""
+def _over_tiles(values, reduce, step, positions):
+    """The least ("amin") or the greatest ("amax") of each `step` values along that of positions.
+
+    They are those of every position, also where an `if` has chosen what knows none.
+    """
+    sizes = torch.broadcast_shapes(values.shape, positions.shape)
+    values = values.to(positions.device).expand(sizes)
+    dim = -positions.ndim
     count = values.shape[dim]
     tiles = -(-count // step)
     whole = torch.arange(tiles * step, device=values.device).clamp(max=count - 1)

@@ -103,6 +103,8 @@ MASKS = {
     "three_pieces": mask("j < 5 or abs(i - j) < 6 or j >= M - 4"),
     "overlapping_pieces": mask("(i - j < 30 and j <= i) or (i - j < 50 and i - j >= 20)"),
     "conditional": mask("j <= i if on else abs(i - j) <= w", "on: bool, w: int", w=11),
+    "conditional_without_keys": mask("ispow2(w if on else j)", "on: bool, w: int", w=8),
+    "conditional_without_queries": mask("ispow2(w if on else i) or i == j", "on: bool, w: int", w=9),
     "conditional_by_head": mask("j <= i if h % 2 == 0 else i <= j"),
     "negative_floor": mask("(i - j) // 7 <= 1 and (j - i) // 5 < 2"),
     "negative_modulo": mask("(i - j) % 3 != 1 and (j - 2 * i) % 5 < 4"),

@@ -127,6 +127,16 @@ LISTED = {
         "not (j - i in table[h, :])",
         lambda d: {"table": d.ints(-3, 20, d.H, 5)},
     ),
+    "keys_or_none_chosen": Spec(
+        "on: bool, flat: int",
+        "ispow2(flat if on else j)",
+        lambda d: {"on": d.one_of(True, False), "flat": d.one_of(-1, 7, 8)},
+    ),
+    "queries_or_none_chosen": Spec(
+        "on: bool, row: int[B, N]",
+        "ispow2(M if on else row[b, i]) or ispow2(i - j)",
+        lambda d: {"on": d.one_of(True, False), "row": d.ints(-2, 9, d.B, d.N)},
+    ),
     "bits_of_blocks": Spec(
         "on: bool[B, (N + 3) // 4, (M + 3) // 4]",
         "on[b, i // 4, j // 4] and j <= i",

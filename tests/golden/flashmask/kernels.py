@@ -505,10 +505,10 @@ def _tile_kinds(rows, columns, device, start, end, B, N, M):
     i_last = (i_first + rows).clamp(max=N) - 1
     j_first = torch.arange(0, M, columns, device=device)
     j_last = (j_first + columns).clamp(max=M) - 1
-    greatest_start_j = _over_tiles(start[b, j], "amax", columns, -1)
-    least_end_j = _over_tiles(end[b, j], "amin", columns, -1)
-    least_start_j = _over_tiles(start[b, j], "amin", columns, -1)
-    greatest_end_j = _over_tiles(end[b, j], "amax", columns, -1)
+    greatest_start_j = _over_tiles(start[b, j], "amax", columns, j)
+    least_end_j = _over_tiles(end[b, j], "amin", columns, j)
+    least_start_j = _over_tiles(start[b, j], "amin", columns, j)
+    greatest_end_j = _over_tiles(end[b, j], "amax", columns, j)
     # flashmask.attn:5
     some = (j_first <= i_last) & ((i_first < greatest_start_j) | (least_end_j <= i_last))
     # flashmask.attn:5

@@ -465,11 +465,11 @@ def _tile_kinds(rows, columns, device, dtype, gate, B, H, N, M):
     j_last = (j_first + columns).clamp(max=M) - 1
     greatest_gate_i = _over_tiles(
         torch.where(gate[b, h, i].to(dtype) != 0.0, torch.tensor(1), torch.tensor(0)), "amax", rows,
-        -2,
+        i,
     )
     least_gate_i = _over_tiles(
         torch.where(gate[b, h, i].to(dtype) != 0.0, torch.tensor(1), torch.tensor(0)), "amin", rows,
-        -2,
+        i,
     )
     some = (j_first <= i_last) & (0 < greatest_gate_i)                  # moh.attn:5
     every = (j_last <= i_first) & (0 < least_gate_i)                    # moh.attn:5

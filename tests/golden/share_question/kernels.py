@@ -465,8 +465,8 @@ def _tile_kinds(rows, columns, device, end, B, N, M):
     i_last = (i_first + rows).clamp(max=N) - 1
     j_first = torch.arange(0, M, columns, device=device)
     j_last = (j_first + columns).clamp(max=M) - 1
-    greatest_end_j = _over_tiles(end[b, j], "amax", columns, -1)
-    least_end_j = _over_tiles(end[b, j], "amin", columns, -1)
+    greatest_end_j = _over_tiles(end[b, j], "amax", columns, j)
+    least_end_j = _over_tiles(end[b, j], "amin", columns, j)
     some = (j_first <= i_last) & (i_first < greatest_end_j)             # share_question.attn:5
     every = (j_last <= i_first) & (i_last < least_end_j)                # share_question.attn:5
     shape = B, 1, i_first.numel(), j_first.numel()

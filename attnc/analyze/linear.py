@@ -7,21 +7,21 @@ mask that needs more than a state of the keys, a maximum over the row, a softmax
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 
 from attnc.algebra.fold import Fold, Largest, Softmax
 from attnc.algebra.known import Known
 from attnc.algebra.separate import separate, separate_exponential
-from attnc.algebra.separated import DotFactor, Refused, Term, difference
+from attnc.algebra.separated import Refused, Term, difference
 from attnc.analyze.decays import left_at_last_key
 from attnc.analyze.facts import Implied, Linear, NotLinear, Reason, TokenMask, Weights
+from attnc.analyze.features import features_of
 from attnc.analyze.tokens import find_tokens
 from attnc.analyze.widths import width_of
 from attnc.ir import build
 from attnc.ir.compose import with_score
 from attnc.ir.infinite import may_be_minus_infinity, vanishes
-from attnc.ir.nodes import Attention, Dot, Int, IntConst, Node, Real, Score, Size, SumD, VecInput
+from attnc.ir.nodes import Attention, Dot, Int, IntConst, Node, Real, Score, SumD, VecInput
 from attnc.ir.walk import axes_of, holds, walk
 from attnc.ir.words import say
 
@@ -123,14 +123,14 @@ def _separated(
         sums=sums[-1],
         before=sums[:-1],
         mask=mask,
-        features=_features(weight, attention),
+        features=features_of(weight, attention),
         because=(*_why(weight, positive, mask.causal), *because),
         positive=tuple(positive),
         infinite=None if is_finite else may_be_minus_infinity(attention.score),
     )
 
 
-# ---- in words and numbers --------------------------------------------------------------------------
+# ---- in words --------------------------------------------------------------------------------------
 
 
 def _why(weight: tuple[Term, ...], positive: Mapping[Real, None], causal: Int | None) -> list[Reason]:
@@ -145,31 +145,3 @@ def _why(weight: tuple[Term, ...], positive: Mapping[Real, None], causal: Int | 
                 fading[build.vec_call("exp", build.vector("-", *dot.gate))] = None
     because = [Reason(f"{say(each)} is a decay: a state fades by it from token to token") for each in fading]
     return because + [Reason(f"this holds where {say(each)} is above 0") for each in positive]
-
-
-def _features(weight: tuple[Term, ...], attention: Attention) -> Int:
-    """Rows of the state: for a power of a dot product the products of so many features, each once."""
-    counts: Counter[Int] = Counter()
-    for term in weight:
-        rows: Int = IntConst(1)
-        for dot in term.dots:
-            rows = build.integer("*", rows, _products(_width(dot, attention), dot.power))
-        counts[rows] += 1
-    whole: Int = IntConst(0)
-    for rows, count in counts.items():
-        whole = build.integer("+", whole, build.integer("*", IntConst(count), rows))
-    return whole
-
-
-def _width(dot: DotFactor, attention: Attention) -> Int:
-    vectors = (dot.query, dot.key, *(dot.gate or ()))
-    return next((width for vec in vectors if (width := width_of(vec, attention)) is not None), Size("D"))
-
-
-def _products(width: Int, power: int) -> Int:
-    """How many products of `power` numbers there are, of `width` of them: a binomial."""
-    whole, below = width, 1
-    for n in range(1, power):
-        whole = build.integer("*", whole, build.integer("+", width, IntConst(n)))
-        below *= n + 1
-    return build.integer("//", whole, IntConst(below))

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from attnc.algebra.fold import Fold
+from attnc.analyze.bias_words import bias_json, say_bias
+from attnc.analyze.biases import find_bias
 from attnc.analyze.facts import Facts, Interval, Linear, NotLinear, Periods, Ranges, Reason, Weights
 from attnc.analyze.linear_words import linear_json, say_linear, say_products
 from attnc.errors import AttncError, Diagnostic
@@ -35,6 +37,7 @@ def explain(attention: Attention, facts: Facts, plan: Plan | Diagnostic, setting
         f"{attention.name}{f'  ({attention.span.place})' if attention.span else ''}",
         "",
         *_found(attention, facts),
+        *_bias(attention, facts, plan),
         *_linear(facts, plan, attention),
         *_plan(plan, attention),
         *_cost(attention, facts, plan, setting),
@@ -55,6 +58,17 @@ def _found(attention: Attention, facts: Facts) -> list[str]:
         *_paragraph("rows", rows, [_reason(reason, attention) for reason in facts.rows.because]),
         *_weights(facts.weights, attention),
     ]
+
+
+def _bias(attention: Attention, facts: Facts, plan: Plan | Diagnostic) -> list[str]:
+    bias = find_bias(attention, facts.implied, facts.weights)
+    if bias is None:
+        return []
+    sentence, because = say_bias(bias, isinstance(plan, Plan))
+    texts = [_reason(reason, attention) for reason in because]
+    if sentence is None:
+        sentence, *texts = f"not separable: {texts[0]}", *texts[1:]
+    return _paragraph("bias", sentence, texts)
 
 
 def _linear(facts: Facts, plan: Plan | Diagnostic, attention: Attention) -> list[str]:
@@ -185,6 +199,7 @@ def explain_json(
             "gate": None if facts.weights.gate is None else print_ir(facts.weights.gate),
             "because": [str(reason) for reason in facts.weights.because],
         },
+        "bias": bias_json(find_bias(attention, facts.implied, facts.weights), isinstance(plan, Plan)),
         "linear": linear_json(facts.linear),
         "plan": _plan_json(plan),
         "cost": _cost_json(attention, facts, setting),

@@ -7,6 +7,7 @@ import re
 from itertools import takewhile
 
 import pytest
+from compilations import example
 
 import attnc
 from attnc.compiler import Compilation
@@ -243,3 +244,125 @@ def test_linear_attention_in_json() -> None:
         "reason": "`sigmoid(dot(q, k) * scale)` is not a polynomial of dot products (<string>:2)",
         "because": ["`sigmoid(dot(q, k) * scale)` is not a polynomial of dot products (<string>:2)"],
     }
+
+
+def bias_lines(params: str, score: str, normalize: str = "softmax", mask: str = "j <= i") -> list[str]:
+    """The paragraph on the bias; none where there is nothing to say."""
+    clauses = f"    mask {mask}\n    score {score}\n    normalize {normalize}\n"
+    lines = compiled(f"attention a({params}):\n{clauses}").explain().splitlines()
+    at = next((n for n, line in enumerate(lines) if line.startswith("bias")), None)
+    rest = [] if at is None else lines[at:]
+    return [line[9:] for line in takewhile(lambda line: line[:4] in ("bias", "    "), rest)]
+
+
+SWIN = "table: float[H, 2 * rows - 1, 2 * cols - 1]"
+SWIN_BIAS = "table[h, i.y - j.y + rows - 1, i.x - j.x + cols - 1]"
+BIASES = {
+    ("slope: float[H]", "dot(q, k) * scale - slope[h] * (i - j)"): [
+        "slope[h] * j: a column, one number of each key",
+        "- `-(slope[h] * i)` is the same for every key of a row: softmax loses it; with it, the rank is 2",
+        "  (line 3)",
+    ],
+    ("slope: float[H]", "(dot(q, k) - slope[h] * abs(i - j)) * scale"): [
+        "slope[h] * scale * j: a column, one number of each key",
+        "- `-(slope[h] * scale * i)` is the same for every key of a row: softmax loses it; with it, the rank",
+        "  is 2 (line 3)",
+    ],
+    ("", "dot(q, k) * scale - (i - j) ** 2"): [
+        "2 * i * j - j ** 2: rank 2, one of it a column",
+        "- `-i ** 2` is the same for every key of a row: softmax loses it; with it, the rank is 3 (line 3)",
+        "- it stays as it is written: as features of queries and keys, each rounded by eps, it may be off by 5",
+        "  eps times (2 * i * j + j ** 2), in float32 by 60 at i = j = 8191",
+    ],
+    ("x: float[B, N], y: float[B, N]", "dot(q, k) * scale - (x[b, i] - x[b, j]) ** 2 - (y[b, i] - y[b, j]) ** 2"): [
+        "2 * x[b, i] * x[b, j] - (x[b, j] ** 2 + y[b, j] ** 2) + 2 * y[b, i] * y[b, j]: rank 3, one of it a",
+        "column",
+        "- `-x[b, i] ** 2 - y[b, i] ** 2` is the same for every key of a row: softmax loses it; with it, the",
+        "  rank is 4 (line 3)",
+        "- it stays as it is written: as features of queries and keys, each rounded by eps, it may be off by 6",
+        "  eps times (abs(2 * x[b, i] * x[b, j]) + (x[b, j] ** 2 + y[b, j] ** 2) + abs(2 * y[b, i] * y[b, j]))",
+    ],
+    ("U: float[B, H, N, R], V: float[B, H, M, R], R: int", "dot(q, k) * scale + dot(U[b, h, i, :], V[b, h, j, :])"): [
+        "dot(U[b, h, i, :], V[b, h, j, :]): rank R",
+        "- kernels multiply its vectors as they do queries and keys",
+    ],
+    ("X: float[B, N, 3]", "dot(q, k) * scale - sum_d((X[b, i, :] - X[b, j, :]) ** 2)"): [
+        "2 * dot(X[b, i, :], X[b, j, :]) - sum_d(X[b, j, :] ** 2): rank 4, one of it a column",
+        "- `-sum_d(X[b, i, :] ** 2)` is the same for every key of a row: softmax loses it; with it, the rank",
+        "  is 5 (line 3)",
+        "- it stays as it is written: as features of queries and keys, each rounded by eps, it may be off by 7",
+        "  eps times (2 * dot(abs(X[b, i, :]), abs(X[b, j, :])) + sum_d(X[b, j, :] ** 2))",
+    ],
+    ("gamma: float[H]", "dot(q, k) * scale + gamma[h] ** (i - j)"): [
+        "exp(log(gamma[h]) * i - log(gamma[h]) * j): rank 1",
+        "- this holds where `gamma[h]` is above 0",
+        "- it stays as it is written: exponentials of one side overflow where their product does not",
+    ],
+    ("t: float[B, N], u: float[B, M], bias: float[H, N, M]", "dot(q, k) + t[b, i] * u[b, j] + bias[h, i, j]"): [
+        "t[b, i] * u[b, j]: rank 1",
+        "- beside it, `bias[h, i, j]` reads `bias` by the query and the key at once (line 3)",
+    ],
+    ("t: float[B, N], bias: float[H, N, M]", "dot(q, k) + t[b, i] + bias[h, i, j]"): [
+        "not separable: `bias[h, i, j]` reads `bias` by the query and the key at once (line 3)",
+        "- `t[b, i]` is the same for every key of a row: softmax loses it (line 3)",
+    ],
+    ("t: float[B, N]", "dot(q, k) * scale + t[b, i]"): [
+        "nothing that softmax keeps",
+        "- `t[b, i]` is the same for every key of a row: softmax loses it (line 3)",
+    ],
+    ("table: float[H, 2 * M - 1]", "dot(q, k) * scale + table[h, i - j + M - 1]"): [
+        "not separable: `table[h, i - j + M - 1]` reads `table` by the query and the key at once (line 3)",
+    ],
+    ("r: float[H]", "dot(q, k) * scale - r[h] * log(1 + abs(i - j))"): [
+        "not separable: `log(1 + abs(i - j))` does not split into a part of the query and a part of the key",
+        "(line 3)",
+    ],
+    ("", "dot(q, k) * scale"): [],
+    ("cap: float", "cap * tanh(dot(q, k) * scale / cap)"): [],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("params", "score"), BIASES)
+def test_biases_are_said_to_be(params: str, score: str) -> None:
+    assert bias_lines(params, score) == BIASES[params, score]
+
+
+def test_biases_where_the_sum_of_a_row_is_no_softmax() -> None:
+    assert bias_lines("slope: float[H]", "dot(q, k) - slope[h] * (i - j)", "sigmoid") == [
+        "-(slope[h] * i) + slope[h] * j: rank 2, one of it a column"
+    ]
+    assert bias_lines("t: float[H, N]", "dot(q, k) + t[h, i]", "sink(0.5)") == [
+        "t[h, i]: a row, one number of each query"
+    ]
+    assert bias_lines("", "dot(q, k) - log(M)", "sigmoid") == []
+
+
+def test_biases_of_tables() -> None:
+    """By the buckets of a distance, as T5 has it, and by both differences on a grid, as Swin has it."""
+    t5 = " ".join(example("t5_bias").explain().split())
+    assert " bias not separable: `bias[h, (buckets // 2 if 0 < j - i else 0) + " in t5
+    assert " reads `bias` by the query and the key at once (line 7) linear no: " in t5
+    text = f"attention a({SWIN}):\n    grid y: rows, x: cols\n    score dot(q, k) * scale + {SWIN_BIAS}\n"
+    swin = " ".join(compiled(text).explain().split())
+    read = "`table[h, i // cols - j // cols + rows - 1, i % cols - j % cols + cols - 1]` reads `table`"
+    assert f" bias not separable: {read} by the query and the key at once (line 3) linear no: " in swin
+
+
+def test_biases_in_json() -> None:
+    text = "attention a(bias: float[H, N, M]):\n    score dot(q, k) - (i - j) ** 2 + bias[h, i, j]\n"
+    found = compiled(text)
+    named = "`bias[h, i, j]` reads `bias` by the query and the key at once (<string>:2)"
+    assert json.loads(found.explain_json())["bias"] == {
+        "terms": ["2 * i * j", "-1 * j ** 2"],
+        "rank": "2",
+        "lost": ["-1 * i ** 2"],
+        "rank_of_all": "3",
+        "others": [named],
+        "because": [
+            "`-i ** 2` is the same for every key of a row: softmax loses it; with it, the rank is 3 (<string>:2)",
+            f"beside it, {named}",
+            "it stays as it is written: as features of queries and keys, each rounded by eps, it may be off by 5 eps"
+            " times (2 * i * j + j ** 2), in float32 by 60 at i = j = 8191",
+        ],
+    }
+    assert json.loads(compiled("attention a():\n    mask j <= i\n").explain_json())["bias"] is None

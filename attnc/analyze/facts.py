@@ -238,6 +238,25 @@ class NotLinear:
 
 
 @dataclass(frozen=True, slots=True)
+class Bias:
+    """What a score adds to its dot products of a query and a key, taken apart.
+
+    What splits is the sum of `terms` and of `lost`: what a query adds whatever the key is, where the softmax over the
+    keys loses it. `rank` is of how many features the terms are a dot product, `rank_of_all` the same with what is lost.
+    `others` says of each summand that does not split what is in the way. It holds where `positive` are above 0, at
+    pairs whose score is a finite number.
+    """
+
+    terms: tuple[Term, ...]
+    lost: tuple[Term, ...]
+    rank: Int
+    rank_of_all: Int
+    others: tuple[Reason, ...]
+    positive: tuple[Real, ...]
+    span: Span | None
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """All that was found out about one attention. An analysis that is added adds a field."""
 

@@ -189,6 +189,7 @@ def test_sympy_is_loaded_where_a_sum_divides_or_falls_into_factors() -> None:
     cases = [
         ("dot(q, k) * scale", "softmax"),
         ("dot(q, k) * scale", "sigmoid"),
+        ("dot(q, k) * scale - gamma[h] * (i - j) ** 2 + t[b, i] * sin(t[b, j])", "softmax"),
         ("dot(q, k) * scale * gamma[h] ** (i - j)", "none"),
         ("(1 + dot(q, k) / t[b, i]) ** 2 * cos(0.1 * (i - j))", "s / sum(s)"),
         ("(dot(q, k) ** 2 - 1) / (dot(q, k) + 1)", "none"),
@@ -200,4 +201,4 @@ def test_sympy_is_loaded_where_a_sum_divides_or_falls_into_factors() -> None:
         check=True,
         cwd=ROOT,
     )
-    assert done.stdout.strip() == "[False, False, False, False, True]"
+    assert done.stdout.strip() == "[False, False, False, False, False, True]"

@@ -74,16 +74,16 @@ def _why_lost(bias: Bias) -> list[Reason]:
 
 
 def _what_is_made_of_it(bias: Bias, has_kernel: bool) -> Iterator[Reason]:
-    """A dot product is multiplied as one. What is none stays as it is written, and what else it would be is why."""
+    """A dot product is multiplied as one. What else is of the pair stays as it is written, and here is why."""
     of_pair = [each for each in bias.terms if side_of(each.term) == "pair"]
-    if len(of_pair) == len(bias.terms) == 1 and of_pair[0].dots and not of_pair[0].exponents and has_kernel:
-        yield Reason("kernels multiply its vectors as they do queries and keys")
     if any(each.exponents for each in of_pair):
         yield Reason(
             "it stays as it is written: exponentials of one side overflow where their product does not"
         )
-    elif of_pair and len(bias.terms) > 1:
+    elif bias.multiplied_out and of_pair and len(bias.terms) > 1:
         yield _why_not_folded(bias)
+    elif has_kernel and any(each.dots for each in of_pair):
+        yield Reason("kernels multiply its vectors as they do queries and keys")
 
 
 def _why_not_folded(bias: Bias) -> Reason:

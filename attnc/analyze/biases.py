@@ -34,9 +34,10 @@ def find_bias(attention: Attention, implied: Implied, weights: Weights) -> Bias 
         return None
     split: list[Real] = []
     others: list[Reason] = []
+    multiplied_out = False
     for each in summands:
         try:
-            separate(each, known)
+            multiplied_out |= len(separate(each, known).terms) > 1
             split.append(each)
         except Refused as refused:
             others.append(_reason(refused.of(each), each, attention))
@@ -53,6 +54,7 @@ def find_bias(attention: Attention, implied: Implied, weights: Weights) -> Bias 
         lost=lost,
         rank=_rank(terms, attention),
         rank_of_all=_rank(found.whole, attention),
+        multiplied_out=multiplied_out,
         others=tuple(others),
         positive=found.positive,
         span=summands[0].span or attention.score.span,

@@ -243,14 +243,15 @@ class Bias:
 
     What splits is the sum of `terms` and of `lost`: what a query adds whatever the key is, where the softmax over the
     keys loses it. `rank` is of how many features the terms are a dot product, `rank_of_all` the same with what is lost.
-    `others` says of each summand that does not split what is in the way. It holds where `positive` are above 0, at
-    pairs whose score is a finite number.
+    `multiplied_out` says that a summand became several terms, which may cancel each other. `others` says of each that
+    does not split what is in the way. It holds where `positive` are above 0, at pairs whose score is a finite number.
     """
 
     terms: tuple[Term, ...]
     lost: tuple[Term, ...]
     rank: Int
     rank_of_all: Int
+    multiplied_out: bool
     others: tuple[Reason, ...]
     positive: tuple[Real, ...]
     span: Span | None

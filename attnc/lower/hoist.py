@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from attnc.algebra.atoms import side_of
 from attnc.analyze.facts import Reason
 from attnc.errors import AttncError, Diagnostic, Label
 from attnc.ir.nodes import (
@@ -41,6 +42,7 @@ from attnc.ir.nodes import (
 from attnc.ir.walk import axes_of, holds, replace_terms, walk
 from attnc.lower.choices import shield_tokens
 from attnc.lower.distances import TABLE_INDEX, TABLE_SIZE, find_by_distance
+from attnc.lower.dot_products import as_dot
 from attnc.lower.token_maps import SIZES, DotPair, Hoisted, TokenMap
 
 Q, K, V = VecInput("q"), VecInput("k"), VecInput("v")
@@ -133,6 +135,10 @@ class _Hoist:
         match term:
             case Dot(a, VecLoad() as load) | Dot(VecLoad() as load, a) if {"i", "j"} <= axes_of(load):
                 return self._table(term, a, load)
+            case Dot(a, b) if "pair" in (side_of(a), side_of(b)):
+                return self._as_dot(term)
+            case SumD(a) if side_of(a) == "pair":
+                return self._as_dot(term)
             case SumD(a):
                 return self._number(term, a)
             case Total():
@@ -143,8 +149,6 @@ class _Hoist:
                 if "j" in axes_of(a) and "i" in axes_of(b) and not ("i" in axes_of(a) or "j" in axes_of(b)):
                     return Dot(b, a, span=term.span)
                 return self._number(term, a, b)
-            case Dot(a, b) if "j" in axes_of(a) or "i" in axes_of(b):
-                return self._refuse(term)
         return None
 
     def tabulate(self, term: Node) -> Node | None:
@@ -169,6 +173,16 @@ class _Hoist:
         query, width = self._tensor(dot.a, "i", "query")
         key, _ = self._tensor(dot.b, "j", "key")
         return DotPair(dot, query, key, width)
+
+    def _as_dot(self, term: Dot | SumD) -> Node:
+        """A sum over features of a pair, where it is a dot product."""
+        found = as_dot(term)
+        if found is None:
+            return self._refuse(term)
+        why = Reason("this is a dot product of a vector of the query and one of the key", term.span)
+        if why not in self.because:
+            self.because.append(why)
+        return replace_terms(found, self.take)
 
     def _number(self, term: Real, *vectors: Vec) -> Node:
         axes = axes_of(term)

@@ -430,6 +430,13 @@ TOKENS = {
     "dot_of_arrays": score(
         f"{DOT} + dot(a[b, h, i, :], c[b, h, j, :])", "a: float[B, H, N, 8], c: float[B, H, M, 8]"
     ),
+    "sum_of_arrays": score(
+        f"{DOT} + sum_d(a[b, h, i, :] * c[b, h, j, :])", "a: float[B, H, N, 8], c: float[B, H, M, 8]"
+    ),
+    "sum_of_shared_vectors": score(
+        "sum_d(q * k) * scale - sum_d(-(a[i, :] * w[h]) * k) + dot(l2(k) * u[b, j], l2(q) * (i - j) / 9)",
+        "a: float[N, D], w: float[H], u: float[B, M]",
+    ),
     "dot_shared_key": score(f"{DOT} + dot(a[i, :], k)", "a: float[N, D]"),
     "dots_of_many": score(
         f"{DOT} + dot(a[i, :], k) + dot(b_[i, :], k) * 0.5 + dot(q, c[j, :]) + dot(b_[i, :], c[j, :])",

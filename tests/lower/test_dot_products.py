@@ -1,0 +1,94 @@
+"""What is a dot product of a query and a key, however it is written, and what is none."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from compilations import compiled
+
+from attnc.errors import AttncError
+from attnc.ir.nodes import Dot, SumD
+from attnc.ir.text import parse_term, print_ir
+from attnc.lower.dot_products import as_dot
+
+SORTS = dict.fromkeys(("U", "V", "w", "t", "E"), "float")
+FOUND = {
+    "sum_d(q * k)": "dot(q, k)",
+    "sum_d(k * q)": "dot(q, k)",
+    "sum_d(U[b, h, i, :] * V[b, h, j, :])": "dot(U[b, h, i, :], V[b, h, j, :])",
+    "sum_d(q * U[b, h, i, :] * V[b, h, j, :])": "dot(q * U[b, h, i, :], V[b, h, j, :])",
+    "sum_d(splat(real(i - j)) * (relu(q) * l2(k)))": "real(i - j) * dot(relu(q), l2(k))",
+    "dot(q * k, splat(tanh(t[b, j])))": "tanh(t[b, j]) * dot(q, k)",
+    "sum_d(-(q * k) / splat(t[h]))": "-1.0 * dot(q, k) / t[h]",
+    "sum_d(q * (k * splat(t[b, j])))": "dot(q, k * splat(t[b, j]))",
+    "sum_d((q + U[b, h, i, :]) * (k - V[b, h, j, :]))": "dot(q + U[b, h, i, :], k - V[b, h, j, :])",
+}
+NONE = (
+    "sum_d(q + k)",
+    "sum_d((U[b, h, i, :] - V[b, h, j, :]) ** splat(2.0))",
+    "dot(q - k, w[h, :])",
+    "dot(q * k, w[h, :])",  # a product with `w` would be one that nobody wrote
+    "sum_d(q * (k * q))",
+    "sum_d(q * (k * exp(U[b, h, i, :] - V[b, h, j, :])))",
+    "sum_d(q * k / V[b, h, j, :])",
+    "sum_d(q * k * splat(t[b, j]))",  # which may be -inf
+    "sum_d(q * k / splat(t[b, j]))",
+    "sum_d(splat(t[b, i]) * (splat(t[b, j]) * k))",
+    "dot(q, relu(q * k))",
+    "dot(q, E[i - j, :])",
+)
+
+
+def term_of(text: str) -> Dot | SumD:
+    found = parse_term(text, SORTS)
+    assert isinstance(found, Dot | SumD)
+    return found
+
+
+@pytest.mark.parametrize("text", FOUND)
+def test_sums_that_are_dot_products(text: str) -> None:
+    found = as_dot(term_of(text))
+    assert found is not None and print_ir(found) == FOUND[text]
+
+
+@pytest.mark.parametrize("text", NONE)
+def test_sums_that_are_none(text: str) -> None:
+    assert as_dot(term_of(text)) is None
+
+
+def test_both_spellings_have_the_same_kernels() -> None:
+    """But for the text of the spec, and what is said of it."""
+    params = "U: float[B, H, N, 8], V: float[B, H, M, 8]"
+    spellings = ("dot(U[b, h, i, :], V[b, h, j, :])", "sum_d(V[b, h, j, :] * U[b, h, i, :])")
+    one, other = (
+        compiled(f"attention a({params}):\n    score dot(q, k) * scale + {each}\n").show("kernel")
+        for each in spellings
+    )
+    assert "dot_rows(query_2" in one and one == other
+
+
+def test_what_is_none_has_no_kernel() -> None:
+    text = "attention a(w: float[H, D]):\n    score dot(q * k, w[h, :])\n"
+    with pytest.raises(AttncError, match="a vector depends on a query and a key at once"):
+        _ = compiled(text).plan
+
+
+def test_a_sum_has_the_result_of_the_interpreter_and_its_gradients() -> None:
+    text = "attention a(U: float[B, N, 3], t: float[B, M]):\n    mask j <= i\n    score {}\n"
+    f = compiled(
+        text.format("sum_d(q * tanh(t[b, j]) * k) + sum_d(U[b, i, :] * U[b, j, :] * (1 + j) / N)")
+    ).function()
+    make = torch.Generator().manual_seed(0)
+
+    def draw(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=make, dtype=torch.float64).requires_grad_()
+
+    q, k, v, U, t = (draw(2, 3, 7, 4), *(draw(2, 3, 7, 4) for _ in range(2)), draw(2, 7, 3), draw(2, 7))
+    given = (q, k, v, U, t)
+    out, expected = f(q, k, v, U=U, t=t), f.reference(q, k, v, U=U, t=t)
+    torch.testing.assert_close(out, expected, rtol=1e-12, atol=1e-12)
+    weight = torch.randn(out.shape, generator=make, dtype=torch.float64)
+    for got, wanted in zip(
+        *(torch.autograd.grad((each * weight).sum(), given) for each in (out, expected)), strict=True
+    ):
+        torch.testing.assert_close(got, wanted, rtol=1e-10, atol=1e-12)

@@ -329,7 +329,7 @@ def test_biases_are_said_to_be(params: str, score: str) -> None:
 
 def test_biases_where_the_sum_of_a_row_is_no_softmax() -> None:
     assert bias_lines("slope: float[H]", "dot(q, k) - slope[h] * (i - j)", "sigmoid") == [
-        "-(slope[h] * i) + slope[h] * j: rank 2, one of it a column"
+        "slope[h] * j - slope[h] * i: rank 2, one of it a column"
     ]
     assert bias_lines("t: float[H, N]", "dot(q, k) + t[h, i]", "sink(0.5)") == [
         "t[h, i]: a row, one number of each query"

@@ -11,7 +11,9 @@ terms of the IR, in which `q` and `k` are those of a score: torch computes, and 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from attnc.ir import build
 from attnc.ir.nodes import Dot, Index, Node, Real, RealConst, RealOp, SumD, Vec, VecInput
@@ -71,6 +73,29 @@ class Term:
         for factor in (*factors, *(dot.term for dot in self.dots)):
             result = build.real("*", result, factor)
         return result
+
+
+def sum_of(terms: Sequence[Term]) -> Real:
+    """Their sum, as a person would write it: what is added before what is subtracted, where it would come first."""
+    parts = [signed(each) for each in terms]
+    lead = next((part for part in parts if part[0] == "+"), None)
+    whole: Real = RealConst(0.0) if lead is None else lead[1]
+    for part in parts:
+        if part is lead:
+            continue
+        sign, each = part
+        whole = build.negative(each) if whole == RealConst(0.0) else build.real(sign, whole, each)
+    return whole
+
+
+def signed(term: Term) -> tuple[Literal["+", "-"], Real]:
+    """Whether it is added or subtracted, and what."""
+    match term.share:
+        case RealConst(value) if value < 0:
+            return "-", replace(term, share=RealConst(-value)).term
+        case RealOp("-", RealConst(0.0), share):
+            return "-", replace(term, share=share).term
+    return "+", term.term
 
 
 def difference(a: Real, b: Real) -> Real:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 from attnc.algebra.atoms import side_of
-from attnc.algebra.separated import Term
+from attnc.algebra.separated import Term, signed, sum_of
 from attnc.analyze.facts import Bias, Reason
 from attnc.ir import build
 from attnc.ir.arithmetic import real_value
@@ -106,22 +106,12 @@ def _why_not_folded(bias: Bias) -> Reason:
 def _size(term: Term) -> Real:
     """What is rounded: the sum of all its products of features, each without its sign."""
     dots = tuple(replace(each, query=_positive(each.query), key=_positive(each.key)) for each in term.dots)
-    _, positive = _signed(replace(term, dots=dots))
+    _, positive = signed(replace(term, dots=dots))
     return positive if is_at_least_0(positive) else build.call("abs", positive)
 
 
 def _positive(vec: Vec) -> Vec:
     return vec if is_at_least_0(vec) else build.vec_call("abs", vec)
-
-
-def _signed(term: Term) -> tuple[Literal["+", "-"], Real]:
-    """Whether it is added or subtracted, and what."""
-    match term.share:
-        case RealConst(value) if value < 0:
-            return "-", replace(term, share=RealConst(-value)).term
-        case RealOp("-", RealConst(0.0), share):
-            return "-", replace(term, share=share).term
-    return "+", term.term
 
 
 def _at_last(term: Real) -> float | None:
@@ -138,11 +128,7 @@ def _at_last(term: Real) -> float | None:
 
 
 def _sum(terms: tuple[Term, ...]) -> str:
-    (sign, whole), *more = map(_signed, terms)
-    whole = whole if sign == "+" else build.negative(whole)
-    for sign, each in more:
-        whole = build.real(sign, whole, each)
-    return _short(plain_text(whole))
+    return _short(plain_text(sum_of(terms)))
 
 
 def _short(text: str) -> str:

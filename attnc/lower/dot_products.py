@@ -3,7 +3,8 @@
 Enters: a sum over features of a product in which both stand, `sum_d(x[b, i, :] * y[b, j, :])`. Leaves: the same as
 `dot(x[b, i, :], y[b, j, :])`, times the numbers that stand in the product. What is added up is what was, in another
 order; so there is None where a vector would be a product that nobody wrote, which half precision may have no room for,
-or where a number may be infinite, which makes each of its products infinite and their sum none.
+or where a number may be infinite, which makes each of its products infinite and their sum none. What becomes several
+products is never taken, as their errors do not cancel where they do (ADR 0035): it is said how to write them.
 """
 
 from __future__ import annotations
@@ -11,10 +12,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from attnc.algebra.atoms import side_of
+from attnc.algebra.known import Known
 from attnc.algebra.products import quotient
+from attnc.algebra.separate import separate
+from attnc.algebra.separated import Refused, sum_of
 from attnc.ir.infinite import may_be_minus_infinity
 from attnc.ir.nodes import Dot, Real, RealConst, Splat, SumD, Vec, VecOp
 from attnc.ir.walk import is_invariant
+from attnc.ir.words import LONGEST, plain_text
 
 
 def as_dot(term: Dot | SumD) -> Real | None:
@@ -53,3 +58,15 @@ def _factors(vec: Vec) -> tuple[tuple[Vec, bool], ...]:
             case VecOp("-", Splat(RealConst(0.0)), b):
                 return (Splat(RealConst(-1.0)), False), *_factors(b)
     return ((vec, False),)
+
+
+def written_apart(term: Real, known: Known) -> str | None:
+    """A sum over features of a pair by products that have kernels; None where there are none, or too many to read."""
+    try:
+        found = separate(term, known)
+    except Refused:
+        return None
+    if found.positive or any(each.exponents for each in found.terms):
+        return None
+    text = plain_text(sum_of(found.terms))
+    return text if len(text) <= LONGEST else None

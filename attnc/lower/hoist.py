@@ -11,7 +11,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from attnc.algebra.atoms import side_of
+from attnc.algebra.known import Known
 from attnc.analyze.facts import Reason
+from attnc.analyze.widths import width_of
 from attnc.errors import AttncError, Diagnostic, Label
 from attnc.ir.nodes import (
     KEY_HEAD,
@@ -42,7 +44,7 @@ from attnc.ir.nodes import (
 from attnc.ir.walk import axes_of, holds, replace_terms, walk
 from attnc.lower.choices import shield_tokens
 from attnc.lower.distances import TABLE_INDEX, TABLE_SIZE, find_by_distance
-from attnc.lower.dot_products import as_dot
+from attnc.lower.dot_products import as_dot, written_apart
 from attnc.lower.token_maps import SIZES, DotPair, Hoisted, TokenMap
 
 Q, K, V = VecInput("q"), VecInput("k"), VecInput("v")
@@ -256,17 +258,20 @@ class _Hoist:
         )
 
     def _refuse(self, term: Real) -> Node:
-        raise why_no_kernel(self.attention, term)
+        of = self.attention
+        apart = written_apart(term, Known(of.query, of.key, width=lambda vec: width_of(vec, of)))
+        helps = (f"written as `{apart}` it has one, whose errors stay where these cancel",) if apart else ()
+        raise why_no_kernel(of, term, helps)
 
 
-def why_no_kernel(attention: Attention, term: Real) -> AttncError:
+def why_no_kernel(attention: Attention, term: Real, helps: tuple[str, ...] = ()) -> AttncError:
     """A vector or a product that only a pair has, and no kernel at that place."""
     return AttncError(
         Diagnostic(
             "no-kernel",
             f"`{attention.name}` has no kernel yet: a vector depends on a query and a key at once",
             Label(term.span) if term.span else None,
-            helps=('`backend="reference"` runs it on the interpreter',),
+            helps=('`backend="reference"` runs it on the interpreter', *helps),
         )
     )
 

@@ -67,10 +67,34 @@ def test_both_spellings_have_the_same_kernels() -> None:
     assert "dot_rows(query_2" in one and one == other
 
 
-def test_what_is_none_has_no_kernel() -> None:
-    text = "attention a(w: float[H, D]):\n    score dot(q * k, w[h, :])\n"
-    with pytest.raises(AttncError, match="a vector depends on a query and a key at once"):
-        _ = compiled(text).plan
+APART = {
+    "sum_d((U[b, i, :] - U[b, j, :]) ** 2)": (
+        "sum_d(U[b, i, :] ** 2) - 2 * dot(U[b, i, :], U[b, j, :]) + sum_d(U[b, j, :] ** 2)"
+    ),
+    "dot(q * k, w[h, :])": "dot(w[h, :] * q, k)",
+    "sum_d(q - k) / D": "sum_d(q) - sum_d(k)",
+    "dot(w[h, :], (q + k) * (q - k))": "sum_d(w[h, :] * q ** 2) - sum_d(w[h, :] * k ** 2)",
+    "sum_d(q * k / (1 + t[b, j]))": "1 / (1 + t[b, j]) * dot(q, k)",
+    "sum_d(q * k * exp(w[h, :] * (i - j)))": None,
+    "sum_d(relu(q - k))": None,
+    "dot(relu(q * k), w[h, :])": None,
+}
+
+
+@pytest.mark.parametrize("text", APART)
+def test_what_is_none_has_no_kernel_and_may_be_written_so_that_it_has(text: str) -> None:
+    params = "w: float[H, D], U: float[B, N, 3], t: float[B, M]"
+    with pytest.raises(AttncError) as raised:
+        _ = compiled(f"attention a({params}):\n    score {text}\n").plan
+    (found,) = raised.value.diagnostics
+    assert found.message == "`a` has no kernel yet: a vector depends on a query and a key at once"
+    apart = APART[text]
+    how = f"written as `{apart}` it has one, whose errors stay where these cancel"
+    assert found.helps == ('`backend="reference"` runs it on the interpreter', *([how] if apart else []))
+    if apart:
+        assert (
+            compiled(f"attention a({params}):\n    score dot(q, k) + {apart}\n").plan.schedule.name == "tiled"
+        )
 
 
 def test_a_sum_has_the_result_of_the_interpreter_and_its_gradients() -> None:

@@ -18,6 +18,7 @@ from attnc.analyze.biases import find_bias
 from attnc.analyze.facts import Bias
 from attnc.compiler import Compilation
 from attnc.run.values import int_value
+from attnc.source import Source
 
 PARAMS = (
     "slope: float[H], x: float[B, N], y: float[B, M], G: float[B, H, N], bias: float[H, N, M], table: float[H, 2 * M],"
@@ -181,6 +182,17 @@ def test_who_loses_what_a_query_adds(normalize: str, loses: bool) -> None:
                 f.function().reference(q, k, torch.eye(9).double().expand(2, 1, 9, 9), **arguments)
             )
         torch.testing.assert_close(*weights, rtol=1e-12, atol=1e-12)
+
+
+def test_no_kernel_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def asked(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("attnc.explain.find_bias", asked)
+    text = "attention a():\n    score dot(q, k) - (i - j) ** 2\n"
+    assert "(i - j)" in Compilation(Source("a.attn", text)).module
+    with pytest.raises(AssertionError):
+        Compilation(Source("a.attn", text)).explain()
 
 
 # ---- what it would cost to fold it into queries and keys ------------------------------------------------

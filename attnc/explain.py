@@ -14,7 +14,7 @@ from typing import Any
 from attnc.algebra.fold import Fold
 from attnc.analyze.bias_words import bias_json, say_bias
 from attnc.analyze.biases import find_bias
-from attnc.analyze.facts import Facts, Interval, Linear, NotLinear, Periods, Ranges, Reason, Weights
+from attnc.analyze.facts import Bias, Facts, Interval, Linear, NotLinear, Periods, Ranges, Reason, Weights
 from attnc.analyze.linear_words import linear_json, say_linear, say_products
 from attnc.errors import AttncError, Diagnostic
 from attnc.ir.nodes import Attention
@@ -61,7 +61,7 @@ def _found(attention: Attention, facts: Facts) -> list[str]:
 
 
 def _bias(attention: Attention, facts: Facts, plan: Plan | Diagnostic) -> list[str]:
-    bias = find_bias(attention, facts.implied, facts.weights)
+    bias = _bias_of(attention, facts)
     if bias is None:
         return []
     sentence, because = say_bias(bias, isinstance(plan, Plan))
@@ -69,6 +69,13 @@ def _bias(attention: Attention, facts: Facts, plan: Plan | Diagnostic) -> list[s
     if sentence is None:
         sentence, *texts = f"not separable: {texts[0]}", *texts[1:]
     return _paragraph("bias", sentence, texts)
+
+
+def _bias_of(attention: Attention, facts: Facts) -> Bias | None:
+    """Of weights that are linear all is taken apart already."""
+    if isinstance(facts.linear, Linear):
+        return None
+    return find_bias(attention, facts.implied, facts.weights)
 
 
 def _linear(facts: Facts, plan: Plan | Diagnostic, attention: Attention) -> list[str]:
@@ -199,7 +206,7 @@ def explain_json(
             "gate": None if facts.weights.gate is None else print_ir(facts.weights.gate),
             "because": [str(reason) for reason in facts.weights.because],
         },
-        "bias": bias_json(find_bias(attention, facts.implied, facts.weights), isinstance(plan, Plan)),
+        "bias": bias_json(_bias_of(attention, facts), isinstance(plan, Plan)),
         "linear": linear_json(facts.linear),
         "plan": _plan_json(plan),
         "cost": _cost_json(attention, facts, setting),

@@ -335,6 +335,8 @@ def test_biases_where_the_sum_of_a_row_is_no_softmax() -> None:
         "t[h, i]: a row, one number of each query"
     ]
     assert bias_lines("", "dot(q, k) - log(M)", "sigmoid") == []
+    # Linear attention takes all of it apart.
+    assert bias_lines("x: float[B, N]", "dot(q, k) - (x[b, i] - x[b, j]) ** 2", "none") == []
 
 
 def test_biases_of_tables() -> None:

@@ -61,12 +61,13 @@ def _factors(vec: Vec) -> tuple[tuple[Vec, bool], ...]:
 
 
 def written_apart(term: Real, known: Known) -> str | None:
-    """A sum over features of a pair by products that have kernels; None where there are none, or too many to read."""
+    """How to write a sum over features of a pair so that it has a kernel; None where there is no such way to read."""
     try:
         found = separate(term, known)
     except Refused:
         return None
-    if found.positive or any(each.exponents for each in found.terms):
-        return None
     text = plain_text(sum_of(found.terms))
-    return text if len(text) <= LONGEST else None
+    if found.positive or any(each.exponents for each in found.terms) or len(text) > LONGEST:
+        return None
+    cancels = "; where its products cancel each other, their errors stay" if len(found.terms) > 1 else ""
+    return f"written as `{text}` it has one{cancels}"

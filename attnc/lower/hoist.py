@@ -260,8 +260,7 @@ class _Hoist:
     def _refuse(self, term: Real) -> Node:
         of = self.attention
         apart = written_apart(term, Known(of.query, of.key, width=lambda vec: width_of(vec, of)))
-        helps = (f"written as `{apart}` it has one, whose errors stay where these cancel",) if apart else ()
-        raise why_no_kernel(of, term, helps)
+        raise why_no_kernel(of, term, (apart,) if apart else ())
 
 
 def why_no_kernel(attention: Attention, term: Real, helps: tuple[str, ...] = ()) -> AttncError:

@@ -89,7 +89,8 @@ def test_what_is_none_has_no_kernel_and_may_be_written_so_that_it_has(text: str)
     (found,) = raised.value.diagnostics
     assert found.message == "`a` has no kernel yet: a vector depends on a query and a key at once"
     apart = APART[text]
-    how = f"written as `{apart}` it has one, whose errors stay where these cancel"
+    several = "; where its products cancel each other, their errors stay" if " - " in str(apart) else ""
+    how = f"written as `{apart}` it has one{several}"
     assert found.helps == ('`backend="reference"` runs it on the interpreter', *([how] if apart else []))
     if apart:
         assert (

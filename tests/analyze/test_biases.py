@@ -102,10 +102,15 @@ def sums(draw: st.DrawFn) -> Case:
 def test_what_is_found_is_what_is_written(case: Case) -> None:
     compilation = spec(case.score, case.normalize)
     found = bias_of(compilation)
-    assert found is not None
     call = draw(compilation, tokens=9)
     sides = sides_of(compilation.attention, *call)
     expected = sides.at_pairs(spec(case.split).attention.score)
+    if found is None:
+        assert not case.others and (case.normalize != "softmax" or not expected.any())
+        torch.testing.assert_close(
+            expected, expected[..., :1, :1].expand_as(expected), rtol=1e-12, atol=1e-12
+        )
+        return
     parts = [sides.part(each) for each in (*found.terms, *found.lost)]
     size = sum((part.abs() for part in parts), expected.abs())
     got = sum(parts, torch.zeros_like(expected))

@@ -40,6 +40,10 @@ def evaluate(term: ir.Node, values: Values, outside: int | None = None) -> Any:
                 return value
             case ir.Index(name) | ir.Size(name) | ir.IntParam(name) | ir.BoolParam(name) | ir.RealParam(name):
                 return values[name]
+            case ir.Coordinate(axis, name):
+                return values[f"{axis}.{name}"]
+            case ir.Residue():
+                return values["residue"]
             case ir.Period(end):
                 return values[f"period.{end}"]
             case ir.TileEnd(axis, end):

@@ -31,7 +31,12 @@ def pairs_of(mask: ir.Bool, values: Mapping[str, Any]) -> Matrix:
     """`[N, M]`: may query `i` see key `j`?"""
     shape = values["N"], values["M"]
     indices = {"i": np.arange(shape[0])[:, None], "j": np.arange(shape[1])[None, :]}
-    seen = _Reading({**values, **indices}).of(mask, np.ones((1, 1), bool))
+    return seen_at(mask, {**values, **indices}, shape)
+
+
+def seen_at(mask: ir.Bool, values: Mapping[str, Any], shape: tuple[int, ...]) -> Matrix:
+    """What a mask says where some of the values are arrays that broadcast to a shape."""
+    seen = _Reading(values).of(mask, np.ones((1, 1), bool))
     return np.array(np.broadcast_to(seen, shape))
 
 
@@ -43,6 +48,11 @@ def pairs_seen(mask: ir.Bool, values: Mapping[str, Any]) -> list[list[bool]]:
         i, j = 17 * n % rows, 31 * n % columns
         assert seen[i][j] == evaluate(mask, {**values, "i": i, "j": j}), (i, j)
     return seen
+
+
+def value_at(term: ir.Int, values: Mapping[str, Any]) -> Matrix:
+    """A term where some of the values are arrays, which broadcast."""
+    return np.asarray(_Reading(values).of(term, np.ones((1, 1), bool)))
 
 
 def classes_of(seen: Matrix, rows: int, columns: int) -> Matrix:
@@ -72,6 +82,12 @@ class _Reading:
                 return np.asarray(value)
             case ir.Index(name) | ir.Size(name) | ir.IntParam(name) | ir.BoolParam(name) | ir.RealParam(name):
                 return np.asarray(self.values[name])
+            case ir.Coordinate(axis, name):
+                return np.asarray(self.values[f"{axis}.{name}"])
+            case ir.TileEnd(axis, end):
+                return np.asarray(self.values[f"{axis}.{end}"])
+            case ir.Residue():
+                return np.asarray(self.values["residue"])
             case ir.IntOp("//" | "%" as op, a, b):
                 return self._divided(op, self.of(a, active), self.of(b, active), active)
             case ir.IntOp(op, a, b) | ir.RealOp(op, a, b) | ir.Compare(op, a, b):

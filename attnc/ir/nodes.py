@@ -2,8 +2,8 @@
 
 Four sorts are four base classes: `Int` (positions and sizes, exact), `Bool` (may this key be seen?), `Real` (scores and
 weights) and `Vec` (one vector of a token). Nodes are frozen; a span says where a term came from and takes no part in
-equality. Macros, constants, imports, `let`s and grids are gone by the time a term stands here; `ir/build.py` builds
-terms in canonical order and `ir/text.py` prints them.
+equality. Macros, constants, imports, `let`s and grids are gone by the time a term stands here (`i.y` is a digit of `i`,
+until `analyze/digits.py` finds it again); `ir/build.py` builds terms in canonical order and `ir/text.py` prints them.
 """
 
 from __future__ import annotations
@@ -84,6 +84,19 @@ class Period(Int):
     """The number of the first or last (inclusive) of several periods of positions. Only in facts, never in a spec."""
 
     end: Literal["first", "last"]
+
+
+@node
+class Coordinate(Int):
+    """`i.y`: where a query or a key lies along an axis of a grid, as a digit of its position. Only in facts."""
+
+    axis: Literal["i", "j"]
+    name: str
+
+
+@node
+class Residue(Int):
+    """What all coordinates of a residue class leave, divided by their dilation. Only in facts, never in a spec."""
 
 
 @node

@@ -38,6 +38,7 @@ _CALLS: dict[tuple[str, int], Callable[..., ir.Node]] = {
     ("last", 1): lambda a: ir.TileEnd(a.axis, "last"),
     ("first_period", 0): lambda: ir.Period("first"),
     ("last_period", 0): lambda: ir.Period("last"),
+    ("residue", 0): ir.Residue,
     ("least", 2): lambda axis, a: ir.OverTile("min", axis.axis, a),
     ("greatest", 2): lambda axis, a: ir.OverTile("max", axis.axis, a),
     ("rank", 2): lambda row, value: ir.Rank(row.array, row.index, value),
@@ -213,6 +214,9 @@ class _Reader:
             return self.total()
         if self.tokens.take("("):
             return self.call(name, self.terms(")"))
+        match name:
+            case "i" | "j" if self.tokens.take("."):
+                return ir.Coordinate(name, self.tokens.name())
         if self.tokens.take("["):
             index, is_row = self.index()
             return ir.VecLoad(name, index) if is_row else self.load(name)(name, index)

@@ -20,6 +20,7 @@ from attnc.ir.nodes import (
     BoolLoad,
     BoolParam,
     Compare,
+    Coordinate,
     Count,
     Dot,
     Floor,
@@ -49,6 +50,7 @@ from attnc.ir.nodes import (
     RealLoad,
     RealOp,
     RealParam,
+    Residue,
     Rope,
     Row,
     RowLog,
@@ -213,6 +215,10 @@ def _atom(node: Node) -> str:
             return f"{end}({axis})"
         case Period(end):
             return f"{end}_period()"
+        case Coordinate(axis, name):
+            return f"{axis}.{name}"
+        case Residue():
+            return "residue()"
         case OverTile(kind, axis, a):
             return f"{'least' if kind == 'min' else 'greatest'}({axis}, {_term(a, _IF)})"
         case Rank(array, index, value):

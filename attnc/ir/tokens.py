@@ -14,7 +14,7 @@ from attnc.source import Source, Span
 
 _TOKEN = re.compile(
     r"(?P<space>\s+)|(?P<real>\d+(?:\.\d*(?:e[+-]?\d+)?|e[+-]?\d+))|(?P<int>\d+)|(?P<name>[^\W\d]\w*)"
-    r'|(?P<text>"(?:[^"\\]|\\.)*")|(?P<sign>\*\*|//|<=|==|!=|[-+*/%<=(),:\[\]])'
+    r'|(?P<text>"(?:[^"\\]|\\.)*")|(?P<sign>\*\*|//|<=|==|!=|[-+*/%<=(),.:\[\]])'
 )
 
 

@@ -3,7 +3,8 @@
 Enters: an attention. Leaves: nothing, or a `CompilerBug` that names the clause and the term at fault:
 
 1. every field holds what its class declares; both sides of a comparison have one sort, and nothing is left that
-   belongs into facts (`TileEnd`, `Period`, `OverTile`, `Rank`, `LogSumExp`, `RowMax`, `RowLog`, `RowSum`);
+   belongs into facts (`TileEnd`, `Period`, `Coordinate`, `Residue`, `OverTile`, `Rank`, `LogSumExp`, `RowMax`,
+   `RowLog`, `RowSum`);
 2. every name is that of a parameter, of its sort; an array has one index for each dimension (a row of it, one less);
 3. a clause speaks only of the positions and vectors it has; the score and reductions over a row stand in `normalize`;
 4. a vector has a width: where one is needed stands an input or a load, not a number in place of a vector alone;
@@ -24,6 +25,7 @@ from attnc.ir.nodes import (
     BoolLoad,
     BoolParam,
     Compare,
+    Coordinate,
     Count,
     Dot,
     Index,
@@ -42,6 +44,7 @@ from attnc.ir.nodes import (
     Rank,
     RealLoad,
     RealParam,
+    Residue,
     Rope,
     Row,
     RowLog,
@@ -136,7 +139,10 @@ def _verify_names(node: Node, names: frozenset[str], where: str) -> None:
             _need(name in names, f"{where} speaks of `{name}`, which it does not have")
         case Score() | Row() | Count():
             _need("s" in names, f"{where} holds {node!r}, which belongs into `normalize`")
-        case TileEnd() | Period() | OverTile() | Rank() | LogSumExp() | RowMax() | RowLog() | RowSum():
+        case (
+            TileEnd() | Period() | Coordinate() | Residue() | OverTile() | Rank()
+            | LogSumExp() | RowMax() | RowLog() | RowSum()
+        ):  # fmt: skip
             raise CompilerBug(f"{where} holds {node!r}, which belongs into facts")
         case Compare(_, a, b):
             _need(isinstance(a, Int) == isinstance(b, Int), f"{where} compares two sorts: {node!r}")

@@ -17,6 +17,7 @@ from attnc.ir.nodes import (
     And,
     BoolIf,
     Compare,
+    Coordinate,
     Count,
     Dot,
     Floor,
@@ -90,7 +91,7 @@ def axes_of(node: Node) -> frozenset[Axis]:
     if not hasattr(node, "axes"):
         below = _NO_AXES.union(*map(axes_of, children(node)))
         match node:
-            case Index(axis):
+            case Index(axis) | Coordinate(axis):
                 below = frozenset({axis})
             case VecInput("q" | "o" | "v_i"):
                 below = _OF_QUERY

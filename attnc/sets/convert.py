@@ -19,6 +19,7 @@ from attnc.ir.nodes import (
     BoolLoad,
     BoolParam,
     Compare,
+    Coordinate,
     Floor,
     Index,
     Int,
@@ -37,6 +38,7 @@ from attnc.ir.nodes import (
     Period,
     Rank,
     Real,
+    Residue,
     Size,
     TileEnd,
     Truth,
@@ -94,7 +96,9 @@ def to_polynomial(term: Int) -> Polynomial:
 
 def _polynomial(term: Int) -> Polynomial:
     match term:
-        case IntConst() | Index() | Size() | TileEnd() | Period() | OverTile() | IntParam() | Floor():
+        case IntConst() | Index() | Size() | IntParam() | Floor():
+            return leaf(term)
+        case TileEnd() | Period() | Coordinate() | Residue() | OverTile():
             return leaf(term)
         case IntOp("+", a, b):
             return to_polynomial(a) + to_polynomial(b)

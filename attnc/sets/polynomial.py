@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
-from attnc.ir.nodes import Index, Int, IntParam, OverTile, Period, Size, TileEnd
+from attnc.ir.nodes import Coordinate, Index, Int, IntParam, OverTile, Period, Size, TileEnd
 from attnc.ir.walk import axes_of
 from attnc.sets.structural import Structural
 
@@ -174,6 +174,8 @@ class Leaf(Atom):
                 return f"{axis}.{end}"
             case Period(end):
                 return f"period.{end}"
+            case Coordinate(axis, name):
+                return f"{axis}:{name}"
             case IntParam(name):
                 return f"${name}"
             case _:

@@ -83,6 +83,7 @@ def test_reading_undoes_printing_of_a_whole_attention(attention: ir.Attention) -
         "(1 if i < j else 2) if j < i else 3",
         "1 if (true if i < j else false) else 2",
         "first(i) + last(j)",
+        "i.y * 4 + residue() - j.first",
         "i in table[j, :]",
         "gate[i, :]",
         "nan()",

@@ -67,6 +67,7 @@ def test_random_attentions_pass(attention: ir.Attention) -> None:
         ({"score": "s"}, "`score` holds Score(), which belongs into `normalize`"),
         ({"score": "count()"}, "`score` holds Count(), which belongs into `normalize`"),
         ({"mask": "first(i) <= j"}, "`mask` holds TileEnd(axis='i', end='first'), which belongs into facts"),
+        ({"mask": "i.y <= j"}, "`mask` holds Coordinate(axis='i', name='y'), which belongs into facts"),
         ({"mask": "on[i]"}, "`mask` takes `on` for an array"),
         ({"score": "gate[i, j]", "query": "gate[i, :]"}, ""),
         ({"score": "bias[h]"}, "`score` reads `bias` in 1 dimensions of its 2"),

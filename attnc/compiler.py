@@ -28,6 +28,7 @@ from attnc.source import Source
 
 if TYPE_CHECKING:
     from attnc.analyze.facts import Facts, Reason
+    from attnc.analyze.grid_facts import Grid
     from attnc.check import Checked
     from attnc.ir.nodes import Attention, Int
     from attnc.lower.kernels import Kernels
@@ -119,6 +120,13 @@ class Compilation:
         )
 
     @cached_property
+    def grid(self) -> Grid | None:
+        """Its tokens on a grid. No schedule asks for it yet, so it is found for who reads it."""
+        from attnc.analyze.grid import find_grid
+
+        return find_grid(self.attention)
+
+    @cached_property
     def plan(self) -> Plan:
         from attnc.lower.plan import make_plan
 
@@ -194,13 +202,13 @@ class Compilation:
         """What was found, what was not, and why; and what it costs at a setting."""
         from attnc.explain import USUAL, explain
 
-        return explain(self.attention, self.facts, self._plan_or_why_not(), setting or USUAL)
+        return explain(self.attention, self.facts, self._plan_or_why_not(), setting or USUAL, self.grid)
 
     def explain_json(self, setting: Setting | None = None) -> str:
         """The same for programs."""
         from attnc.explain import USUAL, explain_json
 
-        return explain_json(self.attention, self.facts, self._plan_or_why_not(), setting or USUAL)
+        return explain_json(self.attention, self.facts, self._plan_or_why_not(), setting or USUAL, self.grid)
 
     def plot(
         self, values: Mapping[str, Any], tile: tuple[int, int], heads: Sequence[int], batches: Sequence[int]
@@ -229,7 +237,7 @@ class Compilation:
     def on_cpu(self) -> Compilation:
         """The same without kernels, with the stages they share as far as they are known."""
         other = replace(self, options=replace(self.options, kernels=False, tiles=None))
-        stages = ("tree", "checked", "facts", "plan", "kernels")
+        stages = ("tree", "checked", "facts", "grid", "plan", "kernels")
         other.__dict__.update({stage: self.__dict__[stage] for stage in stages if stage in self.__dict__})
         return other
 

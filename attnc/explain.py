@@ -15,6 +15,8 @@ from attnc.algebra.fold import Fold
 from attnc.analyze.bias_words import bias_json, say_bias
 from attnc.analyze.biases import find_bias
 from attnc.analyze.facts import Bias, Facts, Interval, Linear, NotLinear, Periods, Ranges, Reason, Weights
+from attnc.analyze.grid_facts import Grid
+from attnc.analyze.grid_words import grid_json, say_grid
 from attnc.analyze.linear_words import linear_json, say_linear, say_products
 from attnc.errors import AttncError, Diagnostic
 from attnc.ir.nodes import Attention
@@ -23,7 +25,7 @@ from attnc.lower.chunked.sweep import LinearSweep
 from attnc.lower.plan import Plan
 from attnc.lower.tiled.sweep import TiledSweep
 from attnc.run.cost import Setting, complete_setting, find_cost
-from attnc.run.settings import say_call
+from attnc.run.cost_words import cost_json, say_boxes, say_cost
 
 USUAL = Setting({})
 WIDTH, INDENT, GLUE = 110, 9, "\u00a0"
@@ -31,7 +33,13 @@ MINUS = f"{GLUE}- "
 NUMBERS = [("one", "first"), ("two", "second"), ("three", "third"), ("many", "last")]
 
 
-def explain(attention: Attention, facts: Facts, plan: Plan | Diagnostic, setting: Setting = USUAL) -> str:
+def explain(
+    attention: Attention,
+    facts: Facts,
+    plan: Plan | Diagnostic,
+    setting: Setting = USUAL,
+    grid: Grid | None = None,
+) -> str:
     """A paragraph for each fact: what it says, and below that its reasons. No plan: why there is none."""
     lines = [
         f"{attention.name}{f'  ({attention.span.place})' if attention.span else ''}",
@@ -39,8 +47,9 @@ def explain(attention: Attention, facts: Facts, plan: Plan | Diagnostic, setting
         *_found(attention, facts),
         *_bias(attention, facts, plan),
         *_linear(facts, plan, attention),
+        *_grid(grid, attention),
         *_plan(plan, attention),
-        *_cost(attention, facts, plan, setting),
+        *_cost(attention, facts, plan, setting, grid),
     ]
     return "\n".join(lines)
 
@@ -84,6 +93,13 @@ def _linear(facts: Facts, plan: Plan | Diagnostic, attention: Attention) -> list
     schedule = None if isinstance(plan, Diagnostic) else plan.schedule.name
     sentence, because = say_linear(facts.linear, schedule)
     return _paragraph("linear", sentence, [_reason(reason, attention) for reason in because])
+
+
+def _grid(grid: Grid | None, attention: Attention) -> list[str]:
+    if grid is None:
+        return []
+    sentence, because = say_grid(grid)
+    return _paragraph("grid", sentence, [_reason(reason, attention) for reason in because])
 
 
 def _weights(weights: Weights, attention: Attention) -> list[str]:
@@ -185,7 +201,11 @@ def _intervals_apart(text: str) -> Iterator[str]:
 
 
 def explain_json(
-    attention: Attention, facts: Facts, plan: Plan | Diagnostic, setting: Setting = USUAL
+    attention: Attention,
+    facts: Facts,
+    plan: Plan | Diagnostic,
+    setting: Setting = USUAL,
+    grid: Grid | None = None,
 ) -> str:
     """The same as a JSON object; an end of a range is the text of a term."""
     found = {
@@ -208,8 +228,9 @@ def explain_json(
         },
         "bias": bias_json(_bias_of(attention, facts), isinstance(plan, Plan)),
         "linear": linear_json(facts.linear),
+        "grid": grid_json(grid),
         "plan": _plan_json(plan),
-        "cost": _cost_json(attention, facts, setting),
+        "cost": _cost_json(attention, facts, setting, grid),
     }
     return json.dumps(found, indent=2, ensure_ascii=False)
 
@@ -236,48 +257,30 @@ def _reason(reason: Reason, attention: Attention) -> str:
     return str(reason)
 
 
-def _cost(attention: Attention, facts: Facts, plan: Plan | Diagnostic, setting: Setting) -> list[str]:
+def _cost(
+    attention: Attention, facts: Facts, plan: Plan | Diagnostic, setting: Setting, grid: Grid | None
+) -> list[str]:
     values = complete_setting(attention, facts.keys, setting)
     if isinstance(facts.linear, Linear) and isinstance(plan, Plan):
         products = say_products(facts.linear, plan.schedule.name, values["M"])
         if products:
             return _paragraph("cost", products, [])
     try:
-        cost = find_cost(facts, values, setting.tile)
+        cost = find_cost(facts, values, setting, grid)
     except AttncError as missing:
         return _paragraph("cost", missing.diagnostics[0].message, [])
-    tiles = cost.tiles
-    sentence = f"{_percent(cost.work)} of the work of dense attention ({say_call(cost.values, cost.tile)})"
-    least, most = map(_percent, cost.density)
-    seen = f"{least} of all pairs are visible"
-    if least != most:
-        seen = f"between {least} and {most} of all pairs are visible"
-    whose = [f"this is {cost.place} alone: others see other keys"] if cost.place else []
-    counts = f"{tiles.visited} of {tiles.total} tiles are visited"
-    if cost.passes > 1:
-        counts += f" in each of {cost.passes} passes over the keys"
-    if facts.keys.loose:
-        counts = f"at most {counts}: of those, the ones with a visible pair"
-        return _paragraph("cost", f"at most {sentence}", [*whose, counts, seen])
-    return _paragraph(
-        "cost", sentence, [*whose, f"{counts}; {tiles.full} of them are full and need no mask", seen]
-    )
+    of_boxes = say_boxes(cost)
+    lines = _paragraph("cost", *say_cost(cost, bool(facts.keys.loose)))
+    return [*lines, *(_paragraph("boxes", *of_boxes) if of_boxes else [])]
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.3g} %"
-
-
-def _cost_json(attention: Attention, facts: Facts, setting: Setting) -> dict[str, Any]:
+def _cost_json(attention: Attention, facts: Facts, setting: Setting, grid: Grid | None) -> dict[str, Any]:
     values = complete_setting(attention, facts.keys, setting)
     found: dict[str, Any] = {"at": values, "tile": setting.tile}
     try:
-        cost = find_cost(facts, values, setting.tile)
+        return found | cost_json(find_cost(facts, values, setting, grid))
     except AttncError as missing:
         return found | {"missing": missing.diagnostics[0].message}
-    tiles = cost.tiles
-    counts = {"visited": tiles.visited, "full": tiles.full, "total": tiles.total, "passes": cost.passes}
-    return found | counts | {"work": cost.work, "density": cost.density}
 
 
 def _ranges_json(ranges: Ranges) -> dict[str, Any]:

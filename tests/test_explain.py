@@ -116,6 +116,11 @@ def test_cost_in_json_is_that_of_the_text() -> None:
         "passes": 1,
         "work": 7 / 16,
         "density": [density, density],
+        "needed": 64 * 8 - 28,
+        "visited_per_needed": 7 * 16**2 / (64 * 8 - 28),
+        "dense_per_visited": 16 / 7,
+        "worst": 0.5,
+        "boxes": None,
     }
     missing = json.loads(compiled(WINDOW).explain_json())["cost"]
     assert missing == {
@@ -368,3 +373,46 @@ def test_biases_in_json() -> None:
         ],
     }
     assert json.loads(compiled("attention a():\n    mask j <= i\n").explain_json())["bias"] is None
+
+
+WINDOW_2D = """\
+attention a(radius: int):
+    grid y: rows, x: cols
+    mask abs(i.y - j.y) <= radius and abs(i.x - j.x) <= radius
+"""
+
+
+def paragraph(text: str, title: str) -> str:
+    """A paragraph as one line."""
+    whole = text.split(f"\n{title} ")[1]
+    return " ".join(
+        "".join(takewhile(lambda line: line[:1].isspace(), whole.splitlines(keepends=True))).split()
+    )
+
+
+def test_a_grid_and_its_boxes() -> None:
+    text = compiled(WINDOW_2D).explain(Setting({"rows": 16, "cols": 16, "radius": 2}, tile=(16, 16)))
+    assert paragraph(text, "grid") == (
+        "y: rows, x: cols; neighborhood on y (`2 * radius + 1`) and x (`2 * radius + 1`)"
+        " - y: queries [y0, y1] read keys [y0 - radius, y1 + radius + 1);"
+        " all of them see [y1 - radius, y0 + radius + 1)"
+        " - x: queries [x0, x1] read keys [x0 - radius, x1 + radius + 1);"
+        " all of them see [x1 - radius, x0 + radius + 1)"
+    )
+    needed, visited = (16 * 5 - 6) ** 2, 16 * (6 + 8 + 8 + 6) * (4 * 8)
+    assert paragraph(text, "boxes").split(" - ")[:2] == [
+        "tiles that are boxes of y x x would visit less (no schedule makes boxes yet: tiles are runs of tokens)",
+        f"4 x 4 queries, 2 x 8 keys: {visited / needed:.3g} multiply-adds for each one needed,"
+        f" {256**2 / visited:.3g} times less than dense attention visits; the worst tile visits 25 % of the keys",
+    ]
+
+
+def test_a_grid_in_json() -> None:
+    found = json.loads(
+        compiled(WINDOW_2D).explain_json(Setting({"rows": 16, "cols": 16, "radius": 2}, tile=(16, 16)))
+    )
+    assert found["grid"]["says"] == "neighborhood on y (`2 * radius + 1`) and x (`2 * radius + 1`)"
+    needed = (16 * 5 - 6) ** 2
+    assert found["cost"]["needed"] == needed and len(found["cost"]["boxes"]) == 5
+    assert found["cost"]["visited_per_needed"] == 74 * 256 / needed
+    assert json.loads(compiled(WINDOW).explain_json())["grid"] is None

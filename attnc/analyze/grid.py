@@ -78,7 +78,8 @@ def _find_products(terms: Sequence[Clauses], axes: Sequence[Axis], setting: Sett
         of = {axis.name: [each for each in clauses if _axes(each) == {axis.name}] for axis in axes}
         along = tuple(find_along(axis, of[axis.name], dilations[axis.name], setting) for axis in axes)
         guard = build.conj(*(each for each in clauses if not _axes(each)))
-        yield Product(along, guard, tuple(each for each in clauses if _is_mixed(each)))
+        if all(each.of_keys.visited for each in along):
+            yield Product(along, guard, tuple(each for each in clauses if _is_mixed(each)))
 
 
 def _dilation(terms: Sequence[Clauses], name: str, facts: Predicate) -> Int | None:

@@ -29,6 +29,9 @@ def period_end(end: Literal["first", "last"]) -> str:
 
 PERIODS = period_end("first"), period_end("last")
 
+# The key of the residue of a class.
+RESIDUE = "the residue"
+
 
 class Coordinates:
     """Several places at once: arrays of numbers by name, which broadcast to one shape, and what was found there."""

@@ -91,6 +91,14 @@ def count_tiles(keys: Ranges, values: Mapping[str, Any], block_q: int, block_k: 
     return Tiles(visited, full, total)
 
 
+def longest_row(keys: Ranges, values: Mapping[str, Any], block_q: int, block_k: int) -> int:
+    """How many tiles of keys the tile of queries visits that visits most."""
+    lengths = (
+        rows.visited.lengths(rows.count) for rows in _TileFinder(keys, values, block_q, block_k).find()
+    )
+    return max((int(each.max(initial=0)) for each in lengths), default=0)
+
+
 def count_rows(rows: Iterable[TileRow], total: int) -> Tiles:
     visited = full = 0
     for row in rows:

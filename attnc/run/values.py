@@ -49,6 +49,7 @@ from attnc.ir.nodes import (
     RealLoad,
     RealOp,
     RealParam,
+    Residue,
     Scale,
     Size,
     Splat,
@@ -79,7 +80,7 @@ from attnc.run.arithmetic import (
     sum_features,
     to_integers,
 )
-from attnc.run.coordinates import PERIODS, Coordinates, Places, period_end, tile_end
+from attnc.run.coordinates import PERIODS, RESIDUE, Coordinates, Places, period_end, tile_end
 
 
 def real_value(term: Real, at: Mapping[str, Any]) -> float:
@@ -147,6 +148,8 @@ class Columns:
                 return self._place(tile_end(axis, end), here)
             case Period(end):
                 return self._place(period_end(end), here)
+            case Residue():
+                return self._place(RESIDUE, here)
             case OverTile(kind, axis, a):
                 return self._over_tile(np.minimum if kind == "min" else np.maximum, axis, a, here)
             case Rank(array, index, value):

@@ -11,7 +11,8 @@ from typing import Any
 
 from attnc.analyze.clauses import interval_text
 from attnc.analyze.facts import Ranges, Reason
-from attnc.analyze.grid_facts import Along, Grid, Group, Product, Window
+from attnc.analyze.grid_facts import Along, Grid, Group, Product
+from attnc.analyze.windows import kind_of
 from attnc.ir.nodes import Coordinate, Index, Int, IntConst, IntParam, Node, Residue, TileEnd, Truth
 from attnc.ir.text import print_ir
 from attnc.ir.walk import holds, replace_terms
@@ -106,7 +107,7 @@ Some = tuple[list[Along], str]
 
 
 def _windows(along: Sequence[Along]) -> Some:
-    some = [each for each in along if _kind(each) == "window"]
+    some = [each for each in along if kind_of(each) == "window"]
     texts = [f"{each.axis.name} ({', '.join(_of_window(each))})" for each in some]
     return some, f"neighborhood on {_listed(texts)}"
 
@@ -135,12 +136,12 @@ def _of_window(along: Along) -> Iterator[str]:
 
 
 def _blocks(along: Sequence[Along]) -> Some:
-    some = [each for each in along if _kind(each) == "blocks"]
+    some = [each for each in along if kind_of(each) == "blocks"]
     return some, f"blocks of {_sizes(some, along)}{_moved(some)}"
 
 
 def _halos(along: Sequence[Along]) -> Some:
-    some = [each for each in along if _kind(each) == "halo"]
+    some = [each for each in along if kind_of(each) == "halo"]
     halos = [_quoted(each.window.before) for each in some if each.window and each.window.before is not None]
     return some, f"blocks of {_sizes(some, along)}{_moved(some)} with a halo of {' x '.join(halos)}"
 
@@ -169,13 +170,13 @@ def _quoted(term: Int) -> str:
 
 
 def _classes(along: Sequence[Along]) -> Some:
-    some = [each for each in along if _kind(each) == "classes"]
+    some = [each for each in along if kind_of(each) == "classes"]
     texts = [f"every {_quoted(each.dilation)}-th of {each.axis.name}" for each in some if each.dilation]
     return some, _listed(texts)
 
 
 def _before(along: Sequence[Along]) -> Some:
-    some = [each for each in along if _kind(each) == "before"]
+    some = [each for each in along if kind_of(each) == "before"]
     texts = [f"{each.axis.name}{_in_blocks(each)}" for each in some]
     return some, f"causal on {_listed(texts)}"
 
@@ -186,17 +187,17 @@ def _in_blocks(along: Along) -> str:
 
 
 def _own(along: Sequence[Along]) -> Some:
-    some = [each for each in along if _kind(each) == "own"]
+    some = [each for each in along if kind_of(each) == "own"]
     return some, f"its own {_listed([each.axis.name for each in some])}"
 
 
 def _all(along: Sequence[Along]) -> Some:
-    some = [each for each in along if _kind(each) == "all"]
+    some = [each for each in along if kind_of(each) == "all"]
     return some, f"all of {_listed([each.axis.name for each in some])}"
 
 
 def _other(along: Sequence[Along]) -> Some:
-    some = [each for each in along if _kind(each) == "other"]
+    some = [each for each in along if kind_of(each) == "other"]
     return some, _listed([f"`{_in_coordinates(each)}`" for each in some])
 
 
@@ -211,14 +212,14 @@ def _in_coordinates(along: Along) -> str:
 
 
 def _are_lines(along: Sequence[Along]) -> bool:
-    kinds = {_kind(each) for each in along}
+    kinds = {kind_of(each) for each in along}
     return len(along) > 1 and (kinds == {"own", "all"} or kinds in ({"own"}, {"all"}))
 
 
 def _lines(along: Sequence[Along]) -> str:
     """Rows and columns of an image; else what runs along which axes."""
-    running = [each.axis.name for each in along if _kind(each) == "all"]
-    match [_kind(each) for each in along]:
+    running = [each.axis.name for each in along if kind_of(each) == "all"]
+    match [kind_of(each) for each in along]:
         case ["own", "all"]:
             return "rows"
         case ["all", "own"]:
@@ -226,53 +227,6 @@ def _lines(along: Sequence[Along]) -> str:
     if len(running) == len(along):
         return "everything"
     return f"along {_listed(running)}" if running else "itself"
-
-
-def _kind(along: Along) -> str:
-    """What an axis shows, by the ends of its window."""
-    window = along.window
-    if window is None:
-        return "other"
-    if window.is_whole:
-        return "all" if along.dilation is None else "classes"
-    ends = (window.before, window.after)
-    match ends:
-        case (None, None):
-            return "other"
-        case (None, after) if _is_last_of_its_own(after, window) and window.first is None:
-            return "before"
-        case (None, _) | (_, None):
-            return "other"
-    if not _is_plain(window):
-        return "other"
-    if window.group_before is None and window.group_after is None:
-        is_own = ends == (IntConst(0), IntConst(0)) and along.dilation is None
-        return "own" if is_own else "window"
-    if window.group_after is None:
-        return "window" if window.after == IntConst(0) else "other"
-    if window.border == "cut" and _halo(window) is not None:
-        return "blocks" if window.before == IntConst(0) else "halo"
-    return "window"
-
-
-def _is_plain(window: Window) -> bool:
-    """Do both ends speak of one group, or the first alone of one?"""
-    return window.group_after is None or window.group_before == window.group_after
-
-
-def _is_last_of_its_own(after: Int | None, window: Window) -> bool:
-    if after is None:
-        return False
-    own = IntConst(0) if window.group_after is None else to_int(to_polynomial(window.group_after.size) - 1)
-    return after == own
-
-
-def _halo(window: Window) -> Int | None:
-    """How far a window reaches out of its block, where that is as far on either side."""
-    if window.before is None or window.after is None or window.group_after is None:
-        return None
-    beyond = to_polynomial(window.after) - to_polynomial(window.group_after.size) + 1
-    return window.before if beyond == to_polynomial(window.before) else None
 
 
 def _listed(texts: Sequence[str]) -> str:

@@ -5,14 +5,14 @@ Enters: a `Grid`, a value for everything that it speaks of, and how many queries
 axis; where neighbors share a window as a group, a run begins with a group and holds whole ones, or ends with one, and
 its other lanes stay empty. On each axis its keys are covered by runs that begin at the first key. Queries of a residue
 class have boxes of their own. As an axis knows nothing of the others, what is visited is the product of what is visited
-along each, and every product of the mask is visited by itself.
+along each. Every product of the mask is visited by itself, unless a box of queries sees all of it in another product.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from itertools import combinations
 from math import prod
 from typing import Any
@@ -91,19 +91,33 @@ def _shapes(lanes: int, axes: int) -> Iterator[Shape]:
 
 def _box(of: Sequence[Sequence[_Line]], aligned: Sequence[_Aligned], queries: Shape, lanes: int) -> Box:
     """The best shape of keys for each product, beside this one of queries."""
-    keys, visited, longest = list[Shape](), 0, 0
-    for lines in of:
-        runs = [line.runs(side, to) for line, side, to in zip(lines, queries, aligned, strict=True)]
-        best = min(_shapes(lanes, len(lines)), key=lambda shape: (_total(runs, shape), shape))
-        keys.append(best)
-        visited += prod(queries) * _total(runs, best)
-        longest += prod(run.longest(side) for run, side in zip(runs, best, strict=True))
-    return Box(queries, tuple(keys), visited, longest)
+    runs = [
+        [line.runs(side, to) for line, side, to in zip(lines, queries, aligned, strict=True)] for lines in of
+    ]
+    keys = [min(_shapes(lanes, len(each)), key=lambda shape: (_total(each, shape), shape)) for each in runs]
+    visited = np.zeros(1, np.int64)
+    for at, (mine, shape) in enumerate(zip(runs, keys, strict=True)):
+        own = _outer(np.multiply, [run.lanes(side) for run, side in zip(mine, shape, strict=True)])
+        again = [_held(mine, other, ties=before < at) for before, other in enumerate(runs) if before != at]
+        visited = visited + np.where(np.logical_or.reduce(again), 0, own) if again else visited + own
+    return Box(queries, tuple(keys), prod(queries) * int(visited.sum()), int(visited.max(initial=0)))
 
 
 def _total(runs: Sequence[_Runs], shape: Shape) -> int:
     """Lanes of keys that all boxes of queries visit."""
-    return prod(run.total(side) for run, side in zip(runs, shape, strict=True))
+    return prod(int(run.lanes(side).sum()) for run, side in zip(runs, shape, strict=True))
+
+
+def _held(one: Sequence[_Runs], two: Sequence[_Runs], ties: bool) -> NDArray[np.bool_]:
+    """Of each box of queries: is all that one product shows of it in what another shows? Both may be, in `ties`."""
+    inside = _outer(np.logical_and, [a.held_by(b) for a, b in zip(one, two, strict=True)])
+    around = _outer(np.logical_and, [b.held_by(a) for a, b in zip(one, two, strict=True)])
+    return inside if ties else inside & ~around
+
+
+def _outer(operate: np.ufunc, of_axes: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Of every box of queries, from what is known of its run along each axis."""
+    return reduce(lambda a, b: operate.outer(a, b).reshape(-1), of_axes)
 
 
 # ---- one axis --------------------------------------------------------------------------------------
@@ -181,12 +195,12 @@ class _Line:
         places = {RESIDUE: residue, FIRST: first, LAST: last}
         terms = [end for shown in self.along.of_keys.visited for end in (shown.lo, shown.hi)]
         found, size = Columns(terms, self.values).at(places), keys[residue]
-        widths, reach = [], np.zeros_like(first)
+        intervals, reach = [], np.zeros_like(first)
         for lo, hi in zip(found[::2], found[1::2], strict=True):
             lo, hi = np.maximum(lo, reach), np.minimum(hi, size)
-            widths.append(np.maximum(hi - lo, 0))
+            intervals.append((lo, np.maximum(hi, lo)))
             reach = np.maximum(reach, hi)
-        return _Runs(tuple(widths))
+        return _Runs(tuple(intervals))
 
     def pairs(self) -> Iterator[NDArray[np.bool_]]:
         """Which keys each query sees, of each class."""
@@ -203,19 +217,24 @@ class _Line:
 
 @dataclass(frozen=True)
 class _Runs:
-    """Of each run of queries along an axis, how wide the intervals are of the keys that it sees."""
+    """Of each run of queries along an axis, the intervals `[lo, hi)` of the keys that it sees."""
 
-    widths: tuple[Numbers, ...]
+    intervals: tuple[tuple[Numbers, Numbers], ...]
 
-    def total(self, lanes: int) -> int:
-        return int(self._lanes(lanes).sum())
-
-    def longest(self, lanes: int) -> int:
-        return int(self._lanes(lanes).max(initial=0))
-
-    def _lanes(self, lanes: int) -> Numbers:
+    def lanes(self, side: int) -> Numbers:
+        """How many a run visits, where a box of keys has so many along the axis."""
         nothing = np.zeros(1, np.int64)
-        return sum((-(-width // lanes) * lanes for width in self.widths), nothing)
+        return sum((-(-(hi - lo) // side) * side for lo, hi in self.intervals), nothing)
+
+    def held_by(self, other: _Runs) -> NDArray[np.bool_]:
+        """Does every interval lie in one of the others?"""
+        found = np.ones(1, np.bool_)
+        for lo, hi in self.intervals:
+            inside = lo == hi
+            for low, high in other.intervals:
+                inside = inside | (low <= lo) & (hi <= high)
+            found = found & inside
+        return found
 
 
 # ---- what is needed --------------------------------------------------------------------------------

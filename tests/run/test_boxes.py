@@ -29,23 +29,43 @@ EXACT = (
 )  # fmt: skip
 
 
+# What a product shows of a box of queries: along each axis the first key and the end, or nothing.
+Shown = tuple[tuple[int, int], ...]
+
+
 def laid_out(grid: Grid, box: Box, values: dict[str, Any]) -> tuple[int, int]:
     """Pairs of lanes that all boxes of this shape visit, and the keys of the one that visits most; box by box."""
-    visited = longest = 0
-    shown = [each for each in grid.products if seen_at(each.guard, values, ()).item()]
-    for keys, each in zip(box.keys, shown, strict=True):
-        sides = zip(each.along, box.queries, keys, strict=True)
-        runs = [list(widths_of(along, shown, queries, lanes, values)) for along, queries, lanes in sides]
-        found = [prod(widths) for widths in product(*runs)]
-        visited += prod(box.queries) * sum(found)
-        longest += max(found, default=0)
-    return visited, longest
+    products = [each for each in grid.products if seen_at(each.guard, values, ()).item()]
+    spans = [
+        product(*(spans_of(*each, products, values) for each in zip(one.along, box.queries, strict=True)))
+        for one in products
+    ]
+    found = [
+        sum(lanes_of(here[at], box.keys[at]) for at in range(len(here)) if not is_in_another(here, at))
+        for here in zip(*spans, strict=True)
+    ]
+    return prod(box.queries) * sum(found), max(found, default=0)
 
 
-def widths_of(along: Along, shown: Any, queries: int, lanes: int, values: dict[str, Any]) -> Any:
-    """Of each run of queries along an axis: lanes of the keys from the first that it sees to the last."""
+def is_in_another(here: tuple[Shown, ...], at: int) -> bool:
+    """Of two that show the same, the later one is."""
+    others = [n for n in range(len(here)) if n != at and is_in(here[at], here[n])]
+    return any(n < at or not is_in(here[n], here[at]) for n in others)
+
+
+def is_in(one: Shown, two: Shown) -> bool:
+    return all(lo == hi or (low <= lo and hi <= high) for (lo, hi), (low, high) in zip(one, two, strict=True))
+
+
+def lanes_of(shown: Shown, sides: tuple[int, ...]) -> int:
+    return prod(-(-(hi - lo) // side) * side for (lo, hi), side in zip(shown, sides, strict=True))
+
+
+def spans_of(along: Along, queries: int, products: Any, values: dict[str, Any]) -> list[tuple[int, int]]:
+    """Of each run of queries along an axis: the first key that it sees, and the end of the last."""
+    found = []
     step = 1 if along.dilation is None else number(along.dilation, values)
-    same = [each for one in shown for each in one.along if each.axis == along.axis and each.window]
+    same = [each for one in products for each in one.along if each.axis == along.axis and each.window]
     groups = [each.window.group_before for each in same if each.window.group_before]
     size, shift = (number(groups[0].size, values), number(groups[0].shift, values)) if groups else (1, 0)
     for residue in range(min(step, number(along.axis.query.size, values))):
@@ -55,7 +75,8 @@ def widths_of(along: Along, shown: Any, queries: int, lanes: int, values: dict[s
         seen = seen_at(along.mask, {**here, **places}, shape)
         for rows in runs_of(shape[0], queries, size, shift):
             columns = np.flatnonzero(seen[rows].any(0))
-            yield -(-(columns[-1] - columns[0] + 1) // lanes) * lanes if len(columns) else 0
+            found.append((int(columns[0]), int(columns[-1]) + 1) if len(columns) else (0, 0))
+    return found
 
 
 def runs_of(count: int, lanes: int, size: int, shift: int) -> list[list[int]]:

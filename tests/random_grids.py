@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 from hypothesis import strategies as st
 
@@ -83,3 +85,19 @@ def random_grids(draw: st.DrawFn) -> tuple[str, dict[str, int]]:
     grid = ", ".join(f"{name}: {EXTENTS[name]}" for name in names)
     text = f"from std import near\n\nattention a():\n    grid {grid}\n    mask {' or '.join(products)}\n"
     return text, sides
+
+
+# The digits of three axes, as nobody has to write them who declares a grid.
+DIGITS = {"t": "({} // (rows * cols))", "y": "({} // cols % rows)", "x": "({} % cols)"}
+
+
+def written_out(text: str) -> str:
+    """The same spec with digits in place of coordinates, and parameters in place of a grid."""
+    mask = text.partition("mask ")[2]
+    digits = DIGITS if "i.t" in mask else DIGITS | {"y": "({} // cols)"}
+    for side in ("i", "j"):
+        for name, digit in digits.items():
+            mask = mask.replace(f"{side}.{name}", digit.format(side))
+    used = [name for name in EXTENTS.values() if re.search(rf"\b{name}\b", mask)]
+    params = ", ".join(f"{name}: int" for name in used)
+    return f"from std import near\n\nattention a({params}):\n    mask {mask}"

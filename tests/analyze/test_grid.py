@@ -11,7 +11,7 @@ from grid_checks import check_grid
 from hypothesis import given
 from hypothesis import strategies as st
 from properties import cases, tries
-from random_grids import draw_call, random_grids
+from random_grids import draw_call, random_grids, written_out
 from range_checks import Counts
 
 from attnc.analyze.grid import find_grid
@@ -57,3 +57,19 @@ def test_random_grids_are_sound(drawn: tuple[str, dict[str, int]], head: int) ->
     compilation, n = Compilation(Source("a.attn", text)), int(np.prod(list(sides.values())))
     values = {**sides, "N": n, "M": n, "H": 2, "h": head, "b": 0}
     check_grid(grid_of(compilation), compilation.attention.mask, values, Counts())
+
+
+@cases(400, few=60)
+@given(random_grids(), st.integers(0, 1), st.integers(0, 7))
+def test_digits_that_are_written_out(drawn: tuple[str, dict[str, int]], head: int, more: int) -> None:
+    """Where a grid is inferred of them, the last row of the outermost axis may end early, or begin beyond its side."""
+    text, sides = drawn
+    compilation, n = (
+        Compilation(Source("a.attn", written_out(text))),
+        int(np.prod(list(sides.values()))) + more,
+    )
+    values = {**sides, "N": n, "M": n, "H": 2, "h": head, "b": 0}
+    found = find_grid(compilation.attention)
+    if found is not None:
+        assert not found.is_declared
+        check_grid(found, compilation.attention.mask, values, Counts())

@@ -16,7 +16,7 @@ from attnc.analyze.bias_words import bias_json, say_bias
 from attnc.analyze.biases import find_bias
 from attnc.analyze.facts import Bias, Facts, Interval, Linear, NotLinear, Periods, Ranges, Reason, Weights
 from attnc.analyze.grid_facts import Grid
-from attnc.analyze.grid_words import grid_json, say_grid
+from attnc.analyze.grid_words import NO_AXES, grid_json, say_grid
 from attnc.analyze.linear_words import linear_json, say_linear, say_products
 from attnc.errors import AttncError, Diagnostic
 from attnc.ir.nodes import Attention
@@ -97,7 +97,7 @@ def _linear(facts: Facts, plan: Plan | Diagnostic, attention: Attention) -> list
 
 def _grid(grid: Grid | None, attention: Attention) -> list[str]:
     if grid is None:
-        return []
+        return _paragraph("grid", NO_AXES, []) if attention.grid else []
     sentence, because = say_grid(grid)
     return _paragraph("grid", sentence, [_reason(reason, attention) for reason in because])
 
@@ -260,7 +260,7 @@ def _reason(reason: Reason, attention: Attention) -> str:
 def _cost(
     attention: Attention, facts: Facts, plan: Plan | Diagnostic, setting: Setting, grid: Grid | None
 ) -> list[str]:
-    values = complete_setting(attention, facts.keys, setting)
+    values = complete_setting(attention, facts.keys, setting, grid)
     if isinstance(facts.linear, Linear) and isinstance(plan, Plan):
         products = say_products(facts.linear, plan.schedule.name, values["M"])
         if products:
@@ -275,7 +275,7 @@ def _cost(
 
 
 def _cost_json(attention: Attention, facts: Facts, setting: Setting, grid: Grid | None) -> dict[str, Any]:
-    values = complete_setting(attention, facts.keys, setting)
+    values = complete_setting(attention, facts.keys, setting, grid)
     found: dict[str, Any] = {"at": values, "tile": setting.tile}
     try:
         return found | cost_json(find_cost(facts, values, setting, grid))

@@ -416,3 +416,23 @@ def test_a_grid_in_json() -> None:
     assert found["cost"]["needed"] == needed and len(found["cost"]["boxes"]) == 5
     assert found["cost"]["visited_per_needed"] == 74 * 256 / needed
     assert json.loads(compiled(WINDOW).explain_json())["grid"] is None
+
+
+def test_grids_without_an_axis_in_common() -> None:
+    text = compiled(
+        "attention a():\n    grid query(y: rows, x: cols) key(z: deep)\n    mask i.y <= j.z\n"
+    ).explain()
+    assert paragraph(text, "grid") == "queries and keys have other axes, so nothing is found along any"
+
+
+def test_boxes_of_a_head() -> None:
+    """Where a head decides, the cost says whose it is."""
+    text = (
+        "attention a():\n    grid y: rows, x: cols\n    mask h < 1 and i.x == j.x or h >= 1 and i.y == j.y\n"
+    )
+    for head, shape in ((0, "16 x 1"), (1, "1 x 16")):
+        said = compiled(text).explain(Setting({"rows": 16, "cols": 16}, (16, 16), head))
+        assert f"this is head {head} alone" in paragraph(said, "cost")
+        assert f" - {shape} queries, {shape} keys: 1 multiply-adds for each one needed" in paragraph(
+            said, "boxes"
+        )

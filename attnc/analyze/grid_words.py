@@ -20,6 +20,7 @@ from attnc.ir.words import say
 from attnc.sets.convert import to_int, to_polynomial
 
 NOTHING = "no query sees a key"
+NO_AXES = "queries and keys have other axes, so nothing is found along any"
 
 
 def say_grid(grid: Grid) -> tuple[str, list[Reason]]:

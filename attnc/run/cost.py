@@ -13,7 +13,7 @@ from attnc.analyze.facts import Facts, Ranges
 from attnc.analyze.grid_facts import Grid
 from attnc.errors import AttncError
 from attnc.ir.nodes import Attention, Index
-from attnc.ir.walk import Axis
+from attnc.ir.walk import Axis, axes_of
 from attnc.run.settings import check_place, complete
 
 if TYPE_CHECKING:
@@ -99,13 +99,16 @@ class Cost:
         return box.longest / int(self.values["M"])
 
 
-def complete_setting(attention: Attention, keys: Ranges, setting: Setting) -> dict[str, Any]:
-    """All values of a setting; a head or a batch entry is among them where the ranges depend on it."""
+def complete_setting(
+    attention: Attention, keys: Ranges, setting: Setting, grid: Grid | None = None
+) -> dict[str, Any]:
+    """All values of a setting; a head or a batch entry is among them where the ranges, or boxes, depend on it."""
     values = complete(attention, setting.numbers, TOKENS)
     check_place(values, setting.head, setting.batch)
     places: dict[Axis, int] = {"h": setting.head, "b": setting.batch}
-    parts = list(keys.parts)
-    return values | {name: at for name, at in places.items() if any(p == Index(name) for p in parts)}
+    parts = {part for part in keys.parts if isinstance(part, Index)}
+    of_boxes = axes_of(attention.mask) if grid else frozenset[Axis]()
+    return values | {name: at for name, at in places.items() if Index(name) in parts or name in of_boxes}
 
 
 def find_cost(facts: Facts, values: dict[str, Any], setting: Setting, grid: Grid | None = None) -> Cost:

@@ -5,11 +5,13 @@ Enters: a `Cost`. Leaves: sentences with their reasons, and values for programs.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from attnc.run.boxes import Box
 from attnc.run.cost import Cost
 from attnc.run.settings import say_call
+
+if TYPE_CHECKING:
+    from attnc.run.boxes import Box
 
 # Shapes of boxes that are worth a line.
 FEW = 3

@@ -400,11 +400,11 @@ def _channel_pairs(
     """
     PARTS: tl.constexpr = CHUNK // SUB
     BLOCKS: tl.constexpr = tl.cdiv(F, BLOCK_F)
-    tile_id, head_id, batch_id = _program(chunks * (PARTS * BLOCKS), H, True)
+    tile_id, head_id, batch_id = _program(chunks * PARTS * BLOCKS, H, True)
     f0, part, chunk = (
         tile_id % BLOCKS * BLOCK_F,
         tile_id // BLOCKS % PARTS,
-        tile_id // (BLOCKS * PARTS),
+        tile_id // BLOCKS // PARTS,
     )
     b, h = batch_id.to(tl.int64), head_id.to(tl.int64)
     head = b * H + h

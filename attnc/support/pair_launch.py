@@ -50,11 +50,13 @@ def _pair_kinds(f, v, steps, of_keys, sums):
     """What the kernels are compiled for."""
     F, DV = f.shape[3], v.shape[3]
     block_f, block_v = triton.next_power_of_2(F), triton.next_power_of_2(DV)
+    has_channels = steps is not None and steps.ndim == 4
+    widest = 256 if has_channels else 128  # of few warps, which have more registers for each number
     return {
         "F": F, "DV": DV, "GATED": steps is not None,
-        "CHANNELS": steps is not None and steps.ndim == 4, "DOCUMENTS": of_keys is not None,
+        "CHANNELS": has_channels, "DOCUMENTS": of_keys is not None,
         "SUMS": sums is not None, "BLOCK_F": block_f, "BLOCK_V": block_v,
-        "num_warps": 4 if block_f + block_v <= 128 else 8, "enable_fp_fusion": True,
+        "num_warps": 4 if block_f + block_v <= widest else 8, "enable_fp_fusion": True,
     }  # fmt: skip
 
 

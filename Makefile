@@ -59,6 +59,7 @@ golden: $(DEV)
 figures: $(DEV)
 	rm -rf tests/compiles/figures
 	$(BIN)/python -m pytest $(PARALLEL) -m compiles tests/compiles/test_machine_code.py tests/compiles/test_inspect.py -k "not other_gpus" --update-golden
+	$(BIN)/python tests/compiles/chunk_report.py
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

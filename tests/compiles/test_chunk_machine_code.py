@@ -1,118 +1,51 @@
-"""Machine code of the kernels of chunked linear attention, and what Triton's versions make wrongly of such kernels.
+"""Machine code of the kernels of chunked linear attention: limits, hazards, and the page that has its figures.
 
-On Hopper, Triton 3.4 to 3.7.0 store the transpose of a product wrongly (fla-org/flash-linear-attention#640); 3.7.1
-reads outside of shared memory where a block of features is 32 wide (triton#11366); and ptxas before 13.3 may use
-registers of a product again that is waited for in a later round of its loop (triton#9433). These kernels have none of
-the three, so no version has to be refused.
+They have none of the hazards, so no version of Triton has to be refused.
 """
 
 from __future__ import annotations
 
-import re
-from itertools import product
-from pathlib import Path
-from typing import Any
-
 import pytest
-import torch
 import triton
-from triton.runtime.jit import JITFunction
+from chunk_report import page_of
+from chunks import CASES, Case, build_kernels, find_hazards, hash_of_kernels, rows_of
+from pages import row
 from turns import in_turn
 
-from attnc.inspect.build import build
-from attnc.inspect.figures import Figures, read_figures
-from attnc.inspect.launches import Launch
-from attnc.inspect.targets import SM_80, SM_90, Target
-from attnc.run.loader import load_module
+from attnc.inspect.targets import SM_90
 
-pytestmark = pytest.mark.compiles
-
-
-def launches(monkeypatch: pytest.MonkeyPatch, width: int, gates: str, full: bool) -> list[Launch]:
-    """Of a call in bfloat16: `full` has documents and sums."""
-    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "support"))
-    from chunked_calls import Call, by_kernels, module_text
-
-    found: list[Launch] = []
-
-    def note(kernel: Any, *args: Any, grid: Any, warmup: bool, **options: Any) -> None:
-        found.append(Launch(kernel, args, options))
-
-    monkeypatch.setattr(JITFunction, "run", note)
-    call = Call(
-        N=256, M=256, F=width, DV=width, H=4, HG=2, gates=gates, dtypes=(torch.bfloat16,) * 3,
-        documents=full, sums=full,
-    )  # fmt: skip
-    by_kernels(call, load_module("chunked", module_text()))
-    return found
-
-
-def built(monkeypatch: pytest.MonkeyPatch, launch: Launch, target: Target) -> tuple[Figures, str]:
-    """Its figures, and its TTGIR."""
-    kept: list[str] = []
-
-    def keep(*args: Any, **options: Any) -> Any:
-        kernel = compile_(*args, **options)
-        kept.append(kernel.asm["ttgir"])
-        return kernel
-
-    compile_ = triton.compile
-    with monkeypatch.context() as patch:
-        patch.setattr(triton, "compile", keep)
-        figures = read_figures(build(launch, target))
-    return figures, kept[-1]
-
-
-PRODUCT = re.compile(r"(%\S+) = ttng\.warp_group_dot (.*?) : (\S+<.*?) \* (\S+<.*?) -> (\S+<.*?)(?: loc|$)")
-
-
-def find_hazards(ttgir: str) -> list[str]:
-    """Lines of which some version of Triton or its assembler makes wrong code for Hopper."""
-    lines = [line.strip() for line in ttgir.splitlines()]
-    found = [line for line in lines if re.search(r"\btt\.trans\b", line)]
-    for n, line in enumerate(lines):
-        if product := PRODUCT.search(line):
-            name, said, a, b, _ = product.groups()
-            sizes = [
-                int(size) for shape in re.findall(r"<([\dx]+)x[a-z]", a + b) for size in shape.split("x")
-            ]
-            if min(sizes) < 64:
-                found.append(line)
-            if a.startswith("tensor") and "isAsync = true" in said and not _is_awaited(name, lines[n + 1 :]):
-                found.append(line)
-    return found
-
-
-def _is_awaited(name: str, later: list[str]) -> bool:
-    """Is a product waited for before its loop begins anew?"""
-    for line in later:
-        if line.startswith("scf.yield"):
-            return False
-        if "warp_group_dot_wait" in line and "pendings = 0" in line:
-            return name in line.split("{")[0]
-    return False
-
-
-KINDS = [(gates, full) for gates in ("none", "number", "channels") for full in (False, True)]
 OF_16_ROWS = ("channel_weights", "channel_pairs")  # too few for wgmma
 OF_PAIRS = ("pair_outputs", "pair_gradients", "pair_steps")  # which multiply no matrices
 
 
-@pytest.mark.parametrize(("kind", "width", "target"), in_turn(product(KINDS, (64, 128), (SM_90, SM_80))))
-def test_machine_code(
-    monkeypatch: pytest.MonkeyPatch, kind: tuple[str, bool], width: int, target: Target
-) -> None:
-    """No spills; products by the matrix unit; nothing that Hopper gets wrong."""
-    gates, full = kind
-    for launch in launches(monkeypatch, width, gates, full):
-        figures, ttgir = built(monkeypatch, launch, target)
-        assert (launch.name, figures.spilled, figures.serialized) == (launch.name, 0, False)
-        assert figures.shared <= target.shared_memory
-        has_products = launch.name not in OF_PAIRS
-        has_wgmma = has_products and target is SM_90 and launch.name not in OF_16_ROWS
+def read_page() -> list[str]:
+    """The lines of the page of this Triton."""
+    return page_of(triton.__version__).read_text(encoding="utf-8").splitlines()
+
+
+@pytest.mark.compiles
+@pytest.mark.parametrize("case", in_turn(CASES), ids=lambda case: "-".join(map(str, case.cells)))
+def test_machine_code(case: Case) -> None:
+    """No spills; products by the matrix unit; nothing that Hopper gets wrong; and the rows that the page has."""
+    kernels = build_kernels(case)
+    for each in kernels:
+        figures = each.figures
+        assert (figures.kernel, figures.spilled, figures.serialized) == (figures.kernel, 0, False)
+        assert figures.shared <= case.target.shared_memory
+        has_products = figures.kernel not in OF_PAIRS
+        has_wgmma = has_products and case.target is SM_90 and figures.kernel not in OF_16_ROWS
         has_mma = has_products and not has_wgmma
-        assert (figures.whole.wgmma > 0, figures.whole.mma > 0) == (has_wgmma, has_mma), launch.name
-        assert find_hazards(ttgir) == [], launch.name
+        assert (figures.whole.wgmma > 0, figures.whole.mma > 0) == (has_wgmma, has_mma), figures.kernel
+        assert each.hazards == [], figures.kernel
+    begins = row(*case.cells)
+    assert rows_of(case, kernels) == [line for line in read_page() if line.startswith(begins)]
+
+
+@pytest.mark.skipif(not page_of(triton.__version__).exists(), reason="no page of this Triton")
+def test_the_page_is_of_these_kernels() -> None:
+    """`python tests/compiles/chunk_report.py` writes it anew."""
+    (line,) = (line for line in read_page() if line.startswith("The figures are of the kernels"))
+    assert f"`{hash_of_kernels()}`" in line
 
 
 HAZARDS = """

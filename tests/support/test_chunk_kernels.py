@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 from chunked_calls import (
+    GATES,
     Call,
     assert_right,
     backward,
@@ -43,7 +44,6 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 HALF, BRAIN, WIDE = (torch.float16,) * 3, (torch.bfloat16,) * 3, (torch.float32,) * 3
 LENGTHS = (1, 37, 64, 65, 200)
-GATES = ("none", "number", "channels")
 each_kind = pytest.mark.parametrize("gates", GATES)
 
 
@@ -252,7 +252,7 @@ def test_in_tritons_interpreter(gates: str, dtypes: tuple[torch.dtype, ...]) -> 
     given = asdict(replace(call, dtypes=()))
     given["dtypes"] = [str(dtype).removeprefix("torch.") for dtype in dtypes]
     here = Path(__file__)
-    paths = os.pathsep.join(map(str, (here.parent, here.parent.parent, here.parent.parent.parent)))
+    paths = os.pathsep.join(map(str, (here.parent.parent, here.parent.parent.parent)))
     environment = {**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": paths}
     command = [sys.executable, "-c", INTERPRETED, json.dumps(given)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

@@ -26,6 +26,7 @@ OWN = (
     "chunk_parts", "chunk_states", "chunk_kernels", "channel_kernels", "pair_kernels", "chunk_tiles", "chunk_call",
     "pair_launch", "chunk_launch", "channel_launch",
 )  # fmt: skip
+GATES = ("none", "number", "channels")
 
 
 @cache
@@ -53,7 +54,7 @@ class Call:
     B: int = 2
     H: int = 2
     HG: int = 2
-    gates: str = "number"  # none, number or channels
+    gates: str = "number"  # one of `GATES`
     steep: float = 1.0  # how large steps are
     walk: bool = False  # steps of both signs
     documents: bool = False

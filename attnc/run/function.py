@@ -71,6 +71,7 @@ class AttentionFunction:
         declared = compilation.declared
         self._compilation = compilation
         self._emitted: dict[bool, Callable[..., Result]] = {}  # with kernels, and without
+        self._cut: dict[bool, bool] = {}  # which of these take states
         self.__name__ = self.__qualname__ = declared.name
         self.__doc__ = declared.doc or f"The attention `{declared.name}` of {compilation.source.name}."
         self.__signature__ = _signature(declared)
@@ -242,11 +243,12 @@ class AttentionFunction:
         if needs_kernels not in self._emitted:
             compilation = self._compilation if needs_kernels else self._compilation.on_cpu
             module = load_module(self.__name__, compilation.text)
-            self._emitted[needs_kernels] = getattr(module, self.__name__)
+            function = self._emitted[needs_kernels] = getattr(module, self.__name__)
+            self._cut[needs_kernels] = "initial_state" in signature(function).parameters
         return True
 
     def _takes_state(self, needs_kernels: bool) -> bool:
-        return "initial_state" in signature(self._emitted[needs_kernels]).parameters
+        return self._cut[needs_kernels]
 
     # What `torch.compiler.assume_constant_result` sets, without importing torch for it: torch.compile runs this when it
     # traces a call and does not look inside. What it returns must be a constant, so it is not the function itself.

@@ -2,10 +2,11 @@
 
     state_t = exp(step_t) state_(t-1) + g_t^T v_t,    out_t = f_t state_t
 
-is computed for 64 tokens at a time (Hua et al. 2022, "Transformer Quality in Linear Time"; Yang et al. 2024, "Gated
-Linear Attention"). `f` are the features of queries, `g` those of keys, and a step is the logarithm of what the state is
-multiplied with at a key: none, one number, or one for each channel. Every exponential is the decay between a query and
-a key that it sees, so none overflows where no weight does. Copied by name; it knows nothing of any spec.
+is computed for 64 tokens at a time, or for all of a shorter call (Hua et al. 2022, "Transformer Quality in Linear
+Time"; Yang et al. 2024, "Gated Linear Attention"). `f` are the features of queries, `g` those of keys, and a step is
+the logarithm of what the state is multiplied with at a key: none, one number, or one for each channel. Every
+exponential is the decay between a query and a key that it sees, so none overflows where no weight does. Copied by
+name; it knows nothing of any spec.
 """
 
 import torch
@@ -52,10 +53,12 @@ def _chunked_forward(f, g, v, steps, of_queries, of_keys, offset, with_sums):
         f, g, v = x[rows, n], _of_group(y[heads, n], group), _of_group(z[heads, n], group)
         gates = None if steps is None else _running(steps[rows, n])
         inside, enters, leaves, stays = _sight(seen, rows, n, H, gates, z.dtype)
-        states = _carry(state[rows], _times(g, leaves).mT @ v, stays)
-        state[rows] = states[:, -1]
-        pairs = _hide_pairs(_weights(f, g, gates), inside)
-        out[rows, n] = (pairs @ v).add_(_times(f, enters) @ states[:, :-1])
+        weighted = _hide_pairs(_weights(f, g, gates), inside) @ v
+        if x.shape[1] > 1:  # before the only chunk there is no key
+            states = _carry(state[rows], _times(g, leaves).mT @ v, stays)
+            state[rows] = states[:, -1]
+            weighted += _times(f, enters) @ states[:, :-1]
+        out[rows, n] = weighted
     out = _tokens_of(out, offset, B, N)
     return (out[..., :DV], out[..., DV]) if with_sums else (out, None)
 
@@ -66,7 +69,7 @@ def _chunked_backward(dout, dsums, f, g, v, steps, of_queries, of_keys, offset):
     if dsums is not None:
         dout, v = torch.cat([dout, dsums.unsqueeze(3)], 3), _with_ones(v)
     x, y, z, by_chunks, seen = _in_chunks(f, g, v, steps, of_queries, of_keys, offset)
-    d = _chunks_of(dout, offset, x.shape[1])
+    d = _chunks_of(dout, offset, *x.shape[1:3])
     dx, dy, dz = torch.empty_like(x), torch.empty_like(y), torch.empty_like(z)
     dsteps = None if steps is None else torch.empty_like(by_chunks, dtype=z.dtype)
     slabs, befores = list(_slabs(x, y)), []
@@ -124,11 +127,13 @@ def _carry(state, added, stays):
 
 def _in_chunks(f, g, v, steps, of_queries, of_keys, offset):
     """Everything by rows, chunks and tokens: a query stands at the last key that it sees."""
-    chunks = max(1, -(-max(g.shape[2], f.shape[2] + offset) // CHUNK))
-    tokens = _chunks_of(f, offset, chunks), _chunks_of(g, 0, chunks), _chunks_of(v, 0, chunks)
+    places = max(1, g.shape[2], f.shape[2] + offset)
+    size = min(CHUNK, 2 ** (places - 1).bit_length())
+    chunks = -(-places // size)
+    tokens = (_chunks_of(x, first, chunks, size) for x, first in ((f, offset), (g, 0), (v, 0)))
     if steps is not None:
-        steps = _chunks_of(steps if steps.ndim == 4 else steps.unsqueeze(3), 0, chunks)
-    return *tokens, steps, _documents(of_queries, of_keys, offset, chunks)
+        steps = _chunks_of(steps if steps.ndim == 4 else steps.unsqueeze(3), 0, chunks, size)
+    return *tokens, steps, _documents(of_queries, of_keys, offset, chunks, size)
 
 
 def _running(steps):
@@ -141,16 +146,16 @@ def _with_ones(v):
     return torch.cat([v, v.new_ones(*v.shape[:3], 1)], -1)
 
 
-def _chunks_of(x, first, chunks):
-    """x [B, H, N, W] as [B * H, chunks, CHUNK, W], token t at place t + first, and zeros."""
+def _chunks_of(x, first, chunks, size):
+    """x [B, H, N, W] as [B * H, chunks, size, W], token t at place t + first, and zeros."""
     x = x.to(torch.promote_types(x.dtype, torch.float32))
-    places = max(0, first), max(0, min(chunks * CHUNK, x.shape[2] + first))
-    if places == (0, chunks * CHUNK) and first == 0:
-        return x.reshape(-1, chunks, CHUNK, x.shape[3])
-    wide = x.new_zeros(*x.shape[:2], chunks * CHUNK, x.shape[3])
+    places = max(0, first), max(0, min(chunks * size, x.shape[2] + first))
+    if places == (0, chunks * size) and first == 0:
+        return x.reshape(-1, chunks, size, x.shape[3])
+    wide = x.new_zeros(*x.shape[:2], chunks * size, x.shape[3])
     if places[0] < places[1]:
         wide[:, :, places[0] : places[1]] = x[:, :, places[0] - first : places[1] - first]
-    return wide.view(-1, chunks, CHUNK, x.shape[3])
+    return wide.view(-1, chunks, size, x.shape[3])
 
 
 def _tokens_of(x, first, B, count):
@@ -162,21 +167,21 @@ def _tokens_of(x, first, B, count):
     return torch.cat([x.new_zeros(*x.shape[:2], before, x.shape[3]), x[:, :, : count - before]], 2)
 
 
-def _documents(of_queries, of_keys, offset, chunks):
-    """Documents of queries, at the last key that they see, and of keys: [B, chunks, CHUNK]."""
+def _documents(of_queries, of_keys, offset, chunks, size):
+    """Documents of queries, at the last key that they see, and of keys: [B, chunks, size]."""
     if of_keys is None or of_keys.shape[1] == 0 or of_queries.shape[1] == 0:
         return None
-    places = torch.arange(chunks * CHUNK, device=of_keys.device)
+    places = torch.arange(chunks * size, device=of_keys.device)
     queries = of_queries[:, (places - offset).clamp(0, of_queries.shape[1] - 1)]
     keys = of_keys[:, places.clamp(max=of_keys.shape[1] - 1)]
-    return queries.unflatten(1, (chunks, CHUNK)), keys.unflatten(1, (chunks, CHUNK))
+    return queries.unflatten(1, (chunks, size)), keys.unflatten(1, (chunks, size))
 
 
 def _slabs(x, y):
     """Rows and chunks at a time, in order, so many that what is made of them stays in the cache."""
-    (rows, chunks, _, F), groups = x.shape, y.shape[0]
+    (rows, chunks, tokens, F), groups = x.shape, y.shape[0]
     group = rows // max(1, groups)
-    size = torch.get_num_threads() * 2**18 // (CHUNK * max(F, CHUNK))
+    size = torch.get_num_threads() * 2**18 // (tokens * max(F, tokens))
     heads = min(groups, max(1, size // max(1, group * chunks)))
     length = min(chunks, max(8, size // max(1, group * heads)))
     for first in range(0, groups, heads):
@@ -239,7 +244,7 @@ def _exp(exponents, dtype):
 
 
 def _decay(gates, dtype):
-    """The decay of each pair of a chunk [..., CHUNK, CHUNK], 0 where the key is later."""
+    """The decay of each pair of a chunk, [..., queries, keys], 0 where the key is later."""
     apart = (gates - gates.mT).to(dtype)
     return apart.masked_fill_(
         torch.ones_like(apart[0, 0], dtype=torch.bool).triu_(1), -torch.inf
@@ -253,18 +258,18 @@ def _weights(f, g, gates):
     if gates.shape[3] == 1:
         return (f @ g.mT).mul_(_decay(gates, f.dtype))
     pairs = torch.diag_embed((f * g).sum(3))
-    for queries, keys, between in _halves():
+    for queries, keys, between in _halves(f.shape[2]):
         grown = f[:, :, queries] * _exp(gates[:, :, queries] - gates[:, :, between], f.dtype)
         faded = g[:, :, keys] * _exp(gates[:, :, between] - gates[:, :, keys], f.dtype)
         pairs[:, :, queries, keys] = grown @ faded.mT
     return pairs
 
 
-def _halves():
+def _halves(tokens):
     """Queries, earlier keys, and the last of those: every pair of two tokens of a chunk once."""
-    size = CHUNK // 2
+    size = tokens // 2
     while size:
-        for first in range(0, CHUNK, 2 * size):
+        for first in range(0, tokens, 2 * size):
             middle = first + size
             yield slice(middle, middle + size), slice(first, middle), slice(middle - 1, middle)
         size //= 2
@@ -290,7 +295,7 @@ def _weights_backward(dpairs, f, g, gates, df, dg, drunning):
         return pairs
     own = dpairs.diagonal(dim1=2, dim2=3).unsqueeze(3)
     pairs, df_own, dg_own = torch.diag_embed((f * g).sum(3)), own * g, own * f
-    for queries, keys, between in _halves():
+    for queries, keys, between in _halves(f.shape[2]):
         grows = _exp(gates[:, :, queries] - gates[:, :, between], f.dtype)
         fades = _exp(gates[:, :, between] - gates[:, :, keys], f.dtype)
         grown, faded = f[:, :, queries] * grows, g[:, :, keys] * fades

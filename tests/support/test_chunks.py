@@ -11,11 +11,15 @@ from hypothesis import strategies as st
 from linear_oracle import Call, draw, pairwise
 from torch import Tensor
 
-from attnc.support.chunks import _chunked_backward_cpu, _chunked_forward_cpu
+from attnc.support.chunks import _chunked_backward_cpu, _chunked_forward_cpu, _in_chunks
 from attnc.support.linear_pairs import _pairs_backward, _pairs_forward
 
 SIZES = (
     (1, 1, 0),
+    (5, 5, 0),
+    (16, 16, 0),
+    (3, 20, 17),
+    (20, 3, -17),
     (37, 37, 0),
     (64, 64, 0),
     (65, 65, 0),
@@ -50,6 +54,16 @@ def test_against_the_formula(N: int, M: int, offset: int, gates: str, documents:
     call = draw(N, M, offset, gates, documents)
     for name, error in apart(in_chunks(call), pairwise(call)).items():
         assert error < 1e-12, (name, error)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "chunks", "size"), [(1, 1, 1), (2, 1, 2), (17, 1, 32), (64, 1, 64), (65, 2, 64)]
+)
+def test_few_tokens_have_a_short_chunk(tokens: int, chunks: int, size: int) -> None:
+    """A step of one token is computed as one, and not as 64."""
+    call = draw(tokens, tokens, 0, "numbers", True)
+    *parts, seen = _in_chunks(*call.given)
+    assert {x.shape[1:3] for x in (*parts, *(x.unsqueeze(3) for x in seen))} == {(chunks, size)}
 
 
 @pytest.mark.parametrize("steepness", [0.0, 1.0, 30.0])

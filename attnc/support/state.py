@@ -11,6 +11,7 @@ Heads are those of keys, or of queries where each fades in its own way. Copied b
 
 import torch
 
+from attnc.support.checks import _names
 from attnc.support.of_call import _mistake
 from attnc.support.products import _wide
 from attnc.support.torch_functions import _for_query_heads
@@ -38,11 +39,27 @@ def _check_state(state, names, q, k):
             kind = type(state[name]).__name__
             words = f"`{name}` of `initial_state` is a tensor"
             raise _mistake("wrong-type", f"{words}; this is {kind}")
+    for name in names:
+        _check_kind(state, name, q)
     sizes = {"tokens": (), "document": q.shape[:1]}
     for name in names:
         if name in sizes and state[name].shape != sizes[name]:
             words = f"`{name}` of `initial_state` has the sizes {list(sizes[name])} in this call"
             raise _mistake("wrong-size", f"{words}; these are {list(state[name].shape)}")
+
+
+def _check_kind(state, name, q):
+    """Raise where a tensor of a state has another dtype than a call leaves it in, or is elsewhere than q."""
+    ints = torch.int32, torch.int64
+    kinds = {"gate": (torch.float64,), "document": ints, "tokens": ints}
+    dtypes, found = kinds.get(name, (torch.float32, torch.float64)), state[name]
+    if found.dtype not in dtypes:
+        words = f"`{name}` of `initial_state` needs dtype {_names(*dtypes)}"
+        raise _mistake("wrong-dtype", f"{words}; this is {_names(found.dtype)}")
+    is_number = name == "tokens" and found.device.type == "cpu"  # which torch takes to any device
+    if found.device != q.device and not is_number:
+        words = f"`{name}` of `initial_state` needs the device of `q`, {q.device}"
+        raise _mistake("wrong-device", f"{words}; this is on {found.device}")
 
 
 def _check_sizes(state, name, x, width):

@@ -228,6 +228,15 @@ def test_states_of_other_calls() -> None:
     assert "what a call with `return_state=True` leaves: values, gate, tokens; this is list" in told([1])
     assert "leaves: values, gate, tokens; this is values" in told({"values": x})
     assert "`gate` of `initial_state` is a tensor; this is int" in told({**state, "gate": 3})
+    half = {**state, "values": state["values"].half()}
+    assert told(half) == "`values` of `initial_state` needs dtype float32 or float64; this is float16"
+    single = {**state, "gate": state["gate"].float()}
+    assert told(single) == "`gate` of `initial_state` needs dtype float64; this is float32"
+    wide = {name: x.double() for name, x in state.items()}
+    assert told(wide) == "`tokens` of `initial_state` needs dtype int32 or int64; this is float64"
+    for name in state:
+        there = {**state, name: state[name].to("meta")}
+        assert told(there) == f"`{name}` of `initial_state` needs the device of `q`, cpu; this is on meta"
     wrong = {**state, "values": state["values"][:, :, :, :5]}
     assert (
         "`values` of `initial_state` has the sizes [1, 2, 8, 8] in this call; these are [1, 2, 8, 5]"

@@ -12,13 +12,12 @@ from itertools import islice
 
 from attnc.analyze.facts import Reason
 from attnc.ir.nodes import (
+    READINGS,
     And,
     Bool,
     BoolIf,
-    BoolLoad,
     Compare,
     Floor,
-    IntLoad,
     IntOp,
     IntParam,
     IsPow2,
@@ -28,12 +27,8 @@ from attnc.ir.nodes import (
     Or,
     Period,
     Real,
-    RealLoad,
     TileEnd,
-    Total,
     Truth,
-    VecLoad,
-    VecTotal,
 )
 from attnc.ir.text import print_ir
 from attnc.ir.walk import axes_of, replace_terms, walk
@@ -192,7 +187,7 @@ def _obstacle(term: Bool, plane: Plane) -> str:
                     return f"divides by `{print_ir(n)}`, which may be below 1"
     for axis in (plane.target.key, plane.other.key):
         moving = [node for node in walk(term) if axis in axes_of(node)]
-        if any(isinstance(node, (IntLoad, BoolLoad, RealLoad, VecLoad, Total, VecTotal)) for node in moving):
+        if any(isinstance(node, READINGS) for node in moving):
             return f"reads an array at {SINGULAR[axis]} positions"
         if any(
             isinstance(node, Member) and any(axis in axes_of(item) for item in node.index) for node in moving

@@ -21,11 +21,12 @@ from attnc.analyze.requirements import find_requirements
 from attnc.ir import build
 from attnc.ir.nodes import (
     KEY_HEAD,
+    LOADS,
+    TOTALS,
     And,
     Attention,
     Bool,
     BoolIf,
-    BoolLoad,
     Count,
     Dot,
     Floor,
@@ -33,23 +34,19 @@ from attnc.ir.nodes import (
     Int,
     IntConst,
     IntIf,
-    IntLoad,
     Member,
     Node,
     Or,
     RealConst,
     RealIf,
-    RealLoad,
     Row,
     Score,
     Size,
     SumD,
-    Total,
     Vec,
     VecIf,
     VecInput,
     VecLoad,
-    VecTotal,
 )
 from attnc.ir.walk import Axis, axes_of, children, holds, replace_terms, walk
 from attnc.sets.convert import to_bool, to_polynomial, to_predicate
@@ -212,11 +209,9 @@ class _Reader:
             case _:
                 for child in children(node):
                     yield from self.read(child, where)
-                if isinstance(node, IntLoad | RealLoad | BoolLoad | VecLoad | Member):
+                if isinstance(node, (*LOADS, VecLoad, Member)):
                     yield _Read(node.array, node.index, where, self.axes)
-                if isinstance(
-                    node, Total | VecTotal
-                ):  # the last of those in front of its end, if there are some
+                if isinstance(node, TOTALS):  # the last of those in front of its end, if there are some
                     *before, end = node.index
                     last = build.integer("-", end, IntConst(1))
                     there = build.compare("!=", end, IntConst(0))

@@ -403,6 +403,14 @@ class VecIf(Vec):
     b: Vec
 
 
+# ---- readings of arrays ------------------------------------------------------------------------------
+
+LOADS = (IntLoad, RealLoad, BoolLoad)  # the number at a place
+TOTALS = (Total, VecTotal)  # the sum of all that stands in front of a place
+READINGS = (*LOADS, VecLoad, *TOTALS)  # `Member` and `Rank` read whole rows
+OF_FLOATS = (RealLoad, VecLoad, *TOTALS)  # those of an array that has a gradient
+
+
 # ---- the whole -------------------------------------------------------------------------------------
 
 

@@ -7,23 +7,11 @@ takes the samples of `vmap`.
 
 from __future__ import annotations
 
-from attnc.ir.nodes import (
-    BoolLoad,
-    Index,
-    IntLoad,
-    Member,
-    Node,
-    Rank,
-    RealLoad,
-    Size,
-    Total,
-    VecLoad,
-    VecTotal,
-)
+from attnc.ir.nodes import READINGS, Index, Member, Node, Rank, Size
 from attnc.ir.walk import children
 from attnc.lower.tiled.sweep import TiledSweep
 
-LOADS = (IntLoad, RealLoad, BoolLoad, VecLoad, Member, Rank, Total, VecTotal)
+ALL_READINGS = (*READINGS, Member, Rank)
 
 
 def entries_of(sweep: TiledSweep, vectors: tuple[str, ...]) -> tuple[str, ...]:
@@ -54,7 +42,7 @@ def _depends_on_entry(terms: list[Node], arrays: set[str]) -> bool:
         if id(term) not in seen:
             seen.add(id(term))
             below = list(children(term))
-            if isinstance(term, LOADS) and term.array in arrays and term.index[0] == entry:
+            if isinstance(term, ALL_READINGS) and term.array in arrays and term.index[0] == entry:
                 below.remove(entry)
             todo += below
     return False

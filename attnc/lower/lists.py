@@ -13,15 +13,13 @@ from typing import Literal
 
 from attnc.analyze.facts import Requirement, TileTest
 from attnc.ir.nodes import (
+    LOADS,
     Attention,
     Bool,
-    BoolLoad,
     Index,
     Int,
-    IntLoad,
     Node,
     OverTile,
-    RealLoad,
     TileEnd,
 )
 from attnc.ir.walk import axes_of, replace_terms, walk
@@ -161,7 +159,7 @@ def _with_ends(test: Bool) -> Bool:
 
 def _fresh(term: OverTile, terms: TorchTerms) -> str:
     """`least_doc_i`: a name for the least or the greatest entry of an array over a tile."""
-    arrays = [part.array for part in walk(term) if isinstance(part, IntLoad | RealLoad | BoolLoad)]
+    arrays = [part.array for part in walk(term) if isinstance(part, LOADS)]
     word = f"{'least' if term.kind == 'min' else 'greatest'}_{arrays[0] if arrays else 'value'}_{term.axis}"
     return fresh_name(word, {name.name for name in terms.named.values() if isinstance(name, Var)})
 

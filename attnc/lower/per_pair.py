@@ -8,11 +8,10 @@ a loop, and a reason that says so.
 from __future__ import annotations
 
 from attnc.analyze.facts import Reason
-from attnc.ir.nodes import Attention, BoolLoad, Int, IntConst, IntLoad, IntOp, Member, Node, RealLoad
+from attnc.ir.nodes import LOADS, Attention, Int, IntConst, IntOp, Member, Node
 from attnc.ir.text import print_ir
 from attnc.ir.walk import axes_of, walk
 
-LOADS = (RealLoad, IntLoad, BoolLoad)
 TOKENS = {"i", "j"}
 MANY = 4
 # Slots that a kernel looks at one after the other, without a loop.

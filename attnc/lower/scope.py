@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from attnc.ir.nodes import (
+    LOADS,
     Attention,
     BoolLoad,
     FromInt,
@@ -68,12 +69,7 @@ class Scope:
         order: dict[Node, None] = {}
         for root in roots:
             self._count(root, uses, order)
-        self._indices = {
-            item: part.array
-            for part in order
-            if isinstance(part, RealLoad | IntLoad | BoolLoad)
-            for item in part.index
-        }
+        self._indices = {item: part.array for part in order if isinstance(part, LOADS) for item in part.index}
         larger = (other for other in order if isinstance(other, Real) and is_invariant(other))
         self._inside = Counter(part for other in larger for part in children(other))
         for term in order:

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from attnc.algebra.fold import Sums
-from attnc.ir.nodes import Compare
+from attnc.ir.nodes import LOADS, Compare
 from attnc.ir.walk import axes_of, walk
-from attnc.lower.per_pair import LOADS, TOKENS, count_divisions, divides_much, reads_pair
+from attnc.lower.per_pair import TOKENS, count_divisions, divides_much, reads_pair
 from attnc.lower.tiled.sweep import TiledSweep
 from attnc.tiles import Tile
 

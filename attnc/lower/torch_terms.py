@@ -14,19 +14,17 @@ from types import MappingProxyType
 from attnc.analyze.divisors import find_divisions
 from attnc.ir import build
 from attnc.ir.nodes import (
+    LOADS,
     Bool,
-    BoolLoad,
     Dot,
     Index,
     Int,
     IntConst,
-    IntLoad,
     IntOp,
     Member,
     Node,
     Real,
     RealConst,
-    RealLoad,
     RealOp,
     Total,
 )
@@ -231,6 +229,4 @@ def is_whole(exponent: Real) -> bool:
 
 def is_number(term: Node) -> bool:
     """Is the term a plain Python number in the CPU path?"""
-    return is_scalar(term) and not any(
-        isinstance(part, RealLoad | IntLoad | BoolLoad | Member | Dot | Total) for part in walk(term)
-    )
+    return is_scalar(term) and not any(isinstance(part, (*LOADS, Member, Dot, Total)) for part in walk(term))

@@ -14,6 +14,7 @@ from typing import Self
 from attnc.errors import CompilerBug
 from attnc.ir.nodes import (
     KEY_HEAD,
+    TOTALS,
     Dot,
     Index,
     Int,
@@ -97,7 +98,7 @@ class Vectors:
 
     def name_sums(self, block: Block, terms: Iterable[Node]) -> None:
         """The running sums that these terms read, once for all of them."""
-        parts = (part for term in terms for part in walk(term) if isinstance(part, Total | VecTotal))
+        parts = (part for term in terms for part in walk(term) if isinstance(part, TOTALS))
         sums: dict[tuple[str, int], Expr] = {}
         for array, axis in dict.fromkeys((part.array, len(part.index) - 1) for part in parts):
             sums[array, axis] = block.let(f"{array}_sums", self.terms.sums_of(array, axis))

@@ -20,7 +20,7 @@ from attnc.algebra.fold import Fold, Largest, Softmax
 from attnc.algebra.products import signed_summands_of
 from attnc.analyze.facts import RowPass
 from attnc.analyze.weights import find_weights
-from attnc.ir.nodes import Attention, Dot, Real, RealLoad, Score, SumD, Total, Vec, VecLoad, VecTotal
+from attnc.ir.nodes import OF_FLOATS, Attention, Dot, Real, Score, SumD, Vec
 from attnc.ir.walk import axes_of, holds, walk
 from attnc.run.points import Points, all_pairs
 from attnc.run.rows import Rows
@@ -190,10 +190,7 @@ def _find_sides(attention: Attention, arrays: frozenset[str]) -> tuple[Side, ...
         assert fold is not None
         terms += [fold.score, *fold.sums, *([fold.weight] if fold.weight is not None else [])]
     readings = {
-        node
-        for term in terms
-        for node in walk(term)
-        if isinstance(node, RealLoad | VecLoad | Total | VecTotal) and node.array in arrays
+        node for term in terms for node in walk(term) if isinstance(node, OF_FLOATS) and node.array in arrays
     }
     of_keys = frozenset(x for x in readings if "j" in axes_of(x) and "i" not in axes_of(x))
     of_rows = frozenset(readings - of_keys)

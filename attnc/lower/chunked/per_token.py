@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from attnc.ir.nodes import (
     KEY_HEAD,
+    OF_FLOATS,
     Index,
     IntConst,
     IntLoad,
     Node,
-    RealLoad,
-    Total,
     Truth,
     VecInput,
-    VecLoad,
-    VecTotal,
 )
 from attnc.ir.walk import replace_terms, walk
 from attnc.kernel.build import Block, function
@@ -83,9 +80,8 @@ def _numbers_of(sweep: LinearSweep) -> list[Node]:
 
 def _read_in(numbers: list[Node]) -> list[str]:
     """The float arrays that they read."""
-    reads = RealLoad | VecLoad | Total | VecTotal
     parts = (part for number in numbers for part in walk(number))
-    return list(dict.fromkeys(part.array for part in parts if isinstance(part, reads)))
+    return list(dict.fromkeys(part.array for part in parts if isinstance(part, OF_FLOATS)))
 
 
 def _documents(block: Block, vectors: Vectors, sweep: LinearSweep) -> None:

@@ -16,21 +16,19 @@ from attnc.algebra.separated import DotFactor, Term
 from attnc.analyze.facts import Reason
 from attnc.ir import build
 from attnc.ir.nodes import (
+    READINGS,
+    TOTALS,
     Attention,
-    BoolLoad,
     Index,
     Int,
     IntConst,
-    IntLoad,
     IntParam,
     Member,
     Node,
     Rank,
-    RealLoad,
     RealOp,
     Size,
     Total,
-    VecLoad,
     VecTotal,
 )
 from attnc.ir.text import print_ir
@@ -44,8 +42,6 @@ from attnc.lower.schedule import StateFunctions
 from attnc.lower.torch_terms import torch
 from attnc.sets.convert import to_int, to_polynomial
 
-TOTALS = (Total, VecTotal)
-READINGS = (RealLoad, VecLoad, IntLoad, BoolLoad, *TOTALS)
 TOKENS = (Size("N"), Size("M"))
 POSITIONS = (Index("i"), Index("j"))
 # How many tokens stand in front of the first.

@@ -46,12 +46,7 @@ class Plan:
     @property
     def why_no_state(self) -> Reason | None:
         """Why no tokens can stand in front of those of a call; None where they can."""
-        find = self.schedule.find_no_state
-        return (
-            find(self.last)
-            if find
-            else Reason("its keys are looked at pair by pair, and no state holds them")
-        )
+        return self.last.why_no_state
 
     def setting_apart(self, names: tuple[str, ...]) -> Plan:
         """The same, where these names of the spec are others in emitted code."""
@@ -77,9 +72,9 @@ def make_plan(attention: Attention, facts: Facts, wanted: ScheduleName = "auto")
 
 def _on_states(schedule: Schedule, sweep: Sweep) -> tuple[Reason, ...]:
     """Whether a call can be cut, where the schedule has states."""
-    if schedule.find_no_state is None:
+    if not schedule.has_states:
         return ()
-    reason = schedule.find_no_state(sweep)
+    reason = sweep.why_no_state
     if reason is None:
         return (Reason("a call may leave its state to a later one: `return_state`, `initial_state`"),)
     return (Reason(f"it takes no state: {reason.text}", reason.span),)

@@ -79,8 +79,8 @@ class Schedule:
     `make` makes the sweeps of an attention, the last of which weighs values, or says why the schedule is not for it;
     nothing, where nobody would expect that it is. `find_dear` says why pairs are cheaper in most calls, if they are.
     `lower` takes a sweep and the checks of what it reads. `common` is what the launchers of all sweeps call, with tiles
-    that were chosen for one GPU, if they were; `constants` are lines at the head of a module. `find_no_state` says why
-    no tokens can stand in front of those of a call; it is there where the schedule has states at all.
+    that were chosen for one GPU, if they were; `constants` are lines at the head of a module. `has_states`: a sweep
+    may take up what the tokens in front of a call have left.
     """
 
     name: str
@@ -90,4 +90,4 @@ class Schedule:
     common: Callable[[Sequence[Any], ChosenTiles | None], tuple[Part, ...]]
     constants: tuple[str, ...] = ()
     find_dear: Callable[[Attention, Facts], Reason | None] = lambda attention, facts: None
-    find_no_state: Callable[[Any], Reason | None] | None = None
+    has_states: bool = False

@@ -78,6 +78,11 @@ class Sweep:
         return {}
 
     @property
+    def why_no_state(self) -> Reason | None:
+        """Why no tokens can stand in front of those of a call; None where they can."""
+        return Reason("its keys are looked at pair by pair, and no state holds them")
+
+    @property
     def key_heads(self) -> str | None:
         """The argument that says how many heads the keys of a call have, where kernels see other ones."""
         return None

@@ -21,7 +21,7 @@ from attnc.kernel.build import Block, function
 from attnc.kernel.expressions import Var
 from attnc.kernel.nodes import Function, Param
 from attnc.lower.chunked.features import B, FeaturesOfTokens, H, M, N
-from attnc.lower.chunked.state import BEFORE, counting_on, counts_on, made_of_tokens, why_no_state
+from attnc.lower.chunked.state import BEFORE, counting_on, counts_on, made_of_tokens
 from attnc.lower.chunked.sweep import LinearSweep
 from attnc.lower.scope import note_of
 from attnc.lower.torch_terms import is_number, torch
@@ -32,7 +32,7 @@ Q, K, V = VecInput("q"), VecInput("k"), VecInput("v")
 
 def lower_per_token(sweep: LinearSweep) -> Function:
     """`_per_token(q, k, v, ...)`: the tensors of the recurrence; without v, where no value is weighed."""
-    if why_no_state(sweep) is None and counts_on(sweep):
+    if sweep.no_state is None and counts_on(sweep):
         sweep = counting_on(sweep)
     block, vectors, spec = Block(), Vectors(sweep), sweep.spec
     of_keys = vectors if sweep.per_query_head else Vectors(sweep, {KEY_HEAD: Var("h_kv")})

@@ -43,7 +43,7 @@ from attnc.lower.chunked.make_forms import make_forms
 from attnc.lower.chunked.make_sweep import SweepMaker
 from attnc.lower.chunked.paths import lower_backward, lower_forward, lower_pairs, sign
 from attnc.lower.chunked.per_token import lower_per_token
-from attnc.lower.chunked.state import lower_state, why_no_state
+from attnc.lower.chunked.state import lower_state
 from attnc.lower.chunked.sweep import LinearSweep
 from attnc.lower.per_row import lower_numbers
 from attnc.lower.schedule import ReadChecks, Schedule, SweepKernels
@@ -235,7 +235,7 @@ CHUNKED = Schedule(
     common=lambda sweeps, tiles: () if sweeps[-1].is_torchs_alone else OF_LAUNCHERS,
     constants=("CHUNK = 64  # tokens of the CPU path whose pairs are computed at once",),
     find_dear=find_dear,
-    find_no_state=why_no_state,
+    has_states=True,
 )
 PRODUCTS = Schedule(
     name="products",
@@ -244,5 +244,5 @@ PRODUCTS = Schedule(
     lower=lower_products,
     common=lambda sweeps, tiles: (),
     find_dear=find_dear,
-    find_no_state=why_no_state,
+    has_states=True,
 )

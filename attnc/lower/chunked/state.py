@@ -49,7 +49,7 @@ BEFORE = IntParam("tokens_before")
 STATE, V = Var("state"), Var("v")
 
 
-def why_no_state(sweep: LinearSweep) -> Reason | None:
+def find_no_state(sweep: LinearSweep) -> Reason | None:
     """Why no tokens can stand in front of those of a call; None where they can."""
     spec, mask = sweep.spec, sweep.mask
     if sweep.number or sweep.rows_before:
@@ -192,7 +192,7 @@ def _moved(term: Any) -> Any:
 
 def lower_state(sweep: LinearSweep) -> StateFunctions | None:
     """The functions that take a state up and hand one on; None where a call takes none."""
-    if why_no_state(sweep) is not None:
+    if sweep.no_state:
         return None
     return StateFunctions(
         enter=_lower_enter(sweep),
@@ -204,7 +204,7 @@ def lower_state(sweep: LinearSweep) -> StateFunctions | None:
 
 def made_of_tokens(sweep: LinearSweep) -> tuple[str, ...]:
     """What the work on single tokens leaves: the tensors of the operator, and what runs on where states need it."""
-    running = running_of(sweep) if why_no_state(sweep) is None else None
+    running = running_of(sweep) if sweep.no_state is None else None
     return (*sweep.vectors, *sweep.documents, *filter(None, [running]))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from attnc.algebra.fold import Fold
-from attnc.analyze.facts import TokenMask
+from attnc.analyze.facts import Reason, TokenMask
 from attnc.analyze.misreads import Misread
 from attnc.ir.nodes import IntLoad, Real, Truth
 from attnc.lower.chunked.form import Form
@@ -22,7 +22,8 @@ class LinearSweep(Sweep):
     `forms` begin with the one that weighs values, if the pass does. Where something that is made for keys knows the
     query head, keys and values are laid out `per_query_head`. `bases` are those of powers that fade: their logarithms
     are steps. `rows_before` are numbers of rows that earlier passes have left. `misreads` are there where a call has
-    fewer queries than keys, or fewer keys than queries.
+    fewer queries than keys, or fewer keys than queries. `no_state` says why no tokens can stand in front of those of a
+    call, if they cannot.
     """
 
     forms: tuple[Form, ...]
@@ -31,6 +32,7 @@ class LinearSweep(Sweep):
     bases: tuple[Real, ...]
     rows_before: tuple[RowArray, ...]
     misreads: tuple[Misread, ...]
+    no_state: Reason | None
 
     @property
     def is_both_ways(self) -> bool:
@@ -45,6 +47,10 @@ class LinearSweep(Sweep):
     @property
     def row_arrays(self) -> tuple[RowArray, ...]:
         return self.rows_before
+
+    @property
+    def why_no_state(self) -> Reason | None:
+        return self.no_state
 
     @property
     def positive(self) -> tuple[Real, ...]:

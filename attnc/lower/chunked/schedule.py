@@ -95,8 +95,8 @@ def _why_not(attention: Attention, linear: Linear, facts: Facts) -> Reason | Non
     if linear.infinite is not None and not isinstance(linear.infinite, RealCall | RealOp):
         what = f"`{print_ir(linear.infinite)}` may be -inf, and hide pairs"
         return Reason(what, linear.infinite.span)
-    if any(_has_position(term.query, "i") for term in terms) and any(
-        _has_position(term.key, "j") for term in terms
+    if any(_grows_along(term.query, "i") for term in terms) and any(
+        _grows_along(term.key, "j") for term in terms
     ):
         return Reason("differences of positions would be those of large numbers", attention.score.span)
     if mask.causal is not None and not _is_of_call(mask.causal):
@@ -137,14 +137,14 @@ def _is_product(term: Term) -> bool:
     return bool(term.dots[1:]) or any(dot.power > 1 for dot in term.dots)
 
 
-def _has_position(number: Real, axis: Literal["i", "j"]) -> bool:
-    """Does a number of a token grow with its position? Functions of it, as cosines, do not."""
+def _grows_along(number: Real, axis: Literal["i", "j"]) -> bool:
+    """Does a number of a token grow with its position? Functions of it, as cosines, do not, though they know it."""
     if isinstance(number, RealCall):
         return False
     below = [part for part in children(number) if isinstance(part, Real)]
     if isinstance(number, FromInt):
         return axis in axes_of(number)
-    return any(_has_position(part, axis) for part in below)
+    return any(_grows_along(part, axis) for part in below)
 
 
 def _exponents(terms: list[Term]) -> Iterator[Node]:

@@ -72,7 +72,7 @@ def find_no_state(sweep: LinearSweep) -> Reason | None:
     if BEFORE.name in (param.name for param in spec.params):
         return Reason(f"a parameter is called `{BEFORE.name}`", spec.span)
     late = (part for part in (spec.output, sweep.gate) if part is not None)
-    if any(map(_has_positions, late)):
+    if any(map(_knows_position, late)):
         return Reason("the output knows the position of its query", spec.output.span)
     if sum(bool(form.steps) for form in sweep.forms) > 1:
         return Reason("values and sums fade, each in its own way", spec.score.span)
@@ -145,16 +145,16 @@ def _is_total(summand: Node) -> bool:
     return False
 
 
-def _has_positions(term: Node) -> bool:
-    """Does it know a position beside what is read there?"""
+def _knows_position(term: Node) -> bool:
+    """Is it another at another position, beside what is read there? Functions of positions are, also those of ints."""
     if isinstance(term, READINGS):
         return False
-    return term in POSITIONS or any(map(_has_positions, children(term)))
+    return term in POSITIONS or any(map(_knows_position, children(term)))
 
 
 def counts_on(sweep: LinearSweep) -> bool:
     """Do its formulas know positions, so that those of a later call go on from those of a state?"""
-    return any(map(_has_positions, _clauses(sweep)))
+    return any(map(_knows_position, _clauses(sweep)))
 
 
 def counting_on(sweep: LinearSweep) -> LinearSweep:

@@ -309,8 +309,10 @@ def negative(a: Real, *, span: Span | None = None) -> Real: ...
 @overload
 def negative(a: Vec, *, span: Span | None = None) -> Vec: ...
 def negative(a: Node, *, span: Span | None = None) -> Node:
-    """`-a`, written `0 - a`."""
+    """`-a`, written `0 - a`; of `-b` it is `b`."""
     match a:
+        case IntOp("-", IntConst(0), b) | RealOp("-", RealConst(0), b) | VecOp("-", Splat(RealConst(0)), b):
+            return b
         case Int():
             return integer("-", IntConst(0), a, span=span)
         case Real():

@@ -18,7 +18,7 @@ from attnc.algebra.separated import Term
 from attnc.analyze.decays import left_at_last_key
 from attnc.analyze.facts import TokenMask
 from attnc.ir import build
-from attnc.ir.nodes import Bool, Int, IntConst, Node, Real, RealConst, RealOp, Size, Truth, Vec
+from attnc.ir.nodes import Bool, Int, IntConst, Node, Real, RealConst, Size, Truth, Vec
 from attnc.ir.walk import axes_of
 from attnc.kernel.build import Block, function
 from attnc.kernel.expressions import Expr, List, Lit, Ternary, Unary, Var
@@ -70,12 +70,7 @@ class FeaturesOfTokens:
         causal, k_heads = self.mask.causal, Var("k").attr("shape")[1]
         heads = k_heads if "h" in axes_of(of_key) else 1
         assert isinstance(of_key, Real)
-        score = (
-            of_key.b
-            if isinstance(of_key, RealOp) and (of_key.op, of_key.a) == ("-", ZERO)
-            else build.negative(of_key)
-        )
-        scores = self._column(score, "j", "scores").call("expand", B, heads, M, 1)
+        scores = self._column(build.negative(of_key), "j", "scores").call("expand", B, heads, M, 1)
         if self.sees_key is not None:
             scores = torch.where(self.sees_key, scores, function("float")("-inf"))
         scores = self.block.let("scores", scores)

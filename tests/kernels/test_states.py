@@ -34,6 +34,7 @@ OWN = {
     "rotated": spec("", "j <= i", "dot(rope(q, i, 10000), rope(k, j, 10000))"),
     "length": spec("length: int[B]", "j <= i and j < abs(length[b]) + 20", "dot(q, k)", "s / (1 + count())"),
     "steps": spec("a: float[B, H, N]", "j <= i", "dot(q, k) * exp(total(a[b, h, j + 1 : i + 1]) / 9)"),
+    "of_all_heads": spec("a: float[B, N]", "j <= i", "dot(q, k) * exp(a[b, i] - a[b, j])"),
     "blocks": spec("", "j <= i and i // 9 == j // 9", "dot(q, k)", "s / (1 + count())"),
 }
 SPECS = {**FORMULAS, **OWN}

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import torch
 from compilations import CHUNKED, compiled, example
-from hypothesis import given
+from hypothesis import assume, event, given
 from hypothesis import strategies as st
 from properties import cases
+from random_linear import specs
 from test_linear_schedules import SPECS as FORMULAS
 from test_linear_schedules import spec
 from torch import Tensor
@@ -114,6 +115,33 @@ def test_wherever_it_is_cut(name: str, cuts: set[int], variant: int, layout: str
 def test_kernels_and_narrow_tensors(name: str) -> None:
     for case, tolerance in ((KERNELS, 2e-5), (replace(CASE, dtype="bfloat16"), 6e-2)):
         check(compilation_of(name), case, [20, 16, 1], tolerance)
+
+
+@cases(300, 25)
+@given(specs(), st.sets(st.integers(1, 16)), st.integers(0, 3))
+def test_random_formulas(text: str, cuts: set[int], variant: int) -> None:
+    """What can be cut is the same wherever it is; what cannot is refused."""
+    compilation = compiled(text, "cut.attn")
+    try:
+        why = compilation.why_no_state
+    except AttncError as refused:  # nor would it be computed in one call
+        assert [told.code for told in refused.diagnostics] == ["no-kernel"]
+        return
+    event("takes no state" if why else "is cut")
+    if why is not None:
+        assert_takes_none(compilation)
+        return
+    case = replace(CASE, N=17, M=17, variant=variant)
+    assume(next(find_calls(compilation, case), None) is not None)  # too large a number in every call
+    check(compilation, case, [last - first for first, last in pairwise([0, *sorted(cuts), 17])], 1e-10)
+
+
+def assert_takes_none(compilation: Compilation) -> None:
+    """A call that asks for a state is refused before anything of it is looked at."""
+    x = torch.ones(1, 1, 3, 8)
+    with pytest.raises(AttncError) as caught:
+        function_of(compilation)(x, x, x, return_state=True)
+    assert [told.code for told in caught.value.diagnostics] == ["no-state"]
 
 
 def test_a_state_may_be_learned() -> None:

@@ -6,11 +6,12 @@ gradients, pair by pair in float64.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from types import ModuleType
 from typing import Any
 
+import linear_oracle
 import torch
 from torch import Tensor
 
@@ -142,39 +143,15 @@ def _to(value: Any, device: str) -> Any:
 def by_pairs(call: Call, of_sizes: bool = False) -> dict[str, Tensor | None]:
     """The same, pair by pair in float64, differentiated by torch; `of_sizes`: as if no number were negative."""
     given = call.tensors()
-    leaves = {
-        name: given[name].double().requires_grad_()
-        for name in ("f", "g", "v", "steps") if given[name] is not None
-    }  # fmt: skip
+    del given["with_sums"]
     dout, dsums = call.gradients()
+    sums = dout.new_zeros(dout.shape[:3]) if dsums is None else dsums
+    meant = linear_oracle.Call(**given, dout=dout, dsums=sums)
     if of_sizes:
-        leaves |= {name: leaves[name].detach().abs().requires_grad_() for name in ("f", "g", "v")}
-        dout, dsums = dout.abs(), None if dsums is None else dsums.abs()
-    out, sums = attend(**given | leaves)
-    loss = (out * dout).sum() + (0 if dsums is None else (sums * dsums).sum())
-    loss.backward()
-    found = {f"d{name}": torch.zeros_like(x) if x.grad is None else x.grad for name, x in leaves.items()}
-    return {"out": out.detach(), "sums": sums.detach() if call.sums else None, "dsteps": None, **found}
-
-
-def attend(
-    f: Tensor, g: Tensor, v: Tensor, steps: Tensor | None, of_queries: Tensor | None,
-    of_keys: Tensor | None, offset: int, with_sums: bool,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Every pair of a query and a key."""
-    (N, M), group = (f.shape[2], g.shape[2]), f.shape[1] // g.shape[1]
-    g, v = g.repeat_interleave(group, 1), v.repeat_interleave(group, 1)
-    at = torch.arange(N) + offset
-    seen = (torch.arange(M) <= at[:, None]).expand(f.shape[0], 1, N, M)
-    if of_queries is not None and of_keys is not None:
-        seen = seen & (of_queries[:, None, :, None] == of_keys[:, None, None, :])
-    products = f[:, :, :, None] * g[:, :, None]  # [B, H, N, M, F]
-    if steps is not None:
-        lost = steps.cumsum(2) if steps.ndim == 4 else steps.cumsum(2)[..., None]
-        apart = lost[:, :, at.clamp(0, M - 1), None] - lost[:, :, None]
-        products = products * apart.masked_fill(~seen[..., None], 0).exp()
-    weights = products.sum(-1).masked_fill(~seen, 0)
-    return weights @ v, weights.sum(-1)
+        names = ("f", "g", "v", "dout", "dsums")
+        meant = replace(meant, **{name: getattr(meant, name).abs() for name in names})
+    found = linear_oracle.pairwise(meant)
+    return {"dsteps": None, **found, "sums": found["sums"] if call.sums else None}
 
 
 def errors(call: Call, module: ModuleType, device: str = "cpu") -> dict[str, float]:

@@ -246,6 +246,8 @@ def _check_state(state, names, q, k):
             kind = type(state[name]).__name__
             words = f"`{name}` of `initial_state` is a tensor"
             raise _mistake("wrong-type", f"{words}; this is {kind}")
+    for name in names:
+        _check_kind(state, name, q)
     sizes = {"tokens": (), "document": q.shape[:1]}
     for name in names:
         if name in sizes and state[name].shape != sizes[name]:
@@ -253,10 +255,24 @@ def _check_state(state, names, q, k):
             raise _mistake("wrong-size", f"{words}; these are {list(state[name].shape)}")
 
 
+def _check_kind(state, name, q):
+    """Raise where a tensor of a state is not in a dtype that a call leaves, or not where q is."""
+    ints = torch.int32, torch.int64
+    kinds = {"gate": (torch.float64,), "document": ints, "tokens": ints}
+    dtypes, found = kinds.get(name, (torch.float32, torch.float64)), state[name]
+    if found.dtype not in dtypes:
+        words = f"`{name}` of `initial_state` needs dtype {_names(*dtypes)}"
+        raise _mistake("wrong-dtype", f"{words}; this is {_names(found.dtype)}")
+    is_number = name == "tokens" and found.device.type == "cpu"  # which torch takes to any device
+    if found.device != q.device and not is_number:
+        words = f"`{name}` of `initial_state` needs the device of `q`, {q.device}"
+        raise _mistake("wrong-device", f"{words}; this is on {found.device}")
+
+
 def _check_sizes(state, name, x, width):
     """Raise where a tensor of a state has not the features of x [B, H, tokens, F], and a width."""
     (B, H, _, F), found = x.shape, list(state[name].shape)
-    if len(found) < 2 or found[0] != B or H % found[1] or found[2:] != [F, *width]:
+    if len(found) < 2 or found[0] != B or found[1] == 0 or H % found[1] or found[2:] != [F, *width]:
         words = f"`{name}` of `initial_state` has the sizes {[B, H, F, *width]} in this call"
         raise _mistake("wrong-size", f"{words}; these are {found}")
 
@@ -279,7 +295,8 @@ def _left_by_keys(key, fades, remains):
     """Features of keys as they have faded at the last one: 0 where their document ended before."""
     left = _wide(key)
     if fades is not None:
-        left = _of_query_heads(left, fades.shape[1]) * fades.exp().to(left.dtype)
+        heads = max(left.shape[1], fades.shape[1])  # the keys of all heads may fade alike
+        left = _of_query_heads(left, heads) * fades.exp().to(left.dtype)
     return left if remains is None else torch.where(remains, left, 0.0)
 
 

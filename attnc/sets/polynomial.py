@@ -10,9 +10,10 @@ which terms were made nor on a table that outlives a compilation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from typing import TYPE_CHECKING, Literal
 
 from attnc.ir.nodes import Coordinate, Index, Int, IntParam, OverTile, Period, Size, TileEnd
@@ -23,16 +24,21 @@ if TYPE_CHECKING:
     from attnc.sets.predicate import Predicate
 
 Kind = Literal["min", "max"]
+KEY = attrgetter("key")
 
 
 # ---- polynomials -----------------------------------------------------------------------------------
 
 
 class Polynomial(Structural):
-    """A sum of products of atoms. `terms` maps each product, its atoms in order, to a coefficient that is not 0."""
+    """A sum of products of atoms. `terms` maps each product, its atoms in order, to a coefficient that is not 0.
 
-    def __init__(self, terms: Mapping[tuple[Atom, ...], int]) -> None:
-        self.terms = {product: count for product, count in terms.items() if count}
+    It is made of a dictionary that nobody changes later.
+    """
+
+    def __init__(self, terms: dict[tuple[Atom, ...], int]) -> None:
+        has_zeros = 0 in terms.values()
+        self.terms = {product: count for product, count in terms.items() if count} if has_zeros else terms
 
     @cached_property
     def key(self) -> str:
@@ -44,9 +50,7 @@ class Polynomial(Structural):
     def products(self) -> str:
         """The key of its terms without the number: terms that differ by a number have the same."""
         parts = sorted(
-            ("*".join([atom.key for atom in product]), count)
-            for product, count in self.terms.items()
-            if product
+            [("*".join(map(KEY, product)), count) for product, count in self.terms.items() if product]
         )
         return "+".join([f"{count}*{product}" for product, count in parts])
 
@@ -77,16 +81,17 @@ class Polynomial(Structural):
         return product[0] if count == 1 and len(product) == 1 else None
 
     def __add__(self, other: Polynomial | int) -> Polynomial:
-        return self._plus(polynomial(other), 1)
+        return self._plus(other, 1)
 
     def __sub__(self, other: Polynomial | int) -> Polynomial:
-        return self._plus(polynomial(other), -1)
+        return self._plus(other, -1)
 
-    def _plus(self, other: Polynomial, times: int) -> Polynomial:
-        if not other.terms:
+    def _plus(self, other: Polynomial | int, times: int) -> Polynomial:
+        others = other.terms if isinstance(other, Polynomial) else {(): other} if other else {}
+        if not others:
             return self
         terms = dict(self.terms)
-        for product, count in other.terms.items():
+        for product, count in others.items():
             terms[product] = terms.get(product, 0) + count * times
         return Polynomial(terms)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from math import gcd
 
 from attnc.errors import CompilerBug
@@ -59,7 +59,8 @@ class Bounds:
 UNBOUNDED = Bounds()
 
 
-def bounds_of_leaves() -> dict[Atom, Bounds]:
+@cache
+def bounds_of_leaves() -> Mapping[Atom, Bounds]:
     """What the language says of its leaves: `0 <= i <= N - 1`, tiles lie inside, sizes are at least 1.
 
     Of a parameter it says nothing: a window may be 0 or negative, and a default is no promise. The order is that of
@@ -115,7 +116,6 @@ class Prover:
         self.facts = facts
         self.in_order = in_order or {}
         self._bounds = dict(bounds_of_leaves() if bounds is None else bounds)
-        self._order = {atom: at for at, atom in enumerate(self._bounds)}
         self._known: dict[Polynomial, bool] = {}
         self._given: dict[Predicate, Prover] = {}
 
@@ -178,6 +178,11 @@ class Prover:
         return Prover(self._bounds, self.facts, Budget(budget, self.budget.whole), self.in_order)
 
     # ---- how it is found ---------------------------------------------------------------------------
+
+    @cached_property
+    def _order(self) -> Mapping[Atom, int]:
+        """The order of elimination, of those that have bounds."""
+        return {atom: at for at, atom in enumerate(self._bounds)}
 
     def _follows_from_a_fact(self, a: Polynomial) -> bool:
         least = self._least_offset.get(a.products)

@@ -302,6 +302,6 @@ class Separator:
 
 def _refused(term: Node) -> Refused:
     """Where nothing more is known of it."""
-    if holds(term, (Dot, SumD)):
+    if holds(term, Dot, SumD):
         return Refused("is not a polynomial of dot products", term)
     return Refused("does not split into a part of the query and a part of the key", term)

@@ -147,13 +147,13 @@ def _outside(index: Int, size: Int, known: Prover) -> Bool | None:
 
 def _is_known(index: Int, where: Conditions) -> bool:
     """Can a pair be asked, by its own vectors alone? An int has to be exact, so none is found through its score."""
-    if any(isinstance(part, OF_KERNELS) for part in walk(index)):
+    if holds(index, *OF_KERNELS):
         return False
     floors = (part for condition in where for part in walk(condition) if isinstance(part, Floor))
-    if any(holds(part, OF_KERNELS) for part in floors):
+    if any(holds(part, *OF_KERNELS) for part in floors):
         return False
     without = (replace_terms(condition, lambda part: ZERO if part == DOT else None) for condition in where)
-    return not any(holds(condition, OF_KERNELS) for condition in without)
+    return not any(holds(condition, *OF_KERNELS) for condition in without)
 
 
 # ---- reads, in the order of the interpreter --------------------------------------------------------

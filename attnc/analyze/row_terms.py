@@ -63,7 +63,7 @@ def _apart(term: Real) -> tuple[Real, Real]:
 
 def holds_row(term: Real) -> bool:
     """Is something of it found by going over the keys?"""
-    return holds(term, (Row, Count))
+    return holds(term, Row, Count)
 
 
 def is_number_of_row(term: Real) -> bool:

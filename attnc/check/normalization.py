@@ -21,7 +21,7 @@ def warn_of_formula(formula: Real, score: Real, span: Span, report: Report) -> N
     """What may be divided by 0, and what grows without bound where the score is what `score` says."""
     divisors = (part.b for part in walk(formula) if isinstance(part, RealOp) and part.op == "/")
     for divisor in dict.fromkeys(divisors):
-        if holds(divisor, (Row, Count)) and not is_positive(divisor):
+        if holds(divisor, Row, Count) and not is_positive(divisor):
             whole = with_score(divisor, score)
             if not is_positive(whole):
                 _warn_of_zero(divisor, is_at_least_0(whole), span, report)

@@ -17,11 +17,13 @@ T = TypeVar("T")
 
 
 class Known:
-    """What is found of a node when it is first asked for; it is no part of the node."""
+    """What `ir/walk.py` finds of a node when it is first asked for, and keeps; it is no part of the node."""
 
-    __slots__ = ("axes", "children")
+    __slots__ = ("axes", "below", "children", "kinds")
     axes: frozenset[Literal["b", "h", "i", "j"]]
+    below: tuple[Node, ...]
     children: tuple[Node, ...]
+    kinds: frozenset[type]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
+from operator import is_
 from typing import Literal
 
 from attnc.errors import CompilerBug
@@ -69,21 +70,27 @@ def _nodes_in(value: object) -> Iterator[Node]:
             yield from _nodes_in(item)
 
 
-def walk(node: Node) -> Iterator[Node]:
+def walk(node: Node) -> tuple[Node, ...]:
     """The node and every node below it, from the outside in and from left to right, each object once."""
-    seen: set[int] = set()
-    todo = [node]
-    while todo:
-        here = todo.pop()
-        if id(here) not in seen:
-            seen.add(id(here))
-            yield here
-            todo += reversed(children(here))
+    if not hasattr(node, "below"):
+        seen, todo = {id(node)}, [*reversed(children(node))]
+        below: list[Node] = []
+        while todo:
+            here = todo.pop()
+            if id(here) not in seen:
+                seen.add(id(here))
+                below.append(here)
+                todo += reversed(children(here))
+        object.__setattr__(node, "below", tuple(below))
+    return node, *node.below
 
 
-def holds(node: Node, kind: type[Node] | tuple[type[Node], ...]) -> bool:
-    """Does such a node occur in the term, also inside of reductions?"""
-    return any(isinstance(part, kind) for part in walk(node))
+def holds(node: Node, *kinds: type[Node]) -> bool:
+    """Does a node of one of these kinds occur in the term, also inside of reductions?"""
+    if not hasattr(node, "kinds"):
+        found = {kind for part in walk(node) for kind in type(part).__mro__}
+        object.__setattr__(node, "kinds", frozenset(found))
+    return not node.kinds.isdisjoint(kinds)
 
 
 def axes_of(node: Node) -> frozenset[Axis]:
@@ -125,8 +132,8 @@ def replace_terms(node: Node, change: Callable[[Node], Node | None]) -> Node:
 def map_children(node: Node, change: Callable[[Node], Node]) -> Node:
     """The node with `change` done to each child; the same object where nothing changed."""
     before = children(node)
-    after = tuple(change(child) for child in before)
-    return node if all(a is b for a, b in zip(after, before, strict=True)) else rebuild(node, after)
+    after = tuple(map(change, before))
+    return node if all(map(is_, after, before)) else rebuild(node, after)
 
 
 def rebuild(node: Node, parts: Sequence[Node]) -> Node:
@@ -194,4 +201,4 @@ def canonical(node: Node) -> Node:
 
 def is_invariant(term: Node) -> bool:
     """Free of both positions: one number for a whole program of a kernel."""
-    return not axes_of(term) & {"i", "j"} and not any(isinstance(part, Dot) for part in walk(term))
+    return axes_of(term).isdisjoint("ij") and not holds(term, Dot)

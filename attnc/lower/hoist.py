@@ -103,7 +103,7 @@ class _Hoist:
         if (
             isinstance(term, And | Or | Not | BoolIf)
             or not isinstance(term, Bool)
-            or not holds(term, (SumD, Dot, Total))
+            or not holds(term, SumD, Dot, Total)
         ):
             return None
         if term not in self.reads:
@@ -119,7 +119,7 @@ class _Hoist:
             index = tuple(Index(axis) for axis in axes) or (IntConst(0),)
             self.reads[term] = BoolLoad(name, index, span=term.span)
             what = "every pair" if {"i", "j"} <= set(axes) else "every token"
-            on = "vectors" if holds(term, (SumD, Dot)) else "sums over tokens"
+            on = "vectors" if holds(term, SumD, Dot) else "sums over tokens"
             why = f"a condition on {on} is computed for {what} at once, before the kernel"
             self.because.append(Reason(why, term.span))
         return self.reads[term]

@@ -28,7 +28,7 @@ from attnc.ir.nodes import (
     Size,
 )
 from attnc.ir.text import print_ir
-from attnc.ir.walk import axes_of, walk
+from attnc.ir.walk import axes_of, holds, walk
 from attnc.lower.compared import Compared, find_bounds, find_compared, find_remainders, reads_in
 from attnc.lower.conversions import Position
 from attnc.lower.magnitude import Magnitudes, Product, largest, without
@@ -165,7 +165,7 @@ def _beside(param: IntParam, pair: Compare, clamped: Set[str], magnitudes: Magni
         return None
     beside = to_int(rest)
     # Nothing is known of what arrays have.
-    if any(part == param or isinstance(part, IntLoad | Floor | Rank) for part in walk(beside)):
+    if holds(beside, IntLoad, Floor, Rank) or param in walk(beside):
         return None
     most = magnitudes.of(beside)
     if magnitudes.is_wide(beside) or any(_params_of(product) & clamped for product in most.terms):
@@ -218,5 +218,5 @@ def _reasons(most: Int, clamped: Mapping[str, Polynomial], wide: Mapping[IntOp, 
         )
     for term in wide:
         yield Reason(f"`{print_ir(term)}` is counted in 64 bits, all else that is no array in 32", term.span)
-    if to_polynomial(most).offset or any(isinstance(part, IntParam) for part in walk(most)):
+    if to_polynomial(most).offset or holds(most, IntParam):
         yield Reason(f"kernels count in 32 bits: a call checks that `{print_ir(most)}` is below 2**29")

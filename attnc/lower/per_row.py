@@ -43,7 +43,7 @@ def lower_output(sweep: Sweep) -> Function | None:
         _name_empty_rows(block, sweep)
         vectors.terms.named[SEES_A_KEY] = Unary("~", Var("nothing")).call("unsqueeze", -1)
         output = read_where(SEES_A_KEY, output)
-        if gate is not None and holds(gate, (RealLoad, Total)):
+        if gate is not None and holds(gate, RealLoad, Total):
             gate = read_where(SEES_A_KEY, gate)
     if gate is not None:
         factor = block.let("row_factor", vectors.of_row(gate), note_of(sweep.spec.normalize))
@@ -105,4 +105,4 @@ def lower_numbers(sweep: Sweep) -> Function:
 def _chooses_between_numbers(normalize: Real) -> bool:
     """Is there a number of a row that is used for some keys alone?"""
     choices = (part for part in walk(normalize) if isinstance(part, RealIf))
-    return any(holds(side, (Row, Count)) for choice in choices for side in (choice.a, choice.b))
+    return any(holds(side, Row, Count) for choice in choices for side in (choice.a, choice.b))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from attnc.analyze.facts import Ranges, Reason
 from attnc.errors import CompilerBug
 from attnc.ir.nodes import Attention, Index, Int, IntConst, IntLoad, IntOp, Node, Param, Rank, TileEnd
-from attnc.ir.walk import Axis, axes_of, replace_terms, walk
+from attnc.ir.walk import Axis, axes_of, holds, replace_terms, walk
 from attnc.kernel.build import function
 from attnc.kernel.expressions import Expr, List, Lit, Var
 from attnc.lower.names import fresh_name
@@ -60,7 +60,7 @@ class _Ranks:
             return None
         general, where = self._of_every_entry(term) or _of_every_token(term)
         axes = [axis for axis in SIZES if axis in axes_of(general)]
-        if {"i", "j"} <= set(axes) or any(isinstance(part, TileEnd) for part in walk(general)):
+        if {"i", "j"} <= set(axes) or holds(general, TileEnd):
             raise CompilerBug(f"the place {term!r} is not that of one token")
         index = tuple(where.get(axis, Index(axis)) for axis in axes) or (IntConst(0),)
         self.reads[term] = IntLoad(self._name(general, axes), index)
@@ -102,7 +102,7 @@ def _of_every_token(term: Rank) -> tuple[Rank, Where]:
 
 
 def _speaks_of_a_token(term: Node) -> bool:
-    return bool(axes_of(term) & {"i", "j"}) or any(isinstance(part, TileEnd) for part in walk(term))
+    return bool(axes_of(term) & {"i", "j"}) or holds(term, TileEnd)
 
 
 def _spell(term: Node) -> str:

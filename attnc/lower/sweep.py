@@ -15,7 +15,7 @@ from attnc.algebra.derivative import ONE
 from attnc.algebra.fold import Fold, Largest
 from attnc.analyze.facts import Reason, Requirement, Rows
 from attnc.ir.nodes import Attention, Int, Node, Param, Real, RealLoad, RowLog, RowSum, Score
-from attnc.ir.walk import walk
+from attnc.ir.walk import holds, walk
 
 NOTHING: Mapping[Node, Node] = MappingProxyType({})
 
@@ -121,7 +121,7 @@ class Sweep:
                     return False
                 case RowSum(n):
                     each = self.fold.sums[n - 1]
-                    if any(isinstance(leaf, Score | RealLoad) for leaf in walk(each)):
+                    if holds(each, Score, RealLoad):
                         return False
         return True
 

@@ -29,7 +29,7 @@ from attnc.ir.nodes import (
     Total,
 )
 from attnc.ir.signs import is_positive
-from attnc.ir.walk import walk
+from attnc.ir.walk import holds, walk
 from attnc.kernel.build import Namespace, chain, function
 from attnc.kernel.expressions import Expr, Lit, Op, Ternary, Unary, Var
 from attnc.lower.terms import Terms, is_scalar
@@ -229,4 +229,4 @@ def is_whole(exponent: Real) -> bool:
 
 def is_number(term: Node) -> bool:
     """Is the term a plain Python number in the CPU path?"""
-    return is_scalar(term) and not any(isinstance(part, (*LOADS, Member, Dot, Total)) for part in walk(term))
+    return is_scalar(term) and not holds(term, *LOADS, Member, Dot, Total)

@@ -27,7 +27,7 @@ from attnc.ir.nodes import (
     RealConst,
     Size,
 )
-from attnc.ir.walk import axes_of, walk
+from attnc.ir.walk import axes_of, holds, walk
 from attnc.kernel.arguments import pointer_to, stride_of
 from attnc.kernel.build import Namespace, chain, function
 from attnc.kernel.expressions import Expr, Lit, Unary, Var
@@ -111,7 +111,7 @@ class TritonTerms(Terms):
 
     def has_wide(self, term: Node) -> bool:
         """Has it parts of 64 bits? Heads and batch entries have them, and what is read from arrays may."""
-        if any(isinstance(part, IntLoad) or part in (Index("b"), Index("h")) for part in walk(term)):
+        if holds(term, IntLoad) or not {Index("b"), Index("h")}.isdisjoint(walk(term)):
             return True
         return self.ints.is_wide(term, self.moving)
 

@@ -180,7 +180,7 @@ class Vectors:
     def mapped(self, term: Node) -> Expr:
         """A map in the dtype of the inputs: what is summed over features is wider, and so is all that it meets."""
         value = self(shield(term))
-        return value.to(self.dtype) if holds(term, (SumD, Dot)) else value
+        return value.to(self.dtype) if holds(term, SumD, Dot) else value
 
     def __call__(self, term: Node) -> Expr:
         match term:

@@ -105,7 +105,7 @@ def compute_rounded(
         with torch.no_grad():
             clauses = {"q": attention.query, "k": attention.key}
             exact = Terms(values, {n: mapped(n, clause, whole[n]) for n, clause in clauses.items()})
-            sums = [part for part in signed_summands_of(attention.score) if holds(part, (Dot, SumD))]
+            sums = [part for part in signed_summands_of(attention.score) if holds(part, Dot, SumD)]
             sizes = [finite_part(exact.real(part, pairs)).abs() for part in sums]
         size = torch.stack(sizes).sum(0) if sizes else q.new_zeros(len(pairs))
         return q.new_zeros(shape).index_put(tuple(pairs.index.values()), size)

@@ -97,7 +97,7 @@ def _why_not(form: Form) -> str | None:
         return "several terms fade, each in its own way"
     of_keys = [of_key for _, of_key in exponents]
     summands = [part for each in of_keys for part in _summands(each)]
-    if any(holds(part, TOTALS) for part in summands) and not all(map(_is_total, summands)):
+    if any(holds(part, *TOTALS) for part in summands) and not all(map(_is_total, summands)):
         return "a sum over tokens and something else fade together"
     return None
 
@@ -235,7 +235,7 @@ def _sums_of(form: Form) -> str:
 def _restarts(sweep: LinearSweep) -> bool:
     """Do running exponents start at 0 in every call, as sums over its tokens do?"""
     return any(
-        holds(of_key, TOTALS) for form in sweep.forms for term in form.terms for _, of_key in term.exponents
+        holds(of_key, *TOTALS) for form in sweep.forms for term in form.terms for _, of_key in term.exponents
     )
 
 

@@ -25,7 +25,7 @@ from attnc.ir.nodes import (
     Real,
     Truth,
 )
-from attnc.ir.walk import axes_of, replace_terms, walk
+from attnc.ir.walk import axes_of, holds, replace_terms
 from attnc.kernel.build import Block, function
 from attnc.kernel.expressions import Expr, List, Lit, Tuple, Unary, Var
 from attnc.kernel.nodes import Do, For, Function, Param
@@ -161,7 +161,7 @@ def lower_hide(sweep: TiledSweep) -> tuple[Function, ...]:
 
 def _knows_distances_alone(mask: Bool) -> bool:
     """Is the mask the same for every pair at the same distance, of every head, and made of integers of the call?"""
-    if any(isinstance(part, Real | IntLoad | BoolLoad | Member) for part in walk(mask)):
+    if holds(mask, Real, IntLoad, BoolLoad, Member):
         return False
     predicate = to_predicate(mask)
     for axis in (Index("i"), Index("j")):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from attnc.algebra.fold import Softmax
 from attnc.ir.nodes import Dot, Node, Real, RealCall, RealIf, RealLoad, RealOp, Score
-from attnc.ir.walk import Axis, children, is_invariant, walk
+from attnc.ir.walk import Axis, children, holds, is_invariant, walk
 from attnc.kernel.build import Block, function
 from attnc.kernel.expressions import Expr, List, Lit, Ternary, Tuple, Unary, Var
 from attnc.kernel.nodes import For, Function, Param
@@ -116,10 +116,7 @@ class TilePath:
         value = self.terms(score)
         if is_number(score):
             value = torch.tensor(value, dtype=DTYPE)
-        parts = list(walk(score))
-        if any(isinstance(part, RealIf) for part in parts) or not any(
-            isinstance(part, Dot) for part in parts
-        ):
+        if holds(score, RealIf) or not holds(score, Dot):
             sizes = Var("B"), Var("h").attr("shape")[0], Q1 - Q0, Var("j").attr("shape")[1]
             return value.call("expand", *sizes).call("clone")
         is_new = isinstance(score, RealOp | RealCall) and score not in self.terms.named
@@ -147,7 +144,7 @@ class TilePath:
     def times(self, name: str, value: Expr, term: Real) -> Expr:
         """`value * term`, with 0 where the mask hides a key and `term` may not be finite: an array may not be."""
         product = self.terms.times(value, term)
-        reads = any(isinstance(part, RealLoad) for part in walk(term))
+        reads = holds(term, RealLoad)
         return self.shown(name, product) if reads or not is_finite(term) else product
 
     def shown(self, name: str, value: Expr) -> Expr:
@@ -163,7 +160,7 @@ class TilePath:
         value = self.terms(term)
         if is_number(term):
             value = torch.full_like(Var("score"), value)
-        elif not any(isinstance(part, Score) for part in walk(term)):
+        elif not holds(term, Score):
             value = self.spread(value)
         elif term in self.terms.named or not isinstance(term, RealOp | RealCall):
             value = value.call("clone")

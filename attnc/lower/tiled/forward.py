@@ -12,7 +12,7 @@ from collections.abc import Callable
 from attnc.algebra.derivative import ONE
 from attnc.algebra.fold import Fold, Largest, Softmax, Sums
 from attnc.ir.nodes import Real, Score, Size
-from attnc.ir.walk import walk
+from attnc.ir.walk import holds
 from attnc.kernel.build import Block, function
 from attnc.kernel.expressions import Expr, List, Var
 from attnc.kernel.nodes import Function
@@ -217,7 +217,7 @@ def _carried(sweep: TiledSweep, *statistics: str) -> tuple[str, ...]:
 
 def _pairs(value: Expr, term: Real) -> Expr:
     """A number of each pair, also where it is the same for all of them."""
-    if any(isinstance(part, Score) for part in walk(term)):
+    if holds(term, Score):
         return value
     return tl.zeros(List((BLOCK_Q, BLOCK_K)), FLOAT32) + value
 

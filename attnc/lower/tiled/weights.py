@@ -13,7 +13,7 @@ from dataclasses import replace
 from attnc.algebra.derivative import ZERO, differentiate
 from attnc.algebra.fold import Softmax, Sums
 from attnc.ir.nodes import Real, RealLoad, Score
-from attnc.ir.walk import walk
+from attnc.ir.walk import holds
 from attnc.kernel.build import Block
 from attnc.kernel.expressions import Expr, Var
 from attnc.kernel.nodes import If
@@ -113,7 +113,7 @@ def add_up(tile: Tile, gradient: ArrayGradient) -> Expr:
     through: Expr = tile.kernel.terms.times(Var("ds"), derivative)
     if is_finite(derivative):
         through = tile.kernel.tile.let(gradient.pairs, through)
-        reads = any(isinstance(part, RealLoad) for part in walk(derivative))
+        reads = holds(derivative, RealLoad)
         tile.leave_hidden_out(gradient.pairs, at_first=reads or gradient.home == "pair")
     else:
         through = tile.shown(through, derivative)

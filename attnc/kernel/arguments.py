@@ -80,5 +80,6 @@ def arguments_of(kernel: Function) -> list[Argument]:
     return [param for param in kernel.params if isinstance(param, Argument)]
 
 
-def takes_tensor(kernel: Function, name: str) -> bool:
-    return any(each.kind == "tensor" and each.of == name for each in arguments_of(kernel))
+def tensors_of(kernel: Function) -> list[str]:
+    """The tensors that a kernel takes, in order."""
+    return [each.of for each in arguments_of(kernel) if each.kind == "tensor"]

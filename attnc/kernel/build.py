@@ -51,7 +51,9 @@ class Namespace:
         self._name = name
 
     def __getattr__(self, name: str) -> _Maker:
-        return self.function(name)
+        """Made when it is first asked for, and an attribute from then on."""
+        made = self.__dict__[name] = self.function(name)
+        return made
 
     def function(self, name: str) -> _Maker:
         """A function of this module, by its name."""
@@ -67,7 +69,8 @@ def function(fn: Expr | str) -> _Maker:
     callee = Var(fn) if isinstance(fn, str) else fn
 
     def make(*args: ExprLike, **kwargs: ExprLike) -> Expr:
-        return Call(callee, tuple(map(expr, args)), tuple((k, expr(v)) for k, v in kwargs.items()))
+        named = tuple([(name, expr(value)) for name, value in kwargs.items()]) if kwargs else ()
+        return Call(callee, tuple(map(expr, args)), named)
 
     return make
 

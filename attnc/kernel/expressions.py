@@ -78,7 +78,7 @@ class Expr:
 
     def __getitem__(self, index: Any) -> Expr:
         items = index if isinstance(index, tuple) else (index,)
-        return Item(self, tuple(_slice(item) if isinstance(item, slice) else expr(item) for item in items))
+        return Item(self, tuple([_slice(item) if isinstance(item, slice) else expr(item) for item in items]))
 
     def to(self, *args: ExprLike, **kwargs: ExprLike) -> Expr:
         return self.call("to", *args, **kwargs)
@@ -175,7 +175,8 @@ def expr(value: ExprLike) -> Expr:
 
 def _slice(value: slice) -> slice:
     """A slice whose ends are expressions or None."""
-    return slice(*(None if end is None else expr(end) for end in (value.start, value.stop)))
+    start, stop = value.start, value.stop
+    return slice(None if start is None else expr(start), None if stop is None else expr(stop))
 
 
 # ---- names in a term -------------------------------------------------------------------------------
@@ -183,8 +184,13 @@ def _slice(value: slice) -> slice:
 
 def bound_by(target: Expr) -> tuple[str, ...]:
     """The names of `a` or `a, b`; none of a place in something, as `a[rows]`."""
-    items = target.items if isinstance(target, Tuple) else (target,)
-    return tuple([item.name for item in items if isinstance(item, Var)])
+    match target:
+        case Var(name):
+            return (name,)
+        case Tuple(items):
+            return tuple([item.name for item in items if isinstance(item, Var)])
+        case _:
+            return ()
 
 
 def names_in(*terms: Expr) -> list[str]:

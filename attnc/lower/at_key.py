@@ -12,7 +12,6 @@ from attnc.kernel.build import Block
 from attnc.kernel.expressions import Var
 from attnc.kernel.nodes import Function, Param
 from attnc.lower.scope import note_of
-from attnc.lower.signature import sign_sweep
 from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.torch_terms import DTYPE, TorchTerms, torch
 
@@ -47,6 +46,6 @@ def lower_at_key(sweep: TiledSweep) -> Function:
     ((name, term),) = sweep.numbers
     value = block.let(sweep.attention.variable(name), terms(term), note_of(term))
     block.returns(torch.where(Var("nothing"), 1.0, value))
-    known = map(Param, dict.fromkeys(("at", *sign_sweep(sweep).forward)))
+    known = map(Param, dict.fromkeys(("at", *sweep.signature.forward)))
     doc = "The number of the key that was found for each row; 1 where the row sees none."
     return block.function(sweep.named("_numbers"), known, doc, "_without_autocast")

@@ -8,14 +8,18 @@ indices are added in a fixed order. Both paths, CPU and Triton, end here.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from attnc.ir.nodes import Index
 from attnc.ir.walk import axes_of
 from attnc.kernel.build import Block, function
 from attnc.kernel.expressions import Expr, Lit, Tuple, Var
 from attnc.kernel.nodes import Function, Param
 from attnc.lower.gradients import ArrayGradient
-from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.torch_terms import AXES, TorchTerms
+
+if TYPE_CHECKING:
+    from attnc.lower.tiled.sweep import TiledSweep
 
 TOTAL, VALUE = Var("total"), Var("value")
 

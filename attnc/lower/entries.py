@@ -7,9 +7,13 @@ takes the samples of `vmap`.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from attnc.ir.nodes import READINGS, Index, Member, Node, Rank, Size
 from attnc.ir.walk import children
-from attnc.lower.tiled.sweep import TiledSweep
+
+if TYPE_CHECKING:
+    from attnc.lower.tiled.sweep import TiledSweep
 
 ALL_READINGS = (*READINGS, Member, Rank)
 

@@ -18,7 +18,6 @@ from attnc.kernel.nodes import Function, Param
 from attnc.lower.distances import DISTANCE, by_distance
 from attnc.lower.lists import POSITIONS, at_pairs, gathered_terms, kinds_of_tiles
 from attnc.lower.plan import Plan
-from attnc.lower.signature import sign_sweep
 from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.torch_terms import TorchTerms, is_number, torch
 
@@ -44,7 +43,7 @@ def lower_misreads(plan: Plan) -> tuple[Function, ...]:
         parts = _Parts(sweep, misread, number)
         functions += parts.functions
         parts.check(block)
-    known = map(Param, sign_sweep(sweep).forward)
+    known = map(Param, sweep.signature.forward)
     return *functions, block.function("_check_reads", known, "Raise where a pair reads outside of an array.")
 
 

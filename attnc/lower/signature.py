@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from attnc.kernel.build import unpacked
 from attnc.kernel.expressions import Expr, Var
 from attnc.lower.collect import need
 from attnc.lower.entries import entries_of
-from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.torch_terms import torch
+
+if TYPE_CHECKING:
+    from attnc.lower.tiled.sweep import TiledSweep
 
 Q, WIDE = Var("q"), Var("wide")
 ROWS = Q.attr("shape")[:3]

@@ -25,7 +25,7 @@ class RowArray(Param):
     """A number of each row, [B, H, N], that an earlier sweep has left. No user declared it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Sweep:
     """One pass over the keys of every row of `spec`, the attention as written.
 

@@ -6,9 +6,9 @@ so that nothing more is written with them: of two variables of one name, one wou
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence, Set
 
-from attnc.kernel.arguments import arguments_of
+from attnc.kernel.arguments import arguments_of, tensors_of
 from attnc.kernel.expressions import bound_by
 from attnc.kernel.nodes import Assign, For, Function, If, Stmt, Try, With
 from attnc.lower.names import SIZES
@@ -39,38 +39,40 @@ def taken_names(functions: Iterable[Function], sweeps: Sequence[Sweep]) -> tuple
     made = {param.name for sweep in sweeps for param in sweep.params} - set(theirs)
     own, terms = set[str](), set[str]()
     for function in functions:
-        given = [param.name for param in function.params if not param.handed]
-        given += [each.of for each in arguments_of(function) if each.kind == "tensor"]
-        own.update(name for name in given if name not in theirs or given.count(name) > 1)
-        for name, of_spec in bound_names(function.body):
-            (terms if of_spec else own).add(name)
-        own.update(_called_alike(function))
+        bound, of_spec = bound_names(function.body)
+        given = [param.name for param in function.params if not param.handed] + tensors_of(function)
+        own.update([name for name in given if name not in theirs or given.count(name) > 1])
+        own.update(bound, _called_alike(function, bound | of_spec))
+        terms |= of_spec
     own -= {*made, *SIZES, "scale"}
     return tuple(theirs.get(name, name) for name in sorted(own & {*theirs, *terms}))
 
 
-def _called_alike(function: Function) -> Iterator[str]:
+def _called_alike(function: Function, bound: Set[str]) -> list[str]:
     """Tensors whose pointers or strides have the name of a variable: of `bias_ptr` a gradient is `d_bias_ptr`."""
     names = [param.name for param in function.params]
-    bound = {name for name, _ in bound_names(function.body)}
-    for each in arguments_of(function):
-        if each.kind in ("tensor", "stride") and (each.name in bound or names.count(each.name) > 1):
-            yield each.of
+    return [
+        each.of
+        for each in arguments_of(function)
+        if each.kind in ("tensor", "stride") and (each.name in bound or names.count(each.name) > 1)
+    ]
 
 
-def bound_names(stmts: Iterable[Stmt]) -> Iterator[tuple[str, bool]]:
-    """The names that statements bind, and whether they stand for terms of the spec."""
-    for stmt in stmts:
-        match stmt:
+def bound_names(stmts: Iterable[Stmt]) -> tuple[set[str], set[str]]:
+    """The names that statements bind, and apart from them those that stand for terms of the spec."""
+    bound, of_spec, todo = set[str](), set[str](), [*stmts]
+    while todo:
+        match stmt := todo.pop():
             case Assign():
-                yield from ((name, stmt.of_spec) for name in stmt.binds)
+                (of_spec if stmt.of_spec else bound).update(stmt.binds)
             case For(var, _, body):
-                yield from ((name, False) for name in bound_by(var))
-                yield from bound_names(body)
+                bound.update(bound_by(var))
+                todo += body
             case If(_, then, other):
-                yield from bound_names((*then, *other))
+                todo += (*then, *other)
             case With(_, body):
-                yield from bound_names(body)
+                todo += body
             case Try(body, _, name, then):
-                yield name, False
-                yield from bound_names((*body, *then))
+                bound.add(name)
+                todo += (*body, *then)
+    return bound, of_spec

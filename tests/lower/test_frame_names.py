@@ -65,7 +65,7 @@ def own_names() -> list[str]:
     compilation = everything(NOBODY, SCALAR)
     given = {param.name for param in compilation.plan.last.attention.params}
     for fn in compilation.kernels.functions:
-        given |= {name for name, of_spec in bound_names(fn.body) if of_spec}
+        given |= bound_names(fn.body)[1]
     return sorted(RESERVED.union(*functions(compilation.module).values()) - given)
 
 

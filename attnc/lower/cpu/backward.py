@@ -16,7 +16,6 @@ from attnc.lower.collect import call_adder, lower_adder, need
 from attnc.lower.cpu.handed import hand_backward
 from attnc.lower.cpu.tile import KV_HEADS, NARROW, ROWS, SEEN, Called, TilePath, matmul
 from attnc.lower.gradients import ArrayGradient, pass_back
-from attnc.lower.signature import sign_sweep
 from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.token_maps import DotPair
 from attnc.lower.torch_terms import DTYPE, is_number, torch
@@ -24,7 +23,7 @@ from attnc.lower.torch_terms import DTYPE, is_number, torch
 
 def lower_backward(sweep: TiledSweep, called: Called) -> Function:
     """`_backward_cpu(...)`: the gradient of every float tensor."""
-    signature, path = sign_sweep(sweep), TilePath(sweep, called)
+    signature, path = sweep.signature, TilePath(sweep, called)
     top = path.top
     path.enter()
     hand_backward(path)

@@ -13,7 +13,6 @@ from attnc.kernel.nodes import Function
 from attnc.lower.cpu.handed import hand_forward
 from attnc.lower.cpu.tile import MINUS_INF, ROWS, Called, N, TilePath
 from attnc.lower.scope import note_of
-from attnc.lower.signature import sign_sweep
 from attnc.lower.sweep import said_results
 from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.torch_terms import DTYPE, torch
@@ -42,7 +41,7 @@ def lower_forward(sweep: TiledSweep, called: Called, check: Function | None) -> 
         top.let("row_max", Var("row_max").call("squeeze", -1))
     top.returns(*map(Var, sweep.outputs))
     doc = f"Forward on the CPU: {said_results(sweep)}."
-    return path.function("_forward_cpu", sign_sweep(sweep).forward, doc)
+    return path.function("_forward_cpu", sweep.signature.forward, doc)
 
 
 def _softmax(path: TilePath) -> None:

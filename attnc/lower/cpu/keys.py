@@ -30,7 +30,6 @@ from attnc.kernel.build import Block, function
 from attnc.kernel.expressions import Expr, List, Lit, Tuple, Unary, Var
 from attnc.kernel.nodes import Do, For, Function, Param
 from attnc.lower.scope import Scope, note_of
-from attnc.lower.signature import sign_sweep
 from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.torch_terms import DTYPE, TorchTerms, is_number, torch
 from attnc.sets.convert import to_predicate
@@ -214,5 +213,5 @@ def _function(
     name: str, first: list[str], block: Block, sweep: TiledSweep, known: list[str], doc: str
 ) -> Function:
     """The function, which takes of what is known what it reads."""
-    given = map(Param, (*known, *sign_sweep(sweep).forward))
+    given = map(Param, (*known, *sweep.signature.forward))
     return block.function(name, given, doc, first=tuple(map(Param, first)))

@@ -10,7 +10,6 @@ from attnc.kernel.expressions import Tuple, Var
 from attnc.kernel.nodes import For, Function, Param
 from attnc.lower.cpu.keys import call_keys
 from attnc.lower.lists import call_kinds
-from attnc.lower.signature import sign_sweep
 from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.torch_terms import torch
 
@@ -19,7 +18,7 @@ N, M, TILE = Var("N"), Var("M"), Var("TILE")
 
 def lower_pairs(sweep: TiledSweep, keys: Function, kinds: Function | None) -> Function:
     """`_pairs_seen(q, k, ...)`, of what an operator takes."""
-    signature, top, tile = sign_sweep(sweep), Block(), Block()
+    signature, top, tile = sweep.signature, Block(), Block()
     top.lets(("B", "H", "N", "D"), Var("q").attr("shape"))
     top.lets(("HKV", "M"), Var("k").attr("shape")[1:3])
     if sweep.weighs_values:

@@ -21,10 +21,10 @@ from attnc.lower.tiled.frame import (
     FLOAT32,
     MINUS_INF,
     Kernel,
-    block_width,
     exponential,
     log_sum_exp,
 )
+from attnc.lower.tiled.layout import block_width
 from attnc.lower.tiled.remembered import remember
 from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.triton_terms import INT32, INT64, tl

@@ -10,8 +10,8 @@ from attnc.kernel.build import function
 from attnc.kernel.expressions import Expr, Var
 from attnc.kernel.nodes import Function
 from attnc.lower.tiled.forward import N, head_rows
-from attnc.lower.tiled.frame import BLOCK_Q, FLOAT32, TILE_ID, H, Kernel, block_width
-from attnc.lower.tiled.layout import QUERIES
+from attnc.lower.tiled.frame import BLOCK_Q, FLOAT32, TILE_ID, H, Kernel
+from attnc.lower.tiled.layout import QUERIES, block_width
 from attnc.lower.tiled.remembered import store_logarithms
 from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.triton_terms import tl

@@ -1,8 +1,7 @@
 """What the kernels of the tiled schedule have in common.
 
-Enters: a sweep. Leaves: the parameters that a kernel may take, the lines that say where a program is, and the shape of
-every kernel: a helper that does one tile, called from two loops, and the kernel around them. Helper and kernel take
-exactly the names that they use.
+Enters: a sweep. Leaves: the lines that say where a program is, and the shape of every kernel: a helper that does one
+tile, called from two loops, and the kernel around them. Helper and kernel take exactly the names that they use.
 """
 
 from __future__ import annotations
@@ -10,24 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from attnc.analyze.facts import Ranges
-from attnc.kernel.arguments import (
-    CONSTEXPR,
-    Argument,
-    flag,
-    number,
-    padded,
-    size,
-    stride,
-    tensor,
-    tile,
-)
+from attnc.kernel.arguments import CONSTEXPR
 from attnc.kernel.build import Block, function, without_dead
 from attnc.kernel.expressions import Expr, ExprLike, Tuple, Var
 from attnc.kernel.nodes import Function, Param, bound_in, read_by
-from attnc.lower.names import part_of
 from attnc.lower.regroup import LOG2_E
 from attnc.lower.scope import Scope
-from attnc.lower.tiled.layout import Flat, parts_of
+from attnc.lower.tiled.layout import Flat
 from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.triton_terms import INT64, TritonTerms, tl
 
@@ -50,44 +38,6 @@ def exponential(sweep: TiledSweep, score: Expr) -> Expr:
 def log_sum_exp(sweep: TiledSweep, row_max: Expr, row_sum: Expr) -> Expr:
     """The natural logarithm of sums of such powers, each less that of the row's maximum."""
     return (row_max + tl.log2(row_sum)) / LOG2E if sweep.score.is_in_base_2 else row_max + tl.log(row_sum)
-
-
-def block_width(width: str) -> str:
-    """The power of two that a width is padded to where a tile has it in one: BLOCK_D for D."""
-    return f"BLOCK_{width}"
-
-
-def kernel_arguments(sweep: TiledSweep) -> tuple[Argument, ...]:
-    """Everything that a kernel of this sweep may take, in the order of every signature."""
-    params, variable = sweep.attention.params, sweep.attention.variable
-    arrays, scalars = [p for p in params if p.sizes], [p for p in params if not p.sizes]
-    vectors = [name for pair in sweep.score.dots for name in (pair.query, pair.key)]
-    names = list(dict.fromkeys([*vectors, "v", "dout"]))
-    sums = [f"sum_{n}" for n in range(1, len(sweep.fold.sums) + 1)]
-    widths = list(dict.fromkeys([*(pair.width for pair in sweep.score.dots), "D", "DV"]))
-    tensors = [
-        *names,
-        *map(part_of, ("acc", *(each.name for each in sweep.fold.kept))),
-        *("out", "lse", "row_max", "row_weight", "at", "dlse", "delta", "dout_size"),
-        *(f"{d}{name}" for d in ("", "d") for name in sums),
-        *(f"d{name}" for name in names),
-        *(variable(p.name) for p in arrays),
-        *(g.name for g in sweep.gradients.arrays),
-    ]
-    return (
-        *map(tensor, tensors),
-        *(stride(name, label, axis, 4) for name in names for axis, label in enumerate("bht")),
-        *(stride(variable(p.name), dim, dim, len(p.sizes)) for p in arrays for dim in range(len(p.sizes))),
-        *(tensor(f"{kind}_{what}") for kind in ("edge", "full") for what in ("start", "tiles")),
-        number("scale", varies=False),
-        *(number(variable(p.name)) for p in scalars if not p.const),
-        *(size(name, varies=True) for name in ("first_row", "strip", "splits", "shares", "B")),
-        *(size(name, varies=name in ("N", "M")) for name in ("H", "HKV", "group", "N", "M")),
-        *(number(variable(p.name), is_constant=True) for p in scalars if p.const),
-        *map(tile, (*widths, "BLOCK_Q", "BLOCK_K", "SHARES", *map(parts_of, widths))),
-        *(padded(block_width(width), width) for width in widths),
-        *map(flag, ("AGAIN", "LARGE")),
-    )
 
 
 @dataclass
@@ -118,8 +68,8 @@ class Kernel:
         self.terms = TritonTerms(
             sweep.attention, sweep.ints, {LOG2_E: LOG2E}, sweep.cover.requires, sweep.tokens.places
         )
-        self.scope = Scope(self.sweep.attention, self.terms)
-        self.known = kernel_arguments(self.sweep)
+        self.scope = Scope(sweep.attention, self.terms)
+        self.known = sweep.arguments
 
     @property
     def body(self) -> Block:

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 
-from attnc.kernel.arguments import arguments_of, takes_tensor
+from attnc.kernel.arguments import arguments_of, tensors_of
 from attnc.kernel.build import Block, function
 from attnc.kernel.expressions import Expr, ExprLike, Lit, Ternary, Tuple, Var
 from attnc.kernel.nodes import Function
@@ -29,7 +30,7 @@ IN_LISTS = {
 split_grid = function("_grid")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TiledKernels:
     """The kernels of a sweep, those that it has, each behind its helpers; and what lists the tiles of such kernels."""
 
@@ -48,9 +49,14 @@ class TiledKernels:
         backward = (*self.keys, *self.queries, *self.pairs)
         return (*self.forward, *self.split, *self.combine, *self.delta, *backward)
 
+    @cached_property
+    def tensors(self) -> frozenset[str]:
+        """All that they read and write."""
+        return frozenset[str]().union(*map(tensors_of, self.all))
+
     def writes(self, name: str) -> bool:
         """Does a kernel write the gradient of a tensor?"""
-        return any(takes_tensor(kernel, f"d{name}") for kernel in self.all)
+        return f"d{name}" in self.tensors
 
 
 def looks_again(kernel: Function) -> bool:
@@ -59,7 +65,7 @@ def looks_again(kernel: Function) -> bool:
 
 
 def _takes(kernel: Function, name: str) -> bool:
-    return any(each.name == name for each in arguments_of(kernel))
+    return name in [each.name for each in arguments_of(kernel)]
 
 
 def name_sizes(block: Block, sweep: TiledSweep, kernels: Sequence[Function]) -> None:
@@ -104,7 +110,7 @@ def find_tiles(block: Block, sweep: TiledSweep, kernel: str, only: str = "") -> 
 
 def find_lists(block: Block, kernels: TiledKernels, kernel: Function) -> None:
     """The lists of tiles, where a kernel goes through lists."""
-    if takes_tensor(kernel, "edge_tiles"):
+    if "edge_tiles" in tensors_of(kernel):
         lists = kernels.lists["queries" if kernel in kernels.keys else "keys"]
         given = (IN_LISTS.get(param.name, Var(param.name)) for param in lists.params)
         names = ("edge_start", "edge_tiles", "full_start", "full_tiles")

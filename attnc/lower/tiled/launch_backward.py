@@ -15,7 +15,6 @@ from attnc.lower.collect import call_adder
 from attnc.lower.gradients import ArrayGradient, Home
 from attnc.lower.host.call import triton
 from attnc.lower.host.names import FLOAT32, HKV, ON_DEVICE, TILES, B, H, M, N, Q, V
-from attnc.lower.signature import sign_sweep
 from attnc.lower.tiled.launch import TiledKernels, find_lists, find_tiles, launch, name_sizes, prepare
 from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.torch_terms import torch
@@ -38,7 +37,7 @@ class _Backward:
 
     def __init__(self, sweep: TiledSweep, kernels: TiledKernels, adders: Sequence[Function]) -> None:
         self.sweep, self.kernels, self.top = sweep, kernels, Block()
-        self.signature = sign_sweep(sweep)
+        self.signature = sweep.signature
         self.adders = {g.name: adder for g, adder in zip(sweep.gradients.arrays, adders, strict=True)}
         self.arrays = list(dict.fromkeys(g.load.array for g in sweep.gradients.arrays))
 

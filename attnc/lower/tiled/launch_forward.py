@@ -10,7 +10,6 @@ from attnc.kernel.build import Block, function
 from attnc.kernel.expressions import Lit, Var
 from attnc.kernel.nodes import Function, Param
 from attnc.lower.host.names import DV, FLOAT32, ON_DEVICE, B, H, M, N, Q
-from attnc.lower.signature import sign_sweep
 from attnc.lower.split.launch import launch_split
 from attnc.lower.sweep import said_results
 from attnc.lower.tiled.launch import TiledKernels, find_lists, find_tiles, launch, name_sizes, prepare
@@ -36,7 +35,7 @@ def lower_forward_launch(sweep: TiledSweep, kernels: TiledKernels, check: Functi
     with top.within(ON_DEVICE) as inside:
         launch(inside, kernel, N, "BLOCK_Q")
     top.returns(*map(Var, sweep.outputs))
-    params = tuple(map(Param, sign_sweep(sweep).forward))
+    params = tuple(map(Param, sweep.signature.forward))
     doc = f"Forward by the kernels: {said_results(sweep)}."
     return Function(sweep.named("_forward_triton"), params, doc, tuple(top.stmts))
 

@@ -18,6 +18,11 @@ def parts_of(width: str) -> str:
     return f"PARTS_{width}"
 
 
+def block_width(width: str) -> str:
+    """The power of two that a width is padded to where a tile has it in one: BLOCK_D for D."""
+    return f"BLOCK_{width}"
+
+
 @dataclass(frozen=True, slots=True)
 class Flat:
     """Consecutive positions of one axis: those of a tile begin at `first`, and `size` of them are there."""

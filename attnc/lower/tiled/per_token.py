@@ -11,7 +11,6 @@ from attnc.kernel.build import Block
 from attnc.kernel.expressions import Var
 from attnc.kernel.nodes import Function, Param
 from attnc.lower.scope import note_of
-from attnc.lower.signature import sign_sweep
 from attnc.lower.tiled.sweep import TiledSweep
 from attnc.lower.vectors import ExactVectors, Vectors, lay_out
 
@@ -35,7 +34,7 @@ def lower_per_token(sweep: TiledSweep) -> Function | None:
             block.let(name, lay_out(found, term))
         else:
             block.let(name, (of_keys if token_map.side == "j" else vectors).whole(token_map))
-    block.returns(*map(Var, sign_sweep(sweep).made))
+    block.returns(*map(Var, sweep.signature.made))
     names = ["q", "k", "v", "scale", *(sweep.spec.variable(p.name) for p in sweep.spec.params)]
     doc = "What the spec asks of single tokens, once for each."
     return block.function("_per_token", map(Param, names), doc, "_without_autocast")

@@ -18,7 +18,6 @@ from attnc.lower.lists import lower_lists, lower_tile_lists
 from attnc.lower.make_sweep import make_sweeps
 from attnc.lower.per_row import lower_numbers
 from attnc.lower.schedule import ReadChecks, Schedule, SweepKernels
-from attnc.lower.signature import sign_sweep
 from attnc.lower.split.combine import lower_combine
 from attnc.lower.split.forward import lower_split
 from attnc.lower.split.launch import lower_few_rows
@@ -65,7 +64,7 @@ def lower_tiled(sweep: TiledSweep, checks: ReadChecks) -> SweepKernels:
         launch.append(lower_backward_launch(sweep, kernels, adders))
     return SweepKernels(
         sweep=sweep,
-        signature=sign_sweep(sweep),
+        signature=sweep.signature,
         per_token=lower_per_token(sweep) if sweep.weighs_values else None,
         triton=kernels.all,
         launch=tuple(launch),

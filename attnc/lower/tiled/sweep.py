@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, Self
 
 from attnc.algebra.fold import Largest, Softmax
@@ -15,11 +16,15 @@ from attnc.analyze.facts import Ranges, Requirement, TileTest
 from attnc.ir.infinite import may_be_minus_infinity, vanishes
 from attnc.ir.nodes import Attention, Int, IntParam, Node, Param, Real, RealLoad, Size, Truth
 from attnc.ir.signs import is_within_1
+from attnc.kernel.arguments import Argument, flag, number, padded, size, stride, tensor, tile
 from attnc.lower.gradients import ArrayGradient, Home
 from attnc.lower.int_ranges import IntRanges
+from attnc.lower.names import part_of
 from attnc.lower.plain import Plain
+from attnc.lower.signature import Signature, sign_sweep
 from attnc.lower.split.choice import Split
 from attnc.lower.sweep import RowArray, Sweep
+from attnc.lower.tiled.layout import block_width, parts_of
 from attnc.lower.token_maps import DotPair, TokenMap
 
 HKV = Size("HKV")
@@ -93,7 +98,7 @@ class Variants:
     plain: Plain | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TiledSweep(Sweep):
     """One pass over the keys of every row, pair by pair.
 
@@ -176,3 +181,45 @@ class TiledSweep(Sweep):
     def dout_has_any_size(self) -> bool:
         """So may the gradient of what is summed, which comes through the number of its row."""
         return self.fold.weight is not None and self.gate is not None
+
+    @cached_property
+    def signature(self) -> Signature:
+        """What its functions and its operator take and leave."""
+        return sign_sweep(self)
+
+    @cached_property
+    def arguments(self) -> tuple[Argument, ...]:
+        """Everything that a kernel of this sweep may take, in the order of every signature."""
+        params, variable = self.attention.params, self.attention.variable
+        arrays, scalars = [p for p in params if p.sizes], [p for p in params if not p.sizes]
+        vectors = [name for pair in self.score.dots for name in (pair.query, pair.key)]
+        names = list(dict.fromkeys([*vectors, "v", "dout"]))
+        sums = [f"sum_{n}" for n in range(1, len(self.fold.sums) + 1)]
+        widths = list(dict.fromkeys([*(pair.width for pair in self.score.dots), "D", "DV"]))
+        tensors = [
+            *names,
+            *map(part_of, ("acc", *(each.name for each in self.fold.kept))),
+            *("out", "lse", "row_max", "row_weight", "at", "dlse", "delta", "dout_size"),
+            *(f"{d}{name}" for d in ("", "d") for name in sums),
+            *(f"d{name}" for name in names),
+            *(variable(p.name) for p in arrays),
+            *(g.name for g in self.gradients.arrays),
+        ]
+        return (
+            *map(tensor, tensors),
+            *(stride(name, label, axis, 4) for name in names for axis, label in enumerate("bht")),
+            *(
+                stride(variable(p.name), dim, dim, len(p.sizes))
+                for p in arrays
+                for dim in range(len(p.sizes))
+            ),
+            *(tensor(f"{kind}_{what}") for kind in ("edge", "full") for what in ("start", "tiles")),
+            number("scale", varies=False),
+            *(number(variable(p.name)) for p in scalars if not p.const),
+            *(size(name, varies=True) for name in ("first_row", "strip", "splits", "shares", "B")),
+            *(size(name, varies=name in ("N", "M")) for name in ("H", "HKV", "group", "N", "M")),
+            *(number(variable(p.name), is_constant=True) for p in scalars if p.const),
+            *map(tile, (*widths, "BLOCK_Q", "BLOCK_K", "SHARES", *map(parts_of, widths))),
+            *(padded(block_width(width), width) for width in widths),
+            *map(flag, ("AGAIN", "LARGE")),
+        )

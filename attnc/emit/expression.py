@@ -69,14 +69,14 @@ def emit_argument(value: Expr) -> str:
 
 
 def _text(value: Expr, level: int) -> str:
+    if isinstance(value, Var):
+        return value.name
     text, own = _print(value)
     return f"({text})" if own < level else text
 
 
 def _print(value: Expr) -> tuple[str, int]:
     match value:
-        case Var(name):
-            return name, POSTFIX
         case Lit(number):
             return emit_literal(number), SIGN if _is_negative(number) else POSTFIX
         case Text(parts):

@@ -32,8 +32,8 @@ class Lines:
 
     def lines(self, text: str) -> None:
         """Several lines at once, each indented."""
-        for line in text.split("\n"):
-            self.line(line)
+        margin = "    " * self._depth
+        self._lines += [(margin + line).rstrip() for line in text.split("\n")]
 
     @contextmanager
     def indent(self) -> Iterator[None]:

@@ -17,12 +17,16 @@ T = TypeVar("T")
 
 
 class Known:
-    """What `ir/walk.py` finds of a node when it is first asked for, and keeps; it is no part of the node."""
+    """What is found of a node when it is first asked for, and kept; it is no part of the node.
 
-    __slots__ = ("axes", "below", "children", "kinds")
+    `form` is the canonical form that `sets/convert.py` makes of an integer, the others are found by `ir/walk.py`.
+    """
+
+    __slots__ = ("axes", "below", "children", "form", "kinds")
     axes: frozenset[Literal["b", "h", "i", "j"]]
     below: tuple[Node, ...]
     children: tuple[Node, ...]
+    form: object
     kinds: frozenset[type]
 
 

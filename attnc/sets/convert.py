@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import reduce
+from typing import cast
 
 from attnc.errors import CompilerBug
 from attnc.ir import build
@@ -89,9 +90,11 @@ POSITIONS = frozenset(
 
 def to_polynomial(term: Int) -> Polynomial:
     """The term in canonical form; as a leaf, which nothing is known of, where that form is too large to work with."""
-    found = _polynomial(term)
-    is_short = len(found.terms) <= MOST_PRODUCTS and len(found.key) <= LONGEST
-    return found if is_short else leaf(term)
+    if not hasattr(term, "form"):
+        found = _polynomial(term)
+        is_short = len(found.terms) <= MOST_PRODUCTS and len(found.key) <= LONGEST
+        object.__setattr__(term, "form", found if is_short else leaf(term))
+    return cast("Polynomial", term.form)
 
 
 def _polynomial(term: Int) -> Polynomial:

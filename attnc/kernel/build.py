@@ -13,7 +13,6 @@ from typing import Protocol
 
 from attnc.kernel.expressions import (
     Attr,
-    Call,
     Dict,
     Expr,
     ExprLike,
@@ -21,6 +20,7 @@ from attnc.kernel.expressions import (
     Tuple,
     Unary,
     Var,
+    call,
     expr,
 )
 from attnc.kernel.nodes import (
@@ -69,8 +69,7 @@ def function(fn: Expr | str) -> _Maker:
     callee = Var(fn) if isinstance(fn, str) else fn
 
     def make(*args: ExprLike, **kwargs: ExprLike) -> Expr:
-        named = tuple([(name, expr(value)) for name, value in kwargs.items()]) if kwargs else ()
-        return Call(callee, tuple(map(expr, args)), named)
+        return call(callee, args, kwargs)
 
     return make
 

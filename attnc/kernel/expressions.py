@@ -6,6 +6,7 @@ kernel; and the names of variables in them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias, Union
 
@@ -85,9 +86,7 @@ class Expr:
 
     def call(self, method: str, *args: ExprLike, **kwargs: ExprLike) -> Expr:
         """`self.method(args)`."""
-        return Call(
-            Attr(self, method), tuple(map(expr, args)), tuple((k, expr(v)) for k, v in kwargs.items())
-        )
+        return call(Attr(self, method), args, kwargs)
 
     def attr(self, name: str) -> Expr:
         return Attr(self, name)
@@ -171,6 +170,12 @@ class Ternary(Expr):
 def expr(value: ExprLike) -> Expr:
     """A Python number, truth value, text or None as a literal; an expression as itself."""
     return value if isinstance(value, Expr) else Lit(value)
+
+
+def call(fn: Expr, args: tuple[ExprLike, ...], kwargs: Mapping[str, ExprLike]) -> Call:
+    """`fn(args)`."""
+    named = tuple([(name, expr(value)) for name, value in kwargs.items()]) if kwargs else ()
+    return Call(fn, tuple([each if isinstance(each, Expr) else Lit(each) for each in args]), named)
 
 
 def _slice(value: slice) -> slice:

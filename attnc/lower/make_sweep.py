@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import inf
 
-from attnc.algebra.derivative import ONE, Derivatives
+from attnc.algebra.derivative import ONE, ZERO, Derivatives, differentiate
 from attnc.algebra.fold import Fold, Softmax, Sums
 from attnc.analyze.facts import Facts, Implied, Ranges, Reason, RowPass, Weights
 from attnc.analyze.row_arrays import read_row_arrays
@@ -165,7 +165,11 @@ def make_sweep(asked: Asked) -> TiledSweep:
         gate=None if asked.number else facts.weights.gate,
         rows=facts.rows,
         gradients=Gradients(
-            dots=tuple(regroup(derivatives.by(pair.dot)) for pair in hoisted.dots), arrays=gradients
+            dots=tuple(regroup(derivatives.by(pair.dot)) for pair in hoisted.dots),
+            slopes=tuple(
+                ZERO if each is None else differentiate(each, Score()) for each in (fold.weight, *fold.sums)
+            ),
+            arrays=gradients,
         ),
         cover=Cover(
             keys=keys,

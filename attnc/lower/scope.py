@@ -58,6 +58,7 @@ class Scope:
     def __init__(self, attention: Attention, terms: Terms) -> None:
         self.terms = terms
         self._indices: dict[Node, str] = {}
+        self._invariant = set[Node]()
         self._inside: Counter[Node] = Counter()  # how often a term is a part of an invariant one
         self.lets = {term: name for name, term in attention.lets if not isinstance(term, LEAVES)}
         self.taken = {*attention.apart, *SIZES, "scale", *terms.variables}
@@ -70,8 +71,8 @@ class Scope:
         for root in roots:
             self._count(root, uses, order)
         self._indices = {item: part.array for part in order if isinstance(part, LOADS) for item in part.index}
-        larger = (other for other in order if isinstance(other, Real) and is_invariant(other))
-        self._inside = Counter(part for other in larger for part in children(other))
+        self._invariant = {term for term in order if isinstance(term, Real) and is_invariant(term)}
+        self._inside = Counter([part for other in self._invariant for part in children(other)])
         for term in order:
             if term not in self.terms.named and (name := self._name(term, uses, roots)):
                 target = place(axes_of(term))
@@ -99,7 +100,8 @@ class Scope:
             case IntLoad(array, index) if ends := _tile_ends(index):
                 return "_".join((self.terms.attention.variable(array), *ends))
             case RealLoad(array, index) | IntLoad(array, index) | BoolLoad(array, index):
-                positions = "".join(a for a in "ij" if any(a in axes_of(item) for item in index))
+                axes = frozenset[Axis]().union(*map(axes_of, index))
+                positions = "".join([axis for axis in "ij" if axis in axes])
                 read = self.terms.attention.variable(array)
                 return f"{read}_{positions}" if positions else read
             case IntOp() if "i" in (axes := axes_of(term)) and "j" in axes and term in self._indices:
@@ -115,7 +117,7 @@ class Scope:
 
     def _is_worth_hoisting(self, term: Real, uses: Counter[Node]) -> bool:
         """Invariant, of more than constants, and not only a part of a larger invariant term."""
-        if not is_invariant(term):
+        if term not in self._invariant:
             return False
         if all(isinstance(part, RealConst | IntConst | RealOp) for part in walk(term)):
             return False

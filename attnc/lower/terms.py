@@ -107,7 +107,7 @@ class Terms(ABC):
 
     def instead(self, term: Node) -> Node:
         """What is computed in the place of a term: the same number, found in another way."""
-        return self.places.get(term, term)
+        return self.places.get(term, term) if self.places else term
 
     # ---- what both write alike ---------------------------------------------------------------------
 

@@ -62,7 +62,7 @@ class TritonTerms(Terms):
     def instead(self, term: Node) -> Node:
         if isinstance(term, FromInt):
             return convert_by_token(term, self.moving)
-        return super().instead(term)
+        return self.places.get(term, term) if self.places else term
 
     def not_negative(self) -> Iterator[Int]:
         """A remainder by a positive number, and how far it is below that."""

@@ -159,5 +159,7 @@ def _find_too_deep(branch: Branch) -> Branch | None:
     """The first part of an expression that lies deeper than `MAX_DEPTH`; found without recursion."""
     level = [branch]
     for _ in range(MAX_DEPTH):
+        if not level:
+            return None
         level = [c for part in level for c in part.children if isinstance(c, Tree)]
     return min(level, key=lambda part: part.meta.start_pos, default=None)

@@ -6,7 +6,7 @@ the scores; those of queries belong to one tile and are written at once.
 
 from __future__ import annotations
 
-from attnc.algebra.derivative import ZERO, differentiate
+from attnc.algebra.derivative import ZERO
 from attnc.algebra.fold import Softmax
 from attnc.ir.nodes import Real, RealConst, Score
 from attnc.kernel.build import function
@@ -84,10 +84,10 @@ def _weigh_softmax(path: TilePath) -> tuple[Expr, Expr]:
 
 def _weigh_sums(path: TilePath) -> tuple[Expr, Expr]:
     """`p` and `ds`, from the score and the gradients of the row's sums; and what of arrays goes past the score."""
-    sweep, step, weight, sums = path.sweep, path.step, path.sweep.fold.weight, path.sweep.fold.sums
+    sweep, step, weight = path.sweep, path.step, path.sweep.fold.weight
     path.score(_later_terms(sweep))
     path.terms.named[Score()] = Var("score")
-    slopes = [ZERO if each is None else differentiate(each, Score()) for each in (weight, *sums)]
+    slopes = list(sweep.gradients.slopes)
     past = [g for g in sweep.gradients.arrays if g.passes_score]
     also = [each for g in past for each in (g.in_weight, *g.in_sums)]
     path.scope.bind([*([weight] if weight else []), *slopes, *also], path.place)

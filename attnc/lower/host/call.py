@@ -6,8 +6,6 @@ its parameters say what they are; constants come by name.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from attnc.kernel.arguments import Argument, arguments_of
 from attnc.kernel.build import Namespace, unpacked
 from attnc.kernel.expressions import Call, Expr, Lit, Var
@@ -20,9 +18,9 @@ FUSION: Option = ("enable_fp_fusion", Lit(True))
 
 def call_kernel(kernel: Function, grid: Expr, *options: Option) -> Expr:
     """The launch, with the numbers of the spec that it is compiled for before the options."""
-    constants = (each for each in arguments_of(kernel) if each.is_constant and each.kind == "number")
-    named = ((each.name, Var(each.of)) for each in constants)
-    return Call(Var(kernel.name)[grid], tuple(_given(kernel)), (*named, *options))
+    arguments = arguments_of(kernel)
+    named = [(each.name, Var(each.of)) for each in arguments if each.kind == "number" and each.is_constant]
+    return Call(Var(kernel.name)[grid], tuple(_given(arguments)), (*named, *options))
 
 
 def padded_widths(kernel: Function) -> list[Option]:
@@ -31,24 +29,27 @@ def padded_widths(kernel: Function) -> list[Option]:
     return [(each.name, triton.next_power_of_2(Var(each.of))) for each in widths]
 
 
-def _given(kernel: Function) -> Iterator[Expr]:
+def _given(arguments: list[Argument]) -> list[Expr]:
     """What is no constant, in order."""
     taken: dict[str, list[int]] = {}
-    for each in arguments_of(kernel):
+    for each in arguments:
         if each.kind == "stride":
             taken.setdefault(each.of, []).append(each.axis)
-    for each in arguments_of(kernel):
+    given: list[Expr] = []
+    for each in arguments:
         if each.kind == "stride":
-            yield from _stride(each, taken[each.of])
+            given += _stride(each, taken[each.of])
         elif not each.is_constant:
-            yield Var(each.of)
+            given.append(Var(each.of))
+    return given
 
 
-def _stride(stride: Argument, taken: list[int]) -> Iterator[Expr]:
+def _stride(stride: Argument, taken: list[int]) -> list[Expr]:
     """A stride; of a tensor whose first strides are taken, all of them with the first."""
     of = Var(stride.of)
     if taken != list(range(len(taken))):
-        yield of.call("stride", stride.axis)
-    elif stride.axis == 0:
-        strides = of.call("stride")
-        yield unpacked(strides[: len(taken)] if len(taken) < stride.rank else strides)
+        return [of.call("stride", stride.axis)]
+    if stride.axis:
+        return []
+    strides = of.call("stride")
+    return [unpacked(strides[: len(taken)] if len(taken) < stride.rank else strides)]

@@ -177,6 +177,6 @@ def _head_offset(name: str, head: Expr) -> Expr:
 
 def call_helper(helper: Function, first: Expr, is_edge: bool) -> Expr:
     """A call of a tile's helper with the names as they stand in the kernel."""
-    flags = {"EDGE": is_edge} if any(p.name == "EDGE" for p in helper.params) else {}
-    names = [p.name for p in helper.params if p.name not in flags]
-    return function(helper.name)(first, *map(Var, names[1:]), **flags)
+    _, *names = [param.name for param in helper.params]
+    flags = {"EDGE": is_edge} if "EDGE" in names else {}
+    return function(helper.name)(first, *[Var(name) for name in names if name not in flags], **flags)

@@ -56,9 +56,13 @@ class PairScore:
 
 @dataclass(frozen=True, slots=True)
 class Gradients:
-    """The derivative of the score by each dot product, and the gradients of captured arrays."""
+    """The derivative of the score by each dot product, and the gradients of captured arrays.
+
+    `slopes` are the derivatives of the weight of a key, and of what is summed, by the score.
+    """
 
     dots: tuple[Real, ...]
+    slopes: tuple[Real, ...]
     arrays: tuple[ArrayGradient, ...]
 
     def home(self, home: Home) -> tuple[ArrayGradient, ...]:
@@ -154,14 +158,14 @@ class TiledSweep(Sweep):
         param = self.tokens.places.get(HKV)
         return self.attention.variable(param.name) if isinstance(param, IntParam) else None
 
-    @property
+    @cached_property
     def score_may_hide(self) -> bool:
         """May a score be -inf, where its weight is not 0 by itself? Then the pair is not seen."""
         if isinstance(self.fold, Softmax) or all(map(vanishes, self.fold.terms)):
             return False
         return may_be_minus_infinity(self.score.term) is not None
 
-    @property
+    @cached_property
     def looks_twice(self) -> bool:
         """Does the mask hide a pair, of any that kernels multiply?"""
         return self.attention.mask != Truth(True) and not isinstance(self.fold, Largest)
@@ -171,7 +175,7 @@ class TiledSweep(Sweep):
         """Does the backward pass find the weights again from numbers of the row, which may lack the digits for it?"""
         return isinstance(self.fold, Softmax)
 
-    @property
+    @cached_property
     def weights_have_any_size(self) -> bool:
         """May weights leave the range of half precision, before a row is multiplied with its number or without one?"""
         weight = self.fold.weight

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from attnc.algebra.derivative import ZERO, differentiate
+from attnc.algebra.derivative import ZERO
 from attnc.algebra.fold import Softmax, Sums
 from attnc.ir.nodes import Real, RealLoad, Score
 from attnc.ir.walk import holds
@@ -49,8 +49,8 @@ def load_row_gradients(
 ) -> None:
     """Of softmax `delta`, else the gradients of the row's sums."""
     if isinstance(sweep.fold, Sums):
-        for n, each in enumerate(sweep.fold.sums, 1):
-            slopes = [differentiate(each, Score()), *(g.in_sums[n - 1] for g in gradients)]
+        for n, slope_of_sum in enumerate(sweep.gradients.slopes[1:], 1):
+            slopes = [slope_of_sum, *(g.in_sums[n - 1] for g in gradients)]
             if any(slope != ZERO for slope in slopes):
                 block.let(f"dsum_{n}", tl.load(Var(f"dsum_{n}_ptr") + row + I, mask=I < N, other=0.0))
         if sweep.dout_has_any_size:
@@ -88,9 +88,9 @@ def weigh(
     block.extend(of_rows)
     if sweep.dout_has_any_size:
         block.let("dp", Var("dp") * Var("dout_size"))
-    weight, sums, terms = sweep.fold.weight, sweep.fold.sums, tile.kernel.terms
+    weight, terms = sweep.fold.weight, tile.kernel.terms
     terms.named[Score()] = Var("score")
-    slopes = [ZERO if each is None else differentiate(each, Score()) for each in (weight, *sums)]
+    slopes = list(sweep.gradients.slopes)
     past = [g for g in gradients if g.passes_score]
     also = [each for g in past for each in (g.in_weight, *g.in_sums)]
     needed = [weight] if weight is not None and needs_weights else []

@@ -32,7 +32,7 @@ from attnc.ir.nodes import (
     Score,
     SumD,
 )
-from attnc.ir.walk import children, walk
+from attnc.ir.walk import walk
 
 ZERO, HALF, ONE = RealConst(0.0), RealConst(0.5), RealConst(1.0)
 
@@ -53,7 +53,7 @@ class Derivatives:
         self._above: dict[int, list[Node]] = {}
         self._places: dict[Node, list[Node]] = {}
         for part in walk(term):
-            for child in children(part):
+            for child in part.children:
                 self._above.setdefault(id(child), []).append(part)
             if isinstance(part, Leaf):
                 self._places.setdefault(part, []).append(part)

@@ -31,7 +31,7 @@ from attnc.ir.nodes import (
 )
 from attnc.ir.signs import is_positive
 from attnc.ir.text import print_ir
-from attnc.ir.walk import children, replace_terms, walk
+from attnc.ir.walk import replace_terms, walk
 
 
 def find_divisions(attention: Attention) -> tuple[CallCheck, ...]:
@@ -79,7 +79,7 @@ def _divisions(node: Node, seen: set[int]) -> Iterator[tuple[Node, Real]]:
         case RealIf(cond) | VecIf(cond) | BoolIf(cond) | IntIf(cond):
             yield from _divisions(cond, seen)
         case _:
-            for child in children(node):
+            for child in node.children:
                 yield from _divisions(child, seen)
     by = _divisor(node)
     if by is not None and _is_of_the_call(by) and not is_positive(by):

@@ -48,7 +48,7 @@ from attnc.ir.nodes import (
     VecInput,
     VecLoad,
 )
-from attnc.ir.walk import Axis, axes_of, children, holds, replace_terms, walk
+from attnc.ir.walk import Axis, axes_of, holds, replace_terms, walk
 from attnc.sets.convert import to_bool, to_polynomial, to_predicate
 from attnc.sets.prover import Prover
 from attnc.sets.tile_test import Pairs
@@ -207,7 +207,7 @@ class _Reader:
             case VecInput(name) if name in self.mapped:
                 yield from _Reader(self.axes, self.visible, {}).read(self.mapped[name], where)
             case _:
-                for child in children(node):
+                for child in node.children:
                     yield from self.read(child, where)
                 if isinstance(node, (*LOADS, VecLoad, Member)):
                     yield _Read(node.array, node.index, where, self.axes)

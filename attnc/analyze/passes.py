@@ -20,7 +20,7 @@ from attnc.ir import build
 from attnc.ir.nodes import Count, Index, Node, Real, RealCall, RealLoad, RealOp, Row, RowLog, RowMax, Score
 from attnc.ir.signs import exceeds_1
 from attnc.ir.text import print_ir
-from attnc.ir.walk import children, holds, replace_terms, walk
+from attnc.ir.walk import holds, replace_terms, walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def _with_plain_exponentials(formula: Real) -> Real:
     def plain(term: Node) -> Node | None:
         return plain_sums(term) if isinstance(term, Row) and term.kind == "mean" and exceeds_1(term) else None
 
-    result = replace_terms(formula, plain)
+    result = replace_terms(formula, plain, Row)
     assert isinstance(result, Real)
     return result
 
@@ -90,7 +90,7 @@ def _numbers(term: Node, meets_score: bool, bounded: tuple[Node, ...]) -> Iterat
                 yield row
             yield from _numbers(row.a, True, bounded)
         return
-    for child in children(term):
+    for child in term.children:
         yield from _numbers(child, meets_score, bounded)
 
 
@@ -99,7 +99,7 @@ def _outer_rows(term: Node) -> Iterator[Row | Count]:
     if isinstance(term, Row | Count):
         yield term
         return
-    for child in children(term):
+    for child in term.children:
         yield from _outer_rows(child)
 
 

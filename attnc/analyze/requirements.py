@@ -35,7 +35,7 @@ from attnc.ir.nodes import (
     Size,
 )
 from attnc.ir.text import print_ir
-from attnc.ir.walk import axes_of, children, walk
+from attnc.ir.walk import axes_of, walk
 from attnc.sets.convert import to_polynomial, to_predicate
 from attnc.sets.polynomial import Polynomial
 from attnc.sets.predicate import every, nonnegative
@@ -114,7 +114,7 @@ def _divisions(node: Node, before: Before, decide: Decide) -> Iterator[tuple[Int
             if holds is not True:
                 yield from _divisions(b, before if holds is False else before.and_also(cond), decide)
         case _:
-            for child in children(node):
+            for child in node.children:
                 yield from _divisions(child, before, decide)
             if isinstance(node, IntOp) and _divides_a_position(node):
                 yield node, before
@@ -128,7 +128,7 @@ def _names(node: Node) -> Iterator[Node]:
         case IntOp("//" | "%", a, _):
             yield from _names(a)
         case _:
-            for child in children(node):
+            for child in node.children:
                 yield from _names(child)
 
 

@@ -12,7 +12,7 @@ from attnc.algebra.products import factors_of, logarithm
 from attnc.ir import build
 from attnc.ir.nodes import Count, Node, Real, RealCall, RealConst, RealOp, Row, Score
 from attnc.ir.signs import is_at_least_0
-from attnc.ir.walk import axes_of, children, holds
+from attnc.ir.walk import axes_of, holds
 
 ZERO = RealConst(0.0)
 
@@ -78,7 +78,7 @@ def is_constant_along_row(term: Node) -> bool:
             return True
         case Score():
             return False
-    below = children(term)
+    below = term.children
     return all(map(is_constant_along_row, below)) if below else "j" not in axes_of(term)
 
 

@@ -55,13 +55,13 @@ def number_sums(terms: list[Real]) -> tuple[tuple[Real, ...], tuple[Real, ...]] 
     if any(holds(row.a, Row) for row in rows):
         return "a sum over the row holds another one, so one pass is not enough"
     numbers: dict[Node, Node] = {row: RowSum(n) for n, row in enumerate(rows, 1)}
-    named = tuple(replace_terms(term, numbers.get) for term in terms)
+    named = tuple(replace_terms(term, numbers.get, Row) for term in terms)
     return tuple(row.a for row in rows), named  # type: ignore[return-value]
 
 
 def plain_sums(term: Real) -> Real:
     """A mean is a sum over a count, and a count is a sum of ones."""
-    plain = replace_terms(term, _as_sum)
+    plain = replace_terms(term, _as_sum, Row, Count)
     assert isinstance(plain, Real)
     return plain
 

@@ -105,7 +105,7 @@ def _without_signs(attention: Attention) -> tuple[Real, list[Reason]]:
                     return a
         return None
 
-    found = replace_terms(attention.normalize, drop)
+    found = replace_terms(attention.normalize, drop, RealCall)
     assert isinstance(found, Real)
     return replace(found, span=attention.normalize.span), list(because.values())
 

@@ -12,7 +12,6 @@ from typing import Any, cast
 
 from attnc.check.values import Term
 from attnc.ir import nodes as ir
-from attnc.ir.walk import children
 from attnc.source import Span
 
 # A spec of the size of a page has some hundred nodes. Beyond these bounds no later stage could read the term.
@@ -31,7 +30,7 @@ class Measures:
         """Nodes and levels of a term."""
         if (known := self._known.get(id(term))) is not None:
             return known[1], known[2]
-        below = [self.of(child) for child in children(term)]
+        below = [self.of(child) for child in term.children]
         nodes = 1 + sum(n for n, _ in below)
         levels = 1 + max((depth for _, depth in below), default=0)
         self._known[id(term)] = (term, nodes, levels)
@@ -48,7 +47,7 @@ def find_needs(term: ir.Node) -> frozenset[str]:
 
     def visit(node: ir.Node) -> frozenset[str]:
         if id(node) not in memo:
-            memo[id(node)] = _own_needs(node).union(*(visit(child) for child in children(node)))
+            memo[id(node)] = _own_needs(node).union(*(visit(child) for child in node.children))
         return memo[id(node)]
 
     return visit(term)

@@ -12,7 +12,6 @@ from attnc.check.report import Report
 from attnc.check.values import quote
 from attnc.errors import CompilerBug, Label
 from attnc.ir import nodes as ir
-from attnc.ir.walk import children
 from attnc.source import Span
 
 WIDTHS: dict[str, ir.Int] = {
@@ -36,7 +35,7 @@ class WidthCheck:
         """Look at every node of a term."""
         if id(term) in self._known:
             return
-        for child in children(term):
+        for child in term.children:
             self.check(child)
         self._known[id(term)] = self._find(term)
 

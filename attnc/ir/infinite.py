@@ -25,7 +25,7 @@ from attnc.ir.nodes import (
     Total,
 )
 from attnc.ir.signs import is_positive
-from attnc.ir.walk import children, holds, is_invariant
+from attnc.ir.walk import holds, is_invariant
 
 
 def may_be_minus_infinity(term: Real) -> Real | None:
@@ -47,7 +47,7 @@ def may_be_minus_infinity(term: Real) -> Real | None:
         case RealOp("*" | "/", a, b):
             parts = [part for part in (a, b) if not is_invariant(part)]
         case _:
-            parts = [part for part in children(term) if isinstance(part, Real) and not isinstance(term, Dot)]
+            parts = [part for part in term.children if isinstance(part, Real) and not isinstance(term, Dot)]
     return next((found for part in parts if (found := may_be_minus_infinity(part))), None)
 
 

@@ -8,8 +8,9 @@ until `analyze/digits.py` finds it again); `ir/build.py` builds terms in canonic
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Literal, TypeVar, dataclass_transform
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Literal, TypeVar, dataclass_transform
 
 from attnc.source import Span
 
@@ -19,7 +20,8 @@ T = TypeVar("T")
 class Known:
     """What is found of a node when it is first asked for, and kept; it is no part of the node.
 
-    `form` is the canonical form that `sets/convert.py` makes of an integer, the others are found by `ir/walk.py`.
+    `children` are the nodes right below, in the order of its fields. `form` is the canonical form that
+    `sets/convert.py` makes of an integer, and the others are found by `ir/walk.py`.
     """
 
     __slots__ = ("axes", "below", "children", "form", "kinds")
@@ -33,6 +35,25 @@ class Known:
 @dataclass(frozen=True, slots=True)
 class Node(Known):
     span: Span | None = field(default=None, kw_only=True, compare=False, repr=False)
+
+    if not TYPE_CHECKING:  # which would take every name for one that a node has
+
+        def __getattr__(self, name: str) -> object:
+            """The children, which are not there before they are asked for."""
+            if name != "children":
+                raise AttributeError(name)
+            found = tuple([node for each in fields(self) for node in nodes_in(getattr(self, each.name))])
+            object.__setattr__(self, name, found)
+            return found
+
+
+def nodes_in(value: object) -> Iterator[Node]:
+    """The nodes that a field has."""
+    if isinstance(value, Node):
+        yield value
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from nodes_in(item)
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))

@@ -1,13 +1,13 @@
 """The traversal of terms.
 
-Enters: a term. Leaves: its children, all terms in it, the indices it depends on, or the term with parts replaced. All
+Enters: a term. Leaves: all terms in it, the indices it depends on, or the term with parts replaced. All
 of it is generic over the fields of a node, so a new node needs nothing here but its meaning in `axes_of` and
 `rebuild`. A term that stands in several places is visited once: `let`s and macros share what they name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from operator import is_
 from typing import Literal
@@ -44,6 +44,7 @@ from attnc.ir.nodes import (
     VecIf,
     VecInput,
     VecOp,
+    nodes_in,
 )
 
 Axis = Literal["b", "h", "i", "j"]
@@ -54,33 +55,17 @@ _OF_KEY: frozenset[Axis] = frozenset({"b", "h", "j"})
 _OF_PAIR = _OF_QUERY | _OF_KEY
 
 
-def children(node: Node) -> tuple[Node, ...]:
-    """The nodes right below this one, in the order of its fields."""
-    if not hasattr(node, "children"):
-        below = tuple(found for field in fields(node) for found in _nodes_in(getattr(node, field.name)))
-        object.__setattr__(node, "children", below)
-    return node.children
-
-
-def _nodes_in(value: object) -> Iterator[Node]:
-    if isinstance(value, Node):
-        yield value
-    elif isinstance(value, tuple):
-        for item in value:
-            yield from _nodes_in(item)
-
-
 def walk(node: Node) -> tuple[Node, ...]:
     """The node and every node below it, from the outside in and from left to right, each object once."""
     if not hasattr(node, "below"):
-        seen, todo = {id(node)}, [*reversed(children(node))]
+        seen, todo = {id(node)}, [*reversed(node.children)]
         below: list[Node] = []
         while todo:
             here = todo.pop()
             if id(here) not in seen:
                 seen.add(id(here))
                 below.append(here)
-                todo += reversed(children(here))
+                todo += reversed(here.children)
         object.__setattr__(node, "below", tuple(below))
     return node, *node.below
 
@@ -96,7 +81,7 @@ def holds(node: Node, *kinds: type[Node]) -> bool:
 def axes_of(node: Node) -> frozenset[Axis]:
     """The indices a term depends on. The vectors of a token depend on its position, a row reduction on its row."""
     if not hasattr(node, "axes"):
-        below = _NO_AXES.union(*map(axes_of, children(node)))
+        below = _NO_AXES.union(*map(axes_of, node.children))
         match node:
             case Index(axis) | Coordinate(axis):
                 below = frozenset({axis})
@@ -112,15 +97,18 @@ def axes_of(node: Node) -> frozenset[Axis]:
     return node.axes
 
 
-def replace_terms(node: Node, change: Callable[[Node], Node | None]) -> Node:
+def replace_terms(node: Node, change: Callable[[Node], Node | None], *kinds: type[Node]) -> Node:
     """The node with parts replaced, in canonical form.
 
     `change` is asked for every term, outermost first. Where it answers a term, that stands in its place as it is;
-    where it answers None, the children are replaced. What does not change stays the same object.
+    where it answers None, the children are replaced. What does not change stays the same object. It answers to nodes
+    of these `kinds` alone, if any are named: what holds none of them is left as it is.
     """
     known: dict[int, Node] = {}
 
     def visit(here: Node) -> Node:
+        if kinds and not holds(here, *kinds):
+            return here
         if id(here) not in known:
             answer = change(here)
             known[id(here)] = map_children(here, visit) if answer is None else answer
@@ -131,7 +119,7 @@ def replace_terms(node: Node, change: Callable[[Node], Node | None]) -> Node:
 
 def map_children(node: Node, change: Callable[[Node], Node]) -> Node:
     """The node with `change` done to each child; the same object where nothing changed."""
-    before = children(node)
+    before = node.children
     after = tuple(map(change, before))
     return node if all(map(is_, after, before)) else rebuild(node, after)
 
@@ -150,7 +138,7 @@ def rebuild(node: Node, parts: Sequence[Node]) -> Node:
     changed = {
         field.name: put(value)
         for field in fields(node)
-        if field.name != "span" and any(_nodes_in(value := getattr(node, field.name)))
+        if field.name != "span" and any(nodes_in(value := getattr(node, field.name)))
     }
     if any(True for _ in given):
         raise CompilerBug(f"too many parts for {node}")

@@ -40,7 +40,7 @@ from attnc.ir.nodes import (
     VecOp,
     VecTotal,
 )
-from attnc.ir.walk import axes_of, map_children, rebuild, replace_terms, walk
+from attnc.ir.walk import axes_of, holds, map_children, rebuild, replace_terms, walk
 
 T = TypeVar("T", bound=Node)
 
@@ -61,6 +61,8 @@ def shield_tokens(score: Real) -> Real:
 
 def _change_sides(term: T, change: Callable[[Bool, bool, Node], Node]) -> T:
     """Change the sides of all choices, inner ones first, given the condition and whether it has to hold."""
+    if not holds(term, RealIf, VecIf):
+        return term
     known: dict[int, Node] = {}
 
     def visit(node: Node) -> Node:
@@ -75,7 +77,7 @@ def _change_sides(term: T, change: Callable[[Bool, bool, Node], Node]) -> T:
     return visit(term)  # type: ignore[return-value]
 
 
-def _read_tokens_where(cond: Bool, holds: bool, term: Node) -> Node:
+def _read_tokens_where(cond: Bool, is_true: bool, term: Node) -> Node:
     places = axes_of(cond) & POSITIONS
 
     def read(part: Node) -> Node | None:
@@ -85,9 +87,9 @@ def _read_tokens_where(cond: Bool, holds: bool, term: Node) -> Node:
 
     def vector(part: Node) -> Node:
         own = axes_of(part) & POSITIONS
-        return _read_where(cond, holds, part) if places <= own < POSITIONS else part
+        return _read_where(cond, is_true, part) if places <= own < POSITIONS else part
 
-    return replace_terms(term, read)
+    return replace_terms(term, read, SumD, Dot)
 
 
 def read_where(cond: Bool, term: T) -> T:
@@ -109,9 +111,9 @@ def is_finite(number: Real) -> Bool:
     return Compare("<", build.call("abs", number), RealConst(math.inf))
 
 
-def _read_where(cond: Bool, holds: bool, term: T) -> T:
+def _read_where(cond: Bool, is_true: bool, term: T) -> T:
     def chosen(part: Node, otherwise: Node) -> Node:
-        a, b = (part, otherwise) if holds else (otherwise, part)
+        a, b = (part, otherwise) if is_true else (otherwise, part)
         return build.choose(cond, a, b)  # type: ignore[call-overload,no-any-return]
 
     def read(part: Node) -> Node | None:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 
 from attnc.ir import build
 from attnc.ir.nodes import Attention, Bool, Compare, Index, Int, IntConst, IntLoad, IntOp, IntParam, Node
-from attnc.ir.walk import axes_of, children, replace_terms, walk
+from attnc.ir.walk import axes_of, replace_terms, walk
 from attnc.sets.convert import to_predicate
 
 Compared = Mapping[str, tuple[Compare, ...]]
@@ -33,7 +33,7 @@ def find_compared(attention: Attention) -> Compared:
         return build.TRUE
 
     for clause in attention.clauses.values():
-        others.update(walk(replace_terms(clause, note)))
+        others.update(walk(replace_terms(clause, note, Compare)))
     found: dict[str, list[Compare]] = {}
     for pair in pairs:
         for name in _names_in(walk(pair)):
@@ -46,7 +46,7 @@ def find_bounds(attention: Attention) -> frozenset[str]:
     """The arrays of tokens whose every read is one side of a comparison with a position."""
     bounds, others = set[str](), set[str]()
     for part in (part for clause in attention.clauses.values() for part in walk(clause)):
-        sides = children(part)
+        sides = part.children
         for read, other in zip(sides, reversed(sides), strict=True):
             if isinstance(read, IntLoad):
                 is_compared = isinstance(part, Compare) and _is_near_position(other)

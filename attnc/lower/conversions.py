@@ -79,7 +79,7 @@ def turn_around(term: Real) -> Real:
     A compiler keeps what it has computed, and a distance that the score has would stay in registers, one for each
     pair, until a gradient needs it again, past the matrix products. The other way round it is one subtraction more.
     """
-    turned = replace_terms(term, _turned)
+    turned = replace_terms(term, _turned, FromInt)
     assert isinstance(turned, Real)
     return turned
 

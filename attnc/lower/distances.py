@@ -21,7 +21,7 @@ def find_by_distance(term: Node) -> Node | None:
     """The integer in terms of `DISTANCE`; None where it needs no table, or has none."""
     if not isinstance(term, Int) or not holds(term, Floor) or not axes_of(term):
         return None
-    relative = replace_terms(term, by_distance)
+    relative = replace_terms(term, by_distance, IntOp)
     # A parameter in its place: a constant would decide conditions, and drop what they choose from.
     rest = replace_terms(relative, lambda part: IntParam("distance") if part == DISTANCE else None)
     return None if axes_of(rest) else relative

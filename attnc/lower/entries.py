@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from attnc.ir.nodes import READINGS, Index, Member, Node, Rank, Size
-from attnc.ir.walk import children
 
 if TYPE_CHECKING:
     from attnc.lower.tiled.sweep import TiledSweep
@@ -45,7 +44,7 @@ def _depends_on_entry(terms: list[Node], arrays: set[str]) -> bool:
             return True
         if id(term) not in seen:
             seen.add(id(term))
-            below = list(children(term))
+            below = list(term.children)
             if isinstance(term, ALL_READINGS) and term.array in arrays and term.index[0] == entry:
                 below.remove(entry)
             todo += below

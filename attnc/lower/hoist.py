@@ -23,6 +23,7 @@ from attnc.ir.nodes import (
     BoolIf,
     BoolLoad,
     Dot,
+    Floor,
     Index,
     Int,
     IntConst,
@@ -48,6 +49,7 @@ from attnc.lower.dot_products import as_dot, written_apart
 from attnc.lower.token_maps import SIZES, DotPair, Hoisted, TokenMap
 
 Q, K, V = VecInput("q"), VecInput("k"), VecInput("v")
+OF_TOKENS = (SumD, Dot, Total)
 
 
 def hoist_token_maps(attention: Attention, others: Iterable[Real] = ()) -> Hoisted:
@@ -60,9 +62,10 @@ def hoist_token_maps(attention: Attention, others: Iterable[Real] = ()) -> Hoist
     work.clause("k", "j", attention.key, K, "D")
     work.clause("v", "j", attention.value, V, "DV")
     for other in others:
-        replace_terms(replace_terms(shield_tokens(other), work.tabulate), work.take)
-    score = replace_terms(replace_terms(shield_tokens(attention.score), work.tabulate), work.take)
-    mask = replace_terms(replace_terms(attention.mask, work.condition), work.tabulate)
+        work.terms(other)
+    score = work.terms(attention.score)
+    mask = replace_terms(attention.mask, work.condition, *OF_TOKENS)
+    mask = replace_terms(mask, work.tabulate, Floor)
     assert isinstance(score, Real) and isinstance(mask, Bool)
     dots = _with_common_widths(
         [work.pair(part) for part in dict.fromkeys(p for p in walk(score) if isinstance(p, Dot))]
@@ -98,12 +101,16 @@ class _Hoist:
             Reason(f"the map of {name} is computed once per token, before the kernel", term.span)
         )
 
+    def terms(self, term: Real) -> Node:
+        """The term without what is computed once for each token or distance."""
+        return replace_terms(replace_terms(shield_tokens(term), self.tabulate, Floor), self.take, *OF_TOKENS)
+
     def condition(self, term: Node) -> Node | None:
         """A condition that knows vectors becomes an array of truths that the kernel reads; None where there is none."""
         if (
             isinstance(term, And | Or | Not | BoolIf)
             or not isinstance(term, Bool)
-            or not holds(term, SumD, Dot, Total)
+            or not holds(term, *OF_TOKENS)
         ):
             return None
         if term not in self.reads:

@@ -188,7 +188,7 @@ def make_sweep(asked: Asked) -> TiledSweep:
 
 def simplified(attention: Attention, implied: Implied) -> Attention:
     """What the mask implies, put to use."""
-    score = replace_terms(attention.score, implied.terms.get)
+    score = replace_terms(attention.score, implied.terms.get) if implied.terms else attention.score
     assert isinstance(score, Real)
     return replace(attention, mask=implied.mask, score=score)
 
@@ -196,7 +196,7 @@ def simplified(attention: Attention, implied: Implied) -> Attention:
 def _bare(asked: Asked) -> Attention:
     """The attention of the pass: its score in the place of the spec's, and no values where it weighs none."""
     attention = asked.attention
-    score = replace_terms(asked.fold.score, lambda part: attention.score if part == Score() else None)
+    score = replace_terms(asked.fold.score, lambda part: attention.score if part == Score() else None, Score)
     assert isinstance(score, Real)
     if _has_to_hide(asked):
         score = RealIf(Compare("<", MINUS_INF, attention.score), score, MINUS_INF)

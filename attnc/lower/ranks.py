@@ -38,7 +38,7 @@ def hoist_ranks(ranges: Iterable[Ranges], params: tuple[Param, ...]) -> Ranked:
     work = _Ranks({p.name: p.sizes for p in params})
     for each in ranges:
         for end in each.ends:
-            replace_terms(end, work.read)
+            replace_terms(end, work.read, Rank)
     because: tuple[Reason, ...] = ()
     if work.maps:
         because = (Reason("places in sorted arrays are found once per token, before the kernels"),)

@@ -21,7 +21,7 @@ ONE = RealConst(1.0)
 
 def regroup(term: Real) -> Real:
     """The term with the invariant factors of each product in one bracket on its right."""
-    grouped = replace_terms(term, _regroup_product)
+    grouped = replace_terms(term, _regroup_product, RealOp)
     assert isinstance(grouped, Real)
     return grouped
 

@@ -32,7 +32,7 @@ from attnc.ir.nodes import (
     Size,
     TileEnd,
 )
-from attnc.ir.walk import Axis, axes_of, children, is_invariant, walk
+from attnc.ir.walk import Axis, axes_of, is_invariant, walk
 from attnc.kernel.build import Block
 from attnc.lower.conversions import name_by_token
 from attnc.lower.names import SIZES, fresh_name
@@ -72,7 +72,7 @@ class Scope:
             self._count(root, uses, order)
         self._indices = {item: part.array for part in order if isinstance(part, LOADS) for item in part.index}
         self._invariant = {term for term in order if isinstance(term, Real) and is_invariant(term)}
-        self._inside = Counter([part for other in self._invariant for part in children(other)])
+        self._inside = Counter([part for other in self._invariant for part in other.children])
         for term in order:
             if term not in self.terms.named and (name := self._name(term, uses, roots)):
                 target = place(axes_of(term))
@@ -89,7 +89,7 @@ class Scope:
         uses[term] += 1
         if uses[term] == 1:
             if term not in self.terms.named:
-                for part in children(term):
+                for part in term.children:
                     self._count(part, uses, order)
             order[term] = None
 

@@ -8,7 +8,7 @@ from random_terms import SORTS
 from attnc.errors import CompilerBug
 from attnc.ir import nodes as ir
 from attnc.ir.text import parse_ir, parse_term, print_ir
-from attnc.ir.walk import axes_of, children, rebuild, replace_terms, walk
+from attnc.ir.walk import axes_of, rebuild, replace_terms, walk
 
 CAUSAL = parse_ir("""
 attention causal
@@ -25,8 +25,8 @@ attention causal
 
 
 def test_children_are_those_of_every_field() -> None:
-    assert [print_ir(x) for x in children(parse_term("bias[h, i, j - 1]", SORTS))] == ["h", "i", "j - 1"]
-    assert [print_ir(x) for x in children(parse_term("i < j and on and i in table[j, :]", SORTS))] == [
+    assert [print_ir(x) for x in parse_term("bias[h, i, j - 1]", SORTS).children] == ["h", "i", "j - 1"]
+    assert [print_ir(x) for x in parse_term("i < j and on and i in table[j, :]", SORTS).children] == [
         "i < j",
         "on",
         "i in table[j, :]",
@@ -108,7 +108,7 @@ def test_replacing_asks_the_outside_first_and_keeps_what_did_not_change() -> Non
     replaced = replace_terms(term, change)
     assert asked == ["(i + 1) * (j + 1)", "i + 1", "i", "1", "j + 1"]
     assert print_ir(replaced) == "(i + 1) * 7"
-    assert children(replaced)[0] is children(term)[0]
+    assert replaced.children[0] is term.children[0]
     assert replace_terms(term, lambda _: None) is term
 
 

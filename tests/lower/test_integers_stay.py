@@ -15,7 +15,7 @@ from scalar_meaning import Scene, meaning
 import attnc
 from attnc.ir import nodes as ir
 from attnc.ir.verify import CLAUSE_NAMES
-from attnc.ir.walk import axes_of, children, replace_terms
+from attnc.ir.walk import axes_of, replace_terms
 from attnc.lower.distances import DISTANCE
 from attnc.lower.hoist import hoist_token_maps
 from attnc.lower.regroup import in_base_2, regroup
@@ -33,7 +33,7 @@ def decided(term: ir.Node) -> set[ir.Node]:
     """The integers and conditions of a term that are no part of another one."""
     if isinstance(term, ir.Int | ir.Bool):
         return {term}
-    return {part for child in children(term) for part in decided(child)}
+    return {part for child in term.children for part in decided(child)}
 
 
 @given(Random(CLAUSE_NAMES["score"], "D").real(4))

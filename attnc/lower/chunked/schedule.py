@@ -36,7 +36,7 @@ from attnc.ir.nodes import (
     VecLoad,
 )
 from attnc.ir.text import print_ir
-from attnc.ir.walk import axes_of, children, walk
+from attnc.ir.walk import axes_of, walk
 from attnc.kernel.module import Support
 from attnc.lower.chunked.form import Form
 from attnc.lower.chunked.make_forms import make_forms
@@ -141,7 +141,7 @@ def _grows_along(number: Real, axis: Literal["i", "j"]) -> bool:
     """Does a number of a token grow with its position? Functions of it, as cosines, do not, though they know it."""
     if isinstance(number, RealCall):
         return False
-    below = [part for part in children(number) if isinstance(part, Real)]
+    below = [part for part in number.children if isinstance(part, Real)]
     if isinstance(number, FromInt):
         return axis in axes_of(number)
     return any(_grows_along(part, axis) for part in below)
@@ -171,7 +171,7 @@ def _names(exponent: Node) -> set[str]:
 
 def _is_of_call(term: Int) -> bool:
     """Is it made of ints and lengths of a call alone?"""
-    leaves = (part for part in walk(term) if not children(part))
+    leaves = (part for part in walk(term) if not part.children)
     return all(isinstance(leaf, IntConst | IntParam) or leaf in (Size("N"), Size("M")) for leaf in leaves)
 
 

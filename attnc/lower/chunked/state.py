@@ -32,7 +32,7 @@ from attnc.ir.nodes import (
     VecTotal,
 )
 from attnc.ir.text import print_ir
-from attnc.ir.walk import axes_of, children, holds, replace_terms, walk
+from attnc.ir.walk import axes_of, holds, replace_terms, walk
 from attnc.kernel.build import Block, function
 from attnc.kernel.expressions import Dict, Expr, Lit, Op, Tuple, Var
 from attnc.kernel.nodes import Function, Param
@@ -149,7 +149,7 @@ def _knows_position(term: Node) -> bool:
     """Is it another at another position, beside what is read there? Functions of positions are, also those of ints."""
     if isinstance(term, READINGS):
         return False
-    return term in POSITIONS or any(map(_knows_position, children(term)))
+    return term in POSITIONS or any(map(_knows_position, term.children))
 
 
 def counts_on(sweep: LinearSweep) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from attnc.algebra.fold import Softmax
 from attnc.ir.nodes import Dot, Node, Real, RealCall, RealIf, RealLoad, RealOp, Score
-from attnc.ir.walk import Axis, children, holds, is_invariant, walk
+from attnc.ir.walk import Axis, holds, is_invariant, walk
 from attnc.kernel.build import Block, function
 from attnc.kernel.expressions import Expr, List, Lit, Ternary, Tuple, Unary, Var
 from attnc.kernel.nodes import For, Function, Param
@@ -223,7 +223,7 @@ def _factor_of(dot: Dot, roots: list[Real]) -> Real | None:
     for root in roots:
         if root == dot:
             return None
-        products |= dict.fromkeys(part for part in walk(root) if dot in children(part))
+        products |= dict.fromkeys(part for part in walk(root) if dot in part.children)
     if len(products) == 1:
         match next(iter(products)):
             case RealOp("*", a, factor) if a == dot and is_invariant(factor):

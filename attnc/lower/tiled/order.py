@@ -42,6 +42,6 @@ def _one_on(term: Int) -> Int:
     def change(node: Node) -> Node | None:
         return build.integer("+", node, ONE) if isinstance(node, TileEnd) else None
 
-    moved = replace_terms(term, change)
+    moved = replace_terms(term, change, TileEnd)
     assert isinstance(moved, Int)
     return moved

@@ -5,6 +5,7 @@ Enters: an attention and its facts. Leaves: a `Plan`: a sweep for every pass ove
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from attnc.analyze.facts import Facts, Reason
@@ -16,8 +17,11 @@ from attnc.ir.text import print_ir
 from attnc.lower.names import reserved_names
 from attnc.lower.schedule import Schedule
 from attnc.lower.schedules import choose_schedule
+from attnc.lower.signature import Signature
 from attnc.lower.sweep import Sweep
 from attnc.options import ScheduleName
+
+MOST_ARGUMENTS = 64  # of an operator, to torch
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,9 @@ def make_plan(attention: Attention, facts: Facts, wanted: ScheduleName = "auto")
     if facts.weights.fold is None:
         raise _why_no_kernel(attention, facts)
     schedule, sweeps, refused = choose_schedule(attention, facts, wanted)
+    for each in sweeps:
+        passes = ("forward", "backward") if each.has_gradient else ("forward",)
+        _refuse_too_many(attention, schedule.sign(each), passes)
     misreads = find_misreads(attention)
     return Plan(
         schedule=schedule,
@@ -90,5 +97,25 @@ def _why_no_kernel(attention: Attention, facts: Facts) -> AttncError:
             f"`{attention.name}` has no kernel yet: {facts.weights.because[-1].text}",
             label,
             helps=(*known, '`backend="reference"` runs it on the interpreter'),
+        )
+    )
+
+
+def _refuse_too_many(attention: Attention, signature: Signature, passes: Iterable[str]) -> None:
+    """Raise `no-kernel` where an operator of torch would take more arguments than it can."""
+    counts = {which: len(signature.of_operators[which]) for which in passes}
+    too_many = [(which, count) for which, count in counts.items() if count > MOST_ARGUMENTS]
+    if not too_many:
+        return
+    which, count = too_many[0]
+    what = f"its {which} pass takes {count} arguments, and an operator of torch {MOST_ARGUMENTS} at most"
+    raise AttncError(
+        Diagnostic(
+            "no-kernel",
+            f"`{attention.name}` has no kernel yet: {what}",
+            helps=(
+                "keep arrays of the same sizes in one, with one axis more: `bias[2, h]` for `bias_2[h]`",
+                '`backend="reference"` runs it on the interpreter',
+            ),
         )
     )

@@ -61,7 +61,10 @@ class SweepKernels:
     state: StateFunctions | None = None
 
     def without_triton(self) -> SweepKernels:
-        return replace(self, triton=(), launch=(), tile_lists=(), is_for_any_device=False)
+        signature = replace(self.signature, has_kernels=False)
+        return replace(
+            self, signature=signature, triton=(), launch=(), tile_lists=(), is_for_any_device=False
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +81,16 @@ class Schedule:
 
     `make` makes the sweeps of an attention, the last of which weighs values, or says why the schedule is not for it;
     nothing, where nobody would expect that it is. `find_dear` says why pairs are cheaper in most calls, if they are.
-    `lower` takes a sweep and the checks of what it reads. `common` is what the launchers of all sweeps call, with tiles
-    that were chosen for one GPU, if they were; `constants` are lines at the head of a module. `has_states`: a sweep
-    may take up what the tokens in front of a call have left.
+    `sign` says what the functions of a sweep take and leave, and `lower` takes it and the checks of what it reads.
+    `common` is what the launchers of all sweeps call, with tiles that were chosen for one GPU, if they were;
+    `constants` are lines at the head of a module. `has_states`: a sweep may take up what the tokens in front of a call
+    have left.
     """
 
     name: str
     says: str
     make: Callable[[Attention, Facts], tuple[Sweep, ...] | Reason | None]
+    sign: Callable[[Any], Signature]
     lower: Callable[[Any, ReadChecks], SweepKernels]
     common: Callable[[Sequence[Any], ChosenTiles | None], tuple[Part, ...]]
     constants: tuple[str, ...] = ()

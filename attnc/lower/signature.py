@@ -39,6 +39,7 @@ class Signature:
     `made` are those that come of the work on single tokens, in its order.
 
     A pair of a query and a key costs so many products of the width of a tensor: `forward_cost` and `backward_cost`.
+    Where there are kernels, a call chooses between them and the CPU path.
     """
 
     vectors: tuple[str, ...]
@@ -54,6 +55,7 @@ class Signature:
     made: tuple[str, ...]
     forward_cost: Mapping[str, int]
     backward_cost: Mapping[str, int]
+    has_kernels: bool
 
     @property
     def tensors(self) -> tuple[str, ...]:
@@ -68,6 +70,20 @@ class Signature:
     def wholes(self) -> tuple[str, ...]:
         """The other scalars: ints and bools."""
         return tuple(name for name, sort in self.scalars.items() if sort != "float")
+
+    @property
+    def others(self) -> Mapping[str, str]:
+        """What an operator takes behind its tensors, each with its sort; floats are last."""
+        whole = {name: self.scalars[name] for name in self.wholes}
+        backend = {"backend": "str"} if self.has_kernels else {}
+        floats = {"floats": "list[float]", "changing": "Tensor | None"} if self.floats else {}
+        return whole | backend | floats
+
+    @property
+    def of_operators(self) -> Mapping[str, tuple[str, ...]]:
+        """What the operators of both passes take."""
+        given = (*self.gradients, *self.tensors, *self.saved, *self.needs)
+        return {"forward": (*self.tensors, *self.others), "backward": (*given, *self.others)}
 
     @property
     def forward(self) -> tuple[str, ...]:
@@ -116,6 +132,7 @@ def sign_sweep(sweep: TiledSweep) -> Signature:
         made=tuple(dict.fromkeys(["q", "k", "v", *(each.name for each in sweep.tokens.maps)])),
         forward_cost=Counter(queries + values),
         backward_cost=Counter(3 * queries + 2 * values),
+        has_kernels=True,
     )
 
 

@@ -43,5 +43,5 @@ def lower(sweep: TiledSweep, checks: ReadChecks) -> SweepKernels:
 
 
 EVERY_TILE = Schedule(
-    "every_tile", "the tiled kernels, over every tile", make, lower, TILED.common, TILED.constants
+    "every_tile", "the tiled kernels, over every tile", make, TILED.sign, lower, TILED.common, TILED.constants
 )

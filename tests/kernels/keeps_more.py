@@ -55,5 +55,11 @@ def _leaving_more(stmts: Sequence[Stmt]) -> Iterator[Stmt]:
 
 
 KEEPS_MORE = Schedule(
-    "keeps_more", "a CPU path that keeps more", make, lower, lambda sweeps, tiles: (), TILED.constants
+    "keeps_more",
+    "a CPU path that keeps more",
+    make,
+    TILED.sign,
+    lower,
+    lambda sweeps, tiles: (),
+    TILED.constants,
 )

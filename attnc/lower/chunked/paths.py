@@ -55,6 +55,7 @@ def sign(sweep: LinearSweep) -> Signature:
         made=made_of_tokens(sweep),
         forward_cost={Q.name: 1, V.name: 1} if sweep.weighs_values else {Q.name: 1},
         backward_cost={Q.name: 3, V.name: 2} if sweep.weighs_values else {Q.name: 3},
+        has_kernels=sweep.has_kernels,
     )
 
 

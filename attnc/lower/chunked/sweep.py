@@ -45,6 +45,11 @@ class LinearSweep(Sweep):
         return why_torch_alone(self.mask, self.fold, bool(self.number or self.rows_before)) is not None
 
     @property
+    def has_kernels(self) -> bool:
+        """Products are torch's on every device, and so is what kernels do not know."""
+        return not self.mask.is_of_all and not self.is_torchs_alone
+
+    @property
     def row_arrays(self) -> tuple[RowArray, ...]:
         return self.rows_before
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from attnc.errors import AttncError, Diagnostic
 from attnc.kernel.build import Block, dictionary, function, unpacked
 from attnc.kernel.expressions import Expr, Lit, Op, Ternary, Tuple, Var
 from attnc.kernel.module import Part
@@ -18,7 +17,6 @@ from attnc.lower.schedule import SweepKernels
 from attnc.lower.sweep import Sweep, said_results
 from attnc.lower.torch_terms import torch
 
-MOST_ARGUMENTS = 64  # of an operator, to torch
 GIVEN, CTX, CHANGING = Var("inputs"), Var("ctx"), Var("changing")
 
 
@@ -36,13 +34,8 @@ class _Operators:
     """The operators of a sweep."""
 
     def __init__(self, kernels: SweepKernels) -> None:
-        self.kernels, self.sweep, self.signature = kernels, kernels.sweep, kernels.signature
+        self.sweep, self.signature = kernels.sweep, kernels.signature
         self.name = operator_of(self.sweep)
-        whole = {name: sort for name, sort in self.signature.scalars.items() if sort != "float"}
-        backend = {"backend": "str"} if kernels.launch else {}
-        # What an operator takes behind its tensors; floats are last.
-        floats = {"floats": "list[float]", "changing": "Tensor | None"} if self.signature.floats else {}
-        self.tail = whole | backend | floats
 
     def parts(self, ordered: Sequence[str]) -> Iterator[Part]:
         signature, entries = self.signature, self.signature.entries
@@ -76,7 +69,7 @@ class _Operators:
         if not self.sweep.weighs_values:
             said = f"Pass {self.sweep.number}, which weighs no values: {said_results(self.sweep)}"
         count = len(self.signature.outputs)
-        return self._operator(self.name, "forward", self.signature.tensors, (), block, count, f"{said}.")
+        return self._operator(self.name, self.signature.tensors, (), block, count, f"{said}.")
 
     def _backward(self, name: str) -> Function:
         signature, block = self.signature, Block()
@@ -84,12 +77,11 @@ class _Operators:
         tensors = (*signature.gradients, *signature.tensors, *signature.saved)
         doc = "The gradient of every float tensor, in order."
         count = len(signature.differentiated)
-        return self._operator(name, "backward", tensors, tuple(signature.needs), block, count, doc)
+        return self._operator(name, tensors, tuple(signature.needs), block, count, doc)
 
     def _operator(
         self,
         name: str,
-        which: str,
         tensors: Sequence[str],
         needs: Sequence[str],
         block: Block,
@@ -97,8 +89,7 @@ class _Operators:
         doc: str,
     ) -> Function:
         typed = [Param(each, "Tensor") for each in tensors] + [Param(each, "bool") for each in needs]
-        typed += [Param(each, sort) for each, sort in self.tail.items()]
-        _refuse_too_many(self.sweep, which, len(typed))
+        typed += [Param(each, sort) for each, sort in self.signature.others.items()]
         returns = f"tuple[{', '.join(['Tensor'] * count)}]" if count > 1 else "Tensor"
         return Function(name, tuple(typed), doc, tuple(block.stmts), "_operator", returns)
 
@@ -110,7 +101,7 @@ class _Operators:
             block.stmts.append(Assign(Tuple(tuple(map(Var, self.signature.floats))), floats))
         on_gpu, on_cpu = (Var(self.sweep.named(f"_{what}_{path}")) for path in ("triton", "cpu"))
         chosen: Expr = on_cpu
-        if self.kernels.launch:
+        if self.signature.has_kernels:
             chosen = block.let(what, Ternary(on_gpu, Var("backend").equals("triton"), on_cpu))
         block.returns(function(chosen)(*map(Var, given)))
 
@@ -122,14 +113,13 @@ class _Operators:
         if self.sweep.weighs_values:
             results[0] = block.let("out", results[0])
         block.returns(*results)
-        return _fake(self.name, [*self.signature.tensors, *self.tail], block)
+        return _fake(self.name, self.signature.of_operators["forward"], block)
 
     def _fake_backward(self, name: str) -> Function:
         signature, block = self.signature, Block()
         tensors = map(Var, signature.differentiated)
         block.returns(*(tensor.call("new_empty", tensor.attr("shape")) for tensor in tensors))
-        given = [*signature.gradients, *signature.tensors, *signature.saved, *signature.needs, *self.tail]
-        return _fake(name, given, block)
+        return _fake(name, signature.of_operators["backward"], block)
 
     def _save(self) -> Function:
         """What keeps all that the backward pass reads."""
@@ -157,7 +147,7 @@ class _Operators:
         call = function(backward)(*map(Var, signature.gradients), kept, *flags, others)
         block.lets(list(names.values()), call)
         given = [Var(names[n]) if n in names else Lit(None) for n in signature.tensors]
-        block.returns(*given, *[None] * len(self.tail))
+        block.returns(*given, *[None] * len(signature.others))
         doc = f"The gradient of every input of `{self.name}`."
         others_have_none = ["*_"] if signature.remembered else []
         params = tuple(map(Param, ("ctx", *signature.gradients, *others_have_none)))
@@ -176,19 +166,3 @@ def _count_flops(name: str, cost: Mapping[str, int]) -> Do:
 def _derive(name: str, differentiate: str, save: str, entries: Iterable[str]) -> Do:
     names = Tuple(tuple(map(Lit, entries)))
     return Do(function("_derive")(Var(name), Var(differentiate), Var(save), names))
-
-
-def _refuse_too_many(sweep: Sweep, which: str, count: int) -> None:
-    if count <= MOST_ARGUMENTS:
-        return
-    what = f"its {which} pass takes {count} arguments, and an operator of torch {MOST_ARGUMENTS} at most"
-    raise AttncError(
-        Diagnostic(
-            "no-kernel",
-            f"`{sweep.spec.name}` has no kernel yet: {what}",
-            helps=(
-                "keep arrays of the same sizes in one, with one axis more: `bias[2, h]` for `bias_2[h]`",
-                '`backend="reference"` runs it on the interpreter',
-            ),
-        )
-    )

@@ -109,6 +109,7 @@ TILED = Schedule(
     name="tiled",
     says="forward, dK/dV and dQ kernels over tiles of queries and keys, and a CPU path",
     make=make_sweeps,
+    sign=lambda sweep: sweep.signature,
     lower=lower_tiled,
     common=_lower_common,
     constants=("TILE = 128  # queries in a tile of the CPU path, unless fewer or more are faster",),

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from read_ir import parse_term
+
 from attnc.ir import nodes as ir
-from attnc.ir.text import parse_term
 
 SORTS = {
     "window": "int", "left": "int", "right": "int", "chunk": "int", "prefix": "int", "shared": "int", "offset": "int",

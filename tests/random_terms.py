@@ -10,9 +10,9 @@ from functools import cache
 
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
+from verify_ir import CLAUSE_NAMES
 
 from attnc.ir import nodes as ir
-from attnc.ir.verify import CLAUSE_NAMES
 
 B, H, N, M, D, DV = (ir.Size(name) for name in ("B", "H", "N", "M", "D", "DV"))
 PARAMS = (

@@ -1,6 +1,6 @@
 """The IR as text: what `attnc show --stage ir` prints and golden files hold.
 
-Enters: an attention or any term. Leaves: text that `parse_ir` and `parse_term` turn into the same value again. It
+Enters: an attention or any term. Leaves: text that means one value alone: `tests/read_ir.py` reads it back. It
 reads like the language it came from, and says what that leaves unsaid: `real(i)` and `splat(x)` change the sort.
 What is subtracted from zero is a negative: `-s`. Parentheses come from one table of precedences.
 """
@@ -71,9 +71,6 @@ from attnc.ir.nodes import (
     VecOp,
     VecTotal,
 )
-from attnc.ir.reader import parse_ir, parse_term
-
-__all__ = ["parse_ir", "parse_term", "print_ir", "print_sizes"]
 
 # How tightly a form holds its parts: a part that holds less tightly than asked for gets parentheses.
 _IF, _OR, _AND, _NOT, _COMPARE, _SUM, _PRODUCT, _POWER, _ATOM = range(9)

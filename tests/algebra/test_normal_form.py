@@ -8,12 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from read_ir import parse_term
 
 from attnc.algebra.known import Known
 from attnc.algebra.separate import separate, separate_exponential
 from attnc.algebra.separated import Refused, at_key
 from attnc.ir.nodes import IntConst, Node, Real
-from attnc.ir.text import parse_term, print_ir
+from attnc.ir.text import print_ir
 
 ROOT = Path(__file__).parent.parent.parent
 SORTS = dict.fromkeys(("G", "P", "t", "u", "gamma", "c", "w"), "float") | {"on": "bool"}

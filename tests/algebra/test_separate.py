@@ -10,13 +10,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from properties import cases
+from read_ir import parse_term
 from sides import Sides
 
 from attnc.algebra.known import Known
 from attnc.algebra.separate import Separated, separate
 from attnc.algebra.separated import Refused
 from attnc.ir.nodes import Int, IntConst, Real, Size, Vec
-from attnc.ir.text import parse_term
 
 ROOT = Path(__file__).parent.parent.parent
 TOKENS, WIDTH = 6, 4

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from verify_ir import verify
+
 from attnc.check import find_mistakes
 from attnc.check.standard import Module
 from attnc.errors import AttncError, Diagnostic
 from attnc.ir import nodes as ir
 from attnc.ir.text import print_ir
-from attnc.ir.verify import verify
 from attnc.source import Source
 from attnc.syntax.parser import parse_file
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from effort import at_most
+from verify_ir import verify
 
 from attnc.check import find_mistakes
 from attnc.ir.text import print_ir
-from attnc.ir.verify import verify
 from attnc.syntax.parser import parse_file
 from attnc.syntax.printer import print_file
 from attnc.syntax.reading import read_source

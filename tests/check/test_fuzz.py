@@ -10,11 +10,11 @@ from effort import assert_linear, at_most
 from hypothesis import given
 from hypothesis import strategies as st
 from properties import cases
+from verify_ir import verify
 
 from attnc.check import find_mistakes
 from attnc.check.vocabulary import BUILT_IN, RESERVED
 from attnc.errors import AttncError
-from attnc.ir.verify import verify
 from attnc.render import render_all
 from attnc.source import Source
 from attnc.syntax.parser import parse_file

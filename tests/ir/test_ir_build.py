@@ -10,12 +10,13 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from properties import cases
 from random_terms import SORTS, random_terms
+from read_ir import parse_term
 from scalar_meaning import Scene, Undefined, meaning
 
 from attnc.errors import CompilerBug
 from attnc.ir import build
 from attnc.ir import nodes as ir
-from attnc.ir.text import parse_term, print_ir
+from attnc.ir.text import print_ir
 from attnc.ir.walk import canonical, map_children
 from attnc.source import Source, Span
 

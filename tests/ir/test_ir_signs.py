@@ -10,12 +10,12 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from properties import cases
+from read_ir import parse_term
 from scalar_meaning import Scene, meaning
 
 from attnc.ir import build
 from attnc.ir import nodes as ir
 from attnc.ir.signs import grows, is_at_least_0, is_at_most_0, is_multiple, is_positive, is_small, is_within_1
-from attnc.ir.text import parse_term
 from attnc.ir.univariate import is_polynomial_at_least_0, is_polynomial_positive
 
 NUMBERS = st.sampled_from([-3.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0])

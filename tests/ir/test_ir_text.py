@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from properties import cases
 from random_terms import SORTS, random_attentions, random_terms
+from read_ir import parse_ir, parse_term
 
 from attnc.errors import AttncError, CompilerBug
 from attnc.ir import nodes as ir
-from attnc.ir.text import parse_ir, parse_term, print_ir
+from attnc.ir.text import print_ir
 
 PACKED = """\
 attention packed

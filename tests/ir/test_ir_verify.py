@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from properties import cases
 from random_terms import random_attentions
+from read_ir import parse_ir
+from verify_ir import verify
 
 from attnc.errors import CompilerBug
 from attnc.ir import nodes as ir
-from attnc.ir.text import parse_ir
-from attnc.ir.verify import verify
 
 TEXT = """
 attention sample

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 from random_terms import SORTS
+from read_ir import parse_ir, parse_term
 
 from attnc.errors import CompilerBug
 from attnc.ir import nodes as ir
-from attnc.ir.text import parse_ir, parse_term, print_ir
+from attnc.ir.text import print_ir
 from attnc.ir.walk import axes_of, rebuild, replace_terms, walk
 
 CAUSAL = parse_ir("""

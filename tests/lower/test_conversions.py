@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
+from read_ir import parse_term
 from scalar_meaning import Scene, meaning
 
 from attnc.ir import build
 from attnc.ir import nodes as ir
-from attnc.ir.text import parse_term, print_ir
+from attnc.ir.text import print_ir
 from attnc.ir.walk import axes_of, replace_terms, walk
 from attnc.lower.conversions import Position, convert_by_token, find_converted, turn_around
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from random_terms import Random
 from scalar_meaning import Scene, meaning
+from verify_ir import CLAUSE_NAMES
 
 import attnc
 from attnc.ir import nodes as ir
-from attnc.ir.verify import CLAUSE_NAMES
 from attnc.ir.walk import axes_of, replace_terms
 from attnc.lower.distances import DISTANCE
 from attnc.lower.hoist import hoist_token_maps

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
+from read_ir import parse_ir
+from verify_ir import verify
 
 from attnc.ir.nodes import Attention
-from attnc.ir.text import parse_ir
-from attnc.ir.verify import verify
 
 SOFTMAX = "exp(s) / sum(exp(s))"
 

@@ -7,11 +7,11 @@ from typing import Any, get_args
 
 import pytest
 import torch
+from read_ir import parse_term
 
 from attnc.errors import AttncError
 from attnc.ir import nodes as ir
 from attnc.ir.arithmetic import Function
-from attnc.ir.text import parse_term
 from attnc.run.coordinates import tile_end
 from attnc.run.scaled import call
 from attnc.run.values import int_value

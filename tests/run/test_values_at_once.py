@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from properties import cases
 from random_terms import Random
+from read_ir import parse_term
 from scalar_meaning import Scene, Undefined, meaning
 
 from attnc.errors import AttncError
 from attnc.ir import nodes as ir
-from attnc.ir.text import parse_term
 from attnc.run.arithmetic import FAR
 from attnc.run.coordinates import period_end, tile_end
 from attnc.run.values import Columns

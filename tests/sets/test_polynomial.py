@@ -15,11 +15,12 @@ from integer_oracle import evaluate
 from mask_zoo import SORTS
 from properties import cases
 from random_masks import I, J, W, calls, conditions, masks, terms
+from read_ir import parse_term
 
 from attnc.ir import build
 from attnc.ir import nodes as ir
 from attnc.ir.arithmetic import Comparison
-from attnc.ir.text import parse_term, print_ir
+from attnc.ir.text import print_ir
 from attnc.sets.convert import to_bool, to_int, to_polynomial, to_predicate
 from attnc.sets.polynomial import Leaf, Polynomial, polynomial
 from attnc.sets.predicate import negation

@@ -12,10 +12,10 @@ from integer_oracle import evaluate
 from mask_zoo import SORTS
 from properties import cases
 from random_masks import IN_ORDER, C, conditions, terms
+from read_ir import parse_term
 
 from attnc.ir import build
 from attnc.ir import nodes as ir
-from attnc.ir.text import parse_term
 from attnc.sets.convert import sizes_in_order, to_polynomial, to_predicate
 from attnc.sets.folding import extreme, leaf
 from attnc.sets.polynomial import Polynomial

@@ -11,9 +11,10 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ir_tokens import Tokens
+
 from attnc.errors import CompilerBug
 from attnc.ir import nodes as ir
-from attnc.ir.tokens import Tokens
 
 _LEVELS = (("+", "-"), ("*", "/", "//", "%"))
 

@@ -85,7 +85,7 @@ class _Hoist:
         self.params: list[Param] = []
         self.because: list[Reason] = []
         self.tables: dict[Node, str] = {}
-        self.tensors: dict[Vec, tuple[str, str]] = {}
+        self.tensors: dict[Vec, tuple[str, str, str]] = {}  # side, name and width
         self.reads: dict[Node, Node] = {}
         self.stands_for: dict[Node, Node] = {}
         self.per_query_head = False
@@ -238,7 +238,7 @@ class _Hoist:
         if term == (Q if side == "i" else K):
             return ("q" if side == "i" else "k"), "D"
         if term not in self.tensors:
-            number = sum(known.startswith(prefix) for known, _ in self.tensors.values()) + 2
+            number = sum(of == side for of, *_ in self.tensors.values()) + 2
             name, width = self._fresh(prefix, number), f"D_{len(self.tensors) + 2}"
             if side == "j" and "h" in axes_of_arrays(term):
                 self._expand_heads(term)
@@ -246,8 +246,9 @@ class _Hoist:
             self.because.append(
                 Reason("a vector of one token is computed once, before the kernel", term.span)
             )
-            self.tensors[term] = (name, width)
-        return self.tensors[term]
+            self.tensors[term] = (side, name, width)
+        _, name, width = self.tensors[term]
+        return name, width
 
     def _fresh(self, name: str, number: int) -> str:
         """A numbered name that no parameter of the spec has."""

@@ -24,8 +24,8 @@ import triton
 import triton.language as tl
 """.strip()
 OWN = (
-    "chunk_parts", "chunk_states", "chunk_kernels", "channel_kernels", "pair_kernels", "chunk_tiles", "chunk_call",
-    "pair_launch", "chunk_launch", "channel_launch",
+    "chunk_parts", "chunk_states", "chunk_kernels", "chunk_gradients", "channel_kernels", "channel_gradients",
+    "pair_kernels", "chunk_tiles", "chunk_call", "pair_launch", "chunk_launch", "channel_launch",
 )  # fmt: skip
 GATES = ("none", "number", "channels")
 

@@ -12,10 +12,10 @@ import re
 from attnc.emit.support import whole
 
 SUPPORT = (
-    "kernels", "chunk_parts", "chunk_states", "chunk_kernels", "channel_kernels", "pair_kernels", "torch_functions",
-    "cpu", "features", "chunks", "linear_pairs", "both_ways", "products", "key_softmax", "chunk_tiles", "chunk_call",
-    "pair_launch", "chunk_launch",
-    "channel_launch", "checks", "launch", "tiles", "library", "call", "refused",
+    "kernels", "chunk_parts", "chunk_states", "chunk_kernels", "chunk_gradients", "channel_kernels",
+    "channel_gradients", "pair_kernels", "torch_functions", "cpu", "features", "chunks", "linear_pairs", "both_ways",
+    "products", "key_softmax", "chunk_tiles", "chunk_call", "pair_launch", "chunk_launch", "channel_launch", "checks",
+    "launch", "tiles", "library", "call", "refused",
 )  # fmt: skip
 SOURCES = {f"support/{file}": whole(file) for file in SUPPORT}
 GAP = "\n\n\n"

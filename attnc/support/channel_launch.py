@@ -6,14 +6,8 @@ Enters and leaves: as `chunk_launch.py` says, with a step for each feature. Copi
 import torch
 import triton
 
-from attnc.support.channel_kernels import (
-    _channel_keys,
-    _channel_outputs,
-    _channel_pairs,
-    _channel_queries,
-    _channel_values,
-    _channel_weights,
-)
+from attnc.support.channel_gradients import _channel_keys, _channel_pairs, _channel_queries, _channel_values
+from attnc.support.channel_kernels import _channel_outputs, _channel_weights
 from attnc.support.chunk_call import (
     _chunk_kinds,
     _contiguous,

@@ -20,12 +20,8 @@ from attnc.support.chunk_call import (
     _tiles_of_queries,
     _within_reach,
 )
-from attnc.support.chunk_kernels import (
-    _chunk_keys,
-    _chunk_outputs,
-    _chunk_queries,
-    _chunk_values,
-)
+from attnc.support.chunk_gradients import _chunk_keys, _chunk_queries, _chunk_values
+from attnc.support.chunk_kernels import _chunk_outputs
 from attnc.support.chunk_tiles import _chunk_tiles, _dtype_of_products
 from attnc.support.pair_launch import _look_again, _look_again_back
 from attnc.support.torch_functions import _check_reach, _with_unit_stride

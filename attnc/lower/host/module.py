@@ -23,8 +23,9 @@ IN_KERNELS = (
 )
 # Kernels of chunks, and what torch computes.
 IN_FRONT = (
-    "kernels", "chunk_parts", "chunk_states", "chunk_kernels", "channel_kernels", "pair_kernels",
-    "torch_functions", "cpu", "features", "chunks", "linear_pairs", "both_ways", "products", "key_softmax",
+    "kernels", "chunk_parts", "chunk_states", "chunk_kernels", "chunk_gradients", "channel_kernels",
+    "channel_gradients", "pair_kernels", "torch_functions", "cpu", "features", "chunks", "linear_pairs",
+    "both_ways", "products", "key_softmax",
 )  # fmt: skip
 LEFT_ALONE = ("fmt: off", "isort: skip_file", "ruff: noqa", "flake8: noqa", "mypy: ignore-errors")
 

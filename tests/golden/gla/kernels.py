@@ -33,10 +33,10 @@ CHUNK = 64  # tokens of the CPU path whose pairs are computed at once
 # _chunk_state_gradients: attnc/support/chunk_states.py
 # _channel_weights: attnc/support/channel_kernels.py
 # _channel_outputs: attnc/support/channel_kernels.py
-# _channel_values: attnc/support/channel_kernels.py
-# _channel_queries: attnc/support/channel_kernels.py
-# _channel_keys: attnc/support/channel_kernels.py
-# _channel_pairs: attnc/support/channel_kernels.py
+# _channel_values: attnc/support/channel_gradients.py
+# _channel_queries: attnc/support/channel_gradients.py
+# _channel_keys: attnc/support/channel_gradients.py
+# _channel_pairs: attnc/support/channel_gradients.py
 # _load_token: attnc/support/pair_kernels.py
 # _store_token: attnc/support/pair_kernels.py
 # _load_number: attnc/support/pair_kernels.py

@@ -33,9 +33,9 @@ CHUNK = 64  # tokens of the CPU path whose pairs are computed at once
 # _chunk_states: attnc/support/chunk_states.py
 # _chunk_state_gradients: attnc/support/chunk_states.py
 # _chunk_outputs: attnc/support/chunk_kernels.py
-# _chunk_values: attnc/support/chunk_kernels.py
-# _chunk_queries: attnc/support/chunk_kernels.py
-# _chunk_keys: attnc/support/chunk_kernels.py
+# _chunk_values: attnc/support/chunk_gradients.py
+# _chunk_queries: attnc/support/chunk_gradients.py
+# _chunk_keys: attnc/support/chunk_gradients.py
 # _load_token: attnc/support/pair_kernels.py
 # _store_token: attnc/support/pair_kernels.py
 # _load_number: attnc/support/pair_kernels.py

@@ -117,7 +117,7 @@ class _Dimension:
         return Plane(Leaf(Index(target)), last[target], Leaf(Index(other)), last[other], self._prover(last))
 
     def _prover(self, last: dict[Target, Polynomial]) -> Prover:
-        bounds = bounds_of_leaves()
+        bounds = dict(bounds_of_leaves())
         for side, end in last.items():
             tile = Leaf(TileEnd(side, "last"))
             bounds[Leaf(Index(side))] = Bounds((ZERO,), (end,))

@@ -64,7 +64,7 @@ def find_bias(attention: Attention, implied: Implied, weights: Weights) -> Bias 
 def _loses_rows(weights: Weights) -> bool:
     """Is a weight the same where a number is added to all scores of its row? A sink, for one, would notice."""
     gate = weights.gate
-    is_alone = gate is None or not holds(gate, (LogSumExp, RowMax, RowLog))
+    is_alone = gate is None or not holds(gate, LogSumExp, RowMax, RowLog)
     return isinstance(weights.fold, Softmax) and not weights.before and is_alone
 
 

@@ -19,7 +19,7 @@ from attnc.analyze.grid_facts import Axis, Grid, Product
 from attnc.analyze.requirements import find_requirements
 from attnc.ir import build
 from attnc.ir.nodes import And, Attention, Bool, BoolIf, Coordinate, Int, IntOp, Node, Not, Or, Truth
-from attnc.ir.walk import axes_of, children, walk
+from attnc.ir.walk import axes_of, walk
 from attnc.sets.convert import to_polynomial
 from attnc.sets.predicate import Predicate, every, nonnegative
 from attnc.sets.prover import Prover
@@ -150,7 +150,7 @@ def _axes(term: Node) -> frozenset[str]:
     match term:
         case Coordinate(_, name):
             return frozenset({name})
-    below = frozenset[str]().union(*map(_axes, children(term)))
+    below = frozenset[str]().union(*map(_axes, term.children))
     return below or frozenset({TOKEN})
 
 

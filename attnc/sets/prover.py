@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from math import gcd
+from types import MappingProxyType
 
 from attnc.errors import CompilerBug
 from attnc.ir.nodes import Index, Int, OverTile, Size, TileEnd
@@ -75,7 +76,7 @@ def bounds_of_leaves() -> Mapping[Atom, Bounds]:
         table[last] = Bounds((leaf(first),), (leaf(Size(size)) - 1,))  # type: ignore[arg-type]
     for size in ("N", "M", "H", "HKV", "B", "D", "DV"):
         table[Size(size)] = Bounds((ONE,))  # type: ignore[arg-type]
-    return {atom: bounds for term, bounds in table.items() if (atom := leaf(term).atom)}
+    return MappingProxyType({atom: bounds for term, bounds in table.items() if (atom := leaf(term).atom)})
 
 
 class Budget:

@@ -108,7 +108,7 @@ def run_tests(arguments: list[str], copy: Path) -> tuple[int, list[str], str]:
         "PYTHONPATH": os.pathsep.join([str(copy), str(copy / "tests" / "mutants")]),
         "PYTHONDONTWRITEBYTECODE": "1",
         "HYPOTHESIS_PROFILE": "unshrunk",
-        "TURN": "0",
+        "TURNS": "1",
         "FAILURES": str(failures),
     }
     done = subprocess.run(

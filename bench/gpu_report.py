@@ -22,7 +22,7 @@ from attnc.bench.contenders import LeftOut
 from attnc.bench.machine import find_versions, name_device
 from attnc.bench.report import Row, say_milliseconds
 from attnc.compiler import Compilation
-from attnc.run.cost import find_cost
+from attnc.run.cost import Setting, find_cost
 
 TILE = 128
 # How far from float64, in the norm: bfloat16 rounds to 2^-9 of what it holds, inputs of products and results.
@@ -68,7 +68,7 @@ def find_work(compilation: Compilation, call: Call) -> Work:
     """The masks here are the same for every head and batch entry."""
     sizes = call.sizes
     values = {name: x[:1].cpu() if isinstance(x, torch.Tensor) else x for name, x in call.values.items()}
-    cost = find_cost(compilation.facts, values | {"b": 0, "h": 0}, (TILE, TILE))
+    cost = find_cost(compilation.facts, values | {"b": 0, "h": 0}, Setting({}, (TILE, TILE)))
     heads = sizes["B"] * sizes["H"]
     every = heads * sizes["N"] * sizes["M"]
     read = sum(x.numel() * x.element_size() for x in (call.q, call.k, call.v))

@@ -194,7 +194,7 @@ def _are_near(row_max):
 
 
 def _are_finite(*tensors):
-    """Is every number of all of them finite? Then mostly their sum is, which is found much faster."""
+    """Is every number of all of them finite? Then mostly their sum is, which is found faster."""
     wide = (torch.promote_types(x.dtype, torch.float32) for x in tensors)
     sums = [x.sum(dtype=dtype) for x, dtype in zip(tensors, wide)]
     return all(bool(a.isfinite() or x.isfinite().all()) for a, x in zip(sums, tensors))

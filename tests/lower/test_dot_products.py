@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 from compilations import compiled
+from read_ir import parse_term
 
 from attnc.errors import AttncError
 from attnc.ir.nodes import Dot, SumD
-from attnc.ir.text import parse_term, print_ir
+from attnc.ir.text import print_ir
 from attnc.lower.dot_products import as_dot
 
 SORTS = dict.fromkeys(("U", "V", "w", "t", "E"), "float")

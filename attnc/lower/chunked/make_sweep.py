@@ -6,7 +6,6 @@ Enters: an attention that was found to be linear, and why it is computed so. Lea
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from attnc.algebra.fold import Softmax, Sums
 from attnc.analyze.facts import Facts, Linear, Reason
@@ -16,7 +15,6 @@ from attnc.ir.nodes import Attention, Node, Real, Size, VecInput
 from attnc.ir.walk import axes_of
 from attnc.lower.chunked.form import Form
 from attnc.lower.chunked.make_forms import Terms, make_forms, make_softmax_form, with_count
-from attnc.lower.chunked.state import find_no_state
 from attnc.lower.chunked.sweep import LinearSweep, why_torch_alone
 from attnc.lower.hoist import axes_of_arrays
 from attnc.lower.sweep import RowArray
@@ -76,7 +74,7 @@ class SweepMaker:
         numbers: tuple[tuple[str, Real], ...] = (),
     ) -> LinearSweep:
         is_first = number == 1 or not self.facts.weights.before
-        sweep = LinearSweep(
+        return LinearSweep(
             spec=self.attention,
             fold=fold,
             gate=None if number else self.facts.weights.gate,
@@ -90,9 +88,7 @@ class SweepMaker:
             rows_before=rows,
             misreads=find_misreads(self.attention).checked if is_first else (),
             per_query_head=_knows_query_head(self.attention, forms),
-            no_state=None,
         )
-        return replace(sweep, no_state=find_no_state(sweep))
 
 
 def _knows_query_head(attention: Attention, forms: tuple[Form, ...]) -> bool:

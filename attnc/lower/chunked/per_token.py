@@ -32,7 +32,7 @@ Q, K, V = VecInput("q"), VecInput("k"), VecInput("v")
 
 def lower_per_token(sweep: LinearSweep) -> Function:
     """`_per_token(q, k, v, ...)`: the tensors of the recurrence; without v, where no value is weighed."""
-    if sweep.no_state is None and counts_on(sweep):
+    if sweep.why_no_state is None and counts_on(sweep):
         sweep = counting_on(sweep)
     block, vectors, spec = Block(), Vectors(sweep), sweep.spec
     of_keys = vectors if sweep.per_query_head else Vectors(sweep, {KEY_HEAD: Var("h_kv")})

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attnc.algebra.fold import Sums
 from attnc.algebra.separated import DotFactor, Term
@@ -37,10 +37,12 @@ from attnc.kernel.build import Block, function
 from attnc.kernel.expressions import Dict, Expr, Lit, Op, Tuple, Var
 from attnc.kernel.nodes import Function, Param
 from attnc.lower.chunked.form import Form
-from attnc.lower.chunked.sweep import LinearSweep
 from attnc.lower.schedule import StateFunctions
 from attnc.lower.torch_terms import torch
 from attnc.sets.convert import to_int, to_polynomial
+
+if TYPE_CHECKING:
+    from attnc.lower.chunked.sweep import LinearSweep
 
 TOKENS = (Size("N"), Size("M"))
 POSITIONS = (Index("i"), Index("j"))
@@ -192,7 +194,7 @@ def _moved(term: Any) -> Any:
 
 def lower_state(sweep: LinearSweep) -> StateFunctions | None:
     """The functions that take a state up and hand one on; None where a call takes none."""
-    if sweep.no_state:
+    if sweep.why_no_state:
         return None
     return StateFunctions(
         enter=_lower_enter(sweep),
@@ -204,7 +206,7 @@ def lower_state(sweep: LinearSweep) -> StateFunctions | None:
 
 def made_of_tokens(sweep: LinearSweep) -> tuple[str, ...]:
     """What the work on single tokens leaves: the tensors of the operator, and what runs on where states need it."""
-    running = running_of(sweep) if sweep.no_state is None else None
+    running = running_of(sweep) if sweep.why_no_state is None else None
     return (*sweep.vectors, *sweep.documents, *filter(None, [running]))
 
 

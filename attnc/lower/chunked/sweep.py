@@ -6,24 +6,25 @@ A value: the forms of the weight and of its sums, and the fold and the gate of w
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from attnc.algebra.fold import Fold
 from attnc.analyze.facts import Reason, TokenMask
 from attnc.analyze.misreads import Misread
 from attnc.ir.nodes import IntLoad, Real, Truth
 from attnc.lower.chunked.form import Form
+from attnc.lower.chunked.state import find_no_state
 from attnc.lower.sweep import RowArray, Sweep
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LinearSweep(Sweep):
     """A pass over the keys.
 
     `forms` begin with the one that weighs values, if the pass does. Where something that is made for keys knows the
     query head, keys and values are laid out `per_query_head`. `bases` are those of powers that fade: their logarithms
     are steps. `rows_before` are numbers of rows that earlier passes have left. `misreads` are there where a call has
-    fewer queries than keys, or fewer keys than queries. `no_state` says why no tokens can stand in front of those of a
-    call, if they cannot.
+    fewer queries than keys, or fewer keys than queries.
     """
 
     forms: tuple[Form, ...]
@@ -32,7 +33,6 @@ class LinearSweep(Sweep):
     bases: tuple[Real, ...]
     rows_before: tuple[RowArray, ...]
     misreads: tuple[Misread, ...]
-    no_state: Reason | None
 
     @property
     def is_both_ways(self) -> bool:
@@ -53,9 +53,9 @@ class LinearSweep(Sweep):
     def row_arrays(self) -> tuple[RowArray, ...]:
         return self.rows_before
 
-    @property
+    @cached_property
     def why_no_state(self) -> Reason | None:
-        return self.no_state
+        return find_no_state(self)
 
     @property
     def positive(self) -> tuple[Real, ...]:

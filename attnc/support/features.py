@@ -9,9 +9,13 @@ from attnc.support.of_call import _mistake
 from attnc.support.torch_functions import _refuse_read
 
 
-def _steps_of(running):
-    """The logarithm of what the state is multiplied with at each key, from its running sums."""
-    return torch.diff(running, dim=2, prepend=running[:, :, :1])
+def _steps_of(running, wide):
+    """The logarithm of what the state is multiplied with at each key, from its running sums.
+
+    They are subtracted as they are, and rounded at once: they are as long as the sequence.
+    """
+    steps = (running[:, :, 1:] - running[:, :, :-1]).to(wide)
+    return torch.nn.functional.pad(steps, (0, 0, min(1, running.shape[2]), 0))
 
 
 def _check_decay(base, steps):

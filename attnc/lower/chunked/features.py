@@ -58,7 +58,7 @@ class FeaturesOfTokens:
         ]
         queries, keys, fades = ([*each] for each in zip(*parts, strict=True))
         if form.steps:
-            self.block.let(form.steps, self._steps(form, fades, keys).to(Var("wide")))
+            self.block.let(form.steps, self._steps(form, fades, keys))
         self.block.let(form.query, _joined(queries))
         self.block.let(form.key, self.of_seen_keys(_joined(keys)))
 
@@ -77,8 +77,8 @@ class FeaturesOfTokens:
         sums: Expr = self.block.let("sums", function("_sums_of_keys")(scores, causal is not None))
         known = self.block.let("sums_from_first", function("_sums_from_first")(sums))
         if form.steps and causal is not None:
-            steps = function("_steps_of")(Unary("-", known)).call("expand", B, H, M, 1)
-            self.block.let(form.steps, steps.call("squeeze", 3).to(Var("wide")))
+            steps = function("_steps_of")(Unary("-", known), Var("wide")).call("expand", B, H, M, 1)
+            self.block.let(form.steps, steps.call("squeeze", 3))
             sums = function("_sums_at_rows")(sums, self.vectors["i"].terms(causal), N)
         row_lse = sums if of_query == ZERO else sums + self._column(of_query, "i")
         self.block.let("row_lse", row_lse.call("expand", B, H, N, 1).call("squeeze", 3).to(Var("wide")))
@@ -95,7 +95,7 @@ class FeaturesOfTokens:
         return value if self.sees_key is None else torch.where(self.sees_key, value, 0.0)
 
     def _term(self, form: Form, term: Term, suffix: str) -> tuple[Expr, Expr, Expr | None]:
-        """Features of queries and keys of one summand, and how the state fades, [B, heads, M, 1 or D], in float64."""
+        """Features of queries and keys of one summand, in float64, and how the state fades, [B, heads, M, 1 or D]."""
         of_query, of_key, fade = self._exponents(form, term, suffix)
         powers = [dot.power for dot in term.dots]
         queries = self._products([dot.query for dot in term.dots], powers, "i")
@@ -119,7 +119,11 @@ class FeaturesOfTokens:
         if form.is_decay:
             name = name and f"reached{suffix}"
             of_query = reduce(Expr.__add__, (self._column(each, "i", name) for each, _ in pairs))
-            return self._behind(of_query, running, pairs, suffix), None, function("_steps_of")(running)
+            return (
+                self._behind(of_query, running, pairs, suffix),
+                None,
+                function("_steps_of")(running, Var("wide")),
+            )
         exponents: Expr = Unary("-", running)
         if self.sees_key is not None:
             exponents = torch.where(self.sees_key, exponents, function("float")("-inf"))
@@ -129,7 +133,7 @@ class FeaturesOfTokens:
         met: Expr = self.block.let(f"largest{suffix}", function(reference)(exponents))
         of_key = (exponents - met).call("exp")
         if causal is not None:
-            fade = function("_steps_of")(Unary("-", met))
+            fade = function("_steps_of")(Unary("-", met), Var("wide"))
             met = function("_at_last_key")(met, self.vectors["i"].terms(causal), N)
         of_query = reduce(Expr.__add__, (self._column(each, "i") for each, _ in pairs))
         return (of_query + met).call("exp"), of_key, fade
@@ -203,7 +207,7 @@ class FeaturesOfTokens:
             fade = next(each for each in fades if each is not None)
             return fade.call("expand", B, H, M, 1).call("squeeze", 3)
         parts = [
-            Var("q").call("new_zeros", B, H, M, key.attr("shape")[3], dtype=torch.value("float64"))
+            Var("q").call("new_zeros", B, H, M, key.attr("shape")[3], dtype=Var("wide"))
             if fade is None
             else fade.call("expand", B, H, M, key.attr("shape")[3])
             for fade, key in zip(fades, keys, strict=True)

@@ -170,7 +170,7 @@ def _per_token(q, k, v, scale):
     scores = scores.mT.expand(B, k.shape[1], M, 1)
     sums = _sums_of_keys(scores, True)
     sums_from_first = _sums_from_first(sums)
-    steps = _steps_of(-sums_from_first).expand(B, H, M, 1).squeeze(3).to(wide)
+    steps = _steps_of(-sums_from_first, wide).expand(B, H, M, 1).squeeze(3)
     row_lse = _sums_at_rows(sums, 0, N).expand(B, H, N, 1).squeeze(3).to(wide)
     query = q.new_ones(B, H, N, 1, dtype=wide)
     key = _weights_of_keys(scores, sums_from_first).to(wide).expand(B, k.shape[1], M, 1)

@@ -336,7 +336,7 @@ def _per_token(q, k, v, scale, G):
     reached = G[:, :, :, None].to(torch.float64)                        # simple_gla.attn:6
     # the decay goes on behind the last key
     behind = (reached - _at_last_key(running, 0, N)).exp() if N > M else 1.0
-    steps = _steps_of(running).expand(B, H, M, 1).squeeze(3).to(wide)
+    steps = _steps_of(running, wide).expand(B, H, M, 1).squeeze(3)
     query = (q.to(wide) * scale * behind).to(wide).expand(B, H, N, -1)
     key = k.expand(B, k.shape[1], M, -1)
     v = v.expand(B, k.shape[1], M, -1)

@@ -184,8 +184,7 @@ def _matmul(a, b, room=None, shown=None):
 
 def _are_spoiled(tensors):
     """Is some number of one of them no number?"""
-    wide = (torch.promote_types(x.dtype, torch.float32) for x in tensors)
-    return any(bool(x.sum(dtype=dtype).isnan()) for x, dtype in zip(tensors, wide))
+    return any(bool(_wide_sum(x).isnan()) for x in tensors)
 
 
 def _are_near(row_max):
@@ -195,9 +194,12 @@ def _are_near(row_max):
 
 def _are_finite(*tensors):
     """Is every number of all of them finite? Then mostly their sum is, which is found faster."""
-    wide = (torch.promote_types(x.dtype, torch.float32) for x in tensors)
-    sums = [x.sum(dtype=dtype) for x, dtype in zip(tensors, wide)]
-    return all(bool(a.isfinite() or x.isfinite().all()) for a, x in zip(sums, tensors))
+    return all(bool(_wide_sum(x).isfinite() or x.isfinite().all()) for x in tensors)
+
+
+def _wide_sum(x):
+    """The sum of a tensor, where float16 and bfloat16 have room for it."""
+    return x.sum(dtype=torch.promote_types(x.dtype, torch.float32))
 
 
 def _in_room(x, room):

@@ -50,6 +50,7 @@ CHUNK = 64  # tokens of the CPU path whose pairs are computed at once
 # _with_unit_stride: attnc/support/torch_functions.py
 # _matmul: attnc/support/cpu.py
 # _are_spoiled: attnc/support/cpu.py
+# _wide_sum: attnc/support/cpu.py
 # _chunked_forward_cpu: attnc/support/chunks.py
 # _chunked_backward_cpu: attnc/support/chunks.py
 # _chunked_forward: attnc/support/chunks.py

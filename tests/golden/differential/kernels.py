@@ -546,6 +546,7 @@ def _backward_queries(
 # _are_spoiled: attnc/support/cpu.py
 # _are_near: attnc/support/cpu.py
 # _are_finite: attnc/support/cpu.py
+# _wide_sum: attnc/support/cpu.py
 # _in_room: attnc/support/cpu.py
 # _add_transposed: attnc/support/cpu.py
 # _suits_torch: attnc/support/cpu.py

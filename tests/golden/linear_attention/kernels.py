@@ -51,6 +51,7 @@ CHUNK = 64  # tokens of the CPU path whose pairs are computed at once
 # _for_query_heads: attnc/support/torch_functions.py
 # _matmul: attnc/support/cpu.py
 # _are_spoiled: attnc/support/cpu.py
+# _wide_sum: attnc/support/cpu.py
 # _chunked_forward_cpu: attnc/support/chunks.py
 # _chunked_backward_cpu: attnc/support/chunks.py
 # _chunked_forward: attnc/support/chunks.py

@@ -426,6 +426,7 @@ def _backward_queries(
 # _matmul: attnc/support/cpu.py
 # _are_spoiled: attnc/support/cpu.py
 # _are_finite: attnc/support/cpu.py
+# _wide_sum: attnc/support/cpu.py
 # _in_room: attnc/support/cpu.py
 # _add_transposed: attnc/support/cpu.py
 

@@ -101,7 +101,7 @@ def _why_not(attention: Attention, linear: Linear, facts: Facts) -> Reason | Non
         return Reason("differences of positions would be those of large numbers", attention.score.span)
     if mask.causal is not None and not _is_of_call(mask.causal):
         return Reason("how far keys go behind a query is no one number of the call", attention.mask.span)
-    if mask.document is not None and not _is_at_query(mask):
+    if mask.document is not None and not _is_never_later(mask):
         return Reason("a state may be of a later document than the query", attention.mask.span)
     if mask.causal is not None and not is_softmax and any(map(_is_apart, forms)):
         return Reason("a decay is not counted from the last key that a query sees", attention.score.span)
@@ -182,7 +182,7 @@ def _is_by_length(misread: Misread) -> bool:
     return everywhere and (index, size) in ((Index("j"), Size("N")), (Index("i"), Size("M")))
 
 
-def _is_at_query(mask: TokenMask) -> bool:
+def _is_never_later(mask: TokenMask) -> bool:
     """Is the last key of a state no later than the query? Both ways, that is so of each."""
     return mask.causal is None or (isinstance(mask.causal, IntConst) and mask.causal.value <= 0)
 

@@ -56,7 +56,7 @@ def find_no_state(sweep: LinearSweep) -> Reason | None:
     spec, mask = sweep.spec, sweep.mask
     if sweep.number or sweep.rows_before:
         return Reason("an earlier pass is over all keys of a call", spec.normalize.span)
-    if mask.causal is None or not _is_at_query(mask.causal):
+    if mask.causal is None or not _ends_at_own_token(mask.causal):
         return Reason("queries see other keys than those up to their own", spec.mask.span)
     if not isinstance(sweep.fold, Sums):
         return Reason("a state has no log-sum-exp", spec.normalize.span)
@@ -84,7 +84,7 @@ def find_no_state(sweep: LinearSweep) -> Reason | None:
     return None
 
 
-def _is_at_query(causal: Int) -> bool:
+def _ends_at_own_token(causal: Int) -> bool:
     """Is the last key that a query sees its own token, where there are as many keys as queries?"""
     at = replace_terms(causal, lambda part: Size("N") if part == Size("M") else None)
     assert isinstance(at, Int)
